@@ -1,0 +1,81 @@
+# From a clone: `make demo` and `make test`. Whatever they need is installed first, into three environments:
+# .venv (the project), .venv-stack (the local stack), .venv-sam (SAM); their pins clash, so they are apart.
+
+PYTHON ?= python3
+ARCHITECTURE ?= arm64
+DEVICES ?= 24
+PYTEST ?=
+
+SOURCES = $(wildcard bench cli docs functions layers local tests tools)
+UV = UV_PYTHON_DOWNLOADS=never .venv/bin/uv --quiet pip
+LOCK = UV_PYTHON_DOWNLOADS=never .venv/bin/uv --quiet pip compile --universal --generate-hashes --python-version 3.11 \
+	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+SAM = JITR_LAYER_ARCHITECTURE=$(ARCHITECTURE) .venv/bin/python tools/sam.py
+
+# An environment is made anew where its checkout was moved or its Python is gone.
+IN_PLACE := $(shell test -x .venv/bin/python && test "`cat .venv/.made 2>/dev/null`" = "$(CURDIR)" && echo yes)
+MADE = printf '%s\n' "$(CURDIR)" >$@
+
+.NOTPARALLEL:
+.PHONY: help setup lock lint format test test-unit build demo clean distclean FORCE
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/.made .venv-stack/.made .venv-sam/.made ## install everything that the other targets need
+
+.venv/.made: requirements/uv.txt requirements/project.txt pyproject.toml $(if $(IN_PLACE),,FORCE)
+	$(call stop-if,$(shell sh tools/prerequisites "$(PYTHON)"))
+	@echo "Installing into .venv, .venv-stack and .venv-sam"
+	@$(if $(IN_PLACE),true,rm -rf .venv .venv-stack .venv-sam && "$(PYTHON)" -m venv .venv)
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install -qq --require-hashes -r requirements/uv.txt
+	@$(UV) sync --require-hashes --python .venv requirements/project.txt
+	@$(UV) install --python .venv --no-deps --no-build-isolation --editable .
+	@$(MADE)
+
+.venv-%/.made: requirements/%.txt | .venv/.made
+	@rm -rf .venv-$*
+	@.venv/bin/python -m venv --without-pip .venv-$*
+	@$(UV) sync --require-hashes --python .venv-$* $<
+	@$(MADE)
+
+stop-if = $(if $(1),$(error $(1)))
+
+lock: .venv/.made ## pin what requirements/*.in name; UPGRADE=1 takes newer versions
+	@for name in uv project stack sam; do \
+		$(LOCK) --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
+	@$(LOCK) --constraint requirements/project.txt --output-file layers/jitr/requirements.txt requirements/layer.in
+
+lint: setup ## ruff, mypy, the line around the pure library, the template
+	.venv/bin/ruff check $(SOURCES)
+	.venv/bin/ruff format --check $(SOURCES)
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(SAM) validate --lint
+
+format: setup ## put the code into the project's format
+	.venv/bin/ruff check --fix $(SOURCES)
+	.venv/bin/ruff format $(SOURCES)
+
+test: setup ## every test, also on the local stack; PYTEST="-k name" for some of them
+	.venv/bin/pytest -n 2 --dist loadgroup $(PYTEST)
+
+test-unit: setup ## the tests that need neither a build nor the local stack
+	.venv/bin/pytest -n 2 --dist loadgroup tests/unit $(PYTEST)
+
+build: setup ## build the functions and the layer for Lambda; ARCHITECTURE=x86_64 for the other processor
+	$(SAM) build --no-cached --parameter-overrides Architecture=$(ARCHITECTURE)
+	@du -sk .aws-sam/build/JitrLayer | awk '{ printf "\nLayer: %.1f MB\n", $$1 / 1024 }'
+
+demo: setup ## devices connect for the first time, on the local stack; DEVICES=200 for more
+	.venv/bin/jitr local demo --devices $(DEVICES)
+
+clean: ## remove builds and caches, and the local stack's files if none is running
+	@rm -rf .aws-sam dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find $(SOURCES) -type d -name __pycache__ -prune -exec rm -rf {} +
+	@if [ -e .local/processes.json ]; then \
+		echo "A local stack runs or was cut short: .local stays. Stop it first: .venv/bin/jitr local down"; \
+	else rm -rf .local; fi
+
+distclean: clean ## remove the environments as well
+	@rm -rf .venv .venv-stack .venv-sam

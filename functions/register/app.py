@@ -1,0 +1,53 @@
+"""Answers AWS IoT's registration events: one SQS batch an invocation."""
+
+import random
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+from botocore.config import Config
+
+from jitr.aws import environment
+from jitr.aws.batch import Batch
+from jitr.aws.iot import Iot
+from jitr.aws.register import Registrar
+from jitr.aws.table import Table
+from jitr.aws.telemetry import NAMESPACE, Telemetry
+
+# Both take the stack's name as their service, from POWERTOOLS_SERVICE_NAME: two stacks in one account are told apart.
+logger = Logger()
+metrics = Metrics(namespace=NAMESPACE)
+
+# AWS IoT's quotas are scarce: its throttling is answered by the queue, which waits, not by the SDK, which insists.
+_IOT = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
+_OTHERS = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2})
+
+
+@cache
+def _batch() -> Batch:
+    """Made at the first invocation, so that importing this module asks nothing of AWS or the environment."""
+    settings = environment.read()
+    telemetry = Telemetry(logger, metrics)
+    registrar = Registrar(
+        iot=Iot(boto3.client("iot", config=_IOT)),
+        table=Table(boto3.client("dynamodb", config=_OTHERS), settings.table),
+        account_id=settings.account_id,
+        clock=lambda: datetime.now(UTC),
+        telemetry=telemetry,
+    )
+    return Batch(
+        handler=registrar,
+        sqs=boto3.client("sqs", config=_OTHERS),
+        queue_url=settings.registration_queue_url,
+        failures_url=settings.failures_queue_url,
+        telemetry=telemetry,
+        jitter=random.random,
+    )
+
+
+@metrics.log_metrics(raise_on_empty_metrics=False)
+def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
+    """Handle a batch of registration events; what is reported as failed comes back, the rest is done with."""
+    return _batch().handle(event["Records"], context.get_remaining_time_in_millis)

@@ -1,0 +1,93 @@
+"""Each built function starts with nothing but its own folder, the layer and the AWS SDK, as on Lambda.
+
+A missing dependency hides elsewhere: tests and the local stack have far more to import from.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FUNCTIONS = sorted(path.name for path in (ROOT / "functions").iterdir() if (path / "app.py").exists())
+
+pytestmark = [pytest.mark.built, pytest.mark.xdist_group("built")]
+
+# Prints where each module came from that is not Python's own, and whether the handler can be called.
+PROBE = """
+import json, sys
+sys.path = json.loads(sys.argv[1]) + sys.path
+import app
+files = [module.__file__ for module in sys.modules.values() if getattr(module, "__file__", None)]
+print(json.dumps({"callable": callable(app.handler), "files": files}))
+"""
+
+
+@pytest.fixture(scope="session")
+def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with boto3 and what it needs, as the Lambda runtime has them, and nothing else."""
+    folder = tmp_path_factory.mktemp("sdk")
+    wanted, seen = ["boto3"], set()
+    while wanted:
+        name = wanted.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        found = distribution(name)
+        for file in found.files or []:
+            target = folder / file
+            if ".." not in file.parts and "__pycache__" not in file.parts:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(str(file.locate()), target)
+        required = [each for each in found.requires or [] if "extra ==" not in each]
+        wanted += [re.split(r"[^A-Za-z0-9._-]", each)[0] for each in required]
+    return folder
+
+
+def task(build: Path, name: str) -> Path:
+    """The built folder of functions/NAME; SAM calls it after the function's logical id."""
+    return build / f"{name.capitalize()}Function"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_imports_from_its_folder_the_layer_and_the_sdk_alone(build: Path, sdk: Path, name: str) -> None:
+    path = [str(task(build, name)), str(build / "JitrLayer/python"), str(sdk)]
+    command = ["env", "-i", sys.executable, "-I", "-S", "-B", "-c", PROBE, json.dumps(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["callable"]
+    standard_library = str(Path(json.__file__).parents[1])
+    allowed = (*path, standard_library)
+    assert [file for file in answer["files"] if not file.startswith(allowed) or "site-packages" in file] == []
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_is_one_file(build: Path, name: str) -> None:
+    """No requirements.txt: what functions need is in the layer, and they build without the runtime's own Python."""
+    assert [path.name for path in task(build, name).iterdir()] == ["app.py"]
+    assert [path.name for path in (ROOT / "functions" / name).iterdir() if path.name != "__pycache__"] == ["app.py"]
+
+
+def test_layer_holds_no_caches_and_no_scripts(build: Path) -> None:
+    layer = build / "JitrLayer/python"
+    assert {path.name for path in layer.iterdir()} >= {"jitr", "cryptography", "aws_lambda_powertools"}
+    assert not (layer / "bin").exists()
+    assert [path for path in layer.rglob("*") if path.name in {"__pycache__", "RECORD", "tests"}] == []
+
+
+def test_layer_for_lambda_has_the_same_bytes_each_time(tmp_path: Path) -> None:
+    contents = [_layer_for_lambda(tmp_path / each) for each in ("one", "two")]
+    assert contents[0] == contents[1]
+    assert any(name.endswith("-aarch64-linux-gnu.so") for name in contents[0])
+
+
+def _layer_for_lambda(folder: Path) -> dict[str, bytes]:
+    command = ["make", "build-JitrLayer", f"ARTIFACTS_DIR={folder}", f"JITR_LAYER_PIP_PYTHON={sys.executable}"]
+    subprocess.run(command, cwd=ROOT / "layers/jitr", capture_output=True, text=True, check=True)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -1,0 +1,130 @@
+"""The files that install, build and check the project: pinned, free of this machine, and in step with each other."""
+
+import os
+import re
+import runpy
+import subprocess
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# Each pinned file, and what it is made from by `make lock`.
+LOCKED = {
+    "requirements/project.txt": ["project.in", "cli.in", "layer.in"],
+    "requirements/stack.txt": ["stack.in"],
+    "requirements/sam.txt": ["sam.in"],
+    "requirements/uv.txt": ["uv.in"],
+    "layers/jitr/requirements.txt": ["layer.in"],
+}
+PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9.-]*)==(?P<version>[^ ;\\]+)(?P<rest>.*)$")
+
+
+def pins(file: str) -> dict[str, str]:
+    """Version by distribution name."""
+    lines = (ROOT / file).read_text().splitlines()
+    return {found["name"]: found["version"] for line in lines if (found := PIN.match(line))}
+
+
+@pytest.mark.parametrize("file", LOCKED)
+def test_every_requirement_is_pinned_with_its_hashes(file: str) -> None:
+    requirements = re.split(r"\n(?=\S)", (ROOT / file).read_text())
+    for requirement in requirements:
+        if not requirement.startswith("#"):
+            assert PIN.match(requirement.split("\n")[0]), requirement
+            assert "--hash=sha256:" in requirement, requirement
+
+
+@pytest.mark.parametrize("file", LOCKED)
+def test_pinned_file_is_current_with_what_it_is_made_from(file: str) -> None:
+    """`make lock` brings it up to date."""
+    wanted = set()
+    for source in LOCKED[file]:
+        for line in (ROOT / "requirements" / source).read_text().splitlines():
+            text = line.split("#")[0].strip()
+            if text and not text.startswith("-"):
+                wanted.add(re.split(r"[\[<>=;~ ]", text)[0].lower())
+    assert wanted <= pins(file).keys()
+
+
+@pytest.mark.parametrize("file", LOCKED)
+def test_pinned_file_names_no_index_and_no_path(file: str) -> None:
+    text = (ROOT / file).read_text()
+    assert "://" not in text
+    assert "--index" not in text
+    assert "--find-links" not in text
+    assert not re.search(r"(^|\s)/\w", text)
+
+
+def test_what_the_layer_ships_is_what_the_tests_run_with() -> None:
+    project = pins("requirements/project.txt")
+    layer = pins("layers/jitr/requirements.txt")
+    assert {name: project[name] for name in layer} == layer
+
+
+def test_the_layer_ships_no_aws_sdk_and_no_yaml() -> None:
+    """boto3 comes from the runtime; functions never parse YAML."""
+    assert pins("layers/jitr/requirements.txt").keys().isdisjoint({"boto3", "botocore", "pyyaml"})
+
+
+def test_no_build_is_ever_cached() -> None:
+    """A cached build does not see that the layer is to be made for another machine."""
+    configuration = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    tables = [table for name, table in configuration.items() if name != "version"]
+    assert len(tables) == 3
+    assert [table["build"]["parameters"] for table in tables] == [{"cached": False}] * 3
+
+
+def test_deployments_ask_for_no_more_than_unnamed_roles() -> None:
+    configuration = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    tables = [table for name, table in configuration.items() if name != "version"]
+    assert {table["deploy"]["parameters"]["capabilities"] for table in tables} == {"CAPABILITY_IAM"}
+    assert len({table["global"]["parameters"]["stack_name"] for table in tables}) == len(tables)
+
+
+def test_make_alone_lists_every_target_in_one_line_each() -> None:
+    text = (ROOT / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert phony
+    targets = [name for name in phony[1].split() if name != "FORCE"]
+    # Not as the sub-make of the `make test` that may run this.
+    alone = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    listed = subprocess.run(
+        ["make"], cwd=ROOT, env=alone, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert [line.split()[1] for line in listed] == targets
+
+
+def test_sam_sees_nothing_of_the_callers_aws() -> None:
+    environment: Callable[[Mapping[str, str]], dict[str, str]] = runpy.run_path(str(ROOT / "tools/sam.py"))[
+        "environment"
+    ]
+    seen = environment({"PATH": "/bin", "PIP_CERT": "ca", "AWS_PROFILE": "mine", "AWS_SECRET_ACCESS_KEY": "real"})
+    assert seen["PATH"] == "/bin"
+    assert seen["PIP_CERT"] == "ca"
+    assert "AWS_PROFILE" not in seen
+    assert seen["AWS_SECRET_ACCESS_KEY"] == "unused"
+
+
+def test_missing_prerequisite_is_one_line_that_says_what_to_install(tmp_path: Path) -> None:
+    def said(python: str) -> str:
+        command = ["sh", str(ROOT / "tools/prerequisites"), python]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    def interpreter(name: str, script: str) -> str:
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    no_venv = interpreter("no-venv", 'case "$2" in *ensurepip*) exit 1 ;; esac')
+    assert said("python3-that-is-not-there") == (
+        "python3-that-is-not-there is not there: install Python 3.11 or later, "
+        "or name one, as in: make setup PYTHON=/usr/bin/python3.12\n"
+    )
+    assert "older than 3.11" in said(interpreter("old", "exit 1"))
+    assert "install python3-venv" in said(no_venv)
+    assert all(said(each).count("\n") == 1 for each in (no_venv, interpreter("old", "exit 1")))
+    assert said(interpreter("good", "exit 0")) == ""

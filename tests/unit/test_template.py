@@ -1,0 +1,447 @@
+"""template.yaml: least privilege, nothing lost, nothing that binds it to one partition, account or stack name."""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+LOGICAL_IDS = {
+    "JitrLayer": "AWS::Serverless::LayerVersion",
+    "RegisterFunction": "AWS::Serverless::Function",
+    "RegisterLogGroup": "AWS::Logs::LogGroup",
+    "RegistrationAgeAlarm": "AWS::CloudWatch::Alarm",
+    "RegistrationFailures": "AWS::SQS::Queue",
+    "RegistrationFailuresAlarm": "AWS::CloudWatch::Alarm",
+    "RegistrationQueue": "AWS::SQS::Queue",
+    "RegistrationTopicRule": "AWS::IoT::TopicRule",
+    "RuleFailures": "AWS::SQS::Queue",
+    "RuleFailuresAlarm": "AWS::CloudWatch::Alarm",
+    "RulesUnavailableAlarm": "AWS::CloudWatch::Alarm",
+    "SensorPolicy": "AWS::IoT::Policy",
+    "Table": "AWS::DynamoDB::Table",
+}
+OUTPUTS = {
+    "DevicePolicyName",
+    "RegisterFunctionName",
+    "RegistrationFailuresUrl",
+    "RegistrationQueueUrl",
+    "RuleFailuresUrl",
+    "TableName",
+}
+
+# Each statement that names every resource, and why it may.
+EVERY_RESOURCE = {
+    (
+        "RegisterRole",
+        "OnlyOnTheLocalStack",
+    ): "its condition holds for no AWS account: MiniStack authorises on other ARNs",
+}
+LOCAL_STACK_ONLY = {"StringEquals": {"aws:PrincipalAccount": "000000000000"}}
+
+# The longest values that AWS has or may have, for sizes.
+SAMPLE = {"AWS::Partition": "aws-us-gov", "AWS::Region": "ap-southeast-99", "AWS::AccountId": "1" * 12}
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms as their long ones."""
+
+
+def _function(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    name = suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}"
+    if isinstance(node, yaml.ScalarNode):
+        return {name: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.MappingNode)
+    return {name: loader.construct_mapping(node, deep=True)}
+
+
+_Loader.add_multi_constructor("!", _function)
+TEXT = (ROOT / "template.yaml").read_text()
+TEMPLATE: dict[str, Any] = yaml.load(TEXT, _Loader)  # noqa: S506 a subclass of SafeLoader
+RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
+PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
+
+
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    """The properties of each resource of a type, by logical id."""
+    return {name: each["Properties"] for name, each in RESOURCES.items() if each["Type"] == kind}
+
+
+def strings(node: Any) -> Iterator[str]:
+    """Every string value, keys of mappings left out."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict):
+        for each in node.values():
+            yield from strings(each)
+    elif isinstance(node, list):
+        for each in node:
+            yield from strings(each)
+
+
+def references(node: Any) -> set[str]:
+    """The logical ids and parameters that a part of the template refers to."""
+    found: set[str] = set()
+    if isinstance(node, dict):
+        for key, each in node.items():
+            if key == "Ref":
+                found.add(each)
+            elif key == "Fn::GetAtt":
+                found.add(each.split(".")[0])
+            elif key == "Fn::Sub":
+                found |= set(re.findall(r"\$\{([\w:]+)", each))
+            else:
+                found |= references(each)
+    elif isinstance(node, list):
+        for each in node:
+            found |= references(each)
+    return found
+
+
+def aslist(node: Any) -> list[Any]:
+    return node if isinstance(node, list) else [node]
+
+
+def substituted(node: Any) -> Any:
+    """A part of the template with each Fn::Sub of pseudo parameters carried out."""
+    if isinstance(node, dict):
+        if "Fn::Sub" in node:
+            text = re.sub(r"\$\{(AWS::\w+)\}", lambda found: SAMPLE[found[1]], node["Fn::Sub"])
+            return text.replace("${!", "${")
+        return {key: substituted(each) for key, each in node.items()}
+    if isinstance(node, list):
+        return [substituted(each) for each in node]
+    return node
+
+
+def role_statements() -> list[tuple[str, dict[str, Any]]]:
+    """Each statement of each role's own policies, with the role."""
+    return [
+        (name, statement)
+        for name, role in of_type("AWS::IAM::Role").items()
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+
+
+ROLE_STATEMENTS = [
+    pytest.param(role, statement, id=f"{role}-{statement.get('Sid', at)}")
+    for at, (role, statement) in enumerate(role_statements())
+]
+
+
+# --- The shape that other parts of the project rely on
+
+
+@pytest.mark.parametrize(("logical_id", "kind"), LOGICAL_IDS.items())
+def test_resource_keeps_its_logical_id(logical_id: str, kind: str) -> None:
+    assert RESOURCES[logical_id]["Type"] == kind
+
+
+def test_outputs_are_there_for_the_command_line() -> None:
+    assert TEMPLATE["Outputs"].keys() >= OUTPUTS
+
+
+def test_every_reference_leads_somewhere() -> None:
+    known = {"AWS::Partition", "AWS::Region", "AWS::AccountId", "AWS::StackName", "AWS::NoValue"}
+    assert references(TEMPLATE) <= RESOURCES.keys() | PARAMETERS.keys() | known
+
+
+# --- Parameters
+
+
+def test_every_parameter_is_described_labelled_and_in_one_group() -> None:
+    interface = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(PARAMETERS)
+    assert interface["ParameterLabels"].keys() == PARAMETERS.keys()
+    assert all(len(each["Description"]) > 20 for each in PARAMETERS.values())
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameter_says_what_is_allowed_and_defaults_to_it(name: str) -> None:
+    parameter = PARAMETERS[name]
+    default = parameter["Default"]
+    if "AllowedValues" in parameter:
+        assert default in parameter["AllowedValues"]
+    elif parameter["Type"] == "Number":
+        assert parameter["MinValue"] <= default <= parameter["MaxValue"]
+    else:
+        assert re.fullmatch(parameter["AllowedPattern"], default)
+        assert parameter["ConstraintDescription"]
+
+
+@pytest.mark.parametrize(
+    ("arn", "taken"),
+    [
+        ("arn:aws:sns:eu-central-1:123456789012:alarms", True),
+        ("arn:aws-cn:sns:cn-north-1:123456789012:alarms", True),
+        ("arn:aws-us-gov:sns:us-gov-west-1:123456789012:alarms", True),
+        ("alarms", False),
+        ("arn:aws:sqs:eu-central-1:123456789012:alarms", False),
+        ("arn:aws:sns:eu-central-1:123456789012:alarms.fifo", False),
+    ],
+)
+def test_alarm_topic_is_a_standard_topic_of_any_partition(arn: str, taken: bool) -> None:
+    assert bool(re.fullmatch(PARAMETERS["AlarmTopicArn"]["AllowedPattern"], arn)) is taken
+
+
+# --- Any partition, any account, any number of stacks
+
+
+def test_arns_are_right_in_every_partition() -> None:
+    parameters = set(strings(PARAMETERS))
+    arns = [text for text in strings(TEMPLATE) if "arn:" in text and text not in parameters]
+    assert arns
+    assert [text for text in arns if not text.startswith("arn:${AWS::Partition}:")] == []
+
+
+def test_no_account_region_or_url_is_written_out() -> None:
+    for text in strings(RESOURCES):
+        assert not re.search(r"\d{12}", text.replace("000000000000", "")), text
+        assert not re.search(r"\b[a-z]{2}-[a-z]+-\d\b", text), text
+        assert "://" not in text
+
+
+def test_two_stacks_fit_into_one_account() -> None:
+    """Names are CloudFormation's to make, except that of the IoT policy, which rules files name."""
+    named = re.compile(r"(Function|Layer|LogGroup|Queue|Role|Rule|Table|Alarm|Topic|Policy)Name")
+    fixed = {
+        f"{logical_id}.{key}": value
+        for logical_id, each in RESOURCES.items()
+        for key, value in each["Properties"].items()
+        if named.fullmatch(key)
+    }
+    assert fixed.keys() == {"SensorPolicy.PolicyName"}
+    assert {"Fn::Sub": "${AWS::StackName}-device"} in fixed["SensorPolicy.PolicyName"]["Fn::If"]
+
+
+# --- Least privilege
+
+
+@pytest.mark.parametrize(("role", "statement"), ROLE_STATEMENTS)
+def test_role_allows_single_actions(role: str, statement: dict[str, Any]) -> None:
+    assert statement["Effect"] == "Allow"
+    assert [action for action in aslist(statement["Action"]) if "*" in action] == []
+
+
+@pytest.mark.parametrize(("role", "statement"), ROLE_STATEMENTS)
+def test_every_resource_is_named_only_with_a_reason(role: str, statement: dict[str, Any]) -> None:
+    if "*" in aslist(statement["Resource"]):
+        assert EVERY_RESOURCE[role, statement["Sid"]]
+        assert statement["Condition"] == LOCAL_STACK_ONLY
+
+
+def test_no_reason_is_given_for_a_statement_that_is_gone() -> None:
+    assert EVERY_RESOURCE.keys() <= {(role, statement.get("Sid")) for role, statement in role_statements()}
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"), [each for each in ROLE_STATEMENTS if "OnlyOnTheLocalStack" not in str(each.id)]
+)
+def test_actions_are_authorised_on_the_resources_they_are_given(role: str, statement: dict[str, Any]) -> None:
+    """Every resource type of a statement suits every action in it, by AWS's service authorization reference.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/, as cfn-lint carries it.
+    """
+    reference = _authorization_reference()
+    for action in aslist(statement["Action"]):
+        service, _, name = action.partition(":")
+        types = set(reference[service]["Actions"][name.lower()]["Resources"])
+        for resource in aslist(statement["Resource"]):
+            assert types & _types_of(resource, service), f"{action} is not authorised on {resource}"
+
+
+@cache
+def _authorization_reference() -> dict[str, Any]:
+    text = (resources.files("cfnlint.data.AdditionalSpecs") / "Policies.json").read_text()
+    reference: dict[str, Any] = json.loads(text)
+    return reference
+
+
+def _types_of(resource: dict[str, str], service: str) -> set[str]:
+    if "Fn::Sub" in resource:
+        return {resource["Fn::Sub"].split(":")[-1].split("/")[0]}
+    target = RESOURCES[resource["Fn::GetAtt"].split(".")[0]]["Type"]
+    return {
+        "AWS::DynamoDB::Table": {"table"},
+        "AWS::Logs::LogGroup": {"log-group", "log-stream"},  # its Arn ends in :*
+        "AWS::SQS::Queue": {"queue"},
+    }[target]
+
+
+def test_no_role_carries_a_managed_policy() -> None:
+    assert [name for name, role in of_type("AWS::IAM::Role").items() if "ManagedPolicyArns" in role] == []
+    for function in of_type("AWS::Serverless::Function").values():
+        assert "Policies" not in function
+        assert RESOURCES[function["Role"]["Fn::GetAtt"].split(".")[0]]["Type"] == "AWS::IAM::Role"
+
+
+def test_each_function_has_a_role_of_its_own() -> None:
+    roles = [function["Role"]["Fn::GetAtt"] for function in of_type("AWS::Serverless::Function").values()]
+    assert len(roles) == len(set(roles))
+
+
+def test_aws_iot_takes_the_role_for_this_account_only() -> None:
+    """https://docs.aws.amazon.com/iot/latest/developerguide/cross-service-confused-deputy-prevention.html"""
+    (trust,) = RESOURCES["TopicRuleRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "iot.amazonaws.com"}
+    assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    assert substituted(trust["Condition"]["ArnLike"]) == {
+        "aws:SourceArn": "arn:aws-us-gov:iot:ap-southeast-99:111111111111:rule/*"
+    }
+
+
+# --- What an admitted device may do
+
+
+def test_device_policy_fits_aws_iots_limit_of_2048_characters() -> None:
+    document = substituted(RESOURCES["SensorPolicy"]["Properties"]["PolicyDocument"])
+    assert len(json.dumps(document)) < 2048
+
+
+def test_device_connects_only_as_the_thing_that_its_certificate_is_attached_to() -> None:
+    connect = next(each for each in _device_statements() if each["Action"] == "iot:Connect")
+    assert connect["Resource"].endswith(":client/${iot:Connection.Thing.ThingName}")
+    assert connect["Condition"] == {"Bool": {"iot:Connection.Thing.IsAttached": "true"}}
+
+
+def test_device_talks_on_its_own_topics_only() -> None:
+    for statement in _device_statements():
+        assert statement["Effect"] == "Allow"
+        assert "${iot:Connection.Thing.ThingName}" in statement["Resource"]
+        if statement["Action"] != "iot:Connect":
+            assert re.search(
+                r":(topic|topicfilter)/devices/\$\{iot:Connection\.Thing\.ThingName\}/\*$", statement["Resource"]
+            )
+
+
+def _device_statements() -> list[dict[str, Any]]:
+    statements: list[dict[str, Any]] = substituted(
+        RESOURCES["SensorPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    )
+    return statements
+
+
+# --- Nothing is lost
+
+
+def test_every_registration_event_goes_to_the_queue_and_else_to_rule_failures() -> None:
+    payload = RESOURCES["RegistrationTopicRule"]["Properties"]["TopicRulePayload"]
+    assert payload["Sql"] == "SELECT * FROM '$aws/events/certificates/registered/#'"
+    (action,) = payload["Actions"]
+    assert action["Sqs"]["QueueUrl"] == {"Ref": "RegistrationQueue"}
+    assert payload["ErrorAction"]["Sqs"]["QueueUrl"] == {"Ref": "RuleFailures"}
+    assert action["Sqs"]["UseBase64"] is payload["ErrorAction"]["Sqs"]["UseBase64"] is False
+
+
+@pytest.mark.parametrize("name", of_type("AWS::SQS::Queue"))
+def test_queue_keeps_messages_for_14_days_encrypted(name: str) -> None:
+    queue = RESOURCES[name]["Properties"]
+    assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600
+    assert queue["SqsManagedSseEnabled"] is True
+    assert "FifoQueue" not in queue  # topic rules send to standard queues only
+
+
+@pytest.mark.parametrize("name", of_type("AWS::SQS::Queue"))
+def test_queue_is_used_over_tls_only_and_lets_nobody_in_by_itself(name: str) -> None:
+    (policy,) = [each for each in of_type("AWS::SQS::QueuePolicy").values() if {"Ref": name} in each["Queues"]]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "sqs:*")
+    assert statement["Resource"] == {"Fn::GetAtt": f"{name}.Arn"}
+    assert statement["Condition"] == {
+        "Bool": {"aws:SecureTransport": "false"},
+        "StringNotEquals": LOCAL_STACK_ONLY["StringEquals"],
+    }
+
+
+def test_throttling_for_half_a_day_loses_no_event() -> None:
+    queue = RESOURCES["RegistrationQueue"]["Properties"]
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": "RegistrationFailures.Arn"}
+    assert queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] >= 12 * 3600
+    assert queue["RedrivePolicy"]["maxReceiveCount"] <= 1000
+
+
+def test_table_can_be_restored_is_encrypted_and_forgets_what_expires() -> None:
+    table = RESOURCES["Table"]["Properties"]
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+
+
+# --- The functions
+
+
+@pytest.mark.parametrize("name", of_type("AWS::Serverless::Function"))
+def test_function_logs_to_a_group_of_its_own_with_retention(name: str) -> None:
+    group = RESOURCES[name]["Properties"]["LoggingConfig"]["LogGroup"]["Ref"]
+    assert RESOURCES[group]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    others = [each["LoggingConfig"]["LogGroup"]["Ref"] for each in of_type("AWS::Serverless::Function").values()]
+    assert others.count(group) == 1
+
+
+@pytest.mark.parametrize("name", of_type("AWS::Serverless::Function"))
+def test_function_on_a_queue_reports_partial_failures_and_is_given_time(name: str) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html: six times the function's timeout."""
+    function = RESOURCES[name]["Properties"]
+    for event in function.get("Events", {}).values():
+        if event["Type"] == "SQS":
+            queue = RESOURCES[event["Properties"]["Queue"]["Fn::GetAtt"].split(".")[0]]["Properties"]
+            assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+            assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_maximum_concurrency_is_the_parameter_whose_default_is_written_out() -> None:
+    scaling = RESOURCES["RegisterFunction"]["Properties"]["Events"]["Registrations"]["Properties"]["ScalingConfig"]
+    condition, default, otherwise = scaling["MaximumConcurrency"]["Fn::If"]
+    assert otherwise == {"Ref": "MaximumConcurrency"}
+    assert default == PARAMETERS["MaximumConcurrency"]["Default"]
+    assert TEMPLATE["Conditions"][condition] == {"Fn::Equals": [otherwise, default]}
+
+
+def test_functions_and_layer_are_for_one_runtime_and_one_architecture() -> None:
+    everywhere = TEMPLATE["Globals"]["Function"]
+    layer = RESOURCES["JitrLayer"]
+    assert layer["Properties"]["CompatibleRuntimes"] == [everywhere["Runtime"]]
+    assert layer["Properties"]["CompatibleArchitectures"] == everywhere["Architectures"] == [{"Ref": "Architecture"}]
+    assert layer["Metadata"] == {"BuildMethod": "makefile", "BuildArchitecture": {"Ref": "Architecture"}}
+    version = everywhere["Runtime"].removeprefix("python")
+    assert f"RUNTIME_PYTHON = {version}\n" in (ROOT / "layers/jitr/Makefile").read_text()
+
+
+# --- Alarms
+
+
+@pytest.mark.parametrize("name", of_type("AWS::CloudWatch::Alarm"))
+def test_alarm_is_silent_without_data_and_told_to_the_topic_if_there_is_one(name: str) -> None:
+    alarm = RESOURCES[name]["Properties"]
+    told = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+    assert alarm["AlarmActions"] == alarm["OKActions"] == told
+    assert alarm["TreatMissingData"] == "notBreaching"
+    assert alarm["AlarmDescription"]
+
+
+@pytest.mark.parametrize("queue", ["RegistrationFailures", "RuleFailures"])
+def test_first_message_on_a_failure_queue_raises_its_alarm(queue: str) -> None:
+    alarm = RESOURCES[f"{queue}Alarm"]["Properties"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible")
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": f"{queue}.QueueName"}}]
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+
+
+def test_alarm_on_missing_rules_watches_the_metric_that_the_function_writes() -> None:
+    alarm = RESOURCES["RulesUnavailableAlarm"]["Properties"]
+    variables = RESOURCES["RegisterFunction"]["Properties"]["Environment"]["Variables"]
+    assert alarm["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]
+    assert alarm["Dimensions"] == [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
+    assert alarm["MetricName"] == "RulesUnavailable"
