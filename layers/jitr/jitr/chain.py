@@ -1,0 +1,78 @@
+"""Whether a certificate was issued by the CA that registered it, and whether that CA may issue.
+
+The CA's key decides, by the signature over the to-be-signed bytes; the names must be equal as well. Key identifiers
+only warn: two registered CAs may share their subject, and the classic ``openssl`` commands write no identifiers.
+"""
+
+from datetime import datetime
+
+from jitr.certificate import CaReading, CertificateReading
+from jitr.facts import CaFacts, ChainFacts, Knock
+from jitr.names import quoted, rfc4514, same_name
+from jitr.reasons import Reason
+from jitr.signatures import verifies
+from jitr.times import rfc3339
+
+_ID_SHOWN = 12  # characters; enough to tell a person's CAs apart
+
+
+def verify_chain(certificate: CertificateReading, ca: CaReading) -> ChainFacts:
+    """Compares a certificate with its CA. Never raises: what cannot be verified is not valid."""
+    authority, subject = certificate.facts.authority_key_identifier, ca.subject_key_identifier
+    return ChainFacts(
+        # RFC 5280 section 6.1.3 (a)(1), by the algorithm and parameters that the certificate names.
+        signature_valid=verifies(ca.key, certificate.scheme, certificate.signature, certificate.signed),
+        names_equal=certificate.issuer == ca.subject or same_name(certificate.issuer, ca.subject),
+        key_identifiers_agree=None if authority is None or subject is None else authority == subject,
+    )
+
+
+def chain_reasons(knock: Knock, now: datetime) -> tuple[Reason, ...]:
+    """Every reason that CA and signature give, of the codes ``chain.*``; none where all is well.
+
+    A CA without keyUsage may sign, and basicConstraints need not be critical (RFC 5280 section 4.2.1.9 asks for it,
+    the classic commands do not write it, AWS IoT takes it).
+    """
+    ca, chain = knock.ca, knock.chain
+    if ca is None or chain is None:
+        missing = f"AWS IoT no longer holds the CA {_short(knock.ca_certificate_id)} that registered the certificate"
+        return (Reason("chain.ca-missing", missing),)
+    return (*_issued_reasons(knock, ca, chain), *_ca_reasons(ca, now))
+
+
+def _issued_reasons(knock: Knock, ca: CaFacts, chain: ChainFacts) -> list[Reason]:
+    reasons = []
+    if not chain.signature_valid:
+        algorithm = knock.certificate.signature.algorithm
+        message = (
+            f"the key of the CA {_short(ca.ca_certificate_id)} does not verify the certificate's {algorithm} signature"
+        )
+        reasons.append(Reason("chain.bad-signature", message))
+    if not chain.names_equal:
+        issuer = quoted(rfc4514(tuple((each,) for each in knock.certificate.issuer)))
+        subject = quoted(rfc4514(tuple((each,) for each in ca.subject)))
+        message = f"the certificate's issuer is {issuer}, the subject of its CA is {subject}"
+        reasons.append(Reason("chain.name-mismatch", message))
+    return reasons
+
+
+def _ca_reasons(ca: CaFacts, now: datetime) -> list[Reason]:
+    reasons = []
+    shown = f"the CA {_short(ca.ca_certificate_id)}"
+    if ca.status != "ACTIVE":
+        reasons.append(Reason("chain.ca-inactive", f"{shown} is {ca.status}"))
+    if now > ca.not_after:
+        reasons.append(Reason("chain.ca-expired", f"{shown} was valid until {rfc3339(ca.not_after)}"))
+    if now < ca.not_before:
+        reasons.append(Reason("chain.ca-expired", f"{shown} is not valid before {rfc3339(ca.not_before)}"))
+    if not ca.is_ca:
+        reasons.append(Reason("chain.ca-not-a-ca", f"{shown} has no basicConstraints with CA:TRUE"))
+    if not ca.may_sign:
+        reasons.append(Reason("chain.ca-not-a-ca", f"{shown} has a keyUsage without keyCertSign"))
+    if ca.name_constraints:
+        reasons.append(Reason("chain.name-constraints", f"{shown} has name constraints, which are not evaluated"))
+    return reasons
+
+
+def _short(ca_certificate_id: str) -> str:
+    return f"{ca_certificate_id[:_ID_SHOWN]}…" if len(ca_certificate_id) > _ID_SHOWN else ca_certificate_id

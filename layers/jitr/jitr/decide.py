@@ -1,0 +1,271 @@
+"""The decision: admit, hold or reject one device, with every reason.
+
+The steps, in the order in which they are told apart below:
+
+1. and 2. the chain and the profile of the certificate (``jitr.chain``, ``jitr.profile``)
+3. revocation
+4. deny rules: any match rejects
+5. allow rules: at least one must match, the first in the file gives the grant
+6. nothing matched: the file's ``default``
+7. the grant, filled in (``jitr.grant``); what needs the table (reservations) is checked where it is applied
+
+Every step runs whatever the others say, so that all reasons surface. The verdict is the most severe effect among the
+reasons, so it cannot depend on the order of rules.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import Any
+
+from jitr.chain import chain_reasons
+from jitr.facts import Knock
+from jitr.grant import fill
+from jitr.lists import Membership
+from jitr.profile import profile_reasons
+from jitr.reasons import Reason, Verdict, by_weight, verdict_of
+from jitr.rules.conditions import AMBIGUOUS, FAILS, HOLDS, Circumstances, ListCondition, Outcome
+from jitr.rules.model import AllowRule, DenyRule, Grant, Rule, Rules
+
+# A held device is decided again at the latest after this long, whatever happens; sooner where waiting on something
+# that no edit of rules or lists announces (a CA's status, a limit at AWS).
+DUE_LATEST = timedelta(hours=24)
+DUE_ELSEWHERE = timedelta(hours=1)
+_ELSEWHERE = ("chain.ca-", "apply.", "revocation.", "grant.thing-", "grant.max-devices")
+
+_MOST_NEAR_MISSES = 5
+_MOST_RULES_OF_OTHER_CAS = 200  # looked at for near misses, and only where no rule is for the device's CA
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One condition of a near miss that did not hold, and by how much."""
+
+    condition: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class NearMiss:
+    """An allow rule that did not match: where it stands, which conditions held and which did not."""
+
+    rule: str
+    at: str
+    matched: tuple[str, ...]
+    failed: tuple[Failure, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As in the decision record and ``jitr explain --json``."""
+        return {
+            "rule": self.rule,
+            "at": self.at,
+            "matched": list(self.matched),
+            "failed": [{"condition": each.condition, "message": each.message} for each in self.failed],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to become of a device, and why. Reasons are in order of weight.
+
+    ``rule`` is the rule the decision rests on: the deny rule that rejects, or the allow rule whose grant is (or, for
+    a hold under ``grant.*``, cannot be) given. ``due`` is when a held device is decided again without any edit.
+    """
+
+    verdict: Verdict
+    reasons: tuple[Reason, ...]
+    rule: str | None = None
+    at: str | None = None  # file:line of the rule
+    grant: Grant | None = None
+    max_devices: int | None = None
+    revoke: bool = False
+    near_misses: tuple[NearMiss, ...] = ()
+    due: datetime | None = None
+    lists: tuple[str, ...] = field(default=())  # whose rows the decision rests on
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields that the decision record and ``jitr explain --json`` share."""
+        return {
+            "decision": self.verdict.value,
+            "rule": self.rule,
+            "at": self.at,
+            "reasons": [each.to_json() for each in self.reasons],
+            "near_misses": [each.to_json() for each in self.near_misses],
+            "grant": None if self.grant is None else self.grant.to_json(),
+        }
+
+
+def lists_needed(knock: Knock, rules: Rules, knocked_at: datetime) -> tuple[str, ...]:
+    """The lists worth looking the device up in: those of rules whose other conditions do not fail. Sorted."""
+    seen = Circumstances(knock, {}, knocked_at)
+    needed: set[str] = set()
+    possible = (index.candidates(seen, anchor_lists=False) for index in (rules.deny_index, rules.allow_index))
+    for rule in chain.from_iterable(possible):
+        if rule.lists and all(
+            each.check(seen) is not FAILS for each in rule.conditions if not isinstance(each, ListCondition)
+        ):
+            needed.update(rule.lists)
+    return tuple(sorted(needed))
+
+
+def decide(
+    knock: Knock,
+    rules: Rules,
+    memberships: Mapping[str, Membership | None],
+    now: datetime,
+    knocked_at: datetime,
+) -> Decision:
+    """Decide one device.
+
+    ``memberships`` has an entry for each list in :func:`lists_needed`, None where the device is not on it. ``now`` is
+    for validity, ``knocked_at`` (when the device knocked, or now on a recheck) for windows. Both aware.
+    """
+    seen = Circumstances(knock, memberships, knocked_at)
+    denies = _denies(rules, seen)
+    matched, ambiguous = _allows(rules, seen)
+
+    reasons = [
+        *chain_reasons(knock, now),
+        *profile_reasons(knock.certificate, rules.floor, now),
+        *_revocation_reasons(knock, rules),
+        *(_deny_reason(rules, each) for each in denies),
+    ]
+    grant = None
+    grant_reasons: tuple[Reason, ...] = ()
+    near_misses: tuple[NearMiss, ...] = ()
+    if matched is None:
+        near_misses = _near_misses(rules, seen)
+        reasons.append(_unmatched(rules, ambiguous, near_misses))
+    else:
+        grant, grant_reasons = fill(matched, seen)
+        reasons.extend(grant_reasons)
+        if not reasons:
+            reasons.append(Reason("allow.rule", f"rule {matched.name} ({rules.at(matched)}) matches"))
+
+    verdict = verdict_of(reasons)
+    resting = _resting_on(verdict, denies, matched, grant_reasons)
+    return Decision(
+        verdict=verdict,
+        reasons=by_weight(reasons),
+        rule=resting.name if resting else None,
+        at=rules.at(resting) if resting else None,
+        grant=grant if verdict is Verdict.ADMIT else None,
+        max_devices=matched.max_devices if matched and verdict is Verdict.ADMIT else None,
+        revoke=verdict is Verdict.REJECT and any(each.revoke for each in denies),
+        near_misses=near_misses,
+        due=_due(knock, rules, seen, reasons, now) if verdict is Verdict.HOLD else None,
+        lists=tuple(sorted(memberships)),
+    )
+
+
+def held_instead(decision: Decision, reason: Reason, now: datetime) -> Decision:
+    """An admission that cannot be carried out: held for the reason that stood in its way, due again within the hour."""
+    return Decision(
+        verdict=Verdict.HOLD,
+        reasons=(reason,),
+        rule=decision.rule,
+        at=decision.at,
+        near_misses=decision.near_misses,
+        due=now + DUE_ELSEWHERE,
+        lists=decision.lists,
+    )
+
+
+def unreadable(code: str, message: str, now: datetime) -> Decision:
+    """The decision on a certificate that cannot be read: held under the reading's own code."""
+    return Decision(verdict=Verdict.HOLD, reasons=(Reason(code, message),), due=now + DUE_LATEST)
+
+
+def _denies(rules: Rules, seen: Circumstances) -> tuple[DenyRule, ...]:
+    candidates = rules.deny_index.candidates(seen)
+    return tuple(rule for rule in candidates if _outcome(rule, seen) is not FAILS)
+
+
+def _allows(rules: Rules, seen: Circumstances) -> tuple[AllowRule | None, tuple[AllowRule, ...]]:
+    """The first allow rule that matches, and those before it that match ambiguously only."""
+    ambiguous: list[AllowRule] = []
+    for rule in rules.allow_index.candidates(seen):
+        outcome = _outcome(rule, seen)
+        if outcome is HOLDS:
+            return rule, ()
+        if outcome is AMBIGUOUS:
+            ambiguous.append(rule)
+    return None, tuple(ambiguous)
+
+
+def _outcome(rule: Rule, seen: Circumstances) -> Outcome:
+    """All conditions together. A rule without conditions matches nothing: "all of none" must not let everybody in."""
+    if not rule.conditions:
+        return FAILS
+    together = HOLDS
+    for condition in rule.conditions:
+        outcome = condition.check(seen)
+        if outcome is FAILS:
+            return FAILS
+        if outcome is AMBIGUOUS:
+            together = AMBIGUOUS
+    return together
+
+
+def _deny_reason(rules: Rules, rule: DenyRule) -> Reason:
+    why = f": {rule.reason}" if rule.reason else ""
+    return Reason("deny.rule", f"rule {rule.name} ({rules.at(rule)}) matches{why}")
+
+
+def _revocation_reasons(knock: Knock, rules: Rules) -> tuple[Reason, ...]:
+    # Fail closed: until revocation lists are read, a CA that has one configured admits nobody.
+    if any(rules.cas[alias].crl for alias in knock.aliases if alias in rules.cas):
+        return (Reason("revocation.unusable", "the CA has a crl configured, and this version does not read one"),)
+    return ()
+
+
+def _unmatched(rules: Rules, ambiguous: tuple[AllowRule, ...], near_misses: tuple[NearMiss, ...]) -> Reason:
+    if ambiguous:
+        names = ", ".join(f"{each.name} ({rules.at(each)})" for each in ambiguous)
+        return Reason("allow.ambiguous", f"only ambiguously matched: {names}")
+    nearest = ""
+    if near_misses:
+        first = near_misses[0]
+        nearest = f"; nearest is {first.rule} ({first.at}): " + "; ".join(each.message for each in first.failed)
+    return Reason("allow.unmatched", f"no allow rule matches{nearest}", rules.default)
+
+
+def _near_misses(rules: Rules, seen: Circumstances) -> tuple[NearMiss, ...]:
+    """The allow rules that missed by the fewest conditions, in the file's order where they are equal."""
+    considered = list(rules.allow_index.of_cas(seen.knock.aliases)) or rules.allow[:_MOST_RULES_OF_OTHER_CAS]
+    nearest = sorted(considered, key=lambda rule: sum(each.check(seen) is not HOLDS for each in rule.conditions))
+    return tuple(_near_miss(rules, rule, seen) for rule in nearest[:_MOST_NEAR_MISSES])
+
+
+def _near_miss(rules: Rules, rule: AllowRule, seen: Circumstances) -> NearMiss:
+    held = [each for each in rule.conditions if each.check(seen) is HOLDS]
+    failed = [each for each in rule.conditions if each not in held]
+    return NearMiss(
+        rule=rule.name,
+        at=rules.at(rule),
+        matched=tuple(each.name for each in held),
+        failed=tuple(Failure(each.name, each.failure(seen)) for each in failed),
+    )
+
+
+def _resting_on(
+    verdict: Verdict, denies: tuple[DenyRule, ...], matched: AllowRule | None, grant_reasons: tuple[Reason, ...]
+) -> Rule | None:
+    if verdict is Verdict.REJECT:
+        return denies[0] if denies else None
+    return matched if verdict is Verdict.ADMIT or grant_reasons else None
+
+
+def _due(knock: Knock, rules: Rules, seen: Circumstances, reasons: list[Reason], now: datetime) -> datetime:
+    """When a held device is decided again: as soon as time alone could change the answer, at the latest in a day."""
+    times = [now + DUE_LATEST]
+    if any(each.code.startswith(_ELSEWHERE) for each in reasons):
+        times.append(now + DUE_ELSEWHERE)
+    if knock.certificate.not_before > now:
+        times.append(knock.certificate.not_before)
+    for rule in rules.allow_index.of_cas(knock.aliases):
+        opening = rule.windows.next_opening(seen.knocked_at) if rule.windows else None
+        if opening is not None and opening > now:
+            times.append(opening)
+    return min(times)

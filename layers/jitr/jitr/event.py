@@ -1,0 +1,81 @@
+"""The registration event that AWS IoT publishes when a device knocks.
+
+AWS documents its fields, and publishes them in several spellings: numbers as strings, ISO dates, fields nobody
+documented. All of them are read; what must be right is who knocks (certificateId), at whose door (awsAccountId) and
+on whose word (caCertificateId). AWS IoT Core Developer Guide, "Just-in-time registration".
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from jitr.errors import Poison
+from jitr.times import from_epoch_ms, parse_time
+
+_ID = re.compile(r"[0-9a-f]{64}")
+
+# A time further in the future than this is not believed; the time the message was sent stands in.
+CLOCK_SKEW = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationEvent:
+    """One knock: the certificate, the CA that AWS IoT says it belongs to, and when."""
+
+    certificate_id: str
+    ca_certificate_id: str
+    knocked_at: datetime
+
+
+def parse_event(body: str, *, account_id: str, sent_at: datetime) -> RegistrationEvent:
+    """The event in a message's body.
+
+    ``sent_at``, when the message reached the queue, stands in for a timestamp that is missing, garbled or in the
+    future. Raises Poison for a body that can never be handled.
+    """
+    data = _object(body)
+    certificate_id = _identifier(data, "certificateId")
+    account = data.get("awsAccountId")
+    if not isinstance(account, str | int) or str(account) != account_id:
+        raise Poison("event.account", f"the event names account {_told(account)}, and this is {account_id}")
+    return RegistrationEvent(
+        certificate_id, _identifier(data, "caCertificateId"), _time(data.get("timestamp"), sent_at)
+    )
+
+
+def _object(body: str) -> dict[str, Any]:
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Poison("event.not-json", f"the message is not JSON: {_told(body)}") from error
+    if not isinstance(data, dict):
+        raise Poison("event.not-json", f"the message is JSON, but not an object: {_told(body)}")
+    return data
+
+
+def _identifier(data: dict[str, Any], key: str) -> str:
+    value = data.get(key)
+    if not isinstance(value, str) or _ID.fullmatch(value.lower()) is None:
+        raise Poison("event.certificate-id", f"{key} is {_told(value)}, not 64 hexadecimal digits")
+    return value.lower()
+
+
+def _time(value: Any, sent_at: datetime) -> datetime:
+    try:
+        if isinstance(value, str) and not value.isdigit():
+            time = parse_time(value)
+        elif isinstance(value, str | int | float) and not isinstance(value, bool):
+            time = from_epoch_ms(int(value))
+        else:
+            return sent_at
+    except (ValueError, OverflowError):
+        return sent_at
+    return time if time <= sent_at + CLOCK_SKEW else sent_at
+
+
+def _told(value: Any) -> str:
+    """What stood there, short and on one line."""
+    text = repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."

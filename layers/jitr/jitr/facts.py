@@ -1,0 +1,235 @@
+"""What is known about a device certificate and about the CA that registered it, as plain frozen values.
+
+This module knows no certificate library: ``jitr.certificate`` fills these values from bytes, a decision record
+fills them from JSON, and a test in a rules file fills them by hand.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from jitr.times import parse_time, rfc3339
+
+# The subject attributes that rules and templates can name, by object identifier (X.520, RFC 4519, PKCS #9).
+# ``serial_number`` is always the certificate's own serial number; the subject attribute of that name is
+# ``subject_serial_number``.
+ATTRIBUTE_NAMES: Mapping[str, str] = {
+    "2.5.4.3": "common_name",
+    "2.5.4.6": "country",
+    "2.5.4.7": "locality",
+    "2.5.4.8": "state",
+    "2.5.4.10": "organization",
+    "2.5.4.11": "organizational_unit",
+    "2.5.4.5": "subject_serial_number",
+    "2.5.4.46": "distinguished_name_qualifier",
+    "2.5.4.12": "title",
+    "2.5.4.4": "surname",
+    "2.5.4.42": "given_name",
+    "2.5.4.43": "initials",
+    "2.5.4.44": "generation_qualifier",
+    "2.5.4.65": "pseudonym",
+    "0.9.2342.19200300.100.1.1": "user_id",
+    "0.9.2342.19200300.100.1.25": "domain_component",
+    "1.2.840.113549.1.9.1": "email_address",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute of a name: ``name`` from ATTRIBUTE_NAMES or a dotted object identifier, and how it was encoded."""
+
+    name: str
+    value: str
+    encoding: str = "UTF8String"
+
+
+@dataclass(frozen=True, slots=True)
+class AlternativeName:
+    """One entry of subjectAltName; ``kind`` is dns, email, uri, ip, directory, registered_id or other."""
+
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFacts:
+    """A public key: ``kind`` RSA, EC, Ed25519, …; ``bits``; ``curve`` as rules name it (P-256, …) for EC."""
+
+    kind: str
+    bits: int | None = None
+    curve: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureFacts:
+    """The signature on a certificate: ``algorithm`` RSA, RSA-PSS, ECDSA, …; ``hash`` (sha256, …) where it has one."""
+
+    algorithm: str
+    hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """Everything read from one device certificate. Hex is lower case; serial numbers have no leading zeros."""
+
+    certificate_sha256: str
+    public_key_sha256: str  # of the DER SubjectPublicKeyInfo
+    version: int  # 1 or 3
+    serial_number: str
+    subject: tuple[Attribute, ...]
+    issuer: tuple[Attribute, ...]
+    not_before: datetime
+    not_after: datetime
+    key: KeyFacts
+    signature: SignatureFacts
+    is_ca: bool = False
+    key_usage: tuple[str, ...] | None = None  # names of RFC 5280 section 4.2.1.3; None: no such extension
+    extended_key_usage: tuple[str, ...] | None = None  # names (clientAuth, …) or dotted OIDs; None: no such extension
+    alternative_names: tuple[AlternativeName, ...] = ()
+    unknown_critical_extensions: tuple[str, ...] = ()  # dotted OIDs
+    authority_key_identifier: str | None = None
+    subject_key_identifier: str | None = None
+
+    def values(self, attribute: str) -> tuple[str, ...]:
+        """Every value the subject has of an attribute, in the certificate's order."""
+        return tuple(each.value for each in self.subject if each.name == attribute)
+
+    def to_json(self) -> dict[str, Any]:
+        """As in the decision record and under ``facts`` in ``jitr explain --json``."""
+        return {
+            "certificate_sha256": self.certificate_sha256,
+            "public_key_sha256": self.public_key_sha256,
+            "version": self.version,
+            "serial_number": self.serial_number,
+            "subject": [_attribute_json(each) for each in self.subject],
+            "issuer": [_attribute_json(each) for each in self.issuer],
+            "not_before": rfc3339(self.not_before),
+            "not_after": rfc3339(self.not_after),
+            "key": {"kind": self.key.kind, "bits": self.key.bits, "curve": self.key.curve},
+            "signature": {"algorithm": self.signature.algorithm, "hash": self.signature.hash},
+            "is_ca": self.is_ca,
+            "key_usage": _list_or_none(self.key_usage),
+            "extended_key_usage": _list_or_none(self.extended_key_usage),
+            "alternative_names": [{"kind": each.kind, "value": each.value} for each in self.alternative_names],
+            "unknown_critical_extensions": list(self.unknown_critical_extensions),
+            "authority_key_identifier": self.authority_key_identifier,
+            "subject_key_identifier": self.subject_key_identifier,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "CertificateFacts":
+        """Back from ``to_json``: the recorded facts that a decision is made from again."""
+        return cls(
+            certificate_sha256=data["certificate_sha256"],
+            public_key_sha256=data["public_key_sha256"],
+            version=int(data["version"]),
+            serial_number=data["serial_number"],
+            subject=tuple(Attribute(**each) for each in data["subject"]),
+            issuer=tuple(Attribute(**each) for each in data["issuer"]),
+            not_before=parse_time(data["not_before"]),
+            not_after=parse_time(data["not_after"]),
+            key=KeyFacts(data["key"]["kind"], _int_or_none(data["key"]["bits"]), data["key"]["curve"]),
+            signature=SignatureFacts(data["signature"]["algorithm"], data["signature"]["hash"]),
+            is_ca=data["is_ca"],
+            key_usage=_tuple_or_none(data["key_usage"]),
+            extended_key_usage=_tuple_or_none(data["extended_key_usage"]),
+            alternative_names=tuple(AlternativeName(**each) for each in data["alternative_names"]),
+            unknown_critical_extensions=tuple(data["unknown_critical_extensions"]),
+            authority_key_identifier=data["authority_key_identifier"],
+            subject_key_identifier=data["subject_key_identifier"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CaFacts:
+    """The CA certificate as registered. ``status`` is AWS IoT's: ACTIVE or INACTIVE."""
+
+    ca_certificate_id: str
+    status: str
+    not_before: datetime
+    not_after: datetime
+    is_ca: bool
+    may_sign: bool  # no keyUsage, or keyUsage with keyCertSign (RFC 5280 section 4.2.1.3)
+    name_constraints: bool
+    subject: tuple[Attribute, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As in the decision record and under ``facts.ca`` in ``jitr explain --json``."""
+        return {
+            "ca_certificate_id": self.ca_certificate_id,
+            "status": self.status,
+            "not_before": rfc3339(self.not_before),
+            "not_after": rfc3339(self.not_after),
+            "is_ca": self.is_ca,
+            "may_sign": self.may_sign,
+            "name_constraints": self.name_constraints,
+            "subject": [_attribute_json(each) for each in self.subject],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "CaFacts":
+        """Back from ``to_json``."""
+        return cls(
+            ca_certificate_id=data["ca_certificate_id"],
+            status=data["status"],
+            not_before=parse_time(data["not_before"]),
+            not_after=parse_time(data["not_after"]),
+            is_ca=data["is_ca"],
+            may_sign=data["may_sign"],
+            name_constraints=data["name_constraints"],
+            subject=tuple(Attribute(**each) for each in data["subject"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFacts:
+    """What comparing a certificate with its CA showed; it cannot change while both certificates exist."""
+
+    signature_valid: bool
+    names_equal: bool
+    key_identifiers_agree: bool | None = None  # None: the certificate or the CA has none to compare
+
+    def to_json(self) -> dict[str, Any]:
+        """As in the decision record and under ``facts.chain`` in ``jitr explain --json``."""
+        return {
+            "signature_valid": self.signature_valid,
+            "names_equal": self.names_equal,
+            "key_identifiers_agree": self.key_identifiers_agree,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "ChainFacts":
+        """Back from ``to_json``."""
+        return cls(data["signature_valid"], data["names_equal"], data["key_identifiers_agree"])
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """One device asking to get in: everything about it that a decision may rest on, except lists and time.
+
+    ``ca`` and ``chain`` are None where AWS IoT no longer holds the CA. ``aliases`` are the names that the rules file
+    gives to the CA.
+    """
+
+    certificate: CertificateFacts
+    ca_certificate_id: str
+    ca: CaFacts | None
+    chain: ChainFacts | None
+    aliases: frozenset[str] = field(default_factory=frozenset)
+
+
+def _attribute_json(attribute: Attribute) -> dict[str, str]:
+    return {"name": attribute.name, "value": attribute.value, "encoding": attribute.encoding}
+
+
+def _list_or_none(values: tuple[str, ...] | None) -> list[str] | None:
+    return None if values is None else list(values)
+
+
+def _tuple_or_none(values: list[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(values)
+
+
+def _int_or_none(value: Any) -> int | None:
+    return None if value is None else int(value)

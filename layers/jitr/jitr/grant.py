@@ -1,0 +1,93 @@
+"""Filling in a grant: its templates, and what AWS IoT takes as a thing name or attribute value.
+
+Nothing is ever "cleaned up": a name that AWS IoT would refuse is a reason to hold the device.
+"""
+
+import re
+from dataclasses import replace
+
+from jitr.facts import ATTRIBUTE_NAMES
+from jitr.lists import ListRow
+from jitr.reasons import Reason
+from jitr.rules.conditions import Circumstances
+from jitr.rules.model import AllowRule, Grant
+
+# AWS IoT API reference, CreateThing: thingName and AttributePayload.
+THING_NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
+ATTRIBUTE_VALUE = re.compile(r"[a-zA-Z0-9_.,@/:#-]{0,800}")
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_SUBJECT_ATTRIBUTES = frozenset(ATTRIBUTE_NAMES.values())
+
+
+class _Missing(Exception):
+    """A template names something the device has not got exactly once."""
+
+
+def fill(rule: AllowRule, seen: Circumstances) -> tuple[Grant, tuple[Reason, ...]]:
+    """The rule's grant for this device, and every reason for which it cannot be given.
+
+    A list row's ``thing_name`` stands in place of the template in ``thing``. The row of the first list that the rule
+    names and that has the device feeds ``{attr.NAME}``.
+    """
+    row = _row(rule, seen)
+    reasons: list[Reason] = []
+    thing = _thing(rule, row, seen, reasons)
+    attributes = {}
+    for name, template in rule.grant.attributes.items():
+        value = _filled(f"attribute {name}", template, row, seen, reasons)
+        if value is not None and ATTRIBUTE_VALUE.fullmatch(value) is None:
+            message = f"attribute {name} would be {_short(value)}, which is not [a-zA-Z0-9_.,@/:#-]{{0,800}}"
+            reasons.append(Reason("grant.attribute", message))
+        attributes[name] = value or ""
+    return replace(rule.grant, thing=thing, attributes=attributes), tuple(reasons)
+
+
+def _row(rule: AllowRule, seen: Circumstances) -> ListRow | None:
+    for name in rule.lists:
+        membership = seen.memberships.get(name)
+        if membership is not None and membership.ambiguous is None:
+            return membership.row
+    return None
+
+
+def _thing(rule: AllowRule, row: ListRow | None, seen: Circumstances, reasons: list[Reason]) -> str | None:
+    if rule.grant.thing is None:
+        return None
+    if row is not None and row.thing_name is not None:
+        name: str | None = row.thing_name
+    else:
+        name = _filled("thing", rule.grant.thing, row, seen, reasons)
+    if name is not None and THING_NAME.fullmatch(name) is None:
+        reasons.append(Reason("grant.thing-name", f"the thing name {_short(name)} is not [a-zA-Z0-9:_-]{{1,128}}"))
+    return name
+
+
+def _filled(what: str, template: str, row: ListRow | None, seen: Circumstances, reasons: list[Reason]) -> str | None:
+    try:
+        return _PLACEHOLDER.sub(lambda found: _value(found[1], row, seen), template)
+    except _Missing as missing:
+        reasons.append(Reason("grant.template-missing", f"{what}: {template!r} needs {missing}"))
+        return None
+
+
+def _value(name: str, row: ListRow | None, seen: Circumstances) -> str:
+    certificate = seen.knock.certificate
+    if name == "serial_number":
+        return certificate.serial_number
+    if name.startswith("attr."):
+        value = None if row is None else row.attributes.get(name.removeprefix("attr."))
+        if value is None:
+            raise _Missing(f"{name}, which the device's list row does not have")
+        return value
+    if name not in _SUBJECT_ATTRIBUTES:
+        raise _Missing(f"{name}, which is not a value that templates know")
+    values = certificate.values(name)
+    if len(values) != 1:
+        has = "has not" if not values else f"has {len(values)} times"
+        raise _Missing(f"{name}, which the certificate's subject {has}")
+    return values[0]
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 160 else text[:157] + "...")

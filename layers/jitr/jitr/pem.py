@@ -1,0 +1,192 @@
+"""Finding the certificate in what somebody calls a certificate: PEM (RFC 7468), DER, or something else by mistake.
+
+What is not a certificate is named, with what to do about it. No message repeats what stands in a block: it could be a
+private key.
+"""
+
+import binascii
+import codecs
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jitr import der
+from jitr.errors import Unreadable
+
+MAX_INPUT = 64 * 1024  # octets of a file or a PEM text
+MAX_CERTIFICATE = 16 * 1024  # octets of one certificate's DER
+
+_PRIVATE_KEY = "a private key, not a certificate: keep it secret, and give the certificate that goes with it"
+_REQUEST = "a certificate signing request: have the CA sign it, and give the certificate that the CA returns"
+_PUBLIC_KEY = "a public key without a certificate: give the certificate that was issued for it"
+_REVOCATION_LIST = "a revocation list, not a certificate"
+_PKCS7 = "a PKCS #7 bundle: give what `openssl pkcs7 -print_certs` writes for it"
+_PKCS12 = "a PKCS #12 store: give what `openssl pkcs12 -nokeys -clcerts` writes for it"
+
+_LABELS = {
+    "CERTIFICATE REQUEST": _REQUEST,
+    "NEW CERTIFICATE REQUEST": _REQUEST,
+    "PUBLIC KEY": _PUBLIC_KEY,
+    "RSA PUBLIC KEY": _PUBLIC_KEY,
+    "X509 CRL": _REVOCATION_LIST,
+    "PKCS7": _PKCS7,
+    "CMS": _PKCS7,
+    "TRUSTED CERTIFICATE": "a certificate in OpenSSL's own form: give what `openssl x509` writes for it",
+    "EC PARAMETERS": "parameters for making keys, not a certificate",
+    "DH PARAMETERS": "parameters for making keys, not a certificate",
+}
+_CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE", "X.509 CERTIFICATE")  # RFC 7468 section 5.1
+
+_BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One certificate's DER. ``taken`` says which one it is where there was a choice, and None otherwise."""
+
+    der: bytes
+    taken: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    label: str
+    line: int
+    body: bytes
+
+
+def find_certificate(data: bytes) -> Found:
+    """The certificate in a file or a text: the first of a PEM bundle, as devices and servers keep them leaf first.
+
+    It need not be well-formed. Raises Unreadable (``certificate.unreadable``, ``certificate.too-large``).
+    """
+    if len(data) > MAX_INPUT:
+        raise Unreadable(
+            "certificate.too-large", f"the input has {len(data)} bytes; at most {MAX_INPUT} are read for a certificate"
+        )
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell redirects
+        data = data.decode("utf-16", "replace").encode("ascii", "replace")
+    if _BEGIN in data:
+        return _in_pem(data)
+    if data[:1] == b"\x30":
+        return Found(_checked(data))
+    raise _unreadable(_no_certificate(data))
+
+
+def _in_pem(data: bytes) -> Found:
+    blocks = list(_blocks(data))
+    certificates = [each for each in blocks if each.label in _CERTIFICATE_LABELS]
+    if not certificates:
+        raise _unreadable(_instead(blocks[0]))
+    first = certificates[0]
+    taken = None
+    if len(certificates) > 1:
+        taken = f"the first of {len(certificates)} certificates, at line {first.line}"
+    elif len(blocks) > 1:
+        taken = f"the only certificate of {len(blocks)} PEM blocks, at line {first.line}"
+    return Found(_checked(_decoded(first)), taken)
+
+
+def _blocks(data: bytes) -> Iterator[_Block]:
+    line, counted, at = 1, 0, data.find(_BEGIN)
+    while at >= 0:
+        line += data.count(b"\n", counted, at)
+        counted = at
+        label_end = data.find(_DASHES, at + len(_BEGIN))
+        end = data.find(_END, at + len(_BEGIN))
+        label = data[at + len(_BEGIN) : label_end]
+        following = data.find(_BEGIN, at + len(_BEGIN))
+        if not 0 < label_end <= end or not data.startswith(label + _DASHES, end + len(_END)) or 0 <= following < end:
+            raise _unreadable(f"the PEM block that begins at line {line} has no end: the file is cut short or damaged")
+        yield _Block(label.decode("ascii", "replace"), line, data[label_end + len(_DASHES) : end])
+        at = following
+
+
+def _decoded(block: _Block) -> bytes:
+    body = block.body
+    if b":" in body:  # headers, ended by an empty line (RFC 1421 section 4.4)
+        body = body.replace(b"\r\n", b"\n").partition(b"\n\n")[2]
+    if b"\\n" in body:
+        raise _unreadable(
+            rf"the PEM block that begins at line {block.line} has \n written out where its lines end: "
+            "put line ends in their place"
+        )
+    try:
+        return binascii.a2b_base64(body.translate(None, b" \t\r\n"), strict_mode=True)
+    except binascii.Error:
+        raise _unreadable(
+            f"the PEM block that begins at line {block.line} is not base64: the file is damaged"
+        ) from None
+
+
+def _checked(certificate: bytes) -> bytes:
+    if len(certificate) > MAX_CERTIFICATE:
+        raise Unreadable(
+            "certificate.too-large",
+            f"the certificate has {len(certificate)} bytes; at most {MAX_CERTIFICATE} are read",
+        )
+    return certificate
+
+
+def _instead(block: _Block) -> str:
+    """What a block is that is not a certificate, by its label."""
+    label = block.label
+    if label.endswith("PRIVATE KEY"):
+        what = _PRIVATE_KEY
+    elif label in _LABELS:
+        what = _LABELS[label]
+    else:
+        what = f"{label[:40]!r}, not a certificate: give the block that begins with -----BEGIN CERTIFICATE-----"
+    return f"at line {block.line} begins {what}"
+
+
+def _no_certificate(data: bytes) -> str:
+    if not data.strip():
+        return "the input is empty: give a certificate in PEM or DER"
+    if data.lstrip().startswith(b"MII"):
+        return (
+            "the input is base64 without its PEM lines: "
+            "put -----BEGIN CERTIFICATE----- before it and -----END CERTIFICATE----- after it"
+        )
+    return "the input has no -----BEGIN CERTIFICATE----- and is not DER: give a certificate in PEM or DER"
+
+
+# The tags that the outermost SEQUENCE of DER begins with, where it is no certificate; the longer before the shorter.
+_SHAPES = (
+    ((der.INTEGER, der.SEQUENCE, der.OCTET_STRING), _PRIVATE_KEY),  # PKCS #8, RFC 5208 section 5
+    ((der.INTEGER, der.OCTET_STRING), _PRIVATE_KEY),  # SEC 1, RFC 5915 section 3
+    ((der.INTEGER,) * 6, _PRIVATE_KEY),  # PKCS #1, RFC 8017 appendix A.1.2; and DSA
+    ((der.SEQUENCE, der.OCTET_STRING), _PRIVATE_KEY),  # PKCS #8, encrypted, RFC 5208 section 6
+    ((der.SEQUENCE, der.BIT_STRING), _PUBLIC_KEY),  # RFC 5280 section 4.1
+    ((der.INTEGER, der.INTEGER), _PUBLIC_KEY),  # PKCS #1, RFC 8017 appendix A.1.1
+    ((der.INTEGER, der.SEQUENCE), _PKCS12),  # RFC 7292 section 4
+    ((der.OBJECT_IDENTIFIER, der.context(0, constructed=True)), _PKCS7),  # RFC 5652 section 3
+)
+_SIGNED = (der.SEQUENCE, der.SEQUENCE, der.BIT_STRING)
+_REQUEST_FIELDS = (der.INTEGER, der.SEQUENCE, der.SEQUENCE, der.context(0, constructed=True))  # RFC 2986 section 4.1
+
+
+def not_a_certificate(data: bytes) -> str | None:
+    """What DER is that is not a certificate, as a sentence; None where it may be one, or is nothing known."""
+    try:
+        parts = der.children(der.only(data, der.SEQUENCE))
+        shape = tuple(tag for tag, _ in parts)
+        what = next((each for start, each in _SHAPES if shape[: len(start)] == start), None)
+        if shape == _SIGNED:
+            what = _signed(tuple(tag for tag, _ in der.children(parts[0][1])))
+    except der.DerError:
+        return None
+    return None if what is None else f"the input is {what}"
+
+
+def _signed(fields: tuple[int, ...]) -> str | None:
+    """A certificate, a request and a revocation list are the same outside (RFC 5280 section 5.1)."""
+    if fields == _REQUEST_FIELDS:
+        return _REQUEST
+    after_version = fields[1:] if fields[:1] == (der.INTEGER,) else fields
+    if after_version[:2] == (der.SEQUENCE, der.SEQUENCE) and after_version[2:3] in ((0x17,), (0x18,)):
+        return _REVOCATION_LIST
+    return None
+
+
+def _unreadable(message: str) -> Unreadable:
+    return Unreadable("certificate.unreadable", message)

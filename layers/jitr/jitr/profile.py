@@ -1,0 +1,119 @@
+"""Whether a certificate is one that a device may have: RFC 5280, AWS IoT's limits, and the floor in the rules file."""
+
+from datetime import datetime, timedelta
+
+from jitr.facts import CertificateFacts, KeyFacts, Knock
+from jitr.reasons import Reason
+from jitr.rules.model import Floor
+from jitr.times import rfc3339
+
+# AWS IoT Core Developer Guide, "X.509 client certificates" and "Audit: device certificate key quality".
+_AWS_CURVES = ("P-256", "P-384", "P-521")
+_AWS_TAKES = "AWS IoT takes RSA keys and keys on the curves P-256, P-384 and P-521 only"
+
+_LISTED = 5
+
+
+def profile_reasons(certificate: CertificateFacts, floor: Floor, now: datetime) -> tuple[Reason, ...]:
+    """Every reason that the certificate itself gives against its device, of the codes ``certificate.*``."""
+    problems = {
+        "certificate.expired": _expired(certificate, now),
+        "certificate.not-yet-valid": _not_yet_valid(certificate, now),
+        "certificate.is-ca": _is_ca(certificate),
+        "certificate.no-client-auth": _no_client_auth(certificate),
+        "certificate.critical-extension": _critical_extension(certificate),
+        "certificate.key": _key(certificate.key, floor),
+        "certificate.signature-hash": _signature_hash(certificate, floor),
+    }
+    return tuple([Reason(code, message) for code, message in problems.items() if message])
+
+
+def warnings(knock: Knock) -> tuple[str, ...]:
+    """What is odd about a certificate and decides nothing."""
+    if knock.chain is None or knock.chain.key_identifiers_agree is not False:
+        return ()
+    identifier = _cut(knock.certificate.authority_key_identifier or "")
+    return (
+        f"the certificate's authority key identifier, {identifier}, is not its CA's subject key identifier; "
+        "only the signature and the names decide",
+    )
+
+
+def _expired(certificate: CertificateFacts, now: datetime) -> str | None:
+    """RFC 5280 section 4.1.2.5: the validity includes its last second."""
+    if now <= certificate.not_after:
+        return None
+    return f"the certificate expired {_span(now - certificate.not_after)} ago, at {rfc3339(certificate.not_after)}"
+
+
+def _not_yet_valid(certificate: CertificateFacts, now: datetime) -> str | None:
+    if now >= certificate.not_before:
+        return None
+    return (
+        f"the certificate becomes valid in {_span(certificate.not_before - now)}, at {rfc3339(certificate.not_before)}"
+    )
+
+
+def _is_ca(certificate: CertificateFacts) -> str | None:
+    return "the certificate has basicConstraints CA:TRUE" if certificate.is_ca else None
+
+
+def _no_client_auth(certificate: CertificateFacts) -> str | None:
+    """RFC 5280 section 4.2.1.12: without the extension every purpose is allowed.
+
+    anyExtendedKeyUsage alone does not do: the section lets an application ask for its own purpose, and TLS servers
+    built on OpenSSL do.
+    """
+    usages = certificate.extended_key_usage
+    if usages is None or "clientAuth" in usages:
+        return None
+    return f"the certificate's extended key usage is {_listed(usages) or 'empty'}, without clientAuth"
+
+
+def _critical_extension(certificate: CertificateFacts) -> str | None:
+    unknown = certificate.unknown_critical_extensions
+    if not unknown:
+        return None
+    return (
+        f"the certificate has the critical extension{'s' if len(unknown) > 1 else ''} {_listed(unknown)}, unknown here"
+    )
+
+
+def _key(key: KeyFacts, floor: Floor) -> str | None:
+    if key.kind == "RSA":
+        if (key.bits or 0) >= floor.min_rsa_bits:
+            return None
+        return f"the RSA key has {key.bits or 0} bits, the floor is {floor.min_rsa_bits}"
+    if key.kind != "EC":
+        return f"the key is of the kind {_cut(key.kind)}: {_AWS_TAKES}"
+    if key.curve not in _AWS_CURVES:
+        return f"the key is on the curve {_cut(key.curve or 'unknown')}: {_AWS_TAKES}"
+    if key.curve not in floor.curves:
+        return f"the key is on the curve {key.curve}, the floor has {', '.join(floor.curves) or 'no curve'}"
+    return None
+
+
+def _signature_hash(certificate: CertificateFacts, floor: Floor) -> str | None:
+    signature = certificate.signature
+    if signature.hash in floor.signature_hashes:
+        return None
+    with_hash = f" with {signature.hash}" if signature.hash else ""
+    return f"the signature is {_cut(signature.algorithm)}{with_hash}, the floor has {', '.join(floor.signature_hashes)}"
+
+
+def _listed(values: tuple[str, ...]) -> str:
+    shown = ", ".join(map(_cut, values[:_LISTED]))
+    return shown + (f" and {len(values) - _LISTED} more" if len(values) > _LISTED else "")
+
+
+def _cut(word: str, limit: int = 80) -> str:
+    return word if len(word) <= limit else word[: limit - 1] + "…"
+
+
+def _span(span: timedelta) -> str:
+    """A length of time as a person says it: days, else hours, else minutes."""
+    for unit, seconds in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        count = int(span.total_seconds() // seconds)
+        if count:
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "less than a minute"

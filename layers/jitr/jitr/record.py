@@ -1,0 +1,262 @@
+"""The decision record: what is remembered of one certificate, and what a knock means in its light.
+
+States of a certificate, as the record knows them, and what moves it::
+
+    (none) --event--> applying(admit | reject) --steps done--> applied(admit | reject)
+    (none) --event--> applied(hold)
+    applied(hold) --event, and rules or lists changed or due--> as (none)
+    applying(*) --event--> decided again from what AWS IoT says now
+    applied(admit | reject) --event later than settled--> described again: pending anew, or nothing to do
+
+``applying`` is written before the first step in AWS IoT and ``applied`` after the last, so a crash between the two
+is always visible, and a second delivery finishes the work.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from jitr.decide import DUE_LATEST, Decision
+from jitr.event import CLOCK_SKEW, RegistrationEvent
+from jitr.facts import CaFacts, CertificateFacts, ChainFacts, Knock
+from jitr.reasons import Verdict
+from jitr.rules.model import Rules
+from jitr.times import parse_time, rfc3339
+
+FORMAT = 1
+
+APPLYING, APPLIED = "applying", "applied"
+
+# A settled certificate that knocks again is described again at most this often.
+DESCRIBE_AGAIN = timedelta(seconds=60)
+# Knocks of held devices are counted at most this often, so the count is approximate.
+COUNT_AGAIN = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class ListHead:
+    """A list as its readers find it: which generation of rows is in force, and how often it was edited."""
+
+    generation: str
+    edition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """What is in force: the rules by digest and the lists by generation. Read before any row is."""
+
+    digest: str | None = None  # None: no rules were published yet
+    meaning: str | None = None
+    version: int = 0
+    lists: Mapping[str, ListHead] = field(default_factory=dict)
+
+    def edition(self, name: str) -> str:
+        """What changes when a list changes; a list that does not exist has one, too."""
+        head = self.lists.get(name)
+        return "absent" if head is None else f"{head.generation}/{head.edition}"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The decision in force on one certificate, and what it rests on."""
+
+    certificate_id: str
+    ca_certificate_id: str
+    decision: Verdict
+    state: str
+    decided_at: datetime
+    knocked_at: datetime
+    since: datetime  # when the device first got this verdict in a row
+    digest: str | None = None
+    meaning: str | None = None
+    editions: Mapping[str, str] = field(default_factory=dict)
+    rule: str | None = None
+    at: str | None = None
+    reasons: tuple[Mapping[str, str], ...] = ()
+    near_misses: tuple[Mapping[str, Any], ...] = ()
+    grant: Mapping[str, Any] | None = None
+    facts: Mapping[str, Any] | None = None  # None: the certificate could not be read
+    due: datetime | None = None
+    reservation: str | None = None  # key of the reservation that the certificate holds
+    predecessors: tuple[str, ...] = ()  # certificates that it replaces once it is ACTIVE
+    stays_pending: bool = False  # rejected, but AWS IoT refused the new status
+    described_at: datetime | None = None
+    knocks: int = 1
+    counted_at: datetime | None = None
+    revision: int = 0  # of the item: what a conditional write is conditional on
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is stored and shown; absent values are left out."""
+        plain: dict[str, Any] = {
+            "format": FORMAT,
+            "certificate_id": self.certificate_id,
+            "ca_certificate_id": self.ca_certificate_id,
+            "decision": self.decision.value,
+            "state": self.state,
+            "decided_at": rfc3339(self.decided_at),
+            "knocked_at": rfc3339(self.knocked_at),
+            "since": rfc3339(self.since),
+            "digest": self.digest,
+            "meaning": self.meaning,
+            "editions": dict(self.editions),
+            "rule": self.rule,
+            "at": self.at,
+            "reasons": [dict(each) for each in self.reasons],
+            "near_misses": [dict(each) for each in self.near_misses],
+            "grant": self.grant,
+            "facts": self.facts,
+            "due": _text(self.due),
+            "reservation": self.reservation,
+            "predecessors": list(self.predecessors),
+            "stays_pending": self.stays_pending,
+            "described_at": _text(self.described_at),
+            "knocks": self.knocks,
+            "counted_at": _text(self.counted_at),
+            "revision": self.revision,
+        }
+        return {name: value for name, value in plain.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Record":
+        """Back from ``to_json``. Raises ValueError for a format this code does not know."""
+        if int(data["format"]) != FORMAT:
+            raise ValueError(f"a decision record of format {data['format']}; this version reads {FORMAT}")
+        return cls(
+            certificate_id=data["certificate_id"],
+            ca_certificate_id=data["ca_certificate_id"],
+            decision=Verdict(data["decision"]),
+            state=data["state"],
+            decided_at=parse_time(data["decided_at"]),
+            knocked_at=parse_time(data["knocked_at"]),
+            since=parse_time(data["since"]),
+            digest=data.get("digest"),
+            meaning=data.get("meaning"),
+            editions=data["editions"],
+            rule=data.get("rule"),
+            at=data.get("at"),
+            reasons=tuple(data["reasons"]),
+            near_misses=tuple(data["near_misses"]),
+            grant=data.get("grant"),
+            facts=data.get("facts"),
+            due=_time(data.get("due")),
+            reservation=data.get("reservation"),
+            predecessors=tuple(data["predecessors"]),
+            stays_pending=data["stays_pending"],
+            described_at=_time(data.get("described_at")),
+            knocks=int(data["knocks"]),
+            counted_at=_time(data.get("counted_at")),
+            revision=int(data["revision"]),
+        )
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the certificate stays pending on our word: held, or rejected where AWS IoT refused the status."""
+        return self.state == APPLIED and (self.decision is Verdict.HOLD or self.stays_pending)
+
+    def unchanged(self, heads: Heads) -> bool:
+        """Whether the rules and the lists that the decision rests on are still those in force."""
+        return self.meaning == heads.meaning and all(
+            heads.edition(name) == edition for name, edition in self.editions.items()
+        )
+
+
+class Remembered(Enum):
+    """What a knock means in the light of the record."""
+
+    SETTLED = "settled"  # nothing to do
+    HELD = "held"  # nothing changed since it was held: count the knock
+    DECIDE_AGAIN = "decide again"  # from the recorded facts; AWS IoT only if the outcome changed
+    UNKNOWN = "unknown"  # gather everything
+
+
+def remember(record: Record | None, event: RegistrationEvent, heads: Heads, now: datetime) -> Remembered:
+    """What to do about a knock, before AWS IoT is asked anything."""
+    if record is None or record.state == APPLYING:
+        return Remembered.UNKNOWN
+    if record.waiting:
+        if record.unchanged(heads) and (record.due is None or now < record.due):
+            return Remembered.HELD
+        return Remembered.UNKNOWN if record.facts is None else Remembered.DECIDE_AGAIN
+    if event.knocked_at <= record.decided_at + CLOCK_SKEW:
+        return Remembered.SETTLED
+    if record.described_at is not None and now < record.described_at + DESCRIBE_AGAIN:
+        return Remembered.SETTLED
+    return Remembered.UNKNOWN
+
+
+def facts_json(knock: Knock) -> dict[str, Any]:
+    """The facts as the record keeps them: everything a decision can be made from again."""
+    return knock.certificate.to_json() | {
+        "ca_certificate_id": knock.ca_certificate_id,
+        "ca": None if knock.ca is None else knock.ca.to_json(),
+        "chain": None if knock.chain is None else knock.chain.to_json(),
+    }
+
+
+def recorded_knock(facts: Mapping[str, Any], rules: Rules) -> Knock:
+    """The device as its record remembers it, with the aliases that the rules in force give to its CA."""
+    ca_certificate_id = facts["ca_certificate_id"]
+    return Knock(
+        certificate=CertificateFacts.from_json(facts),
+        ca_certificate_id=ca_certificate_id,
+        ca=None if facts["ca"] is None else CaFacts.from_json(facts["ca"]),
+        chain=None if facts["chain"] is None else ChainFacts.from_json(facts["chain"]),
+        aliases=rules.aliases_of(ca_certificate_id),
+    )
+
+
+def recorded(
+    decision: Decision,
+    *,
+    event: RegistrationEvent,
+    heads: Heads,
+    facts: Mapping[str, Any] | None,
+    state: str,
+    now: datetime,
+    previous: Record | None,
+) -> Record:
+    """The record of a new decision, following the one before it."""
+    told = decision.to_json()
+    unfinished = previous is not None and previous.state == APPLYING
+    same = previous is not None and previous.decision is decision.verdict
+    return Record(
+        certificate_id=event.certificate_id,
+        ca_certificate_id=event.ca_certificate_id,
+        decision=decision.verdict,
+        state=state,
+        decided_at=now,
+        knocked_at=event.knocked_at,
+        since=previous.since if previous is not None and same else now,
+        digest=heads.digest,
+        meaning=heads.meaning,
+        editions={name: heads.edition(name) for name in decision.lists},
+        rule=decision.rule,
+        at=decision.at,
+        reasons=tuple(told["reasons"]),
+        near_misses=tuple(told["near_misses"]),
+        grant=told["grant"],
+        facts=facts,
+        due=decision.due,
+        reservation=None if previous is None else previous.reservation,
+        predecessors=previous.predecessors if previous is not None and unfinished else (),
+        described_at=now,
+        knocks=1 if previous is None else previous.knocks + 1,
+        counted_at=now,
+        revision=0 if previous is None else previous.revision,
+    )
+
+
+def settled(record: Record, now: datetime, *, stays_pending: bool = False) -> Record:
+    """The same decision, now carried out; one that AWS IoT refused to carry out is due again in a day."""
+    due = now + DUE_LATEST if stays_pending else record.due
+    return replace(record, state=APPLIED, decided_at=now, stays_pending=stays_pending, due=due)
+
+
+def _text(time: datetime | None) -> str | None:
+    return None if time is None else rfc3339(time)
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else parse_time(text)

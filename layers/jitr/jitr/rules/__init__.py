@@ -1,0 +1,1 @@
+"""The operators' admission rules: their model, and how the YAML file is read."""

@@ -1,0 +1,313 @@
+"""Rules as the deciding code sees them, and their compiled form.
+
+The compiled form is canonical JSON: what functions load (they never parse YAML), with the line of every rule, so that
+a decision can cite ``file:line``. Two digests name it. ``digest`` is the SHA-256 of all of it and says which file was
+in force. ``meaning`` leaves out file name and lines: a moved comment is another digest, but not a changed rule.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+from jitr.reasons import Verdict
+from jitr.rules.conditions import (
+    AttributeCondition,
+    CaCondition,
+    Condition,
+    Glob,
+    ListCondition,
+    SerialCondition,
+    SerialRange,
+    Window,
+    WindowCondition,
+)
+from jitr.rules.index import RuleIndex
+
+FORMAT = 1
+MAX_POLICIES = 10  # per certificate: AWS IoT Core quotas, "Maximum number of policies attached to a certificate"
+
+
+@dataclass(frozen=True, slots=True)
+class Crl:
+    """Where a CA's revocation list is, and what to decide where no fresh one is to be had."""
+
+    url: str
+    when_stale: Verdict = Verdict.HOLD
+
+
+@dataclass(frozen=True, slots=True)
+class Ca:
+    """A CA alias: the caCertificateIds it stands for."""
+
+    alias: str
+    ids: tuple[str, ...]
+    line: int
+    crl: Crl | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """The least that every certificate must have. AWS IoT itself refuses weaker ones."""
+
+    min_rsa_bits: int = 2048
+    curves: tuple[str, ...] = ("P-256", "P-384", "P-521")
+    signature_hashes: tuple[str, ...] = ("sha256", "sha384", "sha512")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What an allow rule gives; ``thing`` and attribute values are templates until they are filled in."""
+
+    iot_policies: tuple[str, ...] = ()
+    thing: str | None = None
+    thing_type: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    thing_groups: tuple[str, ...] = ()
+    renewal: str = "hold"  # hold | coexist | replace
+    existing: str = "hold"  # hold | adopt
+
+    def to_json(self) -> dict[str, Any]:
+        """As in the compiled rules, the decision record and under ``grant`` in ``jitr explain --json``."""
+        return {
+            "thing": self.thing,
+            "thing_type": self.thing_type,
+            "attributes": dict(self.attributes),
+            "thing_groups": list(self.thing_groups),
+            "iot_policies": list(self.iot_policies),
+            "renewal": self.renewal,
+            "existing": self.existing,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Grant":
+        """Back from ``to_json``."""
+        return cls(
+            thing=data["thing"],
+            thing_type=data["thing_type"],
+            attributes=dict(data["attributes"]),
+            thing_groups=tuple(data["thing_groups"]),
+            iot_policies=tuple(data["iot_policies"]),
+            renewal=data["renewal"],
+            existing=data["existing"],
+        )
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What deny and allow rules share: a name, where it stands in the file, and conditions that must all hold."""
+
+    name: str
+    line: int
+    conditions: tuple[Condition, ...]
+
+    @cached_property
+    def cas(self) -> tuple[str, ...] | None:
+        """The CA aliases the rule is for; None: every CA."""
+        return next((each.aliases for each in self.conditions if isinstance(each, CaCondition)), None)
+
+    @cached_property
+    def lists(self) -> tuple[str, ...]:
+        """The device lists the rule refers to, in its order."""
+        return next((each.lists for each in self.conditions if isinstance(each, ListCondition)), ())
+
+    @cached_property
+    def windows(self) -> WindowCondition | None:
+        """The rule's window condition, if it has one."""
+        return next((each for each in self.conditions if isinstance(each, WindowCondition)), None)
+
+
+@dataclass(frozen=True)
+class DenyRule(Rule):
+    """A rule that rejects what it matches; ``revoke`` makes it REVOKED, which nobody can undo."""
+
+    reason: str | None = None
+    revoke: bool = False
+
+
+@dataclass(frozen=True)
+class AllowRule(Rule):
+    """A rule that gives its grant to what it matches; ``max_devices`` limits how many hold it at once."""
+
+    grant: Grant = field(default_factory=Grant)
+    max_devices: int | None = None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """One rules file. Rules are kept in the file's order."""
+
+    source: str  # the file's name, for citing
+    default: Verdict = Verdict.HOLD
+    cas: Mapping[str, Ca] = field(default_factory=dict)
+    floor: Floor = field(default_factory=Floor)
+    deny: tuple[DenyRule, ...] = ()
+    allow: tuple[AllowRule, ...] = ()
+
+    def at(self, rule: Rule) -> str:
+        """Where a rule stands: ``file:line``."""
+        return f"{self.source}:{rule.line}"
+
+    @cached_property
+    def _aliases(self) -> Mapping[str, frozenset[str]]:
+        found: dict[str, set[str]] = {}
+        for ca in self.cas.values():
+            for each in ca.ids:
+                found.setdefault(each, set()).add(ca.alias)
+        return {each: frozenset(aliases) for each, aliases in found.items()}
+
+    def aliases_of(self, ca_certificate_id: str) -> frozenset[str]:
+        """The aliases that name a registered CA; usually one, none for a CA that the rules do not name."""
+        return self._aliases.get(ca_certificate_id, frozenset())
+
+    @cached_property
+    def deny_index(self) -> RuleIndex[DenyRule]:
+        """Which deny rules could match a device."""
+        return RuleIndex(self.deny)
+
+    @cached_property
+    def allow_index(self) -> RuleIndex[AllowRule]:
+        """Which allow rules could match a device."""
+        return RuleIndex(self.allow)
+
+    @cached_property
+    def lists(self) -> tuple[str, ...]:
+        """Every device list that a rule refers to, sorted."""
+        return tuple(sorted({each for rule in (*self.deny, *self.allow) for each in rule.lists}))
+
+    def to_json(self) -> dict[str, Any]:
+        """The compiled form, with positions."""
+        return {
+            "format": FORMAT,
+            "source": self.source,
+            "default": self.default.value,
+            "cas": {alias: _ca_json(ca) for alias, ca in self.cas.items()},
+            "certificate": {
+                "min_rsa_bits": self.floor.min_rsa_bits,
+                "curves": list(self.floor.curves),
+                "signature_hashes": list(self.floor.signature_hashes),
+            },
+            "deny": [
+                _conditions_json(rule)
+                | {"name": rule.name, "line": rule.line, "reason": rule.reason, "revoke": rule.revoke}
+                for rule in self.deny
+            ],
+            "allow": [
+                _conditions_json(rule)
+                | {
+                    "name": rule.name,
+                    "line": rule.line,
+                    "max_devices": rule.max_devices,
+                    "grant": rule.grant.to_json(),
+                }
+                for rule in self.allow
+            ],
+        }
+
+    @cached_property
+    def compiled(self) -> bytes:
+        """The canonical JSON of ``to_json``, as it is stored."""
+        return canonical_json(self.to_json())
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the compiled form, in hex: which file was in force, to the line."""
+        return hashlib.sha256(self.compiled).hexdigest()
+
+    @cached_property
+    def meaning(self) -> str:
+        """SHA-256 of the compiled form without file name and lines: equal for two files that say the same."""
+        return hashlib.sha256(canonical_json(_without_positions(self.to_json()))).hexdigest()
+
+
+def load(compiled: bytes) -> Rules:
+    """The rules from their compiled form. Raises ValueError for bytes that are not one of a format this code knows."""
+    data = json.loads(compiled)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise ValueError(f"not compiled rules of format {FORMAT}")
+    try:
+        return _load(data)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"damaged compiled rules: {error!r}") from error
+
+
+def _load(data: Mapping[str, Any]) -> Rules:
+    floor = data["certificate"]
+    return Rules(
+        source=data["source"],
+        default=Verdict(data["default"]),
+        cas={alias: _ca(alias, each) for alias, each in data["cas"].items()},
+        floor=Floor(floor["min_rsa_bits"], tuple(floor["curves"]), tuple(floor["signature_hashes"])),
+        deny=tuple(
+            DenyRule(each["name"], each["line"], _conditions(each), each["reason"], each["revoke"])
+            for each in data["deny"]
+        ),
+        allow=tuple(
+            AllowRule(
+                each["name"], each["line"], _conditions(each), Grant.from_json(each["grant"]), each["max_devices"]
+            )
+            for each in data["allow"]
+        ),
+    )
+
+
+def canonical_json(value: Any) -> bytes:
+    """One spelling for equal values: sorted keys, no spaces, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _without_positions(compiled: Mapping[str, Any]) -> dict[str, Any]:
+    def unplaced(entry: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in entry.items() if key != "line"}
+
+    return {
+        **{key: value for key, value in compiled.items() if key != "source"},
+        "cas": {alias: unplaced(ca) for alias, ca in compiled["cas"].items()},
+        "deny": [unplaced(rule) for rule in compiled["deny"]],
+        "allow": [unplaced(rule) for rule in compiled["allow"]],
+    }
+
+
+def _ca_json(ca: Ca) -> dict[str, Any]:
+    crl = None if ca.crl is None else {"url": ca.crl.url, "when_stale": ca.crl.when_stale.value}
+    return {"ids": list(ca.ids), "line": ca.line, "crl": crl}
+
+
+def _ca(alias: str, data: Mapping[str, Any]) -> Ca:
+    crl = data["crl"]
+    return Ca(
+        alias, tuple(data["ids"]), data["line"], None if crl is None else Crl(crl["url"], Verdict(crl["when_stale"]))
+    )
+
+
+def _conditions_json(rule: Rule) -> dict[str, Any]:
+    return {"conditions": {each.name: each.to_json() for each in rule.conditions}}
+
+
+def _conditions(data: Mapping[str, Any]) -> tuple[Condition, ...]:
+    return tuple(sorted((_condition(name, value) for name, value in data["conditions"].items()), key=cost))
+
+
+def _condition(name: str, value: Any) -> Condition:
+    match name:
+        case "ca":
+            return CaCondition(tuple(value))
+        case "list":
+            return ListCondition(tuple(value))
+        case "serial_number":
+            return SerialCondition(tuple(SerialRange(int(first, 16), int(last, 16)) for first, last in value))
+        case "window":
+            return WindowCondition(tuple(Window(date.fromisoformat(a), date.fromisoformat(b)) for a, b in value))
+        case _:
+            return AttributeCondition(name, tuple(Glob(each) for each in value))
+
+
+_COST = {"ca": 0, "list": 4, "window": 2, "serial_number": 1}
+
+
+def cost(condition: Condition) -> tuple[int, str]:
+    """The order in which conditions are checked: the cheap before the dear, lists (a table read) last."""
+    return _COST.get(condition.name, 3), condition.name

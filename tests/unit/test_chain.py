@@ -1,0 +1,290 @@
+"""Whether a certificate is its CA's, and whether that CA may issue.
+
+The classic ``openssl`` commands set the measure: version 1, no key identifiers, and one subject for every CA.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jitr.certificate import read_ca, read_certificate
+from jitr.chain import chain_reasons, verify_chain
+from jitr.facts import ChainFacts, Knock
+from jitr.reasons import CODES
+from jitr.signatures import verifies
+from tests import pki
+
+HASHES = ("sha256", "sha384", "sha512")
+
+
+def chain_of(leaf: pki.Draft | pki.Issued, ca: pki.CA) -> ChainFacts:
+    issued = leaf.issue() if isinstance(leaf, pki.Draft) else leaf
+    return verify_chain(read_certificate(issued.der), read_ca(ca.der, status="ACTIVE"))
+
+
+def knock_of(leaf: pki.Draft, ca: pki.CA, status: str = "ACTIVE") -> Knock:
+    reading, authority = read_certificate(leaf.issue().der), read_ca(ca.der, status=status)
+    return Knock(reading.facts, ca.id, authority.facts, verify_chain(reading, authority))
+
+
+def codes(leaf: pki.Draft, ca: pki.CA, *, status: str = "ACTIVE", now: datetime = pki.NOW) -> list[str]:
+    return [each.code for each in chain_reasons(knock_of(leaf, ca, status), now)]
+
+
+# Signatures
+
+
+@pytest.mark.parametrize("hash_name", HASHES)
+@pytest.mark.parametrize("kind", ["RSA-2048", "RSA-3072", "P-256", "P-384", "P-521", "secp256k1", "brainpoolP256r1"])
+def test_a_leaf_of_the_ca_is_verified(kind: str, hash_name: str) -> None:
+    """RFC 4055 section 5 and RFC 5758 section 3.2; any curve goes with any hash."""
+    ca = pki.ca(kind=kind)
+    assert chain_of(ca.usual_device().signed_with(hash_name), ca) == ChainFacts(True, True, True)
+
+
+@pytest.mark.parametrize("hash_name", ["sha1", *HASHES])
+def test_rsa_pss_is_verified_with_the_parameters_in_the_certificate(hash_name: str) -> None:
+    """RFC 4055 section 3.1; what SHA-1 leads to is the profile's word."""
+    ca = pki.ca(kind="RSA-2048")
+    assert chain_of(ca.device().signed_with(hash_name, pss=True), ca).signature_valid
+
+
+@pytest.mark.parametrize("kind", ["Ed25519", "Ed448"])
+def test_edwards_curves_are_verified(kind: str) -> None:
+    """RFC 8410. AWS IoT takes none such, which is the profile's word."""
+    ca = pki.ca(kind=kind)
+    assert chain_of(ca.device(), ca).signature_valid
+
+
+def test_a_dsa_signature_is_not_verified() -> None:
+    ca = pki.ca(kind="DSA")
+    assert not chain_of(ca.device(), ca).signature_valid
+
+
+def test_ecdsa_with_null_parameters_is_verified() -> None:
+    ca = pki.ca()
+    algorithm = pki.sequence(pki.oid("1.2.840.10045.4.3.2"), pki.NULL)
+    assert chain_of(ca.device().but(algorithm=algorithm), ca).signature_valid
+
+
+@pytest.mark.parametrize("kind", ["RSA-2048", "P-256", "Ed25519"])
+def test_a_leaf_signed_by_another_key_under_the_same_name_is_not_the_ca_s(kind: str) -> None:
+    """
+    Factory A (key 1) -> leaf          registered: Factory A (key 2)
+    """
+    ca = pki.ca(kind=kind)
+    forged = ca.usual_device().signed_by(pki.key(kind, "a forger"))
+    assert codes(forged, ca) == ["chain.bad-signature"]
+
+
+@pytest.mark.parametrize(("signer", "ca_kind"), [("P-256", "RSA-2048"), ("RSA-2048", "P-256"), ("Ed25519", "P-256")])
+def test_a_signature_of_another_kind_than_the_ca_s_key_is_not_valid(signer: str, ca_kind: str) -> None:
+    ca = pki.ca(kind=ca_kind)
+    assert not chain_of(ca.device().signed_by(pki.key(signer)), ca).signature_valid
+
+
+@pytest.mark.parametrize("algorithm", ["1.2.3.4", "1.2.840.113549.1.1.2", "1.2.840.113549.1.1.10"])
+def test_an_algorithm_that_is_not_supported_verifies_nothing(algorithm: str) -> None:
+    ca = pki.ca(kind="RSA-2048")
+    leaf = ca.device().but(algorithm=pki.sequence(pki.oid(algorithm), pki.NULL))
+    assert codes(leaf, ca) == ["chain.bad-signature"]
+
+
+def test_every_flipped_bit_of_what_is_signed_is_noticed() -> None:
+    ca = pki.ca()
+    reading, authority = read_certificate(ca.device().issue().der), read_ca(ca.der, status="ACTIVE")
+    for at in range(0, len(reading.signed), 7):
+        flipped = bytearray(reading.signed)
+        flipped[at] ^= 1
+        assert not verify_chain(replace(reading, signed=bytes(flipped)), authority).signature_valid
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=80), st.sampled_from(["RSA-2048", "P-256", "Ed25519", "Ed448"]))
+def test_any_bytes_for_a_signature_are_just_not_valid(signature: bytes, kind: str) -> None:
+    ca = pki.ca(kind=kind)
+    reading = read_certificate(ca.device().issue().der)
+    assert not verifies(read_ca(ca.der, status="ACTIVE").key, reading.scheme, signature, reading.signed)
+
+
+# The classic commands
+
+
+@pytest.fixture(scope="module")
+def classic(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+    return pki.classic_files(tmp_path_factory.mktemp("classic"))
+
+
+def test_what_the_classic_commands_make_is_accepted(classic: tuple[bytes, bytes]) -> None:
+    """A version 1 leaf under a CA with nothing but basicConstraints, which is not critical."""
+    ca, leaf = read_ca(classic[0], status="ACTIVE"), read_certificate(classic[1])
+    chain = verify_chain(leaf, ca)
+    assert chain == ChainFacts(signature_valid=True, names_equal=True, key_identifiers_agree=None)
+    assert chain_reasons(Knock(leaf.facts, ca.certificate_sha256, ca.facts, chain), ca.facts.not_before) == ()
+
+
+def test_two_classic_cas_with_one_subject_are_told_apart_by_their_keys(
+    classic: tuple[bytes, bytes], tmp_path: Path
+) -> None:
+    """
+    C=TR, O=OKIDA (key 1) -> leaf      registered: C=TR, O=OKIDA (key 2)
+    """
+    other_ca, _ = pki.classic_files(tmp_path)
+    chain = verify_chain(read_certificate(classic[1]), read_ca(other_ca, status="ACTIVE"))
+    assert chain == ChainFacts(signature_valid=False, names_equal=True, key_identifiers_agree=None)
+
+
+@pytest.mark.parametrize("kind", ["RSA-2048", "P-256"])
+def test_a_version_1_leaf_of_each_of_several_cas_with_one_subject(kind: str) -> None:
+    cas = [pki.classic_ca(owner, kind=kind) for owner in ("Factory A", "Factory B", "Factory C")]
+    assert len({ca.subject_name for ca in cas}) == 1
+    for signer in cas:
+        leaf = signer.device().v1()
+        assert [codes(leaf, ca) for ca in cas] == [[] if ca is signer else ["chain.bad-signature"] for ca in cas]
+
+
+def test_a_leaf_without_any_extension_is_accepted() -> None:
+    ca = pki.ca()
+    assert codes(ca.device(), ca) == []
+
+
+def test_a_leaf_of_a_registered_intermediate_is_accepted_whoever_signed_that() -> None:
+    """
+    Root -> Line 1 (registered) -> leaf
+    """
+    root = pki.ca("Root")
+    line = pki.ca("Line 1", parent=root)
+    assert codes(line.usual_device(), line) == []
+    assert codes(line.usual_device(), root) == ["chain.bad-signature", "chain.name-mismatch"]
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("organization", "equal"),
+    [
+        (("O", "OKIDA", "PrintableString"), True),
+        (("O", "OKIDA", "BMPString"), True),
+        (("O", "okida"), True),
+        (("O", " OKIDA "), True),
+        (("O", "OKIDA Ltd"), False),
+        (("OU", "OKIDA"), False),
+    ],
+)
+def test_issuer_and_subject_are_compared_decoded(organization: tuple[str, ...], equal: bool) -> None:
+    """RFC 5280 section 7.1. Some issuers write their name anew and choose other string types."""
+    ca = pki.ca()
+    leaf = ca.device().issuer(("C", "TR"), organization, ("CN", "Factory A"))  # type: ignore[arg-type]
+    assert chain_of(leaf, ca) == ChainFacts(signature_valid=True, names_equal=equal, key_identifiers_agree=None)
+
+
+def test_another_issuer_name_over_a_good_signature_is_a_mismatch() -> None:
+    """RFC 5280 section 6.1.3 (a)(4)."""
+    ca = pki.ca()
+    (reason,) = chain_reasons(knock_of(ca.device().issuer(("CN", "Fac\ntory")), ca), pki.NOW)
+    assert reason.code == "chain.name-mismatch"
+    assert reason.message == (
+        "the certificate's issuer is 'CN=Fac\\\\0atory', the subject of its CA is 'CN=Factory A,O=OKIDA,C=TR'"
+    )
+
+
+# Key identifiers
+
+
+def test_a_wrong_authority_key_identifier_decides_nothing() -> None:
+    """RFC 5280 section 4.2.1.1: it helps to find a CA, and this one is known."""
+    ca = pki.ca()
+    leaf = ca.device().identifiers(authority=b"of another CA")
+    assert chain_of(leaf, ca) == ChainFacts(signature_valid=True, names_equal=True, key_identifiers_agree=False)
+    assert codes(leaf, ca) == []
+
+
+def test_key_identifiers_are_compared_only_where_both_are_there() -> None:
+    ca, without = pki.ca(), pki.make(pki.ca_draft().basic_constraints(ca=True))
+    assert chain_of(ca.device(), ca).key_identifiers_agree is None
+    assert chain_of(without.device().identifiers(), without).key_identifiers_agree is None
+    assert chain_of(ca.device().identifiers(), ca).key_identifiers_agree is True
+
+
+# What the CA itself gives as reasons
+
+SIGNING = pki.ca_draft().basic_constraints(ca=True)
+
+
+@pytest.mark.parametrize(
+    ("draft", "expected"),
+    [
+        pytest.param(SIGNING, [], id="no keyUsage (RFC 5280 4.2.1.3)"),
+        pytest.param(pki.ca_draft().basic_constraints(ca=True, critical=False), [], id="not critical"),
+        pytest.param(SIGNING.key_usage("keyCertSign"), [], id="keyUsage with keyCertSign"),
+        pytest.param(SIGNING.key_usage("cRLSign"), ["chain.ca-not-a-ca"], id="keyUsage without keyCertSign"),
+        pytest.param(pki.ca_draft().v1(), ["chain.ca-not-a-ca"], id="version 1"),
+        pytest.param(pki.ca_draft().basic_constraints(ca=False), ["chain.ca-not-a-ca"], id="CA:FALSE"),
+        pytest.param(
+            pki.ca_draft().key_usage("cRLSign"),
+            ["chain.ca-not-a-ca"] * 2,
+            id="neither basicConstraints nor keyCertSign",
+        ),
+        pytest.param(
+            SIGNING.extension("nameConstraints", pki.sequence(), critical=True),
+            ["chain.name-constraints"],
+            id="name constraints (RFC 5280 4.2.1.10)",
+        ),
+        pytest.param(
+            SIGNING.valid(not_after=pki.NOW - timedelta(seconds=1)), ["chain.ca-expired"], id="a second too old"
+        ),
+        pytest.param(SIGNING.valid(not_after=pki.NOW), [], id="in its last second (RFC 5280 4.1.2.5)"),
+        pytest.param(SIGNING.valid(not_before=pki.NOW), [], id="in its first second"),
+        pytest.param(
+            SIGNING.valid(not_before=pki.NOW + timedelta(seconds=1)), ["chain.ca-expired"], id="a second too young"
+        ),
+    ],
+)
+def test_whether_the_ca_may_issue(draft: pki.Draft, expected: list[str]) -> None:
+    ca = pki.make(draft)
+    assert codes(ca.device(), ca) == expected
+
+
+def test_an_inactive_ca_holds_its_devices() -> None:
+    ca = pki.ca()
+    (reason,) = chain_reasons(knock_of(ca.device(), ca, "INACTIVE"), pki.NOW)
+    assert (reason.code, reason.message) == ("chain.ca-inactive", f"the CA {ca.id[:12]}… is INACTIVE")
+
+
+def test_a_ca_that_is_gone_is_the_only_reason() -> None:
+    ca = pki.ca()
+    knock = replace(knock_of(ca.device(), ca), ca=None, chain=None)
+    (reason,) = chain_reasons(knock, pki.NOW)
+    assert reason.code == "chain.ca-missing"
+    assert reason.message == f"AWS IoT no longer holds the CA {ca.id[:12]}… that registered the certificate"
+
+
+def test_every_reason_is_given_at_once() -> None:
+    draft = pki.ca_draft().valid(not_after=pki.NOT_BEFORE).extension("nameConstraints", b"")
+    ca = pki.make(draft.key_usage("cRLSign"))
+    leaf = ca.device().signed_by(pki.key()).issuer(("CN", "another"))
+    assert codes(leaf, ca, status="INACTIVE") == [
+        "chain.bad-signature",
+        "chain.name-mismatch",
+        "chain.ca-inactive",
+        "chain.ca-expired",
+        "chain.ca-not-a-ca",
+        "chain.ca-not-a-ca",
+        "chain.name-constraints",
+    ]
+
+
+def test_messages_are_single_short_lines_and_codes_are_documented() -> None:
+    ca = pki.make(pki.ca_draft().subject(*[("CN", "x" * 1000 + "\n")] * 6).valid(not_after=pki.NOT_BEFORE))
+    leaf = ca.device().signed_by(pki.key()).issuer(*[("OU", "y\r\n" * 300)] * 12)
+    reasons = chain_reasons(knock_of(leaf, ca), datetime(2027, 1, 1, tzinfo=UTC))
+    assert len(reasons) == 4
+    for each in reasons:
+        assert each.code in CODES
+        assert "\n" not in each.message
+        assert len(each.message) < 400

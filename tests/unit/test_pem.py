@@ -1,0 +1,224 @@
+"""What people give as a certificate, and what they are told where it is none."""
+
+import base64
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from jitr.certificate import read_certificate
+from jitr.errors import Unreadable
+from jitr.pem import MAX_CERTIFICATE, MAX_INPUT, find_certificate
+from tests import pki
+
+CA = pki.ca()
+LEAF = CA.usual_device().issue()
+
+
+def armoured(label: str, der: bytes) -> bytes:
+    return (
+        f"-----BEGIN {label}-----\n".encode()
+        + base64.encodebytes(der).replace(b"\n", b"")
+        + f"\n-----END {label}-----\n".encode()
+    )
+
+
+def test_a_pem_certificate_is_found() -> None:
+    found = find_certificate(LEAF.pem)
+    assert (found.der, found.taken) == (LEAF.der, None)
+
+
+def test_der_is_taken_as_it_is() -> None:
+    assert find_certificate(LEAF.der).der == LEAF.der
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(LEAF.pem.replace(b"\n", b"\r\n"), id="CRLF line ends"),
+        pytest.param(LEAF.pem.replace(b"\n", b"\r"), id="CR line ends"),
+        pytest.param(LEAF.pem.rstrip(), id="no line end at the end"),
+        pytest.param(b"\xef\xbb\xbf" + LEAF.pem, id="UTF-8 byte order mark"),
+        pytest.param(LEAF.pem.decode().encode("utf-16"), id="UTF-16, as PowerShell redirects"),
+        pytest.param(b"\xfe\xff" + LEAF.pem.decode().encode("utf-16-be"), id="UTF-16, big-endian"),
+        pytest.param(
+            b"Certificate:\n    Data:\n  subject=CN = \xc5\x9f\n" + LEAF.pem, id="text before (RFC 7468, 5.2)"
+        ),
+        pytest.param(LEAF.pem + b"\n\ntrailing words\n", id="text after"),
+        pytest.param(LEAF.pem.replace(b"\n", b"\n    "), id="indented, as out of YAML"),
+        pytest.param(LEAF.pem.replace(b"CERTIFICATE", b"X509 CERTIFICATE"), id="old label (RFC 7468, 5.1)"),
+        pytest.param(LEAF.pem.replace(b"-----\n", b"-----\nComment: x\nOther: y\n\n", 1), id="headers (RFC 1421, 4.4)"),
+        pytest.param(armoured("CERTIFICATE", LEAF.der), id="in one line"),
+    ],
+)
+def test_what_editors_and_shells_do_to_a_file_does_no_harm(data: bytes) -> None:
+    assert find_certificate(data).der == LEAF.der
+
+
+def test_of_a_bundle_the_first_is_taken_and_said_so() -> None:
+    found = find_certificate(b"leaf and its CA\n" + pki.bundle(LEAF, CA))
+    assert found.der == LEAF.der
+    assert found.taken == "the first of 2 certificates, at line 2"
+
+
+def test_a_certificate_beside_its_private_key_is_found() -> None:
+    found = find_certificate(LEAF.private_pem + LEAF.pem)
+    assert found.der == LEAF.der
+    assert found.taken is not None
+    assert found.taken.startswith("the only certificate of 2 PEM blocks, at line ")
+
+
+def key_in(form: serialization.PrivateFormat, password: bytes | None = None, kind: str = "RSA-2048") -> bytes:
+    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    return pki.key(kind).private_bytes(serialization.Encoding.DER, form, encryption)
+
+
+def request() -> bytes:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    return builder.sign(LEAF.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def revocation_list() -> bytes:
+    builder = x509.CertificateRevocationListBuilder().issuer_name(x509.Name([]))
+    builder = builder.last_update(pki.NOT_BEFORE).next_update(pki.NOT_AFTER)
+    return builder.sign(CA.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def key_store() -> bytes:
+    leaf = x509.load_der_x509_certificate(LEAF.der)
+    return pkcs12.serialize_key_and_certificates(None, LEAF.key, leaf, None, serialization.NoEncryption())
+
+
+def certificate_store() -> bytes:
+    return pkcs7.serialize_certificates([x509.load_der_x509_certificate(LEAF.der)], serialization.Encoding.DER)
+
+
+PKCS8 = serialization.PrivateFormat.PKCS8
+TRADITIONAL = serialization.PrivateFormat.TraditionalOpenSSL
+PRIVATE = "a private key, not a certificate: keep it secret, and give the certificate that goes with it"
+
+NOT_CERTIFICATES = [
+    ("PRIVATE KEY", key_in(PKCS8), PRIVATE),
+    ("PRIVATE KEY", key_in(PKCS8, kind="Ed25519"), PRIVATE),
+    ("RSA PRIVATE KEY", key_in(TRADITIONAL), PRIVATE),
+    ("EC PRIVATE KEY", key_in(TRADITIONAL, kind="P-256"), PRIVATE),
+    ("ENCRYPTED PRIVATE KEY", key_in(PKCS8, b"secret"), PRIVATE),
+    ("CERTIFICATE REQUEST", request(), "a certificate signing request: have the CA sign it"),
+    ("NEW CERTIFICATE REQUEST", request(), "a certificate signing request: have the CA sign it"),
+    ("PUBLIC KEY", pki.public_key(pki.key()), "a public key without a certificate"),
+    ("X509 CRL", revocation_list(), "a revocation list, not a certificate"),
+    ("PKCS7", certificate_store(), "openssl pkcs7 -print_certs"),
+]
+
+
+@pytest.mark.parametrize(("label", "der", "told"), NOT_CERTIFICATES)
+def test_what_is_not_a_certificate_is_named_with_what_to_do(label: str, der: bytes, told: str) -> None:
+    with pytest.raises(Unreadable) as caught:
+        read_certificate(b"\n" + armoured(label, der))
+    assert caught.value.code == "certificate.unreadable"
+    assert told in str(caught.value)
+    assert "at line 2" in str(caught.value)
+
+
+@pytest.mark.parametrize(("label", "der", "told"), [*NOT_CERTIFICATES, ("PKCS12", key_store(), "openssl pkcs12")])
+def test_der_that_is_not_a_certificate_is_named_as_well(label: str, der: bytes, told: str) -> None:
+    with pytest.raises(Unreadable, match="the input is ") as caught:
+        read_certificate(der)
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(("label", "der", "told"), NOT_CERTIFICATES)
+def test_a_label_that_lies_does_not_hide_what_it_is(label: str, der: bytes, told: str) -> None:
+    with pytest.raises(Unreadable) as caught:
+        read_certificate(armoured("CERTIFICATE", der))
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", [b"", b"@", b"\\n"])
+@pytest.mark.parametrize(("label", "der"), [(label, der) for label, der, _ in NOT_CERTIFICATES if "PRIVATE" in label])
+def test_no_message_repeats_key_material(label: str, der: bytes, damage: bytes) -> None:
+    pem = armoured(label, der)
+    for data in (pem, pem[:-30], pem.replace(b"\n", b"\n" + damage, 1), armoured("CERTIFICATE", der), der):
+        with pytest.raises(Unreadable) as caught:
+            read_certificate(data)
+        told = str(caught.value)
+        body = pem.split(b"\n")[1].decode()
+        assert not any(body[at : at + 12] in told for at in range(len(body) - 12))
+        assert caught.value.__cause__ is None or body[:12] not in str(caught.value.__cause__)
+
+
+def test_openssl_trusted_certificates_are_named(tmp_path: Path) -> None:
+    (tmp_path / "leaf.pem").write_bytes(LEAF.pem)
+    trusted = pki.openssl(tmp_path, "x509", "-in", "leaf.pem", "-trustout", "-addtrust", "clientAuth")
+    with pytest.raises(Unreadable, match="a certificate in OpenSSL's own form"):
+        find_certificate(trusted.encode())
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "the input is empty"),
+        (b" \n\t\r\n", "the input is empty"),
+        (b"hello", "has no -----BEGIN CERTIFICATE-----"),
+        (base64.b64encode(LEAF.der), "base64 without its PEM lines"),
+        (LEAF.pem[:300], "begins at line 1 has no end"),
+        (b"\n\n" + LEAF.pem[:300], "begins at line 3 has no end"),
+        (LEAF.pem.replace(b"END CERTIFICATE", b"END PRIVATE KEY"), "has no end"),
+        (LEAF.pem[:300] + b"\n" + LEAF.pem, "begins at line 1 has no end"),
+        (LEAF.pem + CA.pem[:300], "has no end"),
+        (b"-----BEGIN -----END -----", "begins '', not a certificate"),
+        (LEAF.pem.replace(b"\n", b"\\n"), r"has \\n written out"),
+        (LEAF.pem.replace(b"-----\n", b"-----\n?", 1), "is not base64"),
+        (armoured("CERTIFICATE", b""), "the certificate cannot be read"),
+        (armoured("FLOWERS", b"x"), "begins 'FLOWERS', not a certificate"),
+    ],
+)
+def test_damaged_input_is_one_clear_line(data: bytes, told: str) -> None:
+    with pytest.raises(Unreadable, match=told) as caught:
+        read_certificate(data)
+    assert caught.value.code == "certificate.unreadable"
+    assert "\n" not in str(caught.value)
+
+
+def test_an_input_beyond_the_limit_is_too_large() -> None:
+    assert find_certificate(LEAF.pem + b"\n" * (MAX_INPUT - len(LEAF.pem))).der == LEAF.der
+    with pytest.raises(Unreadable, match="the input has 65537 bytes; at most 65536") as caught:
+        find_certificate(LEAF.pem + b"\n" * (MAX_INPUT + 1 - len(LEAF.pem)))
+    assert caught.value.code == "certificate.too-large"
+
+
+@pytest.mark.parametrize("wrap", [lambda der: der, lambda der: armoured("CERTIFICATE", der)])
+def test_a_certificate_beyond_the_limit_is_too_large_before_it_is_parsed(wrap) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(Unreadable, match="the certificate has 16385 bytes; at most 16384") as caught:
+        read_certificate(wrap(b"\x30" + b"x" * MAX_CERTIFICATE))
+    assert caught.value.code == "certificate.too-large"
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [b"-----BEGIN ", b"-----BEGIN CERTIFICATE-----", b"-----BEGIN A-----\n-----END A-----\n", b"-----END ", b"-----"],
+)
+def test_hostile_repetition_takes_no_time(unit: bytes) -> None:
+    data = b"-----BEGIN X-----\n-----END X-----\n" + unit * (MAX_INPUT // len(unit) - 1)
+    started = time.perf_counter()
+    with pytest.raises(Unreadable):
+        find_certificate(data[:MAX_INPUT])
+    assert time.perf_counter() - started < 1
+
+
+PIECES = [LEAF.pem, LEAF.der, b"-----BEGIN ", b"CERTIFICATE-----", b"-----END ", b"-----", b"\n", b"A=", b"\xff\xfe"]
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=300) | st.lists(st.sampled_from(PIECES), max_size=8).map(b"".join))
+@example(b"-----BEGIN CERTIFICATE----------END CERTIFICATE-----")
+@example(b"\xff\xfe-")
+def test_any_bytes_give_a_certificate_or_unreadable(data: bytes) -> None:
+    with suppress(Unreadable):
+        read_certificate(data)
