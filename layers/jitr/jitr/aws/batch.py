@@ -1,0 +1,134 @@
+"""A batch of messages from the registration queue: each is handled on its own, and only what failed comes back."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from jitr.aws.register import Message
+from jitr.aws.telemetry import Telemetry
+from jitr.errors import Poison, Retry
+from jitr.times import from_epoch_ms
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+# A message is not begun with less than this left: one admission with slow calls fits in.
+TIME_FOR_ONE = 10_000  # ms
+# A failure that nobody declared is a bug: after this many deliveries the message goes to the failure queue.
+DELIVERIES_OF_A_BUG = 5
+
+# Seconds until a message that could not be handled comes back. Twice as long each time, so that a fleet waiting out
+# an outage costs little; at most five minutes, so that it is soon in afterwards.
+_FIRST_WAIT, _LONGEST_WAIT = 2, 300
+# Not a fault: somebody else was quicker, or edited something. The next try is likely to do.
+_AT_ONCE = frozenset({"conflict", "edited", "deadline"})
+
+_MOST_ATTRIBUTE = 1024
+
+
+class Handler(Protocol):
+    """What handles one message."""
+
+    def handle(self, message: Message) -> None:
+        """Raises Retry or Poison."""
+        ...
+
+
+class Batch:
+    """Takes messages as Lambda brings them from SQS and answers which of them failed.
+
+    AWS Lambda Developer Guide, "Reporting batch item failures".
+    """
+
+    def __init__(
+        self,
+        *,
+        handler: Handler,
+        sqs: "SQSClient",
+        queue_url: str,
+        failures_url: str,
+        telemetry: Telemetry,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._handler = handler
+        self._sqs = sqs
+        self._queue_url = queue_url
+        self._failures_url = failures_url
+        self._telemetry = telemetry
+        self._jitter = jitter  # a random number from 0 to 1
+
+    def handle(
+        self, records: Sequence[Mapping[str, Any]], remaining: Callable[[], int]
+    ) -> dict[str, list[dict[str, str]]]:
+        """Handle the messages in order. ``remaining`` tells the milliseconds left before Lambda ends the function."""
+        failed = [record["messageId"] for record in records if not self._one(record, remaining)]
+        return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}
+
+    def _one(self, record: Mapping[str, Any], remaining: Callable[[], int]) -> bool:
+        """Whether the message is done with."""
+        deliveries = int(record["attributes"]["ApproximateReceiveCount"])
+        if remaining() < TIME_FOR_ONE:
+            self._put_back(
+                record, Retry("deadline", "the batch ran out of time before this message was begun"), deliveries
+            )
+            return False
+        try:
+            self._handler.handle(Message(record["body"], _sent_at(record), deliveries))
+        except Poison as poison:
+            return self._to_failures(record, poison)
+        except Retry as retry:
+            self._put_back(record, retry, deliveries)
+            return False
+        except Exception as bug:  # a bug must not take the other messages of the batch with it
+            self._telemetry.logger.exception("bug")
+            self._telemetry.count("Bugs")
+            if deliveries < DELIVERIES_OF_A_BUG:
+                return False
+            return self._to_failures(record, Poison("event.bug", f"{type(bug).__name__} in {deliveries} deliveries"))
+        else:
+            return True
+        finally:
+            self._telemetry.about_nothing()
+
+    def _to_failures(self, record: Mapping[str, Any], poison: Poison) -> bool:
+        """Move a message to the failure queue with its reason; it is done with once that queue has it."""
+        self._telemetry.count("Poison", reason=poison.code)
+        self._telemetry.logger.error("poison", extra={"reason": poison.code, "detail": str(poison)})
+        attributes = {"reason": poison.code, "message": str(poison)[:_MOST_ATTRIBUTE]}
+        try:
+            self._sqs.send_message(
+                QueueUrl=self._failures_url,
+                MessageBody=record["body"],
+                MessageAttributes={
+                    name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+                },
+            )
+        except (ClientError, BotoCoreError):
+            self._telemetry.logger.exception("poison could not be moved")
+            return False
+        return True
+
+    def _put_back(self, record: Mapping[str, Any], retry: Retry, deliveries: int) -> None:
+        self._telemetry.count("Retries", reason=retry.cause)
+        if retry.cause == "rules":
+            self._telemetry.count("RulesUnavailable")
+        wait = 0 if retry.cause in _AT_ONCE else self._backoff(deliveries)
+        self._telemetry.logger.warning(
+            "put back", extra={"cause": retry.cause, "detail": str(retry), "seconds": wait, "deliveries": deliveries}
+        )
+        try:
+            self._sqs.change_message_visibility(
+                QueueUrl=self._queue_url, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=wait
+            )
+        except (ClientError, BotoCoreError):
+            self._telemetry.logger.warning("it comes back only after the queue's own visibility timeout")
+
+    def _backoff(self, deliveries: int) -> int:
+        longest = min(_LONGEST_WAIT, _FIRST_WAIT << min(deliveries - 1, 10))
+        return max(1, round(longest * (0.5 + self._jitter() / 2)))
+
+
+def _sent_at(record: Mapping[str, Any]) -> datetime:
+    return from_epoch_ms(int(record["attributes"]["SentTimestamp"]))

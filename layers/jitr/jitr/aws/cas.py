@@ -1,0 +1,51 @@
+"""The registered CAs, read once and kept: a CA's certificate never changes, its status does."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from jitr.aws.iot import CaDescription, Iot
+from jitr.certificate import CaReading, read_ca
+from jitr.errors import Unreadable
+
+# How long a CA's status may be out of date. An operator who deactivates a CA also stops new registrations at once,
+# in AWS IoT itself.
+STATUS_AGE = timedelta(seconds=60)
+_MOST = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    reading: CaReading | None
+    read_at: datetime
+
+
+class Cas:
+    """CAs by caCertificateId, with their status at most a minute old."""
+
+    def __init__(self, iot: Iot) -> None:
+        self._iot = iot
+        self._kept: dict[str, _Kept] = {}
+
+    def get(self, ca_certificate_id: str, now: datetime) -> CaReading | None:
+        """The CA, or None where AWS IoT holds none of that id, or one that cannot be parsed."""
+        kept = self._kept.get(ca_certificate_id)
+        if kept is not None and now - kept.read_at < STATUS_AGE:
+            return kept.reading
+        found = self._iot.ca(ca_certificate_id)
+        if found is None:
+            reading = None
+        elif kept is not None and kept.reading is not None:
+            reading = replace(kept.reading, facts=replace(kept.reading.facts, status=found.status))
+        else:
+            reading = _read(found, ca_certificate_id)
+        if len(self._kept) >= _MOST:
+            self._kept.clear()
+        self._kept[ca_certificate_id] = _Kept(reading, now)
+        return reading
+
+
+def _read(found: CaDescription, ca_certificate_id: str) -> CaReading | None:
+    try:
+        return read_ca(found.pem.encode(), ca_certificate_id=ca_certificate_id, status=found.status)
+    except Unreadable:
+        return None  # AWS IoT registers none such; a device without a CA to check against is held

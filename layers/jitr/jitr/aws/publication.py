@@ -1,0 +1,97 @@
+"""Putting rules in force.
+
+The compiled rules are stored under their digest, then one conditional write points at them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from jitr.aws.table import HEADS, Conflict, Item, Table, to_item
+from jitr.record import Heads
+from jitr.rules.model import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One publication of rules: who put what in force, when and why."""
+
+    version: int
+    digest: str
+    meaning: str
+    source: str
+    published_at: str  # RFC 3339
+    published_by: str
+    message: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As stored and shown."""
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in plain.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, data: Item) -> "Version":
+        """Back from ``to_json``."""
+        return cls(
+            version=int(data["version"]),
+            digest=data["digest"],
+            meaning=data["meaning"],
+            source=data["source"],
+            published_at=data["published_at"],
+            published_by=data["published_by"],
+            message=data.get("message"),
+        )
+
+
+def publish(
+    table: Table, rules: Rules, text: bytes, before: Heads, *, at: str, by: str, message: str | None = None
+) -> Version:
+    """Put rules in force in place of those that ``before`` names; ``text`` is the file they were read from.
+
+    Raises Conflict, and leaves in force what is, where somebody else published since ``before`` was read.
+    """
+    version = Version(before.version + 1, rules.digest, rules.meaning, rules.source, at, by, message)
+    table.put_blob(f"RULES#{rules.digest}", rules.compiled)
+    table.put_blob(f"SOURCE#{rules.digest}", text)
+    item = version.to_json()
+    failed = table.transact(
+        [
+            {
+                "Put": {
+                    "TableName": table.name,
+                    "Item": to_item({"pk": "VERSIONS", "sk": f"VERSION#{version.version:06d}"} | item),
+                    "ConditionExpression": "attribute_not_exists(pk)",
+                }
+            },
+            {
+                "Update": {
+                    "TableName": table.name,
+                    "Key": to_item(HEADS),
+                    "UpdateExpression": "SET #rules = :rules",
+                    "ConditionExpression": "attribute_not_exists(#rules) OR #rules.version = :before",
+                    "ExpressionAttributeNames": {"#rules": "rules"},  # a word that DynamoDB reserves
+                    "ExpressionAttributeValues": to_item({":rules": item, ":before": before.version}),
+                }
+            },
+        ]
+    )
+    if failed:
+        raise Conflict("the rules in force")
+    return version
+
+
+def in_force(table: Table) -> Version | None:
+    """The publication in force, or None before the first."""
+    item = next(iter(table.get([HEADS])), None)
+    rules = None if item is None else item.get("rules")
+    return None if rules is None else Version.from_json(rules)
+
+
+def history(table: Table) -> Iterator[Version]:
+    """Every publication, the newest first."""
+    return map(Version.from_json, table.query("VERSIONS", newest_first=True))
+
+
+def source(table: Table, digest: str) -> bytes | None:
+    """The text of the file that was published under a digest."""
+    return table.blob(f"SOURCE#{digest}")

@@ -1,0 +1,200 @@
+"""Reservations: a thing name and a place under ``max_devices``, taken by one device in one transaction.
+
+A device is known by its public key. What it reserves is its thing name, or itself where the grant has no thing. The
+item of a thing name stays when its device lets go of it, because it also says whether we made the thing: a thing
+that we made may be claimed again, one that we found may not.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from jitr.aws.iot import Iot
+from jitr.aws.table import Conflict, Item, Table, record_put, to_item, written
+from jitr.decide import Decision
+from jitr.reasons import Reason
+from jitr.record import Record
+from jitr.rules.model import Grant
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Who holds a name. ``keys`` maps the SHA-256 of each public key to the certificates that brought it."""
+
+    name: str  # THING#<thing name> or KEY#<SHA-256 of the public key>
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    made: bool = False  # we made the thing (or adopted it)
+    rule: str | None = None  # under whose max_devices it takes a place
+    revision: int = 0
+
+    @property
+    def certificates(self) -> tuple[str, ...]:
+        """Every certificate that holds the name."""
+        return tuple(each for certificates in self.keys.values() for each in certificates)
+
+    def held_by(self, key: str, certificate_id: str) -> "Reservation":
+        """The same, held by this device, too."""
+        certificates = self.keys.get(key, ())
+        if certificate_id not in certificates:
+            certificates = (*certificates, certificate_id)
+        return replace(self, keys={**self.keys, key: certificates})
+
+    def without(self, certificate_id: str) -> "Reservation":
+        """The same, let go of by one certificate."""
+        left = {
+            key: tuple(each for each in certificates if each != certificate_id)
+            for key, certificates in self.keys.items()
+        }
+        return replace(self, keys={key: certificates for key, certificates in left.items() if certificates})
+
+
+class Reservations:
+    """Taking and releasing reservations, together with the decision record that they belong to."""
+
+    def __init__(self, table: Table, iot: Iot) -> None:
+        self._table = table
+        self._iot = iot
+
+    def read(self, name: str) -> Reservation | None:
+        """The reservation of a name, by a consistent read."""
+        item = next(iter(self._table.get([_key(name)])), None)
+        if item is None:
+            return None
+        return Reservation(
+            name=name,
+            keys={key: tuple(certificates) for key, certificates in item["keys"].items()},
+            made=item["made"],
+            rule=item.get("rule"),
+            revision=int(item["revision"]),
+        )
+
+    def claim(self, decision: Decision, record: Record, public_key: str) -> Record | Reason:
+        """Take what the grant needs and write the record, in one transaction; or the reason why it cannot be had.
+
+        Raises Conflict where another device was quicker: the next delivery decides on what it finds then.
+        """
+        grant = decision.grant
+        name = _name(decision, public_key)
+        if record.reservation is not None and record.reservation != name:
+            record = self.release(record)  # of an earlier decision that was never carried out
+        if grant is None or name is None:
+            return self._table.put_record(record)
+        before = self.read(name) or Reservation(name)
+        refusal = self._refusal(before, grant, public_key, record.certificate_id)
+        if refusal is not None:
+            return refusal
+        predecessors = _predecessors(before, grant, public_key)
+        after = replace(before, made=before.made or grant.thing is not None)
+        if predecessors:
+            after = replace(after, keys={})
+        after = after.held_by(public_key, record.certificate_id)
+        takes_place = before.rule is None and decision.max_devices is not None
+        if takes_place:
+            after = replace(after, rule=decision.rule)
+        record = replace(record, reservation=name, predecessors=record.predecessors + predecessors)
+        actions = [{"Put": record_put(self._table.name, record)}, {"Put": self._put(after)}]
+        if takes_place:
+            actions.append({"Update": self._count(decision.rule or "", 1, limit=decision.max_devices)})
+        failed = self._table.transact(actions)
+        if not failed:
+            return written(record)
+        if takes_place and failed[2] == "ConditionalCheckFailed":
+            return Reason(
+                "grant.max-devices",
+                f"rule {decision.rule} has its {decision.max_devices} devices, all places are taken",
+            )
+        raise Conflict(f"the reservation of {name} or the record of {record.certificate_id}")
+
+    def release(self, record: Record) -> Record:
+        """Let go of the record's reservation, if it has one, and write the record, in one transaction."""
+        reservation = record.reservation
+        before = None if reservation is None else self.read(reservation)
+        if before is None or record.certificate_id not in before.certificates:
+            return self._table.put_record(replace(record, reservation=None))
+        after = before.without(record.certificate_id)
+        record = replace(record, reservation=None)
+        gives_place = not after.keys and before.rule is not None
+        if gives_place:
+            after = replace(after, rule=None)
+        gone = not after.keys and not after.made
+        actions = [
+            {"Put": record_put(self._table.name, record)},
+            {"Delete": self._delete(after)} if gone else {"Put": self._put(after)},
+        ]
+        if gives_place:
+            actions.append({"Update": self._count(before.rule or "", -1, limit=None)})
+        if self._table.transact(actions):
+            raise Conflict(f"the reservation of {reservation} or the record of {record.certificate_id}")
+        return written(record)
+
+    def _refusal(self, before: Reservation, grant: Grant, public_key: str, certificate_id: str) -> Reason | None:
+        others = [each for each in before.keys if each != public_key]
+        if others and grant.renewal == "hold":
+            holder = before.keys[others[0]][0]
+            return Reason(
+                "grant.thing-claimed",
+                f"the thing name {grant.thing} is reserved by certificate {holder}, with another key",
+            )
+        if grant.thing is None or before.made or not self._iot.thing_exists(grant.thing):
+            return None
+        if grant.existing == "hold":
+            return Reason("grant.thing-exists", f"a thing {grant.thing} exists, and it was not made here")
+        attached = self._iot.principals(grant.thing) - {certificate_id}
+        if attached:
+            message = (
+                f"a thing {grant.thing} exists with {len(attached)} other certificates attached, so it is not adopted"
+            )
+            return Reason("grant.thing-exists", message)
+        return None
+
+    def _put(self, reservation: Reservation) -> Item:
+        item = _key(reservation.name) | {
+            "format": FORMAT,
+            "keys": {key: list(certificates) for key, certificates in reservation.keys.items()},
+            "made": reservation.made,
+            "revision": reservation.revision + 1,
+        }
+        if reservation.rule is not None:
+            item["rule"] = reservation.rule
+        return {"TableName": self._table.name, "Item": to_item(item)} | _unchanged(reservation)
+
+    def _delete(self, reservation: Reservation) -> Item:
+        return {"TableName": self._table.name, "Key": to_item(_key(reservation.name))} | _unchanged(reservation)
+
+    def _count(self, rule: str, step: int, *, limit: int | None) -> Item:
+        values = {":step": {"N": str(step)}}
+        update: Item = {
+            "TableName": self._table.name,
+            "Key": to_item({"pk": f"PLACES#{rule}", "sk": "PLACES"}),
+            "UpdateExpression": "ADD taken :step",
+            "ExpressionAttributeValues": values,
+        }
+        if limit is not None:
+            update["ConditionExpression"] = "attribute_not_exists(taken) OR taken < :limit"
+            values[":limit"] = {"N": str(limit)}
+        return update
+
+
+def _name(decision: Decision, public_key: str) -> str | None:
+    """What the decision reserves, or None where it reserves nothing."""
+    if decision.grant is not None and decision.grant.thing is not None:
+        return f"THING#{decision.grant.thing}"
+    return None if decision.max_devices is None else f"KEY#{public_key}"
+
+
+def _predecessors(before: Reservation, grant: Grant, public_key: str) -> tuple[str, ...]:
+    if grant.renewal != "replace":
+        return ()
+    return tuple(each for key, certificates in before.keys.items() if key != public_key for each in certificates)
+
+
+def _key(name: str) -> Item:
+    return {"pk": name, "sk": "RESERVATION"}
+
+
+def _unchanged(reservation: Reservation) -> Item:
+    return {
+        "ConditionExpression": "attribute_not_exists(pk) OR revision = :revision",
+        "ExpressionAttributeValues": {":revision": {"N": str(reservation.revision)}},
+    }

@@ -1,0 +1,245 @@
+"""The table: one DynamoDB table for heads, rules, lists, decisions and reservations.
+
+Keys and item shapes are written down in ``docs/contracts.md``. Reads that decide something are consistent.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
+
+from jitr.aws.errors import code_of, told_apart
+from jitr.errors import Retry
+from jitr.lists import ListRow, RowKey
+from jitr.record import Heads, ListHead, Record
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+Item = dict[str, Any]
+
+HEADS = {"pk": "HEADS", "sk": "HEADS"}
+_CHUNK = 350_000  # bytes; an item holds at most 400 KB
+_ROW_SHARDS = 16  # a list's rows spread over this many partition keys
+_STATE_SHARDS = 8  # and so do the decisions of one verdict, in the index
+BATCH_GET = 100  # DynamoDB API reference, BatchGetItem
+
+
+class _Deserializer(TypeDeserializer):
+    """Every number in the table is whole."""
+
+    def _deserialize_n(self, value: str) -> int:
+        return int(value)
+
+
+_serialize = TypeSerializer().serialize
+_deserialize = _Deserializer().deserialize
+
+
+class Conflict(Retry):
+    """Somebody else wrote the item meanwhile: read again, decide again."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__("conflict", f"{what} was changed by another hand meanwhile")
+
+
+def certificate_key(certificate_id: str) -> Item:
+    """The key of a certificate's decision record."""
+    return {"pk": f"CERTIFICATE#{certificate_id}", "sk": "DECISION"}
+
+
+def row_key(name: str, generation: str, key: RowKey) -> Item:
+    """The key of a list's row, found by one of the row's own keys."""
+    digest = hashlib.sha256(str(key).encode()).digest()
+    return {"pk": f"LIST#{name}#{generation}#{digest[0] % _ROW_SHARDS:02d}", "sk": str(key)}
+
+
+def row_partitions(name: str, generation: str) -> Iterator[str]:
+    """Every partition key under which a generation of a list has rows."""
+    return (f"LIST#{name}#{generation}#{shard:02d}" for shard in range(_ROW_SHARDS))
+
+
+def state_shards(decision: str) -> Iterator[str]:
+    """Every partition of the index ``by_state`` that has decisions of a verdict."""
+    return (f"{decision}#{shard}" for shard in range(_STATE_SHARDS))
+
+
+def to_item(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values as DynamoDB takes them."""
+    return {name: _serialize(value) for name, value in plain.items()}
+
+
+def from_item(item: Mapping[str, Any]) -> Item:
+    """Plain values from DynamoDB."""
+    return {name: _deserialize(value) for name, value in item.items()}
+
+
+class Table:
+    """What functions and the command line ask of the table.
+
+    Every method raises Retry where DynamoDB could not answer now, and Conflict where a condition did not hold.
+    """
+
+    def __init__(self, client: "DynamoDBClient", name: str) -> None:
+        self.client = client
+        self.name = name
+
+    def record_and_heads(self, certificate_id: str) -> tuple[Record | None, Heads]:
+        """The decision record of a certificate and the heads, in one request."""
+        keys = [certificate_key(certificate_id), HEADS]
+        found = {item["pk"]: item for item in self.get(keys)}
+        record = found.get(keys[0]["pk"])
+        return (None if record is None else Record.from_json(record)), heads_from(found.get("HEADS"))
+
+    def heads(self) -> Heads:
+        """What is in force now."""
+        return heads_from(next(iter(self.get([HEADS])), None))
+
+    def rows(self, wanted: Mapping[str, ListHead], keys: Sequence[RowKey]) -> dict[str, list[tuple[RowKey, ListRow]]]:
+        """The rows that the keys find on each of the lists, in their generations in force."""
+        places = {}
+        for name, head in wanted.items():
+            for key in keys:
+                place = row_key(name, head.generation, key)
+                places[place["pk"], place["sk"]] = (name, key)
+        found: dict[str, list[tuple[RowKey, ListRow]]] = {name: [] for name in wanted}
+        for item in self.get([{"pk": pk, "sk": sk} for pk, sk in places]):
+            name, key = places[item["pk"], item["sk"]]
+            found[name].append((key, ListRow.from_json(item["row"])))
+        return found
+
+    def get(self, keys: Sequence[Item]) -> Iterator[Item]:
+        """The items of these keys that exist, by consistent reads, in no order."""
+        for start in range(0, len(keys), BATCH_GET):
+            wanted = [to_item(key) for key in keys[start : start + BATCH_GET]]
+            while wanted:
+                with told_apart():
+                    answer = self.client.batch_get_item(
+                        RequestItems={self.name: {"Keys": wanted, "ConsistentRead": True}}
+                    )
+                yield from map(from_item, answer["Responses"].get(self.name, []))
+                left = answer["UnprocessedKeys"]
+                unread = list(left[self.name]["Keys"]) if self.name in left else []
+                if len(unread) == len(wanted):
+                    raise Retry("throttled", "the table gave none of the items that were asked for")
+                wanted = unread
+
+    def query(self, partition: str, *, newest_first: bool = False, index: str | None = None) -> Iterator[Item]:
+        """Every item of a partition, page by page."""
+        name = "pk" if index is None else "state_shard"
+        arguments: dict[str, Any] = {
+            "TableName": self.name,
+            "KeyConditionExpression": "#partition = :partition",
+            "ExpressionAttributeNames": {"#partition": name},
+            "ExpressionAttributeValues": {":partition": {"S": partition}},
+            "ScanIndexForward": not newest_first,
+            **({"ConsistentRead": True} if index is None else {"IndexName": index}),
+        }
+        while True:
+            with told_apart():
+                page = self.client.query(**arguments)
+            yield from map(from_item, page["Items"])
+            if "LastEvaluatedKey" not in page:
+                return
+            arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def blob(self, partition: str) -> bytes | None:
+        """A stored document that may be larger than an item, or None where there is none or only a part of it."""
+        chunks = list(self.query(partition))
+        if not chunks or len(chunks) != int(chunks[0]["of"]):
+            return None
+        return zlib.decompress(b"".join(bytes(each["data"]) for each in chunks))
+
+    def put_blob(self, partition: str, document: bytes) -> None:
+        """Store a document in as many items as it takes. Writing the same again changes nothing."""
+        packed = zlib.compress(document, 9)
+        chunks = [packed[start : start + _CHUNK] for start in range(0, len(packed), _CHUNK)]
+        for number, chunk in enumerate(chunks):
+            item = {"pk": partition, "sk": f"CHUNK#{number:04d}", "of": len(chunks), "data": chunk}
+            with told_apart():
+                self.client.put_item(TableName=self.name, Item=to_item(item))
+
+    def put(self, item: Item) -> None:
+        """Write an item whatever was there."""
+        with told_apart():
+            self.client.put_item(TableName=self.name, Item=to_item(item))
+
+    def put_record(self, record: Record) -> Record:
+        """Write a decision record over the revision it was made from; the result is what is stored."""
+        if self.transact([{"Put": record_put(self.name, record)}]):
+            raise Conflict(f"the record of {record.certificate_id}")
+        return written(record)
+
+    def transact(self, actions: Sequence[Mapping[str, Any]]) -> list[str]:
+        """All of the actions or none. The result is empty on success, else a cancellation code for each action.
+
+        Only failed conditions are told in the result; conflicts and throttling raise Retry.
+        """
+        with told_apart():
+            try:
+                self.client.transact_write_items(TransactItems=list(actions))  # type: ignore[arg-type]
+            except ClientError as error:
+                if code_of(error) != "TransactionCanceledException":
+                    raise
+                return _cancellation(error)
+        return []
+
+    def count_knock(self, record: Record, at: str) -> None:
+        """Add one to the (approximate) count of a held device's knocks."""
+        with told_apart():
+            self.client.update_item(
+                TableName=self.name,
+                Key=to_item(certificate_key(record.certificate_id)),
+                UpdateExpression="SET counted_at = :at, knocked_at = :at ADD knocks :one",
+                ExpressionAttributeValues={":at": {"S": at}, ":one": {"N": "1"}},
+            )
+
+
+def record_item(record: Record) -> Item:
+    """A record as an item, with its place in the index ``by_state``."""
+    digit = int(record.certificate_id[:8], 16) % _STATE_SHARDS
+    plain = record.to_json() | {"revision": record.revision + 1}
+    place = {"state_shard": f"{record.decision.value}#{digit}", "state_at": plain["decided_at"]}
+    return certificate_key(record.certificate_id) | plain | place
+
+
+def written(record: Record) -> Record:
+    """A record as it is after it was written."""
+    return replace(record, revision=record.revision + 1)
+
+
+def record_put(table: str, record: Record) -> dict[str, Any]:
+    """The arguments of a put of a record that holds only over the revision it was made from."""
+    return {
+        "TableName": table,
+        "Item": to_item(record_item(record)),
+        "ConditionExpression": "attribute_not_exists(pk) OR revision = :revision",
+        "ExpressionAttributeValues": {":revision": {"N": str(record.revision)}},
+    }
+
+
+def heads_from(item: Item | None) -> Heads:
+    """The heads from their item; without one nothing was ever published."""
+    if item is None:
+        return Heads()
+    rules = item.get("rules") or {}
+    return Heads(
+        digest=rules.get("digest"),
+        meaning=rules.get("meaning"),
+        version=int(rules.get("version", 0)),
+        lists={
+            name: ListHead(each["generation"], int(each["edition"])) for name, each in (item.get("lists") or {}).items()
+        },
+    )
+
+
+def _cancellation(error: ClientError) -> list[str]:
+    """The code of each action of a cancelled transaction. Raises Retry unless a condition failed."""
+    codes = [each.get("Code", "None") for each in error.response.get("CancellationReasons", [])]
+    if "ConditionalCheckFailed" not in codes:
+        raise Retry("throttled", f"the transaction was cancelled ({', '.join(codes) or 'no reason given'})")
+    return codes

@@ -1,0 +1,39 @@
+"""Logs and metrics: one structured line and one metric for everything that becomes of a message.
+
+No line holds a PEM, a key or a whole event; what comes from a certificate is in ``reasons`` and escaped by JSON.
+"""
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
+NAMESPACE = "jitr"
+
+
+class Telemetry:
+    """The logger and the metrics of one function."""
+
+    def __init__(self, logger: Logger, metrics: Metrics) -> None:
+        self.logger = logger
+        self.metrics = metrics
+
+    def about(self, certificate_id: str) -> None:
+        """Every line from here on carries this certificateId."""
+        self.logger.append_keys(certificateId=certificate_id)
+
+    def about_nothing(self) -> None:
+        """The next message is another device's."""
+        self.logger.remove_keys(["certificateId"])
+
+    def count(self, name: str, *, reason: str | None = None) -> None:
+        """Add one to a metric, and to the same metric by reason."""
+        self.metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
+        if reason is not None:
+            dimensions = {"service": str(self.metrics.service), "reason": reason}
+            with single_metric(
+                name=name, unit=MetricUnit.Count, value=1, namespace=NAMESPACE, default_dimensions=dimensions
+            ):
+                pass
+
+    def milliseconds(self, name: str, value: float) -> None:
+        """Record a length of time."""
+        self.metrics.add_metric(name=name, unit=MetricUnit.Milliseconds, value=value)

@@ -1,0 +1,679 @@
+"""The way of one event, on AWS in process: what each decision does, and what a knock means afterwards."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from jitr.aws.errors import told_apart
+from jitr.errors import Poison, Refused, Retry
+from jitr.lists import ListRow
+from jitr.reasons import Verdict
+from jitr.record import APPLIED, APPLYING, Record
+from jitr.rules.model import Ca, Grant, Rules
+from tests import pki
+from tests.aws.world import ACCOUNT, PENDING, World
+from tests.knocks import allow, deny
+from tests.knocks import rules as made_rules
+
+FACTORY = pki.ca("Factory A")
+OTHER = pki.ca("Factory B")
+DEVICE = FACTORY.usual_device("snr-0001").issue()
+
+FULL = Grant(
+    iot_policies=("Sensor", "Other"),
+    thing="{common_name}",
+    thing_type="Sensor",
+    attributes={"line": "a"},
+    thing_groups=("line-a",),
+)
+
+
+def rules(*each: Any, **named: Any) -> Rules:
+    """Rules for the two test CAs."""
+    cas = {"factory-a": Ca("factory-a", (FACTORY.id,), 3), "factory-b": Ca("factory-b", (OTHER.id,), 4)}
+    return replace(made_rules(*each, **named), cas=cas)
+
+
+@pytest.fixture
+def ready(world: World) -> World:
+    """Both CAs are registered, a device of factory A has connected, and every such device is admitted."""
+    world.register_ca(FACTORY)
+    world.register_ca(OTHER)
+    world.connect(DEVICE)
+    world.publish(rules(allow(grant=FULL)))
+    world.calls.made.clear()
+    return world
+
+
+def fail(world: World, operation: str, code: str, *, service: str = "iot", times: int = 1) -> None:
+    """Make the next calls of an operation fail with AWS's code."""
+    left = [times]
+
+    def refuse(**context: Any) -> Any:
+        if left[0] <= 0:
+            return None
+        left[0] -= 1
+        status = 500 if code == "InternalFailureException" else 400
+        response = type("Response", (), {"status_code": status, "headers": {}})()
+        return response, {
+            "Error": {"Code": code, "Message": "made to fail"},
+            "ResponseMetadata": {"HTTPStatusCode": status},
+        }
+
+    client = world.iot if service == "iot" else world.dynamodb
+    client.meta.events.register_first(f"before-call.{service}.{operation}", refuse)
+
+
+# --- the decisions, applied
+
+
+def test_an_admitted_device_gets_all_of_its_grant_and_becomes_active_last(ready: World) -> None:
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+    assert ready.policies(DEVICE) == {"Sensor", "Other"}
+    thing = ready.iot.describe_thing(thingName="snr-0001")
+    assert (thing["thingTypeName"], thing["attributes"]) == ("Sensor", {"line": "a"})
+    assert ready.iot.list_thing_groups_for_thing(thingName="snr-0001")["thingGroups"][0]["groupName"] == "line-a"
+    principals = ready.iot.list_thing_principals(thingName="snr-0001")["principals"]
+    assert [each.rpartition("/")[2] for each in principals] == [DEVICE.sha256]
+    writing = [each for each in ready.calls.of("iot") if not each.startswith(("Describe", "List"))]
+    assert writing[-1] == "UpdateCertificate"
+
+
+def test_an_admission_is_recorded_with_its_rule_facts_and_rules(ready: World) -> None:
+    ready.knock(DEVICE, FACTORY)
+    record = ready.record(DEVICE)
+    assert record is not None
+    assert (record.decision, record.state, record.rule) == (Verdict.ADMIT, APPLIED, "line-a")
+    assert record.digest == ready.table.heads().digest
+    assert record.facts is not None
+    assert record.facts["certificate_sha256"] == DEVICE.sha256
+    assert record.grant is not None
+    assert record.grant["iot_policies"] == ["Sensor", "Other"]
+
+
+def test_an_admission_describes_the_certificate_once_and_updates_it_once(ready: World) -> None:
+    ready.knock(DEVICE, FACTORY)
+    made = ready.calls.of("iot")
+    assert (made.count("DescribeCertificate"), made.count("UpdateCertificate")) == (1, 1)
+
+
+def test_a_held_device_changes_nothing_in_aws_iot(ready: World) -> None:
+    ready.publish(rules(allow(lists=("line-a",))))
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == PENDING
+    assert ready.codes(DEVICE) == ["allow.unmatched"]
+    assert all(each.startswith("Describe") for each in ready.calls.of("iot"))
+
+
+def test_a_rejected_device_becomes_inactive_and_says_why(ready: World) -> None:
+    ready.publish(rules(allow(), deny(common_name="snr-*", reason="Recall 17")))
+    ready.knock(DEVICE, FACTORY)
+    record = ready.record(DEVICE)
+    assert ready.status(DEVICE) == "INACTIVE"
+    assert record is not None
+    assert (record.decision, record.rule, record.state) == (Verdict.REJECT, "recalled", APPLIED)
+    assert "Recall 17" in record.reasons[0]["message"]
+
+
+def test_a_certificate_is_revoked_only_where_a_deny_rule_says_revoke(ready: World) -> None:
+    ready.publish(rules(allow(), deny(common_name="snr-*", revoke=True)))
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "REVOKED"
+
+
+def test_a_device_of_a_ca_with_the_same_name_and_another_key_is_rejected(ready: World) -> None:
+    impostor = pki.make(pki.ca_draft("Factory A", kind="P-384").basic_constraints(ca=True))
+    device = impostor.usual_device("snr-0009").issue()
+    ready.connect(device)
+    ready.knock(device, FACTORY)
+    assert ready.codes(device)[0] == "chain.bad-signature"
+    assert ready.status(device) == "INACTIVE"
+
+
+def test_a_ca_among_devices_is_rejected(ready: World) -> None:
+    device = FACTORY.device("snr-0008").basic_constraints(ca=True).issue()
+    ready.connect(device)
+    ready.knock(device, FACTORY)
+    assert ready.codes(device) == ["certificate.is-ca"]
+
+
+def test_a_refused_inactive_leaves_the_rejection_standing_and_the_certificate_as_it_is(ready: World) -> None:
+    """PENDING_ACTIVATION to INACTIVE is unconfirmed: aws-iot-facts.md, "Status"."""
+    ready.publish(rules(deny(common_name="snr-*")))
+    fail(ready, "UpdateCertificate", "CertificateStateException")
+    ready.knock(DEVICE, FACTORY)
+    record = ready.record(DEVICE)
+    assert record is not None
+    assert (record.decision, record.stays_pending, ready.status(DEVICE)) == (Verdict.REJECT, True, PENDING)
+    ready.calls.made.clear()
+    ready.later(hours=1)
+    ready.knock(DEVICE, FACTORY)
+    assert ready.calls.of("iot") == []
+
+
+# --- what a knock means afterwards
+
+
+def test_a_knock_of_a_settled_device_asks_aws_iot_nothing(ready: World) -> None:
+    ready.knock(DEVICE, FACTORY)
+    ready.calls.made.clear()
+    ready.knock(DEVICE, FACTORY)
+    assert ready.calls.made == ["dynamodb:BatchGetItem"]
+
+
+def test_a_later_knock_of_a_settled_device_is_described_again_at_most_once_a_minute(ready: World) -> None:
+    ready.knock(DEVICE, FACTORY)
+    ready.later(minutes=5)
+    ready.calls.made.clear()
+    ready.knock(DEVICE, FACTORY)
+    ready.knock(DEVICE, FACTORY)
+    assert ready.calls.of("iot") == ["DescribeCertificate"]
+
+
+def test_a_certificate_deleted_and_registered_anew_is_decided_anew(ready: World) -> None:
+    ready.publish(rules(allow(grant=Grant(iot_policies=("Sensor",)), ca="factory-a")))
+    ready.knock(DEVICE, FACTORY)
+    arn = ready.iot.describe_certificate(certificateId=DEVICE.sha256)["certificateDescription"]["certificateArn"]
+    ready.iot.update_certificate(certificateId=DEVICE.sha256, newStatus="INACTIVE")
+    ready.iot.detach_policy(policyName="Sensor", target=arn)
+    ready.iot.delete_certificate(certificateId=DEVICE.sha256)
+    ready.connect(DEVICE)
+    ready.later(minutes=5)
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+
+
+def test_a_knock_of_a_held_device_costs_one_read_and_at_most_one_write_a_minute(ready: World) -> None:
+    ready.publish(rules(allow(lists=("line-a",))))
+    ready.knock(DEVICE, FACTORY)
+    ready.calls.made.clear()
+    for _ in range(5):
+        ready.later(seconds=5)
+        ready.knock(DEVICE, FACTORY)
+    assert ready.calls.made == ["dynamodb:BatchGetItem"] * 5
+    ready.later(minutes=1)
+    ready.knock(DEVICE, FACTORY)
+    assert ready.calls.made[5:] == ["dynamodb:BatchGetItem", "dynamodb:UpdateItem"]
+    record = ready.record(DEVICE)
+    assert record is not None
+    assert record.knocks == 2
+
+
+def test_a_held_device_gets_in_at_its_next_knock_after_its_list_was_edited(ready: World) -> None:
+    ready.publish(rules(allow(lists=("line-a",), grant=FULL)))
+    ready.knock(DEVICE, FACTORY)
+    ready.put_on("line-a", ListRow(common_name="snr-0001"))
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+
+
+def test_an_edit_that_does_not_change_a_held_device_asks_aws_iot_nothing(ready: World) -> None:
+    ready.publish(rules(allow(lists=("line-a",))))
+    ready.knock(DEVICE, FACTORY)
+    ready.put_on("line-a", ListRow(common_name="snr-0002"))
+    ready.calls.made.clear()
+    ready.knock(DEVICE, FACTORY)
+    assert ready.calls.of("iot") == []
+    ready.calls.made.clear()
+    ready.knock(DEVICE, FACTORY)
+    assert ready.calls.made == ["dynamodb:BatchGetItem"]
+
+
+def test_an_edit_of_a_list_that_no_decision_rests_on_leaves_held_devices_alone(ready: World) -> None:
+    ready.publish(rules(allow(lists=("line-a",))))
+    ready.knock(DEVICE, FACTORY)
+    ready.put_on("unrelated", ListRow(common_name="snr-0001"))
+    ready.calls.made.clear()
+    ready.knock(DEVICE, FACTORY)
+    assert ready.calls.made == ["dynamodb:BatchGetItem"]
+
+
+def test_a_device_held_for_its_ca_gets_in_when_due_after_the_ca_was_activated(ready: World) -> None:
+    ready.iot.update_ca_certificate(certificateId=FACTORY.id, newStatus="INACTIVE")
+    ready.knock(DEVICE, FACTORY)
+    assert ready.codes(DEVICE) == ["chain.ca-inactive"]
+    ready.iot.update_ca_certificate(certificateId=FACTORY.id, newStatus="ACTIVE")
+    ready.later(minutes=30)
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == PENDING
+    ready.later(minutes=31)
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+
+
+def test_an_edit_between_a_miss_and_a_hold_is_not_lost(ready: World) -> None:
+    """The hold is written, the heads are read again, and the message comes back."""
+    ready.publish(rules(allow(lists=("line-a",), grant=FULL)))
+    before = ready.table.rows
+
+    def edited_meanwhile(*arguments: Any) -> Any:
+        found = before(*arguments)
+        ready.table.rows = before  # type: ignore[method-assign]
+        ready.put_on("line-a", ListRow(common_name="snr-0001"))
+        return found
+
+    ready.table.rows = edited_meanwhile  # type: ignore[method-assign,assignment]
+    with pytest.raises(Retry) as retry:
+        ready.knock(DEVICE, FACTORY)
+    assert retry.value.cause == "edited"
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+
+
+# --- only pending certificates are changed
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "INACTIVE", "REVOKED"])
+def test_a_certificate_that_is_not_pending_is_never_changed(ready: World, status: str) -> None:
+    device = FACTORY.usual_device("snr-0007").issue()
+    ready.connect(device, status)
+    ready.knock(device, FACTORY)
+    assert ready.status(device) == status
+    assert ready.policies(device) == set()
+    assert ready.record(device) is None
+
+
+def test_a_status_changed_while_applying_takes_long_is_not_overwritten(ready: World) -> None:
+    create = ready.iot.create_thing
+
+    def slow(**arguments: Any) -> Any:
+        ready.later(seconds=10)
+        ready.iot.update_certificate(certificateId=DEVICE.sha256, newStatus="REVOKED")
+        return create(**arguments)
+
+    ready.iot.create_thing = slow  # type: ignore[method-assign]
+    with pytest.raises(Retry) as retry:
+        ready.knock(DEVICE, FACTORY)
+    assert (retry.value.cause, ready.status(DEVICE)) == ("status", "REVOKED")
+
+
+def test_a_crash_after_active_is_finished_by_the_next_delivery(ready: World) -> None:
+    update = ready.iot.update_certificate
+
+    def crash_afterwards(**arguments: Any) -> Any:
+        update(**arguments)
+        ready.iot.update_certificate = update  # type: ignore[method-assign]
+        raise RuntimeError("the function was killed")
+
+    ready.iot.update_certificate = crash_afterwards  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        ready.knock(DEVICE, FACTORY)
+    record = ready.record(DEVICE)
+    assert record is not None
+    assert record.state == APPLYING
+    ready.knock(DEVICE, FACTORY)
+    record = ready.record(DEVICE)
+    assert record is not None
+    assert (record.state, ready.status(DEVICE)) == (APPLIED, "ACTIVE")
+
+
+# --- poison and retries
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("", "event.not-json"),
+        ("certificateId=1", "event.not-json"),
+        ("[1]", "event.not-json"),
+        ("[" * 100_000, "event.not-json"),
+        (json.dumps({"certificateId": "x", "awsAccountId": ACCOUNT}), "event.certificate-id"),
+        (json.dumps({"awsAccountId": ACCOUNT}), "event.certificate-id"),
+        (json.dumps({"certificateId": "ab" * 32, "awsAccountId": ACCOUNT}), "event.certificate-id"),
+        (
+            json.dumps({"certificateId": "ab" * 32, "caCertificateId": "ab" * 32, "awsAccountId": "999999999999"}),
+            "event.account",
+        ),
+        (json.dumps({"certificateId": "ab" * 32, "caCertificateId": "ab" * 32}), "event.account"),
+    ],
+)
+def test_an_event_that_can_never_be_handled_is_poison_and_changes_nothing(ready: World, body: str, code: str) -> None:
+    with pytest.raises(Poison) as poison:
+        ready.registrar.handle(ready.message(body))
+    assert poison.value.code == code
+    assert ready.calls.made == []
+
+
+def test_an_event_that_names_another_ca_than_aws_iot_does_is_poison(ready: World) -> None:
+    describe = ready.iot.describe_certificate
+
+    def with_ca(**arguments: Any) -> Any:
+        # moto leaves caCertificateId out.
+        answer = describe(**arguments)
+        answer["certificateDescription"]["caCertificateId"] = FACTORY.id
+        return answer
+
+    ready.iot.describe_certificate = with_ca  # type: ignore[method-assign]
+    with pytest.raises(Poison) as poison:
+        ready.knock(DEVICE, OTHER)
+    assert poison.value.code == "event.ca-mismatch"
+    assert (ready.status(DEVICE), ready.record(DEVICE)) == (PENDING, None)
+
+
+def test_an_unknown_certificate_is_waited_for_and_poison_in_the_end(ready: World) -> None:
+    body = ready.event("ab" * 32, FACTORY.id)
+    with pytest.raises(Retry):
+        ready.registrar.handle(ready.message(body, deliveries=1))
+    with pytest.raises(Poison) as poison:
+        ready.registrar.handle(ready.message(body, deliveries=5))
+    assert poison.value.code == "event.certificate-unknown"
+
+
+def test_without_rules_nobody_is_decided(world: World) -> None:
+    world.register_ca(FACTORY)
+    world.connect(DEVICE)
+    with pytest.raises(Retry) as retry:
+        world.knock(DEVICE, FACTORY)
+    assert retry.value.cause == "rules"
+    assert (world.status(DEVICE), world.record(DEVICE)) == (PENDING, None)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"not json", b'{"format": 1}'])
+def test_unreadable_rules_decide_nobody(ready: World, damage: bytes) -> None:
+    ready.table.put_blob(f"RULES#{ready.table.heads().digest}", damage)
+    with pytest.raises(Retry) as retry:
+        ready.knock(DEVICE, FACTORY)
+    assert (retry.value.cause, ready.status(DEVICE)) == ("rules", PENDING)
+
+
+@pytest.mark.parametrize(
+    "operation", ["DescribeCertificate", "DescribeThing", "CreateThing", "AttachPolicy", "UpdateCertificate"]
+)
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailureException", "AccessDeniedException"])
+def test_what_passes_is_waited_for_and_the_next_delivery_finishes(ready: World, operation: str, code: str) -> None:
+    fail(ready, operation, code, times=1)
+    try:
+        ready.knock(DEVICE, FACTORY)
+    except Retry:
+        assert ready.status(DEVICE) == PENDING
+        ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+    assert ready.policies(DEVICE) == {"Sensor", "Other"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "reason"),
+    [
+        ("AttachPolicy", "LimitExceededException", "apply.limit"),
+        ("AttachPolicy", "ResourceNotFoundException", "apply.iot-policy-missing"),
+        ("AddThingToThingGroup", "ResourceNotFoundException", "apply.resource-missing"),
+        ("CreateThing", "InvalidRequestException", "apply.refused"),
+        ("UpdateCertificate", "CertificateStateException", "apply.certificate-state"),
+    ],
+)
+def test_what_aws_refuses_for_good_is_a_hold_with_its_own_code_that_gets_in_when_due(
+    ready: World, operation: str, code: str, reason: str
+) -> None:
+    fail(ready, operation, code)
+    ready.knock(DEVICE, FACTORY)
+    assert (ready.codes(DEVICE), ready.status(DEVICE)) == ([reason], PENDING)
+    ready.later(hours=2)
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+
+
+def test_a_certificate_that_cannot_be_read_is_held_under_its_code(ready: World) -> None:
+    describe = ready.iot.describe_certificate
+
+    def garbled(**arguments: Any) -> Any:
+        answer = describe(**arguments)
+        answer["certificateDescription"]["certificatePem"] = (
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+        )
+        return answer
+
+    ready.iot.describe_certificate = garbled  # type: ignore[method-assign]
+    ready.knock(DEVICE, FACTORY)
+    assert ready.codes(DEVICE) == ["certificate.unreadable"]
+
+
+# --- reservations
+
+
+def same_name(ca: pki.CA = OTHER) -> pki.Issued:
+    """A device with the name of DEVICE and another key."""
+    return replace(ca.usual_device("snr-0001", kind="P-384")).issue()
+
+
+def both(**grant: Any) -> Rules:
+    """Rules that admit devices of both CAs under one thing name."""
+    given = replace(FULL, **grant)
+    return rules(allow(grant=given), allow("line-b", ca="factory-b", grant=given))
+
+
+def test_a_thing_name_that_another_key_has_reserved_holds(ready: World) -> None:
+    ready.publish(both())
+    ready.knock(DEVICE, FACTORY)
+    second = same_name()
+    ready.connect(second)
+    ready.knock(second, OTHER)
+    assert (ready.codes(second), ready.status(second)) == (["grant.thing-claimed"], PENDING)
+    assert ready.policies(second) == set()
+
+
+def test_a_renewed_certificate_of_the_same_key_has_the_same_thing(ready: World) -> None:
+    renewed = FACTORY.usual_device("snr-0001").serial(0x2002).issue()
+    ready.knock(DEVICE, FACTORY)
+    ready.connect(renewed)
+    ready.knock(renewed, FACTORY)
+    assert ready.status(renewed) == "ACTIVE"
+
+
+def test_renewal_coexist_admits_another_key_beside_the_first(ready: World) -> None:
+    ready.publish(both(renewal="coexist"))
+    ready.knock(DEVICE, FACTORY)
+    second = same_name()
+    ready.connect(second)
+    ready.knock(second, OTHER)
+    assert (ready.status(DEVICE), ready.status(second)) == ("ACTIVE", "ACTIVE")
+
+
+def test_renewal_replace_deactivates_the_predecessor_once_the_successor_is_active(ready: World) -> None:
+    ready.publish(both(renewal="replace"))
+    ready.knock(DEVICE, FACTORY)
+    second = same_name()
+    ready.connect(second)
+    ready.calls.made.clear()
+    ready.knock(second, OTHER)
+    assert (ready.status(DEVICE), ready.status(second)) == ("INACTIVE", "ACTIVE")
+
+
+def test_a_replacement_that_crashed_after_active_still_deactivates_the_predecessor(ready: World) -> None:
+    ready.publish(both(renewal="replace"))
+    ready.knock(DEVICE, FACTORY)
+    second = same_name()
+    ready.connect(second)
+    update = ready.iot.update_certificate
+
+    def crash_afterwards(**arguments: Any) -> Any:
+        update(**arguments)
+        ready.iot.update_certificate = update  # type: ignore[method-assign]
+        raise RuntimeError("the function was killed")
+
+    ready.iot.update_certificate = crash_afterwards  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        ready.knock(second, OTHER)
+    ready.knock(second, OTHER)
+    assert (ready.status(DEVICE), ready.status(second)) == ("INACTIVE", "ACTIVE")
+
+
+def test_a_thing_that_was_not_made_here_holds(ready: World) -> None:
+    ready.iot.create_thing(thingName="snr-0001")
+    ready.knock(DEVICE, FACTORY)
+    assert (ready.codes(DEVICE), ready.status(DEVICE)) == (["grant.thing-exists"], PENDING)
+
+
+def test_existing_adopt_takes_a_thing_only_if_nothing_else_is_attached(ready: World) -> None:
+    ready.publish(rules(allow(grant=replace(FULL, existing="adopt", thing_type=None))))
+    ready.iot.create_thing(thingName="snr-0001")
+    stranger = OTHER.usual_device("stranger").issue()
+    ready.connect(stranger, "ACTIVE")
+    arn = ready.iot.describe_certificate(certificateId=stranger.sha256)["certificateDescription"]["certificateArn"]
+    ready.iot.attach_thing_principal(thingName="snr-0001", principal=arn)
+    ready.knock(DEVICE, FACTORY)
+    assert ready.codes(DEVICE) == ["grant.thing-exists"]
+    ready.iot.detach_thing_principal(thingName="snr-0001", principal=arn)
+    ready.later(hours=2)
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+
+
+def test_max_devices_holds_the_one_too_many_and_counts_renewals_once(ready: World) -> None:
+    ready.publish(rules(allow(grant=FULL, max_devices=1)))
+    ready.knock(DEVICE, FACTORY)
+    second = FACTORY.usual_device("snr-0002", kind="P-384").issue()
+    ready.connect(second)
+    ready.knock(second, FACTORY)
+    assert ready.codes(second) == ["grant.max-devices"]
+    renewed = FACTORY.usual_device("snr-0001").serial(0x2002).issue()
+    ready.connect(renewed)
+    ready.knock(renewed, FACTORY)
+    assert ready.status(renewed) == "ACTIVE"
+    assert taken(ready) == 1
+
+
+def test_a_hold_that_aws_brought_about_gives_its_place_and_name_back(ready: World) -> None:
+    ready.publish(rules(allow(grant=FULL, max_devices=1)))
+    fail(ready, "AttachPolicy", "LimitExceededException")
+    ready.knock(DEVICE, FACTORY)
+    assert taken(ready) == 0
+    renamed = FACTORY.usual_device("snr-0001", kind="P-384").issue()
+    ready.connect(renamed)
+    ready.knock(renamed, FACTORY)
+    assert ready.status(renamed) == "ACTIVE"
+
+
+def test_max_devices_without_a_thing_counts_keys(ready: World) -> None:
+    ready.publish(rules(allow(grant=Grant(iot_policies=("Sensor",)), max_devices=1, ca="factory-a")))
+    ready.knock(DEVICE, FACTORY)
+    second = FACTORY.usual_device("snr-0002", kind="P-384").issue()
+    ready.connect(second)
+    ready.knock(second, FACTORY)
+    assert (ready.status(DEVICE), ready.codes(second)) == ("ACTIVE", ["grant.max-devices"])
+
+
+def taken(world: World) -> int:
+    """How many places of line-a are taken."""
+    item = next(iter(world.table.get([{"pk": "PLACES#line-a", "sk": "PLACES"}])), {"taken": 0})
+    return int(item["taken"])
+
+
+# --- two deliveries at once
+
+
+def test_of_two_writers_of_one_record_one_is_told_to_come_back(ready: World) -> None:
+    ready.publish(rules(allow(lists=("line-a",))))
+    ready.knock(DEVICE, FACTORY)
+    record = ready.record(DEVICE)
+    assert record is not None
+    ready.table.put_record(record)
+    with pytest.raises(Retry) as retry:
+        ready.table.put_record(record)
+    assert retry.value.cause == "conflict"
+
+
+def test_a_record_reads_back_as_it_was_written(ready: World) -> None:
+    ready.knock(DEVICE, FACTORY)
+    record = ready.record(DEVICE)
+    assert record is not None
+    assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+# --- batches
+
+
+def delivery(world: World, body: str, number: int = 1, deliveries: int = 1) -> dict[str, Any]:
+    """A message as Lambda brings it."""
+    world.sqs.send_message(QueueUrl=world.queue_url, MessageBody=body)
+    received = world.sqs.receive_message(QueueUrl=world.queue_url)["Messages"][0]
+    return {
+        "messageId": f"m{number}",
+        "receiptHandle": received["ReceiptHandle"],
+        "body": body,
+        "attributes": {
+            "ApproximateReceiveCount": str(deliveries),
+            "SentTimestamp": str(int(world.now.timestamp() * 1000)),
+        },
+    }
+
+
+PLENTY: Callable[[], int] = lambda: 30_000  # noqa: E731
+
+
+def failed(world: World, *records: dict[str, Any], remaining: Callable[[], int] = PLENTY) -> list[str]:
+    """The messages of a batch that come back."""
+    answer = world.batch().handle(records, remaining)
+    return [each["itemIdentifier"] for each in answer["batchItemFailures"]]
+
+
+def test_a_poisonous_message_does_not_fail_its_batch_and_goes_to_the_failure_queue_with_its_reason(
+    ready: World,
+) -> None:
+    good = delivery(ready, ready.event(DEVICE.sha256, FACTORY.id), 1)
+    assert failed(ready, delivery(ready, "not json", 0), good) == []
+    assert ready.status(DEVICE) == "ACTIVE"
+    (message,) = ready.failures()
+    assert message["Body"] == "not json"
+    assert message["MessageAttributes"]["reason"]["StringValue"] == "event.not-json"
+
+
+def test_a_throttled_message_comes_back_and_the_others_are_done(ready: World) -> None:
+    second = FACTORY.usual_device("snr-0002", kind="P-384").issue()
+    ready.connect(second)
+    fail(ready, "DescribeCertificate", "ThrottlingException")
+    records = [delivery(ready, ready.event(each.sha256, FACTORY.id), n) for n, each in enumerate((DEVICE, second))]
+    assert failed(ready, *records) == ["m0"]
+    assert (ready.status(DEVICE), ready.status(second)) == (PENDING, "ACTIVE")
+    assert ready.failures() == []
+
+
+def test_a_bug_is_tried_again_and_goes_to_the_failure_queue_after_five_deliveries(ready: World) -> None:
+    ready.iot.describe_certificate = None  # type: ignore[assignment,method-assign]
+    body = ready.event(DEVICE.sha256, FACTORY.id)
+    assert failed(ready, delivery(ready, body, 1, deliveries=4)) == ["m1"]
+    assert ready.failures() == []
+    assert failed(ready, delivery(ready, body, 1, deliveries=5)) == []
+    assert ready.failures()[0]["MessageAttributes"]["reason"]["StringValue"] == "event.bug"
+
+
+def test_poison_that_cannot_be_moved_comes_back(ready: World) -> None:
+    ready.failures_url = ready.failures_url + "-gone"
+    assert failed(ready, delivery(ready, "not json")) == ["m1"]
+
+
+def test_a_message_is_not_begun_when_time_is_short(ready: World) -> None:
+    record = delivery(ready, ready.event(DEVICE.sha256, FACTORY.id))
+    ready.calls.made.clear()
+    assert failed(ready, record, remaining=lambda: 5_000) == ["m1"]
+    assert ready.calls.made == ["sqs:ChangeMessageVisibility"]
+
+
+def test_waiting_doubles_up_to_five_minutes(ready: World) -> None:
+    batch = ready.batch()
+    assert [batch._backoff(n) for n in (1, 2, 3, 8, 9, 400)] == [2, 4, 8, 256, 300, 300]
+
+
+def test_six_hours_of_throttling_stay_below_the_receives_that_the_queue_allows(ready: World) -> None:
+    """maxReceiveCount in template.yaml is 500; waits are at least half of what they are at most."""
+    waits = [ready.batch()._backoff(n) / 2 for n in range(1, 501)]
+    assert sum(waits) > timedelta(hours=6).total_seconds()
+
+
+def test_aws_codes_are_told_apart() -> None:
+    def raised(code: str, status: int = 400) -> type[BaseException]:
+        response: Any = {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": status}}
+        error = ClientError(response, "X")
+        with pytest.raises((Retry, Refused)) as caught, told_apart():
+            raise error
+        return caught.type
+
+    assert raised("ThrottlingException") is Retry
+    assert raised("Whatever", 503) is Retry
+    assert raised("LimitExceededException") is Refused
+    assert raised("InvalidRequestException") is Refused

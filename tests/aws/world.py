@@ -1,0 +1,214 @@
+"""AWS in process (moto) with everything that the register function needs, for tests of adapters and handler.
+
+moto leaves some things out (see the notes at each); the end-to-end tests on the local stack have them.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+from moto import mock_aws
+from moto.core.config import default_user_config
+
+from jitr.aws.batch import Batch
+from jitr.aws.device_lists import DeviceLists
+from jitr.aws.iot import Iot
+from jitr.aws.publication import publish
+from jitr.aws.register import Message, Registrar
+from jitr.aws.table import Table
+from jitr.aws.telemetry import Telemetry
+from jitr.lists import ListRow
+from jitr.record import Record
+from jitr.rules.model import Rules
+from jitr.times import rfc3339
+from tests import pki
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_iot import IoTClient
+    from mypy_boto3_sqs import SQSClient
+
+ACCOUNT = "123456789012"
+REGION = "eu-central-1"
+PENDING = "PENDING_ACTIVATION"
+
+# As AWS does, and moto only when asked: a certificate's id is the SHA-256 of its DER.
+default_user_config["iot"]["use_valid_cert"] = True
+
+
+@dataclass
+class Calls:
+    """Every call made to AWS since it was emptied, by service and operation."""
+
+    made: list[str] = field(default_factory=list)
+
+    def note(self, **context: Any) -> None:
+        """Called by botocore before each call."""
+        model = context["model"]
+        self.made.append(f"{model.service_model.service_name}:{model.name}")
+
+    def of(self, service: str) -> list[str]:
+        """The operations asked of one service, in order."""
+        return [each.partition(":")[2] for each in self.made if each.startswith(f"{service}:")]
+
+
+@dataclass
+class World:
+    """One account with a table, queues and a registrar, at a time that tests move."""
+
+    iot: "IoTClient"
+    dynamodb: "DynamoDBClient"
+    sqs: "SQSClient"
+    table: Table
+    queue_url: str
+    failures_url: str
+    calls: Calls
+    now: datetime = pki.NOW
+
+    def __post_init__(self) -> None:
+        self.telemetry = Telemetry(Logger(service="test"), Metrics(namespace="test", service="test"))
+        self.registrar = self.fresh_registrar()
+
+    def fresh_registrar(self) -> Registrar:
+        """As a cold start makes it: nothing is remembered in memory."""
+        return Registrar(
+            iot=Iot(self.iot),
+            table=self.table,
+            account_id=ACCOUNT,
+            clock=lambda: self.now,
+            telemetry=self.telemetry,
+        )
+
+    def batch(self) -> Batch:
+        """The batch around the registrar, without jitter."""
+        return Batch(
+            handler=self.registrar,
+            sqs=self.sqs,
+            queue_url=self.queue_url,
+            failures_url=self.failures_url,
+            telemetry=self.telemetry,
+            jitter=lambda: 1.0,
+        )
+
+    def register_ca(self, ca: pki.CA, *, active: bool = True) -> str:
+        """Register a CA; moto does not look at the verification certificate."""
+        answer = self.iot.register_ca_certificate(
+            caCertificate=ca.pem.decode(),
+            verificationCertificate=ca.pem.decode(),
+            setAsActive=active,
+            allowAutoRegistration=True,
+        )
+        assert answer["certificateId"] == ca.id
+        return ca.id
+
+    def connect(self, device: pki.Issued, status: str = PENDING) -> str:
+        """What a first connection does to the registry; the result is the certificateId."""
+        answer = self.iot.register_certificate_without_ca(
+            certificatePem=device.pem.decode(),
+            status=status,  # type: ignore[arg-type]
+        )
+        assert answer["certificateId"] == device.sha256
+        return device.sha256
+
+    def publish(self, rules: Rules) -> None:
+        """Put rules in force."""
+        publish(self.table, rules, b"(text)", self.table.heads(), at=rfc3339(self.now), by="tests")
+
+    def put_on(self, name: str, *rows: ListRow) -> None:
+        """Add rows to a device list."""
+        DeviceLists(self.table).merge(
+            name, rows, at=rfc3339(self.now), new_generation="g1", progress=lambda _count: None
+        )
+
+    def event(self, certificate_id: str, ca_certificate_id: str, **changes: Any) -> str:
+        """The body of a registration event, now."""
+        plain = {
+            "certificateId": certificate_id,
+            "caCertificateId": ca_certificate_id,
+            "timestamp": int(self.now.timestamp() * 1000),
+            "certificateStatus": PENDING,
+            "awsAccountId": ACCOUNT,
+            "certificateRegistrationTimestamp": None,
+        }
+        return json.dumps(plain | changes)
+
+    def message(self, body: str, deliveries: int = 1) -> Message:
+        """One delivery of a body, sent now."""
+        return Message(body, self.now, deliveries)
+
+    def knock(self, device: pki.Issued, ca: pki.CA, **changes: Any) -> None:
+        """A device knocks, and its event is handled."""
+        self.registrar.handle(self.message(self.event(device.sha256, ca.id, **changes)))
+
+    def status(self, device: pki.Issued) -> str:
+        """A certificate's status in AWS IoT."""
+        return self.iot.describe_certificate(certificateId=device.sha256)["certificateDescription"]["status"]
+
+    def record(self, device: pki.Issued) -> Record | None:
+        """A certificate's decision record."""
+        return self.table.record_and_heads(device.sha256)[0]
+
+    def codes(self, device: pki.Issued) -> list[str]:
+        """The reason codes in a certificate's record."""
+        record = self.record(device)
+        return [] if record is None else [each["code"] for each in record.reasons]
+
+    def policies(self, device: pki.Issued) -> set[str]:
+        """The IoT policies attached to a certificate."""
+        arn = self.iot.describe_certificate(certificateId=device.sha256)["certificateDescription"]["certificateArn"]
+        return {each["policyName"] for each in self.iot.list_attached_policies(target=arn)["policies"]}
+
+    def later(self, **span: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(**span)
+
+    def failures(self) -> list[Any]:
+        """What lies in RegistrationFailures."""
+        answer = self.sqs.receive_message(
+            QueueUrl=self.failures_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=0
+        )
+        return list(answer.get("Messages", []))
+
+
+@contextmanager
+def moto_world() -> Iterator[World]:
+    """A fresh account with a sample IoT policy, thing type and thing group."""
+    with mock_aws():
+        session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+        calls = Calls()
+        session.events.register("before-call", calls.note)
+        iot, dynamodb, sqs = session.client("iot"), session.client("dynamodb"), session.client("sqs")
+        _make_table(dynamodb)
+        for name in ("Sensor", "Other"):
+            iot.create_policy(policyName=name, policyDocument="{}")
+        iot.create_thing_type(thingTypeName="Sensor")
+        iot.create_thing_group(thingGroupName="line-a")
+        urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("registration", "failures")]
+        calls.made.clear()
+        yield World(iot, dynamodb, sqs, Table(dynamodb, "jitr"), urls[0], urls[1], calls)
+
+
+def _make_table(dynamodb: "DynamoDBClient") -> None:
+    dynamodb.create_table(
+        TableName="jitr",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "state_shard", "state_at")
+        ],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "by_state",
+                "KeySchema": [
+                    {"AttributeName": "state_shard", "KeyType": "HASH"},
+                    {"AttributeName": "state_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ],
+    )
