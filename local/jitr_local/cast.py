@@ -1,0 +1,182 @@
+"""The devices of the demo: who they are, and what must become of each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from jitr.reasons import Verdict
+from jitr_cli import pki
+from jitr_local.device import Broker, Device, Fate
+from jitr_local.x509v1 import issue_v1
+
+YEAR = timedelta(days=365)
+
+RULES = """\
+format: 1
+default: hold
+cas:
+  factory-a: {{ids: ["{factory_a}"]}}
+  factory-b: {{ids: ["{factory_b}"]}}
+deny:
+  - name: recalled-boards
+    list: recall-17
+    reason: Recall 17, bad radio
+allow:
+  - name: line-a-sensors
+    ca: factory-a
+    common_name: "snr-*"
+    organization: OKIDA
+    list: line-a            # must also be on this device list
+    grant:
+      thing: "{{common_name}}"
+      thing_type: Sensor
+      attributes: {{line: a, batch: "{{attr.batch}}"}}
+      thing_groups: [line-a]
+      iot_policies: ["{policy}"]
+  - name: line-b-sensors
+    ca: factory-b
+    common_name: "snr-*"
+    organization: ANKA
+    max_devices: {most}
+    grant:
+      thing: "{{common_name}}"
+      iot_policies: ["{policy}"]
+"""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What must become of a device: its fate, and the decision on record with its reason code."""
+
+    fate: Fate
+    decision: Verdict | None = None  # None: AWS IoT never had its certificate
+    reason: str | None = None
+
+
+ADMITTED = Expected(Fate.PUBLISHED, Verdict.ADMIT, "allow.rule")
+
+
+@dataclass(frozen=True)
+class Role:
+    """One device of the cast."""
+
+    device: Device
+    what: str  # what it is, for people
+    expected: Expected
+    certificate: x509.Certificate
+    after: str | None = None  # it starts when this device is through
+
+    @property
+    def certificate_id(self) -> str:
+        """The id that AWS IoT gives its certificate."""
+        return pki.certificate_sha256(self.certificate)
+
+
+@dataclass(frozen=True)
+class Factories:
+    """The two registered CAs, and one that nobody registered."""
+
+    a: pki.Issuer
+    b: pki.Issuer
+    unregistered: pki.Issuer
+
+
+class Casting:
+    """Issues certificates for the demo's devices into a folder."""
+
+    def __init__(self, folder: Path, broker: Broker, factories: Factories) -> None:
+        self._folder = folder
+        self._broker = broker
+        self._factories = factories
+
+    def fleet(self, count: int) -> list[Role]:
+        """The first group: devices of both lines, with every kind of key and certificate in turn."""
+        return [self._fleet_device(number) for number in range(1, count + 1)]
+
+    def others(self) -> Iterator[Role]:
+        """One device for each way in which things go otherwise."""
+        a, b = self._factories.a, self._factories.b
+        late = Expected(Fate.PUBLISHED, Verdict.ADMIT, "allow.rule")
+        yield self._role("snr-late", "not on its list until an operator adds it", late, a)
+        recalled = Expected(Fate.KNOCKING, Verdict.REJECT, "deny.rule")
+        yield self._role("snr-recalled", "on the deny list", recalled, a)
+        itself_a_ca = Expected(Fate.KNOCKING, Verdict.REJECT, "certificate.is-ca")
+        yield self._role("snr-is-a-ca", "itself a CA", itself_a_ca, a, is_ca=True)
+        twin = Expected(Fate.KNOCKING, Verdict.HOLD, "grant.thing-claimed")
+        yield self._role("snr-0001", "same name as an admitted one, other key and CA", twin, b, after="snr-0001")
+        stranger = Expected(Fate.REFUSED_IN_TLS)
+        yield self._role("snr-stranger", "its CA was never registered", stranger, self._factories.unregistered)
+        expired = Expected(Fate.REFUSED_IN_TLS)
+        yield self._role("snr-expired", "its certificate has expired", expired, a, expired=True)
+        nosy = Expected(Fate.HUNG_UP_ON_PUBLISH, Verdict.ADMIT, "allow.rule")
+        yield self._role("snr-nosy", "publishes on another's topic", nosy, b, topic="devices/snr-0001/hello")
+
+    def _fleet_device(self, number: int) -> Role:
+        name = f"snr-{number:04d}"
+        line_a = number % 2 == 1
+        key_type = pki.KeyType(rsa_bits=2048) if number % 4 in (2, 3) else pki.KeyType(curve="p256")
+        version = 1 if number % 8 in (3, 4, 5, 6) else 3
+        what = f"line {'a' if line_a else 'b'}, {'RSA' if key_type.rsa_bits else 'EC'}, X.509 v{version}"
+        issuer = self._factories.a if line_a else self._factories.b
+        return self._role(name, what, ADMITTED, issuer, key_type=key_type, version=version)
+
+    def _role(
+        self,
+        name: str,
+        what: str,
+        expected: Expected,
+        issuer: pki.Issuer,
+        *,
+        key_type: pki.KeyType | None = None,
+        version: int = 3,
+        is_ca: bool = False,
+        expired: bool = False,
+        topic: str | None = None,
+        after: str | None = None,
+    ) -> Role:
+        key = pki.new_key(key_type or pki.KeyType(curve="p256"))
+        organization = "ANKA" if issuer is self._factories.b else "OKIDA"
+        subject = pki.SubjectParts({"organization": organization}).name(name)
+        now = datetime.now(UTC)
+        pem = _issue(issuer, subject, key, version=version, is_ca=is_ca, now=now - 2 * YEAR if expired else now)
+        file = self._folder / f"{name}{'-twin' if after else ''}.pem"
+        file.write_bytes(pem)
+        key_file = file.with_suffix(".key")
+        key_file.touch(mode=0o600)
+        key_file.write_bytes(pki.private_pem(key))
+        device = Device(name, file, key_file, topic or f"devices/{name}/hello", self._broker)
+        return Role(device, what, expected, x509.load_pem_x509_certificate(pem), after)
+
+
+def _issue(
+    issuer: pki.Issuer, subject: x509.Name, key: pki.PrivateKey, *, version: int, is_ca: bool, now: datetime
+) -> bytes:
+    serial_number = pki.random_serial()
+    if version == 1:
+        begins, ends = now - timedelta(hours=1), now + YEAR
+        return issue_v1(
+            issuer, subject, key.public_key(), serial_number=serial_number, not_before=begins, not_after=ends
+        )
+    make = _device_that_is_a_ca if is_ca else _device
+    return make(issuer, subject, key, serial_number, now).public_bytes(Encoding.PEM)
+
+
+def _device(
+    issuer: pki.Issuer, subject: x509.Name, key: pki.PrivateKey, serial_number: int, now: datetime
+) -> x509.Certificate:
+    return pki.issue_device(issuer, subject, key.public_key(), serial_number=serial_number, now=now, validity=YEAR)
+
+
+def _device_that_is_a_ca(
+    issuer: pki.Issuer, subject: x509.Name, key: pki.PrivateKey, serial_number: int, now: datetime
+) -> x509.Certificate:
+    """CA:TRUE in a certificate that TLS takes from a client: it could issue devices of its own."""
+    builder = x509.CertificateBuilder(
+        issuer.certificate.subject, subject, key.public_key(), serial_number, now - timedelta(hours=1), now + YEAR
+    )
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    return builder.sign(issuer.key, pki.signing_hash(issuer.key))

@@ -1,0 +1,117 @@
+"""How the demo looks: a live table on a terminal, plain lines elsewhere, and the end of each device."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from jitr_local.cast import ADMITTED
+from jitr_local.demo import Ending, summary, unexpected
+
+_COLOURS = {"admit": "green", "hold": "yellow", "reject": "red", "none": "dim"}
+
+
+class Stage(Protocol):
+    """Where a running demo is shown."""
+
+    def tell(self, endings: list[Ending]) -> None:
+        """How it stands with each device now."""
+        ...
+
+    def say(self, line: str) -> None:
+        """A line of what is being done."""
+        ...
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """The stage for where standard output goes."""
+    console = Console()
+    if not console.is_terminal:
+        yield _Lines()
+        return
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        yield _LiveTable(console, live)
+
+
+class _Lines:
+    """One line for each change of a device."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[str, str]] = {}
+
+    def say(self, line: str) -> None:
+        click.echo(line)
+
+    def tell(self, endings: list[Ending]) -> None:
+        for each in endings:
+            now = (each.decision, each.role.device.fate.value)
+            if self._told.get(each.name, ("none", "knocking")) != now:
+                self._told[each.name] = now
+                click.echo(f"{each.name} ({each.role.what}): {each.decision}, {each.role.device.fate.value}")
+
+
+class _LiveTable:
+    """A table that changes as devices get on."""
+
+    def __init__(self, console: Console, live: Live) -> None:
+        self._console = console
+        self._live = live
+
+    def say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False)
+
+    def tell(self, endings: list[Ending]) -> None:
+        self._live.update(_table(endings, shorten=True))
+
+
+def show(endings: list[Ending]) -> None:
+    """What became of each device and why, and the times."""
+    console = Console()
+    wrong = unexpected(endings)
+    if console.is_terminal:
+        console.print(_table(endings, shorten=len(endings) > 60))
+    else:
+        for each in endings:
+            device = each.role.device
+            ended = f"{device.attempts} knocks, {each.decision}, {device.fate.value}"
+            click.echo(f"{each.name} ({each.role.what}): {ended}: {each.why}")
+    click.echo(summary(endings))
+    for each in wrong:
+        expected = each.role.expected
+        decision = "no decision" if expected.decision is None else expected.decision.value
+        click.echo(
+            f"UNEXPECTED: {each.name} ended {each.decision}, {each.role.device.fate.value}; "
+            f"it should have been {decision}, {expected.fate.value} ({expected.reason or 'never an event'})"
+        )
+    if not wrong:
+        click.echo(f"All {len(endings)} devices ended as they should.")
+
+
+def _table(endings: list[Ending], *, shorten: bool) -> Table:
+    """All devices in a row each; with ``shorten`` those of the first group in one row together."""
+    table = Table("device", "what it is", "knocks", "decision", "fate", "why", expand=True)
+    fleet = [each for each in endings if each.role.expected is ADMITTED]
+    if shorten:
+        counts = Counter(each.decision for each in fleet)
+        told = ", ".join(f"{count} {decision}" for decision, count in sorted(counts.items()))
+        knocks = sum(each.role.device.attempts for each in fleet)
+        done = sum(each.as_expected for each in fleet)
+        table.add_row("lines a and b", f"{len(fleet)} devices", str(knocks), told, f"{done} published", "")
+    for each in endings:
+        if not (shorten and each.role.expected is ADMITTED):
+            decision = f"[{_COLOURS[each.decision]}]{each.decision}[/]"
+            device = each.role.device
+            table.add_row(
+                each.name, each.role.what, str(device.attempts), decision, device.fate.value, _plain(each.why)
+            )
+    return table
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")
