@@ -4,11 +4,11 @@ moto leaves some things out (see the notes at each); the end-to-end tests on the
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import boto3
 from aws_lambda_powertools import Logger, Metrics
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_iot import IoTClient
     from mypy_boto3_sqs import SQSClient
+
+    Clients: TypeAlias = tuple[IoTClient, DynamoDBClient, SQSClient]
 
 ACCOUNT = "123456789012"
 REGION = "eu-central-1"
@@ -175,14 +177,20 @@ class World:
         return list(answer.get("Messages", []))
 
 
+def new_clients() -> "Clients":
+    """The clients of one account. Making them takes a while: share them where nothing replaces their methods."""
+    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+    return session.client("iot"), session.client("dynamodb"), session.client("sqs")
+
+
 @contextmanager
-def moto_world() -> Iterator[World]:
+def moto_world(clients: "Clients | None" = None) -> Iterator[World]:
     """A fresh account with a sample IoT policy, thing type and thing group."""
-    with mock_aws():
-        session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+    with mock_aws(), ExitStack() as stack:
+        iot, dynamodb, sqs = clients or new_clients()
         calls = Calls()
-        session.events.register("before-call", calls.note)
-        iot, dynamodb, sqs = session.client("iot"), session.client("dynamodb"), session.client("sqs")
+        for client in (iot, dynamodb, sqs):
+            stack.enter_context(listening(client, "before-call", calls.note))
         _make_table(dynamodb)
         for name in ("Sensor", "Other"):
             iot.create_policy(policyName=name, policyDocument="{}")
@@ -191,6 +199,17 @@ def moto_world() -> Iterator[World]:
         urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("registration", "failures")]
         calls.made.clear()
         yield World(iot, dynamodb, sqs, Table(dynamodb, "jitr"), urls[0], urls[1], calls)
+
+
+@contextmanager
+def listening(client: Any, event: str, handler: Callable[..., Any], *, first: bool = False) -> Iterator[None]:
+    """Let a handler hear a client's events while the block runs."""
+    events = client.meta.events
+    (events.register_first if first else events.register)(event, handler)
+    try:
+        yield
+    finally:
+        events.unregister(event, handler)
 
 
 def _make_table(dynamodb: "DynamoDBClient") -> None:
