@@ -113,15 +113,21 @@ def _split(content: bytes) -> dict[str, Extension]:
             f"the certificate has {len(elements)} extensions; at most {MAX_EXTENSIONS} are read",
         )
     for each in elements:
-        parts = der.children(der.expect(each, der.SEQUENCE))
-        if not 2 <= len(parts) <= 3:
-            raise der.DerError("one of its extensions is damaged")
-        oid = der.object_identifier(der.expect(parts[0], der.OBJECT_IDENTIFIER))
+        oid, extension = _extension(der.expect(each, der.SEQUENCE))
         if oid in found:  # RFC 5280 section 4.2: not more than one instance of an extension
             raise der.DerError(f"it has the extension {oid} twice")
-        critical = len(parts) == 3 and der.boolean(der.expect(parts[1], der.BOOLEAN))
-        found[oid] = (critical, der.expect(parts[-1], der.OCTET_STRING))
+        found[oid] = extension
     return found
+
+
+@lru_cache(maxsize=256)  # the certificates of a fleet have most of their extensions in common
+def _extension(content: bytes) -> tuple[str, Extension]:
+    parts = der.children(content)
+    if not 2 <= len(parts) <= 3:
+        raise der.DerError("one of its extensions is damaged")
+    oid = der.object_identifier(der.expect(parts[0], der.OBJECT_IDENTIFIER))
+    critical = len(parts) == 3 and der.boolean(der.expect(parts[1], der.BOOLEAN))
+    return oid, (critical, der.expect(parts[-1], der.OCTET_STRING))
 
 
 def _needed(found: Mapping[str, Extension], oid: str, read: Callable[[bytes], T], absent: T) -> T:

@@ -124,7 +124,8 @@ def _ambiguity(knock: Knock, key: RowKey, row: ListRow) -> str | None:
         )
     for other in row.found_by():
         if other not in device_keys(knock):
-            return f"on it by {key.kind}, but the row's {other.kind} is another"
+            what = "serial number or its ca" if other.kind == "serial_number" else other.kind
+            return f"on it by {key.kind}, but the row's {what} is another"
     return None
 
 

@@ -47,10 +47,10 @@ class Found:
     taken: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Block:
     label: str
-    line: int
+    at: int  # where in the input it begins
     body: bytes
 
 
@@ -76,46 +76,42 @@ def _in_pem(data: bytes) -> Found:
     blocks = list(_blocks(data))
     certificates = [each for each in blocks if each.label in _CERTIFICATE_LABELS]
     if not certificates:
-        raise _unreadable(_instead(blocks[0]))
+        raise _unreadable(f"at line {_line(data, blocks[0].at)} begins {_instead(blocks[0].label)}")
     first = certificates[0]
     taken = None
     if len(certificates) > 1:
-        taken = f"the first of {len(certificates)} certificates, at line {first.line}"
+        taken = f"the first of {len(certificates)} certificates, at line {_line(data, first.at)}"
     elif len(blocks) > 1:
-        taken = f"the only certificate of {len(blocks)} PEM blocks, at line {first.line}"
-    return Found(_checked(_decoded(first)), taken)
+        taken = f"the only certificate of {len(blocks)} PEM blocks, at line {_line(data, first.at)}"
+    try:
+        return Found(_checked(_decoded(first.body)), taken)
+    except binascii.Error:
+        what = r"has \n written out where its lines end" if b"\\n" in first.body else "is not base64"
+        raise _unreadable(f"the PEM block that begins at line {_line(data, first.at)} {what}") from None
 
 
 def _blocks(data: bytes) -> Iterator[_Block]:
-    line, counted, at = 1, 0, data.find(_BEGIN)
+    at = data.find(_BEGIN)
     while at >= 0:
-        line += data.count(b"\n", counted, at)
-        counted = at
-        label_end = data.find(_DASHES, at + len(_BEGIN))
-        end = data.find(_END, at + len(_BEGIN))
-        label = data[at + len(_BEGIN) : label_end]
-        following = data.find(_BEGIN, at + len(_BEGIN))
+        label_at = at + len(_BEGIN)
+        label_end, end, following = data.find(_DASHES, label_at), data.find(_END, label_at), data.find(_BEGIN, label_at)
+        label = data[label_at:label_end]
         if not 0 < label_end <= end or not data.startswith(label + _DASHES, end + len(_END)) or 0 <= following < end:
-            raise _unreadable(f"the PEM block that begins at line {line} has no end: the file is cut short or damaged")
-        yield _Block(label.decode("ascii", "replace"), line, data[label_end + len(_DASHES) : end])
+            raise _unreadable(
+                f"the PEM block that begins at line {_line(data, at)} has no end: the file is cut short or damaged"
+            )
+        yield _Block(label.decode("ascii", "replace"), at, data[label_end + len(_DASHES) : end])
         at = following
 
 
-def _decoded(block: _Block) -> bytes:
-    body = block.body
+def _line(data: bytes, at: int) -> int:
+    return data.count(b"\n", 0, at) + 1
+
+
+def _decoded(body: bytes) -> bytes:
     if b":" in body:  # headers, ended by an empty line (RFC 1421 section 4.4)
         body = body.replace(b"\r\n", b"\n").partition(b"\n\n")[2]
-    if b"\\n" in body:
-        raise _unreadable(
-            rf"the PEM block that begins at line {block.line} has \n written out where its lines end: "
-            "put line ends in their place"
-        )
-    try:
-        return binascii.a2b_base64(body.translate(None, b" \t\r\n"), strict_mode=True)
-    except binascii.Error:
-        raise _unreadable(
-            f"the PEM block that begins at line {block.line} is not base64: the file is damaged"
-        ) from None
+    return binascii.a2b_base64(body.translate(None, b" \t\r\n"), strict_mode=True)
 
 
 def _checked(certificate: bytes) -> bytes:
@@ -127,16 +123,13 @@ def _checked(certificate: bytes) -> bytes:
     return certificate
 
 
-def _instead(block: _Block) -> str:
-    """What a block is that is not a certificate, by its label."""
-    label = block.label
+def _instead(label: str) -> str:
+    """What a block is that is not a certificate."""
     if label.endswith("PRIVATE KEY"):
-        what = _PRIVATE_KEY
-    elif label in _LABELS:
-        what = _LABELS[label]
-    else:
-        what = f"{label[:40]!r}, not a certificate: give the block that begins with -----BEGIN CERTIFICATE-----"
-    return f"at line {block.line} begins {what}"
+        return _PRIVATE_KEY
+    if label in _LABELS:
+        return _LABELS[label]
+    return f"{label[:40]!r}, not a certificate: give the block that begins with -----BEGIN CERTIFICATE-----"
 
 
 def _no_certificate(data: bytes) -> str:

@@ -1,11 +1,11 @@
 """Whether a certificate is one that a device may have: RFC 5280, AWS IoT's limits, and the floor in the rules file."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from jitr.facts import CertificateFacts, KeyFacts, Knock
 from jitr.reasons import Reason
 from jitr.rules.model import Floor
-from jitr.times import rfc3339
+from jitr.times import rfc3339, span
 
 # AWS IoT Core Developer Guide, "X.509 client certificates" and "Audit: device certificate key quality".
 _AWS_CURVES = ("P-256", "P-384", "P-521")
@@ -43,14 +43,14 @@ def _expired(certificate: CertificateFacts, now: datetime) -> str | None:
     """RFC 5280 section 4.1.2.5: the validity includes its last second."""
     if now <= certificate.not_after:
         return None
-    return f"the certificate expired {_span(now - certificate.not_after)} ago, at {rfc3339(certificate.not_after)}"
+    return f"the certificate expired {span(now - certificate.not_after)} ago, at {rfc3339(certificate.not_after)}"
 
 
 def _not_yet_valid(certificate: CertificateFacts, now: datetime) -> str | None:
     if now >= certificate.not_before:
         return None
     return (
-        f"the certificate becomes valid in {_span(certificate.not_before - now)}, at {rfc3339(certificate.not_before)}"
+        f"the certificate becomes valid in {span(certificate.not_before - now)}, at {rfc3339(certificate.not_before)}"
     )
 
 
@@ -108,12 +108,3 @@ def _listed(values: tuple[str, ...]) -> str:
 
 def _cut(word: str, limit: int = 80) -> str:
     return word if len(word) <= limit else word[: limit - 1] + "…"
-
-
-def _span(span: timedelta) -> str:
-    """A length of time as a person says it: days, else hours, else minutes."""
-    for unit, seconds in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        count = int(span.total_seconds() // seconds)
-        if count:
-            return f"{count} {unit}{'s' if count > 1 else ''}"
-    return "less than a minute"

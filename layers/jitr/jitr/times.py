@@ -1,6 +1,6 @@
 """Times as they are written here: UTC, RFC 3339, whole seconds or milliseconds, always with ``Z``."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 def rfc3339(time: datetime) -> str:
@@ -16,7 +16,10 @@ def parse_time(text: str) -> datetime:
     Raises ValueError for anything else.
     """
     time = datetime.fromisoformat(text)
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    try:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text} is not a time in years 1 to 9999 UTC") from error
 
 
 def from_epoch_ms(milliseconds: int) -> datetime:
@@ -25,3 +28,12 @@ def from_epoch_ms(milliseconds: int) -> datetime:
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (OverflowError, OSError) as error:
         raise ValueError(f"{milliseconds} ms is not a time") from error
+
+
+def span(length: timedelta) -> str:
+    """A length of time as a person says it: days, else hours, else minutes."""
+    for unit, seconds in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        count = int(length.total_seconds() // seconds)
+        if count:
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "less than a minute"

@@ -20,6 +20,7 @@ T = TypeVar("T")
 FORMAT = 1
 _BATCH_WRITE = 25  # DynamoDB API reference, BatchWriteItem
 _MOST_TRIES = 20
+_UNEDITED = "lists.#name.generation = :generation AND lists.#name.edition = :edition"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,35 @@ class DeviceLists:
                 row = ListRow.from_json(item["row"])
                 if item["sk"] == str(row.found_by()[0]):  # a row stands under each of its keys
                     yield row
+
+    def find(self, name: str, generation: str, key: RowKey) -> ListRow | None:
+        """The row that a key finds."""
+        item = next(iter(self._table.get([row_key(name, generation, key)])), None)
+        return None if item is None else ListRow.from_json(item["row"])
+
+    def remove(self, name: str, key: RowKey, *, at: str) -> ListRow | None:
+        """Take the row that a key finds off a list; the result is that row, None if there was none.
+
+        Raises Conflict where the list was replaced meanwhile.
+        """
+        info = self.all().get(name)
+        row = None if info is None else self.find(name, info.head.generation, key)
+        if info is None or row is None:
+            return None
+        self._write([{"DeleteRequest": {"Key": to_item(place)}} for place in _places(name, info.head.generation, row)])
+        self._raise_edition(name, info.head, -1, at)
+        return row
+
+    def delete(self, name: str) -> ListInfo | None:
+        """Take a list away, at once for every reader; its rows are still there, see ``forget``.
+
+        The result is what it was, None if there was none. Raises Conflict where it was edited meanwhile.
+        """
+        before = self.all().get(name)
+        if before is not None:
+            values = {":generation": before.head.generation, ":edition": before.head.edition}
+            self._update_head("REMOVE lists.#name", _UNEDITED, name, values)
+        return before
 
     def merge(
         self, name: str, rows: Iterable[ListRow], *, at: str, new_generation: str, progress: Callable[[int], None]
@@ -146,7 +176,7 @@ class DeviceLists:
         values: Item = {":head": head}
         condition = "attribute_not_exists(lists.#name)"
         if before is not None:
-            condition = "lists.#name.generation = :generation AND lists.#name.edition = :edition"
+            condition = _UNEDITED
             values |= {":generation": before.head.generation, ":edition": before.head.edition}
         self._update_head("SET lists.#name = :head", condition, name, values)
 

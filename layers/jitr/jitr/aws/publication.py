@@ -51,8 +51,7 @@ def publish(
     Raises Conflict, and leaves in force what is, where somebody else published since ``before`` was read.
     """
     version = Version(before.version + 1, rules.digest, rules.meaning, rules.source, at, by, message)
-    table.put_blob(f"RULES#{rules.digest}", rules.compiled)
-    table.put_blob(f"SOURCE#{rules.digest}", text)
+    _store(table, rules, text)
     item = version.to_json()
     failed = table.transact(
         [
@@ -78,6 +77,19 @@ def publish(
     if failed:
         raise Conflict("the rules in force")
     return version
+
+
+def restore(table: Table, rules: Rules, text: bytes) -> bool:
+    """Store again what was published, if it is missing in the table or damaged; whether it was."""
+    if table.blob(f"RULES#{rules.digest}") == rules.compiled:
+        return False
+    _store(table, rules, text)
+    return True
+
+
+def _store(table: Table, rules: Rules, text: bytes) -> None:
+    table.put_blob(f"RULES#{rules.digest}", rules.compiled)
+    table.put_blob(f"SOURCE#{rules.digest}", text)
 
 
 def in_force(table: Table) -> Version | None:

@@ -83,6 +83,9 @@ class Registrar:
         record, heads = self._table.record_and_heads(event.certificate_id)
         now = self._clock()
         match remember(record, event, heads, now):
+            case _ if record is not None and record.ca_certificate_id != event.ca_certificate_id:
+                # Forged, or the certificate was registered anew under another CA: AWS IoT knows which.
+                self._gather(message, event, record, heads)
             case Remembered.SETTLED:
                 self._telemetry.count("SettledKnocks")
             case Remembered.HELD if record is not None:

@@ -148,11 +148,14 @@ class Table:
             arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
     def blob(self, partition: str) -> bytes | None:
-        """A stored document that may be larger than an item, or None where there is none or only a part of it."""
+        """A stored document that may be larger than an item, or None where there is none, or not whole."""
         chunks = list(self.query(partition))
         if not chunks or len(chunks) != int(chunks[0]["of"]):
             return None
-        return zlib.decompress(b"".join(bytes(each["data"]) for each in chunks))
+        try:
+            return zlib.decompress(b"".join(bytes(each["data"]) for each in chunks))
+        except zlib.error:
+            return None
 
     def put_blob(self, partition: str, document: bytes) -> None:
         """Store a document in as many items as it takes. Writing the same again changes nothing."""

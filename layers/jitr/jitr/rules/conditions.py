@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from jitr.facts import Knock
 from jitr.lists import Membership
+from jitr.times import span
 
 
 class Outcome(Enum):
@@ -280,17 +281,8 @@ class WindowCondition:
 
 def _window_failure(window: Window, moment: datetime) -> str:
     if moment < window.opens:
-        return f"window {window} opens in {_span(window.opens - moment)}"
-    return f"window {window} closed {_span(moment - window.closed)} ago"
-
-
-def _span(span: timedelta) -> str:
-    """A length of time as a person says it: days, else hours, else minutes."""
-    for unit, seconds in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        count = int(span.total_seconds() // seconds)
-        if count:
-            return f"{count} {unit}{'s' if count > 1 else ''}"
-    return "less than a minute"
+        return f"window {window} opens in {span(window.opens - moment)}"
+    return f"window {window} closed {span(moment - window.closed)} ago"
 
 
 def _either(values: Any) -> str:

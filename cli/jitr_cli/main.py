@@ -1,0 +1,290 @@
+"""The command ``jitr``: its groups, loaded when they are used, and what its exit codes mean.
+
+0 done, or the answer is yes; 1 the answer is no; 2 wrong use or bad input; 3 AWS refused, could not be reached, or
+part of the work failed; 70 a bug; 130 interrupted (128 + SIGINT); 141 whoever read the output went away (128 +
+SIGPIPE). A command that answers no calls ``context.exit(1)``.
+
+Start-up is quick because this module imports neither AWS's SDK nor anything about certificates, and ``jitr --help``
+loads no command: their one-line descriptions stand here.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+import click
+
+from jitr import __version__
+from jitr.errors import InputError, JitrError, Retry
+from jitr_cli import output
+
+NO, BAD_INPUT, FAILED, BUG, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 70, 130, 141
+
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+@dataclass(frozen=True, slots=True)
+class Lazy:
+    """A command by the place it is imported from (``module:name``) and its line in the list of commands."""
+
+    place: str
+    summary: str
+
+    @property
+    def exists(self) -> bool:
+        """Whether its module is there, found without importing it."""
+        try:
+            return importlib.util.find_spec(self.place.partition(":")[0]) is not None
+        except ModuleNotFoundError:
+            return False
+
+    def load(self) -> click.Command:
+        """Import the command."""
+        module, _, name = self.place.partition(":")
+        command = getattr(importlib.import_module(module), name)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{self.place} is not a command")
+        return command
+
+
+class LazyGroup(click.Group):
+    """A group of commands that are imported when they are called. One whose module is not there is not a command."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, Lazy] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = dict(lazy or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command's name, in the order of the table they were given in."""
+        found = (name for name, lazy in self._lazy.items() if lazy.exists)
+        return list(dict.fromkeys((*found, *super().list_commands(ctx))))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now."""
+        lazy = self._lazy.get(cmd_name)
+        if lazy is not None and lazy.exists:
+            return lazy.load()
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from the table: nothing is imported for it."""
+        rows = [(name, self._summary(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def _summary(self, ctx: click.Context, name: str) -> str:
+        lazy = self._lazy.get(name)
+        if lazy is not None and lazy.exists:
+            return lazy.summary
+        command = super().get_command(ctx, name)
+        return command.get_short_help_str(limit=80) if command else ""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that was meant; for an unknown one the nearest is suggested."""
+        name = args[0]
+        known = self.list_commands(ctx)
+        if name in known or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        near = get_close_matches(name, known, n=1, cutoff=0.5)
+        meant = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."
+        raise click.UsageError(f"No such command {name!r}. {meant}", ctx)
+
+
+class _Jitr(LazyGroup):
+    """The whole command line. Whatever a command raises becomes a message and an exit code here."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        debug = bool(ctx.params.get("debug"))
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except click.exceptions.Exit:
+            raise
+        except (KeyboardInterrupt, click.Abort):
+            output.note("\nInterrupted." if sys.stderr.isatty() else "Interrupted.")  # after the terminal's ^C
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            _leave_quietly(ctx)
+        except click.ClickException as problem:
+            problem.show()
+            ctx.exit(BAD_INPUT)
+        except Exception as problem:  # noqa: BLE001 - the one place where nothing may escape
+            if debug:
+                output.note("".join(traceback.format_exception(problem)))
+            ctx.exit(_tell(problem))
+        return result
+
+
+def _leave_quietly(ctx: click.Context) -> NoReturn:
+    # What is still buffered would fail again when Python exits. https://docs.python.org/3/library/signal.html#note-on-sigpipe
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    ctx.exit(BROKEN_PIPE)
+
+
+def _tell(problem: Exception) -> int:
+    """Print what went wrong, and what to do about it; the exit code for it."""
+    if isinstance(problem, JitrError):
+        output.error(str(problem))
+        return FAILED if isinstance(problem, Retry) else BAD_INPUT
+    if isinstance(problem, OSError) and problem.filename is not None:
+        output.error(f"{problem.filename}: {problem.strerror}")
+        return BAD_INPUT
+    if _is_of_aws(problem):
+        return _tell_aws(problem)
+    output.error(
+        f"this is a bug in jitr {__version__}: {type(problem).__name__}{_place(problem)}. Run it again as "
+        "`jitr --debug …`, or with JITR_DEBUG=1, for the traceback on standard error, and report that."
+    )
+    return BUG
+
+
+def _place(problem: Exception) -> str:
+    frames = [*traceback.walk_tb(problem.__traceback__)]
+    return f" at {frames[-1][0].f_globals.get('__name__')}:{frames[-1][1]}" if frames else ""
+
+
+# --- what AWS answers, and what to do about it
+
+
+_SIGN_IN = "Sign in again (`aws sso login`, or new keys), or name another --profile."
+_PERMISSION = "Ask whoever manages the account for this permission, or name another --profile."
+_LATER = "Run it again in a moment: it carries on."
+_REMEDIES = {
+    "AccessDenied": _PERMISSION,
+    "AccessDeniedException": _PERMISSION,
+    "UnauthorizedOperation": _PERMISSION,
+    "ExpiredToken": _SIGN_IN,
+    "ExpiredTokenException": _SIGN_IN,
+    "InvalidClientTokenId": _SIGN_IN,
+    "UnrecognizedClientException": _SIGN_IN,
+    "SignatureDoesNotMatch": f"Check the secret key, and this machine's clock. {_SIGN_IN}",
+    "InvalidSignatureException": f"Check the secret key, and this machine's clock. {_SIGN_IN}",
+    "RequestTimeTooSkewed": "Set this machine's clock.",
+    "RequestExpired": "Set this machine's clock.",
+    "Throttling": _LATER,
+    "ThrottlingException": _LATER,
+    "ServiceUnavailableException": _LATER,
+    "InternalFailureException": _LATER,
+    "LimitExceededException": "Waiting does not lift this limit: have AWS raise it, or delete what is not needed.",
+    "RegistrationCodeValidationException": (
+        "The verification certificate was made for another account or Region: take the code of this one."
+    ),
+    "ResourceNotFoundException": "Check the name, the account and the Region.",
+}
+
+
+def _is_of_aws(problem: Exception) -> bool:
+    # By name, so that AWS's SDK is not imported to tell about another error.
+    return any(each.__module__.partition(".")[0] in {"botocore", "boto3"} for each in type(problem).__mro__)
+
+
+def _tell_aws(problem: Exception) -> int:
+    from botocore import exceptions as aws
+
+    if isinstance(problem, aws.ClientError):
+        error = problem.response.get("Error", {})
+        code, message = error.get("Code", "unknown error"), error.get("Message", "").strip()
+        told = f"{problem.operation_name}: {code}: {message.rstrip('.')}. {_REMEDIES.get(code, '')}"
+        output.error(" ".join(told.split()))
+        return FAILED
+    if isinstance(problem, aws.ParamValidationError):
+        output.error(" ".join(str(problem).split()))
+        return BAD_INPUT
+    output.error(f"{str(problem).rstrip('.')}. {_unreached(problem)}".rstrip())
+    return FAILED
+
+
+def _unreached(problem: Exception) -> str:
+    """What to do where AWS was not even asked."""
+    from botocore import exceptions as aws
+
+    if isinstance(problem, aws.NoCredentialsError | aws.PartialCredentialsError | aws.CredentialRetrievalError):
+        return "Sign in (`aws configure`, `aws sso login`), name a --profile, or work on the --local stack."
+    if isinstance(problem, aws.SSOError | aws.TokenRetrievalError):
+        return _SIGN_IN
+    if isinstance(problem, aws.HTTPClientError | aws.ConnectionError):
+        return "Check the network, the Region and the endpoint; `jitr local status` tells about the local stack."
+    return ""
+
+
+# --- the commands
+
+
+_RULES = {
+    "init": Lazy("jitr_cli.rules_files:init", "Write a first rules file."),
+    "check": Lazy("jitr_cli.rules_files:check", "Check a rules file and run the tests in it; needs no AWS."),
+    "publish": Lazy("jitr_cli.rules:publish", "Check a rules file and put it in force."),
+    "schema": Lazy("jitr_cli.rules_files:schema", "Print the JSON schema of rules files, for editors."),
+}
+
+
+@click.group(name="rules", cls=LazyGroup, lazy=_RULES)
+def _rules() -> None:
+    """The admission rules: who gets in, and what they are granted."""
+
+
+class _Elsewhere(click.Command):
+    """``jitr local`` outside a checkout: takes whatever follows it, and says where it works."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "local",
+            callback=self._refuse,
+            params=[click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)],
+            context_settings={"ignore_unknown_options": True, "help_option_names": []},
+            short_help="The local stack (in a checkout only).",
+        )
+
+    @staticmethod
+    def _refuse(words: Sequence[str]) -> None:  # noqa: ARG004 - click passes them
+        raise InputError("`jitr local` needs a checkout of the project: clone it, then `make setup` there")
+
+
+_COMMANDS = {
+    "status": Lazy("jitr_cli.status:status", "What is deployed, rules in force, CAs, queues: the day's first command."),
+    "ca": Lazy("jitr_cli.ca:ca", "Certificate authorities: create, register, look after them."),
+    "device": Lazy("jitr_cli.device:device", "Device certificates: issue them."),
+    "rules": Lazy("jitr_cli.main:_rules", "The admission rules: who gets in, and what they are granted."),
+    "lists": Lazy("jitr_cli.lists:lists", "Device lists: import, export, edit."),
+    "held": Lazy("jitr_cli.held:held", "Held devices: see them, admit or reject them."),
+    "explain": Lazy("jitr_cli.explain:explain", "The decision about a device, and why."),
+    "local": Lazy("jitr_local.cli:local", "The local stack: up, down, status, demo."),
+}
+
+
+@click.group(name="jitr", cls=_Jitr, lazy=_COMMANDS, context_settings=_SETTINGS)
+@click.version_option(__version__, prog_name="jitr")
+@click.option("--debug", is_flag=True, envvar="JITR_DEBUG", help="Print tracebacks [env: JITR_DEBUG].")
+def jitr(debug: bool) -> None:
+    """Just-in-time registration for AWS IoT Core with your own certificate authorities.
+
+    \b
+    A first device on the local stack:
+      jitr local up
+      jitr ca create factory-a --organization OKIDA
+      jitr ca register factory-a.pem --key factory-a.key --local
+      jitr device issue snr-0001 --ca factory-a.pem --ca-key factory-a.key
+
+    Exit codes: 0 done or yes, 1 no, 2 wrong use or bad input, 3 AWS refused or could not be reached, 70 a bug,
+    130 interrupted.
+    """
+
+
+jitr.add_command(_Elsewhere())  # hidden by the real one wherever that can be imported
+
+
+def run() -> NoReturn:
+    """The entry point of the ``jitr`` command: runs it on the process's arguments and exits."""
+    jitr.main(prog_name="jitr")
+    raise AssertionError("click exits by itself")

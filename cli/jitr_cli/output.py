@@ -1,0 +1,179 @@
+"""What commands print: one document or human text on standard output, everything else on standard error.
+
+With ``--json`` standard output holds exactly one JSON document, or nothing if the command failed. Progress, warnings
+and errors are plain text on standard error, with and without ``--json``; the exit code says of which kind an error is.
+Text that comes from certificates, lists or AWS passes through ``safe`` before it reaches a terminal.
+"""
+
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import PurePath
+from typing import Any, TypeVar
+
+import click
+
+from jitr.errors import InputError
+from jitr.times import rfc3339
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Control characters, format characters (bidirectional overrides and invisible ones among them), surrogates, line and
+# paragraph separators: what changes how the text around it is shown. https://www.unicode.org/reports/tr36/
+_UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def safe(text: str, *, lines: bool = False) -> str:
+    """The text with every character that could deceive or steer a terminal written out, as ``\\x1b`` or ``\\u202e``.
+
+    ``lines`` keeps line feeds and tabs, for text of our own that runs over several lines.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(each if lines and each in "\n\t" else _visible(each) for each in text)
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character) not in _UNSAFE_CATEGORIES:
+        return character
+    code = ord(character)
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def json_option(command: F) -> F:
+    """The option ``--json``, as the parameter ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")(command)
+
+
+def emit(as_json: bool, document: Any, human: str | Callable[[], None]) -> None:
+    """Print a command's result: ``document`` as JSON, or ``human``, a text or what prints it.
+
+    Times become RFC 3339, paths and other values text. JSON is pure ASCII, so it cannot steer a terminal.
+    """
+    if as_json:
+        click.echo(json.dumps(document, indent=2, default=_json_value).replace("\x7f", "\\u007f"))
+    elif callable(human):
+        human()
+    elif human:
+        click.echo(safe(human, lines=True))
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def note(text: str) -> None:
+    """A line for the person on standard error, not part of the result."""
+    click.echo(safe(text, lines=True), err=True)
+
+
+def warn(text: str) -> None:
+    """A warning on standard error: nothing failed, and somebody may regret it."""
+    _labelled("warning", "yellow", text)
+
+
+def error(text: str) -> None:
+    """An error on standard error; whoever prints one also sets the exit code."""
+    _labelled("error", "red", text)
+
+
+def _labelled(label: str, colour: str, text: str) -> None:
+    shown = click.style(f"{label}:", fg=colour, bold=True) if _coloured(sys.stderr) else f"{label}:"
+    click.echo(f"{shown} {safe(text, lines=True)}", err=True)
+
+
+def colour(text: str, name: str) -> str:
+    """The text in a colour, for standard output, where colours are to be had. The caller made it safe."""
+    return click.style(text, fg=name, bold=True) if _coloured(sys.stdout) else text
+
+
+def _coloured(stream: Any) -> bool:
+    """Whether to colour: on a terminal, unless NO_COLOR is set to anything. https://no-color.org"""
+    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table on standard output: drawn on a terminal, otherwise aligned columns with a heading. Empty: nothing.
+
+    Cells that are times are RFC 3339; None is an empty cell.
+    """
+    cells = [[_cell(value) for value in row] for row in rows]
+    if sys.stdout.isatty():
+        _drawn(columns, cells)
+        return
+    lines = [list(columns), *cells] if cells else []
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))] if lines else []
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return safe(rfc3339(value) if isinstance(value, datetime) else str(value))
+
+
+def _drawn(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not cells:
+        return
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in cells:
+        drawn.add_row(*(Text(cell) for cell in row))  # Text: no markup is read from a cell
+    Console(file=sys.stdout, no_color=not _coloured(sys.stdout), highlight=False).print(drawn)
+
+
+def pairs(values: Sequence[tuple[str, object]]) -> None:
+    """Names and values below each other on standard output, the values aligned."""
+    width = max((len(name) for name, _ in values), default=0)
+    for name, value in values:
+        click.echo(f"{name.ljust(width)}  {_cell(value)}".rstrip())
+
+
+@contextmanager
+def progress(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error while the block runs, on a terminal only; call what it gives to advance it."""
+    if not sys.stderr.isatty():
+        yield lambda _count: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(file=sys.stderr, no_color=not _coloured(sys.stderr))
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Go on only if ``yes`` was given or a person agrees on the terminal; a refusal ends the command with exit code 1.
+
+    Raises InputError (exit code 2) where there is nobody to ask.
+    """
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise InputError(f"{question} There is no terminal to ask on: add --yes if this is what you want.")
+    if not click.confirm(safe(question, lines=True), default=False, err=True):
+        note("Nothing was changed.")
+        raise click.exceptions.Exit(1)

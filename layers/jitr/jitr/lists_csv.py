@@ -1,0 +1,186 @@
+"""Device lists as CSV: reading what people, spreadsheets and factory systems write, and writing it back.
+
+Bytes become records (csv_records), the cells of a record the texts that they stand for (list_cells), and the texts a
+row (list_row). Here every problem gets its place, and no key may be there twice.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from jitr.csv_records import BadRecord, Record, read_records
+from jitr.duplicates import Duplicates
+from jitr.errors import InputError
+from jitr.list_cells import from_cell, to_cell
+from jitr.list_columns import COLUMNS, Fault, header_faults, shown
+from jitr.list_row import read_row
+from jitr.lists import ListRow
+
+SHOWN = 20  # problems kept and shown; the rest is counted
+
+_STRAY = "is under no column name: name the column, or put quotes around the cell that has the separator in it"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A fault and its place: the line on which the row begins and the number of the cell in it, both from 1."""
+
+    line: int
+    column: int
+    name: str | None
+    message: str
+
+    def at(self, source: str) -> str:
+        """One line for a person, beginning with ``file:line:column``."""
+        name = f"{self.name}: " if self.name else ""
+        return f"{source}:{self.line}:{self.column}: {name}{self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row that is in order, and the line on which it begins."""
+
+    line: int
+    row: ListRow
+
+
+class ListError(InputError):
+    """A device list cannot be used. ``problems`` are the first of them, ``count`` is how many there are in all."""
+
+    def __init__(self, source: str, problems: Sequence[Problem], count: int) -> None:
+        told = [each.at(source) for each in problems]
+        if count > len(problems):
+            told.append(f"{source}: and {count - len(problems)} more")
+        super().__init__("\n".join(told))
+        self.source = source
+        self.problems = tuple(problems)
+        self.count = count
+
+
+class Reader:
+    """Iterates, once, over the good rows of a CSV file and keeps the first ``SHOWN`` problems and the count of all.
+
+    ``chunks`` are the file's bytes in pieces of any size. Memory does not grow with the file, apart from
+    ``duplicates``; without one, keys that are there twice go unnoticed.
+    """
+
+    def __init__(self, chunks: Iterable[bytes], *, source: str, duplicates: Duplicates | None = None) -> None:
+        self.source = source
+        self.problems: list[Problem] = []
+        self.problem_count = 0
+        self._records = read_records(chunks)
+        self._duplicates = duplicates
+        self._columns: list[str] = []  # "" where a column has no name
+
+    def raise_problems(self) -> None:
+        """Raises ListError if there was any problem so far."""
+        if self.problem_count:
+            raise ListError(self.source, self.problems, self.problem_count)
+
+    def __iter__(self) -> Iterator[Row]:
+        if not self._read_header():
+            return
+        for record in self._records:
+            if isinstance(record, BadRecord):
+                self._add(record.line, record.column, record.message)
+                continue
+            row = self._read(record)
+            if row is not None and not self._repeats(record.line, row):
+                yield Row(record.line, row)
+
+    def _read_header(self) -> bool:
+        """Whether the first record names the columns. Without good names, no row below it would make sense."""
+        first = next(self._records, None)
+        if first is None:
+            self._add(1, 1, "there is no header: the first line must name the columns, such as common_name")
+        elif isinstance(first, BadRecord):
+            self._add(first.line, first.column, first.message)
+        else:
+            self._columns = [each.strip() for each in first.cells]
+            while not self._columns[-1]:
+                self._columns.pop()
+            for number, fault in header_faults(self._columns):
+                self._add(first.line, number, fault)
+        return not self.problem_count
+
+    def _read(self, record: Record) -> ListRow | None:
+        """A row, or None where it has problems."""
+        values, stray = {}, False
+        for number, cell in enumerate(record.cells, 1):
+            if not cell or cell.isspace():
+                continue
+            column = self._columns[number - 1] if number <= len(self._columns) else ""
+            if column:
+                values[column] = cell
+            else:
+                stray = True
+                self._add(record.line, number, f"{shown(cell)} {_STRAY}")
+        row = read_row(values, from_cell)
+        if isinstance(row, ListRow):
+            return None if stray else row
+        for fault in row:
+            self._add(record.line, self._number(fault.column), fault)
+        return None
+
+    def _repeats(self, line: int, row: ListRow) -> bool:
+        if self._duplicates is None:
+            return False
+        repeats = False
+        for key in row.found_by():
+            first = self._duplicates.first_line(key, line)
+            if first is not None:
+                repeats = True
+                fault = Fault(key.kind, f"{shown(key.value)} is on line {first} already")
+                self._add(line, self._number(key.kind), fault)
+        return repeats
+
+    def _number(self, column: str | None) -> int:
+        return 1 if column is None else self._columns.index(column) + 1
+
+    def _add(self, line: int, number: int, fault: Fault | str) -> None:
+        self.problem_count += 1
+        if len(self.problems) < SHOWN:
+            fault = fault if isinstance(fault, Fault) else Fault(None, fault)
+            self.problems.append(Problem(line, number, fault.column, fault.message))
+
+
+def read_list(data: bytes, source: str) -> tuple[ListRow, ...]:
+    """The rows of a whole list in memory, keys that are there twice being problems.
+
+    Raises ListError with the first problems and their count.
+    """
+    reader = Reader([data], source=source, duplicates=Duplicates())
+    rows = tuple(each.row for each in reader)
+    reader.raise_problems()
+    return rows
+
+
+# --- writing
+
+
+class _Echo:
+    """A file for csv.writer that hands back what is written."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+def columns_of(rows: Iterable[ListRow]) -> tuple[str, ...]:
+    """The columns that these rows need, in their usual order: at least ``common_name``."""
+    used = {name for row in rows for name in row.to_json()} or {"common_name"}
+    return tuple(each for each in COLUMNS if each in used) + tuple(sorted(used.difference(COLUMNS)))
+
+
+def write_rows(rows: Iterable[ListRow], columns: Sequence[str] | None = None) -> Iterator[str]:
+    """The rows as CSV (RFC 4180), header first, a record at a time; reading them gives equal rows.
+
+    ``columns`` are those that ``columns_of`` gives; without them the rows are held in memory to find out.
+    No cell is run as a formula by a spreadsheet. Raises ValueError for a row with a column that is not among them.
+    """
+    if columns is None:
+        rows = tuple(rows)
+        columns = columns_of(rows)
+    writer = csv.DictWriter(_Echo(), columns, lineterminator="\r\n")
+    yield writer.writeheader()
+    for row in rows:
+        yield writer.writerow({name: to_cell(value) for name, value in row.to_json().items()})
