@@ -14,13 +14,13 @@ from jitr.decide import Decision, decide, unreadable
 from jitr.errors import InputError, Unreadable
 from jitr.facts import Knock
 from jitr.lists import ListRow, RowKey, membership_in, rows_by_key
-from jitr.lists_csv import read_list
 from jitr.profile import warnings
 from jitr.reasons import CODES, Verdict
 from jitr.record import facts_json
 from jitr.rules.model import Rules
 from jitr.times import parse_time
 from jitr_cli.files import read_bytes
+from jitr_cli.list_files import read_rows
 from jitr_cli.output import colour, emit, json_option, note, safe, warn
 from jitr_cli.rules_files import read_rules_file
 
@@ -169,7 +169,7 @@ def _read_lists(rules: Rules, lists: tuple[str, ...]) -> dict[str, dict[RowKey, 
     for name in given:
         if name not in rules.lists:
             warn(f"--list {name}: no rule in {rules.source} refers to that list")
-    return {name: rows_by_key(read_list(read_bytes(file), str(file))) for name, file in given.items()}
+    return {name: rows_by_key(read_rows(file)) for name, file in given.items()}
 
 
 def _named(option: str, form: str, values: tuple[str, ...]) -> dict[str, Path]:

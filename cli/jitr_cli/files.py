@@ -210,9 +210,13 @@ class Staged:
 
     def write(self, name: str, data: bytes, *, private: bool = False) -> Path:
         """Write a file, for its owner only if ``private``; the path it will have."""
+        return self.write_pieces(name, [data], private=private)
+
+    def write_pieces(self, name: str, pieces: Iterable[bytes], *, private: bool = False) -> Path:
+        """Write a file that need not be in memory whole, as ``write`` does."""
         mode = 0o600 if private else 0o644
         with os.fdopen(os.open(self.cover / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(data)
+            file.writelines(pieces)
         self._names.append(name)
         return self.directory / name
 

@@ -1,9 +1,12 @@
 """``jitr lists``: who may get in, by name, serial number, certificate or key."""
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
+from difflib import get_close_matches
+from itertools import chain, islice
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -13,14 +16,17 @@ from jitr.duplicates import Duplicates
 from jitr.errors import InputError
 from jitr.list_row import read_row
 from jitr.lists import LIST_NAME, ListRow
-from jitr.lists_csv import Reader
-from jitr_cli.deployment import Choice, stack_options
+from jitr.lists_csv import columns_of, write_rows
+from jitr_cli import list_files
+from jitr_cli.deployment import Choice, Deployment, stack_options
+from jitr_cli.files import staged
 from jitr_cli.output import confirm, emit, json_option, note, progress, table
 from jitr_cli.table import now, now_text, table_of
 
-# How long the rows of a replaced list stay readable for functions that began with them.
+T = TypeVar("T")
+
+# How long the rows of a replaced or deleted list stay readable for functions that began with them.
 OLD_GENERATION = timedelta(hours=1)
-_PIECE = 1 << 16  # bytes of a file read at once
 
 
 @click.group("lists", no_args_is_help=True)
@@ -49,7 +55,7 @@ def import_(name: str, file: Path, mode: str, dry_run: bool, yes: bool, choice: 
     _check_name(name)
     count = _check_file(file)
     deployment = choice.deployment()
-    device_lists = DeviceLists(table_of(deployment))
+    device_lists = _lists(deployment)
     before = device_lists.all().get(name)
     if not dry_run:
         deployment.announce("dynamodb")
@@ -57,7 +63,7 @@ def import_(name: str, file: Path, mode: str, dry_run: bool, yes: bool, choice: 
             confirm(f"This shrinks list {name} from about {before.rows} rows to {count}. Go on?", yes)
         work = _replace if mode == "replace" else _merge
         with progress(f"Importing {file.name}", count) as advance:
-            work(device_lists, name, (each.row for each in _reader(file)), before, advance)
+            work(device_lists, name, (each.row for each in list_files.reader(file)), before, advance)
     done = "would be" if dry_run else "were"
     document = {"list": name, "rows": count, "mode": mode, "dry_run": dry_run}
     emit(as_json, document, f"{count} rows of {file} {done} imported into list {name} ({mode})")
@@ -80,14 +86,104 @@ def add(name: str, values: tuple[str, ...], choice: Choice, as_json: bool) -> No
     row = _row(values)
     deployment = choice.deployment()
     deployment.announce("dynamodb")
-    _edit(
-        name,
-        lambda: DeviceLists(table_of(deployment)).merge(
-            name, [row], at=now_text(), new_generation=_generation(), progress=lambda _count: None
-        ),
-    )
+    _merge(_lists(deployment), name, [row], None, lambda _count: None)
     emit(as_json, {"list": name, "row": row.to_json()}, f"{row.found_by()[0].value} is on list {name}")
     note("A held device that this concerns gets in at its next knock.")
+
+
+@lists.command("remove")
+@click.argument("name")
+@click.argument("values", nargs=-1, required=True, metavar="KEY=VALUE...")
+@stack_options
+@json_option
+@click.pass_context
+def remove(context: click.Context, name: str, values: tuple[str, ...], choice: Choice, as_json: bool) -> None:
+    """Take one device off the list NAME, found by one of its keys.
+
+    Exit code 1 means that it is not on the list. A device that is in already stays in.
+
+    \b
+    Examples:
+      jitr lists remove line-a-2026 common_name=snr-0001
+      jitr lists remove recall-17 ca=factory-a serial_number=1f03
+    """
+    key = _row(values).found_by()[0]
+    deployment = choice.deployment()
+    deployment.announce("dynamodb")
+    removed = _unless_edited(name, lambda: _lists(deployment).remove(name, key, at=now_text()))
+    row = None if removed is None else removed.to_json()
+    told = f"{key.value} was not on list {name}" if removed is None else f"{key.value} is off list {name}"
+    emit(as_json, {"list": name, "removed": row}, told)
+    context.exit(1 if removed is None else 0)
+
+
+@lists.command("show")
+@click.argument("name")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many rows.")
+@stack_options
+@json_option
+def show(name: str, limit: int, choice: Choice, as_json: bool) -> None:
+    """Show the rows of the list NAME, in no order."""
+    device_lists = _lists(choice.deployment())
+    info = _existing(device_lists, name)
+    rows = list(islice(device_lists.rows(name, info.head.generation), limit))
+    columns = columns_of(rows)
+    plain = [row.to_json() for row in rows]
+    document = {"list": name, "rows": info.rows, "changed_at": info.changed_at, "shown": plain}
+    emit(as_json, document, lambda: table(columns, [[each.get(column) for column in columns] for each in plain]))
+    if info.rows > len(rows):
+        note(f"{len(rows)} of about {info.rows} rows; --limit shows more, `jitr lists export` writes all.")
+
+
+@lists.command("export")
+@click.argument("name")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@stack_options
+@json_option
+def export(name: str, file: Path, force: bool, choice: Choice, as_json: bool) -> None:
+    """Write the list NAME to a CSV file that imports back to the same list.
+
+    Spreadsheets show its cells as they are: none is run as a formula.
+
+    \b
+    Example:
+      jitr lists export line-a-2026 line-a-2026.csv
+    """
+    device_lists = _lists(choice.deployment())
+    info = _existing(device_lists, name)
+    columns = columns_of(device_lists.rows(name, info.head.generation))
+    count = 0
+    with staged(file.parent, [file.name], force=force) as stage, progress(f"Exporting {name}", info.rows) as advance:
+
+        def counted() -> Iterator[ListRow]:
+            nonlocal count
+            for row in device_lists.rows(name, info.head.generation):
+                count += 1
+                advance(1)
+                yield row
+
+        # With a byte order mark, without which Excel takes UTF-8 for something else.
+        stage.write_pieces(file.name, (each.encode() for each in chain(["\ufeff"], write_rows(counted(), columns))))
+    emit(as_json, {"list": name, "rows": count, "file": file}, f"Wrote {count} rows to {file}")
+
+
+@lists.command("delete")
+@click.argument("name")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@stack_options
+@json_option
+def delete(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
+    """Delete the list NAME. For rules that refer to it, it is empty from then on."""
+    deployment = choice.deployment()
+    device_lists = _lists(deployment)
+    info = _existing(device_lists, name)
+    deployment.announce("dynamodb")
+    confirm(f"Delete list {name} with about {info.rows} rows?", yes)
+    deleted = _unless_edited(name, lambda: device_lists.delete(name))
+    if deleted is not None:
+        device_lists.forget(name, deleted.head.generation, expires_at=_old_generation_ends())
+    emit(as_json, {"list": name, "deleted": deleted is not None}, f"List {name} is deleted")
 
 
 @lists.command("ls")
@@ -95,7 +191,7 @@ def add(name: str, values: tuple[str, ...], choice: Choice, as_json: bool) -> No
 @json_option
 def ls(choice: Choice, as_json: bool) -> None:
     """Show the device lists there are."""
-    found = DeviceLists(table_of(choice.deployment())).all().values()
+    found = _lists(choice.deployment()).all().values()
     document = [
         {"list": each.name, "rows": each.rows, "edition": each.head.edition, "changed_at": each.changed_at}
         for each in found
@@ -111,7 +207,9 @@ def _merge(
     _before: ListInfo | None,
     advance: Callable[[int], None],
 ) -> None:
-    _edit(name, lambda: device_lists.merge(name, rows, at=now_text(), new_generation=_generation(), progress=advance))
+    _unless_edited(
+        name, lambda: device_lists.merge(name, rows, at=now_text(), new_generation=_generation(), progress=advance)
+    )
 
 
 def _replace(
@@ -121,17 +219,35 @@ def _replace(
     before: ListInfo | None,
     advance: Callable[[int], None],
 ) -> None:
-    _edit(name, lambda: device_lists.replace(name, rows, at=now_text(), generation=_generation(), progress=advance))
+    _unless_edited(
+        name, lambda: device_lists.replace(name, rows, at=now_text(), generation=_generation(), progress=advance)
+    )
     if before is not None:
-        expires_at = int((now() + OLD_GENERATION).timestamp())
-        device_lists.forget(name, before.head.generation, expires_at=expires_at)
+        device_lists.forget(name, before.head.generation, expires_at=_old_generation_ends())
 
 
-def _edit(name: str, edit: Callable[[], int]) -> None:
+def _unless_edited(name: str, edit: Callable[[], T]) -> T:
     try:
-        edit()
+        return edit()
     except Conflict:
         raise InputError(f"list {name} was edited by somebody else meanwhile: run the same command again") from None
+
+
+def _lists(deployment: Deployment) -> DeviceLists:
+    return DeviceLists(table_of(deployment))
+
+
+def _existing(device_lists: DeviceLists, name: str) -> ListInfo:
+    there = device_lists.all()
+    if name in there:
+        return there[name]
+    near = get_close_matches(name, there, n=1)
+    meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(there) or 'none'}"
+    raise InputError(f"there is no list {name}: {meant}")
+
+
+def _old_generation_ends() -> int:
+    return int((now() + OLD_GENERATION).timestamp())
 
 
 def _check_name(name: str) -> None:
@@ -141,22 +257,12 @@ def _check_name(name: str) -> None:
 
 def _check_file(file: Path) -> int:
     """How many rows a file has. Raises ListError with its problems, InputError for a file without rows."""
-    reader = _reader(file, Duplicates())
+    reader = list_files.reader(file, Duplicates())
     count = sum(1 for _ in reader)
     reader.raise_problems()
     if not count:
-        raise InputError(f"{file} has no rows: to empty a list, delete it")
+        raise InputError(f"{file} has no rows: a list has at least one")
     return count
-
-
-def _reader(file: Path, duplicates: Duplicates | None = None) -> Reader:
-    return Reader(_pieces(file), source=str(file), duplicates=duplicates)
-
-
-def _pieces(file: Path) -> Iterable[bytes]:
-    with file.open("rb") as opened:
-        while piece := opened.read(_PIECE):
-            yield piece
 
 
 def _row(values: tuple[str, ...]) -> ListRow:

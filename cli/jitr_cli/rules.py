@@ -1,6 +1,5 @@
 """``jitr rules publish``: put a rules file in force."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -10,9 +9,10 @@ from jitr.aws.table import Conflict
 from jitr.errors import InputError
 from jitr.record import Heads
 from jitr.rules.model import Rules
+from jitr.rules.reader import Known
 from jitr_cli.deployment import Choice, Deployment, stack_options
 from jitr_cli.output import confirm, emit, json_option, note, warn
-from jitr_cli.rules_files import read_and_test
+from jitr_cli.rules_files import read_and_test, read_file
 from jitr_cli.table import now_text, operator, table_of
 
 
@@ -32,12 +32,15 @@ def publish(file: Path, message: str | None, yes: bool, choice: Choice, as_json:
     Example:
       jitr rules publish admission.yaml --message "line B starts"
     """
-    rules, text = read_and_test(file)
+    read_file(file)  # before AWS is asked anything
     deployment = choice.deployment()
-    _check_against_account(rules, deployment)
+    rules, text = read_and_test(file, _known(deployment))
+    _warn_of_missing_cas(rules, deployment)
     table = table_of(deployment)
     before = table.heads()
     if before.digest == rules.digest:
+        if publication.restore(table, rules, text):
+            warn("the rules in force could not be read from the table; they are stored again, and events go on")
         _tell(as_json, publication.in_force(table), changed=False)
         return
     deployment.announce("dynamodb")
@@ -70,64 +73,26 @@ def _tell(as_json: bool, version: publication.Version | None, *, changed: bool) 
         note("Held devices are decided again at their next knock.")
 
 
-@dataclass(frozen=True, slots=True)
-class _Missing:
-    kind: str
-    name: str
-    remedy: str
-
-
-def _check_against_account(rules: Rules, deployment: Deployment) -> None:
-    """What the rules name and the account does not have: devices would be held for it."""
-    for missing in (*_missing_in_iot(rules, deployment), *_missing_lists(rules, deployment)):
-        warn(f"{missing.kind} {missing.name} does not exist: {missing.remedy}")
-
-
-def _missing_in_iot(rules: Rules, deployment: Deployment) -> list[_Missing]:
+def _known(deployment: Deployment) -> Known:
+    """What exists in the account of all that rules name: what does not would only hold devices."""
     iot = deployment.client("iot")
-    absent = iot.exceptions.ResourceNotFoundException
-    grants = [rule.grant for rule in rules.allow]
-    held = "devices that get it are held until it does"
-    lookups = [
-        (
-            "CA",
-            {each for ca in rules.cas.values() for each in ca.ids},
-            _describe_ca,
-            "`jitr ca register` its certificate",
-        ),
-        ("IoT policy", {each for grant in grants for each in grant.iot_policies}, _get_policy, held),
-        ("thing group", {each for grant in grants for each in grant.thing_groups}, _describe_group, held),
-        ("thing type", {grant.thing_type for grant in grants if grant.thing_type}, _describe_type, held),
-    ]
-    missing = []
-    for kind, names, ask, remedy in lookups:
-        for name in sorted(names):
+    policies = iot.get_paginator("list_policies").paginate()
+    types = iot.get_paginator("list_thing_types").paginate()
+    groups = iot.get_paginator("list_thing_groups").paginate()
+    return Known(
+        lists=frozenset(table_of(deployment).heads().lists),
+        iot_policies=frozenset(each["policyName"] for page in policies for each in page["policies"]),
+        thing_types=frozenset(each["thingTypeName"] for page in types for each in page["thingTypes"]),
+        thing_groups=frozenset(each["groupName"] for page in groups for each in page["thingGroups"]),
+    )
+
+
+def _warn_of_missing_cas(rules: Rules, deployment: Deployment) -> None:
+    """Rules may come before their CA: until it is registered, none of its devices can knock."""
+    iot = deployment.client("iot")
+    for alias, ca in rules.cas.items():
+        for each in ca.ids:
             try:
-                ask(deployment, name)
-            except absent:
-                missing.append(_Missing(kind, name, remedy))
-    return missing
-
-
-def _describe_ca(deployment: Deployment, name: str) -> None:
-    deployment.client("iot").describe_ca_certificate(certificateId=name)
-
-
-def _get_policy(deployment: Deployment, name: str) -> None:
-    deployment.client("iot").get_policy(policyName=name)
-
-
-def _describe_group(deployment: Deployment, name: str) -> None:
-    deployment.client("iot").describe_thing_group(thingGroupName=name)
-
-
-def _describe_type(deployment: Deployment, name: str) -> None:
-    deployment.client("iot").describe_thing_type(thingTypeName=name)
-
-
-def _missing_lists(rules: Rules, deployment: Deployment) -> list[_Missing]:
-    lists = table_of(deployment).heads().lists
-    absent = [name for name in rules.lists if name not in lists]
-    return [
-        _Missing("device list", name, f"it counts as empty until `jitr lists import {name} FILE`") for name in absent
-    ]
+                iot.describe_ca_certificate(certificateId=each)
+            except iot.exceptions.ResourceNotFoundException:
+                warn(f"CA {alias} ({each[:12]}) is not registered here: `jitr ca register` its certificate")

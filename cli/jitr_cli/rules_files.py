@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -114,15 +115,16 @@ class _CertificateFiles:
         return ca.ca_certificate_id
 
 
-def read_file(path: Path, *, certificates: bool = True) -> tuple[RulesFile, bytes]:
+def read_file(path: Path, *, certificates: bool = True, known: Known | None = None) -> tuple[RulesFile, bytes]:
     """A rules file with its tests and warnings, and its bytes.
 
     CA certificates that it names are read beside it, unless ``certificates`` is False: then naming one is an error.
+    ``known`` is what exists in an account; what the rules name beyond it is an error.
     Raises RulesError with everything wrong in it, InputError where it cannot be read.
     """
     text = read_bytes(path, MAX_BYTES)
     files = _CertificateFiles(path.parent)
-    known = Known(today=datetime.now(UTC).date(), ca_not_after=files.not_after)
+    known = replace(known or Known(), today=datetime.now(UTC).date(), ca_not_after=files.not_after)
     resolve = files.certificate_id if certificates else None
     return read_rules(text, source=str(path), certificate_id=resolve, known=known), text
 
@@ -133,12 +135,12 @@ def read_rules_file(path: Path, *, certificates: bool = True) -> Rules:
     return rules_file.rules
 
 
-def read_and_test(path: Path) -> tuple[Rules, bytes]:
+def read_and_test(path: Path, known: Known | None = None) -> tuple[Rules, bytes]:
     """The rules in a file whose tests all pass, and its bytes; warnings are told.
 
     Raises as ``read_file``, and FailedTests.
     """
-    rules_file, text = read_file(path)
+    rules_file, text = read_file(path, known=known)
     _tell_warnings(rules_file.warnings)
     failures = run(rules_file)
     if failures:
