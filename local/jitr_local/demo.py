@@ -187,15 +187,26 @@ class Demo:
 
     def _quietly(self, *arguments: str) -> str:
         command = [str(Path(sys.executable).parent / "jitr"), *arguments]
-        variables = {
-            name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "JITR_"))
-        } | environment.aws(self.stack.endpoint_url)
         done = subprocess.run(
-            command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=120, check=False
+            command,
+            cwd=self.folder,
+            env=_variables(self.stack.endpoint_url),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         if done.returncode:
             raise StackError(f"jitr {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}")
         return done.stdout
+
+
+def _variables(endpoint_url: str) -> dict[str, str]:
+    """The environment of the commands: the stack, and nothing of the developer's own AWS configuration or proxy."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "JITR_"))}
+    no_files = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
+    no_proxy = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
+    return kept | no_files | no_proxy | environment.aws(endpoint_url)
 
 
 def unexpected(endings: Iterable[Ending]) -> list[Ending]:

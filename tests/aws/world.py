@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import boto3
+import botocore.loaders
+import botocore.session
 from aws_lambda_powertools import Logger, Metrics
 from moto import mock_aws
 from moto.core.config import default_user_config
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 ACCOUNT = "123456789012"
 REGION = "eu-central-1"
 PENDING = "PENDING_ACTIVATION"
+
+# AWS's API models, read once for all tests: they take most of the time it takes to make a client.
+_API_MODELS = botocore.loaders.create_loader()
 
 # As AWS does, and moto only when asked: a certificate's id is the SHA-256 of its DER.
 default_user_config["iot"]["use_valid_cert"] = True
@@ -179,7 +184,11 @@ class World:
 
 def new_clients() -> "Clients":
     """The clients of one account. Making them takes a while: share them where nothing replaces their methods."""
-    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+    core = botocore.session.get_session()
+    core.register_component("data_loader", _API_MODELS)
+    session = boto3.Session(
+        aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION, botocore_session=core
+    )
     return session.client("iot"), session.client("dynamodb"), session.client("sqs")
 
 

@@ -1,0 +1,348 @@
+"""What operators do: publish rules, edit lists, look at held devices and at the whole."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from jitr.aws.device_lists import DeviceLists
+from jitr.aws.table import Table
+from jitr.event import RegistrationEvent
+from jitr.lists import ListRow, RowKey
+from jitr.record import APPLIED, facts_json, recorded
+from tests.cli.stack import deploy
+from tests.knocks import CA_ID, NOW, decided, deny, knock
+from tests.knocks import rules as made_rules
+
+Run = Callable[..., Result]
+
+RULES = f"""\
+format: 1
+cas:
+  factory-a: {{ids: ["{CA_ID}"]}}
+allow:
+  - name: line-a
+    ca: factory-a
+    list: line-a
+    grant: {{thing: "{{common_name}}", iot_policies: [Sensor]}}
+tests:
+  - name: a listed one gets in
+    at: 2026-03-01
+    device: {{ca: factory-a, common_name: snr-1}}
+    lists: {{line-a: [{{common_name: snr-1}}]}}
+    expect: {{decision: admit}}
+"""
+
+
+@pytest.fixture
+def table(aws: Any, workdir: Path) -> Table:
+    """A deployed stack's table, and an empty current directory."""
+    return deploy()
+
+
+@pytest.fixture
+def ready(table: Table, run: Run) -> Table:
+    """The same, with list line-a and rules in force."""
+    Path("line-a.csv").write_text("common_name,attr.batch\nsnr-1,7\nsnr-2,8\n")
+    Path("admission.yaml").write_text(RULES)
+    assert run("lists", "import", "line-a", "line-a.csv").exit_code == 0
+    assert run("rules", "publish", "admission.yaml", "--yes").exit_code == 0
+    return table
+
+
+def rows(table: Table, name: str = "line-a") -> set[str]:
+    """The common names on a list, as its readers find them."""
+    device_lists = DeviceLists(table)
+    return {row.common_name or "" for row in device_lists.rows(name, device_lists.all()[name].head.generation)}
+
+
+# --- rules publish
+
+
+def test_publishing_puts_rules_in_force_and_keeps_who_when_and_why(ready: Table, run: Run) -> None:
+    Path("admission.yaml").write_text(RULES.replace("name: line-a", "name: line-a-sensors"))
+    result = run("rules", "publish", "admission.yaml", "--yes", "--message", "a better name", "--json")
+    told = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert (told["version"], told["message"], told["changed"]) == (2, "a better name", True)
+    assert told["published_by"]
+    assert ready.heads().digest == told["digest"]
+
+
+def test_publishing_what_is_in_force_changes_nothing(ready: Table, run: Run) -> None:
+    result = run("rules", "publish", "admission.yaml", "--yes", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["changed"]) == (0, False)
+    assert ready.heads().version == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("decision: admit", "decision: reject", "a listed one gets in"),
+        ("ca: factory-a\n", "ca: factory-x\n", "admission.yaml:6:9"),
+        ("iot_policies: [Sensor]", "iot_policies: [Sensors]", "Sensor"),
+        ("list: line-a\n", "list: line-b\n", "line-a"),
+    ],
+)
+def test_a_file_that_is_not_in_order_leaves_what_is_in_force(
+    ready: Table, run: Run, old: str, new: str, told: str
+) -> None:
+    before = ready.heads()
+    Path("admission.yaml").write_text(RULES.replace(old, new, 1))
+    result = run("rules", "publish", "admission.yaml", "--yes")
+    assert (result.exit_code, told in result.stderr) == (2, True), result.stderr
+    assert ready.heads() == before
+
+
+def test_publishing_asks_and_without_a_terminal_wants_yes(ready: Table, run: Run) -> None:
+    Path("admission.yaml").write_text(RULES + "# another\n" + "default: reject\n")
+    result = run("rules", "publish", "admission.yaml")
+    assert (result.exit_code, "--yes" in result.stderr) == (2, True)
+    assert ready.heads().version == 1
+
+
+def test_a_changing_command_says_account_region_and_endpoint(ready: Table, run: Run) -> None:
+    result = run("lists", "add", "line-a", "common_name=snr-3")
+    assert "123456789012" in result.stderr
+    assert "eu-central-1" in result.stderr
+    assert "https://dynamodb" in result.stderr
+
+
+def test_a_stack_that_is_not_there_is_exit_2_and_says_where_it_looked(aws: Any, run: Run, workdir: Path) -> None:
+    result = run("status", "--stack", "elsewhere")
+    assert result.exit_code == 2
+    assert "elsewhere" in result.stderr
+    assert "eu-central-1" in result.stderr
+
+
+# --- lists
+
+
+def test_an_import_with_an_error_in_any_row_writes_nothing(table: Table, run: Run) -> None:
+    Path("bad.csv").write_text("common_name,thing_name\nsnr-1,\nsnr-2,not a name\n")
+    result = run("lists", "import", "line-a", "bad.csv")
+    assert result.exit_code == 2
+    assert "bad.csv:3:2" in result.stderr
+    assert DeviceLists(table).all() == {}
+
+
+def test_a_merge_adds_rows_and_replaces_those_with_the_same_key(ready: Table, run: Run) -> None:
+    Path("more.csv").write_text("common_name,attr.batch\nsnr-2,9\nsnr-3,9\n")
+    assert run("lists", "import", "line-a", "more.csv").exit_code == 0
+    assert rows(ready) == {"snr-1", "snr-2", "snr-3"}
+    info = DeviceLists(ready).all()["line-a"]
+    found = DeviceLists(ready).find("line-a", info.head.generation, RowKey("common_name", "snr-2"))
+    assert found is not None
+    assert (found.attributes, info.rows) == ({"batch": "9"}, 3)
+
+
+def test_a_row_that_gets_another_key_is_no_longer_found_by_the_old_one(ready: Table, run: Run) -> None:
+    old, new = "aa" * 32, "bb" * 32
+    for key in (old, new):
+        assert run("lists", "add", "line-a", "common_name=snr-9", f"public_key_sha256={key}").exit_code == 0
+    device_lists = DeviceLists(ready)
+    generation = device_lists.all()["line-a"].head.generation
+    assert device_lists.find("line-a", generation, RowKey("public_key_sha256", old)) is None
+    assert device_lists.find("line-a", generation, RowKey("public_key_sha256", new)) is not None
+    assert device_lists.all()["line-a"].rows == 3
+
+
+def test_a_replace_takes_effect_at_once_and_the_old_rows_go_an_hour_later(ready: Table, run: Run) -> None:
+    before = DeviceLists(ready).all()["line-a"].head.generation
+    Path("new.csv").write_text("common_name\nsnr-7\nsnr-8\n")
+    assert run("lists", "import", "line-a", "new.csv", "--replace").exit_code == 0
+    assert rows(ready) == {"snr-7", "snr-8"}
+    partitions = [item for n in range(16) for item in ready.query(f"LIST#line-a#{before}#{n:02d}")]
+    assert len(partitions) == 2
+    assert all(item["expires_at"] for item in partitions)
+
+
+def test_a_replace_that_shrinks_a_list_by_more_than_half_asks(ready: Table, run: Run) -> None:
+    Path("many.csv").write_text("common_name\n" + "".join(f"snr-{n}\n" for n in range(10)))
+    Path("few.csv").write_text("common_name\nsnr-1\n")
+    assert run("lists", "import", "line-a", "many.csv").exit_code == 0
+    assert run("lists", "import", "line-a", "few.csv", "--replace").exit_code == 2
+    assert len(rows(ready)) == 10
+    assert run("lists", "import", "line-a", "few.csv", "--replace", "--yes").exit_code == 0
+    assert rows(ready) == {"snr-1"}
+
+
+def test_a_dry_run_checks_and_writes_nothing(ready: Table, run: Run) -> None:
+    Path("more.csv").write_text("common_name\nsnr-3\n")
+    assert run("lists", "import", "line-a", "more.csv", "--dry-run").exit_code == 0
+    assert rows(ready) == {"snr-1", "snr-2"}
+
+
+def test_every_edit_raises_the_edition_that_held_devices_are_compared_with(ready: Table, run: Run) -> None:
+    editions = [ready.heads().edition("line-a")]
+    for arguments in (
+        ("add", "line-a", "common_name=snr-3"),
+        ("remove", "line-a", "common_name=snr-3"),
+        ("import", "line-a", "line-a.csv"),
+        ("import", "line-a", "line-a.csv", "--replace"),
+        ("delete", "line-a", "--yes"),
+    ):
+        assert run("lists", *arguments).exit_code == 0
+        editions.append(ready.heads().edition("line-a"))
+    assert len(set(editions)) == len(editions)
+
+
+def test_removing_what_is_not_on_the_list_is_exit_1(ready: Table, run: Run) -> None:
+    assert run("lists", "remove", "line-a", "common_name=snr-1").exit_code == 0
+    assert run("lists", "remove", "line-a", "common_name=snr-1").exit_code == 1
+    assert rows(ready) == {"snr-2"}
+
+
+def test_an_export_imports_back_to_the_same_list(ready: Table, run: Run) -> None:
+    device_lists = DeviceLists(ready)
+    hard = [
+        ListRow(common_name="=cmd()", note='a "quoted", note'),
+        ListRow(serial_number="1f03", ca="factory-a", attributes={"batch": "ü"}, thing_name="pump-1"),
+        ListRow(common_name="snr-9", public_key_sha256="ab" * 32, expires=NOW),
+    ]
+    device_lists.merge("hard", hard, at="2026-03-01T00:00:00Z", new_generation="g", progress=lambda _count: None)
+    assert run("lists", "export", "hard", "hard.csv").exit_code == 0
+    assert "\n=cmd()" not in Path("hard.csv").read_text("utf-8-sig")
+    assert run("lists", "import", "again", "hard.csv").exit_code == 0
+    generation = device_lists.all()["again"].head.generation
+    assert sorted(map(str, device_lists.rows("again", generation))) == sorted(map(str, hard))
+
+
+def test_an_export_does_not_replace_a_file_unless_told(ready: Table, run: Run) -> None:
+    Path("out.csv").write_text("mine")
+    assert run("lists", "export", "line-a", "out.csv").exit_code == 2
+    assert Path("out.csv").read_text() == "mine"
+    assert run("lists", "export", "line-a", "out.csv", "--force").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["show", "export", "delete"])
+def test_a_list_that_is_not_there_is_exit_2_with_what_was_meant(ready: Table, run: Run, command: str) -> None:
+    more = ["x.csv"] if command == "export" else []
+    result = run("lists", command, "line-b", *more)
+    assert (result.exit_code, "line-a" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a#b", "-x", "a" * 65, "x\x1b[0m"])
+def test_a_list_name_from_outside_is_checked(table: Table, run: Run, name: str) -> None:
+    result = run("lists", "add", "--", name, "common_name=x")
+    assert result.exit_code == 2
+    assert "\x1b" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (("snr-1",), "COLUMN=VALUE"),
+        (("common_name=a", "common_name=b"), "given twice"),
+        (("comon_name=a",), "common_name"),
+        (("serial_number=12",), "ca"),
+        (("thing_name=a",), "public_key_sha256"),
+        (("common_name=a", "expires=soon"), "expires"),
+    ],
+)
+def test_a_row_that_is_none_is_exit_2_and_says_why(table: Table, run: Run, values: tuple[str, ...], told: str) -> None:
+    result = run("lists", "add", "line-a", *values)
+    assert (result.exit_code, told in result.stderr) == (2, True), result.stderr
+    assert DeviceLists(table).all() == {}
+
+
+def test_an_edit_that_another_hand_overtook_says_so_and_changes_nothing(
+    ready: Table, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = DeviceLists.find
+
+    def overtaken(self: DeviceLists, name: str, generation: str, key: RowKey) -> ListRow | None:
+        found = find(self, name, generation, key)
+        monkeypatch.setattr(DeviceLists, "find", find)
+        DeviceLists(ready).replace(
+            name, [ListRow(common_name="snr-1")], at="x", generation="g2", progress=lambda _count: None
+        )
+        return found
+
+    monkeypatch.setattr(DeviceLists, "find", overtaken)
+    result = run("lists", "remove", "line-a", "common_name=snr-1")
+    assert (result.exit_code, "meanwhile" in result.stderr) == (2, True)
+    assert rows(ready) == {"snr-1"}
+
+
+# --- held devices, and the whole
+
+
+def hold(table: Table, number: int) -> None:
+    """Put a held device on record, each later than the one before."""
+    at = NOW + timedelta(minutes=number)
+    device = knock(subject=(("common_name", f"snr-{number}\x1b[31m"),), certificate_sha256=f"{number:064x}")
+    decision = decided(device, made_rules(), now=at)
+    event = RegistrationEvent(f"{number:064x}", CA_ID, at)
+    table.put_record(
+        recorded(
+            decision, event=event, heads=table.heads(), facts=facts_json(device), state=APPLIED, now=at, previous=None
+        )
+    )
+
+
+def test_held_devices_are_listed_the_newest_first_with_why(ready: Table, run: Run) -> None:
+    for number in range(3):
+        hold(ready, number)
+    told = json.loads(run("held", "ls", "--json").stdout)
+    assert [each["certificate_id"][-1] for each in told] == ["2", "1", "0"]
+    assert told[0]["reasons"][0]["code"] == "allow.unmatched"
+    assert {"since", "due", "knocks", "common_name"} <= set(told[0])
+
+
+def test_held_devices_are_filtered_and_limited(ready: Table, run: Run) -> None:
+    for number in range(3):
+        hold(ready, number)
+    assert len(json.loads(run("held", "ls", "--limit", 2, "--json").stdout)) == 2
+    assert json.loads(run("held", "ls", "--reason", "chain.ca-missing", "--json").stdout) == []
+    assert len(json.loads(run("held", "ls", "--ca", CA_ID[:10], "--json").stdout)) == 3
+
+
+def test_names_of_devices_do_not_steer_the_terminal(ready: Table, run: Run) -> None:
+    hold(ready, 1)
+    assert "\x1b" not in run("held", "ls").stdout
+
+
+def test_status_says_what_is_deployed_and_what_needs_attention(ready: Table, run: Run) -> None:
+    hold(ready, 1)
+    told = json.loads(run("status", "--json").stdout)
+    assert told["deployment"]["stack"] == "jitr"
+    assert told["rules"]["version"] == 1
+    assert told["decisions"] == {"admit": 0, "hold": 1, "reject": 0}
+    assert told["queues"]["RegistrationQueue"] == {"waiting": 0, "in_flight": 0}
+    assert [each for each in told["attention"] if "1 devices are held" in each]
+    text = run("status").stdout
+    assert "admission.yaml, version 1" in text
+    assert "line-a" in text
+
+
+def test_status_names_a_ca_whose_provisioning_template_bypasses_the_rules(ready: Table, run: Run, aws: Any) -> None:
+    ca = {"certificateId": CA_ID, "status": "ACTIVE", "autoRegistrationStatus": "ENABLE"}
+    aws.overrides["ListCACertificates"] = lambda _: {"certificates": [ca]}
+    aws.overrides["DescribeCACertificate"] = lambda _: {
+        "certificateDescription": ca,
+        "registrationConfig": {"templateName": "t"},
+    }
+    told = json.loads(run("status", "--json").stdout)
+    assert any("bypasses the rules" in each for each in told["attention"])
+
+
+def test_without_rules_status_says_that_nobody_is_admitted(table: Table, run: Run) -> None:
+    told = json.loads(run("status", "--json").stdout)
+    assert any("nobody is admitted" in each for each in told["attention"])
+
+
+def test_denied_devices_are_not_among_the_held(ready: Table, run: Run) -> None:
+    device = knock()
+    decision = decided(device, made_rules(deny(ca="factory-a")))
+    event = RegistrationEvent("ab" * 32, CA_ID, NOW)
+    ready.put_record(
+        recorded(
+            decision, event=event, heads=ready.heads(), facts=facts_json(device), state=APPLIED, now=NOW, previous=None
+        )
+    )
+    assert json.loads(run("held", "ls", "--json").stdout) == []
