@@ -64,9 +64,10 @@ def import_(name: str, file: Path, mode: str, dry_run: bool, yes: bool, choice: 
         work = _replace if mode == "replace" else _merge
         with progress(f"Importing {file.name}", count) as advance:
             work(device_lists, name, (each.row for each in list_files.reader(file)), before, advance)
-    done = "would be" if dry_run else "were"
+    done = "Would import" if dry_run else "Imported"
     document = {"list": name, "rows": count, "mode": mode, "dry_run": dry_run}
-    emit(as_json, document, f"{count} rows of {file} {done} imported into list {name} ({mode})")
+    rows = "1 row" if count == 1 else f"{count} rows"
+    emit(as_json, document, f"{done} {rows} of {file} into list {name} ({mode})")
 
 
 @lists.command("add")

@@ -225,13 +225,36 @@ _RULES = {
     "init": Lazy("jitr_cli.rules_files:init", "Write a first rules file."),
     "check": Lazy("jitr_cli.rules_files:check", "Check a rules file and run the tests in it; needs no AWS."),
     "publish": Lazy("jitr_cli.rules:publish", "Check a rules file and put it in force."),
+    "show": Lazy("jitr_cli.rules_history:show", "Print the rules file that is in force, or an earlier version."),
+    "history": Lazy("jitr_cli.rules_history:history", "Every version that was in force: who, when, why."),
+    "diff": Lazy("jitr_cli.rules_history:diff", "Compare two versions."),
+    "rollback": Lazy("jitr_cli.rules_history:rollback", "Put an earlier version in force again."),
+    "replay": Lazy("jitr_cli.rules_history:replay_command", "What a rules file would change for devices on record."),
     "schema": Lazy("jitr_cli.rules_files:schema", "Print the JSON schema of rules files, for editors."),
+}
+
+
+_DEVICE = {
+    "issue": Lazy("jitr_cli.device_issue:issue", "Make keys and certificates for devices."),
+    "register": Lazy("jitr_cli.device_register:register", "Register certificates by hand, without their connecting."),
+    "ls": Lazy("jitr_cli.device_show:ls", "List registered device certificates."),
+    "show": Lazy("jitr_cli.device_show:show", "One device: status, IoT policies, thing, decision and reasons."),
+    "activate": Lazy("jitr_cli.device_status:activate", "Make a device certificate ACTIVE."),
+    "deactivate": Lazy("jitr_cli.device_status:deactivate", "Make them INACTIVE, or recall the devices of a list."),
+    "revoke": Lazy("jitr_cli.device_status:revoke", "Revoke a device certificate, for ever."),
+    "delete": Lazy("jitr_cli.device_delete:delete", "Delete a device certificate and all that hangs on it."),
+    "diagnose": Lazy("jitr_cli.diagnose:diagnose", "Connect as the device does, and say why it fails."),
 }
 
 
 @click.group(name="rules", cls=LazyGroup, lazy=_RULES)
 def _rules() -> None:
     """The admission rules: who gets in, and what they are granted."""
+
+
+@click.group(name="device", cls=LazyGroup, lazy=_DEVICE)
+def _device() -> None:
+    """Device certificates: issue them, register them, look after them."""
 
 
 class _Elsewhere(click.Command):
@@ -254,7 +277,7 @@ class _Elsewhere(click.Command):
 _COMMANDS = {
     "status": Lazy("jitr_cli.status:status", "What is deployed, rules in force, CAs, queues: the day's first command."),
     "ca": Lazy("jitr_cli.ca:ca", "Certificate authorities: create, register, look after them."),
-    "device": Lazy("jitr_cli.device:device", "Device certificates: issue them."),
+    "device": Lazy("jitr_cli.main:_device", "Device certificates: issue, register, look after them."),
     "rules": Lazy("jitr_cli.main:_rules", "The admission rules: who gets in, and what they are granted."),
     "lists": Lazy("jitr_cli.lists:lists", "Device lists: import, export, edit."),
     "held": Lazy("jitr_cli.held:held", "Held devices: see them, admit or reject them."),

@@ -1,19 +1,26 @@
 """``jitr rules publish``: put a rules file in force."""
 
+from itertools import islice
 from pathlib import Path
 
 import click
 
 from jitr.aws import publication
-from jitr.aws.table import Conflict
+from jitr.aws.table import Conflict, Table
 from jitr.errors import InputError
+from jitr.reasons import Verdict
 from jitr.record import Heads
 from jitr.rules.model import Rules
 from jitr.rules.reader import Known
 from jitr_cli.deployment import Choice, Deployment, stack_options
-from jitr_cli.output import confirm, emit, json_option, note, warn
-from jitr_cli.rules_files import read_and_test, read_file
-from jitr_cli.table import now_text, operator, table_of
+from jitr_cli.output import confirm, emit, error, json_option, note, progress, warn
+from jitr_cli.records import newest
+from jitr_cli.replay import effect, replay
+from jitr_cli.rules_files import FailedTests, read_and_test, read_file
+from jitr_cli.table import now, now_text, operator, table_of
+
+# Publishing looks at so many decisions of each verdict; more would keep an operator waiting.
+MOST_REPLAYED = 2_000
 
 
 @click.command("publish")
@@ -34,7 +41,11 @@ def publish(file: Path, message: str | None, yes: bool, choice: Choice, as_json:
     """
     read_file(file)  # before AWS is asked anything
     deployment = choice.deployment()
-    rules, text = read_and_test(file, _known(deployment))
+    try:
+        rules, text = read_and_test(file, _known(deployment))
+    except FailedTests as failed:
+        error(str(failed))
+        raise click.exceptions.Exit(1) from None  # as `jitr rules check` ends
     _warn_of_missing_cas(rules, deployment)
     table = table_of(deployment)
     before = table.heads()
@@ -44,6 +55,8 @@ def publish(file: Path, message: str | None, yes: bool, choice: Choice, as_json:
         _tell(as_json, publication.in_force(table), changed=False)
         return
     deployment.announce("dynamodb")
+    for line in _effect(table, rules):
+        note(line)
     confirm(_question(rules, before), yes)
     try:
         version = publication.publish(
@@ -71,6 +84,19 @@ def _tell(as_json: bool, version: publication.Version | None, *, changed: bool) 
     emit(as_json, document, f"{version.source} {what} as version {version.version} ({version.digest[:12]})")
     if changed:
         note("Held devices are decided again at their next knock.")
+
+
+def _effect(table: Table, rules: Rules) -> list[str]:
+    """What the rules would do to the devices on record, the newest of each verdict."""
+    records = (record for verdict in Verdict for record in islice(newest(table, verdict), MOST_REPLAYED))
+    with progress("Deciding again", None) as advance:
+        outcome = replay(table, rules, records, now(), advance)
+    if outcome.decided == 0:
+        return []
+    told = effect(outcome)
+    if MOST_REPLAYED in outcome.looked_at.values():
+        told.append(f"(The newest {MOST_REPLAYED} of each decision; `jitr rules replay` looks at all.)")
+    return told
 
 
 def _known(deployment: Deployment) -> Known:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from jitr.aws.iot import Iot
-from jitr.aws.table import Conflict, Item, Table, record_put, to_item, written
+from jitr.aws.table import Conflict, Item, Table, certificate_key, record_put, to_item, written
 from jitr.decide import Decision
 from jitr.reasons import Reason
 from jitr.record import Record
@@ -100,33 +100,61 @@ class Reservations:
         if not failed:
             return written(record)
         if takes_place and failed[2] == "ConditionalCheckFailed":
-            return Reason(
-                "grant.max-devices",
-                f"rule {decision.rule} has its {decision.max_devices} devices, all places are taken",
-            )
+            return _full(decision)
         raise Conflict(f"the reservation of {name} or the record of {record.certificate_id}")
+
+    def refusal(self, decision: Decision, certificate_id: str, public_key: str) -> Reason | None:
+        """Why ``claim`` would not take what the grant needs, as things stand; None where it would."""
+        name = _name(decision, public_key)
+        if decision.grant is None or name is None:
+            return None
+        before = self.read(name) or Reservation(name)
+        refused = self._refusal(before, decision.grant, public_key, certificate_id)
+        if refused is None and before.rule is None and decision.max_devices is not None:
+            item = next(iter(self._table.get([_places(decision.rule or "")])), {"taken": 0})
+            if item["taken"] >= decision.max_devices:
+                return _full(decision)
+        return refused
 
     def release(self, record: Record) -> Record:
         """Let go of the record's reservation, if it has one, and write the record, in one transaction."""
-        reservation = record.reservation
-        before = None if reservation is None else self.read(reservation)
-        if before is None or record.certificate_id not in before.certificates:
-            return self._table.put_record(replace(record, reservation=None))
-        after = before.without(record.certificate_id)
+        before = self._held(record)
         record = replace(record, reservation=None)
+        if before is None:
+            return self._table.put_record(record)
+        self._let_go(before, record, {"Put": record_put(self._table.name, record)}, thing_gone=False)
+        return written(record)
+
+    def close(self, record: Record, *, thing_gone: bool = False) -> None:
+        """Delete the record of a certificate that is gone, and let go of its reservation, in one transaction.
+
+        ``thing_gone`` says that the thing was deleted as well: then nothing is remembered of its name either, unless
+        another certificate holds it. Raises Conflict where the record or the reservation was changed meanwhile.
+        """
+        deletion: Item = {"Delete": _record_delete(self._table.name, record)}
+        before = self._held(record)
+        if before is not None:
+            self._let_go(before, record, deletion, thing_gone=thing_gone)
+        elif self._table.transact([deletion]):
+            raise Conflict(f"the record of {record.certificate_id}")
+
+    def _held(self, record: Record) -> Reservation | None:
+        """The reservation that the record names, if the certificate still holds it."""
+        found = None if record.reservation is None else self.read(record.reservation)
+        return found if found is not None and record.certificate_id in found.certificates else None
+
+    def _let_go(self, before: Reservation, record: Record, action: Item, *, thing_gone: bool) -> None:
+        """Take the certificate off a reservation, together with what is done to its record."""
+        after = before.without(record.certificate_id)
         gives_place = not after.keys and before.rule is not None
         if gives_place:
             after = replace(after, rule=None)
-        gone = not after.keys and not after.made
-        actions = [
-            {"Put": record_put(self._table.name, record)},
-            {"Delete": self._delete(after)} if gone else {"Put": self._put(after)},
-        ]
+        gone = not after.keys and (thing_gone or not after.made)
+        actions = [action, {"Delete": self._delete(after)} if gone else {"Put": self._put(after)}]
         if gives_place:
             actions.append({"Update": self._count(before.rule or "", -1, limit=None)})
         if self._table.transact(actions):
-            raise Conflict(f"the reservation of {reservation} or the record of {record.certificate_id}")
-        return written(record)
+            raise Conflict(f"the reservation of {before.name} or the record of {record.certificate_id}")
 
     def _refusal(self, before: Reservation, grant: Grant, public_key: str, certificate_id: str) -> Reason | None:
         others = [each for each in before.keys if each != public_key]
@@ -166,7 +194,7 @@ class Reservations:
         values = {":step": {"N": str(step)}}
         update: Item = {
             "TableName": self._table.name,
-            "Key": to_item({"pk": f"PLACES#{rule}", "sk": "PLACES"}),
+            "Key": to_item(_places(rule)),
             "UpdateExpression": "ADD taken :step",
             "ExpressionAttributeValues": values,
         }
@@ -187,6 +215,25 @@ def _predecessors(before: Reservation, grant: Grant, public_key: str) -> tuple[s
     if grant.renewal != "replace":
         return ()
     return tuple(each for key, certificates in before.keys.items() if key != public_key for each in certificates)
+
+
+def _record_delete(table: str, record: Record) -> Item:
+    """The arguments of a delete of a record that holds only for the revision that was read."""
+    return {
+        "TableName": table,
+        "Key": to_item(certificate_key(record.certificate_id)),
+        "ConditionExpression": "revision = :revision",
+        "ExpressionAttributeValues": {":revision": {"N": str(record.revision)}},
+    }
+
+
+def _full(decision: Decision) -> Reason:
+    message = f"rule {decision.rule} has its {decision.max_devices} devices, all places are taken"
+    return Reason("grant.max-devices", message)
+
+
+def _places(rule: str) -> Item:
+    return {"pk": f"PLACES#{rule}", "sk": "PLACES"}
 
 
 def _key(name: str) -> Item:

@@ -1,0 +1,140 @@
+"""The decision about a certificate from files alone: rules, CA certificates, lists and a time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jitr.certificate import CaReading, CertificateReading, read_ca, read_certificate
+from jitr.chain import verify_chain
+from jitr.decide import Decision, decide, unreadable
+from jitr.errors import InputError, Unreadable
+from jitr.facts import Knock
+from jitr.lists import ListRow, RowKey, membership_in, rows_by_key
+from jitr.profile import warnings
+from jitr.record import facts_json
+from jitr.rules.model import Rules
+from jitr.times import parse_time
+from jitr_cli.explanation import Explanation
+from jitr_cli.files import read_bytes
+from jitr_cli.list_files import read_rows
+from jitr_cli.output import note, warn
+from jitr_cli.rules_files import read_rules_file
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Everything a decision needs, from files."""
+
+    rules: Rules
+    cas: Mapping[str, CaReading]
+    lists: Mapping[str, Mapping[RowKey, ListRow]]
+    at: datetime
+
+
+def read_inputs(rules_file: Path, cas: tuple[str, ...], lists: tuple[str, ...], at: str | None) -> Inputs:
+    """The inputs that the options name. Raises InputError for the first that cannot be used."""
+    rules = read_rules_file(rules_file, certificates=True)
+    return Inputs(rules, _read_cas(rules, cas), _read_lists(rules, lists), _read_time(at))
+
+
+def explain_offline(data: bytes, source: str, inputs: Inputs) -> Explanation:
+    """Decide a certificate as the function would, but for guards that need the table.
+
+    Raises InputError for bytes that are no certificate at all; one that is too large or damaged is a decision.
+    """
+    try:
+        reading = read_certificate(data)
+    except Unreadable as error:
+        if error.code == "certificate.unreadable":
+            raise InputError(f"{source}: {error}") from error
+        return Explanation(unreadable(error.code, str(error), inputs.at), {}, (), ())
+    if reading.taken is not None:
+        note(f"{source}: {reading.taken}")
+    knock = _knock(reading, inputs)
+    # Every list, and not only those that decide: near misses then tell of each.
+    memberships = {name: membership_in(knock, inputs.lists[name], inputs.at) for name in inputs.rules.lists}
+    decision = decide(knock, inputs.rules, memberships, inputs.at, inputs.at)
+    return Explanation(decision, facts_json(knock), warnings(knock), _not_checked(decision))
+
+
+def _knock(reading: CertificateReading, inputs: Inputs) -> Knock:
+    """The device, under the CA of those given that issued it; the first one whose key verifies its signature."""
+    knocks = []
+    for alias, ca in inputs.cas.items():
+        chain = verify_chain(reading, ca)
+        ca_id = ca.facts.ca_certificate_id
+        aliases = inputs.rules.aliases_of(ca_id) | {alias}
+        knocks.append(Knock(reading.facts, ca_id, ca.facts, chain, aliases))
+    issuers = [each for each in knocks if each.chain is not None and each.chain.signature_valid]
+    namesakes = [each for each in knocks if each.chain is not None and each.chain.names_equal]
+    chosen = (*issuers, *namesakes, *knocks)[0]
+    # The same certificate may be given under several aliases: it has all of them.
+    same = [each.aliases for each in knocks if each.ca_certificate_id == chosen.ca_certificate_id]
+    return replace(chosen, aliases=frozenset().union(*same))
+
+
+def _not_checked(decision: Decision) -> tuple[str, ...]:
+    """What only the table and AWS IoT know."""
+    grant = decision.grant
+    if grant is None:
+        return ()
+    told = []
+    if grant.thing is not None:
+        told.append(f"that the thing name {grant.thing} is not reserved by another key (grant.thing-claimed)")
+        if grant.existing == "hold":
+            told.append(f"that no thing {grant.thing} exists that was made elsewhere (grant.thing-exists)")
+    if decision.max_devices is not None:
+        told.append(f"that one of the {decision.max_devices} places of {decision.rule} is free (grant.max-devices)")
+    told.append("that the CA is registered and ACTIVE in AWS IoT, and that what the grant names exists there")
+    return tuple(told)
+
+
+def _read_cas(rules: Rules, cas: tuple[str, ...]) -> dict[str, CaReading]:
+    found = {}
+    for alias, file in _named("--ca", "ALIAS=FILE", cas).items():
+        if alias not in rules.cas:
+            known = ", ".join(sorted(rules.cas)) or "none"
+            raise InputError(f"--ca {alias}: {rules.source} has no CA of that name; there are: {known}")
+        try:
+            found[alias] = read_ca(read_bytes(file), status="ACTIVE")
+        except Unreadable as error:
+            raise InputError(f"{file}: {error}") from error
+    if not found:
+        raise InputError("no CA is given: --ca ALIAS=FILE names the certificate of the CA that issued the device's")
+    return found
+
+
+def _read_lists(rules: Rules, lists: tuple[str, ...]) -> dict[str, dict[RowKey, ListRow]]:
+    given = _named("--list", "NAME=FILE.csv", lists)
+    missing = [name for name in rules.lists if name not in given]
+    if missing:
+        raise InputError(
+            f"{rules.source} refers to list {missing[0]}, which is not given: --list {missing[0]}=FILE.csv"
+            + (f" (also missing: {', '.join(missing[1:])})" if missing[1:] else "")
+        )
+    for name in given:
+        if name not in rules.lists:
+            warn(f"--list {name}: no rule in {rules.source} refers to that list")
+    return {name: rows_by_key(read_rows(file)) for name, file in given.items()}
+
+
+def _named(option: str, form: str, values: tuple[str, ...]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for each in values:
+        name, equals, file = each.partition("=")
+        if not (name and equals and file):
+            raise InputError(f"{option} {each}: give it as {form}")
+        if name in found:
+            raise InputError(f"{option} {name} is given twice")
+        found[name] = Path(file)
+    return found
+
+
+def _read_time(text: str | None) -> datetime:
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise InputError(f"--at {text}: give a date (2026-03-01) or an RFC 3339 time (2026-03-01T12:00:00Z)") from None

@@ -1,0 +1,125 @@
+"""Deciding recorded decisions again under other rules: what a change of rules would do to real devices."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from jitr.aws.table import Table
+from jitr.decide import Decision, decide, lists_needed
+from jitr.lists import device_keys, membership
+from jitr.reasons import Verdict
+from jitr.record import Heads, Record, recorded_knock
+from jitr.rules.model import Rules
+from jitr_cli.records import newest
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A device whose decision would be another."""
+
+    record: Record
+    decision: Decision
+
+    def to_json(self) -> dict[str, Any]:
+        """As in ``--json``."""
+        return {
+            "certificate_id": self.record.certificate_id,
+            "from": {"decision": self.record.decision.value, "rule": self.record.rule},
+            "to": {
+                "decision": self.decision.verdict.value,
+                "rule": self.decision.rule,
+                "reasons": [each.to_json() for each in self.decision.reasons],
+            },
+        }
+
+
+@dataclass
+class Outcome:
+    """What deciding again showed. Records without facts (certificates that could not be read) are left out."""
+
+    looked_at: Counter[Verdict] = field(default_factory=Counter)
+    decided: int = 0
+    changes: list[Change] = field(default_factory=list)
+
+    def count(self, before: Verdict, after: Verdict) -> int:
+        """How many devices would change from one verdict to another."""
+        return sum(each.record.decision is before and each.decision.verdict is after for each in self.changes)
+
+    def by_rule(self) -> Counter[tuple[str, str, str]]:
+        """How many changes each rule brings about: verdict before, verdict after, the rule (or reason) it rests on."""
+        return Counter(
+            (
+                each.record.decision.value,
+                each.decision.verdict.value,
+                each.decision.rule or each.decision.reasons[0].code,
+            )
+            for each in self.changes
+        )
+
+
+def recorded_since(table: Table, since: datetime | None) -> Iterator[Record]:
+    """Every decision in force, or those decided since a time; the newest of each verdict first."""
+    for verdict in Verdict:
+        for record in newest(table, verdict):
+            if since is not None and record.decided_at < since:
+                break
+            yield record
+
+
+def replay(
+    table: Table, rules: Rules, records: Iterable[Record], now: datetime, advance: Callable[[int], None]
+) -> Outcome:
+    """Decide each record again under ``rules`` and the lists as they are now, from its recorded facts.
+
+    Guards that need AWS IoT (thing names, places) are not asked: a device on hold for one would show as admitted.
+    """
+    outcome = Outcome()
+    heads = table.heads()
+    for record in records:
+        advance(1)
+        outcome.looked_at[record.decision] += 1
+        if record.facts is None:
+            continue
+        decision = _again(table, rules, heads, record, record.facts, now)
+        outcome.decided += 1
+        if decision.verdict is not record.decision and not _held_by_a_guard(record, decision):
+            outcome.changes.append(Change(record, decision))
+    return outcome
+
+
+def _again(table: Table, rules: Rules, heads: Heads, record: Record, facts: Any, now: datetime) -> Decision:
+    knock = recorded_knock(facts, rules)
+    # A window is for the time a device knocked; for one that is held it is now, as on a recheck.
+    knocked_at = now if record.decision is Verdict.HOLD else record.knocked_at
+    needed = lists_needed(knock, rules, knocked_at)
+    found = table.rows({name: heads.lists[name] for name in needed if name in heads.lists}, device_keys(knock))
+    memberships = {name: membership(knock, found.get(name, ()), now) for name in needed}
+    return decide(knock, rules, memberships, now, knocked_at)
+
+
+def _held_by_a_guard(record: Record, decision: Decision) -> bool:
+    """Held only because of what this does not ask again, under a rule that would still admit it."""
+    guards = ("grant.thing-", "grant.max-devices", "apply.")
+    return (
+        decision.verdict is Verdict.ADMIT
+        and record.rule == decision.rule
+        and bool(record.reasons)
+        and all(each["code"].startswith(guards) for each in record.reasons)
+    )
+
+
+def effect(outcome: Outcome) -> list[str]:
+    """What rules would do to real devices, in sentences."""
+    told = []
+    admits = outcome.count(Verdict.HOLD, Verdict.ADMIT)
+    if admits:
+        told.append(f"{admits} held devices would be admitted at their next knock.")
+    rejects = outcome.count(Verdict.HOLD, Verdict.REJECT)
+    if rejects:
+        told.append(f"{rejects} held devices would be rejected at their next knock.")
+    stays = outcome.count(Verdict.ADMIT, Verdict.HOLD) + outcome.count(Verdict.ADMIT, Verdict.REJECT)
+    if stays:
+        told.append(f"{stays} admitted devices would not be admitted today: they stay ACTIVE.")
+    return told or ["No decision on record would be another."]

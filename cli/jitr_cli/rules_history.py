@@ -1,0 +1,184 @@
+"""``jitr rules show``, ``history``, ``diff``, ``rollback`` and ``replay``: what was, is and would be in force."""
+
+import re
+from datetime import datetime, timedelta
+from difflib import unified_diff
+from pathlib import Path
+
+import click
+
+from jitr.aws import publication
+from jitr.aws.publication import Version
+from jitr.aws.table import Conflict, Table
+from jitr.errors import InputError
+from jitr.rules.model import load
+from jitr.times import parse_time
+from jitr_cli.deployment import Choice, stack_options
+from jitr_cli.output import confirm, emit, json_option, note, progress, safe, table
+from jitr_cli.replay import Outcome, effect, recorded_since, replay
+from jitr_cli.rules_files import read_and_test
+from jitr_cli.table import now, now_text, operator, table_of
+
+_SPAN = re.compile(r"(\d{1,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_MOST_SHOWN = 50
+
+
+@click.command("history")
+@stack_options
+@json_option
+def history(choice: Choice, as_json: bool) -> None:
+    """Show every version of the rules that was in force, the newest first: who, when, why."""
+    versions = list(publication.history(table_of(choice.deployment())))
+    rows = [(each.version, each.published_at, each.published_by, each.digest[:12], each.message) for each in versions]
+    columns = ("version", "published", "by", "digest", "why")
+    emit(as_json, [each.to_json() for each in versions], lambda: table(columns, rows))
+    if not versions:
+        note("No rules were published yet.")
+
+
+@click.command("show")
+@click.argument("version", type=int, required=False)
+@stack_options
+@json_option
+def show(version: int | None, choice: Choice, as_json: bool) -> None:
+    """Print the rules file that is in force, or a VERSION of it, as it was published."""
+    deployed = table_of(choice.deployment())
+    found = _version(deployed, version)
+    text = _source(deployed, found)
+    emit(as_json, found.to_json() | {"text": text}, text)
+
+
+@click.command("diff")
+@click.argument("old", type=int, required=False)
+@click.argument("new", type=int, required=False)
+@stack_options
+@json_option
+@click.pass_context
+def diff(context: click.Context, old: int | None, new: int | None, choice: Choice, as_json: bool) -> None:
+    """Compare two versions of the rules: OLD with NEW, or the one before with the one in force.
+
+    Exit code 1 means that they differ.
+    """
+    deployed = table_of(choice.deployment())
+    after = _version(deployed, new)
+    before = _version(deployed, old if old is not None else after.version - 1)
+    lines = list(
+        unified_diff(
+            _source(deployed, before).splitlines(),
+            _source(deployed, after).splitlines(),
+            f"version {before.version}",
+            f"version {after.version}",
+            lineterm="",
+        )
+    )
+    emit(as_json, {"old": before.to_json(), "new": after.to_json(), "diff": lines}, "\n".join(lines))
+    context.exit(1 if lines else 0)
+
+
+@click.command("rollback")
+@click.argument("version", type=int)
+@click.option("--message", "-m", metavar="TEXT", help="Why, for the history.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@stack_options
+@json_option
+def rollback(version: int, message: str | None, yes: bool, choice: Choice, as_json: bool) -> None:
+    """Put an earlier VERSION of the rules in force again, as a new version."""
+    deployment = choice.deployment()
+    deployed = table_of(deployment)
+    found = _version(deployed, version)
+    compiled = deployed.blob(f"RULES#{found.digest}")
+    if compiled is None:
+        raise InputError(f"version {version} is in the history, but its rules are no longer in the table")
+    before = deployed.heads()
+    if before.digest == found.digest:
+        raise InputError(f"version {version} is what is in force: nothing to do")
+    deployment.announce("dynamodb")
+    confirm(f"Put version {version} ({found.published_at}) in force in place of version {before.version}?", yes)
+    why = message or f"rollback to version {version}"
+    text = _source(deployed, found).encode()
+    try:
+        done = publication.publish(
+            deployed, load(compiled), text, before, at=now_text(), by=operator(deployment), message=why
+        )
+    except Conflict:
+        raise InputError("somebody else published rules meanwhile, and theirs are in force: look at them") from None
+    emit(as_json, done.to_json(), f"Version {version} is in force again, as version {done.version}")
+
+
+@click.command("replay")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--since", metavar="SPAN|TIME", help="Only decisions since then: 24h, 7d, or a time. All without it.")
+@stack_options
+@json_option
+@click.pass_context
+def replay_command(context: click.Context, file: Path, since: str | None, choice: Choice, as_json: bool) -> None:
+    """Decide recorded decisions again under the rules in FILE, and show what would change. Nothing is changed.
+
+    Exit code 1 means that some decision would be another.
+
+    \b
+    Example:
+      jitr rules replay admission.yaml --since 24h
+    """
+    rules, _ = read_and_test(file)
+    begin = None if since is None else _since(since)
+    deployed = table_of(choice.deployment())
+    with progress("Deciding again", None) as advance:
+        outcome = replay(deployed, rules, recorded_since(deployed, begin), now(), advance)
+    document = {"decided": outcome.decided, "changes": [each.to_json() for each in outcome.changes]}
+    emit(as_json, document, lambda: _tell(outcome))
+    context.exit(1 if outcome.changes else 0)
+
+
+def _tell(outcome: Outcome) -> None:
+    for line in (f"{outcome.decided} decisions made again.", *effect(outcome)):
+        click.echo(line)
+    if not outcome.changes:
+        return
+    click.echo()
+    counts = outcome.by_rule().most_common()
+    table(("devices", "was", "would be", "by"), [(count, *change) for change, count in counts])
+    click.echo()
+    shown = outcome.changes[:_MOST_SHOWN]
+    rows = [
+        (
+            each.record.certificate_id[:12],
+            each.record.decision.value,
+            each.decision.verdict.value,
+            "; ".join(f"{reason.code}: {reason.message}" for reason in each.decision.reasons),
+        )
+        for each in shown
+    ]
+    table(("certificate", "was", "would be", "why"), rows)
+    if len(outcome.changes) > len(shown):
+        note(f"These are {len(shown)} of {len(outcome.changes)}; --json has all.")
+
+
+def _version(deployed: Table, number: int | None) -> Version:
+    if number is None:
+        found = publication.in_force(deployed)
+        if found is None:
+            raise InputError("no rules are in force yet: `jitr rules publish admission.yaml`")
+        return found
+    for each in publication.history(deployed):
+        if each.version == number:
+            return each
+    raise InputError(f"there is no version {number}: `jitr rules history` shows those there are")
+
+
+def _source(deployed: Table, version: Version) -> str:
+    text = publication.source(deployed, version.digest)
+    if text is None:
+        raise InputError(f"the file of version {version.version} ({safe(version.source)}) is no longer in the table")
+    return text.decode("utf-8-sig")
+
+
+def _since(text: str) -> datetime:
+    span = _SPAN.fullmatch(text)
+    try:
+        if span is not None:
+            return now() - timedelta(**{_UNITS[span[2]]: int(span[1])})
+        return parse_time(text)
+    except (ValueError, OverflowError):
+        raise InputError(f"--since {text}: give a span (24h, 7d) or an RFC 3339 time") from None

@@ -1,0 +1,123 @@
+"""`jitr explain` under what is in force: rules, lists, CA and guards, as the function would find them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from jitr.aws.iot import Iot
+from jitr.aws.reservations import Reservation, Reservations
+from jitr.aws.table import Table, to_item
+from tests import pki
+from tests.cli.stack import deploy
+from tests.cli.test_operators import RULES, Run
+
+FACTORY = pki.ca("Factory A")
+DEVICE = FACTORY.usual_device("snr-1").valid(pki.NOT_BEFORE, pki.NOT_AFTER).issue()
+
+
+@pytest.fixture
+def table(aws: Any, workdir: Path, run: Run) -> Table:
+    """A deployed stack with rules in force, and DEVICE registered and pending."""
+    made = deploy()
+    iot = boto3.client("iot", region_name="eu-central-1")
+    ca = {"certificateId": FACTORY.id, "certificatePem": FACTORY.pem.decode(), "status": "ACTIVE"}
+    aws.overrides["DescribeCACertificate"] = lambda _: {"certificateDescription": ca}
+    iot.register_certificate_without_ca(certificatePem=DEVICE.pem.decode(), status="PENDING_ACTIVATION")
+    described = iot.describe_certificate(certificateId=DEVICE.sha256)["certificateDescription"]
+    gone = {"Error": {"Code": "ResourceNotFoundException", "Message": "gone"}}
+
+    def describe(parameters: dict[str, Any]) -> Any:
+        if parameters["certificateId"] != DEVICE.sha256:
+            raise iot.exceptions.ResourceNotFoundException(gone, "DescribeCertificate")  # type: ignore[arg-type]
+        return {"certificateDescription": described | {"caCertificateId": FACTORY.id}}  # moto leaves it out
+
+    aws.overrides["DescribeCertificate"] = describe
+    Path("line-a.csv").write_text("common_name\nsnr-1\n")
+    Path("admission.yaml").write_text(RULES.replace("ca" * 32, FACTORY.id))
+    assert run("lists", "import", "line-a", "line-a.csv").exit_code == 0
+    assert run("rules", "publish", "admission.yaml", "--yes").exit_code == 0
+    return made
+
+
+def told(run: Run, subject: object) -> tuple[int, dict[str, Any]]:
+    """The exit code and the document about a device."""
+    result = run("explain", subject, "--json")
+    assert result.stdout, result.stderr
+    return result.exit_code, json.loads(result.stdout)
+
+
+def test_a_device_is_explained_by_its_certificate_id_under_the_rules_in_force(table: Table, run: Run) -> None:
+    code, document = told(run, DEVICE.sha256)
+    assert (code, document["decision"], document["rule"]) == (0, "admit", "line-a")
+    assert document["not_checked"] == []
+
+
+def test_by_its_certificate_file(table: Table, run: Run) -> None:
+    Path("device.pem").write_bytes(DEVICE.pem)
+    assert told(run, "device.pem")[1]["decision"] == "admit"
+
+
+def test_by_a_thing_it_is_attached_to(table: Table, run: Run) -> None:
+    iot = boto3.client("iot", region_name="eu-central-1")
+    iot.create_thing(thingName="pump")
+    arn = f"arn:aws:iot:eu-central-1:123456789012:cert/{DEVICE.sha256}"
+    iot.attach_thing_principal(thingName="pump", principal=arn)
+    assert told(run, "pump")[1]["facts"]["certificate_sha256"] == DEVICE.sha256
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_by_an_event_file_plain_or_as_sqs_brings_it(table: Table, run: Run, wrapped: bool) -> None:
+    event: dict[str, Any] = {
+        "certificateId": DEVICE.sha256,
+        "caCertificateId": FACTORY.id,
+        "awsAccountId": "123456789012",
+        "timestamp": 1,
+    }
+    whole = {"Records": [{"body": json.dumps(event)}]} if wrapped else event
+    Path("event.json").write_text(json.dumps(whole))
+    assert told(run, "event.json")[1]["decision"] == "admit"
+
+
+def test_the_guards_are_asked_and_change_nothing(table: Table, run: Run) -> None:
+    reservations = Reservations(table, Iot(boto3.client("iot", region_name="eu-central-1")))
+    taken = Reservation("THING#snr-1").held_by("ee" * 32, "dd" * 32)
+    table.client.put_item(
+        TableName=table.name,
+        Item=to_item(
+            {
+                "pk": taken.name,
+                "sk": "RESERVATION",
+                "format": 1,
+                "made": True,
+                "revision": 1,
+                "keys": {"ee" * 32: ["dd"]},
+            }
+        ),
+    )
+    code, document = told(run, DEVICE.sha256)
+    assert (code, document["decision"]) == (1, "hold")
+    assert document["reasons"][0]["code"] == "grant.thing-claimed"
+    found = reservations.read("THING#snr-1")
+    assert found is not None
+    assert found.revision == 1
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"),
+    [("ab" * 32, "knows no certificate"), ("nowhere", "neither a file"), ("event.json", "event.certificate-id")],
+)
+def test_what_is_not_a_device_is_exit_2(table: Table, run: Run, subject: str, expected: str) -> None:
+    Path("event.json").write_text("{}")
+    result = run("explain", subject)
+    assert (result.exit_code, expected in result.stderr) == (2, True), result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("snr-1", "--at", "2026-01-01"), ("--rules", "admission.yaml"), ("--certificate", "x.pem")],
+)
+def test_half_of_the_options_of_one_form_is_exit_2(table: Table, run: Run, arguments: tuple[str, ...]) -> None:
+    assert run("explain", *arguments).exit_code == 2

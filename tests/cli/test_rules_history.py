@@ -1,0 +1,95 @@
+"""What was, is and would be in force: history, show, diff, rollback and replay."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jitr.aws.table import Table
+from tests.cli.test_operators import RULES, Run, hold, ready, table
+
+__all__ = ["ready", "table"]  # fixtures
+
+
+def publish(run: Run, text: str, message: str) -> None:
+    """Put a file in force."""
+    Path("admission.yaml").write_text(text)
+    assert run("rules", "publish", "admission.yaml", "--yes", "--message", message).exit_code == 0
+
+
+def test_the_history_keeps_every_version_the_newest_first(ready: Table, run: Run) -> None:
+    publish(run, RULES + "# one\ndefault: reject\n", "closed")
+    told = json.loads(run("rules", "history", "--json").stdout)
+    assert [each["version"] for each in told] == [2, 1]
+    assert told[0]["message"] == "closed"
+
+
+def test_show_prints_the_file_as_it_was_published_with_its_comments(ready: Table, run: Run) -> None:
+    publish(run, RULES + "# a comment\ndefault: reject\n", "closed")
+    assert run("rules", "show").stdout == RULES + "# a comment\ndefault: reject\n\n"
+    assert run("rules", "show", 1).stdout == RULES + "\n"
+
+
+def test_diff_shows_what_changed_and_exits_1(ready: Table, run: Run) -> None:
+    publish(run, RULES + "default: reject\n", "closed")
+    result = run("rules", "diff")
+    assert (result.exit_code, "+default: reject" in result.stdout) == (1, True)
+    assert run("rules", "diff", 1, 1).exit_code == 0
+
+
+def test_a_rollback_is_a_new_version_of_the_old_rules(ready: Table, run: Run) -> None:
+    first = ready.heads().digest
+    publish(run, RULES + "default: reject\n", "closed")
+    assert run("rules", "rollback", 1, "--yes").exit_code == 0
+    heads = ready.heads()
+    assert (heads.digest, heads.version) == (first, 3)
+    told = json.loads(run("rules", "history", "--json").stdout)
+    assert told[0]["message"] == "rollback to version 1"
+
+
+@pytest.mark.parametrize("arguments", [("show", 9), ("diff", 8, 9), ("rollback", 9, "--yes"), ("rollback", 1, "--yes")])
+def test_a_version_that_is_not_there_or_is_in_force_already_is_exit_2(
+    ready: Table, run: Run, arguments: tuple[object, ...]
+) -> None:
+    assert run("rules", *arguments).exit_code == 2
+    assert ready.heads().version == 1
+
+
+def test_without_rules_there_is_nothing_to_show(table: Table, run: Run) -> None:
+    result = run("rules", "show")
+    assert (result.exit_code, "no rules are in force" in result.stderr) == (2, True)
+
+
+def test_replay_says_which_held_devices_a_file_would_admit_and_changes_nothing(ready: Table, run: Run) -> None:
+    for number in range(3):
+        hold(ready, number)
+    policies_only = RULES.replace('thing: "{common_name}", ', "").split("tests:")[0].replace("    list: line-a\n", "")
+    Path("wider.yaml").write_text(policies_only)
+    result = run("rules", "replay", "wider.yaml", "--json")
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["decided"]) == (1, 3)
+    assert [each["to"]["decision"] for each in told["changes"]] == ["admit"] * 3
+    assert ready.heads().version == 1
+    assert "3 held devices would be admitted" in run("rules", "replay", "wider.yaml").stdout
+
+
+def test_replay_of_the_rules_in_force_changes_nothing_and_exits_0(ready: Table, run: Run) -> None:
+    hold(ready, 1)
+    assert run("rules", "replay", "admission.yaml").exit_code == 0
+
+
+def test_replay_leaves_out_what_was_decided_before_since(ready: Table, run: Run) -> None:
+    for number in range(3):
+        hold(ready, number)
+    told = json.loads(run("rules", "replay", "admission.yaml", "--since", "2026-03-01T12:01:00Z", "--json").stdout)
+    assert told["decided"] == 2
+    assert run("rules", "replay", "admission.yaml", "--since", "soon").exit_code == 2
+
+
+def test_publishing_says_what_it_would_do_to_devices_on_record(ready: Table, run: Run) -> None:
+    hold(ready, 1)
+    Path("admission.yaml").write_text(
+        RULES.replace("allow:", "deny:\n  - {name: all, ca: factory-a}\nallow:").split("tests:")[0]
+    )
+    result = run("rules", "publish", "admission.yaml", "--yes")
+    assert "1 held devices would be rejected" in result.stderr
