@@ -89,7 +89,7 @@ def add(name: str, values: tuple[str, ...], choice: Choice, as_json: bool) -> No
     deployment.announce("dynamodb")
     _merge(_lists(deployment), name, [row], None, lambda _count: None)
     emit(as_json, {"list": name, "row": row.to_json()}, f"{row.found_by()[0].value} is on list {name}")
-    note("A held device that this concerns gets in at its next knock.")
+    note("A held device that this concerns is decided again at its next knock.")
 
 
 @lists.command("remove")

@@ -281,6 +281,7 @@ _COMMANDS = {
     "rules": Lazy("jitr_cli.main:_rules", "The admission rules: who gets in, and what they are granted."),
     "lists": Lazy("jitr_cli.lists:lists", "Device lists: import, export, edit."),
     "held": Lazy("jitr_cli.held:held", "Held devices: see them, admit or reject them."),
+    "failures": Lazy("jitr_cli.failures:failures", "Registration events that could not be handled."),
     "explain": Lazy("jitr_cli.explain:explain", "The decision about a device, and why."),
     "local": Lazy("jitr_local.cli:local", "The local stack: up, down, status, demo."),
 }

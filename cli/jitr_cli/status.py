@@ -1,11 +1,14 @@
 """``jitr status``: the first command of the day."""
 
+from datetime import datetime
 from typing import Any
 
 import click
 
 from jitr.aws.device_lists import DeviceLists
 from jitr.aws.publication import in_force
+from jitr.certificate import read_ca
+from jitr.errors import Unreadable
 from jitr.reasons import Verdict
 from jitr_cli.deployment import Choice, Deployment, stack_options
 from jitr_cli.output import emit, json_option, pairs, table
@@ -56,12 +59,19 @@ def _cas(deployment: Deployment) -> list[dict[str, Any]]:
                     "ca_certificate_id": each["certificateId"],
                     "status": certificate["status"],
                     "auto_registration": certificate.get("autoRegistrationStatus", "DISABLE") == "ENABLE",
-                    "not_after": certificate.get("validity", {}).get("notAfter"),
+                    "not_after": _not_after(certificate["certificatePem"]),
                     "provisioning_template": described.get("registrationConfig", {}).get("templateName")
                     or ("templateBody" if described.get("registrationConfig", {}).get("templateBody") else None),
                 }
             )
     return found
+
+
+def _not_after(pem: str) -> datetime | None:
+    try:
+        return read_ca(pem.encode(), status="").facts.not_after
+    except Unreadable:
+        return None
 
 
 def _lists(deployment: Deployment) -> list[dict[str, Any]]:

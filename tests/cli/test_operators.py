@@ -321,7 +321,7 @@ def test_status_says_what_is_deployed_and_what_needs_attention(ready: Table, run
 
 
 def test_status_names_a_ca_whose_provisioning_template_bypasses_the_rules(ready: Table, run: Run, aws: Any) -> None:
-    ca = {"certificateId": CA_ID, "status": "ACTIVE", "autoRegistrationStatus": "ENABLE"}
+    ca = {"certificateId": CA_ID, "certificatePem": "", "status": "ACTIVE", "autoRegistrationStatus": "ENABLE"}
     aws.overrides["ListCACertificates"] = lambda _: {"certificates": [ca]}
     aws.overrides["DescribeCACertificate"] = lambda _: {
         "certificateDescription": ca,

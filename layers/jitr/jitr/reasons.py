@@ -66,7 +66,7 @@ _ALL = (
     ReasonCode(
         "event.certificate-id",
         None,
-        "The event has no certificateId, caCertificateId or timestamp, or one that is malformed.",
+        "The event has no certificateId or caCertificateId, or one that is malformed.",
         "Find out who else writes to the registration queue; only the topic rule should.",
     ),
     ReasonCode(
