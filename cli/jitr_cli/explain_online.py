@@ -4,7 +4,6 @@ Everything is read and nothing is changed.
 """
 
 import json
-import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,12 +26,11 @@ from jitr.reasons import Verdict
 from jitr.record import Heads, facts_json
 from jitr.rules.model import Rules
 from jitr_cli.deployment import Deployment
+from jitr_cli.device_registry import Registry
 from jitr_cli.explanation import Explanation
 from jitr_cli.files import read_bytes
 from jitr_cli.output import note
 from jitr_cli.table import table_of
-
-_ID = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def explain_online(subject: str, deployment: Deployment) -> Explanation:
@@ -86,30 +84,16 @@ def _guarded(
 
 
 def _certificate_id(subject: str, deployment: Deployment) -> str:
-    if _ID.fullmatch(subject):
-        return subject.lower()
-    if Path(subject).is_file():
-        return _of_file(Path(subject), deployment)
-    iot = deployment.client("iot")
-    try:
-        principals = iot.list_thing_principals(thingName=subject)["principals"]
-    except iot.exceptions.ResourceNotFoundException:
-        raise InputError(f"{subject!r} is neither a file here, nor a certificateId, nor a thing in AWS IoT") from None
-    certificates = [each.rpartition("/")[2] for each in principals if ":cert/" in each]
-    if len(certificates) != 1:
-        told = ", ".join(each[:12] for each in certificates) or "none"
-        raise InputError(f"thing {subject} has {len(certificates)} certificates ({told}): give a certificateId")
-    return certificates[0]
-
-
-def _of_file(file: Path, deployment: Deployment) -> str:
-    data = read_bytes(file)
-    if data.lstrip()[:1] == b"{":
-        return _of_event(file, data, deployment)
-    try:
-        return read_certificate(data).facts.certificate_sha256
-    except Unreadable as error:
-        raise InputError(f"{file}: {error}") from error
+    file = Path(subject)
+    if file.is_file():
+        data = read_bytes(file)
+        if data.lstrip()[:1] == b"{":
+            return _of_event(file, data, deployment)
+    found = Registry(deployment.client("iot")).find(subject)
+    if len(found) > 1:
+        told = ", ".join(each[:12] for each in found)
+        raise InputError(f"thing {subject} has {len(found)} certificates ({told}): give a certificateId")
+    return found[0]
 
 
 def _of_event(file: Path, data: bytes, deployment: Deployment) -> str:

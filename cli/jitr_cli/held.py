@@ -1,17 +1,23 @@
 """``jitr held``: the devices that knock and are not let in yet."""
 
+from difflib import get_close_matches
 from itertools import islice
 
 import click
 
+from jitr.aws.rulebook import Rulebook
+from jitr.decide import OperatorWord
+from jitr.errors import InputError
 from jitr.facts import CertificateFacts
 from jitr.reasons import Verdict
 from jitr.record import Record
+from jitr.rules.model import Rules
 from jitr.times import rfc3339
-from jitr_cli.deployment import Choice, stack_options
-from jitr_cli.output import emit, json_option, note, table
+from jitr_cli import words
+from jitr_cli.deployment import Choice, Deployment, stack_options
+from jitr_cli.output import confirm, emit, json_option, note, progress, table
 from jitr_cli.records import newest
-from jitr_cli.table import table_of
+from jitr_cli.table import now, now_text, operator, table_of
 
 
 @click.group("held", no_args_is_help=True)
@@ -39,6 +45,109 @@ def ls(reason: str | None, ca: str | None, limit: int, choice: Choice, as_json: 
     emit(as_json, [_document(each) for each in found], lambda: _show(found))
     if len(found) == limit:
         note(f"These are the newest {limit}; --limit shows more.")
+
+
+@held.command("admit")
+@click.argument("device")
+@click.option("--rule", required=True, metavar="NAME", help="The allow rule whose grant it gets.")
+@click.option("--message", "-m", metavar="TEXT", help="Why, for the record.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@stack_options
+@json_option
+def admit(device: str, rule: str, message: str | None, yes: bool, choice: Choice, as_json: bool) -> None:
+    """Let one held DEVICE in under a rule that does not match it: your word stands in place of the matching.
+
+    Certificate checks, deny rules and guards still hold. Who, when and why are recorded.
+
+    \b
+    Example:
+      jitr held admit 3f9c0c6f --rule line-a-sensors --message "label misprinted"
+    """
+    deployment = choice.deployment()
+    deployed = table_of(deployment)
+    _require_rule(rule, Rulebook(deployed).in_force(deployed.heads()))
+    word = OperatorWord(Verdict.ADMIT, operator(deployment), now_text(), rule, message)
+    _speak(device, word, deployment, yes=yes, as_json=as_json)
+
+
+@held.command("reject")
+@click.argument("device")
+@click.option("--message", "-m", metavar="TEXT", help="Why, for the record.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@stack_options
+@json_option
+def reject(device: str, message: str | None, yes: bool, choice: Choice, as_json: bool) -> None:
+    """Reject one held DEVICE: its certificate becomes INACTIVE. `jitr decisions reopen` undoes it.
+
+    \b
+    Example:
+      jitr held reject 3f9c0c6f --message "stolen from the line"
+    """
+    deployment = choice.deployment()
+    word = OperatorWord(Verdict.REJECT, operator(deployment), now_text(), None, message)
+    _speak(device, word, deployment, yes=yes, as_json=as_json)
+
+
+@held.command("recheck")
+@click.argument("devices", nargs=-1, metavar="[DEVICE]...")
+@click.option("--all", "everyone", is_flag=True, help="Every held device.")
+@click.option("--reason", metavar="CODE", help="With --all: only those held for this reason code.")
+@stack_options
+@json_option
+def recheck(devices: tuple[str, ...], everyone: bool, reason: str | None, choice: Choice, as_json: bool) -> None:
+    """Decide held devices again now, without waiting for their next knock.
+
+    \b
+    Examples:
+      jitr held recheck 3f9c0c6f
+      jitr held recheck --all --reason apply.iot-policy-missing
+    """
+    if bool(devices) == everyone:
+        raise click.UsageError("name the devices, or say --all.")
+    deployment = choice.deployment()
+    deployed = table_of(deployment)
+    deployment.announce("sqs")
+    if everyone:
+        records = (each for each in newest(deployed, Verdict.HOLD) if _is_wanted(each, reason, None))
+    else:
+        records = (_held(words.decided(each, deployment, deployed)) for each in devices)
+    count = 0
+    with progress("Rechecking", None if everyone else len(devices)) as advance:
+        for record in records:
+            words.recheck(deployed, deployment, record, now())
+            count += 1
+            advance(1)
+    emit(as_json, {"rechecked": count}, f"{count} held devices are decided again now")
+
+
+def _speak(device: str, word: OperatorWord, deployment: Deployment, *, yes: bool, as_json: bool) -> None:
+    deployed = table_of(deployment)
+    record = _held(words.decided(device, deployment, deployed))
+    deployment.announce("sqs")
+    what = f"Admit {_told(record)} under rule {word.rule}?" if word.rule else f"Reject {_told(record)}?"
+    confirm(what, yes)
+    words.say(deployed, deployment, record, word, now())
+    document = {"certificate_id": record.certificate_id, "word": word.to_json()}
+    emit(as_json, document, f"Said. `jitr decisions show {record.certificate_id[:12]}` tells what came of it.")
+
+
+def _held(record: Record) -> Record:
+    if record.decision is Verdict.HOLD:
+        return record
+    raise InputError(f"certificate {record.certificate_id[:12]} is not on hold: the decision is {record.decision}")
+
+
+def _require_rule(name: str, rules: Rules) -> None:
+    names = [rule.name for rule in rules.allow]
+    if name not in names:
+        near = get_close_matches(name, names, n=1)
+        meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'none'}"
+        raise InputError(f"{rules.source} has no allow rule {name}: {meant}")
+
+
+def _told(record: Record) -> str:
+    name = common_name(record)
+    return f"certificate {record.certificate_id[:12]}" + (f" ({name})" if name else "")
 
 
 def common_name(record: Record) -> str:

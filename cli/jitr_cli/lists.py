@@ -257,12 +257,10 @@ def _check_name(name: str) -> None:
 
 
 def _check_file(file: Path) -> int:
-    """How many rows a file has. Raises ListError with its problems, InputError for a file without rows."""
+    """How many rows a file has; a header without rows is an empty list. Raises ListError with its problems."""
     reader = list_files.reader(file, Duplicates())
     count = sum(1 for _ in reader)
     reader.raise_problems()
-    if not count:
-        raise InputError(f"{file} has no rows: a list has at least one")
     return count
 
 

@@ -117,7 +117,7 @@ class _Jitr(LazyGroup):
             _leave_quietly(ctx)
         except click.ClickException as problem:
             problem.show()
-            ctx.exit(BAD_INPUT)
+            ctx.exit(max(BAD_INPUT, problem.exit_code))
         except Exception as problem:  # noqa: BLE001 - the one place where nothing may escape
             if debug:
                 output.note("".join(traceback.format_exception(problem)))
@@ -281,6 +281,7 @@ _COMMANDS = {
     "rules": Lazy("jitr_cli.main:_rules", "The admission rules: who gets in, and what they are granted."),
     "lists": Lazy("jitr_cli.lists:lists", "Device lists: import, export, edit."),
     "held": Lazy("jitr_cli.held:held", "Held devices: see them, admit or reject them."),
+    "decisions": Lazy("jitr_cli.decisions:decisions", "Every decision on record, and deciding one again."),
     "failures": Lazy("jitr_cli.failures:failures", "Registration events that could not be handled."),
     "explain": Lazy("jitr_cli.explain:explain", "The decision about a device, and why."),
     "local": Lazy("jitr_local.cli:local", "The local stack: up, down, status, demo."),

@@ -236,6 +236,8 @@ def _summary(rules_file: RulesFile, failures: Sequence[TestFailure]) -> str:
     rules, tests = rules_file.rules, len(rules_file.tests)
     count = _count(len(rules.deny) + len(rules.allow), "rule")
     outcome = f"{len(failures)} of {_count(tests, 'test')} failed" if failures else f"{_count(tests, 'test')} passed"
+    if not tests:
+        outcome = "no tests in it"
     return f"{rules_file.source}: {count}, {outcome}\ndigest: {rules.digest}"
 
 

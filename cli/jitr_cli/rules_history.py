@@ -1,7 +1,6 @@
 """``jitr rules show``, ``history``, ``diff``, ``rollback`` and ``replay``: what was, is and would be in force."""
 
-import re
-from datetime import datetime, timedelta
+from datetime import datetime
 from difflib import unified_diff
 from pathlib import Path
 
@@ -12,15 +11,13 @@ from jitr.aws.publication import Version
 from jitr.aws.table import Conflict, Table
 from jitr.errors import InputError
 from jitr.rules.model import load
-from jitr.times import parse_time
 from jitr_cli.deployment import Choice, stack_options
 from jitr_cli.output import confirm, emit, json_option, note, progress, safe, table
 from jitr_cli.replay import Outcome, effect, recorded_since, replay
 from jitr_cli.rules_files import read_and_test
+from jitr_cli.since import since_option
 from jitr_cli.table import now, now_text, operator, table_of
 
-_SPAN = re.compile(r"(\d{1,6})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _MOST_SHOWN = 50
 
 
@@ -108,11 +105,11 @@ def rollback(version: int, message: str | None, yes: bool, choice: Choice, as_js
 
 @click.command("replay")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--since", metavar="SPAN|TIME", help="Only decisions since then: 24h, 7d, or a time. All without it.")
+@since_option
 @stack_options
 @json_option
 @click.pass_context
-def replay_command(context: click.Context, file: Path, since: str | None, choice: Choice, as_json: bool) -> None:
+def replay_command(context: click.Context, file: Path, since: datetime | None, choice: Choice, as_json: bool) -> None:
     """Decide recorded decisions again under the rules in FILE, and show what would change. Nothing is changed.
 
     Exit code 1 means that some decision would be another.
@@ -122,10 +119,9 @@ def replay_command(context: click.Context, file: Path, since: str | None, choice
       jitr rules replay admission.yaml --since 24h
     """
     rules, _ = read_and_test(file)
-    begin = None if since is None else _since(since)
     deployed = table_of(choice.deployment())
     with progress("Deciding again", None) as advance:
-        outcome = replay(deployed, rules, recorded_since(deployed, begin), now(), advance)
+        outcome = replay(deployed, rules, recorded_since(deployed, since), now(), advance)
     document = {"decided": outcome.decided, "changes": [each.to_json() for each in outcome.changes]}
     emit(as_json, document, lambda: _tell(outcome))
     context.exit(1 if outcome.changes else 0)
@@ -172,13 +168,3 @@ def _source(deployed: Table, version: Version) -> str:
     if text is None:
         raise InputError(f"the file of version {version.version} ({safe(version.source)}) is no longer in the table")
     return text.decode("utf-8-sig")
-
-
-def _since(text: str) -> datetime:
-    span = _SPAN.fullmatch(text)
-    try:
-        if span is not None:
-            return now() - timedelta(**{_UNITS[span[2]]: int(span[1])})
-        return parse_time(text)
-    except (ValueError, OverflowError):
-        raise InputError(f"--since {text}: give a span (24h, 7d) or an RFC 3339 time") from None

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from jitr.reasons import Verdict
 from jitr_cli import pki
+from jitr_cli.subjects import SubjectParts
 from jitr_local.device import Broker, Device, Fate
 from jitr_local.x509v1 import issue_v1
 
@@ -45,6 +46,12 @@ allow:
     grant:
       thing: "{{common_name}}"
       iot_policies: ["{policy}"]
+tests:
+  - name: a sensor of line a gets in
+    at: {today}
+    device: {{ca: factory-a, common_name: snr-0001, organization: OKIDA}}
+    lists: {{line-a: [{{common_name: snr-0001, attr.batch: "7"}}]}}
+    expect: {{decision: admit, rule: line-a-sensors, thing: snr-0001}}
 """
 
 
@@ -140,7 +147,7 @@ class Casting:
     ) -> Role:
         key = pki.new_key(key_type or pki.KeyType(curve="p256"))
         organization = "ANKA" if issuer is self._factories.b else "OKIDA"
-        subject = pki.SubjectParts({"organization": organization}).name(name)
+        subject = SubjectParts({"organization": organization}).name(name)
         now = datetime.now(UTC)
         pem = _issue(issuer, subject, key, version=version, is_ca=is_ca, now=now - 2 * YEAR if expired else now)
         file = self._folder / f"{name}{'-twin' if after else ''}.pem"

@@ -26,7 +26,7 @@ ENOUGH_REFUSALS = 3
 class Fate(StrEnum):
     """What became of a device, as the device itself sees it."""
 
-    KNOCKING = "knocking"
+    KNOCKING = "still knocking"
     PUBLISHED = "published"
     REFUSED_IN_TLS = "refused in TLS"
     HUNG_UP_ON_PUBLISH = "disconnected for its publish"

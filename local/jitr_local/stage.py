@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from jitr_local.cast import ADMITTED
 from jitr_local.demo import Ending, summary, unexpected
+from jitr_local.device import Fate
 
 _COLOURS = {"admit": "green", "hold": "yellow", "reject": "red", "none": "dim"}
 
@@ -50,10 +52,10 @@ class _Lines:
 
     def tell(self, endings: list[Ending]) -> None:
         for each in endings:
-            now = (each.decision, each.role.device.fate.value)
-            if self._told.get(each.name, ("none", "knocking")) != now:
+            now = (each.decision, each.fate.value)
+            if self._told.get(each.name, ("none", Fate.KNOCKING.value)) != now:
                 self._told[each.name] = now
-                click.echo(f"{each.name} ({each.role.what}): {each.decision}, {each.role.device.fate.value}")
+                click.echo(f"{each.name} ({each.role.what}): {_in_words(each)}")
 
 
 class _LiveTable:
@@ -78,38 +80,40 @@ def show(endings: list[Ending]) -> None:
         console.print(_table(endings, shorten=len(endings) > 60))
     else:
         for each in endings:
-            device = each.role.device
-            ended = f"{device.attempts} knocks, {each.decision}, {device.fate.value}"
+            ended = f"{_in_words(each)} after {each.role.device.attempts} attempts"
             click.echo(f"{each.name} ({each.role.what}): {ended}: {each.why}")
     click.echo(summary(endings))
     for each in wrong:
         expected = each.role.expected
         decision = "no decision" if expected.decision is None else expected.decision.value
         click.echo(
-            f"UNEXPECTED: {each.name} ended {each.decision}, {each.role.device.fate.value}; "
+            f"UNEXPECTED: {each.name} ended {_in_words(each)}; "
             f"it should have been {decision}, {expected.fate.value} ({expected.reason or 'never an event'})"
         )
     if not wrong:
         click.echo(f"All {len(endings)} devices ended as they should.")
 
 
+def _in_words(ending: Ending) -> str:
+    decision = "no decision" if ending.record is None else ending.decision
+    return f"{decision}, {ending.fate.value}"
+
+
 def _table(endings: list[Ending], *, shorten: bool) -> Table:
     """All devices in a row each; with ``shorten`` those of the first group in one row together."""
-    table = Table("device", "what it is", "knocks", "decision", "fate", "why", expand=True)
+    table = Table("device", "what it is", "attempts", "decision", "fate", "why", box=SIMPLE_HEAD, pad_edge=False)
     fleet = [each for each in endings if each.role.expected is ADMITTED]
     if shorten:
         counts = Counter(each.decision for each in fleet)
         told = ", ".join(f"{count} {decision}" for decision, count in sorted(counts.items()))
-        knocks = sum(each.role.device.attempts for each in fleet)
+        attempts = sum(each.role.device.attempts for each in fleet)
         done = sum(each.as_expected for each in fleet)
-        table.add_row("lines a and b", f"{len(fleet)} devices", str(knocks), told, f"{done} published", "")
+        table.add_row("lines a and b", f"{len(fleet)} devices", str(attempts), told, f"{done} published", "")
     for each in endings:
         if not (shorten and each.role.expected is ADMITTED):
             decision = f"[{_COLOURS[each.decision]}]{each.decision}[/]"
             device = each.role.device
-            table.add_row(
-                each.name, each.role.what, str(device.attempts), decision, device.fate.value, _plain(each.why)
-            )
+            table.add_row(each.name, each.role.what, str(device.attempts), decision, each.fate.value, _plain(each.why))
     return table
 
 

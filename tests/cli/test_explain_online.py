@@ -107,7 +107,7 @@ def test_the_guards_are_asked_and_change_nothing(table: Table, run: Run) -> None
 
 @pytest.mark.parametrize(
     ("subject", "expected"),
-    [("ab" * 32, "knows no certificate"), ("nowhere", "neither a file"), ("event.json", "event.certificate-id")],
+    [("ab" * 32, "knows no certificate"), ("nowhere", "nowhere"), ("event.json", "event.certificate-id")],
 )
 def test_what_is_not_a_device_is_exit_2(table: Table, run: Run, subject: str, expected: str) -> None:
     Path("event.json").write_text("{}")

@@ -96,10 +96,44 @@ class Decision:
         }
 
 
-def lists_needed(knock: Knock, rules: Rules, knocked_at: datetime) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class OperatorWord:
+    """What an operator said of one device: admit it under a rule, or reject it. ``at`` is RFC 3339."""
+
+    verdict: Verdict
+    by: str
+    at: str
+    rule: str | None = None
+    message: str | None = None
+
+    @property
+    def told(self) -> str:
+        """Who said so, when and why."""
+        why = f": {self.message}" if self.message else ""
+        return f"{self.by} said so at {self.at}{why}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As in the decision record."""
+        plain = {
+            "decision": self.verdict.value,
+            "by": self.by,
+            "at": self.at,
+            "rule": self.rule,
+            "message": self.message,
+        }
+        return {name: value for name, value in plain.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "OperatorWord":
+        """Back from ``to_json``."""
+        return cls(Verdict(data["decision"]), data["by"], data["at"], data.get("rule"), data.get("message"))
+
+
+def lists_needed(knock: Knock, rules: Rules, knocked_at: datetime, word: OperatorWord | None = None) -> tuple[str, ...]:
     """The lists worth looking the device up in: those of rules whose other conditions do not fail. Sorted."""
     seen = Circumstances(knock, {}, knocked_at)
-    needed: set[str] = set()
+    spoken_for = _spoken_for(rules, word)
+    needed: set[str] = set() if spoken_for is None else set(spoken_for.lists)
     possible = (index.candidates(seen, anchor_lists=False) for index in (rules.deny_index, rules.allow_index))
     for rule in chain.from_iterable(possible):
         if rule.lists and all(
@@ -115,21 +149,25 @@ def decide(
     memberships: Mapping[str, Membership | None],
     now: datetime,
     knocked_at: datetime,
+    word: OperatorWord | None = None,
 ) -> Decision:
     """Decide one device.
 
     ``memberships`` has an entry for each list in :func:`lists_needed`, None where the device is not on it. ``now`` is
-    for validity, ``knocked_at`` (when the device knocked, or now on a recheck) for windows. Both aware.
+    for validity, ``knocked_at`` (when the device knocked, or now on a recheck) for windows. Both aware. An operator's
+    ``word`` stands in place of the matching of the rule it names; certificate checks, denials and guards still hold.
     """
     seen = Circumstances(knock, memberships, knocked_at)
     denies = _denies(rules, seen)
-    matched, ambiguous = _allows(rules, seen)
+    spoken_for = _spoken_for(rules, word)
+    matched, ambiguous = _allows(rules, seen) if spoken_for is None else (spoken_for, ())
 
     reasons = [
         *chain_reasons(knock, now),
         *profile_reasons(knock.certificate, rules.floor, now),
         *_revocation_reasons(knock, rules),
         *(_deny_reason(rules, each) for each in denies),
+        *_word_reasons(word),
     ]
     grant = None
     grant_reasons: tuple[Reason, ...] = ()
@@ -141,7 +179,7 @@ def decide(
         grant, grant_reasons = fill(matched, seen)
         reasons.extend(grant_reasons)
         if not reasons:
-            reasons.append(Reason("allow.rule", f"rule {matched.name} ({rules.at(matched)}) matches"))
+            reasons.append(_allow_reason(rules, matched, word if spoken_for else None))
 
     verdict = verdict_of(reasons)
     resting = _resting_on(verdict, denies, matched, grant_reasons)
@@ -157,6 +195,26 @@ def decide(
         due=_due(knock, rules, seen, reasons, now) if verdict is Verdict.HOLD else None,
         lists=tuple(sorted(memberships)),
     )
+
+
+def _spoken_for(rules: Rules, word: OperatorWord | None) -> AllowRule | None:
+    """The rule that an operator's word names, if there still is one of that name."""
+    if word is None or word.verdict is not Verdict.ADMIT:
+        return None
+    return next((rule for rule in rules.allow if rule.name == word.rule), None)
+
+
+def _word_reasons(word: OperatorWord | None) -> tuple[Reason, ...]:
+    if word is None or word.verdict is not Verdict.REJECT:
+        return ()
+    return (Reason("deny.operator", word.told),)
+
+
+def _allow_reason(rules: Rules, rule: AllowRule, word: OperatorWord | None) -> Reason:
+    where = f"rule {rule.name} ({rules.at(rule)})"
+    if word is not None:
+        return Reason("allow.operator", f"{word.told}, under {where}")
+    return Reason("allow.rule", f"{where} matches")
 
 
 def held_instead(decision: Decision, reason: Reason, now: datetime) -> Decision:

@@ -118,6 +118,12 @@ _ALL = (
         "If it should not match, change the rule or its list, then `jitr decisions reopen`.",
     ),
     ReasonCode(
+        "deny.operator",
+        _REJECT,
+        "An operator rejected the device by hand.",
+        "`jitr decisions reopen` it if that was wrong.",
+    ),
+    ReasonCode(
         "revocation.revoked",
         _REJECT,
         "The CA's revocation list names the certificate.",

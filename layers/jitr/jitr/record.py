@@ -5,8 +5,12 @@ States of a certificate, as the record knows them, and what moves it::
     (none) --event--> applying(admit | reject) --steps done--> applied(admit | reject)
     (none) --event--> applied(hold)
     applied(hold) --event, and rules or lists changed or due--> as (none)
-    applying(*) --event--> decided again from what AWS IoT says now
+    applying(admit) --AWS IoT refuses for good--> applied(hold), not tried again before it is due or rules change
+    applying(*) --event of another message--> it comes back: one delivery at a time works on a certificate
+    applying(*) --the same message again, or a minute later--> decided again from what AWS IoT says now
     applied(admit | reject) --event later than settled--> described again: pending anew, or nothing to do
+    applied(hold) --operator's word: due now--> as (none), the word in place of a rule's matching
+    applied(reject) --reopened by an operator--> as (none), from INACTIVE if that was our doing
 
 ``applying`` is written before the first step in AWS IoT and ``applied`` after the last, so a crash between the two
 is always visible, and a second delivery finishes the work.
@@ -18,17 +22,19 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from jitr.decide import DUE_LATEST, Decision
+from jitr.decide import DUE_LATEST, Decision, OperatorWord
 from jitr.event import CLOCK_SKEW, RegistrationEvent
 from jitr.facts import CaFacts, CertificateFacts, ChainFacts, Knock
 from jitr.reasons import Verdict
-from jitr.rules.model import Rules
+from jitr.rules.model import Grant, Rules
 from jitr.times import parse_time, rfc3339
 
 FORMAT = 1
 
 APPLYING, APPLIED = "applying", "applied"
 
+# Longer than a function runs (its timeout is 30 s): whoever began to apply a decision before that is gone.
+APPLYING_AT_MOST = timedelta(seconds=60)
 # A settled certificate that knocks again is described again at most this often.
 DESCRIBE_AGAIN = timedelta(seconds=60)
 # Knocks of held devices are counted at most this often, so the count is approximate.
@@ -81,7 +87,12 @@ class Record:
     due: datetime | None = None
     reservation: str | None = None  # key of the reservation that the certificate holds
     predecessors: tuple[str, ...] = ()  # certificates that it replaces once it is ACTIVE
+    delivery: str | None = None  # the message whose delivery is applying the decision
+    attached: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # what unfinished attempts may have attached
+    refused: Mapping[str, Any] | None = None  # the attempt that a guard or AWS IoT refused
     stays_pending: bool = False  # rejected, but AWS IoT refused the new status
+    word: Mapping[str, Any] | None = None  # an operator's word about this device, see OperatorWord
+    reopened: Mapping[str, str] | None = None  # an operator's wish to decide a rejected device again: by, at
     described_at: datetime | None = None
     knocks: int = 1
     counted_at: datetime | None = None
@@ -110,7 +121,12 @@ class Record:
             "due": _text(self.due),
             "reservation": self.reservation,
             "predecessors": list(self.predecessors),
+            "delivery": self.delivery,
+            "attached": {kind: list(names) for kind, names in self.attached.items()},
+            "refused": self.refused,
             "stays_pending": self.stays_pending,
+            "word": self.word,
+            "reopened": self.reopened,
             "described_at": _text(self.described_at),
             "knocks": self.knocks,
             "counted_at": _text(self.counted_at),
@@ -143,12 +159,22 @@ class Record:
             due=_time(data.get("due")),
             reservation=data.get("reservation"),
             predecessors=tuple(data["predecessors"]),
+            delivery=data.get("delivery"),
+            attached={kind: tuple(names) for kind, names in data.get("attached", {}).items()},
+            refused=data.get("refused"),
             stays_pending=data["stays_pending"],
+            word=data.get("word"),
+            reopened=data.get("reopened"),
             described_at=_time(data.get("described_at")),
             knocks=int(data["knocks"]),
             counted_at=_time(data.get("counted_at")),
             revision=int(data["revision"]),
         )
+
+    @property
+    def operator_word(self) -> OperatorWord | None:
+        """What an operator said of this device, if anything."""
+        return None if self.word is None else OperatorWord.from_json(self.word)
 
     @property
     def waiting(self) -> bool:
@@ -166,14 +192,23 @@ class Remembered(Enum):
     """What a knock means in the light of the record."""
 
     SETTLED = "settled"  # nothing to do
+    BUSY = "busy"  # another delivery is applying a decision on the certificate
     HELD = "held"  # nothing changed since it was held: count the knock
     DECIDE_AGAIN = "decide again"  # from the recorded facts; AWS IoT only if the outcome changed
     UNKNOWN = "unknown"  # gather everything
 
 
-def remember(record: Record | None, event: RegistrationEvent, heads: Heads, now: datetime) -> Remembered:
-    """What to do about a knock, before AWS IoT is asked anything."""
-    if record is None or record.state == APPLYING:
+def remember(
+    record: Record | None, event: RegistrationEvent, heads: Heads, now: datetime, delivery: str | None = None
+) -> Remembered:
+    """What to do about a knock, before AWS IoT is asked anything.
+
+    ``delivery`` is the message that brought it. That it comes again says that its delivery before has ended.
+    """
+    if record is not None and record.state == APPLYING and record.delivery != delivery:
+        if now < record.decided_at + APPLYING_AT_MOST:
+            return Remembered.BUSY
+    if record is None or record.state == APPLYING or record.reopened is not None:
         return Remembered.UNKNOWN
     if record.waiting:
         if record.unchanged(heads) and (record.due is None or now < record.due):
@@ -216,10 +251,10 @@ def recorded(
     state: str,
     now: datetime,
     previous: Record | None,
+    delivery: str | None = None,
 ) -> Record:
     """The record of a new decision, following the one before it."""
     told = decision.to_json()
-    unfinished = previous is not None and previous.state == APPLYING
     same = previous is not None and previous.decision is decision.verdict
     return Record(
         certificate_id=event.certificate_id,
@@ -240,7 +275,11 @@ def recorded(
         facts=facts,
         due=decision.due,
         reservation=None if previous is None else previous.reservation,
-        predecessors=previous.predecessors if previous is not None and unfinished else (),
+        delivery=delivery if state == APPLYING else None,
+        attached={} if previous is None else previous.attached,
+        word=None if previous is None else previous.word,
+        # A device that was rejected stays INACTIVE while it is held: reopened until it is decided for good.
+        reopened=previous.reopened if previous is not None and decision.verdict is Verdict.HOLD else None,
         described_at=now,
         knocks=1 if previous is None else previous.knocks + 1,
         counted_at=now,
@@ -251,7 +290,44 @@ def recorded(
 def settled(record: Record, now: datetime, *, stays_pending: bool = False) -> Record:
     """The same decision, now carried out; one that AWS IoT refused to carry out is due again in a day."""
     due = now + DUE_LATEST if stays_pending else record.due
-    return replace(record, state=APPLIED, decided_at=now, stays_pending=stays_pending, due=due)
+    attached = {} if record.decision is Verdict.ADMIT else record.attached  # what an admission leaves is its grant
+    return replace(
+        record, state=APPLIED, decided_at=now, stays_pending=stays_pending, due=due, delivery=None, attached=attached
+    )
+
+
+def attempt(decision: Decision) -> dict[str, Any]:
+    """What an admission attempts: equal for two that guards and AWS IoT would answer alike."""
+    grant = None if decision.grant is None else decision.grant.to_json()
+    return {"rule": decision.rule, "max_devices": decision.max_devices, "grant": grant}
+
+
+def attaching(record: Record, grant: Grant) -> Record:
+    """The record of an admission that is about to attach what a grant gives."""
+    given = {"iot_policies": set(grant.iot_policies), "things": _things(grant)}
+    return replace(
+        record, attached={kind: tuple(sorted(names | _attached(record, kind))) for kind, names in given.items()}
+    )
+
+
+def superfluous(record: Record, grant: Grant) -> tuple[list[str], list[str]]:
+    """The IoT policies and the things that unfinished attempts may have attached and that the grant does not give."""
+    policies = _attached(record, "iot_policies") - set(grant.iot_policies)
+    return sorted(policies), sorted(_attached(record, "things") - _things(grant))
+
+
+def refused_again(record: Record, decision: Decision, heads: Heads) -> Record:
+    """A held device whose admission would be refused as before: held on, on the rules and lists in force now."""
+    editions = {name: heads.edition(name) for name in decision.lists}
+    return replace(record, digest=heads.digest, meaning=heads.meaning, editions=editions)
+
+
+def _attached(record: Record, kind: str) -> set[str]:
+    return set(record.attached.get(kind, ()))
+
+
+def _things(grant: Grant) -> set[str]:
+    return set() if grant.thing is None else {grant.thing}
 
 
 def _text(time: datetime | None) -> str | None:

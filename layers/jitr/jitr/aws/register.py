@@ -112,7 +112,7 @@ class Registrar:
         if ca is not None and knock.chain is None:
             self._gather(message, event, record, heads)  # the CA is back, and was never compared
             return
-        decision = self._decide(knock, rules, heads, event)
+        decision = self._decide(knock, rules, heads, event, record)
         if decision.verdict is not record.decision:
             self._gather(message, event, record, heads)
             return
@@ -132,22 +132,22 @@ class Registrar:
                 f"the event names CA {event.ca_certificate_id}, "
                 f"AWS IoT holds the certificate under {found.ca_certificate_id}",
             )
-        elif found.status != PENDING:
+        elif not _may_be_changed(found, record):
             self._not_pending(found, record, described_at)
         else:
             rules = self._rulebook.in_force(heads)
-            decision, facts = self._decide_found(found, rules, heads, event)
+            decision, facts = self._decide_found(found, rules, heads, event, record)
             self._apply(decision, facts, found, event, heads, record, described_at)
 
     def _decide_found(
-        self, found: Description, rules: Rules, heads: Heads, event: RegistrationEvent
+        self, found: Description, rules: Rules, heads: Heads, event: RegistrationEvent, record: Record | None
     ) -> tuple[Decision, dict[str, Any] | None]:
         try:
             reading = read_certificate(found.pem.encode())
         except Unreadable as error:
             return unreadable(error.code, str(error), self._clock()), None
         knock = self._knock(reading, rules, event)
-        return self._decide(knock, rules, heads, event), facts_json(knock)
+        return self._decide(knock, rules, heads, event, record), facts_json(knock)
 
     def _knock(self, reading: CertificateReading, rules: Rules, event: RegistrationEvent) -> Knock:
         ca = self._cas.get(event.ca_certificate_id, self._clock())
@@ -159,14 +159,17 @@ class Registrar:
             aliases=rules.aliases_of(event.ca_certificate_id),
         )
 
-    def _decide(self, knock: Knock, rules: Rules, heads: Heads, event: RegistrationEvent) -> Decision:
-        needed = lists_needed(knock, rules, event.knocked_at)
+    def _decide(
+        self, knock: Knock, rules: Rules, heads: Heads, event: RegistrationEvent, record: Record | None
+    ) -> Decision:
+        word = None if record is None else record.operator_word
+        needed = lists_needed(knock, rules, event.knocked_at, word)
         found = self._table.rows(
             {name: heads.lists[name] for name in needed if name in heads.lists}, device_keys(knock)
         )
         now = self._clock()
         memberships = {name: membership(knock, found.get(name, ()), now) for name in needed}
-        return decide(knock, rules, memberships, now, event.knocked_at)
+        return decide(knock, rules, memberships, now, event.knocked_at, word)
 
     def _apply(
         self,
@@ -203,12 +206,12 @@ class Registrar:
     ) -> None:
         for step in steps:
             if isinstance(step, SetStatus) and self._clock() - described_at > STATUS_FRESH:
-                self._still_pending(event)
+                self._still_as_found(event, found)
             self._iot.carry_out(step, event.certificate_id, found.arn)
 
-    def _still_pending(self, event: RegistrationEvent) -> None:
+    def _still_as_found(self, event: RegistrationEvent, before: Description) -> None:
         found = self._iot.certificate(event.certificate_id)
-        if found is None or found.status != PENDING:
+        if found is None or found.status != before.status:
             raise Retry("status", "the certificate's status was changed by another hand while it was being admitted")
 
     def _admitted(self, record: Record) -> None:
@@ -283,6 +286,14 @@ class Registrar:
             what,
             extra={"rule": record.rule, "reasons": [dict(each) for each in record.reasons], "digest": record.digest},
         )
+
+
+def _may_be_changed(found: Description, record: Record | None) -> bool:
+    """Pending; or INACTIVE by our own rejection, which an operator reopened."""
+    if found.status == PENDING:
+        return True
+    ours = record is not None and record.reopened is not None
+    return ours and found.status == "INACTIVE"
 
 
 def _unknown(event: RegistrationEvent, message: Message) -> None:

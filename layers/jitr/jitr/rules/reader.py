@@ -37,6 +37,9 @@ from jitr.rules.source import parse, read_text
 CertificateId = Callable[[str], str]
 
 _MOST_SUGGESTIONS = 50
+_HOW_TO_MAKE = {
+    "device list": "make it first: `jitr lists import NAME FILE.csv`, where a header alone is an empty list"
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +188,7 @@ class _Build:
                 self._findings.error(
                     each.place,
                     f"there is no {what} {quoted(each.value)}",
-                    self._nearest(each.value, known) or f"create the {what} first",
+                    self._nearest(each.value, known) or _HOW_TO_MAKE.get(what, f"create the {what} first"),
                 )
 
     def _grant(self, entry: Entry, *, has_list: bool) -> Grant:

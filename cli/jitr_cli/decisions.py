@@ -1,0 +1,164 @@
+"""``jitr decisions``: what was decided on each device, and why."""
+
+from datetime import datetime
+from itertools import islice
+
+import click
+
+from jitr.errors import InputError
+from jitr.reasons import CODES, Verdict
+from jitr.record import APPLIED, Record
+from jitr.times import rfc3339
+from jitr_cli import words
+from jitr_cli.deployment import Choice, stack_options
+from jitr_cli.device_registry import Registry
+from jitr_cli.held import common_name
+from jitr_cli.output import colour, confirm, emit, json_option, note, pairs, safe, table
+from jitr_cli.replay import recorded_since
+from jitr_cli.since import since_option
+from jitr_cli.table import now, now_text, operator, table_of
+
+_COLOURS = {Verdict.ADMIT: "green", Verdict.HOLD: "yellow", Verdict.REJECT: "red"}
+
+
+@click.group("decisions", no_args_is_help=True)
+def decisions() -> None:
+    """What was decided on each device."""
+
+
+@decisions.command("ls")
+@click.option("--decision", type=click.Choice([each.value for each in Verdict]), help="Only these.")
+@click.option("--rule", metavar="NAME", help="Only those that rest on this rule.")
+@click.option("--reason", metavar="CODE", help="Only those with this reason code.")
+@click.option("--ca", metavar="ID", help="Only those of this caCertificateId (its beginning is enough).")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
+@since_option
+@stack_options
+@json_option
+def ls(
+    decision: str | None,
+    rule: str | None,
+    reason: str | None,
+    ca: str | None,
+    limit: int,
+    since: datetime | None,
+    choice: Choice,
+    as_json: bool,
+) -> None:
+    """Show the decision in force on each certificate, the newest of each kind first.
+
+    \b
+    Examples:
+      jitr decisions ls --decision reject --since 24h
+      jitr decisions ls --reason certificate.expired --json
+    """
+
+    def wanted(record: Record) -> bool:
+        codes = {each["code"] for each in record.reasons}
+        return (
+            (decision is None or record.decision.value == decision)
+            and (rule is None or record.rule == rule)
+            and (reason is None or reason in codes)
+            and (ca is None or record.ca_certificate_id.startswith(ca.lower()))
+        )
+
+    records = recorded_since(table_of(choice.deployment()), since)
+    found = list(islice(filter(wanted, records), limit))
+    emit(as_json, [each.to_json() for each in found], lambda: _show_all(found))
+    if len(found) == limit:
+        note(f"These are {limit}; --limit shows more.")
+
+
+@decisions.command("show")
+@click.argument("device")
+@stack_options
+@json_option
+def show(device: str, choice: Choice, as_json: bool) -> None:
+    """Show the decision on one DEVICE: rule, reasons, near misses, what was granted, under which rules.
+
+    DEVICE is a certificateId or its beginning, a thing's name or the certificate's file.
+    """
+    deployment = choice.deployment()
+    record = words.decided(device, deployment, table_of(deployment))
+    emit(as_json, record.to_json(), lambda: _show(record))
+
+
+@decisions.command("reopen")
+@click.argument("device")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@stack_options
+@json_option
+def reopen(device: str, yes: bool, choice: Choice, as_json: bool) -> None:
+    """Decide a rejected DEVICE again, after what it was rejected for was mended.
+
+    Only for certificates that were made INACTIVE here: REVOKED is final, and what other hands did stays theirs.
+    """
+    deployment = choice.deployment()
+    deployed = table_of(deployment)
+    record = words.decided(device, deployment, deployed)
+    _require_ours(record, Registry(deployment.client("iot")).require(record.certificate_id).status)
+    deployment.announce("sqs")
+    confirm(f"Decide certificate {record.certificate_id[:12]} ({common_name(record)}) again?", yes)
+    words.reopen(deployed, deployment, record, operator(deployment), now(), now_text())
+    document = {"certificate_id": record.certificate_id, "reopened": True}
+    emit(as_json, document, f"Reopened. `jitr decisions show {record.certificate_id[:12]}` tells what came of it.")
+
+
+def _require_ours(record: Record, status: str) -> None:
+    short = record.certificate_id[:12]
+    if record.decision is not Verdict.REJECT or record.state != APPLIED:
+        raise InputError(f"certificate {short} was not rejected: the decision is {record.decision}")
+    if status == "REVOKED":
+        raise InputError(f"certificate {short} is REVOKED, and nobody can undo that: issue the device a new one")
+    if status == "ACTIVE":
+        raise InputError(f"certificate {short} is ACTIVE: another hand made it so after it was rejected")
+
+
+def _show_all(found: list[Record]) -> None:
+    if not found:
+        note("No decision on record.")
+        return
+    rows = [
+        (
+            rfc3339(each.decided_at),
+            each.decision.value,
+            each.certificate_id[:12],
+            common_name(each),
+            each.rule,
+            ", ".join(reason["code"] for reason in each.reasons),
+        )
+        for each in found
+    ]
+    table(("decided", "decision", "certificate", "common name", "rule", "reasons"), rows)
+
+
+def _show(record: Record) -> None:
+    rule = f"  {safe(record.rule)} ({safe(record.at or '')})" if record.rule else ""
+    click.echo(colour(record.decision.value.upper(), _COLOURS[record.decision]) + rule)
+    for reason in record.reasons:
+        click.echo(f"  {safe(reason['code'])}: {safe(reason['message'])}")
+        if reason["code"] in CODES and record.decision is not Verdict.ADMIT:
+            click.echo(f"    {CODES[reason['code']].remedy}")
+    for miss in record.near_misses:
+        click.echo(f"  near: {safe(miss['rule'])} ({safe(miss['at'])})")
+        for failed in miss["failed"]:
+            click.echo(f"    {safe(failed['message'])}")
+    click.echo()
+    pairs(
+        [
+            ("certificate", record.certificate_id),
+            ("common name", common_name(record)),
+            ("CA", record.ca_certificate_id),
+            ("state", record.state),
+            ("decided", record.decided_at),
+            ("since", record.since),
+            ("knocked", f"about {record.knocks} times, last {rfc3339(record.knocked_at)}"),
+            *([("due", record.due)] if record.due else []),
+            *([("reservation", record.reservation)] if record.reservation else []),
+            ("rules", (record.digest or "")[:12]),
+            *(("list", f"{name} at {edition}") for name, edition in record.editions.items()),
+        ]
+    )
+    if record.grant:
+        click.echo()
+        pairs([(name, value) for name, value in record.grant.items() if value])

@@ -1,0 +1,68 @@
+"""An operator's word about one device: written into its decision record, and its event put on the queue again.
+
+One path applies decisions: the function takes the message, finds the word in the record and does the rest.
+"""
+
+import json
+from dataclasses import replace
+from datetime import datetime
+
+from jitr.aws.table import Conflict, Table
+from jitr.decide import OperatorWord
+from jitr.errors import InputError
+from jitr.record import Record
+from jitr_cli.deployment import Deployment
+from jitr_cli.device_registry import Registry
+from jitr_cli.records import record_of
+
+
+def decided(which: str, deployment: Deployment, table: Table) -> Record:
+    """The decision record of the device that is meant. Raises InputError where there is none, or several are meant."""
+    found = Registry(deployment.client("iot")).find(which)
+    if len(found) > 1:
+        raise InputError(f"{which} has several certificates: name one of {', '.join(each[:12] for each in found)}")
+    record = record_of(table, found[0])
+    if record is None:
+        raise InputError(f"nothing was decided on certificate {found[0][:12]}: it has not knocked here")
+    return record
+
+
+def say(table: Table, deployment: Deployment, record: Record, word: OperatorWord, now: datetime) -> None:
+    """Write a word into a held device's record, and have it decided again now."""
+    _write(table, replace(record, word=word.to_json(), due=now))
+    send_again(deployment, record, now)
+
+
+def recheck(table: Table, deployment: Deployment, record: Record, now: datetime) -> None:
+    """Have a held device decided again now, whatever changed or did not."""
+    _write(table, replace(record, due=now))
+    send_again(deployment, record, now)
+
+
+def reopen(table: Table, deployment: Deployment, record: Record, by: str, now: datetime, at: str) -> None:
+    """Have a rejected device decided again now."""
+    _write(table, replace(record, reopened={"by": by, "at": at}, word=None))
+    send_again(deployment, record, now)
+
+
+def send_again(deployment: Deployment, record: Record, now: datetime) -> None:
+    """Put an event like the device's own on the registration queue."""
+    event = {
+        "certificateId": record.certificate_id,
+        "caCertificateId": record.ca_certificate_id,
+        "timestamp": int(now.timestamp() * 1000),
+        "certificateStatus": "PENDING_ACTIVATION",
+        "awsAccountId": deployment.account_id,
+        "certificateRegistrationTimestamp": None,
+    }
+    url = deployment.output("RegistrationQueueUrl")
+    deployment.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps(event))
+
+
+def _write(table: Table, record: Record) -> None:
+    try:
+        table.put_record(record)
+    except Conflict:
+        raise InputError(
+            f"certificate {record.certificate_id[:12]} was decided again at this very moment: look, and say it again"
+        ) from None
