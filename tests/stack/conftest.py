@@ -1,0 +1,32 @@
+"""One local stack for all tests that want one: started with the first of them, gone after the last."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jitr_local.session import running_stack
+from jitr_local.stack import LocalStack
+from tests.stack.plant import Plant
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep every test of the stack in one worker (with ``--dist loadgroup``), so that one stack serves them all."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            if item.get_closest_marker("stack"):
+                item.add_marker(pytest.mark.xdist_group("stack"))
+
+
+@pytest.fixture(scope="session")
+def local_stack() -> Iterator[LocalStack]:
+    """The checkout's template on a local stack, shared: a test uses names of its own in it."""
+    with running_stack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def plant(local_stack: LocalStack, tmp_path: Path) -> Plant:
+    """An operator and factories for one test; every name is the test's own."""
+    return Plant(local_stack, tmp_path)

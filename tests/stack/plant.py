@@ -1,0 +1,193 @@
+"""An operator at the command line and devices at the broker, for tests of the whole path on the local stack."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from click.testing import CliRunner, Result
+
+from jitr.aws.table import Table
+from jitr.record import Record
+from jitr_cli import pki
+from jitr_cli.files import read_certificate
+from jitr_cli.main import jitr
+from jitr_local.cli import variables_of
+from jitr_local.device import CONNECT_TIMEOUT, Broker, Device
+from jitr_local.stack import LocalStack
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+    from mypy_boto3_sqs import SQSClient
+
+T = TypeVar("T")
+
+# Nothing on this machine takes so long; a test that waits for it has failed.
+PATIENCE = 60.0
+
+# The configuration files of whoever runs the tests are none of theirs.
+_NO_FILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+
+ALLOW_RULE = """\
+  - name: {name}
+    ca: {name}
+    common_name: "{name}-*"
+    grant:
+      thing: "{{common_name}}"
+      iot_policies: ["{policy}"]
+"""
+
+
+def until(look: Callable[[], T | None], what: str, seconds: float = PATIENCE) -> T:
+    """Look again and again until there is something to see; what was seen. Fails if the time is up first."""
+    deadline = time.monotonic() + seconds
+    while not (seen := look()):
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.1)
+    return seen
+
+
+@dataclass(frozen=True)
+class Factory:
+    """A registered CA whose devices are called ``<name>-...``; rules know it by its name."""
+
+    name: str
+    ca: Path
+    id: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """A device that has a key and a certificate."""
+
+    device: Device
+    certificate_id: str
+
+    @contextmanager
+    def knocking(self) -> Iterator[Device]:
+        """It knocks while the block runs; afterwards it has stopped, and so has its thread."""
+        thread = threading.Thread(target=self.device.run, name=self.device.name, daemon=True)
+        thread.start()
+        try:
+            yield self.device
+        finally:
+            self.device.stop.set()
+            thread.join(3 * CONNECT_TIMEOUT)
+        assert not thread.is_alive(), f"{self.device.name} does not stop"
+
+
+class Plant:
+    """One test's operator, factories and devices. Other tests use the same stack: every name is the test's own."""
+
+    def __init__(self, stack: LocalStack, folder: Path) -> None:
+        self.stack = stack
+        self.folder = folder
+
+    # --- the operator
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """An operator's environment after ``eval "$(jitr local env)"``."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "JITR_"))}
+        return kept | _NO_FILES | variables_of(self.stack, {})
+
+    def jitr(self, *arguments: str | Path, code: int = 0) -> Result:
+        """Run a ``jitr`` command, which must end with this exit code."""
+        variables: dict[str, str | None] = dict.fromkeys(os.environ) | self.variables
+        result = CliRunner().invoke(jitr, [str(each) for each in arguments], env=variables)
+        assert result.exit_code == code, f"jitr {arguments} ended with {result.exit_code}:\n{result.output}"
+        return result
+
+    def json(self, *arguments: str | Path) -> Any:
+        """What a ``jitr`` command prints with ``--json``."""
+        return json.loads(self.jitr(*arguments, "--json").stdout)
+
+    def factory(self, name: str) -> Factory:
+        """Make a CA and register it with proof of possession."""
+        self.jitr("ca", "create", name, "--organization", name.upper(), "--out-dir", self.folder)
+        ca = self.folder / f"{name}.pem"
+        found = self.json("ca", "register", ca, "--key", ca.with_suffix(".key"))
+        return Factory(name, ca, found["ca_certificate_id"])
+
+    def rules(self, *factories: Factory) -> Path:
+        """A rules file that lets the devices of these factories in."""
+        lines = ["format: 1", "default: hold", "cas:"]
+        lines += [f'  {each.name}: {{ids: ["{each.id}"]}}' for each in factories]
+        policy = self.stack.outputs["DevicePolicyName"]
+        allowed = [ALLOW_RULE.format(name=each.name, policy=policy) for each in factories]
+        file = self.folder / "admission.yaml"
+        file.write_text("\n".join([*lines, "allow:", *allowed]))
+        return file
+
+    def publish(self, file: Path) -> None:
+        """Put a rules file in force."""
+        self.jitr("rules", "publish", file, "--yes")
+
+    # --- devices
+
+    def device(self, factory: Factory, name: str) -> Made:
+        """Issue a key and a certificate for a device."""
+        self.jitr("device", "issue", name, "--ca", factory.ca, "--out-dir", self.folder)
+        return self.made(name, self.folder / f"{name}.pem", self.folder / f"{name}.key")
+
+    def made(self, name: str, certificate: Path, key: Path) -> Made:
+        """A device with files of its own."""
+        broker = Broker(self.stack.mqtt_host, self.stack.mqtt_port, self.stack.broker_ca)
+        device = Device(name, certificate, key, f"devices/{name}/hello", broker)
+        return Made(device, pki.certificate_sha256(read_certificate(certificate)))
+
+    # --- what became of it
+
+    @cached_property
+    def iot(self) -> "IoTClient":
+        """AWS IoT, as the account's root user."""
+        return self.stack.session().client("iot")
+
+    @cached_property
+    def sqs(self) -> "SQSClient":
+        """The queues, as the account's root user."""
+        return self.stack.session().client("sqs")
+
+    @cached_property
+    def table(self) -> Table:
+        """The table of the stack."""
+        return Table(self.stack.session().client("dynamodb"), self.stack.outputs["TableName"])
+
+    def status(self, made: Made) -> str | None:
+        """The status of a device's certificate in AWS IoT; None while AWS IoT does not know it."""
+        try:
+            found = self.iot.describe_certificate(certificateId=made.certificate_id)
+        except self.iot.exceptions.ResourceNotFoundException:
+            return None
+        return found["certificateDescription"]["status"]
+
+    def record(self, made: Made) -> Record | None:
+        """The decision on record."""
+        return self.table.record_and_heads(made.certificate_id)[0]
+
+    def under_way(self) -> int:
+        """How many messages are on the registration queue, those that come back later included."""
+        queues = self.json("status")["queues"]
+        return sum(queues["RegistrationQueue"].values())
+
+    def log(self, certificate_id: str) -> list[dict[str, Any]]:
+        """What the function logged about a certificate, in order."""
+        return [each for each in self._log_lines() if each.get("certificateId") == certificate_id]
+
+    def metrics(self, name: str) -> list[dict[str, Any]]:
+        """What the function reported under a metric's name, as CloudWatch's embedded metric format."""
+        return [each for each in self._log_lines() if "_aws" in each and name in each]
+
+    def _log_lines(self) -> Iterator[dict[str, Any]]:
+        logs = self.stack.session().client("logs")
+        group = self.stack.outputs["RegisterLogGroupName"]
+        for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group):
+            for event in page["events"]:
+                if event["message"].startswith("{"):
+                    yield json.loads(event["message"])

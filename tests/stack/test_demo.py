@@ -1,0 +1,213 @@
+"""The demo: every device ends as it must, and one that does not is noticed."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from cryptography import x509
+
+from jitr.reasons import Verdict
+from jitr.record import APPLIED, Record
+from jitr_local import cli, demo
+from jitr_local.cast import ADMITTED, Expected, Role
+from jitr_local.demo import LATE, Demo, Ending, seconds_to_first_message, summary, unexpected
+from jitr_local.device import Broker, Device, Fate
+from jitr_local.stack import LocalStack
+from tests import pki
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DEVICES = 24
+
+REFUSED = Expected(Fate.REFUSED_IN_TLS)
+
+
+# --- the whole of it
+
+
+@pytest.mark.stack
+def test_every_device_of_the_demo_ends_as_it_must(
+    local_stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At least 24 devices of two CAs publish, EC and RSA, v1 and v3; each of the others ends in its own way. What the
+    developer's environment says of AWS does not reach the commands. No thread of a device is left.
+    """
+    monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    said: list[str] = []
+    performance = Demo(local_stack, tmp_path, DEVICES, said.append)
+    performance.prepare()
+    endings = performance.run(lambda _endings: None, seconds=120)
+
+    assert [_told(each) for each in unexpected(endings)] == []
+    ends = {each.name: (each.decision, each.fate, each.reason) for each in endings}
+    others = {
+        "snr-late": ("admit", Fate.PUBLISHED, "allow.rule"),
+        "snr-recalled": ("reject", Fate.KNOCKING, "deny.rule"),
+        "snr-is-a-ca": ("reject", Fate.KNOCKING, "certificate.is-ca"),
+        "snr-0001-twin": ("hold", Fate.KNOCKING, "grant.thing-claimed"),
+        "snr-stranger": ("none", Fate.REFUSED_IN_TLS, None),
+        "snr-expired": ("none", Fate.REFUSED_IN_TLS, None),
+        "snr-nosy": ("admit", Fate.HUNG_UP_ON_PUBLISH, "allow.rule"),
+    }
+    fleet = {f"snr-{number:04d}": ("admit", Fate.PUBLISHED, "allow.rule") for number in range(1, DEVICES + 1)}
+    assert ends == fleet | others
+    kinds = {
+        (each.role.certificate.issuer, each.role.certificate.version, type(each.role.certificate.public_key()).__name__)
+        for each in endings
+        if each.name in fleet
+    }
+    assert len(kinds) == 8, "two organisations, v1 and v3, EC and RSA"
+    assert len(seconds_to_first_message(endings)) == DEVICES
+    why = {each.name: each.why for each in endings}
+    assert "never was an event" in why["snr-stranger"]
+    assert "expired on" in why["snr-expired"]
+    assert "does not allow the topic devices/snr-0001/hello" in why["snr-nosy"]
+    assert "$ jitr lists add line-a common_name=snr-late attr.batch=8" in said
+    _wait_for_devices(performance)
+
+
+def _told(ending: Ending) -> str:
+    device = ending.role.device
+    return f"{ending.name}: {ending.decision}, {ending.fate}, {ending.why} ({device.attempts} knocks)"
+
+
+def _wait_for_devices(performance: Demo) -> None:
+    names = {each.device.name for each in performance.roles}
+    for thread in threading.enumerate():
+        if thread.name in names:
+            thread.join(30)
+            assert not thread.is_alive()
+
+
+# --- what counts as expected
+
+
+@pytest.fixture(scope="module")
+def certificate() -> x509.Certificate:
+    return x509.load_pem_x509_certificate(pki.ca("Factory A").device("snr-0001").issue().pem)
+
+
+def ending(
+    certificate: x509.Certificate,
+    fate: Fate,
+    decision: Verdict | None = None,
+    code: str = "allow.rule",
+    *,
+    expected: Expected = ADMITTED,
+    name: str = "snr-0001",
+) -> Ending:
+    """What became of a device that nobody played."""
+    device = Device(name, Path(f"{name}.pem"), Path(f"{name}.key"), "topic", Broker("localhost", 1, Path("ca.pem")))
+    device.fate, device.attempts, device.last_error = fate, 3, "hung up on"
+    if fate is Fate.PUBLISHED:
+        device.first_attempt, device.first_message = 1.0, 3.5
+    reasons = ({"code": code, "message": "because"},)
+    record = None
+    if decision is not None:
+        record = Record("ab" * 32, "cd" * 32, decision, APPLIED, NOW, NOW, NOW, reasons=reasons)
+    return Ending(Role(device, "a device", expected, certificate), record, fate)
+
+
+@pytest.mark.parametrize(
+    ("fate", "decision", "code"),
+    [
+        (Fate.KNOCKING, None, ""),
+        (Fate.KNOCKING, Verdict.ADMIT, "allow.rule"),
+        (Fate.PUBLISHED, Verdict.ADMIT, "allow.operator"),
+        (Fate.PUBLISHED, Verdict.HOLD, "allow.rule"),
+        (Fate.PUBLISHED, None, ""),
+        (Fate.REFUSED_IN_TLS, None, ""),
+        (Fate.HUNG_UP_ON_PUBLISH, Verdict.ADMIT, "allow.rule"),
+    ],
+)
+def test_an_ending_is_as_expected_only_if_fate_decision_and_reason_are(
+    certificate: x509.Certificate, fate: Fate, decision: Verdict | None, code: str
+) -> None:
+    right = ending(certificate, Fate.PUBLISHED, Verdict.ADMIT)
+    wrong = ending(certificate, fate, decision, code)
+    assert unexpected([right, wrong, right]) == [wrong]
+
+
+def test_a_device_that_must_never_be_an_event_is_unexpected_with_any_decision(certificate: x509.Certificate) -> None:
+    right = ending(certificate, Fate.REFUSED_IN_TLS, expected=REFUSED)
+    assert unexpected([right]) == []
+    decided = ending(certificate, Fate.REFUSED_IN_TLS, Verdict.REJECT, expected=REFUSED)
+    published = ending(certificate, Fate.PUBLISHED, expected=REFUSED)
+    assert unexpected([decided, published]) == [decided, published]
+
+
+def test_times_are_of_devices_that_needed_no_operator(certificate: x509.Certificate) -> None:
+    quick = ending(certificate, Fate.PUBLISHED, Verdict.ADMIT)
+    slow = ending(certificate, Fate.PUBLISHED, Verdict.ADMIT)
+    slow.role.device.first_message = 10.0
+    late = ending(certificate, Fate.PUBLISHED, Verdict.ADMIT, name=LATE)
+    late.role.device.first_message = 90.0
+    never = ending(certificate, Fate.KNOCKING, Verdict.HOLD)
+    assert seconds_to_first_message([slow, late, quick, never]) == [2.5, 9.0]
+    assert "median 5.8 s, worst 9.0 s" in summary([slow, late, quick, never])
+    assert summary([never]) == "no device got as far as a message"
+
+
+# --- the command
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> list[Ending]:
+    """The endings of a demo that is only said to have been played: no stack, no device."""
+    endings: list[Ending] = []
+
+    @contextmanager
+    def no_stack(**_options: object) -> Iterator[object]:
+        yield SimpleNamespace()
+
+    class Played:
+        def __init__(self, *_arguments: object) -> None:
+            pass
+
+        def prepare(self) -> None:
+            pass
+
+        def run(self, tell: Any, seconds: float) -> list[Ending]:
+            tell(endings)
+            return endings
+
+    monkeypatch.setattr(cli, "running_stack", no_stack)
+    monkeypatch.setattr(demo, "Demo", Played)
+    return endings
+
+
+def run_demo() -> Result:
+    return CliRunner().invoke(cli.local, ["demo"])
+
+
+def test_the_demo_ends_with_0_if_every_device_ended_as_it_must(
+    played: list[Ending], certificate: x509.Certificate
+) -> None:
+    played.append(ending(certificate, Fate.PUBLISHED, Verdict.ADMIT))
+    shown = run_demo()
+    assert (shown.exit_code, "UNEXPECTED" in shown.output) == (0, False)
+
+
+def test_the_demo_ends_with_1_and_says_which_device_ended_otherwise(
+    played: list[Ending], certificate: x509.Certificate
+) -> None:
+    held = ending(certificate, Fate.KNOCKING, Verdict.HOLD, "allow.unmatched", name="snr-0002")
+    played += [ending(certificate, Fate.PUBLISHED, Verdict.ADMIT), held]
+    shown = run_demo()
+    assert shown.exit_code == 1
+    (told,) = [line for line in shown.output.splitlines() if line.startswith("UNEXPECTED")]
+    assert "snr-0002 ended hold, still knocking" in told
+    assert "admit, published (allow.rule)" in told
+
+
+@pytest.mark.parametrize("count", ["0", "23", "many"])
+def test_the_demo_has_at_least_24_devices_in_the_first_group(count: str) -> None:
+    refused = CliRunner().invoke(cli.local, ["demo", "--devices", count])
+    assert refused.exit_code == 2
+    assert "--devices" in refused.output
