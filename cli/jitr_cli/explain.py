@@ -18,9 +18,7 @@ _OFFLINE = ("certificate", "cas", "lists", "at")
 @click.argument("subject", required=False, metavar="[CERTIFICATE.pem|CERTIFICATE_ID|THING|EVENT.json]")
 @click.option("--rules", "rules_file", type=click.Path(path_type=Path), help="A rules file: decide from files alone.")
 @click.option("--certificate", type=click.Path(path_type=Path), help="With --rules: the device's certificate.")
-@click.option(
-    "--ca", "cas", multiple=True, metavar="ALIAS=FILE", help="With --rules: a CA's certificate by alias."
-)
+@click.option("--ca", "cas", multiple=True, metavar="ALIAS=FILE", help="With --rules: a CA's certificate by alias.")
 @click.option("--list", "lists", multiple=True, metavar="NAME=FILE.csv", help="With --rules: a list that they name.")
 @click.option("--at", metavar="TIME", help="With --rules: decide as of then (RFC 3339 or a date, UTC); now without it.")
 @stack_options

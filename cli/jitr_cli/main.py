@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 import click
 
 from jitr import __version__
-from jitr.errors import InputError, JitrError, Retry
+from jitr.errors import InputError, JitrError, Refused, Retry
 from jitr_cli import output
 
 NO, BAD_INPUT, FAILED, BUG, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 70, 130, 141
@@ -136,7 +136,7 @@ def _tell(problem: Exception) -> int:
     """Print what went wrong, and what to do about it; the exit code for it."""
     if isinstance(problem, JitrError):
         output.error(str(problem))
-        return FAILED if isinstance(problem, Retry) else BAD_INPUT
+        return FAILED if isinstance(problem, Retry | Refused) else BAD_INPUT
     if isinstance(problem, OSError) and problem.filename is not None:
         output.error(f"{problem.filename}: {problem.strerror}")
         return BAD_INPUT

@@ -181,6 +181,14 @@ class Record:
         """Whether the certificate stays pending on our word: held, or rejected where AWS IoT refused the status."""
         return self.state == APPLIED and (self.decision is Verdict.HOLD or self.stays_pending)
 
+    def applying_at(self, now: datetime) -> bool:
+        """Whether a delivery may be applying the decision at this moment."""
+        return self.state == APPLYING and now < self.decided_at + APPLYING_AT_MOST
+
+    def due_at(self, now: datetime) -> bool:
+        """Whether a waiting device is decided again whatever was edited."""
+        return self.due is not None and now >= self.due
+
     def unchanged(self, heads: Heads) -> bool:
         """Whether the rules and the lists that the decision rests on are still those in force."""
         return self.meaning == heads.meaning and all(
@@ -205,13 +213,16 @@ def remember(
 
     ``delivery`` is the message that brought it. That it comes again says that its delivery before has ended.
     """
-    if record is not None and record.state == APPLYING and record.delivery != delivery:
-        if now < record.decided_at + APPLYING_AT_MOST:
-            return Remembered.BUSY
-    if record is None or record.state == APPLYING or record.reopened is not None:
+    if record is not None and record.applying_at(now) and record.delivery != delivery:
+        return Remembered.BUSY
+    if (
+        record is None
+        or record.state == APPLYING
+        or (record.reopened is not None and record.decision is not Verdict.HOLD)
+    ):
         return Remembered.UNKNOWN
     if record.waiting:
-        if record.unchanged(heads) and (record.due is None or now < record.due):
+        if record.unchanged(heads) and not record.due_at(now):
             return Remembered.HELD
         return Remembered.UNKNOWN if record.facts is None else Remembered.DECIDE_AGAIN
     if event.knocked_at <= record.decided_at + CLOCK_SKEW:
@@ -296,7 +307,36 @@ def settled(record: Record, now: datetime, *, stays_pending: bool = False) -> Re
     )
 
 
-def attempt(decision: Decision) -> dict[str, Any]:
+def refused_now(held: Record, tried: Record, decision: Decision) -> Record:
+    """A hold in place of an admission that was tried: with what the trial left, and with what not to try again."""
+    return replace(
+        held,
+        revision=tried.revision,
+        reservation=tried.reservation,
+        attached=tried.attached,
+        refused=_attempt(decision),
+    )
+
+
+def would_be_refused_again(record: Record, decision: Decision, now: datetime) -> bool:
+    """Whether this is an admission that a guard or AWS IoT refused, and it is too early to try it once more."""
+    return decision.verdict is Verdict.ADMIT and record.refused == _attempt(decision) and not record.due_at(now)
+
+
+def asks_for_more(record: Record, decision: Decision, now: datetime) -> bool:
+    """Whether a waiting device cannot just wait on: another verdict, or a status that is to be tried (again)."""
+    if decision.verdict is not record.decision:
+        return True
+    return record.stays_pending and (decision.revoke or record.due_at(now))
+
+
+def refused_again(record: Record, decision: Decision, heads: Heads) -> Record:
+    """The same hold, now resting on the rules and lists in force."""
+    editions = {name: heads.edition(name) for name in decision.lists}
+    return replace(record, digest=heads.digest, meaning=heads.meaning, editions=editions)
+
+
+def _attempt(decision: Decision) -> dict[str, Any]:
     """What an admission attempts: equal for two that guards and AWS IoT would answer alike."""
     grant = None if decision.grant is None else decision.grant.to_json()
     return {"rule": decision.rule, "max_devices": decision.max_devices, "grant": grant}
@@ -314,12 +354,6 @@ def superfluous(record: Record, grant: Grant) -> tuple[list[str], list[str]]:
     """The IoT policies and the things that unfinished attempts may have attached and that the grant does not give."""
     policies = _attached(record, "iot_policies") - set(grant.iot_policies)
     return sorted(policies), sorted(_attached(record, "things") - _things(grant))
-
-
-def refused_again(record: Record, decision: Decision, heads: Heads) -> Record:
-    """A held device whose admission would be refused as before: held on, on the rules and lists in force now."""
-    editions = {name: heads.edition(name) for name in decision.lists}
-    return replace(record, digest=heads.digest, meaning=heads.meaning, editions=editions)
 
 
 def _attached(record: Record, kind: str) -> set[str]:

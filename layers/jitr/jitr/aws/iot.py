@@ -3,7 +3,8 @@
 Every method raises Retry or Refused, as ``jitr.aws.errors`` tells them apart.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
     from mypy_boto3_iot.type_defs import CreateThingRequestTypeDef
 
 _MISSING = "ResourceNotFoundException"
+
+
+@contextmanager
+def _may_be_missing() -> Iterator[None]:
+    try:
+        yield
+    except Refused as refused:
+        if refused.code != _MISSING:
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,15 @@ class Iot:
                     self._client.attach_policy(policyName=name, target=arn)
             case SetStatus(status):
                 self.set_status(certificate_id, status)
+
+    def detach(self, arn: str, policies: Iterable[str], things: Iterable[str]) -> None:
+        """Take IoT policies and things away from a certificate, those that it has."""
+        for name in policies:
+            with _may_be_missing(), told_apart():
+                self._client.detach_policy(policyName=name, target=arn)
+        for thing in things:
+            with _may_be_missing(), told_apart():
+                self._client.detach_thing_principal(thingName=thing, principal=arn)
 
     def set_status(self, certificate_id: str, status: str) -> None:
         """Set a certificate's status."""

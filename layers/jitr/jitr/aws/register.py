@@ -32,11 +32,16 @@ from jitr.record import (
     Heads,
     Record,
     Remembered,
+    asks_for_more,
     facts_json,
     recorded,
     recorded_knock,
+    refused_again,
+    refused_now,
     remember,
     settled,
+    superfluous,
+    would_be_refused_again,
 )
 from jitr.rules.model import Rules
 from jitr.times import rfc3339
@@ -47,6 +52,8 @@ PENDING = "PENDING_ACTIVATION"
 DELIVERIES_UNKNOWN = 5
 # Where applying took longer than this, another hand may have changed the status meanwhile.
 STATUS_FRESH = timedelta(seconds=5)
+# The longest that a call to AWS IoT takes, and what is left to do after it (functions/register sets the timeouts).
+TIME_FOR_ONE_CALL = 9_000  # ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,31 @@ class Message:
     body: str
     sent_at: datetime
     deliveries: int
+    id: str = ""
+    remaining: Callable[[], int] | None = None  # milliseconds until the function is ended
+
+    def in_time(self) -> None:
+        """Raises Retry where one more slow call would outlast the function."""
+        if self.remaining is not None and self.remaining() < TIME_FOR_ONE_CALL:
+            raise Retry("deadline", "the batch ran out of time while this message was handled")
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A delivery, and what was known when it was begun."""
+
+    message: Message
+    event: RegistrationEvent
+    record: Record | None
+    heads: Heads
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A certificate as AWS IoT held it, and when."""
+
+    certificate: Description
+    at: datetime
 
 
 class Registrar:
@@ -81,73 +113,75 @@ class Registrar:
         event = parse_event(message.body, account_id=self._account_id, sent_at=message.sent_at)
         self._telemetry.about(event.certificate_id)
         record, heads = self._table.record_and_heads(event.certificate_id)
+        case = _Case(message, event, record, heads)
         now = self._clock()
-        match remember(record, event, heads, now):
+        match remember(record, event, heads, now, message.id):
+            case Remembered.BUSY:
+                raise Retry("busy", "another delivery is applying a decision on the certificate")
             case _ if record is not None and record.ca_certificate_id != event.ca_certificate_id:
                 # Forged, or the certificate was registered anew under another CA: AWS IoT knows which.
-                self._gather(message, event, record, heads)
+                self._gather(case)
             case Remembered.SETTLED:
                 self._telemetry.count("SettledKnocks")
             case Remembered.HELD if record is not None:
                 self._count_knock(record, now)
             case Remembered.DECIDE_AGAIN if record is not None and record.facts is not None:
-                self._decide_again(message, event, record, record.facts, heads)
+                self._decide_again(case, record, record.facts)
             case _:
-                self._gather(message, event, record, heads)
+                self._gather(case)
 
     def _count_knock(self, record: Record, now: datetime) -> None:
         self._telemetry.count("HeldKnocks")
         if record.counted_at is None or now >= record.counted_at + COUNT_AGAIN:
             self._table.count_knock(record, rfc3339(now))
 
-    def _decide_again(
-        self, message: Message, event: RegistrationEvent, record: Record, facts: Mapping[str, Any], heads: Heads
-    ) -> None:
+    def _decide_again(self, case: _Case, record: Record, facts: Mapping[str, Any]) -> None:
         """Decide a waiting device from its recorded facts, and ask AWS IoT only if the outcome would change."""
         now = self._clock()
-        rules = self._rulebook.in_force(heads)
+        rules = self._rulebook.in_force(case.heads)
         knock = recorded_knock(facts, rules)
         ca = self._cas.get(knock.ca_certificate_id, now)
         knock = replace(knock, ca=None if ca is None else ca.facts, chain=knock.chain if ca is not None else None)
         if ca is not None and knock.chain is None:
-            self._gather(message, event, record, heads)  # the CA is back, and was never compared
+            self._gather(case)  # the CA is back, and was never compared
             return
-        decision = self._decide(knock, rules, heads, event, record)
-        if decision.verdict is not record.decision:
-            self._gather(message, event, record, heads)
+        decision = self._decide(case, knock, rules)
+        if would_be_refused_again(record, decision, now):
+            again = refused_again(record, decision, case.heads)
+        elif asks_for_more(record, decision, now):
+            self._gather(case)
             return
-        again = self._recorded(decision, event, heads, facts_json(knock), APPLIED, record)
-        if record.stays_pending:
-            again = settled(again, now, stays_pending=True)
+        else:
+            again = self._recorded(case, decision, facts_json(knock), APPLIED)
+            if record.stays_pending:
+                again = replace(again, stays_pending=True, due=record.due)
         self._put_waiting(again, decision)
 
-    def _gather(self, message: Message, event: RegistrationEvent, record: Record | None, heads: Heads) -> None:
+    def _gather(self, case: _Case) -> None:
+        event = case.event
         found = self._iot.certificate(event.certificate_id)
         described_at = self._clock()
         if found is None:
-            _unknown(event, message)
+            _unknown(event, case.message)
         elif found.ca_certificate_id not in (None, event.ca_certificate_id):
             raise Poison(
                 "event.ca-mismatch",
                 f"the event names CA {event.ca_certificate_id}, "
                 f"AWS IoT holds the certificate under {found.ca_certificate_id}",
             )
-        elif not _may_be_changed(found, record):
-            self._not_pending(found, record, described_at)
+        elif not _may_be_changed(found, case.record):
+            self._not_pending(found, case.record, described_at)
         else:
-            rules = self._rulebook.in_force(heads)
-            decision, facts = self._decide_found(found, rules, heads, event, record)
-            self._apply(decision, facts, found, event, heads, record, described_at)
+            decision, facts = self._decide_found(case, found, self._rulebook.in_force(case.heads))
+            self._apply(case, decision, facts, _Found(found, described_at))
 
-    def _decide_found(
-        self, found: Description, rules: Rules, heads: Heads, event: RegistrationEvent, record: Record | None
-    ) -> tuple[Decision, dict[str, Any] | None]:
+    def _decide_found(self, case: _Case, found: Description, rules: Rules) -> tuple[Decision, dict[str, Any] | None]:
         try:
             reading = read_certificate(found.pem.encode())
         except Unreadable as error:
             return unreadable(error.code, str(error), self._clock()), None
-        knock = self._knock(reading, rules, event)
-        return self._decide(knock, rules, heads, event, record), facts_json(knock)
+        knock = self._knock(reading, rules, case.event)
+        return self._decide(case, knock, rules), facts_json(knock)
 
     def _knock(self, reading: CertificateReading, rules: Rules, event: RegistrationEvent) -> Knock:
         ca = self._cas.get(event.ca_certificate_id, self._clock())
@@ -159,81 +193,82 @@ class Registrar:
             aliases=rules.aliases_of(event.ca_certificate_id),
         )
 
-    def _decide(
-        self, knock: Knock, rules: Rules, heads: Heads, event: RegistrationEvent, record: Record | None
-    ) -> Decision:
-        word = None if record is None else record.operator_word
-        needed = lists_needed(knock, rules, event.knocked_at, word)
-        found = self._table.rows(
-            {name: heads.lists[name] for name in needed if name in heads.lists}, device_keys(knock)
-        )
+    def _decide(self, case: _Case, knock: Knock, rules: Rules) -> Decision:
+        word = None if case.record is None else case.record.operator_word
+        lists, knocked_at = case.heads.lists, case.event.knocked_at
+        needed = lists_needed(knock, rules, knocked_at, word)
+        found = self._table.rows({name: lists[name] for name in needed if name in lists}, device_keys(knock))
         now = self._clock()
         memberships = {name: membership(knock, found.get(name, ()), now) for name in needed}
-        return decide(knock, rules, memberships, now, event.knocked_at, word)
+        return decide(knock, rules, memberships, now, knocked_at, word)
 
-    def _apply(
-        self,
-        decision: Decision,
-        facts: Mapping[str, Any] | None,
-        found: Description,
-        event: RegistrationEvent,
-        heads: Heads,
-        previous: Record | None,
-        described_at: datetime,
-    ) -> None:
-        if decision.verdict is Verdict.HOLD:
-            self._hold(decision, self._recorded(decision, event, heads, facts, APPLIED, previous))
-            return
-        record = self._recorded(decision, event, heads, facts, APPLYING, previous)
-        if decision.verdict is Verdict.REJECT:
-            self._reject(decision, self._reservations.release(record), found)
-            return
-        claimed = self._reservations.claim(decision, record, _public_key(facts))
-        if isinstance(claimed, Reason):
-            held = held_instead(decision, claimed, self._clock())
-            self._hold(held, self._recorded(held, event, heads, facts, APPLIED, previous))
-            return
-        try:
-            self._carry_out(plan(decision), found, event, described_at)
-        except Refused as refused:
-            held = held_instead(decision, _refusal(refused), self._clock())
-            self._hold(held, self._recorded(held, event, heads, facts, APPLIED, claimed))
-            return
-        self._admitted(claimed)
+    def _apply(self, case: _Case, decision: Decision, facts: Mapping[str, Any] | None, found: _Found) -> None:
+        match decision.verdict:
+            case Verdict.HOLD:
+                self._hold(decision, self._recorded(case, decision, facts, APPLIED))
+            case Verdict.REJECT:
+                record = self._recorded(case, decision, facts, APPLYING)
+                self._reject(case, decision, self._reservations.release(record), found)
+            case Verdict.ADMIT:
+                self._admit(case, decision, facts, found)
 
-    def _carry_out(
-        self, steps: tuple[Step, ...], found: Description, event: RegistrationEvent, described_at: datetime
-    ) -> None:
+    def _admit(self, case: _Case, decision: Decision, facts: Mapping[str, Any] | None, found: _Found) -> None:
+        grant = decision.grant
+        if grant is None or facts is None:
+            raise ValueError("an admission without a grant or without facts")
+        record = self._recorded(case, decision, facts, APPLYING)
+        claim = self._reservations.claim(decision, record, str(facts["public_key_sha256"]))
+        refusal = claim.refusal
+        if refusal is None:
+            try:
+                self._iot.detach(found.certificate.arn, *superfluous(claim.record, grant))
+                self._carry_out(case, plan(decision), found)
+            except Refused as refused:
+                refusal = _refusal(refused)
+        if refusal is None:
+            self._admitted(claim.record)
+            return
+        held = held_instead(decision, refusal, self._clock())
+        again = self._recorded(case, held, facts, APPLIED)
+        self._hold(held, refused_now(again, claim.record, decision))
+
+    def _carry_out(self, case: _Case, steps: tuple[Step, ...], found: _Found) -> None:
         for step in steps:
-            if isinstance(step, SetStatus) and self._clock() - described_at > STATUS_FRESH:
-                self._still_as_found(event, found)
-            self._iot.carry_out(step, event.certificate_id, found.arn)
+            case.message.in_time()
+            if isinstance(step, SetStatus) and self._clock() - found.at > STATUS_FRESH:
+                self._still_as_found(case.event, found.certificate)
+            self._iot.carry_out(step, case.event.certificate_id, found.certificate.arn)
 
     def _still_as_found(self, event: RegistrationEvent, before: Description) -> None:
         found = self._iot.certificate(event.certificate_id)
         if found is None or found.status != before.status:
-            raise Retry("status", "the certificate's status was changed by another hand while it was being admitted")
+            raise Retry("status", "the certificate's status was changed by another hand while it was being decided")
 
     def _admitted(self, record: Record) -> None:
         for predecessor in record.predecessors:
             self._deactivate(predecessor)
         now = self._clock()
-        self._table.put_record(settled(record, now))
+        self._reservations.settle(settled(record, now))
         self._telemetry.count("Admitted")
         self._telemetry.milliseconds("TimeToAdmission", (now - record.knocked_at).total_seconds() * 1000)
         self._told("admitted", record)
 
     def _deactivate(self, predecessor: str) -> None:
         found = self._iot.certificate(predecessor)
-        if found is not None and found.status == "ACTIVE":
+        if found is None or found.status != "ACTIVE":
+            return
+        try:
             self._iot.set_status(predecessor, "INACTIVE")
-            self._telemetry.logger.info("replaced", extra={"predecessor": predecessor})
+        except Refused as refused:  # deleted meanwhile, or in transfer
+            extra = {"predecessor": predecessor, "refused": str(refused)}
+            self._telemetry.logger.warning("replaced, but the status stays", extra=extra)
+            return
+        self._telemetry.logger.info("replaced", extra={"predecessor": predecessor})
 
-    def _reject(self, decision: Decision, record: Record, found: Description) -> None:
+    def _reject(self, case: _Case, decision: Decision, record: Record, found: _Found) -> None:
         stays_pending = False
         try:
-            for step in plan(decision):
-                self._iot.carry_out(step, record.certificate_id, found.arn)
+            self._carry_out(case, plan(decision), found)
         except Refused as refused:
             # The decision stands; AWS IoT may not take a pending certificate to INACTIVE (unconfirmed).
             stays_pending = True
@@ -268,17 +303,16 @@ class Registrar:
         self._telemetry.count("NotPending")
         self._telemetry.logger.info("not pending", extra={"status": found.status})
 
-    def _recorded(
-        self,
-        decision: Decision,
-        event: RegistrationEvent,
-        heads: Heads,
-        facts: Mapping[str, Any] | None,
-        state: str,
-        previous: Record | None,
-    ) -> Record:
+    def _recorded(self, case: _Case, decision: Decision, facts: Mapping[str, Any] | None, state: str) -> Record:
         return recorded(
-            decision, event=event, heads=heads, facts=facts, state=state, now=self._clock(), previous=previous
+            decision,
+            event=case.event,
+            heads=case.heads,
+            facts=facts,
+            state=state,
+            now=self._clock(),
+            previous=case.record,
+            delivery=case.message.id,
         )
 
     def _told(self, what: str, record: Record) -> None:
@@ -301,12 +335,6 @@ def _unknown(event: RegistrationEvent, message: Message) -> None:
     if message.deliveries < DELIVERIES_UNKNOWN:
         raise Retry("unknown", told)
     raise Poison("event.certificate-unknown", f"{told}, after {message.deliveries} deliveries")
-
-
-def _public_key(facts: Mapping[str, Any] | None) -> str:
-    if facts is None:
-        raise ValueError("an admission without facts")
-    return str(facts["public_key_sha256"])
 
 
 def _refusal(refused: Refused) -> Reason:

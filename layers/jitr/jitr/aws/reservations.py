@@ -1,18 +1,19 @@
 """Reservations: a thing name and a place under ``max_devices``, taken by one device in one transaction.
 
 A device is known by its public key. What it reserves is its thing name, or itself where the grant has no thing. The
-item of a thing name stays when its device lets go of it, because it also says whether we made the thing: a thing
-that we made may be claimed again, one that we found may not.
+item stays when its device lets go of it, because it also says whether we made the thing: a thing that we made may be
+claimed again, one that we found may not.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from jitr.aws.iot import Iot
-from jitr.aws.table import Conflict, Item, Table, certificate_key, record_put, to_item, written
+from jitr.aws.table import Conflict, Item, Table, certificate_key, over, record_put, to_item, written
 from jitr.decide import Decision
+from jitr.errors import Retry
 from jitr.reasons import Reason
-from jitr.record import Record
+from jitr.record import Record, attaching
 from jitr.rules.model import Grant
 
 FORMAT = 1
@@ -40,13 +41,26 @@ class Reservation:
             certificates = (*certificates, certificate_id)
         return replace(self, keys={**self.keys, key: certificates})
 
-    def without(self, certificate_id: str) -> "Reservation":
-        """The same, let go of by one certificate."""
+    def without(self, *certificate_ids: str) -> "Reservation":
+        """The same, let go of by these certificates; one that nobody holds takes no place."""
         left = {
-            key: tuple(each for each in certificates if each != certificate_id)
+            key: tuple(each for each in certificates if each not in certificate_ids)
             for key, certificates in self.keys.items()
         }
-        return replace(self, keys={key: certificates for key, certificates in left.items() if certificates})
+        keys = {key: certificates for key, certificates in left.items() if certificates}
+        return replace(self, keys=keys, rule=self.rule if keys else None)
+
+    def shared(self, key: str) -> bool:
+        """Whether a device with another key holds the name."""
+        return any(each != key for each in self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What became of a claim: the record as it is now, and, where nothing could be reserved, why."""
+
+    record: Record
+    refusal: Reason | None = None
 
 
 class Reservations:
@@ -69,39 +83,49 @@ class Reservations:
             revision=int(item["revision"]),
         )
 
-    def claim(self, decision: Decision, record: Record, public_key: str) -> Record | Reason:
+    def claim(self, decision: Decision, record: Record, public_key: str) -> Claim:
         """Take what the grant needs and write the record, in one transaction; or the reason why it cannot be had.
 
+        Predecessors keep the name until they are replaced (``settle``): if nothing comes of it, it is still theirs.
         Raises Conflict where another device was quicker: the next delivery decides on what it finds then.
         """
         grant = decision.grant
+        if grant is None:
+            raise ValueError("a claim without a grant")
         name = _name(decision, public_key)
         if record.reservation is not None and record.reservation != name:
             record = self.release(record)  # of an earlier decision that was never carried out
-        if grant is None or name is None:
-            return self._table.put_record(record)
+        if name is None:
+            return Claim(self._table.put_record(attaching(record, grant)))
         before = self.read(name) or Reservation(name)
         refusal = self._refusal(before, grant, public_key, record.certificate_id)
         if refusal is not None:
-            return refusal
+            return Claim(record, refusal)
         predecessors = _predecessors(before, grant, public_key)
-        after = replace(before, made=before.made or grant.thing is not None)
-        if predecessors:
-            after = replace(after, keys={})
-        after = after.held_by(public_key, record.certificate_id)
-        takes_place = before.rule is None and decision.max_devices is not None
-        if takes_place:
-            after = replace(after, rule=decision.rule)
-        record = replace(record, reservation=name, predecessors=record.predecessors + predecessors)
-        actions = [{"Put": record_put(self._table.name, record)}, {"Put": self._put(after)}]
-        if takes_place:
-            actions.append({"Update": self._count(decision.rule or "", 1, limit=decision.max_devices)})
-        failed = self._table.transact(actions)
+        self._wait_for(predecessors, record)
+        after = replace(
+            before.held_by(public_key, record.certificate_id),
+            made=before.made or grant.thing is not None,
+            rule=_counts_under(before, decision, public_key),
+        )
+        claimed = replace(attaching(record, grant), reservation=name, predecessors=predecessors)
+        put = {"Put": record_put(self._table.name, claimed)}
+        failed = self._table.transact([put, *self._changed(before, after, limit=decision.max_devices)])
         if not failed:
-            return written(record)
-        if takes_place and failed[2] == "ConditionalCheckFailed":
-            return _full(decision)
+            return Claim(written(claimed))
+        if failed[:2] == ["None", "None"]:
+            return Claim(record, _full(decision))
         raise Conflict(f"the reservation of {name} or the record of {record.certificate_id}")
+
+    def settle(self, record: Record) -> Record:
+        """Write the record of an admission that was carried out; those whom it replaced let go of the name."""
+        before = self._held(record)
+        if before is None or not record.predecessors:
+            return self._table.put_record(record)
+        put = {"Put": record_put(self._table.name, record)}
+        if self._table.transact([put, *self._changed(before, before.without(*record.predecessors))]):
+            raise Conflict(f"the reservation of {before.name} or the record of {record.certificate_id}")
+        return written(record)
 
     def refusal(self, decision: Decision, certificate_id: str, public_key: str) -> Reason | None:
         """Why ``claim`` would not take what the grant needs, as things stand; None where it would."""
@@ -110,8 +134,9 @@ class Reservations:
             return None
         before = self.read(name) or Reservation(name)
         refused = self._refusal(before, decision.grant, public_key, certificate_id)
-        if refused is None and before.rule is None and decision.max_devices is not None:
-            item = next(iter(self._table.get([_places(decision.rule or "")])), {"taken": 0})
+        rule = _counts_under(before, decision, public_key)
+        if refused is None and rule not in (None, before.rule) and decision.max_devices is not None:
+            item = next(iter(self._table.get([_places(rule or "")])), {"taken": 0})
             if item["taken"] >= decision.max_devices:
                 return _full(decision)
         return refused
@@ -146,20 +171,34 @@ class Reservations:
     def _let_go(self, before: Reservation, record: Record, action: Item, *, thing_gone: bool) -> None:
         """Take the certificate off a reservation, together with what is done to its record."""
         after = before.without(record.certificate_id)
-        gives_place = not after.keys and before.rule is not None
-        if gives_place:
-            after = replace(after, rule=None)
-        gone = not after.keys and (thing_gone or not after.made)
-        actions = [action, {"Delete": self._delete(after)} if gone else {"Put": self._put(after)}]
-        if gives_place:
-            actions.append({"Update": self._count(before.rule or "", -1, limit=None)})
-        if self._table.transact(actions):
+        gone = thing_gone and not after.keys
+        if self._table.transact([action, *self._changed(before, after, gone=gone)]):
             raise Conflict(f"the reservation of {before.name} or the record of {record.certificate_id}")
 
+    def _changed(
+        self, before: Reservation, after: Reservation, *, limit: int | None = None, gone: bool = False
+    ) -> list[Item]:
+        """The actions that write a reservation anew and, where its place moves, the counts of places.
+
+        One that nobody holds is kept, so that its revision never begins anew under somebody who has read it.
+        """
+        actions: list[Item] = [{"Delete": self._delete(after)} if gone else {"Put": self._put(after)}]
+        if before.rule != after.rule:
+            if after.rule is not None:
+                actions.append({"Update": self._count(after.rule, 1, limit=limit)})
+            if before.rule is not None:
+                actions.append({"Update": self._count(before.rule, -1, limit=None)})
+        return actions
+
+    def _wait_for(self, predecessors: tuple[str, ...], record: Record) -> None:
+        """Raises Retry where one that is to be replaced is being admitted at this moment."""
+        for each in self._table.records(predecessors):
+            if each.applying_at(record.decided_at):
+                raise Retry("busy", f"certificate {each.certificate_id} is to be replaced, and is just being admitted")
+
     def _refusal(self, before: Reservation, grant: Grant, public_key: str, certificate_id: str) -> Reason | None:
-        others = [each for each in before.keys if each != public_key]
-        if others and grant.renewal == "hold":
-            holder = before.keys[others[0]][0]
+        if before.shared(public_key) and grant.renewal == "hold":
+            holder = next(certificates[0] for key, certificates in before.keys.items() if key != public_key)
             return Reason(
                 "grant.thing-claimed",
                 f"the thing name {grant.thing} is reserved by certificate {holder}, with another key",
@@ -185,10 +224,10 @@ class Reservations:
         }
         if reservation.rule is not None:
             item["rule"] = reservation.rule
-        return {"TableName": self._table.name, "Item": to_item(item)} | _unchanged(reservation)
+        return {"TableName": self._table.name, "Item": to_item(item)} | over(reservation.revision)
 
     def _delete(self, reservation: Reservation) -> Item:
-        return {"TableName": self._table.name, "Key": to_item(_key(reservation.name))} | _unchanged(reservation)
+        return {"TableName": self._table.name, "Key": to_item(_key(reservation.name))} | over(reservation.revision)
 
     def _count(self, rule: str, step: int, *, limit: int | None) -> Item:
         values = {":step": {"N": str(step)}}
@@ -217,13 +256,19 @@ def _predecessors(before: Reservation, grant: Grant, public_key: str) -> tuple[s
     return tuple(each for key, certificates in before.keys.items() if key != public_key for each in certificates)
 
 
+def _counts_under(before: Reservation, decision: Decision, public_key: str) -> str | None:
+    """The rule under whose ``max_devices`` the name takes its place; a name that is shared takes only one."""
+    if before.shared(public_key) and before.rule is not None:
+        return before.rule
+    return None if decision.max_devices is None else decision.rule
+
+
 def _record_delete(table: str, record: Record) -> Item:
     """The arguments of a delete of a record that holds only for the revision that was read."""
     return {
         "TableName": table,
         "Key": to_item(certificate_key(record.certificate_id)),
-        "ConditionExpression": "revision = :revision",
-        "ExpressionAttributeValues": {":revision": {"N": str(record.revision)}},
+        **over(record.revision),
     }
 
 
@@ -238,10 +283,3 @@ def _places(rule: str) -> Item:
 
 def _key(name: str) -> Item:
     return {"pk": name, "sk": "RESERVATION"}
-
-
-def _unchanged(reservation: Reservation) -> Item:
-    return {
-        "ConditionExpression": "attribute_not_exists(pk) OR revision = :revision",
-        "ExpressionAttributeValues": {":revision": {"N": str(reservation.revision)}},
-    }

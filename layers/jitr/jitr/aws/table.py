@@ -13,7 +13,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from jitr.aws.errors import code_of, told_apart
-from jitr.errors import Retry
+from jitr.errors import Refused, Retry
 from jitr.lists import ListRow, RowKey
 from jitr.record import Heads, ListHead, Record
 
@@ -94,6 +94,10 @@ class Table:
         found = {item["pk"]: item for item in self.get(keys)}
         record = found.get(keys[0]["pk"])
         return (None if record is None else Record.from_json(record)), heads_from(found.get("HEADS"))
+
+    def records(self, certificate_ids: Sequence[str]) -> Iterator[Record]:
+        """The decision records of some certificates, those that exist, in no order."""
+        return map(Record.from_json, self.get([certificate_key(each) for each in certificate_ids]))
 
     def heads(self) -> Heads:
         """What is in force now."""
@@ -192,14 +196,19 @@ class Table:
         return []
 
     def count_knock(self, record: Record, at: str) -> None:
-        """Add one to the (approximate) count of a held device's knocks."""
-        with told_apart():
-            self.client.update_item(
-                TableName=self.name,
-                Key=to_item(certificate_key(record.certificate_id)),
-                UpdateExpression="SET counted_at = :at, knocked_at = :at ADD knocks :one",
-                ExpressionAttributeValues={":at": {"S": at}, ":one": {"N": "1"}},
-            )
+        """Add one to the (approximate) count of a held device's knocks, unless its record is gone meanwhile."""
+        try:
+            with told_apart():
+                self.client.update_item(
+                    TableName=self.name,
+                    Key=to_item(certificate_key(record.certificate_id)),
+                    UpdateExpression="SET counted_at = :at, knocked_at = :at ADD knocks :one",
+                    ConditionExpression="attribute_exists(pk)",
+                    ExpressionAttributeValues={":at": {"S": at}, ":one": {"N": "1"}},
+                )
+        except Refused as refused:
+            if refused.code != "ConditionalCheckFailedException":
+                raise
 
 
 def record_item(record: Record) -> Item:
@@ -220,8 +229,20 @@ def record_put(table: str, record: Record) -> dict[str, Any]:
     return {
         "TableName": table,
         "Item": to_item(record_item(record)),
-        "ConditionExpression": "attribute_not_exists(pk) OR revision = :revision",
-        "ExpressionAttributeValues": {":revision": {"N": str(record.revision)}},
+        **over(record.revision),
+    }
+
+
+def over(revision: int) -> dict[str, Any]:
+    """The condition of a write over the revision that was read; 0 where there was no item.
+
+    An item that was read and is gone is a conflict, too: what is about to be written rests on it.
+    """
+    if revision == 0:
+        return {"ConditionExpression": "attribute_not_exists(pk)"}
+    return {
+        "ConditionExpression": "revision = :revision",
+        "ExpressionAttributeValues": {":revision": {"N": str(revision)}},
     }
 
 

@@ -1,4 +1,4 @@
-"""``jitr device``: device certificates."""
+"""``jitr device issue``: keys and certificates for devices, from nothing, from a CSV or from a request."""
 
 import csv
 import io
@@ -13,30 +13,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from jitr.duplicates import Duplicates
 from jitr.errors import InputError
 from jitr.lists import KEY_KINDS, ListRow
-from jitr.lists_csv import Duplicates, Reader, write_rows
+from jitr.lists_csv import Reader, write_rows
 from jitr_cli import output, pki
-from jitr_cli.ca import (
-    DAYS_HELP,
-    FILE,
-    MAX_DAYS,
-    read_issuer,
-    subject_options,
-    subject_text,
-    validity_for,
-    warn_if_outlived,
-)
 from jitr_cli.files import Staged, file_name, read_bytes, read_request, staged
+from jitr_cli.issuing import DAYS_HELP, FILE, MAX_DAYS, read_issuer, validity_for, warn_if_outlived
+from jitr_cli.subjects import SubjectParts, subject_options, subject_text
 
 MAX_COUNT = 1_000_000
 MAX_CSV = 64 * 1024 * 1024  # bytes
 DEVICES_CSV = "devices.csv"
-
-
-@click.group()
-def device() -> None:
-    """Device certificates: issue them."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +47,7 @@ class Issuing:
     now: datetime
     validity: timedelta
     chain: bool
+    with_csr: bool
 
 
 @dataclass(frozen=True)
@@ -69,6 +58,7 @@ class Issued:
     certificate: x509.Certificate
     file: Path
     key: Path | None
+    request: Path | None
     chain: Path | None
 
     def to_json(self) -> dict[str, Any]:
@@ -83,11 +73,12 @@ class Issued:
             "not_after": certificate.not_valid_after_utc,
             "certificate": self.file,
             "key": self.key,
+            "csr": self.request,
             "chain": self.chain,
         }
 
 
-@device.command()
+@click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--ca", type=FILE, required=True, metavar="CA.pem", help="The CA that signs.")
 @click.option("--ca-key", type=FILE, metavar="KEY", help="Its key; by default the .key beside it.")
@@ -103,6 +94,7 @@ class Issued:
 @click.option("--serial", metavar="HEX", help="Serial number; of several devices the first's. Random without.")
 @click.option("--out-dir", type=FILE, default=Path(), metavar="DIR", help="Where the files go; made if need be.")
 @click.option("--chain", is_flag=True, help="Also write NAME.chain.pem: certificate and CA.")
+@click.option("--with-csr", is_flag=True, help="Also write NAME.csr: the request, to have the key certified anew.")
 @click.option(
     "--list-by",
     type=click.Choice(KEY_KINDS[::-1]),
@@ -122,12 +114,13 @@ def issue(
     start: int,
     source: Path | None,
     csr: Path | None,
-    subject: pki.SubjectParts,
+    subject: SubjectParts,
     key_type: str,
     days: int | None,
     serial: str | None,
     out_dir: Path,
     chain: bool,
+    with_csr: bool,
     list_by: str,
     force: bool,
     as_json: bool,
@@ -144,14 +137,16 @@ def issue(
       jitr device issue --from orders.csv --ca factory-a.pem --ca-key vault/factory-a.key --chain
       jitr device issue --csr snr-0001.csr --ca factory-a.pem
     """
+    if csr is not None and with_csr:
+        raise click.UsageError("--csr and --with-csr exclude each other: the request is there already.")
     plans = _plans(names, _numbered(count, prefix, start), source, csr, subject)
     plans = _with_serials(plans, serial)
     kind = pki.parse_key_type(key_type)
     with_list = count is not None or source is not None
     now = datetime.now(UTC)
     issuer = read_issuer(ca, ca_key or ca.with_suffix(".key"), passphrase_file, now, "--passphrase-file")
-    issuing = Issuing(issuer, kind, now, validity_for(days, issuer, now), chain)
-    with staged(out_dir, _file_names(plans, chain, with_list), force=force) as stage:
+    issuing = Issuing(issuer, kind, now, validity_for(days, issuer, now), chain, with_csr)
+    with staged(out_dir, _file_names(plans, issuing, with_list), force=force) as stage:
         issued = list(_issue_all(plans, issuing, stage))
         listed = _write_list(stage, issued, list_by, issuer) if with_list else None
     warn_if_outlived(issued[-1].certificate, issuer.certificate, "What was issued")
@@ -171,7 +166,7 @@ def _plans(
     numbered: tuple[str, ...],
     source: Path | None,
     csr: Path | None,
-    subject: pki.SubjectParts,
+    subject: SubjectParts,
 ) -> list[Plan]:
     ways = [bool(names), bool(numbered), source is not None, csr is not None]
     if sum(ways) != 1:
@@ -198,11 +193,11 @@ def _numbered(count: int | None, prefix: str | None, start: int) -> tuple[str, .
     return tuple(f"{prefix}{number:0{width}}" for number in range(start, start + count))
 
 
-def _plan(name: str, subject: pki.SubjectParts) -> Plan:
+def _plan(name: str, subject: SubjectParts) -> Plan:
     return Plan(file_name(name), subject.name(name))
 
 
-def _plans_of_rows(source: Path, subject: pki.SubjectParts) -> list[Plan]:
+def _plans_of_rows(source: Path, subject: SubjectParts) -> list[Plan]:
     data = _with_ca_column(read_bytes(source, MAX_CSV))
     reader = Reader([data], source=str(source), duplicates=Duplicates())
     rows = list(reader)
@@ -218,7 +213,7 @@ def _plans_of_rows(source: Path, subject: pki.SubjectParts) -> list[Plan]:
     return plans
 
 
-def _plan_of_row(row: ListRow, subject: pki.SubjectParts) -> Plan:
+def _plan_of_row(row: ListRow, subject: SubjectParts) -> Plan:
     if row.common_name is None:
         raise InputError("the row has no common_name, which a device is issued by")
     serial = None if row.serial_number is None else pki.parse_serial(row.serial_number)
@@ -251,7 +246,7 @@ def _with_ca_column(data: bytes) -> bytes:
     return changed.getvalue().encode()
 
 
-def _plan_of_request(csr: Path, subject: pki.SubjectParts) -> Plan:
+def _plan_of_request(csr: Path, subject: SubjectParts) -> Plan:
     if subject.attributes or subject.text is not None:
         raise click.UsageError("With --csr the subject is the request's: leave out the options for it.")
     request = read_request(csr)
@@ -291,12 +286,14 @@ def _with_serials(plans: list[Plan], first: str | None) -> list[Plan]:
 # --- issuing
 
 
-def _file_names(plans: list[Plan], chain: bool, with_list: bool) -> Iterator[str]:
+def _file_names(plans: list[Plan], issuing: Issuing, with_list: bool) -> Iterator[str]:
     for plan in plans:
         yield f"{plan.file}.pem"
         if plan.request is None:
             yield f"{plan.file}.key"
-        if chain:
+        if issuing.with_csr:
+            yield f"{plan.file}.csr"
+        if issuing.chain:
             yield f"{plan.file}.chain.pem"
     if with_list:
         yield DEVICES_CSV
@@ -310,11 +307,13 @@ def _issue_all(plans: list[Plan], issuing: Issuing, stage: Staged) -> Iterator[I
 
 
 def _issue_one(plan: Plan, issuing: Issuing, stage: Staged) -> Issued:
-    key_file = None
+    key_file = request_file = None
     if plan.request is None:
         key = pki.new_key(issuing.key_type)
         public_key: Any = key.public_key()
         key_file = stage.write(f"{plan.file}.key", pki.private_pem(key), private=True)
+        if issuing.with_csr:
+            request_file = stage.write(f"{plan.file}.csr", pki.request_pem(_request(plan.subject, key)))
     else:
         public_key = plan.request.public_key()
     certificate = pki.issue_device(
@@ -330,7 +329,11 @@ def _issue_one(plan: Plan, issuing: Issuing, stage: Staged) -> Issued:
     chain = None
     if issuing.chain:
         chain = stage.write(f"{plan.file}.chain.pem", pem + pki.certificate_pem(issuing.issuer.certificate))
-    return Issued(plan, certificate, file, key_file, chain)
+    return Issued(plan, certificate, file, key_file, request_file, chain)
+
+
+def _request(subject: x509.Name, key: pki.PrivateKey) -> x509.CertificateSigningRequest:
+    return x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, pki.signing_hash(key))
 
 
 def _write_list(stage: Staged, issued: list[Issued], by: str, issuer: pki.Issuer) -> Path:
@@ -376,6 +379,7 @@ def _tell_issued(issued: list[Issued], listed: Path | None) -> None:
             [
                 ("certificate", one.file),
                 *([("key", one.key)] if one.key else []),
+                *([("csr", one.request)] if one.request else []),
                 *([("chain", one.chain)] if one.chain else []),
                 ("subject", subject_text(one.certificate.subject)),
                 ("serial number", f"{one.certificate.serial_number:x}"),

@@ -1,0 +1,157 @@
+"""What AWS IoT refuses in a CA that is to be registered, and what people regret. Each message says what to do."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from jitr.errors import InputError
+from jitr_cli import output, pki
+from jitr_cli.ca_registry import all_ca_ids, described
+from jitr_cli.files import read_bytes
+from jitr_cli.subjects import subject_text
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+
+# "Maximum number of CA certificates with the same subject field allowed per AWS account per Region".
+# https://docs.aws.amazon.com/general/latest/gr/iot-core.html
+MAX_SAME_SUBJECT = 10
+
+
+def require_fit(certificate: x509.Certificate, file: Path, now: datetime) -> None:
+    """Raises InputError for a CA that AWS IoT would refuse, with everything that is wrong; warns of the rest."""
+    errors, warnings = examine(certificate, now)
+    if errors:
+        raise InputError("\n".join(f"{file}: {each}" for each in errors))
+    for each in (*warnings, _signed_another(certificate, file)):
+        if each:
+            output.warn(f"{file}: {each}")
+
+
+def examine(certificate: x509.Certificate, now: datetime) -> tuple[list[str], list[str]]:
+    """What speaks against registering a CA: errors, then warnings. Each says what to do."""
+    checks = (_not_a_ca(certificate), out_of_time(certificate, now), _weak_key(certificate), weak_hash(certificate))
+    errors = [each for each in (*checks, may_not_sign(certificate)) if each]
+    warnings = [each for each in (_root_of_others(certificate), _name_constraints(certificate)) if each]
+    return errors, warnings
+
+
+def _not_a_ca(certificate: x509.Certificate) -> str | None:
+    if pki.is_ca(certificate):
+        return None
+    if _looks_like_a_leaf(certificate):
+        return (
+            f"it is the certificate of a device or a server, not of a CA: register the CA that signed it, "
+            f"{subject_text(certificate.issuer)}. AWS IoT would answer: The CA certificate does not have the "
+            "basicConstraints extension as true."
+        )
+    return (
+        "AWS IoT would answer: The CA certificate does not have the basicConstraints extension as true. Make the CA "
+        "again with basicConstraints=CA:TRUE (`jitr ca create`, or `--print-openssl` for how)"
+    )
+
+
+def _looks_like_a_leaf(certificate: x509.Certificate) -> bool:
+    constraints = pki.extension(certificate, x509.BasicConstraints)
+    named = certificate.issuer != certificate.subject
+    return named or constraints is not None or pki.extension(certificate, x509.ExtendedKeyUsage) is not None
+
+
+def out_of_time(certificate: x509.Certificate, now: datetime) -> str | None:
+    """That it has expired or is not valid yet; None if it is valid now."""
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if end < now:
+        return f"it expired on {end:%Y-%m-%d %H:%M} UTC: use the CA's renewed certificate"
+    if now < start:
+        return f"it is not valid before {start:%Y-%m-%d %H:%M} UTC: wait until then, or check this machine's clock"
+    return None
+
+
+def _weak_key(certificate: x509.Certificate) -> str | None:
+    problem = pki.key_problem(certificate.public_key())
+    if problem is None:
+        return None
+    return (
+        f"it has {problem}, which AWS IoT refuses: make a CA with RSA of 2048 bits or more, or EC P-256, P-384, P-521"
+    )
+
+
+def weak_hash(certificate: x509.Certificate) -> str | None:
+    """Why AWS IoT refuses the certificate's signature; None if it does not."""
+    hash_name = pki.signature_hash(certificate)
+    if hash_name in pki.SIGNATURE_HASHES:
+        return None
+    return (
+        f"it is signed with {hash_name or 'an algorithm that has no hash of its own'}, which AWS IoT refuses: "
+        "have it signed anew with SHA-256, SHA-384 or SHA-512"
+    )
+
+
+def may_not_sign(certificate: x509.Certificate) -> str | None:
+    """That a CA's keyUsage keeps it from signing; None if it may sign."""
+    usage = pki.extension(certificate, x509.KeyUsage)
+    if usage is None or usage.key_cert_sign or not pki.is_ca(certificate):
+        return None
+    return (
+        "its keyUsage lacks keyCertSign, so it may not sign certificates (RFC 5280 4.2.1.3), and its devices would be "
+        "held: make it again with keyCertSign, or without keyUsage"
+    )
+
+
+def _root_of_others(certificate: x509.Certificate) -> str | None:
+    constraints = pki.extension(certificate, x509.BasicConstraints)
+    room = constraints.path_length if constraints and constraints.ca else None
+    if certificate.issuer != certificate.subject or not room:
+        return None
+    return (
+        f"it is a root with room for CAs below it (path length {room}). If those sign the devices, register them "
+        "instead: AWS IoT knows a device by the CA that signed it"
+    )
+
+
+def _signed_another(certificate: x509.Certificate, file: Path) -> str | None:
+    """Whether the file is a chain whose root comes first: AWS IoT wants the CA that signs the devices."""
+    try:
+        others = x509.load_pem_x509_certificates(read_bytes(file))[1:]
+    except ValueError:  # DER, which holds one
+        return None
+    below = [each for each in others if pki.is_ca(each) and pki.signed_by(each, certificate)]
+    if not below:
+        return None
+    return (
+        f"it signed another CA in the same file, {subject_text(below[0].subject)}. If that one signs the devices, "
+        "register it instead: AWS IoT knows a device by the CA that signed it"
+    )
+
+
+def _name_constraints(certificate: x509.Certificate) -> str | None:
+    if pki.extension(certificate, x509.NameConstraints) is None:
+        return None
+    return (
+        "it has name constraints, which are not evaluated here: all its devices will be held "
+        "(chain.name-constraints). Use a CA without them; rules can say which names may come in"
+    )
+
+
+def require_room(iot: "IoTClient", certificate: x509.Certificate) -> None:
+    """Raises InputError where AWS IoT has as many CAs of this subject as it takes; warns at the last place."""
+    ids = all_ca_ids(iot)
+    if len(ids) < MAX_SAME_SUBJECT - 1:
+        return  # too few for it to matter: their subjects, one call each, need not be known
+    same = 0
+    with output.progress("Comparing subjects", len(ids)) as advance:
+        for each in ids:
+            other = described(iot, each)
+            subject = other.certificate.subject if other and other.certificate else None
+            same += subject == certificate.subject
+            advance(1)
+    subject_words = f"the subject {subject_text(certificate.subject)}"
+    if same >= MAX_SAME_SUBJECT:
+        raise InputError(
+            f"{same} CAs with {subject_words} are registered, and AWS IoT takes no more: delete one (`jitr ca ls`), "
+            "or make this CA with a subject of its own"
+        )
+    if same == MAX_SAME_SUBJECT - 1:
+        output.warn(f"this is the tenth CA with {subject_words}: AWS IoT takes no more than {MAX_SAME_SUBJECT}.")

@@ -1,0 +1,103 @@
+"""Which of the devices that are in already are on a device list.
+
+AWS IoT says which certificates are ACTIVE, and the decision record what stands in them. Only those that have no
+record (registered by hand, or before this stack was there) are described one by one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from jitr.aws.device_lists import DeviceLists
+from jitr.aws.rulebook import Rulebook
+from jitr.aws.table import BATCH_GET, Table
+from jitr.errors import InputError
+from jitr.facts import CertificateFacts, Knock
+from jitr.lists import RowKey, device_keys
+from jitr.rules.model import Rules
+from jitr_cli import output
+from jitr_cli.deployment import Deployment
+from jitr_cli.device_records import facts_of, name_in, records_of
+from jitr_cli.device_registry import Registry
+from jitr_cli.table import table_of
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A device that is on the list, and the most exact key by which it is."""
+
+    certificate_id: str
+    common_name: str | None
+    found_by: RowKey
+
+    def to_json(self) -> dict[str, str | None]:
+        """As ``--json`` prints it."""
+        return {
+            "certificate_id": self.certificate_id,
+            "common_name": self.common_name,
+            "found_by": self.found_by.kind,
+            "key": self.found_by.value,
+        }
+
+
+def find_on_list(deployment: Deployment, registry: Registry, name: str, at: datetime) -> list[Match]:
+    """Every ACTIVE certificate that a row of the list fits, as for a deny rule: by any key of the row.
+
+    Raises InputError where there is no such list.
+    """
+    table = table_of(deployment)
+    keys = _keys_on(DeviceLists(table), name, at)
+    rules = _rules(table)
+    active = (each.id for each in registry.all() if each.status == "ACTIVE")
+    matches = []
+    with output.progress("Comparing certificates", None) as advance:
+        while some := list(islice(active, BATCH_GET)):
+            for certificate_id, facts, ca_id in _with_facts(table, registry, some):
+                found = _first(_device_keys(facts, ca_id, rules), keys)
+                if found is not None:
+                    matches.append(Match(certificate_id, name_in(facts), found))
+                advance(1)
+    return matches
+
+
+def _keys_on(lists: DeviceLists, name: str, at: datetime) -> frozenset[str]:
+    """Every key of every row that has not expired. A row itself may be large, so only its keys are kept."""
+    known = lists.all()
+    if name not in known:
+        raise InputError(f"there is no device list {name!r}; there are: {', '.join(known) or 'none'}")
+    rows = lists.rows(name, known[name].head.generation)
+    return frozenset(str(key) for row in rows if row.expires is None or at < row.expires for key in row.found_by())
+
+
+def _rules(table: Table) -> Rules | None:
+    heads = table.heads()
+    return None if heads.digest is None else Rulebook(table).in_force(heads)
+
+
+def _with_facts(
+    table: Table, registry: Registry, certificate_ids: list[str]
+) -> Iterator[tuple[str, CertificateFacts, str]]:
+    records = records_of(table, certificate_ids)
+    for each in certificate_ids:
+        record = records.get(each)
+        facts, ca_id = facts_of(record), record.ca_certificate_id if record else ""
+        if facts is None:
+            described = registry.get(each)
+            if described is None:
+                continue  # deleted since it was listed
+            reading = described.reading()
+            if reading is None:
+                output.warn(f"the certificate {each} cannot be read, and is not compared with the list")
+                continue
+            facts, ca_id = reading.facts, described.ca_certificate_id or ""
+        yield each, facts, ca_id
+
+
+def _device_keys(facts: CertificateFacts, ca_id: str, rules: Rules | None) -> tuple[RowKey, ...]:
+    aliases = frozenset[str]() if rules is None else rules.aliases_of(ca_id)
+    return device_keys(Knock(facts, ca_id, None, None, aliases))
+
+
+def _first(device: tuple[RowKey, ...], keys: frozenset[str]) -> RowKey | None:
+    return next((each for each in device if str(each) in keys), None)

@@ -1,0 +1,43 @@
+"""Decision records beside device certificates, for commands that also work where no stack is deployed."""
+
+from collections.abc import Iterable
+
+from jitr.aws.table import Table
+from jitr.errors import InputError
+from jitr.facts import CertificateFacts
+from jitr.record import Record
+from jitr_cli.deployment import Account, Choice
+from jitr_cli.output import note
+from jitr_cli.table import table_of
+
+
+def account_and_table(choice: Choice) -> tuple[Account, Table | None]:
+    """The account, and the table of the stack; None, and a note, where there is no stack.
+
+    Raises InputError where it is the account or the Region that cannot be found.
+    """
+    try:
+        deployment = choice.deployment()
+        return deployment, table_of(deployment)
+    except InputError as problem:
+        account = choice.account()  # what was wrong with the account is wrong here, too
+        note(f"No decisions are shown: {problem}")
+        return account, None
+
+
+def records_of(table: Table | None, certificate_ids: Iterable[str]) -> dict[str, Record]:
+    """The decision records there are of these certificates, by certificateId."""
+    if table is None:
+        return {}
+    return {each.certificate_id: each for each in table.records(list(certificate_ids))}
+
+
+def facts_of(record: Record | None) -> CertificateFacts | None:
+    """What was read from the certificate when it was decided."""
+    return None if record is None or record.facts is None else CertificateFacts.from_json(record.facts)
+
+
+def name_in(facts: CertificateFacts | None) -> str | None:
+    """What a person knows the device by."""
+    names = facts.values("common_name") if facts else ()
+    return ", ".join(names) or None

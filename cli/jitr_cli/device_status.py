@@ -1,0 +1,203 @@
+"""``jitr device activate | deactivate | revoke``: the status of device certificates, changed at an operator's word."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import click
+
+from jitr.errors import InputError
+from jitr.times import rfc3339
+from jitr_cli import output
+from jitr_cli.deployment import Account, Choice, aws_options, stack_options
+from jitr_cli.device_recall import Match, find_on_list
+from jitr_cli.device_records import name_in
+from jitr_cli.device_registry import DeviceCertificate, Registry
+from jitr_cli.table import now
+
+SHOWN = 50  # of the devices that a list recalls
+# https://docs.aws.amazon.com/iot/latest/apireference/API_UpdateCertificate.html
+_CUT_OFF = "A device that is connected is disconnected within minutes, and cannot connect again"
+
+
+@click.command()
+@click.argument("which", metavar="DEVICE")
+@click.option("--without-iot-policy", is_flag=True, help="Even if no IoT policy is attached.")
+@aws_options
+@output.json_option
+def activate(which: str, without_iot_policy: bool, choice: Choice, as_json: bool) -> None:
+    """Make a device certificate ACTIVE: the device may connect.
+
+    DEVICE is a certificateId, its first 8 digits or more, a thing's name, or the device's certificate file.
+    """
+    account = choice.account()
+    account.announce()
+    registry = Registry(account.client("iot"))
+    found = registry.require(registry.find_one(which))
+    if found.status == "REVOKED":
+        raise InputError(f"{found.id} is REVOKED, which is final: issue and register another certificate")
+    if not without_iot_policy and not registry.may_connect(found):
+        raise InputError(_no_policy(found))
+    if found.status != "ACTIVE":
+        _warn_before_activation(found, now())
+        registry.set_status(found.id, "ACTIVE")
+    output.emit(as_json, _change(found, "ACTIVE"), f"{_words(found)}: ACTIVE{_as_before(found, 'ACTIVE')}")
+
+
+def _no_policy(found: DeviceCertificate) -> str:
+    told = f"{found.id} has no IoT policy, and AWS IoT hangs up on such a device: "
+    if found.status == "PENDING_ACTIVATION":
+        return told + (
+            f"no rule has admitted it yet (`jitr device show {found.id[:12]}` says why). To let it in, change rules or "
+            "lists, or attach an IoT policy first"
+        )
+    return told + "attach one (`aws iot attach-policy`), or give --without-iot-policy if it is to get one later"
+
+
+def _warn_before_activation(found: DeviceCertificate, time: datetime) -> None:
+    if found.status == "PENDING_ACTIVATION":
+        output.warn("it was pending, and no rule admitted it; it is made ACTIVE at your word")
+    reading = found.reading()
+    if reading is not None and reading.facts.not_after < time:
+        output.warn(f"it expired at {rfc3339(reading.facts.not_after)}: AWS IoT refuses it all the same")
+
+
+# --- deactivate
+
+
+@click.command()
+@click.argument("which", nargs=-1, metavar="[DEVICE]...")
+@click.option("--list", "list_name", metavar="NAME", help="Recall: every ACTIVE device that is on this device list.")
+@click.option("--dry-run", is_flag=True, help="With --list: show the devices, and change nothing.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@stack_options
+@output.json_option
+def deactivate(
+    which: tuple[str, ...], list_name: str | None, dry_run: bool, yes: bool, choice: Choice, as_json: bool
+) -> None:
+    """Make device certificates INACTIVE: the devices are cut off until `jitr device activate`.
+
+    DEVICE is a certificateId, its first 8 digits or more, a thing's name, or the device's certificate file.
+
+    With --list all ACTIVE certificates are compared with the list's rows; any key of a row is enough, as for a deny
+    rule. A deny rule with the same list keeps devices out that have not come yet.
+
+    \b
+    Examples:
+      jitr device deactivate snr-0001 3f9c11d0
+      jitr device deactivate --list recall-17
+    """
+    if bool(which) == (list_name is not None):
+        raise click.UsageError("Say which devices in one way: DEVICEs, or --list NAME.")
+    if dry_run and list_name is None:
+        raise click.UsageError("--dry-run goes with --list.")
+    if list_name is None:
+        _deactivate_named(which, yes, choice, as_json)
+    else:
+        _recall(list_name, dry_run, yes, choice, as_json)
+
+
+def _deactivate_named(which: tuple[str, ...], yes: bool, choice: Choice, as_json: bool) -> None:
+    account = choice.account()
+    account.announce()
+    registry = Registry(account.client("iot"))
+    ids = dict.fromkeys(registry.find_one(each) for each in which)
+    found = [registry.require(each) for each in ids]
+    to_change = [each for each in found if each.status not in ("INACTIVE", "REVOKED")]
+    if to_change:
+        names = "\n".join(f"  {_words(each)}, {each.status}" for each in to_change)
+        output.confirm(f"Make INACTIVE:\n{names}\n{_CUT_OFF}. Go on?", yes)
+    _deactivate_all(registry, [each.id for each in to_change])
+    ends = {each.id: "REVOKED" if each.status == "REVOKED" else "INACTIVE" for each in found}
+    document = {"devices": [_change(each, ends[each.id]) for each in found]}
+    human = "\n".join(f"{_words(each)}: {ends[each.id]}{_as_before(each, ends[each.id])}" for each in found)
+    output.emit(as_json, document, human)
+
+
+def _recall(list_name: str, dry_run: bool, yes: bool, choice: Choice, as_json: bool) -> None:
+    deployment = choice.deployment()
+    if not dry_run:
+        deployment.announce()
+    registry = Registry(deployment.client("iot"))
+    matches = find_on_list(deployment, registry, list_name, now())
+    _show(matches, list_name)
+    if matches and not dry_run:
+        output.confirm(f"Make {_counted(len(matches))} INACTIVE? {_CUT_OFF}.", yes)
+        _deactivate_all(registry, [each.certificate_id for each in matches])
+    document = {
+        "list": list_name,
+        "dry_run": dry_run,
+        "devices": [each.to_json() | {"status": "ACTIVE" if dry_run else "INACTIVE"} for each in matches],
+    }
+    would = "Would make" if dry_run else "Made"
+    output.emit(as_json, document, f"{would} {_counted(len(matches))} INACTIVE" if matches else "")
+    if matches and not dry_run:
+        output.note(f"A deny rule with list {list_name} keeps out those of its devices that have not come yet.")
+
+
+def _show(matches: Sequence[Match], list_name: str) -> None:
+    """The devices, for the person who is asked next; on standard error, where the question stands, too."""
+    if not matches:
+        output.note(f"No ACTIVE certificate is on list {list_name}.")
+        return
+    output.note(f"On list {list_name} and ACTIVE:")
+    for each in matches[:SHOWN]:
+        name, key = each.common_name or "(no common name)", each.found_by
+        output.note(f"  {each.certificate_id[:12]}  {name}  by {key.kind} {key.value}")
+    if len(matches) > SHOWN:
+        output.note(f"  … and {len(matches) - SHOWN} more (--dry-run --json shows all)")
+
+
+def _counted(number: int) -> str:
+    return "1 certificate" if number == 1 else f"{number} certificates"
+
+
+def _deactivate_all(registry: Registry, certificate_ids: Sequence[str]) -> None:
+    done = 0
+    try:
+        with output.progress("Deactivating", len(certificate_ids)) as advance:
+            for each in certificate_ids:
+                registry.set_status(each, "INACTIVE")
+                done += 1
+                advance(1)
+    except BaseException:
+        if len(certificate_ids) > 1:
+            output.note(f"Made {done} of {len(certificate_ids)} INACTIVE. The same command again carries on.")
+        raise
+
+
+# --- revoke
+
+
+@click.command()
+@click.argument("which", metavar="DEVICE")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@aws_options
+@output.json_option
+def revoke(which: str, yes: bool, choice: Choice, as_json: bool) -> None:
+    """Revoke a device certificate. Nobody can undo it: the device needs another certificate.
+
+    DEVICE is a certificateId, its first 8 digits or more, a thing's name, or the device's certificate file. To cut a
+    device off for a while, `jitr device deactivate` it.
+    """
+    account: Account = choice.account()
+    account.announce()
+    registry = Registry(account.client("iot"))
+    found = registry.require(registry.find_one(which))
+    if found.status != "REVOKED":
+        output.confirm(f"Revoke {_words(found)}, {found.status}? This is final. {_CUT_OFF}.", yes)
+        registry.set_status(found.id, "REVOKED")
+    output.emit(as_json, _change(found, "REVOKED"), f"{_words(found)}: REVOKED{_as_before(found, 'REVOKED')}")
+
+
+def _words(found: DeviceCertificate) -> str:
+    reading = found.reading()
+    name = name_in(reading.facts) if reading else None
+    return f"{found.id} ({name})" if name else found.id
+
+
+def _as_before(found: DeviceCertificate, status: str) -> str:
+    return ", as before" if found.status == status else ""
+
+
+def _change(found: DeviceCertificate, status: str) -> dict[str, str]:
+    return {"certificate_id": found.id, "status": status, "status_before": found.status}

@@ -1,0 +1,844 @@
+"""`jitr device register | activate | deactivate | revoke | ls | show | delete`, on AWS in process."""
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import click
+import pytest
+from botocore.exceptions import ClientError
+from click.testing import Result
+
+from jitr.aws.table import Table
+from jitr.lists import ListRow
+from jitr.rules.model import Ca, Grant, Rules
+from jitr_cli import device_registry, output
+from tests import pki as drafts
+from tests.aws.world import Calls, World
+from tests.cli.conftest import REGION, Aws, Openssl, Run
+from tests.cli.stack import deploy
+from tests.knocks import allow, deny
+from tests.knocks import rules as made_rules
+
+FACTORY = drafts.ca("Factory A")
+OTHER = drafts.ca("Factory B")
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def iot(aws: Aws, workdir: Path) -> Any:
+    """AWS IoT with one ACTIVE CA, two IoT policies and an empty current directory."""
+    client = boto3.client("iot", region_name=REGION)
+    register_ca(client, FACTORY)
+    for name in ("Sensor", "Other"):
+        client.create_policy(policyName=name, policyDocument="{}")
+    return client
+
+
+@pytest.fixture
+def table(iot: Any) -> Table:
+    """The table of a deployed stack, beside ``iot``."""
+    iot.delete_policy(policyName="Sensor")
+    return deploy()
+
+
+@pytest.fixture
+def world(iot: Any, table: Table) -> World:
+    """The register function on that stack, now."""
+    return World(iot, table.client, boto3.client("sqs", region_name=REGION), table, "", "", Calls(), now=NOW)
+
+
+def register_ca(client: Any, ca: drafts.CA, *, active: bool = True) -> str:
+    answer = client.register_ca_certificate(
+        caCertificate=ca.pem.decode(), verificationCertificate=ca.pem.decode(), setAsActive=active
+    )
+    return str(answer["certificateId"])
+
+
+def leaf(name: str = "snr-0001", ca: drafts.CA = FACTORY, owner: str | None = None) -> drafts.Issued:
+    return ca.usual_device(name).key("P-256", owner or name).issue()
+
+
+def write(device: drafts.Issued, file: str = "snr-0001.pem") -> str:
+    Path(file).write_bytes(device.pem)
+    return file
+
+
+def ok(result: Result) -> Any:
+    """The JSON document of a command that went well."""
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def status(client: Any, device: drafts.Issued) -> str:
+    return str(client.describe_certificate(certificateId=device.sha256)["certificateDescription"]["status"])
+
+
+def arn(client: Any, device: drafts.Issued) -> str:
+    return str(client.describe_certificate(certificateId=device.sha256)["certificateDescription"]["certificateArn"])
+
+
+def policies(client: Any, device: drafts.Issued) -> list[str]:
+    attached = client.list_attached_policies(target=arn(client, device))["policies"]
+    return sorted(each["policyName"] for each in attached)
+
+
+def put_in(client: Any, device: drafts.Issued, ca: drafts.CA = FACTORY, state: str = "ACTIVE", **attached: Any) -> str:
+    """A registered device, with IoT policies (``iot_policies``) and a ``thing`` if told."""
+    certificate = client.register_certificate(
+        certificatePem=device.pem.decode(), caCertificatePem=ca.pem.decode(), status=state
+    )
+    for name in attached.get("iot_policies", ()):
+        client.attach_policy(policyName=name, target=certificate["certificateArn"])
+    if thing := attached.get("thing"):
+        client.create_thing(thingName=thing)
+        client.attach_thing_principal(thingName=thing, principal=certificate["certificateArn"])
+    return device.sha256
+
+
+def not_changed(aws: Aws) -> None:
+    """Nothing was asked of AWS IoT but questions."""
+    words = ("Get", "Describe", "List", "Batch")
+    assert [each for each in aws.operations if not each.startswith(words)] == []
+
+
+# --- register
+
+
+def test_a_certificate_is_registered_under_its_ca_and_everything_is_attached_before_it_is_active(
+    run: Run, iot: Any, aws: Aws, openssl: Openssl
+) -> None:
+    device = leaf()
+    aws.calls.clear()
+    result = run(
+        "device", "register", write(device), "--iot-policy", "Sensor", "--thing", "snr-0001", "--activate", "--json"
+    )
+    [one] = ok(result)["devices"]
+    fingerprint = openssl("x509", "-in", "snr-0001.pem", "-noout", "-fingerprint", "-sha256").strip()
+    assert one["certificate_id"] == fingerprint.partition("=")[2].replace(":", "").lower()
+    assert (one["ca_certificate_id"], one["status"], one["was_registered"]) == (FACTORY.id, "ACTIVE", False)
+    assert (one["iot_policies"], one["things"]) == (["Sensor"], ["snr-0001"])
+    given = aws.parameters("RegisterCertificate")
+    assert (given["caCertificatePem"], given["status"]) == (FACTORY.pem.decode(), "INACTIVE")
+    assert aws.operations.index("UpdateCertificate") > max(
+        map(aws.operations.index, ("AttachPolicy", "AttachThingPrincipal"))
+    )
+    assert f"In account 123456789012, Region {REGION}, endpoint https://iot.{REGION}.amazonaws.com" in result.stderr
+
+
+def test_a_certificate_of_the_classic_openssl_commands_is_registered(run: Run, aws: Aws, workdir: Path) -> None:
+    """X.509 version 1, a CA whose basicConstraints is not critical, and no key identifiers anywhere."""
+    ca_pem, _ = drafts.classic_files(workdir)
+    client = boto3.client("iot", region_name=REGION)
+    client.register_ca_certificate(
+        caCertificate=ca_pem.decode(), verificationCertificate=ca_pem.decode(), setAsActive=True
+    )
+    [one] = ok(run("device", "register", "device.crt", "--json"))["devices"]
+    assert one["status"] == "INACTIVE"
+
+
+def test_cas_with_one_subject_are_told_apart_by_key(run: Run, aws: Aws, workdir: Path) -> None:
+    client = boto3.client("iot", region_name=REGION)
+    twins = [drafts.classic_ca(owner) for owner in ("one", "two", "three")]
+    for each in twins:
+        register_ca(client, each)
+    device = twins[1].device("snr-1").v1().issue()
+    [one] = ok(run("device", "register", write(device), "--json"))["devices"]
+    assert one["ca_certificate_id"] == twins[1].id
+
+
+def test_a_chain_file_is_its_first_certificate(run: Run, iot: Any) -> None:
+    device = leaf()
+    Path("chain.pem").write_bytes(drafts.bundle(device, FACTORY))
+    result = run("device", "register", "chain.pem", "--json")
+    assert ok(result)["devices"][0]["certificate_id"] == device.sha256
+    assert "the first of 2 certificates" in result.stderr
+
+
+@pytest.mark.parametrize("chosen", ["file", "id", "beginning"])
+def test_the_ca_can_be_chosen(run: Run, iot: Any, aws: Aws, chosen: str) -> None:
+    """Then no other CA is looked at. It matters where several registered CAs have one key: a renewed CA."""
+    renewed = drafts.make(FACTORY.draft.serial(77))
+    register_ca(iot, renewed)
+    Path("ca.pem").write_bytes(renewed.pem)
+    device = write(leaf())
+    result = run("device", "register", device)
+    assert result.exit_code == 2
+    assert "several registered CAs have the key that signed it" in result.stderr
+    ca = {"file": "ca.pem", "id": renewed.id, "beginning": renewed.id[:8]}[chosen]
+    [one] = ok(run("device", "register", device, "--ca", ca, "--json"))["devices"]
+    assert one["ca_certificate_id"] == renewed.id
+
+
+def test_registered_already_says_the_id_and_carries_on(run: Run, iot: Any, aws: Aws) -> None:
+    device = leaf()
+    put_in(iot, device, state="INACTIVE")
+    aws.calls.clear()
+    result = run("device", "register", write(device), "--iot-policy", "Sensor", "--activate", "--json")
+    [one] = ok(result)["devices"]
+    assert f"already registered, certificateId {device.sha256}, INACTIVE" in result.stderr
+    assert (one["was_registered"], one["status"], one["iot_policies"]) == (True, "ACTIVE", ["Sensor"])
+    assert "RegisterCertificate" not in aws.operations
+    again = run("device", "register", "snr-0001.pem", "--iot-policy", "Sensor", "--activate")
+    assert again.exit_code == 0
+    assert "Registered already, and as asked for now." in again.stdout
+
+
+def test_many_are_registered_and_an_interruption_is_carried_on(run: Run, iot: Any, aws: Aws) -> None:
+    devices = [leaf(f"snr-{number}") for number in range(3)]
+    files = [write(each, f"{number}.pem") for number, each in enumerate(devices)]
+    refused = iter([None, ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow"}}, "AttachPolicy")])
+
+    def sometimes(given: dict[str, Any]) -> Any:
+        if problem := next(refused, None):
+            raise problem
+        del aws.overrides["AttachPolicy"]
+        iot.attach_policy(**given)
+        aws.overrides["AttachPolicy"] = sometimes
+        return {}
+
+    aws.overrides["AttachPolicy"] = sometimes
+    result = run("device", "register", *files, "--iot-policy", "Sensor", "--activate")
+    assert result.exit_code == 3
+    assert "Registered 1 of 3. The same command again carries on." in result.stderr
+    assert [status(iot, each) for each in devices[:2]] == ["ACTIVE", "INACTIVE"]
+    done = ok(run("device", "register", *files, "--iot-policy", "Sensor", "--activate", "--json"))["devices"]
+    assert [each["was_registered"] for each in done] == [True, True, False]
+    assert [(status(iot, each), policies(iot, each)) for each in devices] == [("ACTIVE", ["Sensor"])] * 3
+
+
+def test_two_files_of_one_certificate_are_one_device(run: Run, iot: Any) -> None:
+    device = leaf()
+    files = write(device, "a.pem"), write(device, "b.pem")
+    assert len(ok(run("device", "register", *files, "--json"))["devices"]) == 1
+
+
+def _refusals() -> list[Any]:
+    now = datetime.now(UTC)
+    expired = FACTORY.device().valid(now - timedelta(days=9), now - timedelta(days=1)).issue()
+    return [
+        (lambda: write(leaf(ca=OTHER)), (), "is not registered: `jitr ca register` it first"),
+        (lambda: write(leaf(ca=OTHER)), ("--ca", FACTORY.id), "did not sign it, but CN=Factory B"),
+        (
+            lambda: write(FACTORY.device().signed_by(OTHER.key).issue()),
+            (),
+            "with another key than the registered one of that name",
+        ),
+        (
+            lambda: write(FACTORY.device().issuer(("CN", "Somebody")).issue()),
+            (),
+            "it names another issuer (CN=Somebody)",
+        ),
+        (lambda: write(expired), (), "it expired at"),
+        (lambda: write(FACTORY.device(kind="RSA-1024").issue()), (), "its key is RSA 1024"),
+        (lambda: write(FACTORY.device(kind="P-224").issue()), (), "its key is EC P-224"),
+        (lambda: write(FACTORY.issued), (), "it is a CA, not a device"),
+        (lambda: "nowhere.pem", (), "nowhere.pem: No such file"),
+        (
+            lambda: Path("x.pem").write_bytes(leaf().private_pem) and "x.pem",
+            (),
+            "x.pem: at line 1 begins a private key",
+        ),
+        (lambda: write(leaf()), ("--iot-policy", "Missing"), "there is no IoT policy Missing"),
+        (lambda: write(leaf()), ("--activate",), "AWS IoT hangs up on such a device: give --iot-policy NAME"),
+        (lambda: write(leaf()), ("--thing", "snr/1"), "--thing 'snr/1'"),
+        (lambda: write(leaf()), ("--without-iot-policy",), "--without-iot-policy goes with --activate"),
+        (lambda: write(leaf()), ("--ca", "zz"), "'zz' is neither a caCertificateId"),
+    ]
+
+
+@pytest.mark.parametrize(("prepare", "options", "says"), _refusals())
+def test_what_is_wrong_is_named_and_nothing_is_registered(
+    run: Run, iot: Any, aws: Aws, prepare: Any, options: tuple[str, ...], says: str
+) -> None:
+    good, bad = write(leaf("good"), "good.pem"), prepare()
+    files = (bad,) if "--thing" in options else (good, bad)
+    aws.calls.clear()
+    result = run("device", "register", *files, *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert says in result.stderr
+    not_changed(aws)
+
+
+def test_everything_that_is_wrong_is_told_at_once(run: Run, iot: Any) -> None:
+    files = [write(leaf(ca=OTHER), f"{name}.pem") for name in "abc"]
+    Path("b.pem").write_bytes(FACTORY.device().signed_by(OTHER.key).issue().pem)
+    result = run("device", "register", *files)
+    assert result.exit_code == 2
+    assert "a.pem: the CA that signed it" in result.stderr
+    assert "b.pem: a CA called" in result.stderr
+
+
+def test_a_ca_that_is_not_active_takes_no_devices(run: Run, iot: Any, aws: Aws) -> None:
+    iot.update_ca_certificate(certificateId=FACTORY.id, newStatus="INACTIVE")
+    aws.calls.clear()
+    result = run("device", "register", write(leaf()))
+    assert result.exit_code == 2
+    assert f"is INACTIVE, and AWS IoT takes certificates of ACTIVE ones only: `jitr ca activate {FACTORY.id[:12]}`" in (
+        result.stderr
+    )
+    not_changed(aws)
+
+
+def test_a_revoked_certificate_is_not_brought_back(run: Run, iot: Any, aws: Aws) -> None:
+    device = leaf()
+    put_in(iot, device, state="REVOKED")
+    aws.calls.clear()
+    result = run("device", "register", write(device), "--iot-policy", "Sensor")
+    assert result.exit_code == 2
+    assert "REVOKED, which is final" in result.stderr
+    not_changed(aws)
+
+
+def test_several_files_have_no_thing_in_common(run: Run, iot: Any) -> None:
+    result = run("device", "register", write(leaf("a"), "a.pem"), write(leaf("b"), "b.pem"), "--thing", "a")
+    assert result.exit_code == 2
+    assert "--thing is for one FILE" in result.stderr
+
+
+def test_a_second_certificate_on_a_thing_is_asked_about(run: Run, iot: Any) -> None:
+    put_in(iot, leaf("old"), thing="snr-0001")
+    device = write(leaf())
+    result = run("device", "register", device, "--thing", "snr-0001")
+    assert result.exit_code == 2
+    assert "The thing snr-0001 has other certificates already" in result.stderr
+    assert run("device", "register", device, "--thing", "snr-0001", "--yes").exit_code == 0
+
+
+def test_a_ca_with_a_provisioning_template_is_flagged(run: Run, iot: Any, aws: Aws) -> None:
+    described = iot.describe_ca_certificate(certificateId=FACTORY.id)
+    aws.overrides["DescribeCACertificate"] = lambda _: described | {"registrationConfig": {"templateName": "tpl"}}
+    result = run("device", "register", write(leaf()))
+    assert result.exit_code == 0
+    assert "has a provisioning template attached (tpl)" in result.stderr
+
+
+# --- which device is meant
+
+
+def test_a_device_is_found_by_id_beginning_thing_and_file(run: Run, iot: Any) -> None:
+    device = leaf()
+    put_in(iot, device, thing="snr-0001", iot_policies=["Sensor"])
+    fingerprint = ":".join(device.sha256[at : at + 2] for at in range(0, 64, 2)).upper()
+    for which in (device.sha256, device.sha256[:8], device.sha256[:12].upper(), fingerprint, "snr-0001", write(device)):
+        assert ok(run("device", "activate", which, "--json"))["certificate_id"] == device.sha256
+
+
+def test_what_does_not_name_one_device_is_told(run: Run, iot: Any, aws: Aws) -> None:
+    one, two = leaf("one"), leaf("two")
+    put_in(iot, one, thing="both")
+    put_in(iot, two)
+    iot.attach_thing_principal(thingName="both", principal=arn(iot, two))
+    iot.create_thing(thingName="empty")
+    iot.create_thing(thingName=one.sha256[:9])
+    for which, says in {
+        "0" * 64: f"no certificate {'0' * 64} is registered in this account and Region",
+        "abc": "no thing is called 'abc', and a certificateId takes 8 digits or more",
+        "snr/1": "'snr/1' is neither a file, nor a thing",
+        "deadbeef": "'deadbeef' is neither a file, nor a thing",
+        "both": "the thing both has 2 certificates, say which",
+        "empty": "the thing empty has no certificate",
+        one.sha256[:9]: "is a thing's name and the beginning of a certificateId",
+    }.items():
+        result = run("device", "revoke", which, "--yes")
+        assert (result.exit_code, result.stdout) == (2, ""), which
+        assert says in result.stderr
+    aws.overrides["ListCertificates"] = lambda _: {
+        "certificates": [{"certificateId": "ab" * 31 + end, "status": "ACTIVE"} for end in ("01", "02")]
+    }
+    assert "2 certificates have an id that begins with abababab" in run("device", "revoke", "abababab").stderr
+
+
+def paged(aws: Aws, operation: str, pages: list[list[dict[str, Any]]]) -> None:
+    """AWS IoT lists page by page, which moto does not."""
+
+    def page(given: dict[str, Any]) -> dict[str, Any]:
+        at = int(given.get("marker", 0))
+        more = {"nextMarker": str(at + 1)} if at + 1 < len(pages) else {}
+        return {"certificates": pages[at]} | more
+
+    aws.overrides[operation] = page
+
+
+def test_the_beginning_of_an_id_is_looked_for_on_all_pages(run: Run, iot: Any, aws: Aws) -> None:
+    device = leaf()
+    put_in(iot, device, iot_policies=["Sensor"], state="INACTIVE")
+    others = [{"certificateId": f"{number:064x}", "status": "ACTIVE"} for number in range(3)]
+    paged(aws, "ListCertificates", [others, [{"certificateId": device.sha256, "status": "INACTIVE"}]])
+    assert ok(run("device", "activate", device.sha256[:8], "--json"))["status"] == "ACTIVE"
+
+
+# --- activate
+
+
+def test_activate_wants_an_iot_policy_unless_told(run: Run, iot: Any) -> None:
+    device = leaf()
+    put_in(iot, device, state="INACTIVE")
+    refused = run("device", "activate", device.sha256)
+    assert refused.exit_code == 2
+    assert "has no IoT policy, and AWS IoT hangs up on such a device" in refused.stderr
+    assert status(iot, device) == "INACTIVE"
+    done = run("device", "activate", device.sha256, "--without-iot-policy")
+    assert (done.exit_code, status(iot, device)) == (0, "ACTIVE")
+    assert "In account 123456789012" in done.stderr
+
+
+def test_an_iot_policy_of_a_thing_group_counts(run: Run, iot: Any) -> None:
+    device = leaf()
+    put_in(iot, device, state="INACTIVE", thing="snr-0001")
+    group = iot.create_thing_group(thingGroupName="line-a")
+    iot.add_thing_to_thing_group(thingName="snr-0001", thingGroupName="line-a")
+    assert run("device", "activate", "snr-0001").exit_code == 2
+    iot.attach_policy(policyName="Sensor", target=group["thingGroupArn"])
+    assert run("device", "activate", "snr-0001").exit_code == 0
+
+
+def test_a_pending_device_without_policies_is_left_to_the_rules(run: Run, iot: Any) -> None:
+    device = leaf()
+    put_in(iot, device, state="PENDING_ACTIVATION")
+    result = run("device", "activate", device.sha256)
+    assert result.exit_code == 2
+    assert f"no rule has admitted it yet (`jitr device show {device.sha256[:12]}` says why)" in result.stderr
+    iot.attach_policy(policyName="Sensor", target=arn(iot, device))
+    assert "made ACTIVE at your word" in run("device", "activate", device.sha256).stderr
+
+
+def test_activating_twice_is_activating_once_and_revoked_is_final(run: Run, iot: Any, aws: Aws) -> None:
+    device, revoked = leaf("a"), leaf("b")
+    put_in(iot, device, iot_policies=["Sensor"])
+    put_in(iot, revoked, iot_policies=["Sensor"], state="REVOKED")
+    aws.calls.clear()
+    assert "ACTIVE, as before" in run("device", "activate", device.sha256).stdout
+    result = run("device", "activate", revoked.sha256)
+    assert (result.exit_code, "REVOKED, which is final" in result.stderr) == (2, True)
+    not_changed(aws)
+
+
+# --- deactivate
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Somebody sits there and answers what the list says; what was asked is printed."""
+    answers: list[bool] = []
+
+    def confirm(question: str, yes: bool) -> None:
+        output.note(question)
+        if not (yes or answers.pop(0)):
+            raise click.exceptions.Exit(1)
+
+    monkeypatch.setattr(output, "confirm", confirm)
+    return answers
+
+
+def test_devices_are_deactivated_after_asking(run: Run, iot: Any, terminal: list[bool]) -> None:
+    devices = [leaf("a"), leaf("b"), leaf("c")]
+    for each, state in zip(devices, ("ACTIVE", "INACTIVE", "REVOKED"), strict=True):
+        put_in(iot, each, state=state)
+    ids = [each.sha256 for each in devices]
+    terminal[:] = [False, True]
+    no = run("device", "deactivate", *ids)
+    assert (no.exit_code, status(iot, devices[0])) == (1, "ACTIVE")
+    assert f"{ids[0]} (a), ACTIVE" in no.stderr
+    assert ids[1] not in no.stderr
+    done = ok(run("device", "deactivate", *ids, "--json"))["devices"]
+    assert [(each["status"], each["status_before"]) for each in done] == [
+        ("INACTIVE", "ACTIVE"),
+        ("INACTIVE", "INACTIVE"),
+        ("REVOKED", "REVOKED"),
+    ]
+    assert [status(iot, each) for each in devices] == ["INACTIVE", "INACTIVE", "REVOKED"]
+    assert run("device", "deactivate", *ids).exit_code == 0  # nothing is left to ask about
+
+
+def test_without_a_terminal_and_without_yes_nothing_is_changed(run: Run, iot: Any, aws: Aws) -> None:
+    device = leaf()
+    put_in(iot, device)
+    aws.calls.clear()
+    for words in (["deactivate", device.sha256], ["revoke", device.sha256]):
+        result = run("device", *words)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "add --yes" in result.stderr
+    not_changed(aws)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "Say which devices in one way"),
+        (("a", "--list", "b"), "Say which devices in one way"),
+        (("a", "--dry-run"), "--dry-run goes with --list"),
+    ],
+)
+def test_deactivate_takes_devices_or_a_list(run: Run, words: tuple[str, ...], says: str) -> None:
+    result = run("device", "deactivate", *words)
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def rules_of(*each: Any) -> Rules:
+    made = made_rules(*each)
+    return Rules(
+        source=made.source,
+        default=made.default,
+        cas={"factory-a": Ca("factory-a", (FACTORY.id,), 3)},
+        floor=made.floor,
+        deny=made.deny,
+        allow=made.allow,
+    )
+
+
+def admitted(world: World, device: drafts.Issued) -> None:
+    """A device that the rules let in."""
+    world.connect(device)
+    world.knock(device, FACTORY)
+    assert world.status(device) == "ACTIVE", world.codes(device)
+
+
+@pytest.fixture
+def fleet(world: World) -> dict[str, drafts.Issued]:
+    """Devices that the rules let in, and one registered by hand."""
+    grant = Grant(iot_policies=("Sensor",), thing="{common_name}", thing_groups=("line-a",))
+    world.publish(rules_of(allow("line-a", grant=grant, max_devices=50, ca="factory-a")))
+    devices = {name: leaf(name) for name in ("a", "b", "c", "d")}
+    devices["s"] = FACTORY.usual_device("s").key("P-256", "s").serial(0xBEEF).issue()
+    for each in devices.values():
+        admitted(world, each)
+    devices["hand"] = leaf("hand")
+    put_in(world.iot, devices["hand"])
+    devices["gone"] = leaf("gone")
+    put_in(world.iot, devices["gone"], state="INACTIVE")
+    return devices
+
+
+def test_a_list_recalls_the_devices_that_are_in(run: Run, world: World, fleet: dict[str, drafts.Issued]) -> None:
+    """By any key of a row, as a deny rule; decision records and certificates without one are compared alike."""
+    facts = world.record(fleet["b"])
+    assert facts is not None
+    assert facts.facts is not None
+    world.put_on(
+        "recall-17",
+        ListRow(common_name="a"),
+        ListRow(public_key_sha256=facts.facts["public_key_sha256"], common_name="another name"),
+        ListRow(certificate_sha256=fleet["c"].sha256),
+        ListRow(serial_number="beef", ca="factory-a"),
+        ListRow(common_name="hand"),
+        ListRow(common_name="gone"),
+        ListRow(common_name="d", expires=NOW - timedelta(days=1)),
+        ListRow(common_name="never seen"),
+    )
+    shown = run("device", "deactivate", "--list", "recall-17", "--dry-run", "--json")
+    recalled = {each["common_name"]: each for each in ok(shown)["devices"]}
+    assert {name: each["found_by"] for name, each in recalled.items()} == {
+        "a": "common_name",
+        "b": "public_key_sha256",
+        "c": "certificate_sha256",
+        "s": "serial_number",
+        "hand": "common_name",
+    }
+    assert {world.status(fleet[name]) for name in recalled} == {"ACTIVE"}
+    refused = run("device", "deactivate", "--list", "recall-17")
+    assert refused.exit_code == 2
+    assert f"{fleet['a'].sha256[:12]}  a  by common_name a" in refused.stderr
+    assert "Make 5 certificates INACTIVE?" in refused.stderr
+    result = run("device", "deactivate", "--list", "recall-17", "--yes")
+    assert (result.exit_code, result.stdout) == (0, "Made 5 certificates INACTIVE\n")
+    assert {name: world.status(each) for name, each in fleet.items()} == {
+        name: "ACTIVE" if name == "d" else "INACTIVE" for name in fleet
+    }
+    again = run("device", "deactivate", "--list", "recall-17", "--yes")
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert "No ACTIVE certificate is on list recall-17." in again.stderr
+
+
+def test_a_recall_looks_at_all_pages_and_carries_on(
+    run: Run, world: World, fleet: dict[str, drafts.Issued], aws: Aws
+) -> None:
+    world.put_on("recall-17", ListRow(common_name="a"), ListRow(common_name="c"))
+    pages = [
+        [{"certificateId": each.sha256, "status": world.status(each)}]
+        for name, each in fleet.items()
+        if name in ("a", "b", "c")
+    ]
+    paged(aws, "ListCertificates", pages)
+    real_update = world.iot.update_certificate
+
+    def second_fails(given: dict[str, Any]) -> Any:
+        if given["certificateId"] == fleet["c"].sha256:
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow"}}, "UpdateCertificate")
+        del aws.overrides["UpdateCertificate"]
+        real_update(**given)
+        aws.overrides["UpdateCertificate"] = second_fails
+        return {}
+
+    aws.overrides["UpdateCertificate"] = second_fails
+    result = run("device", "deactivate", "--list", "recall-17", "--yes")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "Made 1 of 2 INACTIVE. The same command again carries on." in result.stderr
+    del aws.overrides["UpdateCertificate"]
+    del aws.overrides["ListCertificates"]
+    assert run("device", "deactivate", "--list", "recall-17", "--yes").stdout == "Made 1 certificate INACTIVE\n"
+
+
+def test_a_list_that_is_not_there_is_told(run: Run, world: World) -> None:
+    world.put_on("recall-17", ListRow(common_name="a"))
+    result = run("device", "deactivate", "--list", "recal-17")
+    assert result.exit_code == 2
+    assert "there is no device list 'recal-17'; there are: recall-17" in result.stderr
+
+
+# --- revoke
+
+
+def test_revoke_asks_because_it_is_final(run: Run, iot: Any, terminal: list[bool]) -> None:
+    device = leaf()
+    put_in(iot, device)
+    terminal[:] = [False, True]
+    no = run("device", "revoke", device.sha256[:10])
+    assert (no.exit_code, status(iot, device)) == (1, "ACTIVE")
+    assert "This is final." in no.stderr
+    assert ok(run("device", "revoke", device.sha256[:10], "--json"))["status"] == "REVOKED"
+    assert status(iot, device) == "REVOKED"
+    assert "REVOKED, as before" in run("device", "revoke", device.sha256).stdout
+
+
+# --- ls and show
+
+
+def test_ls_shows_all_pages_with_name_and_decision(
+    run: Run, world: World, fleet: dict[str, drafts.Issued], aws: Aws
+) -> None:
+    found = {each["certificate_id"]: each for each in ok(run("device", "ls", "--json"))["devices"]}
+    assert len(found) == len(fleet)
+    one = found[fleet["a"].sha256]
+    assert (one["common_name"], one["status"], one["decision"]) == ("a", "ACTIVE", "admit")
+    by_hand = found[fleet["hand"].sha256]
+    assert (by_hand["common_name"], by_hand["decision"]) == (None, None)
+    text = run("device", "ls", "--status", "inactive").stdout
+    assert fleet["gone"].sha256 in text
+    assert fleet["a"].sha256 not in text
+    paged(aws, "ListCertificates", [[{"certificateId": each.sha256, "status": "ACTIVE"}] for each in fleet.values()])
+    assert len(ok(run("device", "ls", "--json"))["devices"]) == len(fleet)
+    limited = run("device", "ls", "--limit", 2, "--json")
+    assert len(ok(limited)["devices"]) == 2
+    assert "These are the first 2" in limited.stderr
+
+
+def test_ls_of_one_ca_and_without_a_stack(run: Run, iot: Any, aws: Aws) -> None:
+    register_ca(iot, OTHER)
+    put_in(iot, leaf("a"))
+    other = put_in(iot, leaf("b", OTHER), OTHER)
+    aws.calls.clear()
+    result = run("device", "ls", "--ca", OTHER.id[:8], "--json")
+    [one] = ok(result)["devices"]
+    assert one["certificate_id"] == other
+    assert "No decisions are shown: there is no stack jitr" in result.stderr
+    assert run("device", "ls", "--ca", FACTORY.id, "--status", "REVOKED").stdout == ""
+    not_changed(aws)
+    not_changed(
+        Aws([each for each in aws.calls if each[0] not in ("RegisterCACertificate", "RegisterCertificate")][2:])
+    )
+
+
+def test_show_tells_what_aws_iot_holds_and_what_was_decided(
+    run: Run, world: World, fleet: dict[str, drafts.Issued]
+) -> None:
+    [one] = ok(run("device", "show", "a", "--json"))["devices"]
+    assert (one["status"], one["iot_policies"], one["common_name"]) == ("ACTIVE", ["Sensor"], "a")
+    assert one["things"] == [
+        {
+            "thing": "a",
+            "thing_type": None,
+            "attributes": {},
+            "thing_groups": ["line-a"],
+            "inherited_iot_policies": [],
+        }
+    ]
+    assert (one["record"]["decision"], one["record"]["rule"]) == ("admit", "line-a")
+    text = run("device", "show", fleet["a"].sha256).stdout
+    assert "allow.rule" in text
+    assert "line-a (admission.yaml:10)" in text
+
+
+def test_show_of_a_held_device_says_why_and_what_to_do(run: Run, world: World) -> None:
+    world.publish(rules_of(allow("line-a", common_name="snr-*")))
+    device = leaf("other-1")
+    world.connect(device)
+    world.knock(device, FACTORY)
+    text = run("device", "show", device.sha256[:8]).stdout
+    assert "status           PENDING_ACTIVATION" in text
+    assert "allow.unmatched" in text
+    assert "See the near misses: add the device to a list, or change a rule." in text
+
+
+def test_show_of_a_thing_shows_all_its_certificates(run: Run, iot: Any) -> None:
+    second = leaf("b")
+    put_in(iot, leaf("a"), thing="both")
+    put_in(iot, second)
+    iot.attach_thing_principal(thingName="both", principal=arn(iot, second))
+    shown = ok(run("device", "show", "both", "--json"))["devices"]
+    assert {each["common_name"] for each in shown} == {"a", "b"}
+
+
+def test_show_of_what_is_nowhere_is_told(run: Run, table: Table) -> None:
+    result = run("device", "show", "0" * 64)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "and nothing was decided about it" in result.stderr
+
+
+def test_a_name_that_would_steer_the_terminal_is_written_out(run: Run, iot: Any) -> None:
+    device = leaf("snr\x1b[2J\u202e1", owner="evil")
+    put_in(iot, device)
+    for words in (["show", device.sha256], ["deactivate", device.sha256, "--yes"]):
+        result = run("device", *words)
+        assert result.exit_code == 0
+        assert "\x1b" not in result.output
+        assert "\u202e" not in result.output
+
+
+# --- delete
+
+
+def item(world: World, pk: str, sk: str, *fields: str) -> Any:
+    """Fields of an item of the table, or None where there is none."""
+    found = next(iter(world.table.get([{"pk": pk, "sk": sk}])), None)
+    return None if found is None else {each: found[each] for each in fields}
+
+
+def test_delete_detaches_closes_and_releases(run: Run, world: World, fleet: dict[str, drafts.Issued], aws: Aws) -> None:
+    """IoT policies and thing come off first, the record and the reservation go last; the name is free for another."""
+    refused = run("device", "delete", "a", "--yes")
+    assert refused.exit_code == 2
+    assert "is ACTIVE, and AWS IoT deletes only certificates that are not: --deactivate" in refused.stderr
+    aws.calls.clear()
+    deleted = ok(run("device", "delete", "a", "--deactivate", "--yes", "--json"))
+    assert (deleted["status_before"], deleted["record_closed"]) == ("ACTIVE", True)
+    assert (deleted["iot_policies_detached"], deleted["things_detached"]) == (["Sensor"], ["a"])
+    assert (deleted["things_deleted"], deleted["reservation_released"]) == ([], "THING#a")
+    words = ("Get", "Describe", "List", "Batch", "Query")
+    assert [each for each in aws.operations if not each.startswith(words)] == [
+        "UpdateCertificate",
+        "DetachPolicy",
+        "DetachThingPrincipal",
+        "DeleteCertificate",
+        "TransactWriteItems",
+    ]
+    assert world.record(fleet["a"]) is None
+    assert item(world, "PLACES#line-a", "PLACES", "taken") == {"taken": 4}
+    admitted(world, leaf("a", owner="another key"))
+
+
+def test_delete_takes_the_thing_along_unless_something_else_is_attached(
+    run: Run, world: World, fleet: dict[str, drafts.Issued]
+) -> None:
+    shared = arn(world.iot, fleet["hand"])
+    world.iot.attach_thing_principal(thingName="b", principal=shared)
+    kept = run("device", "delete", fleet["b"].sha256, "--deactivate", "--thing", "--yes")
+    assert kept.exit_code == 0
+    assert f"The thing b stays: it has other certificates ({fleet['hand'].sha256[:12]})." in kept.stderr
+    assert item(world, "THING#b", "RESERVATION", "made", "keys") == {"made": True, "keys": {}}
+    gone = ok(run("device", "delete", "a", "--deactivate", "--thing", "--yes", "--json"))
+    assert gone["things_deleted"] == ["a"]
+    things = [each["thingName"] for each in world.iot.list_things()["things"]]
+    assert ("a" in things, "b" in things) == (False, True)
+    assert item(world, "THING#a", "RESERVATION") is None
+
+
+@pytest.mark.parametrize(
+    "operation", ["UpdateCertificate", "DetachPolicy", "DetachThingPrincipal", "DeleteThing", "DeleteCertificate"]
+)
+def test_delete_carries_on_after_an_interruption(
+    run: Run, world: World, fleet: dict[str, drafts.Issued], aws: Aws, operation: str
+) -> None:
+    """Before or after the call that failed: the same command does the rest."""
+    options = ("--deactivate", "--thing", "--yes")
+    error = ClientError({"Error": {"Code": "ServiceUnavailableException", "Message": "later"}}, operation)
+
+    def fails(_given: dict[str, Any]) -> Any:
+        raise error
+
+    aws.overrides[operation] = fails
+    assert run("device", "delete", fleet["a"].sha256, *options).exit_code == 3
+    del aws.overrides[operation]
+    assert run("device", "delete", fleet["a"].sha256, *options).exit_code == 0
+    assert world.record(fleet["a"]) is None
+    assert "a" not in [each["thingName"] for each in world.iot.list_things()["things"]]
+    again = run("device", "delete", fleet["a"].sha256, *options)
+    assert again.exit_code == 2
+    assert "nothing is on record about it" in again.stderr
+
+
+def test_delete_closes_the_record_of_a_certificate_that_is_gone(
+    run: Run, world: World, fleet: dict[str, drafts.Issued]
+) -> None:
+    device = fleet["a"]
+    world.iot.update_certificate(certificateId=device.sha256, newStatus="INACTIVE")
+    world.iot.detach_policy(policyName="Sensor", target=arn(world.iot, device))
+    world.iot.detach_thing_principal(thingName="a", principal=arn(world.iot, device))
+    world.iot.delete_certificate(certificateId=device.sha256)
+    shown = ok(run("device", "show", device.sha256, "--json"))["devices"][0]
+    assert (shown["registered"], shown["common_name"]) == (False, "a")
+    deleted = ok(run("device", "delete", write(device), "--yes", "--json"))
+    assert (deleted["status_before"], deleted["reservation_released"]) == (None, "THING#a")
+    assert world.record(device) is None
+
+
+def test_a_pending_device_is_deleted_with_its_record(run: Run, world: World, aws: Aws) -> None:
+    """AWS IoT may refuse to make it INACTIVE; that is no obstacle."""
+    world.publish(rules_of(deny("nobody", common_name="x"), allow("line-a", common_name="snr-*")))
+    device = leaf("other-1")
+    world.connect(device)
+    world.knock(device, FACTORY)
+    refusal = ClientError({"Error": {"Code": "CertificateStateException", "Message": "no"}}, "UpdateCertificate")
+
+    def refuses(_given: dict[str, Any]) -> Any:
+        raise refusal
+
+    aws.overrides["UpdateCertificate"] = refuses
+    deleted = ok(run("device", "delete", device.sha256, "--yes", "--json"))
+    assert (deleted["status_before"], deleted["record_closed"]) == ("PENDING_ACTIVATION", True)
+    assert world.record(device) is None
+
+
+def test_delete_waits_until_aws_iot_knows_what_is_detached(
+    run: Run, iot: Any, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = leaf()
+    put_in(iot, device, state="INACTIVE")
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    answers = iter(["DeleteConflictException", "DeleteConflictException"])
+    real = iot.delete_certificate
+
+    def later(given: dict[str, Any]) -> Any:
+        if code := next(answers, None):
+            raise ClientError({"Error": {"Code": code, "Message": "attached"}}, "DeleteCertificate")
+        del aws.overrides["DeleteCertificate"]
+        return real(**given)
+
+    aws.overrides["DeleteCertificate"] = later
+    assert run("device", "delete", device.sha256, "--no-record", "--yes").exit_code == 0
+    assert waits == [1, 1]
+    with pytest.raises(ClientError):
+        status(iot, device)
+
+
+def test_delete_asks_and_needs_the_stack_unless_told(run: Run, iot: Any, aws: Aws) -> None:
+    device = leaf()
+    put_in(iot, device, state="INACTIVE", iot_policies=["Sensor"])
+    aws.calls.clear()
+    no_stack = run("device", "delete", device.sha256, "--yes")
+    assert no_stack.exit_code == 2
+    assert "there is no stack jitr" in no_stack.stderr
+    asked = run("device", "delete", device.sha256, "--no-record")
+    assert asked.exit_code == 2
+    assert "IoT policies are detached: Sensor." in asked.stderr
+    not_changed(aws)
+
+
+def test_the_pages_are_as_large_as_aws_iot_allows() -> None:
+    """https://docs.aws.amazon.com/iot/latest/apireference/API_ListCertificates.html"""
+    assert device_registry.PAGE == 250
