@@ -65,6 +65,8 @@ def _knock(reading: CertificateReading, inputs: Inputs) -> Knock:
         chain = verify_chain(reading, ca)
         ca_id = ca.facts.ca_certificate_id
         aliases = inputs.rules.aliases_of(ca_id) | {alias}
+        if ca_id not in inputs.rules.cas[alias].ids:
+            warn(f"--ca {alias}: the rules give that name to another CA than this file's ({ca_id[:12]}); taken as said")
         knocks.append(Knock(reading.facts, ca_id, ca.facts, chain, aliases))
     issuers = [each for each in knocks if each.chain is not None and each.chain.signature_valid]
     namesakes = [each for each in knocks if each.chain is not None and each.chain.names_equal]

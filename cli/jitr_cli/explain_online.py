@@ -16,7 +16,7 @@ from jitr.aws.rulebook import Rulebook
 from jitr.aws.table import Table
 from jitr.certificate import read_certificate
 from jitr.chain import verify_chain
-from jitr.decide import Decision, decide, held_instead, lists_needed, unreadable
+from jitr.decide import Decision, OperatorWord, decide, held_instead, lists_needed, unreadable
 from jitr.errors import InputError, Poison, Unreadable
 from jitr.event import parse_event
 from jitr.facts import Knock
@@ -47,7 +47,8 @@ def explain_online(subject: str, deployment: Deployment) -> Explanation:
     if found.ca_certificate_id is None:
         raise InputError(f"AWS IoT does not say which CA registered certificate {certificate_id[:12]}: rules are by CA")
     note(f"Certificate {certificate_id} is {found.status}.")
-    heads = table.heads()
+    record, heads = table.record_and_heads(certificate_id)
+    word = None if record is None else record.operator_word
     rules = Rulebook(table).in_force(heads)
     now = datetime.now(UTC)
     try:
@@ -62,15 +63,19 @@ def explain_online(subject: str, deployment: Deployment) -> Explanation:
         chain=None if ca is None else verify_chain(reading, ca),
         aliases=rules.aliases_of(found.ca_certificate_id),
     )
-    decision = _guarded(_decide(knock, rules, heads, table, now), knock, certificate_id, Reservations(table, iot), now)
+    decision = _guarded(
+        _decide(knock, rules, heads, table, now, word), knock, certificate_id, Reservations(table, iot), now
+    )
     return Explanation(decision, facts_json(knock), warnings(knock), ())
 
 
-def _decide(knock: Knock, rules: Rules, heads: Heads, table: Table, now: datetime) -> Decision:
-    wanted = {*lists_needed(knock, rules, now), *rules.lists}
+def _decide(
+    knock: Knock, rules: Rules, heads: Heads, table: Table, now: datetime, word: OperatorWord | None
+) -> Decision:
+    wanted = {*lists_needed(knock, rules, now, word), *rules.lists}
     found = table.rows({name: heads.lists[name] for name in wanted if name in heads.lists}, device_keys(knock))
     memberships = {name: membership(knock, found.get(name, ()), now) for name in wanted}
-    return decide(knock, rules, memberships, now, now)
+    return decide(knock, rules, memberships, now, now, word)
 
 
 def _guarded(

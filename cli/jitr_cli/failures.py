@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -109,8 +110,12 @@ def _messages(sqs: "SQSClient", url: str) -> Iterator["MessageTypeDef"]:
 
 
 def _let_go(sqs: "SQSClient", url: str, messages: list["MessageTypeDef"]) -> None:
+    from botocore.exceptions import ClientError
+
     for each in messages:
-        sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"], VisibilityTimeout=0)
+        # One that was held for longer than _VISIBILITY is back already, and its handle is void.
+        with suppress(ClientError):
+            sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"], VisibilityTimeout=0)
 
 
 def _reason(message: "MessageTypeDef") -> str:

@@ -1,5 +1,6 @@
 """``jitr lists``: who may get in, by name, serial number, certificate or key."""
 
+import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
@@ -11,6 +12,7 @@ from typing import TypeVar
 import click
 
 from jitr.aws.device_lists import DeviceLists, ListInfo
+from jitr.aws.rulebook import Rulebook
 from jitr.aws.table import Conflict
 from jitr.duplicates import Duplicates
 from jitr.errors import InputError
@@ -20,10 +22,12 @@ from jitr.lists_csv import columns_of, write_rows
 from jitr_cli import list_files
 from jitr_cli.deployment import Choice, Deployment, stack_options
 from jitr_cli.files import staged
-from jitr_cli.output import confirm, emit, json_option, note, progress, table
+from jitr_cli.output import confirm, emit, json_option, note, progress, table, warn
 from jitr_cli.table import now, now_text, table_of
 
 T = TypeVar("T")
+
+_CA_ID = re.compile("[0-9a-f]{64}")
 
 # How long the rows of a replaced or deleted list stay readable for functions that began with them.
 OLD_GENERATION = timedelta(hours=1)
@@ -87,6 +91,7 @@ def add(name: str, values: tuple[str, ...], choice: Choice, as_json: bool) -> No
     row = _row(values)
     deployment = choice.deployment()
     deployment.announce("dynamodb")
+    _warn_of_unknown_ca(row, deployment)
     _merge(_lists(deployment), name, [row], None, lambda _count: None)
     emit(as_json, {"list": name, "row": row.to_json()}, f"{row.found_by()[0].value} is on list {name}")
     note("A held device that this concerns is decided again at its next knock.")
@@ -165,7 +170,11 @@ def export(name: str, file: Path, force: bool, choice: Choice, as_json: bool) ->
                 yield row
 
         # With a byte order mark, without which Excel takes UTF-8 for something else.
-        stage.write_pieces(file.name, (each.encode() for each in chain(["\ufeff"], write_rows(counted(), columns))))
+        pieces = (each.encode() for each in chain(["\ufeff"], write_rows(counted(), columns)))
+        try:
+            stage.write_pieces(file.name, pieces)
+        except ValueError:
+            raise InputError(f"list {name} got another column while it was exported: export it again") from None
     emit(as_json, {"list": name, "rows": count, "file": file}, f"Wrote {count} rows to {file}")
 
 
@@ -236,6 +245,16 @@ def _unless_edited(name: str, edit: Callable[[], T]) -> T:
 
 def _lists(deployment: Deployment) -> DeviceLists:
     return DeviceLists(table_of(deployment))
+
+
+def _warn_of_unknown_ca(row: ListRow, deployment: Deployment) -> None:
+    """A serial number under a CA that the rules do not name is never found, which a deny list would not tell."""
+    if row.ca is None or _CA_ID.fullmatch(row.ca):
+        return
+    table_ = table_of(deployment)
+    heads = table_.heads()
+    if heads.digest is not None and row.ca not in Rulebook(table_).in_force(heads).cas:
+        warn(f"the rules in force have no CA {row.ca}: while they have not, this row fits no device")
 
 
 def _existing(device_lists: DeviceLists, name: str) -> ListInfo:

@@ -93,10 +93,11 @@ def _again(table: Table, rules: Rules, heads: Heads, record: Record, facts: Any,
     knock = recorded_knock(facts, rules)
     # A window is for the time a device knocked; for one that is held it is now, as on a recheck.
     knocked_at = now if record.decision is Verdict.HOLD else record.knocked_at
-    needed = lists_needed(knock, rules, knocked_at)
+    word = record.operator_word
+    needed = lists_needed(knock, rules, knocked_at, word)
     found = table.rows({name: heads.lists[name] for name in needed if name in heads.lists}, device_keys(knock))
     memberships = {name: membership(knock, found.get(name, ()), now) for name in needed}
-    return decide(knock, rules, memberships, now, knocked_at)
+    return decide(knock, rules, memberships, now, knocked_at, word)
 
 
 def _held_by_a_guard(record: Record, decision: Decision) -> bool:

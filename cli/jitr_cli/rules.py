@@ -26,10 +26,11 @@ MOST_REPLAYED = 2_000
 @click.command("publish")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--message", "-m", metavar="TEXT", help="Why, for the history.")
+@click.option("--no-replay", is_flag=True, help="Do not work out what it would do to devices on record.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @stack_options
 @json_option
-def publish(file: Path, message: str | None, yes: bool, choice: Choice, as_json: bool) -> None:
+def publish(file: Path, message: str | None, no_replay: bool, yes: bool, choice: Choice, as_json: bool) -> None:
     """Check a rules file, run the tests in it, and put it in force.
 
     What is in force stays in force if the file has an error, a test in it fails, or somebody else published
@@ -55,7 +56,7 @@ def publish(file: Path, message: str | None, yes: bool, choice: Choice, as_json:
         _tell(as_json, publication.in_force(table), changed=False)
         return
     deployment.announce("dynamodb")
-    for line in _effect(table, rules):
+    for line in [] if no_replay else _effect(table, rules):
         note(line)
     confirm(_question(rules, before), yes)
     try:

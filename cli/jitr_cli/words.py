@@ -29,13 +29,13 @@ def decided(which: str, deployment: Deployment, table: Table) -> Record:
 
 def say(table: Table, deployment: Deployment, record: Record, word: OperatorWord, now: datetime) -> None:
     """Write a word into a held device's record, and have it decided again now."""
-    _write(table, replace(record, word=word.to_json(), due=now))
+    _write(table, replace(record, word=word.to_json(), due=_due_now(record)))
     send_again(deployment, record, now)
 
 
 def recheck(table: Table, deployment: Deployment, record: Record, now: datetime) -> None:
     """Have a held device decided again now, whatever changed or did not."""
-    _write(table, replace(record, due=now))
+    _write(table, replace(record, due=_due_now(record)))
     send_again(deployment, record, now)
 
 
@@ -57,6 +57,11 @@ def send_again(deployment: Deployment, record: Record, now: datetime) -> None:
     }
     url = deployment.output("RegistrationQueueUrl")
     deployment.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps(event))
+
+
+def _due_now(record: Record) -> datetime:
+    """A time that has passed by every clock, not only by the operator's."""
+    return record.decided_at
 
 
 def _write(table: Table, record: Record) -> None:

@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from jitr import der
 from jitr.aws.errors import told_apart
+from jitr.certificate import read_ca, read_certificate
 from jitr.errors import Poison, Refused, Retry
 from jitr.lists import ListRow
 from jitr.reasons import Verdict
 from jitr.record import APPLIED, APPLYING, Record
+from jitr.rules.conditions import AttributeCondition, Glob
 from jitr.rules.model import Ca, Grant, Rules
+from jitr.signatures import other_form
 from tests import pki
 from tests.aws.world import ACCOUNT, PENDING, World
 from tests.knocks import allow, deny
@@ -677,3 +681,116 @@ def test_aws_codes_are_told_apart() -> None:
     assert raised("Whatever", 503) is Retry
     assert raised("LimitExceededException") is Refused
     assert raised("InvalidRequestException") is Refused
+
+
+# --- found by attack
+
+
+def test_what_an_earlier_attempt_attached_and_the_grant_no_longer_gives_is_detached(ready: World) -> None:
+    """The role must be allowed to: template.yaml, RegisterRole."""
+    ready.publish(rules(allow(grant=replace(FULL, iot_policies=("Other", "Gone")))))
+    ready.knock(DEVICE, FACTORY)
+    assert ready.codes(DEVICE) == ["apply.iot-policy-missing"]
+    ready.publish(rules(allow(grant=replace(FULL, iot_policies=("Sensor",)))))
+    ready.knock(DEVICE, FACTORY)
+    assert (ready.status(DEVICE), ready.policies(DEVICE)) == ("ACTIVE", {"Sensor"})
+
+
+def test_a_name_claimed_under_renewal_hold_is_not_taken_by_a_rule_that_says_replace(ready: World) -> None:
+    """Both grants must allow another key: that of the device which has the name, and the newcomer's."""
+    taking = replace(FULL, renewal="replace")
+    ready.publish(rules(allow(grant=FULL), allow("line-b", ca="factory-b", grant=taking)))
+    ready.knock(DEVICE, FACTORY)
+    second = same_name()
+    ready.connect(second)
+    ready.knock(second, OTHER)
+    assert (ready.codes(second), ready.status(DEVICE)) == (["grant.thing-claimed"], "ACTIVE")
+
+
+def test_a_thing_that_another_made_while_ours_was_throttled_is_not_taken_over(ready: World) -> None:
+    fail(ready, "CreateThing", "ThrottlingException")
+    with pytest.raises(Retry):
+        ready.knock(DEVICE, FACTORY)
+    stranger = OTHER.usual_device("stranger").issue()
+    ready.connect(stranger, "ACTIVE")
+    ready.iot.create_thing(thingName="snr-0001")
+    arn = ready.iot.describe_certificate(certificateId=stranger.sha256)["certificateDescription"]["certificateArn"]
+    ready.iot.attach_thing_principal(thingName="snr-0001", principal=arn)
+    ready.knock(DEVICE, FACTORY)
+    assert (ready.codes(DEVICE), ready.status(DEVICE)) == (["grant.thing-exists"], PENDING)
+
+
+def test_a_name_that_is_too_long_for_a_key_is_on_no_list_and_is_decided(ready: World) -> None:
+    """DynamoDB refuses sort keys of more than 1024 bytes; moto does not."""
+    long = FACTORY.device("x" * 600).issue()
+    ready.connect(long)
+    ready.publish(rules(allow(lists=("line-a",))))
+    ready.put_on("line-a", ListRow(common_name="snr-0002"))
+    ready.calls.made.clear()
+    ready.knock(long, FACTORY)
+    assert ready.codes(long) == ["allow.unmatched"]
+
+
+def test_rules_are_checked_by_the_digest_of_what_is_stored_not_of_what_this_version_would_write(
+    ready: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later version may compile more keys; what earlier ones published stays in force."""
+    compiled = Rules.to_json
+    monkeypatch.setattr(Rules, "to_json", lambda self: compiled(self) | {"new_key": 1})
+    ready.registrar = ready.fresh_registrar()
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+
+
+def test_a_record_stays_small_however_many_values_the_rules_and_the_certificate_have(ready: World) -> None:
+    """A DynamoDB item holds at most 400 KB."""
+    patterns = tuple(Glob(f"{'n' * 200}{number}") for number in range(1000))
+    many = replace(allow(), conditions=(AttributeCondition("common_name", patterns),))
+    ready.publish(rules(*(replace(many, name=f"rule-{number}") for number in range(5))))
+    ready.knock(DEVICE, FACTORY)
+    record = ready.record(DEVICE)
+    assert record is not None
+    assert len(json.dumps(record.to_json())) < 20_000
+
+
+def test_an_ambiguous_match_of_a_revoking_deny_rule_rejects_but_does_not_revoke(ready: World) -> None:
+    """REVOKED is final: a row that pins another key names another device."""
+    ready.publish(rules(allow(grant=FULL), deny(lists=("stolen",), revoke=True)))
+    ready.put_on("stolen", ListRow(common_name="snr-0001", public_key_sha256="ee" * 32))
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "INACTIVE"
+
+
+def twin_of(device: pki.Issued, ca: pki.CA) -> pki.Issued:
+    """The same certificate with the other form of its signature, as anybody who holds it can make it."""
+    reading, issuer = read_certificate(device.pem), read_ca(ca.pem, status="ACTIVE")
+    other = other_form(issuer.key, reading.signature)
+    assert other is not None
+    signed, algorithm, _ = der.children(der.only(device.der, der.SEQUENCE))
+    parts = (der.element(*signed), der.element(*algorithm), der.element(der.BIT_STRING, b"\x00" + other))
+    return pki.Issued(der.element(der.SEQUENCE, b"".join(parts)), device.key)
+
+
+@pytest.mark.parametrize("kind", ["P-256", "P-384", "P-521"])
+def test_a_recall_by_certificate_also_finds_the_one_with_the_other_form_of_signature(world: World, kind: str) -> None:
+    """(r, n - s) is as good an ECDSA signature as (r, s), and gives a certificate another SHA-256."""
+    ca = pki.ca("Factory EC", kind=kind)
+    device = ca.usual_device("snr-0001").issue()
+    twin = twin_of(device, ca)
+    world.register_ca(ca)
+    world.publish(replace(rules(allow(), deny(lists=("stolen",))), cas={"factory-a": Ca("factory-a", (ca.id,), 3)}))
+    world.put_on("stolen", ListRow(certificate_sha256=device.sha256))
+    world.connect(twin)
+    world.knock(twin, ca)
+    assert twin.sha256 != device.sha256
+    assert world.codes(twin) == ["deny.rule"]
+
+
+def test_a_certificate_that_was_decided_does_not_get_in_again_under_its_other_id(ready: World) -> None:
+    """Else a certificate that was REVOKED by hand would come back, its signature written differently."""
+    ready.knock(DEVICE, FACTORY)
+    ready.iot.update_certificate(certificateId=DEVICE.sha256, newStatus="REVOKED")
+    twin = twin_of(DEVICE, FACTORY)
+    ready.connect(twin)
+    ready.knock(twin, FACTORY)
+    assert (ready.codes(twin), ready.status(twin)) == (["certificate.twin"], PENDING)

@@ -18,8 +18,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from jitr.aws.publication import publish
 from jitr.aws.table import HEADS, to_item
 from jitr.reasons import Verdict
+from jitr.rules.conditions import AttributeCondition, Glob
+from jitr.rules.model import AllowRule, Grant, Rules
 from jitr_local.device import Fate
 from jitr_local.stack import LocalStack
 from tests.stack.plant import Factory, Made, Plant, until
@@ -262,7 +265,7 @@ FORBIDDEN: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("iot", "delete_certificate", CERTIFICATE),
     ("iot", "create_policy", {"policyName": "all", "policyDocument": "{}"}),
     ("iot", "delete_policy", {"policyName": "jitr-device"}),
-    ("iot", "detach_policy", {"policyName": "jitr-device", "target": "arn:aws:iot:us-east-1:000000000000:cert/ab"}),
+    ("iot", "delete_policy", {"policyName": "DevicePolicyName"}),
     ("iot", "update_ca_certificate", {**CERTIFICATE, "newStatus": "ACTIVE"}),
     ("iot", "delete_thing", {"thingName": "bursa-0001"}),
     ("dynamodb", "delete_table", {"TableName": "TableName"}),
@@ -293,6 +296,30 @@ def test_the_function_s_role_may_do_no_more_than_the_function_does(local_stack: 
 
 
 # --- what takes its time
+
+
+def test_what_a_refused_attempt_attached_is_detached_by_the_function_s_own_role(plant: Plant) -> None:
+    """A grant is corrected between two attempts: the role may take back what the first one attached."""
+    name = "grant-corrected"
+    made = plant.device(plant.factory(name), f"{name}-1")
+    device_policy = plant.stack.outputs["DevicePolicyName"]
+    plant.iot.create_policy(policyName="extra", policyDocument='{"Version": "2012-10-17", "Statement": []}')
+
+    def grant(*policies: str) -> None:
+        """Put rules in force past the command, which refuses an IoT policy that is not there."""
+        condition = AttributeCondition("common_name", (Glob(made.device.name),))
+        rule = AllowRule(name, 1, (condition,), Grant(iot_policies=policies, thing="{common_name}"))
+        rules = Rules("admission.yaml", allow=(rule,))
+        publish(plant.table, rules, b"", plant.table.heads(), at="2026-01-01T00:00:00Z", by="tests")
+
+    grant("extra", "gone")
+    with made.knocking():
+        until(lambda: plant.record(made), "a decision")
+        grant(device_policy)
+        until(lambda: plant.status(made) == "ACTIVE", "ACTIVE")
+    found = plant.iot.describe_certificate(certificateId=made.certificate_id)["certificateDescription"]
+    attached = plant.iot.list_attached_policies(target=found["certificateArn"])["policies"]
+    assert [each["policyName"] for each in attached] == [device_policy]
 
 
 def test_a_certificate_that_aws_iot_does_not_know_is_waited_for_and_put_aside_in_the_end(

@@ -15,7 +15,7 @@ from jitr.certificate import read_ca, read_certificate
 from jitr.chain import chain_reasons, verify_chain
 from jitr.facts import ChainFacts, Knock
 from jitr.reasons import CODES
-from jitr.signatures import verifies
+from jitr.signatures import other_form, verifies
 from tests import pki
 
 HASHES = ("sha256", "sha384", "sha512")
@@ -23,7 +23,8 @@ HASHES = ("sha256", "sha384", "sha512")
 
 def chain_of(leaf: pki.Draft | pki.Issued, ca: pki.CA) -> ChainFacts:
     issued = leaf.issue() if isinstance(leaf, pki.Draft) else leaf
-    return verify_chain(read_certificate(issued.der), read_ca(ca.der, status="ACTIVE"))
+    found = verify_chain(read_certificate(issued.der), read_ca(ca.der, status="ACTIVE"))
+    return replace(found, twin_sha256=None)  # which is random, as signatures are; it has tests of its own
 
 
 def knock_of(leaf: pki.Draft, ca: pki.CA, status: str = "ACTIVE") -> Knock:
@@ -288,3 +289,22 @@ def test_messages_are_single_short_lines_and_codes_are_documented() -> None:
         assert each.code in CODES
         assert "\n" not in each.message
         assert len(each.message) < 400
+
+
+@pytest.mark.parametrize("kind", ["P-256", "P-384", "P-521"])
+def test_the_twin_of_a_certificate_is_as_valid_and_each_is_the_others_twin(kind: str) -> None:
+    """SEC 1 section 4.1.4: with (r, s), (r, n - s) is a signature as well."""
+    ca = pki.ca("Factory EC", kind=kind)
+    authority, leaf = read_ca(ca.der, status="ACTIVE"), ca.usual_device().issue()
+    reading = read_certificate(leaf.der)
+    other = other_form(authority.key, reading.signature)
+    assert other is not None
+    twin = replace(reading, signature=other)
+    assert verify_chain(twin, authority).signature_valid
+    assert other_form(authority.key, other) == reading.signature
+
+
+def test_an_rsa_signature_has_one_form() -> None:
+    ca = pki.ca("Factory RSA", kind="RSA-2048")
+    found = verify_chain(read_certificate(ca.usual_device().issue().der), read_ca(ca.der, status="ACTIVE"))
+    assert found.twin_sha256 is None

@@ -4,13 +4,15 @@ The CA's key decides, by the signature over the to-be-signed bytes; the names mu
 only warn: two registered CAs may share their subject, and the classic ``openssl`` commands write no identifiers.
 """
 
+import hashlib
 from datetime import datetime
 
+from jitr import der
 from jitr.certificate import CaReading, CertificateReading
 from jitr.facts import CaFacts, ChainFacts, Knock
 from jitr.names import quoted, rfc4514, same_name
 from jitr.reasons import Reason
-from jitr.signatures import verifies
+from jitr.signatures import other_form, verifies
 from jitr.times import rfc3339
 
 _ID_SHOWN = 12  # characters; enough to tell a person's CAs apart
@@ -24,7 +26,19 @@ def verify_chain(certificate: CertificateReading, ca: CaReading) -> ChainFacts:
         signature_valid=verifies(ca.key, certificate.scheme, certificate.signature, certificate.signed),
         names_equal=certificate.issuer == ca.subject or same_name(certificate.issuer, ca.subject),
         key_identifiers_agree=None if authority is None or subject is None else authority == subject,
+        twin_sha256=_twin_sha256(certificate, ca),
     )
+
+
+def _twin_sha256(certificate: CertificateReading, ca: CaReading) -> str | None:
+    """The id of the same certificate with the other form of its signature."""
+    signature = other_form(ca.key, certificate.signature)
+    if signature is None:
+        return None
+    signed, algorithm, _ = der.children(der.only(certificate.der, der.SEQUENCE))
+    bits = der.element(der.BIT_STRING, b"\x00" + signature)
+    twin = der.element(der.SEQUENCE, der.element(*signed) + der.element(*algorithm) + bits)
+    return hashlib.sha256(twin).hexdigest()
 
 
 def chain_reasons(knock: Knock, now: datetime) -> tuple[Reason, ...]:

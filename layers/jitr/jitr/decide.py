@@ -15,8 +15,8 @@ reasons, so it cannot depend on the order of rules.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from itertools import chain
+from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
 from typing import Any
 
 from jitr.chain import chain_reasons
@@ -32,10 +32,10 @@ from jitr.rules.model import AllowRule, DenyRule, Grant, Rule, Rules
 # that no edit of rules or lists announces (a CA's status, a limit at AWS).
 DUE_LATEST = timedelta(hours=24)
 DUE_ELSEWHERE = timedelta(hours=1)
-_ELSEWHERE = ("chain.ca-", "apply.", "revocation.", "grant.thing-", "grant.max-devices")
+_ELSEWHERE = ("chain.ca-", "apply.", "revocation.", "grant.thing-", "grant.max-devices", "certificate.twin")
 
 _MOST_NEAR_MISSES = 5
-_MOST_RULES_OF_OTHER_CAS = 200  # looked at for near misses, and only where no rule is for the device's CA
+_MOST_RULES_LOOKED_AT = 500  # for near misses; of other CAs' rules only where none is for the device's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,8 @@ def decide(
         at=rules.at(resting) if resting else None,
         grant=grant if verdict is Verdict.ADMIT else None,
         max_devices=matched.max_devices if matched and verdict is Verdict.ADMIT else None,
-        revoke=verdict is Verdict.REJECT and any(each.revoke for each in denies),
+        # Final, so only on a match that is beyond doubt; an ambiguous one makes it INACTIVE.
+        revoke=verdict is Verdict.REJECT and any(each.revoke and _outcome(each, seen) is HOLDS for each in denies),
         near_misses=near_misses,
         due=_due(knock, rules, seen, reasons, now) if verdict is Verdict.HOLD else None,
         lists=tuple(sorted(memberships)),
@@ -225,14 +226,14 @@ def held_instead(decision: Decision, reason: Reason, now: datetime) -> Decision:
         rule=decision.rule,
         at=decision.at,
         near_misses=decision.near_misses,
-        due=now + DUE_ELSEWHERE,
+        due=_after(now, DUE_ELSEWHERE),
         lists=decision.lists,
     )
 
 
 def unreadable(code: str, message: str, now: datetime) -> Decision:
     """The decision on a certificate that cannot be read: held under the reading's own code."""
-    return Decision(verdict=Verdict.HOLD, reasons=(Reason(code, message),), due=now + DUE_LATEST)
+    return Decision(verdict=Verdict.HOLD, reasons=(Reason(code, message),), due=_after(now, DUE_LATEST))
 
 
 def _denies(rules: Rules, seen: Circumstances) -> tuple[DenyRule, ...]:
@@ -291,7 +292,8 @@ def _unmatched(rules: Rules, ambiguous: tuple[AllowRule, ...], near_misses: tupl
 
 def _near_misses(rules: Rules, seen: Circumstances) -> tuple[NearMiss, ...]:
     """The allow rules that missed by the fewest conditions, in the file's order where they are equal."""
-    considered = list(rules.allow_index.of_cas(seen.knock.aliases)) or rules.allow[:_MOST_RULES_OF_OTHER_CAS]
+    own = list(islice(rules.allow_index.of_cas(seen.knock.aliases), _MOST_RULES_LOOKED_AT))
+    considered = own or rules.allow[:_MOST_RULES_LOOKED_AT]
     nearest = sorted(considered, key=lambda rule: sum(each.check(seen) is not HOLDS for each in rule.conditions))
     return tuple(_near_miss(rules, rule, seen) for rule in nearest[:_MOST_NEAR_MISSES])
 
@@ -315,11 +317,17 @@ def _resting_on(
     return matched if verdict is Verdict.ADMIT or grant_reasons else None
 
 
+def _after(now: datetime, span: timedelta) -> datetime:
+    """So much later, or the end of time."""
+    end = datetime.max.replace(tzinfo=UTC)
+    return end if end - now < span else now + span
+
+
 def _due(knock: Knock, rules: Rules, seen: Circumstances, reasons: list[Reason], now: datetime) -> datetime:
     """When a held device is decided again: as soon as time alone could change the answer, at the latest in a day."""
-    times = [now + DUE_LATEST]
+    times = [_after(now, DUE_LATEST)]
     if any(each.code.startswith(_ELSEWHERE) for each in reasons):
-        times.append(now + DUE_ELSEWHERE)
+        times.append(_after(now, DUE_ELSEWHERE))
     if knock.certificate.not_before > now:
         times.append(knock.certificate.not_before)
     for rule in rules.allow_index.of_cas(knock.aliases):

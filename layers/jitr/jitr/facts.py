@@ -189,6 +189,7 @@ class ChainFacts:
     signature_valid: bool
     names_equal: bool
     key_identifiers_agree: bool | None = None  # None: the certificate or the CA has none to compare
+    twin_sha256: str | None = None  # of the same certificate with the other form of its ECDSA signature
 
     def to_json(self) -> dict[str, Any]:
         """As in the decision record and under ``facts.chain`` in ``jitr explain --json``."""
@@ -196,12 +197,13 @@ class ChainFacts:
             "signature_valid": self.signature_valid,
             "names_equal": self.names_equal,
             "key_identifiers_agree": self.key_identifiers_agree,
+            "twin_sha256": self.twin_sha256,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "ChainFacts":
         """Back from ``to_json``."""
-        return cls(data["signature_valid"], data["names_equal"], data["key_identifiers_agree"])
+        return cls(data["signature_valid"], data["names_equal"], data["key_identifiers_agree"], data["twin_sha256"])
 
 
 @dataclass(frozen=True, slots=True)

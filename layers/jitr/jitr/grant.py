@@ -14,7 +14,7 @@ from jitr.rules.model import AllowRule, Grant
 
 # AWS IoT API reference, CreateThing: thingName and AttributePayload.
 THING_NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
-ATTRIBUTE_VALUE = re.compile(r"[a-zA-Z0-9_.,@/:#-]{0,800}")
+ATTRIBUTE_VALUE = re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]{0,800}")
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _SUBJECT_ATTRIBUTES = frozenset(ATTRIBUTE_NAMES.values())
@@ -37,7 +37,7 @@ def fill(rule: AllowRule, seen: Circumstances) -> tuple[Grant, tuple[Reason, ...
     for name, template in rule.grant.attributes.items():
         value = _filled(f"attribute {name}", template, row, seen, reasons)
         if value is not None and ATTRIBUTE_VALUE.fullmatch(value) is None:
-            message = f"attribute {name} would be {_short(value)}, which is not [a-zA-Z0-9_.,@/:#-]{{0,800}}"
+            message = f"attribute {name} would be {_short(value)}, which is not [a-zA-Z0-9_.,@/:#=\\[\\]-]{{0,800}}"
             reasons.append(Reason("grant.attribute", message))
         attributes[name] = value or ""
     return replace(rule.grant, thing=thing, attributes=attributes), tuple(reasons)

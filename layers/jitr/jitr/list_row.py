@@ -11,10 +11,9 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from jitr.errors import InputError
 from jitr.list_columns import ATTRIBUTE_PREFIX, Fault, is_column, shown, unknown_column, without_partner
-from jitr.lists import KEY_KINDS, ListRow
+from jitr.lists import KEY_KINDS, MAX_COMMON_NAME, ListRow
 from jitr.times import parse_time
 
-MAX_COMMON_NAME = 512  # bytes of UTF-8; RFC 5280 allows 64 characters, real certificates have more
 MAX_SERIAL = 40  # hex digits: RFC 5280 section 4.1.2.2, 20 octets
 MAX_CA = 128
 MAX_ATTRIBUTE = 800  # characters: AWS IoT's limit for the value of a thing attribute

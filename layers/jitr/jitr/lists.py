@@ -16,6 +16,8 @@ from jitr.times import parse_time, rfc3339
 # What a list may be called: it is part of keys in the table and of file names.
 LIST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
+MAX_COMMON_NAME = 512  # bytes of UTF-8; a DynamoDB sort key has at most 1024
+
 # In the order of exactness: where two rows fit one device, the one found by the earlier kind counts.
 KEY_KINDS = ("public_key_sha256", "certificate_sha256", "serial_number", "common_name")
 
@@ -95,12 +97,20 @@ def device_keys(knock: Knock) -> tuple[RowKey, ...]:
     """Every key under which a list could have this device, the most exact first."""
     certificate = knock.certificate
     cas = (*sorted(knock.aliases), knock.ca_certificate_id)
+    # One certificate has two ids, because an ECDSA signature has two forms: a row with either means this device.
+    twin = None if knock.chain is None else knock.chain.twin_sha256
     return (
         RowKey("public_key_sha256", certificate.public_key_sha256),
         RowKey("certificate_sha256", certificate.certificate_sha256),
+        *(() if twin is None else (RowKey("certificate_sha256", twin),)),
         *(RowKey("serial_number", f"{ca}/{certificate.serial_number}") for ca in cas),
-        *(RowKey("common_name", each) for each in dict.fromkeys(certificate.values("common_name"))),
+        *(RowKey("common_name", each) for each in dict.fromkeys(certificate.values("common_name")) if _listable(each)),
     )
+
+
+def _listable(common_name: str) -> bool:
+    """Whether a row could have the name: no longer one is read, and DynamoDB takes none as a key."""
+    return len(common_name.encode(errors="surrogatepass")) <= MAX_COMMON_NAME
 
 
 def membership(knock: Knock, found: Iterable[tuple[RowKey, ListRow]], at: datetime) -> Membership | None:

@@ -178,6 +178,13 @@ _ALL = (
         "Issue the device a certificate signed with SHA-256 or better.",
     ),
     ReasonCode(
+        "certificate.twin",
+        _HOLD,
+        "The same certificate was decided here before, under another id: only the form of its ECDSA signature differs, "
+        "and whoever holds a certificate can change that.",
+        "See what was decided on the other id. Recall devices by public key or serial number: those cannot be changed.",
+    ),
+    ReasonCode(
         "chain.ca-missing",
         _HOLD,
         "AWS IoT no longer holds the CA that registered the certificate.",
@@ -246,7 +253,7 @@ _ALL = (
     ReasonCode(
         "grant.attribute",
         _HOLD,
-        "A thing attribute made from a template is not one AWS IoT takes: [a-zA-Z0-9_.,@/:#-]{0,800}.",
+        "A thing attribute made from a template is not one AWS IoT takes: [a-zA-Z0-9_.,@/:#=\\[\\]-]{0,800}.",
         "Change the template or the value it reads.",
     ),
     ReasonCode(

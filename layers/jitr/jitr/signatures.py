@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, AsymmetricPadding, PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from jitr import der
 from jitr.facts import SignatureFacts
@@ -120,6 +121,30 @@ def _mask_hash(algorithm: der.Element) -> str:
     if len(parts) != 2 or der.object_identifier(der.expect(parts[0], der.OBJECT_IDENTIFIER)) != _MGF1:
         raise der.DerError("its RSA-PSS parameters name an unknown mask generation function")
     return _hash(parts[1])
+
+
+# Orders of the curves that AWS IoT takes (FIPS 186-4 appendix D.1.2).
+_ORDERS = {
+    "secp256r1": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+    "secp384r1": 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973,
+    "secp521r1": (1 << 521) - 0x5AE79787C40D069948033FEB708F65A2FC44A36477663B851449048E16EC79BF7,
+}
+
+
+def other_form(key: PublicKeyTypes | None, signature: bytes) -> bytes | None:
+    """The other ECDSA signature that is as good: (r, n - s) for (r, s); None where there is none.
+
+    Whoever holds a certificate can put it in place of the CA's own, and has a certificate with another SHA-256
+    that verifies (SEC 1 section 4.1.4; RFC 6979 does not help: the signer is not asked).
+    """
+    order = _ORDERS.get(key.curve.name) if isinstance(key, EllipticCurvePublicKey) else None
+    if order is None:
+        return None
+    try:
+        r, s = decode_dss_signature(signature)
+    except ValueError:
+        return None
+    return encode_dss_signature(r, order - s) if 0 < s < order else None
 
 
 def verifies(key: PublicKeyTypes | None, scheme: Scheme, signature: bytes, signed: bytes) -> bool:

@@ -40,7 +40,11 @@ _PASSING = frozenset(
         "ExpiredTokenException",
         "UnrecognizedClientException",
         "UnauthorizedException",
+        "VersionConflictException",  # UpdateThing, overtaken by another hand
     }
+)
+_TABLE_OPERATIONS = frozenset(
+    {"BatchGetItem", "BatchWriteItem", "PutItem", "Query", "TransactWriteItems", "UpdateItem"}
 )
 _DENIED = frozenset({"AccessDeniedException", "AccessDenied"})
 
@@ -70,6 +74,8 @@ def _from_client_error(error: ClientError) -> JitrError:
         return Retry("throttled", f"{operation} was throttled ({code})")
     if code in _DENIED:
         return Retry("denied", f"{operation}: {error.response['Error'].get('Message', code)}")
-    if code in _PASSING or status >= 500:
+    # The table is being restored, or was named wrongly: not the message's fault, and an operator mends it.
+    table_missing = code == "ResourceNotFoundException" and operation in _TABLE_OPERATIONS
+    if code in _PASSING or status >= 500 or table_missing:
         return Retry("unavailable", f"{operation} failed at AWS ({code})")
     return Refused(operation, code, error.response.get("Error", {}).get("Message", ""))

@@ -12,7 +12,7 @@ from typing import Any
 
 from jitr.aws.cas import Cas
 from jitr.aws.iot import Description, Iot
-from jitr.aws.reservations import Reservations
+from jitr.aws.reservations import Claim, Reservations
 from jitr.aws.rulebook import Rulebook
 from jitr.aws.table import Table
 from jitr.aws.telemetry import Telemetry
@@ -159,6 +159,7 @@ class Registrar:
 
     def _gather(self, case: _Case) -> None:
         event = case.event
+        rules = self._rulebook.in_force(case.heads)  # first: while there are none, waiting costs AWS IoT no call
         found = self._iot.certificate(event.certificate_id)
         described_at = self._clock()
         if found is None:
@@ -172,7 +173,7 @@ class Registrar:
         elif not _may_be_changed(found, case.record):
             self._not_pending(found, case.record, described_at)
         else:
-            decision, facts = self._decide_found(case, found, self._rulebook.in_force(case.heads))
+            decision, facts = self._decide_found(case, found, rules)
             self._apply(case, decision, facts, _Found(found, described_at))
 
     def _decide_found(self, case: _Case, found: Description, rules: Rules) -> tuple[Decision, dict[str, Any] | None]:
@@ -217,7 +218,7 @@ class Registrar:
         if grant is None or facts is None:
             raise ValueError("an admission without a grant or without facts")
         record = self._recorded(case, decision, facts, APPLYING)
-        claim = self._reservations.claim(decision, record, str(facts["public_key_sha256"]))
+        claim = self._claim(decision, record, facts)
         refusal = claim.refusal
         if refusal is None:
             try:
@@ -231,6 +232,12 @@ class Registrar:
         held = held_instead(decision, refusal, self._clock())
         again = self._recorded(case, held, facts, APPLIED)
         self._hold(held, refused_now(again, claim.record, decision))
+
+    def _claim(self, decision: Decision, record: Record, facts: Mapping[str, Any]) -> Claim:
+        twin = facts["chain"]["twin_sha256"]
+        if twin is not None and any(self._table.records((twin,))):
+            return Claim(record, Reason("certificate.twin", f"it was decided here as certificate {twin}"))
+        return self._reservations.claim(decision, record, str(facts["public_key_sha256"]))
 
     def _carry_out(self, case: _Case, steps: tuple[Step, ...], found: _Found) -> None:
         for step in steps:

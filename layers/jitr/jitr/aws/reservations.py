@@ -26,6 +26,8 @@ class Reservation:
     name: str  # THING#<thing name> or KEY#<SHA-256 of the public key>
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     made: bool = False  # we made the thing (or adopted it)
+    making: bool = False  # it is being made: a thing of that name may be ours, if nobody else is attached to it
+    renewal: str = "hold"  # of the grant that the last one to claim it had: whether another key may follow
     rule: str | None = None  # under whose max_devices it takes a place
     revision: int = 0
 
@@ -79,6 +81,8 @@ class Reservations:
             name=name,
             keys={key: tuple(certificates) for key, certificates in item["keys"].items()},
             made=item["made"],
+            making=item.get("making", False),
+            renewal=item.get("renewal", "hold"),
             rule=item.get("rule"),
             revision=int(item["revision"]),
         )
@@ -105,7 +109,8 @@ class Reservations:
         self._wait_for(predecessors, record)
         after = replace(
             before.held_by(public_key, record.certificate_id),
-            made=before.made or grant.thing is not None,
+            making=not before.made and grant.thing is not None,
+            renewal=grant.renewal,
             rule=_counts_under(before, decision, public_key),
         )
         claimed = replace(attaching(record, grant), reservation=name, predecessors=predecessors)
@@ -118,12 +123,19 @@ class Reservations:
         raise Conflict(f"the reservation of {name} or the record of {record.certificate_id}")
 
     def settle(self, record: Record) -> Record:
-        """Write the record of an admission that was carried out; those whom it replaced let go of the name."""
+        """Write the record of an admission that was carried out.
+
+        Its thing is ours from now on, and those whom it replaced let go of the name.
+        """
         before = self._held(record)
-        if before is None or not record.predecessors:
+        if before is None:
+            return self._table.put_record(record)
+        after = before.without(*record.predecessors)
+        after = replace(after, made=before.made or before.making, making=False)
+        if after == before:
             return self._table.put_record(record)
         put = {"Put": record_put(self._table.name, record)}
-        if self._table.transact([put, *self._changed(before, before.without(*record.predecessors))]):
+        if self._table.transact([put, *self._changed(before, after)]):
             raise Conflict(f"the reservation of {before.name} or the record of {record.certificate_id}")
         return written(record)
 
@@ -197,7 +209,7 @@ class Reservations:
                 raise Retry("busy", f"certificate {each.certificate_id} is to be replaced, and is just being admitted")
 
     def _refusal(self, before: Reservation, grant: Grant, public_key: str, certificate_id: str) -> Reason | None:
-        if before.shared(public_key) and grant.renewal == "hold":
+        if before.shared(public_key) and "hold" in (grant.renewal, before.renewal):
             holder = next(certificates[0] for key, certificates in before.keys.items() if key != public_key)
             return Reason(
                 "grant.thing-claimed",
@@ -205,9 +217,11 @@ class Reservations:
             )
         if grant.thing is None or before.made or not self._iot.thing_exists(grant.thing):
             return None
-        if grant.existing == "hold":
+        if grant.existing == "hold" and not before.making:
             return Reason("grant.thing-exists", f"a thing {grant.thing} exists, and it was not made here")
-        attached = self._iot.principals(grant.thing) - {certificate_id}
+        attached = self._iot.principals(grant.thing) - {certificate_id, *before.certificates}
+        if before.making:  # what an attempt here left attached does not make the thing another's
+            attached -= {each.certificate_id for each in self._table.records(tuple(attached))}
         if attached:
             message = (
                 f"a thing {grant.thing} exists with {len(attached)} other certificates attached, so it is not adopted"
@@ -220,6 +234,8 @@ class Reservations:
             "format": FORMAT,
             "keys": {key: list(certificates) for key, certificates in reservation.keys.items()},
             "made": reservation.made,
+            "making": reservation.making,
+            "renewal": reservation.renewal,
             "revision": reservation.revision + 1,
         }
         if reservation.rule is not None:

@@ -1,5 +1,7 @@
 """The rules in force, compiled, kept by digest."""
 
+import hashlib
+
 from jitr.aws.table import Table
 from jitr.errors import Retry
 from jitr.record import Heads
@@ -27,14 +29,13 @@ class Rulebook:
 
     def _read(self, digest: str) -> Rules:
         document = self._table.blob(f"RULES#{digest}")
+        if document is not None and hashlib.sha256(document).hexdigest() != digest:
+            raise Retry("rules", f"the rules {digest[:12]} are not what was published: publish them again")
         if document is None:
             raise Retry(
                 "rules", f"the rules {digest[:12]} are in force, but not (whole) in the table: publish them again"
             )
         try:
-            rules = load(document)
+            return load(document)
         except ValueError as error:
             raise Retry("rules", f"the rules {digest[:12]} cannot be read: {error}") from error
-        if rules.digest != digest:
-            raise Retry("rules", f"the rules {digest[:12]} are not what was published: publish them again")
-        return rules

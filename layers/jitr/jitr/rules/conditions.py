@@ -6,7 +6,7 @@ of the same subject attribute. A deny rule takes an ambiguous condition as holdi
 
 import fnmatch
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
@@ -106,6 +106,8 @@ class Glob:
         """Whether the whole text fits."""
         if self.literal is not None:
             return text == self.literal
+        if not text.startswith(self.literal_prefix):
+            return False  # most do not even get to the expression, which is dear to compile
         return self._expression.match(text) is not None
 
     @classmethod
@@ -160,7 +162,7 @@ class AttributeCondition:
         values = seen.knock.certificate.values(self.name)
         if not values:
             return f"the certificate's subject has no {self.name}"
-        told = ", ".join(repr(value) for value in values)
+        told = ", ".join(_short(repr(value)) for value in values[:_MOST_TOLD])
         if self.check(seen) is AMBIGUOUS:
             return f"the certificate has {self.name} {len(values)} times ({told}): none counts for an allow rule"
         return f"{self.name} is {told}, not {_either(repr(each.pattern) for each in self.patterns)}"
@@ -217,7 +219,7 @@ class ListCondition:
         return best
 
     def failure(self, seen: Circumstances) -> str:
-        return "; ".join(_list_failure(each, seen) for each in self.lists)
+        return "; ".join(_list_failure(each, seen) for each in self.lists[:_MOST_TOLD])
 
     def to_json(self) -> list[str]:
         return list(self.lists)
@@ -269,7 +271,7 @@ class WindowCondition:
         return HOLDS if any(seen.knocked_at in each for each in self.windows) else FAILS
 
     def failure(self, seen: Circumstances) -> str:
-        return "; ".join(_window_failure(each, seen.knocked_at) for each in self.windows)
+        return "; ".join(_window_failure(each, seen.knocked_at) for each in self.windows[:_MOST_TOLD])
 
     def next_opening(self, after: datetime) -> datetime | None:
         """When a window that has not begun begins, the earliest of them."""
@@ -285,5 +287,15 @@ def _window_failure(window: Window, moment: datetime) -> str:
     return f"window {window} closed {span(moment - window.closed)} ago"
 
 
-def _either(values: Any) -> str:
-    return " or ".join(values)
+_MOST_TOLD = 5
+
+
+def _either(values: Iterable[str]) -> str:
+    """The first few of them; a record and a line on a screen have room for no more."""
+    known = list(values)
+    told = " or ".join(_short(each) for each in known[:_MOST_TOLD])
+    return told if len(known) <= _MOST_TOLD else f"{told} or {len(known) - _MOST_TOLD} more"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -47,7 +47,7 @@ _THING_GROUP = Name("a thing group name", "a-zA-Z0-9:_-", "a-zA-Z0-9:_-", 128)
 _IOT_POLICY = Name("an IoT policy name", "A-Za-z0-9_+=,.@-", "A-Za-z0-9_+=,.@-", 128)
 _ATTRIBUTE_NAME = Name("an attribute name", "a-zA-Z0-9_.,@/:#-", "a-zA-Z0-9_.,@/:#-", 128)
 _THING = Template("a thing name", "a-zA-Z0-9:_-", 128)
-_ATTRIBUTE_VALUE = Template("an attribute value", "a-zA-Z0-9_.,@/:#-", 800)
+_ATTRIBUTE_VALUE = Template("an attribute value", r"a-zA-Z0-9_.,@/:#=\[\]-", 800)
 
 # Of each subject attribute: what it is, and an example of a pattern for it.
 _SUBJECT = {

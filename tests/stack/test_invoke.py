@@ -1,0 +1,111 @@
+"""`make invoke` on the local stack: what was built there answers files of events/ as their table says."""
+
+import json
+import platform
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from jitr.record import Record
+from jitr_local import invoke
+from jitr_local.functions import read_functions
+from jitr_local.stack import TEMPLATE, LocalStack
+from tests.built import event_files
+from tests.stack.plant import Factory, Made, Plant, until
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.skipif(platform.system() != "Linux", reason="the Lambda runtime emulator is for Linux only"),
+]
+
+
+def invoked(stack: LocalStack, *arguments: str | Path) -> Result:
+    """Run it with what the stack itself was built from."""
+    folder = stack.log.parent
+    command = ["--folder", folder, "--build", folder / "sam" / "build", *arguments]
+    return CliRunner().invoke(invoke.invoke, [str(each) for each in command])
+
+
+def pending(plant: Plant, factory: Factory, *names: str) -> list[Made]:
+    """Devices whose certificates are pending, and whose events were lost: nobody else handles them."""
+    devices = [plant.device(factory, name) for name in names]
+    (rule,) = plant.iot.list_topic_rules()["rules"]
+    plant.iot.disable_topic_rule(ruleName=rule["ruleName"])
+    try:
+        with ExitStack() as knocking:
+            for made in devices:
+                knocking.enter_context(made.knocking())
+            until(
+                lambda: all(plant.status(made) == "PENDING_ACTIVATION" for made in devices),
+                "their first connections register their certificates",
+            )
+    finally:
+        plant.iot.enable_topic_rule(ruleName=rule["ruleName"])
+    return devices
+
+
+@pytest.fixture
+def ids(plant: Plant) -> dict[str, str]:
+    """Certificates and rules as the README says of the ids in the files."""
+    factory = plant.factory("emulated")
+    rules = plant.rules(factory)
+    deny = 'deny:\n  - {name: old, ca: emulated, common_name: "old-*"}\nallow:'
+    rules.write_text(rules.read_text().replace("allow:", deny))
+    plant.publish(rules)
+    names = {
+        event_files.ALLOWED: "emulated-0001",
+        event_files.UNMATCHED: "new-0002",
+        event_files.DENIED: "old-0003",
+    }
+    devices = pending(plant, factory, *names.values())
+    return {event_files.CA: factory.id, **{key: made.certificate_id for key, made in zip(names, devices, strict=True)}}
+
+
+def outcomes(plant: Plant, content: str, answer: str) -> tuple[str, ...]:
+    def look(certificate_id: str) -> tuple[str, Record | None]:
+        found = plant.iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
+        return found["status"], plant.table.record_and_heads(certificate_id)[0]
+
+    poison = {each["body"]: each["reason"] for each in plant.json("failures", "ls")}
+    return event_files.outcomes(event_files.records(content), json.loads(answer), poison, look)
+
+
+def test_good_and_bad_are_answered_as_the_table_says_with_the_rights_of_the_function(
+    plant: Plant, ids: dict[str, str], tmp_path: Path
+) -> None:
+    """Every kind of outcome in one batch: admitted, poison, held, not known yet, rejected."""
+    content = event_files.text("good-and-bad.json", ids=ids)
+    (file := tmp_path / "event.json").write_text(content)
+    result = invoked(plant.stack, "RegisterFunction", file)
+    assert result.exit_code == 0, result.output
+    assert outcomes(plant, content, result.stdout) == event_files.table()["good-and-bad.json"]
+    assert "Back to the queue: 1 of 5." in result.stderr
+    assert '"message":"admitted"' in result.stderr
+
+
+@pytest.mark.parametrize("name", ["poison-account.json", "poison-certificate-unknown.json", "not-known-yet.json"])
+def test_files_without_certificates_are_answered_as_they_are(plant: Plant, name: str) -> None:
+    plant.publish(plant.rules(plant.factory(name.removesuffix(".json"))))
+    result = invoked(plant.stack, "RegisterFunction", event_files.EVENTS / name)
+    assert result.exit_code == 0, result.output
+    assert outcomes(plant, event_files.text(name), result.stdout) == event_files.table()[name]
+
+
+def test_an_event_made_for_a_certificate_is_taken(plant: Plant, tmp_path: Path) -> None:
+    factory = plant.factory("made")
+    plant.publish(plant.rules(factory))
+    (made,) = pending(plant, factory, "made-0001")
+    plant.jitr("events", "make", made.device.certificate, "--out", tmp_path / "event.json")
+    result = invoked(plant.stack, "RegisterFunction", tmp_path / "event.json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"batchItemFailures": []}), result.output
+    assert plant.status(made) == "ACTIVE"
+
+
+def test_what_the_stack_does_not_have_is_told(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = replace(read_functions(TEMPLATE)["RegisterFunction"], name="NewFunction")
+    monkeypatch.setattr(invoke, "chosen_function", lambda _name: newer)
+    result = invoked(plant.stack, "NewFunction", event_files.EVENTS / "held.json")
+    assert (result.exit_code, "--redeploy" in result.stderr) == (3, True), result.output
