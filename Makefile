@@ -17,7 +17,7 @@ IN_PLACE := $(shell test -x .venv/bin/python && test "`cat .venv/.made 2>/dev/nu
 MADE = printf '%s\n' "$(CURDIR)" >$@
 
 .NOTPARALLEL:
-.PHONY: help setup lock lint format test test-unit build demo clean distclean FORCE
+.PHONY: help setup lock lint format test test-unit build demo invoke clean distclean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,9 @@ build: setup ## build the functions and the layer for Lambda; ARCHITECTURE=x86_6
 
 demo: setup ## devices connect for the first time, on the local stack; DEVICES=200 for more
 	.venv/bin/jitr local demo --devices $(DEVICES)
+
+invoke: setup ## a built function gets an event: FUNCTION=RegisterFunction EVENT=events/held.json; needs a local stack
+	@.venv/bin/python -m jitr_local.invoke "$(FUNCTION)" "$(EVENT)"
 
 clean: ## remove builds and caches, and the local stack's files if none is running
 	@rm -rf .aws-sam dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

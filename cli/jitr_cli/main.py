@@ -284,6 +284,7 @@ _COMMANDS = {
     "decisions": Lazy("jitr_cli.decisions:decisions", "Every decision on record, and deciding one again."),
     "failures": Lazy("jitr_cli.failures:failures", "Registration events that could not be handled."),
     "explain": Lazy("jitr_cli.explain:explain", "The decision about a device, and why."),
+    "events": Lazy("jitr_cli.events:events", "Registration events, to try the function with."),
     "local": Lazy("jitr_local.cli:local", "The local stack: up, down, status, demo."),
 }
 

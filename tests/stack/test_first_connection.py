@@ -265,7 +265,6 @@ FORBIDDEN: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("iot", "delete_certificate", CERTIFICATE),
     ("iot", "create_policy", {"policyName": "all", "policyDocument": "{}"}),
     ("iot", "delete_policy", {"policyName": "jitr-device"}),
-    ("iot", "delete_policy", {"policyName": "DevicePolicyName"}),
     ("iot", "update_ca_certificate", {**CERTIFICATE, "newStatus": "ACTIVE"}),
     ("iot", "delete_thing", {"thingName": "bursa-0001"}),
     ("dynamodb", "delete_table", {"TableName": "TableName"}),
