@@ -17,7 +17,7 @@ IN_PLACE := $(shell test -x .venv/bin/python && test "`cat .venv/.made 2>/dev/nu
 MADE = printf '%s\n' "$(CURDIR)" >$@
 
 .NOTPARALLEL:
-.PHONY: help setup lock lint format test test-unit build demo invoke clean distclean FORCE
+.PHONY: help setup lock lint format test test-unit soak build demo invoke clean distclean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,9 @@ test: setup ## every test, also on the local stack; PYTEST="-k name" for some of
 
 test-unit: setup ## the tests that need neither a build nor the local stack
 	.venv/bin/pytest -n 2 --dist loadgroup tests/unit $(PYTEST)
+
+soak: setup ## ten thousand random histories of devices, operators, faults and other hands; takes a while
+	JITR_SOAK_EXAMPLES=10000 .venv/bin/pytest tests/aws/test_model.py $(PYTEST)
 
 build: setup ## build the functions and the layer for Lambda; ARCHITECTURE=x86_64 for the other processor
 	$(SAM) build --no-cached --parameter-overrides Architecture=$(ARCHITECTURE)

@@ -1,8 +1,16 @@
 """What every test runs under."""
 
+import os
 import signal
+
+from hypothesis import settings
 
 # A shell that starts a command in the background has it ignore SIGINT, and that is handed down to every process that
 # tests start in order to interrupt it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples in every run: a change is judged by what it changed. `make soak` looks for new ones. How long an
+# example takes depends on what else the machine is doing.
+settings.register_profile("jitr", deadline=None, derandomize="JITR_SOAK_EXAMPLES" not in os.environ)
+settings.load_profile("jitr")

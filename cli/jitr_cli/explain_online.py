@@ -4,7 +4,6 @@ Everything is read and nothing is changed.
 """
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,9 +62,9 @@ def explain_online(subject: str, deployment: Deployment) -> Explanation:
         chain=None if ca is None else verify_chain(reading, ca),
         aliases=rules.aliases_of(found.ca_certificate_id),
     )
-    decision = _guarded(
-        _decide(knock, rules, heads, table, now, word), knock, certificate_id, Reservations(table, iot), now
-    )
+    decision = _decide(knock, rules, heads, table, now, word)
+    if decision.verdict is Verdict.ADMIT:
+        decision = _guarded(decision, certificate_id, knock, rules, Reservations(table, iot), now)
     return Explanation(decision, facts_json(knock), warnings(knock), ())
 
 
@@ -79,13 +78,11 @@ def _decide(
 
 
 def _guarded(
-    decision: Decision, knock: Knock, certificate_id: str, reservations: Reservations, now: datetime
+    decision: Decision, certificate_id: str, knock: Knock, rules: Rules, reservations: Reservations, now: datetime
 ) -> Decision:
-    """The decision after the guards that only the table and AWS IoT know."""
-    if decision.verdict is not Verdict.ADMIT:
-        return decision
-    refusal = reservations.refusal(decision, certificate_id, knock.certificate.public_key_sha256)
-    return decision if refusal is None else replace(held_instead(decision, refusal, now), at=decision.at)
+    """An admission after the guards that only the table and AWS IoT know."""
+    refusal = reservations.refusal(decision, certificate_id, knock.certificate.public_key_sha256, rules)
+    return decision if refusal is None else held_instead(decision, refusal, now)
 
 
 def _certificate_id(subject: str, deployment: Deployment) -> str:

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from jitr.decide import OperatorWord
 from jitr.reasons import Verdict
 from jitr.record import APPLIED
@@ -127,3 +129,22 @@ def test_a_revoked_certificate_stays_revoked_even_if_it_is_reopened(world: World
     world.publish(rules(allow(grant=FULL)))
     reopen(world)
     assert world.status(DEVICE) == "REVOKED"
+
+
+def test_a_reopened_device_whose_admission_was_cut_short_is_admitted_by_the_next_delivery(world: World) -> None:
+    held(world)
+    world.publish(rules(deny(ca="factory-a")))
+    world.knock(DEVICE, FACTORY)
+    world.publish(rules(allow(grant=FULL)))
+    update = world.iot.update_certificate
+
+    def killed(**_arguments: object) -> None:
+        world.iot.update_certificate = update  # type: ignore[method-assign]
+        raise RuntimeError("the function was killed")
+
+    world.iot.update_certificate = killed  # type: ignore[method-assign,assignment]
+    with pytest.raises(RuntimeError):
+        reopen(world)
+    assert world.status(DEVICE) == "INACTIVE"
+    world.knock(DEVICE, FACTORY)
+    assert world.status(DEVICE) == "ACTIVE"

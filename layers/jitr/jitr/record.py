@@ -289,8 +289,8 @@ def recorded(
         delivery=delivery if state == APPLYING else None,
         attached={} if previous is None else previous.attached,
         word=None if previous is None else previous.word,
-        # A device that was rejected stays INACTIVE while it is held: reopened until it is decided for good.
-        reopened=previous.reopened if previous is not None and decision.verdict is Verdict.HOLD else None,
+        # A device that was rejected stays INACTIVE: it is reopened until another decision is carried out (settled).
+        reopened=None if previous is None else previous.reopened,
         described_at=now,
         knocks=1 if previous is None else previous.knocks + 1,
         counted_at=now,
@@ -303,7 +303,14 @@ def settled(record: Record, now: datetime, *, stays_pending: bool = False) -> Re
     due = now + DUE_LATEST if stays_pending else record.due
     attached = {} if record.decision is Verdict.ADMIT else record.attached  # what an admission leaves is its grant
     return replace(
-        record, state=APPLIED, decided_at=now, stays_pending=stays_pending, due=due, delivery=None, attached=attached
+        record,
+        state=APPLIED,
+        decided_at=now,
+        stays_pending=stays_pending,
+        due=due,
+        delivery=None,
+        attached=attached,
+        reopened=None,
     )
 
 

@@ -218,7 +218,7 @@ class Registrar:
         if grant is None or facts is None:
             raise ValueError("an admission without a grant or without facts")
         record = self._recorded(case, decision, facts, APPLYING)
-        claim = self._claim(decision, record, facts)
+        claim = self._claim(case, decision, record, facts)
         refusal = claim.refusal
         if refusal is None:
             try:
@@ -233,11 +233,12 @@ class Registrar:
         again = self._recorded(case, held, facts, APPLIED)
         self._hold(held, refused_now(again, claim.record, decision))
 
-    def _claim(self, decision: Decision, record: Record, facts: Mapping[str, Any]) -> Claim:
+    def _claim(self, case: _Case, decision: Decision, record: Record, facts: Mapping[str, Any]) -> Claim:
         twin = facts["chain"]["twin_sha256"]
         if twin is not None and any(self._table.records((twin,))):
             return Claim(record, Reason("certificate.twin", f"it was decided here as certificate {twin}"))
-        return self._reservations.claim(decision, record, str(facts["public_key_sha256"]))
+        rules = self._rulebook.in_force(case.heads)
+        return self._reservations.claim(decision, record, str(facts["public_key_sha256"]), rules)
 
     def _carry_out(self, case: _Case, steps: tuple[Step, ...], found: _Found) -> None:
         for step in steps:

@@ -14,7 +14,7 @@ from jitr.decide import Decision
 from jitr.errors import Retry
 from jitr.reasons import Reason
 from jitr.record import Record, attaching
-from jitr.rules.model import Grant
+from jitr.rules.model import Grant, Rules
 
 FORMAT = 1
 
@@ -28,6 +28,7 @@ class Reservation:
     made: bool = False  # we made the thing (or adopted it)
     making: bool = False  # it is being made: a thing of that name may be ours, if nobody else is attached to it
     renewal: str = "hold"  # of the grant that the last one to claim it had: whether another key may follow
+    granted_by: str | None = None  # the rule that gave that grant; while there is one of that name, it says so instead
     rule: str | None = None  # under whose max_devices it takes a place
     revision: int = 0
 
@@ -83,11 +84,12 @@ class Reservations:
             made=item["made"],
             making=item.get("making", False),
             renewal=item.get("renewal", "hold"),
+            granted_by=item.get("granted_by"),
             rule=item.get("rule"),
             revision=int(item["revision"]),
         )
 
-    def claim(self, decision: Decision, record: Record, public_key: str) -> Claim:
+    def claim(self, decision: Decision, record: Record, public_key: str, rules: Rules) -> Claim:
         """Take what the grant needs and write the record, in one transaction; or the reason why it cannot be had.
 
         Predecessors keep the name until they are replaced (``settle``): if nothing comes of it, it is still theirs.
@@ -102,7 +104,7 @@ class Reservations:
         if name is None:
             return Claim(self._table.put_record(attaching(record, grant)))
         before = self.read(name) or Reservation(name)
-        refusal = self._refusal(before, grant, public_key, record.certificate_id)
+        refusal = _claimed(before, grant, public_key, rules) or self._exists(before, grant, record.certificate_id)
         if refusal is not None:
             return Claim(record, refusal)
         predecessors = _predecessors(before, grant, public_key)
@@ -111,6 +113,7 @@ class Reservations:
             before.held_by(public_key, record.certificate_id),
             making=not before.made and grant.thing is not None,
             renewal=grant.renewal,
+            granted_by=decision.rule,
             rule=_counts_under(before, decision, public_key),
         )
         claimed = replace(attaching(record, grant), reservation=name, predecessors=predecessors)
@@ -139,13 +142,15 @@ class Reservations:
             raise Conflict(f"the reservation of {before.name} or the record of {record.certificate_id}")
         return written(record)
 
-    def refusal(self, decision: Decision, certificate_id: str, public_key: str) -> Reason | None:
+    def refusal(
+        self, decision: Decision, certificate_id: str, public_key: str, rules: Rules | None = None
+    ) -> Reason | None:
         """Why ``claim`` would not take what the grant needs, as things stand; None where it would."""
-        name = _name(decision, public_key)
-        if decision.grant is None or name is None:
+        name, grant = _name(decision, public_key), decision.grant
+        if grant is None or name is None:
             return None
         before = self.read(name) or Reservation(name)
-        refused = self._refusal(before, decision.grant, public_key, certificate_id)
+        refused = _claimed(before, grant, public_key, rules) or self._exists(before, grant, certificate_id)
         rule = _counts_under(before, decision, public_key)
         if refused is None and rule not in (None, before.rule) and decision.max_devices is not None:
             item = next(iter(self._table.get([_places(rule or "")])), {"taken": 0})
@@ -208,13 +213,8 @@ class Reservations:
             if each.applying_at(record.decided_at):
                 raise Retry("busy", f"certificate {each.certificate_id} is to be replaced, and is just being admitted")
 
-    def _refusal(self, before: Reservation, grant: Grant, public_key: str, certificate_id: str) -> Reason | None:
-        if before.shared(public_key) and "hold" in (grant.renewal, before.renewal):
-            holder = next(certificates[0] for key, certificates in before.keys.items() if key != public_key)
-            return Reason(
-                "grant.thing-claimed",
-                f"the thing name {grant.thing} is reserved by certificate {holder}, with another key",
-            )
+    def _exists(self, before: Reservation, grant: Grant, certificate_id: str) -> Reason | None:
+        """Why the thing of that name is not ours to use, if there is one."""
         if grant.thing is None or before.made or not self._iot.thing_exists(grant.thing):
             return None
         if grant.existing == "hold" and not before.making:
@@ -236,6 +236,7 @@ class Reservations:
             "made": reservation.made,
             "making": reservation.making,
             "renewal": reservation.renewal,
+            "granted_by": reservation.granted_by,
             "revision": reservation.revision + 1,
         }
         if reservation.rule is not None:
@@ -264,6 +265,23 @@ def _name(decision: Decision, public_key: str) -> str | None:
     if decision.grant is not None and decision.grant.thing is not None:
         return f"THING#{decision.grant.thing}"
     return None if decision.max_devices is None else f"KEY#{public_key}"
+
+
+def _claimed(before: Reservation, grant: Grant, public_key: str, rules: Rules | None) -> Reason | None:
+    """Why another key may not follow in the name, if another holds it: both grants must say that one may.
+
+    The holder's grant is what its rule says now, so that operators can let a renewed device in; a rule that is gone
+    leaves what it said last.
+    """
+    if not before.shared(public_key):
+        return None
+    in_force = () if rules is None else rules.allow
+    theirs = next((each.grant.renewal for each in in_force if each.name == before.granted_by), before.renewal)
+    if "hold" not in (grant.renewal, theirs):
+        return None
+    holder = next(certificates[0] for key, certificates in before.keys.items() if key != public_key)
+    told = f"the thing name {grant.thing} is reserved by certificate {holder}, with another key"
+    return Reason("grant.thing-claimed", told)
 
 
 def _predecessors(before: Reservation, grant: Grant, public_key: str) -> tuple[str, ...]:
