@@ -44,7 +44,7 @@ from tests.knocks import allow, deny
 
 ACTIVE, INACTIVE, REVOKED = "ACTIVE", "INACTIVE", "REVOKED"
 
-HISTORIES = int(os.environ.get("JITR_SOAK_EXAMPLES", "200"))
+HISTORIES = int(os.environ.get("JITR_SOAK_EXAMPLES", "500"))
 STEPS = 30
 
 FUNCTION_TIMEOUT = timedelta(seconds=30)  # as in template.yaml
@@ -153,8 +153,8 @@ RULES = st.builds(
     most=st.sampled_from([None, 1, 2]),
     name=st.sampled_from(["line-a", "line-x"]),
     opens=st.sampled_from([None, None, None, 1]),
-    denied=st.sampled_from([None, None, "snr-0002", "snr-0001", "listed"]),
-    default=st.sampled_from([Verdict.HOLD, Verdict.HOLD, Verdict.HOLD, Verdict.REJECT]),
+    denied=st.sampled_from([None, None, None, None, "snr-0002", "snr-0001", "listed"]),
+    default=st.sampled_from([Verdict.HOLD] * 5 + [Verdict.REJECT]),
 )
 WHICH = st.integers(0, len(DEVICES) - 1)
 LIST = st.sampled_from(["line", "line", "recall"])
@@ -198,13 +198,14 @@ class Plan:
     takes: int = 0  # seconds
 
 
+POINTS = st.integers(1, 18)  # an admission makes up to so many calls
 PLANS = st.one_of(
     st.just(Plan()),
-    st.builds(Plan, st.sampled_from(["before", "after", "throttled"]), st.integers(1, 20)),
+    st.builds(Plan, st.sampled_from(["before", "after", "throttled"]), POINTS),
     st.builds(
         Plan,
         st.just("meanwhile"),
-        st.integers(2, 20),
+        POINTS,
         st.lists(ACTS, max_size=2).map(tuple),
         st.none() | st.integers(0, 5),
         st.none() | WHICH,
@@ -889,5 +890,5 @@ class LifeOnMoto(Life):
 CLIENTS = new_clients()
 TestHistoriesOnMoto = LifeOnMoto.TestCase
 TestHistoriesOnMoto.settings = settings(
-    max_examples=max(3, HISTORIES // 100), stateful_step_count=STEPS, deadline=None, suppress_health_check=_QUIET
+    max_examples=max(3, HISTORIES // 200), stateful_step_count=STEPS, deadline=None, suppress_health_check=_QUIET
 )
