@@ -14,6 +14,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 
 LOGICAL_IDS = {
+    "ConfigurationBucket": "AWS::S3::Bucket",
     "JitrLayer": "AWS::Serverless::LayerVersion",
     "RegisterFunction": "AWS::Serverless::Function",
     "RegisterLogGroup": "AWS::Logs::LogGroup",
@@ -29,6 +30,7 @@ LOGICAL_IDS = {
     "Table": "AWS::DynamoDB::Table",
 }
 OUTPUTS = {
+    "ConfigurationBucketName",
     "DevicePolicyName",
     "RegisterFunctionName",
     "RegistrationFailuresUrl",
@@ -377,6 +379,39 @@ def test_table_can_be_restored_is_encrypted_and_forgets_what_expires() -> None:
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table["SSESpecification"] == {"SSEEnabled": True}
     assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+
+
+# --- The bucket
+
+
+@pytest.mark.parametrize("name", of_type("AWS::S3::Bucket"))
+def test_bucket_is_versioned_encrypted_and_private(name: str) -> None:
+    bucket = RESOURCES[name]["Properties"]
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+
+
+@pytest.mark.parametrize("name", of_type("AWS::S3::Bucket"))
+def test_bucket_forgets_versions_that_were_replaced_long_ago_but_not_the_last_ones(name: str) -> None:
+    (rule,) = RESOURCES[name]["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert rule["Status"] == "Enabled"
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 365, "NewerNoncurrentVersions": 10}
+    assert "Expiration" not in str(rule).replace("NoncurrentVersionExpiration", "")
+
+
+@pytest.mark.parametrize("name", of_type("AWS::S3::Bucket"))
+def test_bucket_is_used_over_tls_only_and_lets_nobody_in_by_itself(name: str) -> None:
+    (policy,) = [each for each in of_type("AWS::S3::BucketPolicy").values() if each["Bucket"] == {"Ref": name}]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+    assert statement["Resource"] == [{"Fn::GetAtt": f"{name}.Arn"}, {"Fn::Sub": f"${{{name}.Arn}}/*"}]
+    assert statement["Condition"] == {
+        "Bool": {"aws:SecureTransport": "false"},
+        "StringNotEquals": LOCAL_STACK_ONLY["StringEquals"],
+    }
 
 
 # --- The functions
