@@ -1,6 +1,7 @@
 """Answers AWS IoT's registration events: one SQS batch an invocation."""
 
 import random
+import time
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -12,6 +13,7 @@ from botocore.config import Config
 from jitr.aws import environment
 from jitr.aws.batch import Batch
 from jitr.aws.iot import Iot
+from jitr.aws.pacing import Pace
 from jitr.aws.register import Registrar
 from jitr.aws.table import Table
 from jitr.aws.telemetry import NAMESPACE, Telemetry
@@ -30,8 +32,9 @@ def _batch() -> Batch:
     """Made at the first invocation, so that importing this module asks nothing of AWS or the environment."""
     settings = environment.read()
     telemetry = Telemetry(logger, metrics)
+    pace = Pace(environment.quotas(), clock=time.monotonic, sleep=time.sleep)
     registrar = Registrar(
-        iot=Iot(boto3.client("iot", config=_IOT)),
+        iot=Iot(boto3.client("iot", config=_IOT), pace),
         table=Table(boto3.client("dynamodb", config=_OTHERS), settings.table),
         account_id=settings.account_id,
         clock=lambda: datetime.now(UTC),

@@ -38,6 +38,11 @@ NOWHERE = {
     "JITR_REGISTRATION_QUEUE_URL": "http://127.0.0.1:1/queue",
     "JITR_FAILURES_QUEUE_URL": "http://127.0.0.1:1/failures",
     "JITR_ACCOUNT_ID": event_files.ACCOUNT,
+    "JITR_CERTIFICATE_QUOTA": "10",
+    "JITR_POLICY_QUOTA": "15",
+    "JITR_THING_QUOTA": "100",
+    "JITR_QUOTA_SHARE": "96",
+    "JITR_MAXIMUM_CONCURRENCY": "5",
 }
 
 # Does as its event says.

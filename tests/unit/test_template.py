@@ -444,6 +444,21 @@ def test_maximum_concurrency_is_the_parameter_whose_default_is_written_out() -> 
     assert TEMPLATE["Conditions"][condition] == {"Fn::Equals": [otherwise, default]}
 
 
+def test_the_function_knows_the_quotas_and_with_how_many_it_shares_them() -> None:
+    """`jitr.pace`: the parts of all environments together stay below the quotas if there is a call a second each."""
+    variables = RESOURCES["RegisterFunction"]["Properties"]["Environment"]["Variables"]
+    for variable, parameter in {
+        "JITR_CERTIFICATE_QUOTA": "CertificateQuota",
+        "JITR_POLICY_QUOTA": "PolicyQuota",
+        "JITR_THING_QUOTA": "ThingQuota",
+        "JITR_QUOTA_SHARE": "QuotaShare",
+        "JITR_MAXIMUM_CONCURRENCY": "MaximumConcurrency",
+    }.items():
+        assert variables[variable] == {"Ref": parameter}
+    assert PARAMETERS["MaximumConcurrency"]["Default"] <= PARAMETERS["CertificateQuota"]["Default"]
+    assert PARAMETERS["QuotaShare"]["MaxValue"] == 100
+
+
 def test_functions_and_layer_are_for_one_runtime_and_one_architecture() -> None:
     everywhere = TEMPLATE["Globals"]["Function"]
     layer = RESOURCES["JitrLayer"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from jitr.aws.pacing import TIME_FOR_ONE, NotYet
 from jitr.aws.register import Message
 from jitr.aws.telemetry import Telemetry
 from jitr.errors import Poison, Retry
@@ -14,16 +15,16 @@ from jitr.times import from_epoch_ms
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-# A message is not begun with less than this left. One that turns out slow stops on its way (Message.in_time).
-TIME_FOR_ONE = 12_000  # ms
 # A failure that nobody declared is a bug: after this many deliveries the message goes to the failure queue.
 DELIVERIES_OF_A_BUG = 5
 
 # Seconds until a message that could not be handled comes back. Twice as long each time, so that a fleet waiting out
 # an outage costs little; at most five minutes, so that it is soon in afterwards.
 _FIRST_WAIT, _LONGEST_WAIT = 2, 300
-# Not a fault: somebody else was quicker, or edited something. The next try is likely to do.
+# Not a fault: somebody else was quicker, or edited something. The next try is likely to do; if the first few do not,
+# they wait as well, or a slow day would use up the receives that the queue allows.
 _AT_ONCE = frozenset({"conflict", "edited", "deadline"})
+_TIMES_AT_ONCE = 8
 
 _MOST_ATTRIBUTE = 1024
 
@@ -32,7 +33,7 @@ class Handler(Protocol):
     """What handles one message."""
 
     def handle(self, message: Message) -> None:
-        """Raises Retry or Poison."""
+        """Raises Retry or Poison; NotYet if the message is impatient and would have to wait for its turn."""
         ...
 
 
@@ -62,20 +63,33 @@ class Batch:
     def handle(
         self, records: Sequence[Mapping[str, Any]], remaining: Callable[[], int]
     ) -> dict[str, list[dict[str, str]]]:
-        """Handle the messages in order. ``remaining`` tells the milliseconds left before Lambda ends the function."""
-        failed = [record["messageId"] for record in records if not self._one(record, remaining)]
+        """Handle the messages: first those that need not wait for their turn to ask AWS IoT, then the others.
+
+        ``remaining`` tells the milliseconds left before Lambda ends the function.
+        """
+        failed, waiting = [], []
+        for record in records:
+            try:
+                if not self._one(record, remaining, patient=False):
+                    failed.append(record["messageId"])
+            except NotYet:
+                waiting.append(record)
+        failed += [record["messageId"] for record in waiting if not self._one(record, remaining, patient=True)]
         return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}
 
-    def _one(self, record: Mapping[str, Any], remaining: Callable[[], int]) -> bool:
-        """Whether the message is done with."""
+    def _one(self, record: Mapping[str, Any], remaining: Callable[[], int], *, patient: bool) -> bool:
+        """Whether the message is done with. Raises NotYet if it is impatient and would have to wait for its turn."""
         deliveries = int(record["attributes"]["ApproximateReceiveCount"])
         if remaining() < TIME_FOR_ONE:
             self._put_back(
                 record, Retry("deadline", "the batch ran out of time before this message was begun"), deliveries
             )
             return False
+        message = Message(record["body"], _sent_at(record), deliveries, record["messageId"], remaining, patient)
         try:
-            self._handler.handle(Message(record["body"], _sent_at(record), deliveries, record["messageId"], remaining))
+            self._handler.handle(message)
+        except NotYet:
+            raise
         except Poison as poison:
             return self._to_failures(record, poison)
         except Retry as retry:
@@ -114,7 +128,8 @@ class Batch:
         self._telemetry.count("Retries", reason=retry.cause)
         if retry.cause == "rules":
             self._telemetry.count("RulesUnavailable")
-        wait = 0 if retry.cause in _AT_ONCE else self._backoff(deliveries)
+        at_once = retry.cause in _AT_ONCE and deliveries <= _TIMES_AT_ONCE
+        wait = 0 if at_once else self._backoff(deliveries)
         self._telemetry.logger.warning(
             "put back", extra={"cause": retry.cause, "detail": str(retry), "seconds": wait, "deliveries": deliveries}
         )

@@ -3,6 +3,8 @@
 import os
 from dataclasses import dataclass
 
+from jitr.pace import Quotas
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -21,4 +23,15 @@ def read() -> Environment:
         registration_queue_url=os.environ["JITR_REGISTRATION_QUEUE_URL"],
         failures_queue_url=os.environ["JITR_FAILURES_QUEUE_URL"],
         account_id=os.environ["JITR_ACCOUNT_ID"],
+    )
+
+
+def quotas() -> Quotas:
+    """What the template says of the account's quotas, and of the part that is this function's."""
+    return Quotas(
+        certificates=float(os.environ["JITR_CERTIFICATE_QUOTA"]),
+        policies=float(os.environ["JITR_POLICY_QUOTA"]),
+        things=float(os.environ["JITR_THING_QUOTA"]),
+        share=float(os.environ["JITR_QUOTA_SHARE"]) / 100,
+        environments=int(os.environ["JITR_MAXIMUM_CONCURRENCY"]),
     )

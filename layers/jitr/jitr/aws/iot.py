@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jitr.aws.errors import told_apart
-from jitr.errors import Refused
+from jitr.aws.pacing import Pace, unpaced
+from jitr.errors import Refused, Retry
 from jitr.plan import AddToGroup, AttachIotPolicy, AttachPrincipal, EnsureThing, SetStatus, Step
 
 if TYPE_CHECKING:
@@ -47,15 +48,16 @@ class CaDescription:
 
 
 class Iot:
-    """AWS IoT Core's control plane, one method a question or step."""
+    """AWS IoT Core's control plane, one method a question or step, at the pace that the account's quotas allow."""
 
-    def __init__(self, client: "IoTClient") -> None:
+    def __init__(self, client: "IoTClient", pace: Pace | None = None) -> None:
         self._client = client
+        self.pace = pace or unpaced()
 
     def certificate(self, certificate_id: str) -> Description | None:
         """A device certificate, or None where AWS IoT knows none of that id."""
         try:
-            with told_apart():
+            with self._asking("DescribeCertificate"):
                 found = self._client.describe_certificate(certificateId=certificate_id)["certificateDescription"]
         except Refused as refused:
             if refused.code == _MISSING:
@@ -68,7 +70,7 @@ class Iot:
     def ca(self, ca_certificate_id: str) -> CaDescription | None:
         """A registered CA, or None where it was deleted."""
         try:
-            with told_apart():
+            with self._asking("DescribeCACertificate"):
                 found = self._client.describe_ca_certificate(certificateId=ca_certificate_id)["certificateDescription"]
         except Refused as refused:
             if refused.code == _MISSING:
@@ -83,7 +85,7 @@ class Iot:
     def principals(self, thing: str) -> frozenset[str]:
         """The ids of all certificates attached to a thing."""
         arns: list[str] = []
-        with told_apart():
+        with self._asking("ListThingPrincipals"):
             for page in self._client.get_paginator("list_thing_principals").paginate(thingName=thing):
                 arns.extend(page["principals"])
         return frozenset(arn.rpartition("/")[2] for arn in arns)
@@ -94,13 +96,13 @@ class Iot:
             case EnsureThing():
                 self._ensure_thing(step)
             case AttachPrincipal(thing):
-                with told_apart():
+                with self._asking("AttachThingPrincipal"):
                     self._client.attach_thing_principal(thingName=thing, principal=arn)
             case AddToGroup(group, thing):
-                with told_apart():
+                with self._asking("AddThingToThingGroup"):
                     self._client.add_thing_to_thing_group(thingGroupName=group, thingName=thing)
             case AttachIotPolicy(name):
-                with told_apart():
+                with self._asking("AttachPolicy"):
                     self._client.attach_policy(policyName=name, target=arn)
             case SetStatus(status):
                 self.set_status(certificate_id, status)
@@ -108,15 +110,15 @@ class Iot:
     def detach(self, arn: str, policies: Iterable[str], things: Iterable[str]) -> None:
         """Take IoT policies and things away from a certificate, those that it has."""
         for name in policies:
-            with _may_be_missing(), told_apart():
+            with _may_be_missing(), self._asking("DetachPolicy"):
                 self._client.detach_policy(policyName=name, target=arn)
         for thing in things:
-            with _may_be_missing(), told_apart():
+            with _may_be_missing(), self._asking("DetachThingPrincipal"):
                 self._client.detach_thing_principal(thingName=thing, principal=arn)
 
     def set_status(self, certificate_id: str, status: str) -> None:
         """Set a certificate's status."""
-        with told_apart():
+        with self._asking("UpdateCertificate"):
             self._client.update_certificate(certificateId=certificate_id, newStatus=status)  # type: ignore[arg-type]
 
     def _ensure_thing(self, step: EnsureThing) -> None:
@@ -126,7 +128,7 @@ class Iot:
         if step.attributes:
             request["attributePayload"] = {"attributes": dict(step.attributes)}
         try:
-            with told_apart():
+            with self._asking("CreateThing"):
                 self._client.create_thing(**request)
         except Refused as refused:
             # The same name with another configuration: ours from an earlier grant, or adopted.
@@ -137,20 +139,32 @@ class Iot:
     def _update_thing(self, step: EnsureThing) -> None:
         existing = self._thing(step.name) or {}
         if any(existing.get(name) != value for name, value in step.attributes.items()):
-            with told_apart():
+            with self._asking("UpdateThing"):
                 self._client.update_thing(
                     thingName=step.name, attributePayload={"attributes": dict(step.attributes), "merge": True}
                 )
         if step.thing_type is not None:
-            with told_apart():
+            with self._asking("UpdateThing"):
                 self._client.update_thing(thingName=step.name, thingTypeName=step.thing_type)
 
     def _thing(self, name: str) -> Mapping[str, str] | None:
         """The attributes of a thing, or None where there is none."""
         try:
-            with told_apart():
+            with self._asking("DescribeThing"):
                 return self._client.describe_thing(thingName=name).get("attributes", {})
         except Refused as refused:
             if refused.code == _MISSING:
                 return None
+            raise
+
+    @contextmanager
+    def _asking(self, operation: str) -> Iterator[None]:
+        """Around a call: it waits for its turn, and its errors are told apart."""
+        self.pace.take(operation)
+        try:
+            with told_apart():
+                yield
+        except Retry as retry:
+            if retry.cause == "throttled":
+                self.pace.throttled(operation)
             raise

@@ -12,6 +12,7 @@ from typing import Any
 
 from jitr.aws.cas import Cas
 from jitr.aws.iot import Description, Iot
+from jitr.aws.pacing import TIME_FOR_ONE_CALL, NotYet
 from jitr.aws.reservations import Claim, Reservations
 from jitr.aws.rulebook import Rulebook
 from jitr.aws.table import Table
@@ -52,8 +53,6 @@ PENDING = "PENDING_ACTIVATION"
 DELIVERIES_UNKNOWN = 5
 # Where applying took longer than this, another hand may have changed the status meanwhile.
 STATUS_FRESH = timedelta(seconds=5)
-# The longest that a call to AWS IoT takes, and what is left to do after it (functions/register sets the timeouts).
-TIME_FOR_ONE_CALL = 9_000  # ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +64,7 @@ class Message:
     deliveries: int
     id: str = ""
     remaining: Callable[[], int] | None = None  # milliseconds until the function is ended
+    patient: bool = True  # it may wait for its turn to ask AWS IoT
 
     def in_time(self) -> None:
         """Raises Retry where one more slow call would outlast the function."""
@@ -106,10 +106,23 @@ class Registrar:
         self._reservations = Reservations(table, iot)
 
     def handle(self, message: Message) -> None:
-        """Do everything that one message asks for.
+        """Do everything that one message asks for, and wait for its turn if AWS IoT has to be asked.
 
-        Raises Retry for "not now", Poison for "never"; anything else that escapes is a bug.
+        Raises Retry for "not now", NotYet for an impatient message whose turn has not come, Poison for "never";
+        anything else that escapes is a bug.
         """
+        self._iot.pace.within(message.remaining)
+        while True:
+            try:
+                self._handle(message)
+            except NotYet:
+                if not message.patient:
+                    raise
+                self._iot.pace.until_ready("DescribeCertificate")  # then anew: another delivery may have been quicker
+            else:
+                return
+
+    def _handle(self, message: Message) -> None:
         event = parse_event(message.body, account_id=self._account_id, sent_at=message.sent_at)
         self._telemetry.about(event.certificate_id)
         record, heads = self._table.record_and_heads(event.certificate_id)
@@ -160,6 +173,8 @@ class Registrar:
     def _gather(self, case: _Case) -> None:
         event = case.event
         rules = self._rulebook.in_force(case.heads)  # first: while there are none, waiting costs AWS IoT no call
+        if self._iot.pace.wait("DescribeCertificate") > 0:
+            raise NotYet
         found = self._iot.certificate(event.certificate_id)
         described_at = self._clock()
         if found is None:

@@ -1,0 +1,75 @@
+"""Waiting for one's turn to ask AWS IoT, as ``jitr.pace`` has it, for as long as the function still runs."""
+
+from collections.abc import Callable
+from threading import Lock
+
+from jitr.errors import Retry
+from jitr.pace import QUOTA_OF, Bucket, Quotas
+
+# The longest that a call to AWS IoT takes, and what is left to do after it (functions/register sets the timeouts).
+TIME_FOR_ONE_CALL = 9_000  # ms
+# A message is not begun with less than this left. One that turns out slow stops on its way (Message.in_time).
+TIME_FOR_ONE = 12_000  # ms
+
+
+class NotYet(Retry):
+    """AWS IoT has to be asked, and it is not yet the turn of this message."""
+
+    def __init__(self) -> None:
+        super().__init__("pace", "AWS IoT was asked as often as the pace allows")
+
+
+class Pace:
+    """The pace of one execution environment. Without quotas nothing ever waits."""
+
+    def __init__(self, quotas: Quotas | None, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._buckets = {} if quotas is None else {each: Bucket(quotas.rate(each)) for each in QUOTA_OF}
+        self._clock = clock  # monotonic, in seconds
+        self._sleep = sleep
+        self._lock = Lock()
+        self._remaining: Callable[[], int] | None = None
+
+    def within(self, remaining: Callable[[], int] | None) -> None:
+        """From here on nothing waits longer than the function runs; ``remaining`` tells how many ms that is."""
+        self._remaining = remaining
+
+    def wait(self, operation: str) -> float:
+        """How long a call of this operation would have to wait now, in seconds."""
+        with self._lock:
+            return self._buckets[operation].wait(self._clock()) if operation in self._buckets else 0.0
+
+    def until_ready(self, operation: str) -> None:
+        """Wait until a call may be made, without making it.
+
+        Raises Retry where there would be no time afterwards to begin a message.
+        """
+        self._pause(operation, self.wait(operation), TIME_FOR_ONE)
+
+    def take(self, operation: str) -> None:
+        """Wait for the turn of a call that is about to be made. Raises Retry where there is no time to wait."""
+        if operation not in self._buckets:
+            return
+        while True:
+            with self._lock:
+                now = self._clock()
+                wait = self._buckets[operation].wait(now)
+                if wait <= 0:
+                    self._buckets[operation].take(now)
+                    return
+            self._pause(operation, wait, TIME_FOR_ONE_CALL)
+
+    def throttled(self, operation: str) -> None:
+        """AWS IoT throttled a call of this operation: the next ones come later."""
+        if operation in self._buckets:
+            with self._lock:
+                self._buckets[operation].throttled(self._clock())
+
+    def _pause(self, operation: str, wait: float, leave: int) -> None:
+        if self._remaining is not None and self._remaining() - wait * 1000 < leave:
+            raise Retry("pace", f"{operation} has to wait for its turn longer than the function runs")
+        self._sleep(wait)
+
+
+def unpaced() -> Pace:
+    """For those who ask little: nothing ever waits."""
+    return Pace(None, clock=lambda: 0.0, sleep=lambda _seconds: None)
