@@ -190,7 +190,7 @@ def delete(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
     info = _existing(device_lists, name)
     deployment.announce("dynamodb")
     confirm(f"Delete list {name} with about {info.rows} rows?", yes)
-    deleted = _unless_edited(name, lambda: device_lists.delete(name))
+    deleted = _unless_edited(name, lambda: device_lists.delete(name, at=now_text()))
     if deleted is not None:
         device_lists.forget(name, deleted.head.generation, expires_at=_old_generation_ends())
     emit(as_json, {"list": name, "deleted": deleted is not None}, f"List {name} is deleted")

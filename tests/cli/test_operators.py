@@ -259,7 +259,11 @@ def test_an_edit_that_another_hand_overtook_says_so_and_changes_nothing(
         found = find(self, name, generation, key)
         monkeypatch.setattr(DeviceLists, "find", find)
         DeviceLists(ready).replace(
-            name, [ListRow(common_name="snr-1")], at="x", generation="g2", progress=lambda _count: None
+            name,
+            [ListRow(common_name="snr-1")],
+            at="2026-03-01T00:00:00Z",
+            generation="g2",
+            progress=lambda _count: None,
         )
         return found
 

@@ -1,7 +1,8 @@
 """Device lists in the table: heads that readers start from, and rows under the generation in force.
 
 A row is written before its list's edition is raised, so that a reader who saw the new edition sees the row. A
-replaced list is a new generation: readers change over with one write of the head.
+replaced list is a new generation: readers change over with one write of the head. Each edit of a head is written
+together with a change (``jitr.aws.changes``), for whoever rechecks held devices.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
+from jitr.aws.changes import MOST_KEYS, Change, change_put, list_changed, rows_changed
 from jitr.aws.errors import told_apart
 from jitr.aws.table import HEADS, Conflict, Item, Table, row_key, row_partitions, to_item
 from jitr.errors import Retry
@@ -67,10 +69,10 @@ class DeviceLists:
         if info is None or row is None:
             return None
         self._write([{"DeleteRequest": {"Key": to_item(place)}} for place in _places(name, info.head.generation, row)])
-        self._raise_edition(name, info.head, -1, at)
+        self._raise_edition(name, info.head, -1, rows_changed(name, row.found_by(), at))
         return row
 
-    def delete(self, name: str) -> ListInfo | None:
+    def delete(self, name: str, *, at: str) -> ListInfo | None:
         """Take a list away, at once for every reader; its rows are still there, see ``forget``.
 
         The result is what it was, None if there was none. Raises Conflict where it was edited meanwhile.
@@ -78,7 +80,7 @@ class DeviceLists:
         before = self.all().get(name)
         if before is not None:
             values = {":generation": before.head.generation, ":edition": before.head.edition}
-            self._update_head("REMOVE lists.#name", _UNEDITED, name, values)
+            self._update_head("REMOVE lists.#name", _UNEDITED, name, values, change=list_changed(name, at))
         return before
 
     def merge(
@@ -91,10 +93,14 @@ class DeviceLists:
         """
         head = self._ensure(name, at, new_generation)
         gained = 0
+        touched: dict[RowKey, None] = {}  # keys of the rows written, and of those they replaced; enough to tell many
         for some in _batched(rows, 50):
-            gained += self._merge_some(name, head.generation, some)
+            more, keys = self._merge_some(name, head.generation, some)
+            gained += more
+            if len(touched) <= MOST_KEYS:
+                touched.update(dict.fromkeys(keys))
             progress(len(some))
-        self._raise_edition(name, head, gained, at)
+        self._raise_edition(name, head, gained, rows_changed(name, touched, at))
         return gained
 
     def replace(
@@ -113,7 +119,8 @@ class DeviceLists:
             count += len(some)
             progress(len(some))
         edition = 0 if before is None else before.head.edition + 1
-        self._put_head(name, before, {"generation": generation, "edition": edition, "rows": count, "changed_at": at})
+        head = {"generation": generation, "edition": edition, "rows": count, "changed_at": at}
+        self._put_head(name, before, head, list_changed(name, at))
         return count
 
     def forget(self, name: str, generation: str, *, expires_at: int) -> None:
@@ -122,7 +129,8 @@ class DeviceLists:
             for some in _batched(self._table.query(partition), _BATCH_WRITE):
                 self._write([{"PutRequest": {"Item": to_item(item | {"expires_at": expires_at})}} for item in some])
 
-    def _merge_some(self, name: str, generation: str, rows: tuple[ListRow, ...]) -> int:
+    def _merge_some(self, name: str, generation: str, rows: tuple[ListRow, ...]) -> tuple[int, list[RowKey]]:
+        """Write some rows in place of those found by their keys: how many rows that is more, and all keys concerned."""
         keys = {(place["pk"], place["sk"]): place for row in rows for place in _places(name, generation, row)}
         found = [ListRow.from_json(item["row"]) for item in self._table.get(list(keys.values()))]
         replaced = {_identity(row): row for row in found}.values()
@@ -138,7 +146,7 @@ class DeviceLists:
                 *({"PutRequest": {"Item": to_item(item)}} for row in rows for item in _items(name, generation, row)),
             ]
         )
-        return len(rows) - len(replaced)
+        return len(rows) - len(replaced), [key for row in (*rows, *replaced) for key in row.found_by()]
 
     def _write(self, requests: list[dict[str, Any]]) -> None:
         for start in range(0, len(requests), _BATCH_WRITE):
@@ -156,10 +164,11 @@ class DeviceLists:
         existing = self.all().get(name)
         if existing is not None:
             return existing.head
-        self._put_head(name, None, {"generation": generation, "edition": 0, "rows": 0, "changed_at": at})
+        head = {"generation": generation, "edition": 0, "rows": 0, "changed_at": at}
+        self._put_head(name, None, head, rows_changed(name, (), at))
         return ListHead(generation, 0)
 
-    def _put_head(self, name: str, before: ListInfo | None, head: Item) -> None:
+    def _put_head(self, name: str, before: ListInfo | None, head: Item, change: Change) -> None:
         """Write a list's head over the one that was read, in the one item that holds all heads."""
         self._table.transact(
             [
@@ -178,20 +187,28 @@ class DeviceLists:
         if before is not None:
             condition = _UNEDITED
             values |= {":generation": before.head.generation, ":edition": before.head.edition}
-        self._update_head("SET lists.#name = :head", condition, name, values)
+        self._update_head("SET lists.#name = :head", condition, name, values, change=change)
 
-    def _raise_edition(self, name: str, head: ListHead, gained: int, at: str) -> None:
+    def _raise_edition(self, name: str, head: ListHead, gained: int, change: Change) -> None:
         self._update_head(
             "SET lists.#name.edition = lists.#name.edition + :one, "
             "lists.#name.#rows = lists.#name.#rows + :gained, lists.#name.changed_at = :at",
             "lists.#name.generation = :generation",
             name,
-            {":one": 1, ":gained": gained, ":at": at, ":generation": head.generation},
+            {":one": 1, ":gained": gained, ":at": change.at, ":generation": head.generation},
             {"#rows": "rows"},
+            change=change,
         )
 
     def _update_head(
-        self, update: str, condition: str, name: str, values: Item, names: Mapping[str, str] | None = None
+        self,
+        update: str,
+        condition: str,
+        name: str,
+        values: Item,
+        names: Mapping[str, str] | None = None,
+        *,
+        change: Change,
     ) -> None:
         failed = self._table.transact(
             [
@@ -204,7 +221,8 @@ class DeviceLists:
                         "ExpressionAttributeNames": {"#name": name} | dict(names or {}),
                         "ExpressionAttributeValues": to_item(values),
                     }
-                }
+                },
+                change_put(self._table.name, change),
             ]
         )
         if failed:

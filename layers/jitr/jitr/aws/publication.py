@@ -1,12 +1,14 @@
 """Putting rules in force.
 
-The compiled rules are stored under their digest, then one conditional write points at them.
+The compiled rules are stored under their digest, then one conditional write points at them, together with a change
+(``jitr.aws.changes``) for whoever rechecks held devices.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from jitr.aws.changes import change_put, rules_changed
 from jitr.aws.table import HEADS, Conflict, Item, Table, to_item
 from jitr.record import Heads
 from jitr.rules.model import Rules
@@ -72,6 +74,7 @@ def publish(
                     "ExpressionAttributeValues": to_item({":rules": item, ":before": before.version}),
                 }
             },
+            change_put(table.name, rules_changed(at)),
         ]
     )
     if failed:
