@@ -103,16 +103,23 @@ def status(context: click.Context, folder: Path, as_json: bool) -> None:
 
 
 @local.command()
+@click.option("--sam", is_flag=True, help="Write what `sam local invoke` takes as well: the file for its --env-vars.")
 @_as_json
 @_folder
 @click.pass_context
-def env(context: click.Context, folder: Path, as_json: bool) -> None:
+def env(context: click.Context, folder: Path, as_json: bool, sam: bool) -> None:
     """Print what makes AWS tools talk to it: eval "$(jitr local env)"."""
     with _told_plainly():
         found = stack.status(folder)
     if not found.stack:
         click.echo(f"{found.detail}; `jitr local up` starts one", err=True)
         context.exit(1)
+    if sam:
+        from jitr_local import sam_local  # boto3 takes a while
+
+        with _told_plainly():
+            file = sam_local.write_variables(found.stack)
+        click.echo(f"Wrote {file}. In this shell:\n{sam_local.command(file)}", err=True)
     variables = variables_of(found.stack, dict(os.environ))
     if as_json:
         click.echo(json.dumps(variables, indent=2))

@@ -45,6 +45,21 @@ class Folder:
         return self.root / "ministack.log"
 
     @property
+    def sam_variables(self) -> Path:
+        """The functions' variables for ``sam local invoke --env-vars``."""
+        return self.root / "sam-local.json"
+
+    @property
+    def relay_url(self) -> Path:
+        """Where the relay for containers listens, if there is one."""
+        return self.root / "relay.url"
+
+    @property
+    def relay_log(self) -> Path:
+        """What the relay prints."""
+        return self.root / "relay.log"
+
+    @property
     def build_log(self) -> Path:
         """What ``sam build`` prints."""
         return self.sam / "build.log"
@@ -104,6 +119,9 @@ class Folder:
             self.processes_file,
             self.broker_ca,
             self.log,
+            self.sam_variables,
+            self.relay_url,
+            self.relay_log,
         ):
             path.unlink(missing_ok=True)
 

@@ -20,6 +20,9 @@ class Reference(str):
     __slots__ = ()
 
 
+_ABSENT = Reference("AWS::NoValue")
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     """One function; resources are named by their logical ids."""
@@ -61,7 +64,7 @@ def _function(name: str, shared: Mapping[str, Any], own: Mapping[str, Any]) -> F
         timeout=int(_plain(name, "Timeout", own.get("Timeout", shared.get("Timeout", _TIMEOUT)))),
         memory=int(_plain(name, "MemorySize", own.get("MemorySize", shared.get("MemorySize", _MEMORY)))),
         layers=tuple(_layer(name, each) for each in (*shared.get("Layers", ()), *own.get("Layers", ()))),
-        variables={key: _value(name, f"variable {key}", value) for key, value in variables.items()},
+        variables={key: _value(name, f"variable {key}", value) for key, value in variables.items() if value != _ABSENT},
         takes=frozenset(each["Type"] for each in own.get("Events", {}).values()),
     )
 

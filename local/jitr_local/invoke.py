@@ -186,27 +186,13 @@ def variables_of(function: Function, running: LocalStack) -> dict[str, str]:
 
     Raises StackError for what the stack does not have.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
-
+    known = known_of(running)
     session = running.session()
-    try:
-        pages = (
-            session.client("cloudformation")
-            .get_paginator("list_stack_resources")
-            .paginate(StackName=running.stack_name)
-        )
-        resources = {
-            each["LogicalResourceId"]: each.get("PhysicalResourceId", "")
-            for page in pages
-            for each in page["StackResourceSummaries"]
-        }
-        known = resources | _parameters(running)
+    with _asking():
         deployed = session.client("lambda").get_function_configuration(FunctionName=_known(function.name, known))
         keys = session.client("sts").assume_role(RoleArn=deployed["Role"], RoleSessionName="make-invoke")["Credentials"]
-    except (BotoCoreError, ClientError) as problem:
-        raise StackError(f"the local stack cannot be asked: {problem}") from problem
     return {
-        **{name: _resolved(value, known) for name, value in function.variables.items()},
+        **own_variables(function, known),
         "AWS_ENDPOINT_URL": running.endpoint_url,
         "AWS_REGION": running.region,
         "AWS_DEFAULT_REGION": running.region,
@@ -214,6 +200,37 @@ def variables_of(function: Function, running: LocalStack) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
         "AWS_SESSION_TOKEN": keys["SessionToken"],
     }
+
+
+def own_variables(function: Function, known: Mapping[str, str]) -> dict[str, str]:
+    """The variables that the template gives a function. Raises StackError for what the stack does not have."""
+    return {name: _resolved(value, known) for name, value in function.variables.items()}
+
+
+def known_of(running: LocalStack) -> dict[str, str]:
+    """What a template can refer to: resources and parameters as the stack has them, and CloudFormation's own names.
+
+    Raises StackError.
+    """
+    with _asking():
+        client = running.session().client("cloudformation")
+        pages = client.get_paginator("list_stack_resources").paginate(StackName=running.stack_name)
+        resources = {
+            each["LogicalResourceId"]: each.get("PhysicalResourceId", "")
+            for page in pages
+            for each in page["StackResourceSummaries"]
+        }
+        return resources | _parameters(running)
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as problem:
+        raise StackError(f"the local stack cannot be asked: {problem}") from problem
 
 
 def _parameters(running: LocalStack) -> dict[str, str]:

@@ -255,33 +255,3 @@ def test_nothing_is_left_of_one_that_is_interrupted_at_work(
 
 def _said(scratch: Path) -> bool:
     return any("said" in log.read_text() for log in scratch.glob("*/log"))
-
-
-# With a container
-
-
-def test_sam_local_invoke_answers(build: Path, tmp_path: Path) -> None:
-    """What `sam local invoke` takes besides what is tested above: the image, and the layer for Lambda in it."""
-    ping = "import docker; docker.from_env(timeout=5).ping()"
-    engine = subprocess.run([ROOT / ".venv-sam/bin/python", "-c", ping], capture_output=True, check=False)
-    if engine.returncode:
-        pytest.skip("sam local invoke: no container engine answers")
-    machine = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
-    sam = [str(ROOT / ".venv-sam/bin/sam")]
-    environment = (
-        os.environ
-        | NOWHERE
-        | {
-            "JITR_LAYER_ARCHITECTURE": machine,
-            "JITR_LAYER_PIP_PYTHON": sys.executable,
-            "SAM_CLI_TELEMETRY": "0",
-        }
-    )
-    built = ["--build-dir", str(tmp_path / "build"), "--parameter-overrides", f"Architecture={machine}"]
-    subprocess.run([*sam, "build", "--no-cached", *built], cwd=ROOT, env=environment, check=True)
-    (tmp_path / "event.json").write_text('{"Records": []}')
-    command = [*sam, "local", "invoke", "RegisterFunction", "--event", str(tmp_path / "event.json")]
-    command += ["--template-file", str(tmp_path / "build/template.yaml")]
-    command += ["--parameter-overrides", f"Architecture={machine}"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert json.loads(done.stdout) == {"batchItemFailures": []}, done.stderr

@@ -1,7 +1,11 @@
 """`make invoke` on the local stack: what was built there answers files of events/ as their table says."""
 
 import json
+import os
 import platform
+import shlex
+import subprocess
+import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jitr.record import Record
-from jitr_local import invoke
+from jitr_local import invoke, sam_local
+from jitr_local.cli import variables_of
 from jitr_local.functions import read_functions
-from jitr_local.stack import TEMPLATE, LocalStack
+from jitr_local.stack import CHECKOUT, TEMPLATE, LocalStack
 from tests.built import event_files
 from tests.stack.plant import Factory, Made, Plant, until
 
@@ -109,3 +114,45 @@ def test_what_the_stack_does_not_have_is_told(plant: Plant, monkeypatch: pytest.
     monkeypatch.setattr(invoke, "chosen_function", lambda _name: newer)
     result = invoked(plant.stack, "NewFunction", event_files.EVENTS / "held.json")
     assert (result.exit_code, "--redeploy" in result.stderr) == (3, True), result.output
+
+
+# With a container
+
+# Whether an engine answers, and whether the image is there already: an air-gapped machine has its own.
+ENGINE = """
+import docker, sys
+engine = docker.from_env(timeout=5)
+engine.ping()
+print(any(":3.13" in tag and "lambda/python" in tag for image in engine.images.list() for tag in image.tags))
+"""
+
+
+def test_sam_local_invoke_admits_a_device_of_the_local_stack(plant: Plant, tmp_path: Path) -> None:
+    """The two lines of the README: what `jitr local env --sam` writes is what SAM takes, and it reaches the stack."""
+    asked = [str(CHECKOUT / ".venv-sam/bin/python"), "-c", ENGINE]
+    engine = subprocess.run(asked, capture_output=True, text=True, check=False)
+    if engine.returncode:
+        pytest.skip("sam local invoke: no container engine answers")
+    factory = plant.factory("contained")
+    plant.publish(plant.rules(factory))
+    (made,) = pending(plant, factory, "contained-0001")
+    plant.jitr("events", "make", made.device.certificate, "--out", tmp_path / "event.json")
+    build, invoked = sam_local.command(sam_local.write_variables(plant.stack)).splitlines()
+    machine = build.rpartition("=")[2]
+    environment = os.environ | variables_of(plant.stack, {}) | {"SAM_CLI_TELEMETRY": "0"}
+    environment |= {"JITR_LAYER_ARCHITECTURE": machine, "JITR_LAYER_PIP_PYTHON": sys.executable}
+    options = [
+        "--no-cached",
+        "--build-dir",
+        str(tmp_path / "build"),
+        "--parameter-overrides",
+        f"Architecture={machine}",
+    ]
+    sam = str(CHECKOUT / ".venv-sam/bin/sam")
+    subprocess.run([sam, "build", *options], cwd=CHECKOUT, env=environment, check=True, capture_output=True)
+    words = [str(tmp_path / "event.json") if word.startswith("events/") else word for word in shlex.split(invoked)]
+    words += ["--template-file", str(tmp_path / "build/template.yaml")]
+    words += ["--skip-pull-image"] if engine.stdout.strip() == "True" else []
+    done = subprocess.run(words, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+    assert json.loads(done.stdout) == {"batchItemFailures": []}, done.stderr
+    assert plant.status(made) == "ACTIVE", done.stderr

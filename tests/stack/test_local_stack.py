@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from jitr_local import environment, ministack, processes, stack
+from jitr_local import environment, ministack, processes, sam_local, stack
 from jitr_local.cli import local, variables_of
 from jitr_local.errors import NotSetUp, StackError
 from jitr_local.folder import Folder
@@ -329,6 +329,41 @@ def test_what_env_prints_is_enough_for_a_shell(local_stack: LocalStack) -> None:
         check=True,
     )
     assert answer.stdout.strip() == local_stack.account_id
+
+
+@pytest.mark.stack
+def test_what_env_writes_for_sam_local_reaches_the_stack_from_the_address_of_a_bridge(
+    local_stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One relay, however often it is asked for; it ends with the stack, as every process of it."""
+    monkeypatch.setattr(sam_local, "_gateway", lambda: "127.0.0.1")
+    arguments = ["--folder", str(local_stack.log.parent), "env", "--sam"]
+    before = Folder(local_stack.log.parent).processes()
+    written = []
+    for _ in range(2):
+        result = CliRunner().invoke(local, arguments)
+        assert result.exit_code == 0, result.output
+        written.append(json.loads(local_stack.log.with_name("sam-local.json").read_text()))
+    assert "sam local invoke RegisterFunction -e events/first-connection.json --env-vars" in result.stderr
+    assert "sam local" not in result.stdout
+    assert written[0] == written[1]
+    (relay,) = [one for one in Folder(local_stack.log.parent).processes() if one not in before]
+    assert processes.is_running(relay)
+    variables = written[0]["RegisterFunction"]
+    assert variables["JITR_TABLE"] == local_stack.outputs["TableName"]
+    assert variables["AWS_ENDPOINT_URL"] != local_stack.endpoint_url
+    reached = replace(local_stack, endpoint_url=variables["AWS_ENDPOINT_URL"]).session().client("dynamodb")
+    assert reached.describe_table(TableName=variables["JITR_TABLE"])["Table"]["TableStatus"] == "ACTIVE"
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("gateway", [None, "192.0.2.77"])
+def test_without_a_bridge_of_this_machine_it_names_the_host_as_docker_desktop_does(
+    local_stack: LocalStack, monkeypatch: pytest.MonkeyPatch, gateway: str | None
+) -> None:
+    monkeypatch.setattr(sam_local, "_gateway", lambda: gateway)
+    (variables, *_) = json.loads(sam_local.write_variables(local_stack).read_text()).values()
+    assert variables["AWS_ENDPOINT_URL"] == local_stack.endpoint_url.replace("127.0.0.1", "host.docker.internal")
 
 
 @pytest.mark.stack

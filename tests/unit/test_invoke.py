@@ -26,7 +26,7 @@ Resources:
     Type: AWS::Serverless::Function
     Properties:
       Layers: [!Ref Own]
-      Environment: {Variables: {SERVICE: one, COUNT: 3, TRACE: true}}
+      Environment: {Variables: {SERVICE: one, COUNT: 3, TRACE: true, GONE: !Ref AWS::NoValue}}
       Role: !GetAtt Role.Arn
       Events: {Queue: {Type: SQS, Properties: {Queue: !GetAtt Queue.Arn}}}
   Two: {Type: AWS::Serverless::Function, Properties: {Handler: two.handler, Timeout: 1, MemorySize: 256}}

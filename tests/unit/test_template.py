@@ -469,6 +469,11 @@ def test_functions_and_layer_are_for_one_runtime_and_one_architecture() -> None:
     assert f"RUNTIME_PYTHON = {version}\n" in (ROOT / "layers/jitr/Makefile").read_text()
 
 
+def test_an_endpoint_can_be_set_where_sam_runs_a_function_and_is_absent_where_it_is_deployed() -> None:
+    """`sam local invoke --env-vars` sets only variables that the template names."""
+    assert TEMPLATE["Globals"]["Function"]["Environment"]["Variables"] == {"AWS_ENDPOINT_URL": {"Ref": "AWS::NoValue"}}
+
+
 # --- Alarms
 
 
