@@ -6,12 +6,12 @@ import click
 
 from jitr.reasons import Verdict
 from jitr_cli.deployment import Choice, stack_options
-from jitr_cli.explain_offline import explain_offline, read_inputs
+from jitr_cli.explain_offline import Files, explain_offline, read_inputs
 from jitr_cli.explanation import Explanation, show
 from jitr_cli.files import read_bytes
 from jitr_cli.output import emit, json_option
 
-_OFFLINE = ("certificate", "cas", "lists", "at")
+_OFFLINE = ("certificate", "cas", "lists", "crls", "at")
 
 
 @click.command("explain")
@@ -20,6 +20,7 @@ _OFFLINE = ("certificate", "cas", "lists", "at")
 @click.option("--certificate", type=click.Path(path_type=Path), help="With --rules: the device's certificate.")
 @click.option("--ca", "cas", multiple=True, metavar="ALIAS=FILE", help="With --rules: a CA's certificate by alias.")
 @click.option("--list", "lists", multiple=True, metavar="NAME=FILE.csv", help="With --rules: a list that they name.")
+@click.option("--crl", "crls", multiple=True, metavar="ALIAS=FILE", help="With --rules: a CA's revocation list.")
 @click.option("--at", metavar="TIME", help="With --rules: decide as of then (RFC 3339 or a date, UTC); now without it.")
 @stack_options
 @json_option
@@ -31,6 +32,7 @@ def explain(
     certificate: Path | None,
     cas: tuple[str, ...],
     lists: tuple[str, ...],
+    crls: tuple[str, ...],
     at: str | None,
     choice: Choice,
     as_json: bool,
@@ -50,7 +52,7 @@ def explain(
         --ca factory-a=factory-a.pem --list line-a-2026=devices.csv --at 2026-03-01
     """
     if rules_file is not None:
-        explanation = _offline(context, rules_file, certificate, cas, lists, at)
+        explanation = _offline(context, rules_file, certificate, Files(cas, lists, crls), at)
     else:
         explanation = _online(context, subject, choice)
     emit(as_json, explanation.to_json(), lambda: show(explanation))
@@ -61,8 +63,7 @@ def _offline(
     context: click.Context,
     rules_file: Path,
     certificate: Path | None,
-    cas: tuple[str, ...],
-    lists: tuple[str, ...],
+    files: Files,
     at: str | None,
 ) -> Explanation:
     subject = context.params["subject"]
@@ -72,14 +73,14 @@ def _offline(
         raise click.UsageError("the certificate is given twice: with --certificate and without.")
     if certificate is None:
         raise click.UsageError("--rules decides from files: --certificate FILE names the device's certificate.")
-    inputs = read_inputs(rules_file, cas, lists, at)
+    inputs = read_inputs(rules_file, files, at)
     return explain_offline(read_bytes(certificate), str(certificate), inputs)
 
 
 def _online(context: click.Context, subject: str | None, choice: Choice) -> Explanation:
     given = [name for name in _OFFLINE if context.params[name]]
     if given:
-        option = {"cas": "ca", "lists": "list"}.get(given[0], given[0])
+        option = {"cas": "ca", "lists": "list", "crls": "crl"}.get(given[0], given[0])
         raise click.UsageError(f"--{option} goes with --rules FILE: without, AWS is asked.")
     if subject is None:
         raise click.UsageError("name a device (certificate, id, thing or event), or decide from files with --rules.")

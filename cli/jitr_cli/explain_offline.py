@@ -7,12 +7,14 @@ from pathlib import Path
 
 from jitr.certificate import CaReading, CertificateReading, read_ca, read_certificate
 from jitr.chain import verify_chain
+from jitr.crl import MAX_INPUT, CrlReading, read_crl
 from jitr.decide import Decision, decide, unreadable
-from jitr.errors import InputError, Unreadable
-from jitr.facts import Knock
+from jitr.errors import InputError, Unreadable, UnusableCrl
+from jitr.facts import Knock, Revocation
 from jitr.lists import ListRow, RowKey, membership_in, rows_by_key
 from jitr.profile import warnings
 from jitr.record import facts_json
+from jitr.revocation import crls_of, read_revocation
 from jitr.rules.model import Rules
 from jitr.times import parse_time
 from jitr_cli.explanation import Explanation
@@ -23,19 +25,30 @@ from jitr_cli.rules_files import read_rules_file
 
 
 @dataclass(frozen=True, slots=True)
+class Files:
+    """The options that name files, as they were given: ``NAME=FILE``."""
+
+    cas: tuple[str, ...]
+    lists: tuple[str, ...]
+    crls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
-    """Everything a decision needs, from files."""
+    """Everything a decision needs, from files. ``crls`` are by address; one that cannot be used is its problem."""
 
     rules: Rules
     cas: Mapping[str, CaReading]
     lists: Mapping[str, Mapping[RowKey, ListRow]]
+    crls: Mapping[str, CrlReading | UnusableCrl]
     at: datetime
 
 
-def read_inputs(rules_file: Path, cas: tuple[str, ...], lists: tuple[str, ...], at: str | None) -> Inputs:
+def read_inputs(rules_file: Path, files: Files, at: str | None) -> Inputs:
     """The inputs that the options name. Raises InputError for the first that cannot be used."""
     rules = read_rules_file(rules_file, certificates=True)
-    return Inputs(rules, _read_cas(rules, cas), _read_lists(rules, lists), _read_time(at))
+    lists = _read_lists(rules, files.lists)
+    return Inputs(rules, _read_cas(rules, files.cas), lists, _read_crls(rules, files.crls), _read_time(at))
 
 
 def explain_offline(data: bytes, source: str, inputs: Inputs) -> Explanation:
@@ -67,13 +80,36 @@ def _knock(reading: CertificateReading, inputs: Inputs) -> Knock:
         aliases = inputs.rules.aliases_of(ca_id) | {alias}
         if ca_id not in inputs.rules.cas[alias].ids:
             warn(f"--ca {alias}: the rules give that name to another CA than this file's ({ca_id[:12]}); taken as said")
-        knocks.append(Knock(reading.facts, ca_id, ca.facts, chain, aliases))
-    issuers = [each for each in knocks if each.chain is not None and each.chain.signature_valid]
-    namesakes = [each for each in knocks if each.chain is not None and each.chain.names_equal]
-    chosen = (*issuers, *namesakes, *knocks)[0]
+        knocks.append((Knock(reading.facts, ca_id, ca.facts, chain, aliases), ca))
+    issuers = [each for each in knocks if each[0].chain is not None and each[0].chain.signature_valid]
+    namesakes = [each for each in knocks if each[0].chain is not None and each[0].chain.names_equal]
+    chosen, ca = (*issuers, *namesakes, *knocks)[0]
     # The same certificate may be given under several aliases: it has all of them.
-    same = [each.aliases for each in knocks if each.ca_certificate_id == chosen.ca_certificate_id]
-    return replace(chosen, aliases=frozenset().union(*same))
+    same = [each.aliases for each, _ in knocks if each.ca_certificate_id == chosen.ca_certificate_id]
+    knock = replace(chosen, aliases=frozenset().union(*same))
+    return replace(knock, revocations=_revocations(knock, ca, inputs))
+
+
+def _revocations(knock: Knock, ca: CaReading, inputs: Inputs) -> dict[str, Revocation]:
+    """What the lists given say of the device. Raises InputError where one that counts was not given."""
+    found = {}
+    for url in (each.url for each in crls_of(knock, inputs.rules)):
+        crl = inputs.crls.get(url)
+        if crl is None:
+            alias = next(each for each in sorted(inputs.rules.cas) if _has_crl(inputs.rules, each, url))
+            raise InputError(
+                f"{inputs.rules.source} gives {alias} a revocation list, which is not given: --crl {alias}=FILE"
+            )
+        if isinstance(crl, UnusableCrl):
+            found[url] = Revocation(problem=str(crl))
+        else:
+            found[url] = read_revocation(crl, ca, knock.certificate)
+    return found
+
+
+def _has_crl(rules: Rules, alias: str, url: str) -> bool:
+    crl = rules.cas[alias].crl
+    return crl is not None and crl.url == url
 
 
 def _not_checked(decision: Decision) -> tuple[str, ...]:
@@ -95,9 +131,7 @@ def _not_checked(decision: Decision) -> tuple[str, ...]:
 def _read_cas(rules: Rules, cas: tuple[str, ...]) -> dict[str, CaReading]:
     found = {}
     for alias, file in _named("--ca", "ALIAS=FILE", cas).items():
-        if alias not in rules.cas:
-            known = ", ".join(sorted(rules.cas)) or "none"
-            raise InputError(f"--ca {alias}: {rules.source} has no CA of that name; there are: {known}")
+        _known_ca(rules, "--ca", alias)
         try:
             found[alias] = read_ca(read_bytes(file), status="ACTIVE")
         except Unreadable as error:
@@ -119,6 +153,27 @@ def _read_lists(rules: Rules, lists: tuple[str, ...]) -> dict[str, dict[RowKey, 
         if name not in rules.lists:
             warn(f"--list {name}: no rule in {rules.source} refers to that list")
     return {name: rows_by_key(read_rows(file)) for name, file in given.items()}
+
+
+def _read_crls(rules: Rules, crls: tuple[str, ...]) -> dict[str, CrlReading | UnusableCrl]:
+    found: dict[str, CrlReading | UnusableCrl] = {}
+    for alias, file in _named("--crl", "ALIAS=FILE", crls).items():
+        _known_ca(rules, "--crl", alias)
+        configured = rules.cas[alias].crl
+        if configured is None:
+            warn(f"--crl {alias}: {rules.source} gives that CA no crl, so its list decides nothing")
+            continue
+        try:
+            found[configured.url] = read_crl(read_bytes(file, MAX_INPUT))
+        except UnusableCrl as error:
+            found[configured.url] = error
+    return found
+
+
+def _known_ca(rules: Rules, option: str, alias: str) -> None:
+    if alias not in rules.cas:
+        known = ", ".join(sorted(rules.cas)) or "none"
+        raise InputError(f"{option} {alias}: {rules.source} has no CA of that name; there are: {known}")
 
 
 def _named(option: str, form: str, values: tuple[str, ...]) -> dict[str, Path]:

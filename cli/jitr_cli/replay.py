@@ -11,6 +11,7 @@ from jitr.decide import Decision, decide, lists_needed
 from jitr.lists import device_keys, membership
 from jitr.reasons import Verdict
 from jitr.record import Heads, Record, recorded_knock
+from jitr.revocation import without_crls
 from jitr.rules.model import Rules
 from jitr_cli.records import newest
 
@@ -73,9 +74,11 @@ def replay(
 ) -> Outcome:
     """Decide each record again under ``rules`` and the lists as they are now, from its recorded facts.
 
-    Guards that need AWS IoT (thing names, places) are not asked: a device on hold for one would show as admitted.
+    Guards that need AWS IoT (thing names, places) and revocation lists are not asked: a device that is kept out by one
+    of them alone is no change.
     """
     outcome = Outcome()
+    rules = without_crls(rules)
     heads = table.heads()
     for record in records:
         advance(1)
@@ -84,7 +87,7 @@ def replay(
             continue
         decision = _again(table, rules, heads, record, record.facts, now)
         outcome.decided += 1
-        if decision.verdict is not record.decision and not _held_by_a_guard(record, decision):
+        if decision.verdict is not record.decision and not _kept_out_otherwise(record, decision):
             outcome.changes.append(Change(record, decision))
     return outcome
 
@@ -100,15 +103,15 @@ def _again(table: Table, rules: Rules, heads: Heads, record: Record, facts: Any,
     return decide(knock, rules, memberships, now, knocked_at, word)
 
 
-def _held_by_a_guard(record: Record, decision: Decision) -> bool:
-    """Held only because of what this does not ask again, under a rule that would still admit it."""
-    guards = ("grant.thing-", "grant.max-devices", "apply.")
-    return (
-        decision.verdict is Verdict.ADMIT
-        and record.rule == decision.rule
-        and bool(record.reasons)
-        and all(each["code"].startswith(guards) for each in record.reasons)
-    )
+def _kept_out_otherwise(record: Record, decision: Decision) -> bool:
+    """Kept out only because of what this does not ask again, under a rule that would still admit it."""
+    codes = [str(each["code"]) for each in record.reasons]
+    if decision.verdict is not Verdict.ADMIT or not codes:
+        return False
+    if all(each.startswith("revocation.") for each in codes):
+        return True
+    guards = ("grant.thing-", "grant.max-devices", "apply.", "revocation.")
+    return record.rule == decision.rule and all(each.startswith(guards) for each in codes)
 
 
 def effect(outcome: Outcome) -> list[str]:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 
 from jitr.times import rfc3339
 from jitr_cli.main import jitr
-from tests import pki
+from tests import crls, pki
 
 FACTORY = pki.ca("Factory A")
 NOW = "2026-03-01T12:00:00Z"
@@ -264,3 +264,68 @@ def test_a_list_of_many_thousand_rows_is_read(bench: Bench) -> None:
     rows = "".join(f"snr-{number:06d},7\n" for number in range(20_000))
     bench.write("line-a.csv", f"common_name,attr.batch\n{rows}")
     assert bench.told(device("snr-019999").issue().pem)["decision"] == "admit"
+
+
+# --- revocation lists
+
+
+def with_crl(bench: Bench) -> None:
+    """The same rules, with a revocation list for the CA."""
+    text = (bench.folder / "admission.yaml").read_text()
+    found = text.replace("]}", '], crl: {url: "s3://example-crls/a.crl"}}', 1)
+    assert found != text
+    bench.write("admission.yaml", found)
+
+
+@pytest.mark.parametrize(
+    ("entries", "code", "decision", "reasons"),
+    [
+        ([], 0, "admit", ["allow.rule"]),
+        ([crls.entry(0x1001, "keyCompromise")], 1, "reject", ["revocation.revoked"]),
+        ([crls.entry(0x1001, "certificateHold")], 1, "hold", ["revocation.on-hold"]),
+        ([crls.entry(0x1002, "keyCompromise")], 0, "admit", ["allow.rule"]),
+    ],
+)
+def test_a_revocation_list_is_given_as_a_file(
+    bench: Bench, entries: list[bytes], code: int, decision: str, reasons: list[str]
+) -> None:
+    with_crl(bench)
+    file = bench.write("a.crl", crls.pem(crls.crl(FACTORY, entries)))
+    result = bench.explain(device().issue().pem, "--crl", f"factory-a={file}", "--json")
+    assert result.exit_code == code, result.output
+    told = json.loads(result.stdout)
+    assert (told["decision"], [each["code"] for each in told["reasons"]]) == (decision, reasons)
+    assert told["facts"]["revocation"]["s3://example-crls/a.crl"]["next_update"] == "2026-03-08T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"no list at all", "neither DER nor"),
+        (crls.crl(pki.ca("Factory B")), "Factory B"),
+        (crls.crl(FACTORY, hash_name="sha1"), "sha1"),
+    ],
+    ids=["no list", "of another CA", "SHA-1"],
+)
+def test_a_revocation_list_that_cannot_be_used_holds_the_device(bench: Bench, data: bytes, told: str) -> None:
+    with_crl(bench)
+    found = bench.explain(device().issue().pem, "--crl", f"factory-a={bench.write('a.crl', data)}", "--json")
+    assert found.exit_code == 1
+    reasons = json.loads(found.stdout)["reasons"]
+    assert [each["code"] for each in reasons] == ["revocation.unusable"]
+    assert told in reasons[0]["message"]
+
+
+def test_a_revocation_list_that_counts_and_was_not_given_is_asked_for(bench: Bench) -> None:
+    with_crl(bench)
+    result = bench.explain(device().issue().pem)
+    assert result.exit_code == 2
+    assert "--crl factory-a=FILE" in result.stderr
+
+
+def test_a_revocation_list_of_an_unknown_alias_is_an_error_and_one_that_decides_nothing_a_warning(bench: Bench) -> None:
+    file = bench.write("a.crl", crls.crl(FACTORY, [crls.entry(0x1001)]))
+    assert bench.explain(device().issue().pem, "--crl", f"factory-z={file}").exit_code == 2
+    result = bench.explain(device().issue().pem, "--crl", f"factory-a={file}")
+    assert result.exit_code == 0
+    assert "decides nothing" in result.stderr

@@ -118,7 +118,7 @@ def test_all_reasons_surface_rejects_first() -> None:
     assert codes(decision) == ["chain.bad-signature", "certificate.is-ca", "deny.rule", "certificate.not-yet-valid"]
 
 
-def test_a_ca_with_a_revocation_list_admits_nobody_while_none_is_read() -> None:
+def test_a_ca_whose_revocation_list_was_not_read_admits_nobody() -> None:
     in_force = rules(allow())
     with_crl = replace(in_force.cas["factory-a"], crl=Crl("https://ca.example/a.crl", Verdict.ADMIT))
     decision = decided(knock(), replace(in_force, cas={"factory-a": with_crl}))

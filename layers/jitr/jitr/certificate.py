@@ -8,7 +8,6 @@ comes of any input here, in bounded time; the tests hold every field against wha
 """
 
 import hashlib
-import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -39,8 +38,6 @@ _CURVES = {
     "1.3.36.3.3.2.8.1.1.11": ("brainpoolP384r1", 384),
     "1.3.36.3.3.2.8.1.1.13": ("brainpoolP512r1", 512),
 }
-_TIME = re.compile(rb"\d{8}(?:[01]\d|2[0-3])\d{4}Z")  # not hour 24, which some releases of Python take
-_UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
 _EXTENSIONS = der.context(3, constructed=True)
 _OPTIONAL_TAGS = (der.context(1), der.context(2), _EXTENSIONS)
 
@@ -84,6 +81,7 @@ class CaReading:
     key: PublicKeyTypes | None  # None: of a kind that is not supported here
     key_facts: KeyFacts
     subject_key_identifier: str | None
+    may_sign_crls: bool  # no keyUsage, or keyUsage with cRLSign (RFC 5280 section 4.2.1.3)
     taken: str | None = None
 
 
@@ -166,8 +164,17 @@ def read_ca(data: bytes, *, status: str, ca_certificate_id: str | None = None) -
         name_constraints=extensions.name_constraints,
         subject=attributes(subject),
     )
-    identifier = extensions.subject_key_identifier
-    return CaReading(facts, found.der, certificate_sha256, subject, key, key_facts, identifier, found.taken)
+    return CaReading(
+        facts=facts,
+        der=found.der,
+        certificate_sha256=certificate_sha256,
+        subject=subject,
+        key=key,
+        key_facts=key_facts,
+        subject_key_identifier=extensions.subject_key_identifier,
+        may_sign_crls=extensions.key_usage is None or "cRLSign" in extensions.key_usage,
+        taken=found.taken,
+    )
 
 
 def _unreadable(found: Found, error: der.DerError) -> Unreadable:
@@ -230,18 +237,10 @@ def _validity(content: bytes) -> tuple[datetime, datetime]:
     times = der.children(content)
     if len(times) != 2:
         raise der.DerError("its validity is not two times")
-    return _time(*times[0]), _time(*times[1])
-
-
-def _time(tag: int, content: bytes) -> datetime:
-    """RFC 5280 section 4.1.2.5: to the second, in UTC, the year of two digits from 1950 to 2049."""
-    text = content if tag == _GENERALIZED_TIME else (b"20" if content < b"50" else b"19") + content
-    if tag not in (_UTC_TIME, _GENERALIZED_TIME) or not _TIME.fullmatch(text):
-        raise der.DerError("its validity has a time that is not as RFC 5280 section 4.1.2.5 wants it")
     try:
-        return datetime.fromisoformat(f"{text[:8].decode()}T{text[8:].decode()}")
-    except ValueError as error:
-        raise der.DerError(f"its validity has a time that does not exist ({error})") from None
+        return der.time(*times[0]), der.time(*times[1])
+    except der.DerError as error:
+        raise der.DerError(f"its validity is damaged: {error}") from error
 
 
 def _after_public_key(fields: list[der.Element]) -> bytes | None:

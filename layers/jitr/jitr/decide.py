@@ -3,7 +3,7 @@
 The steps, in the order in which they are told apart below:
 
 1. and 2. the chain and the profile of the certificate (``jitr.chain``, ``jitr.profile``)
-3. revocation
+3. revocation (``jitr.revocation``)
 4. deny rules: any match rejects
 5. allow rules: at least one must match, the first in the file gives the grant
 6. nothing matched: the file's ``default``
@@ -25,6 +25,7 @@ from jitr.grant import fill
 from jitr.lists import Membership
 from jitr.profile import profile_reasons
 from jitr.reasons import Reason, Verdict, by_weight, verdict_of
+from jitr.revocation import revocation_reasons
 from jitr.rules.conditions import AMBIGUOUS, FAILS, HOLDS, Circumstances, ListCondition, Outcome
 from jitr.rules.model import AllowRule, DenyRule, Grant, Rule, Rules
 
@@ -32,7 +33,8 @@ from jitr.rules.model import AllowRule, DenyRule, Grant, Rule, Rules
 # that no edit of rules or lists announces (a CA's status, a limit at AWS).
 DUE_LATEST = timedelta(hours=24)
 DUE_ELSEWHERE = timedelta(hours=1)
-_ELSEWHERE = ("chain.ca-", "apply.", "revocation.", "grant.thing-", "grant.max-devices", "certificate.twin")
+DUE_REVOCATION = timedelta(minutes=15)  # lists are fetched anew that often (jitr.aws.crls)
+_ELSEWHERE = ("chain.ca-", "apply.", "grant.thing-", "grant.max-devices", "certificate.twin")
 
 _MOST_NEAR_MISSES = 5
 _MOST_RULES_LOOKED_AT = 500  # for near misses; of other CAs' rules only where none is for the device's own
@@ -165,7 +167,7 @@ def decide(
     reasons = [
         *chain_reasons(knock, now),
         *profile_reasons(knock.certificate, rules.floor, now),
-        *_revocation_reasons(knock, rules),
+        *revocation_reasons(knock, rules, now),
         *(_deny_reason(rules, each) for each in denies),
         *_word_reasons(word),
     ]
@@ -272,13 +274,6 @@ def _deny_reason(rules: Rules, rule: DenyRule) -> Reason:
     return Reason("deny.rule", f"rule {rule.name} ({rules.at(rule)}) matches{why}")
 
 
-def _revocation_reasons(knock: Knock, rules: Rules) -> tuple[Reason, ...]:
-    # Fail closed: until revocation lists are read, a CA that has one configured admits nobody.
-    if any(rules.cas[alias].crl for alias in knock.aliases if alias in rules.cas):
-        return (Reason("revocation.unusable", "the CA has a crl configured, and this version does not read one"),)
-    return ()
-
-
 def _unmatched(rules: Rules, ambiguous: tuple[AllowRule, ...], near_misses: tuple[NearMiss, ...]) -> Reason:
     if ambiguous:
         names = ", ".join(f"{each.name} ({rules.at(each)})" for each in ambiguous)
@@ -328,6 +323,8 @@ def _due(knock: Knock, rules: Rules, seen: Circumstances, reasons: list[Reason],
     times = [_after(now, DUE_LATEST)]
     if any(each.code.startswith(_ELSEWHERE) for each in reasons):
         times.append(_after(now, DUE_ELSEWHERE))
+    if any(each.code.startswith("revocation.") for each in reasons):
+        times.append(_after(now, DUE_REVOCATION))
     if knock.certificate.not_before > now:
         times.append(knock.certificate.not_before)
     for rule in rules.allow_index.of_cas(knock.aliases):

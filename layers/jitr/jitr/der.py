@@ -4,6 +4,8 @@ Why certificates are not read by ``cryptography`` stands in ``jitr.certificate``
 tuples: this is the hot path.
 """
 
+import re
+from datetime import datetime
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -12,8 +14,10 @@ from jitr.errors import InputError
 Element: TypeAlias = tuple[int, bytes]
 
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OBJECT_IDENTIFIER = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
+ENUMERATED, UTC_TIME, GENERALIZED_TIME = 0x0A, 0x17, 0x18
 SEQUENCE, SET = 0x30, 0x31
 
+_TIME = re.compile(rb"\d{8}(?:[01]\d|2[0-3])\d{4}Z")  # not hour 24, which some releases of Python take
 _MAX_OID_OCTETS = 63  # as cryptography; keeps the dotted form short
 
 
@@ -108,3 +112,17 @@ def bit_string(content: bytes) -> tuple[bytes, int]:
     if not content or content[0] > 7 or (content[0] and len(content) == 1):
         raise DerError("it has a damaged bit string")
     return content[1:], content[0]
+
+
+def time(tag: int, content: bytes) -> datetime:
+    """A UTCTime or GeneralizedTime (RFC 5280 sections 4.1.2.5 and 5.1.2.4). Raises DerError.
+
+    To the second, in UTC, the year of two digits from 1950 to 2049.
+    """
+    text = content if tag == GENERALIZED_TIME else (b"20" if content < b"50" else b"19") + content
+    if tag not in (UTC_TIME, GENERALIZED_TIME) or not _TIME.fullmatch(text):
+        raise DerError("it has a time that is not as RFC 5280 section 4.1.2.5 wants it")
+    try:
+        return datetime.fromisoformat(f"{text[:8].decode()}T{text[8:].decode()}")
+    except ValueError as error:
+        raise DerError(f"it has a time that does not exist ({error})") from None

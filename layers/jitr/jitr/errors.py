@@ -21,6 +21,10 @@ class Unreadable(InputError):
         self.code = code
 
 
+class UnusableCrl(InputError):
+    """Bytes that should be a CA's complete revocation list are none; devices of that CA are held meanwhile."""
+
+
 class Poison(JitrError):
     """A message that can never be handled, however often it is delivered; ``code`` says why."""
 

@@ -91,7 +91,7 @@ def read_extensions(content: bytes) -> Extensions:
     Raises DerError for a needed one that is damaged or for one that is there twice, and Unreadable
     (``certificate.too-large``) beyond the limits of this module.
     """
-    found = _split(content)
+    found = split_extensions(der.only(content, der.SEQUENCE))
     return Extensions(
         is_ca=_needed(found, BASIC_CONSTRAINTS, _basic_constraints, False),
         key_usage=_needed(found, KEY_USAGE, _key_usage, None),
@@ -104,9 +104,13 @@ def read_extensions(content: bytes) -> Extensions:
     )
 
 
-def _split(content: bytes) -> dict[str, Extension]:
+def split_extensions(content: bytes) -> dict[str, Extension]:
+    """The content of an Extensions SEQUENCE by object identifier, each with whether it is critical.
+
+    Raises DerError for one that is damaged or there twice, Unreadable for more than MAX_EXTENSIONS.
+    """
     found: dict[str, Extension] = {}
-    elements = der.children(der.only(content, der.SEQUENCE))
+    elements = der.children(content)
     if len(elements) > MAX_EXTENSIONS:
         raise Unreadable(
             "certificate.too-large",

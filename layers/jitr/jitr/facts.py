@@ -207,11 +207,44 @@ class ChainFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Revocation:
+    """What one revocation list says of one certificate.
+
+    ``problem`` says why the list cannot be used, ``failure`` why none (or no newer one) could be fetched. The times are
+    None where there is no list that can be used.
+    """
+
+    problem: str | None = None
+    failure: str | None = None
+    this_update: datetime | None = None
+    next_update: datetime | None = None
+    number: int | None = None
+    signature_hash: str | None = None
+    revoked_at: datetime | None = None  # None: it is not on the list
+    reason: str | None = None  # RFC 5280 section 5.3.1, by its name there
+    on_hold: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """As under ``facts.revocation`` in the decision record and in ``jitr explain --json``."""
+        plain = {
+            "problem": self.problem,
+            "failure": self.failure,
+            "this_update": _time_or_none(self.this_update),
+            "next_update": _time_or_none(self.next_update),
+            "number": None if self.number is None else str(self.number),
+            "revoked_at": _time_or_none(self.revoked_at),
+            "reason": self.reason,
+        }
+        return {name: value for name, value in plain.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
 class Knock:
     """One device asking to get in: everything about it that a decision may rest on, except lists and time.
 
     ``ca`` and ``chain`` are None where AWS IoT no longer holds the CA. ``aliases`` are the names that the rules file
-    gives to the CA.
+    gives to the CA. ``revocations`` is what the revocation lists say, by their addresses: only what was just read, for
+    it changes by itself.
     """
 
     certificate: CertificateFacts
@@ -219,6 +252,11 @@ class Knock:
     ca: CaFacts | None
     chain: ChainFacts | None
     aliases: frozenset[str] = field(default_factory=frozenset)
+    revocations: Mapping[str, Revocation] = field(default_factory=dict)
+
+
+def _time_or_none(time: datetime | None) -> str | None:
+    return None if time is None else rfc3339(time)
 
 
 def _attribute_json(attribute: Attribute) -> dict[str, str]:

@@ -26,6 +26,7 @@ from jitr.decide import DUE_LATEST, Decision, OperatorWord
 from jitr.event import CLOCK_SKEW, RegistrationEvent
 from jitr.facts import CaFacts, CertificateFacts, ChainFacts, Knock
 from jitr.reasons import Verdict
+from jitr.revocation import revocations_json
 from jitr.rules.model import Grant, Rules
 from jitr.times import parse_time, rfc3339
 
@@ -233,16 +234,27 @@ def remember(
 
 
 def facts_json(knock: Knock) -> dict[str, Any]:
-    """The facts as the record keeps them: everything a decision can be made from again."""
-    return knock.certificate.to_json() | {
-        "ca_certificate_id": knock.ca_certificate_id,
-        "ca": None if knock.ca is None else knock.ca.to_json(),
-        "chain": None if knock.chain is None else knock.chain.to_json(),
-    }
+    """The facts as the record keeps them: everything a decision can be made from again.
+
+    What revocation lists said is there to be seen; deciding again asks them again (``recorded_knock``).
+    """
+    revocation = {"revocation": revocations_json(knock.revocations)} if knock.revocations else {}
+    return (
+        knock.certificate.to_json()
+        | revocation
+        | {
+            "ca_certificate_id": knock.ca_certificate_id,
+            "ca": None if knock.ca is None else knock.ca.to_json(),
+            "chain": None if knock.chain is None else knock.chain.to_json(),
+        }
+    )
 
 
 def recorded_knock(facts: Mapping[str, Any], rules: Rules) -> Knock:
-    """The device as its record remembers it, with the aliases that the rules in force give to its CA."""
+    """The device as its record remembers it, with the aliases that the rules in force give to its CA.
+
+    Without what revocation lists said of it then: where one is configured and none is read anew, it is held.
+    """
     ca_certificate_id = facts["ca_certificate_id"]
     return Knock(
         certificate=CertificateFacts.from_json(facts),

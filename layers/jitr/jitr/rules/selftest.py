@@ -6,13 +6,14 @@ a CA that is in order; lists that the test does not give are empty; revocation l
 
 import hashlib
 from collections import ChainMap
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from jitr.decide import Decision, decide
 from jitr.facts import Attribute, CaFacts, CertificateFacts, ChainFacts, Knock, SignatureFacts
 from jitr.lists import Membership, membership_in, rows_by_key
 from jitr.reasons import Verdict
+from jitr.revocation import without_crls
 from jitr.rules.model import Rules
 from jitr.rules.rules_file import Device, RulesFile, RuleTest
 
@@ -50,7 +51,7 @@ class TestFailure:
 
 def run(rules_file: RulesFile) -> tuple[TestFailure, ...]:
     """Every test of a rules file that fails, in the file's order."""
-    rules = _without_crls(rules_file.rules)
+    rules = without_crls(rules_file.rules)
     empty: dict[str, Membership | None] = dict.fromkeys(rules.lists)
     failures = (_failure(test, decide_test(test, rules, empty), rules_file.source) for test in rules_file.tests)
     return tuple(each for each in failures if each is not None)
@@ -110,11 +111,6 @@ def _shifted(moment: datetime, by: timedelta) -> datetime:
     if by > timedelta(0):
         return moment + by if moment <= _LATEST - by else _LATEST
     return moment + by if moment >= _EARLIEST - by else _EARLIEST
-
-
-def _without_crls(rules: Rules) -> Rules:
-    """The same rules with no revocation list to fetch: a made-up device is on none."""
-    return replace(rules, cas={alias: replace(ca, crl=None) for alias, ca in rules.cas.items()})
 
 
 def _failure(test: RuleTest, decision: Decision, source: str) -> TestFailure | None:

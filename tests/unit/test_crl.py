@@ -1,0 +1,297 @@
+"""Reading a revocation list: complete, the CA's own, and indexed; everything else is refused by name."""
+
+import sys
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jitr.certificate import read_ca
+from jitr.crl import CrlReading, read_crl, why_not_by
+from jitr.errors import UnusableCrl
+from tests import pki
+from tests.crls import CODES, REVOKED_AT, Draft, crl, entry, extension, pem
+from tests.pki import sequence, tlv
+
+FACTORY = pki.ca("Factory A")
+READ = read_ca(FACTORY.pem, status="ACTIVE")
+SERIALS = st.integers(min_value=1, max_value=1 << 160)
+
+
+def read(data: bytes) -> CrlReading:
+    return read_crl(data)
+
+
+def refused(data: bytes) -> str:
+    with pytest.raises(UnusableCrl) as caught:
+        read_crl(data)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# --- what a good list says
+
+
+@pytest.mark.parametrize("form", [bytes, pem, lambda data: b"words before\r\n" + pem(data).replace(b"\n", b"\r\n")])
+def test_a_list_is_read_from_der_and_pem(form: object) -> None:
+    found = read(form(crl(FACTORY, [entry(0x1001, "keyCompromise")], number=7)))  # type: ignore[operator]
+    assert (len(found), found.number) == (1, 7)
+    assert (found.this_update, found.next_update) == (pki.NOW - timedelta(hours=1), pki.NOW + timedelta(days=7))
+    assert found.look_up(0x1001) is not None
+    assert found.look_up(0x1002) is None
+    assert why_not_by(found, READ) is None
+
+
+@pytest.mark.parametrize("reason", sorted(set(CODES) - {"removeFromCRL"}))
+def test_time_and_reason_are_kept(reason: str) -> None:
+    """RFC 5280 section 5.3.1."""
+    found = read(crl(FACTORY, [entry(5, reason)])).look_up(5)
+    assert found is not None
+    assert (found.revoked_at, found.reason) == (REVOKED_AT, reason)
+    assert found.on_hold is (reason == "certificateHold")
+
+
+@pytest.mark.parametrize("code", [7, 11, 22, 127])
+def test_a_reason_that_is_unknown_is_still_a_revocation(code: int) -> None:
+    odd = entry(5, None, extension("reasonCode", tlv(0x0A, bytes([code]))))
+    found = read(crl(FACTORY, [odd])).look_up(5)
+    assert found is not None
+    assert found.reason == "unspecified"
+
+
+@pytest.mark.parametrize(
+    "moment", [datetime(1951, 1, 1, tzinfo=pki.NOW.tzinfo), datetime(2060, 2, 3, 4, 5, 6, tzinfo=pki.NOW.tzinfo)]
+)
+def test_revocation_times_of_both_kinds(moment: datetime) -> None:
+    found = read(crl(FACTORY, [entry(5, at=moment)])).look_up(5)
+    assert found is not None
+    assert found.revoked_at == moment
+
+
+def test_remove_from_crl_lifts_a_hold_and_nothing_else() -> None:
+    lifted = [entry(5, "certificateHold"), entry(5, "removeFromCRL")]
+    revoked = [entry(6, "keyCompromise"), entry(6, "removeFromCRL")]
+    for entries in ([*lifted, *revoked], [*lifted, *revoked][::-1]):
+        found = read(crl(FACTORY, entries))
+        assert found.look_up(5) is None
+        assert found.look_up(6) is not None
+
+
+def test_of_two_entries_for_one_certificate_the_revocation_counts() -> None:
+    for entries in ([entry(5, "certificateHold"), entry(5, "superseded")], [entry(5), entry(5, "certificateHold")]):
+        found = read(crl(FACTORY, entries)).look_up(5)
+        assert found is not None
+        assert not found.on_hold
+
+
+@pytest.mark.parametrize("serial", [-5, 0, 1, 0x80, (1 << 160) - 1, 1 << 300])
+def test_serial_numbers_of_any_size_and_sign_are_told_apart(serial: int) -> None:
+    found = read(crl(FACTORY, [entry(serial)]))
+    assert found.look_up(serial) is not None
+    assert found.look_up(serial + 1) is None
+
+
+@pytest.mark.parametrize(
+    "draft",
+    [
+        Draft(FACTORY),
+        Draft(FACTORY, version=None, number=None),
+        Draft(FACTORY, extensions=(extension("freshestCRL", sequence()),)),
+        Draft(
+            FACTORY, extensions=(extension("issuingDistributionPoint", sequence(tlv(0x81, b"\xff")), critical=True),)
+        ),
+        Draft(
+            FACTORY,
+            (entry(5, None, extension("invalidityDate", pki._time(pki.NOW).replace(b"\x17", b"\x18"), critical=True)),),
+        ),
+    ],
+    ids=["empty", "version 1", "freshest", "only user certificates", "invalidity date"],
+)
+def test_lists_that_are_complete_for_devices_are_used(draft: Draft) -> None:
+    assert why_not_by(read(draft.issue()), READ) is None
+
+
+def test_a_list_by_openssl_is_read(tmp_path: Path) -> None:
+    """As docs/own-ca.md makes one."""
+    (tmp_path / "ca.pem").write_bytes(FACTORY.pem)
+    (tmp_path / "ca.key").write_bytes(FACTORY.issued.private_pem)
+    (tmp_path / "index.txt").write_text("R\t360101000000Z\t260201000000Z,keyCompromise\t1001\tunknown\t/CN=snr-0001\n")
+    (tmp_path / "number").write_text("2A\n")
+    (tmp_path / "crl.cnf").write_text(
+        "[ca]\ndefault_ca = own\n[own]\ndatabase = index.txt\ncrlnumber = number\ndefault_md = sha256\n"
+        "default_crl_days = 30\ncertificate = ca.pem\nprivate_key = ca.key\n"
+    )
+    pki.openssl(tmp_path, "ca", "-config", "crl.cnf", "-gencrl", "-out", "factory.crl")
+    found = read((tmp_path / "factory.crl").read_bytes())
+    assert (len(found), found.number) == (1, 0x2A)
+    assert why_not_by(found, READ) is None
+    listed = found.look_up(0x1001)
+    assert listed is not None
+    assert listed.reason == "keyCompromise"
+
+
+# --- whose word it is
+
+
+def test_a_list_of_another_ca_is_none_of_this_one() -> None:
+    told = why_not_by(read(crl(pki.ca("Factory B"))), READ)
+    assert told is not None
+    assert "Factory B" in told
+
+
+def test_a_list_in_the_ca_s_name_by_another_key_is_not_its_own() -> None:
+    """Two classic CAs have the same subject; the key tells them apart."""
+    told = why_not_by(read(crl(FACTORY, signer=pki.key("P-256", "a forger"))), READ)
+    assert told is not None
+    assert "does not verify" in told
+
+
+def test_a_flipped_bit_is_noticed() -> None:
+    data = bytearray(crl(FACTORY, [entry(0x1001)]))
+    at = bytes(data).index(pki.integer(0x1001)) + 3
+    data[at] ^= 1
+    assert why_not_by(read(bytes(data)), READ) is not None
+
+
+def test_a_ca_that_may_not_sign_lists_signs_none() -> None:
+    """RFC 5280 section 6.3.3 (f)."""
+    ca = pki.make(pki.ca_draft("Factory A").basic_constraints(ca=True).key_usage("keyCertSign"))
+    told = why_not_by(read(crl(ca)), read_ca(ca.pem, status="ACTIVE"))
+    assert told is not None
+    assert "cRLSign" in told
+
+
+def test_a_classic_ca_without_key_usage_signs_its_lists() -> None:
+    ca = pki.classic_ca()
+    draft = Draft(ca, issuer_name=pki.distinguished_name(("C", "TR", "UTF8String"), ("O", "okida")))
+    assert why_not_by(read(draft.issue()), read_ca(ca.pem, status="ACTIVE")) is None
+
+
+# --- lists that are not complete, or not understood
+
+
+def _point(*parts: bytes) -> tuple[bytes, ...]:
+    return (extension("issuingDistributionPoint", sequence(*parts), critical=True),)
+
+
+_URI = tlv(0xA0, tlv(0xA0, tlv(0x86, b"https://crl.example.com/7.crl")))
+
+
+@pytest.mark.parametrize(
+    ("draft", "told"),
+    [
+        (Draft(FACTORY, extensions=(extension("deltaCRLIndicator", pki.integer(1), critical=True),)), "delta"),
+        (Draft(FACTORY, extensions=(extension("deltaCRLIndicator", pki.integer(1)),)), "delta"),
+        (Draft(FACTORY, extensions=_point(tlv(0x84, b"\xff"))), "indirect"),
+        (Draft(FACTORY, (entry(5, None, extension("certificateIssuer", sequence(), critical=True)),)), "indirect"),
+        (Draft(FACTORY, (entry(5, None, extension("certificateIssuer", sequence())),)), "indirect"),
+        (Draft(FACTORY, extensions=_point(_URI)), "partition"),
+        (Draft(FACTORY, extensions=_point(_URI, tlv(0x81, b"\xff"))), "partition"),
+        (Draft(FACTORY, extensions=_point(tlv(0x82, b"\xff"))), "CA certificates only"),
+        (Draft(FACTORY, extensions=_point(tlv(0x83, b"\x01\x40"))), "some reasons"),
+        (Draft(FACTORY, extensions=_point(tlv(0x85, b"\xff"))), "attribute"),
+        (Draft(FACTORY, extensions=_point(tlv(0x89, b"\xff"))), "unknown"),
+        (Draft(FACTORY, extensions=(extension("1.2.3.4", b"", critical=True),)), "1.2.3.4"),
+        (Draft(FACTORY, extensions=(extension("freshestCRL", b"", critical=True),)), "2.5.29.46"),
+        (Draft(FACTORY, (entry(5, None, extension("1.2.3.4", b"", critical=True)),)), "1.2.3.4"),
+        (Draft(FACTORY, next_update=None), "nextUpdate"),
+        (Draft(FACTORY, next_update=None, entries=(entry(5),)), "nextUpdate"),
+        (Draft(FACTORY, version=b"\x02"), "version"),
+        (Draft(FACTORY, inner_algorithm=sequence(pki.oid("1.2.840.10045.4.3.3"))), "two different"),
+        (Draft(FACTORY, extensions=(extension("cRLNumber", pki.integer(3)),)), "twice"),
+        (Draft(FACTORY, (entry(5, "superseded", extension("reasonCode", tlv(0x0A, b"\x01"))),)), "twice"),
+        (Draft(FACTORY, (sequence(pki.integer(5)),)), "entries is damaged"),
+        (Draft(FACTORY, (tlv(0x31, pki.integer(5), pki._time(pki.NOW)),)), "entries is damaged"),
+        (Draft(FACTORY, (sequence(tlv(0x04, b"\x05"), pki._time(pki.NOW)),)), "entries is damaged"),
+        (Draft(FACTORY, (sequence(pki.integer(5), tlv(0x17, b"2601010000Z")),)), "time"),
+    ],
+)  # fmt: skip
+def test_what_is_not_complete_or_not_understood_is_refused(draft: Draft, told: str) -> None:
+    """RFC 5280 sections 5.2 and 5.3: a list with what is critical and unknown MUST NOT be used."""
+    assert told in refused(draft.issue())
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "is empty"),
+        (b"<html>Sign in</html>", "neither DER nor"),
+        (FACTORY.pem, "neither DER nor"),
+        (FACTORY.der, "lacks a field"),
+        (pem(b"\x30\x03")[:-9], "neither DER nor"),
+        (b"-----BEGIN X509 CRL-----\n!!!!\n-----END X509 CRL-----\n", "not base64"),
+        (b"\x30\x84\xff\xff\xff\xff", "cut short"),
+        (crl(FACTORY)[:-1], "cut short"),
+        (crl(FACTORY) + b"\x00", "cut short"),
+    ],
+    ids=["empty", "html", "certificate", "certificate in DER", "no end", "no base64", "length", "cut", "trailing"],
+)
+def test_what_is_no_list_is_refused(data: bytes, told: str) -> None:
+    assert told in refused(data)
+
+
+def test_a_list_beyond_the_limits_is_not_looked_into() -> None:
+    assert "at most" in refused(b"\x30" + b"\x00" * (16 * 1024 * 1024 + 1))
+    assert "at most" in refused(b" " * (32 * 1024 * 1024 + 1))
+
+
+# --- many entries
+
+
+def test_a_look_up_in_a_hundred_thousand_entries_reads_none_of_them() -> None:
+    """The library's own look-up goes through all; this one through an index of some 130 bytes an entry."""
+    serials = [(0x9E3779B97F4A7C15F39CC0605CEDC834 * each) % (1 << 159) + 1 for each in range(1, 100_001)]
+    rest = entry(1, "superseded")[5:]  # without the headers and the serial number
+    found = read(crl(FACTORY, [sequence(pki.integer(each), rest) for each in serials]))
+    assert len(found) == 100_000
+    assert all(found.look_up(each) is not None for each in serials[::1000])
+    index = found._entries
+    size = sys.getsizeof(index) + sum(map(sys.getsizeof, index)) + sum(map(sys.getsizeof, index.values()))
+    assert size < 150 * len(found)
+
+
+@given(
+    st.lists(
+        st.tuples(SERIALS, st.sampled_from(sorted(set(CODES) - {"removeFromCRL"}))),
+        unique_by=lambda x: x[0],
+        max_size=20,
+    ),
+    SERIALS,
+)
+def test_every_entry_is_found_as_the_library_finds_it(entries: list[tuple[int, str]], other: int) -> None:
+    data = crl(FACTORY, [entry(*each) for each in entries])
+    library, found = x509.load_der_x509_crl(data), read(data)
+    for serial in (*dict(entries), other):
+        theirs, ours = library.get_revoked_certificate_by_serial_number(serial), found.look_up(serial)
+        assert (theirs is None) == (ours is None)
+        if ours is not None and theirs is not None:
+            assert ours.revoked_at == theirs.revocation_date_utc
+            assert ours.reason == dict(entries)[serial]
+
+
+# --- hostile bytes
+
+
+@given(st.binary(max_size=400), st.booleans())
+def test_any_bytes_give_a_list_or_unusable(data: bytes, wrapped: bool) -> None:
+    with suppress(UnusableCrl):
+        read_crl(sequence(data) if wrapped else data)
+
+
+SAMPLE = crl(FACTORY, [entry(5, "certificateHold"), entry(0x1001), entry(7, "keyCompromise")])
+
+
+@given(st.lists(st.tuples(st.integers(0, len(SAMPLE) - 1), st.integers(0, 255)), min_size=1, max_size=4))
+def test_a_mutated_list_gives_a_list_that_is_not_the_ca_s_or_unusable(edits: list[tuple[int, int]]) -> None:
+    data = bytearray(SAMPLE)
+    for at, value in edits:
+        data[at] = value
+    try:
+        found = read_crl(bytes(data))
+    except UnusableCrl:
+        return
+    assert bytes(data) == SAMPLE or why_not_by(found, READ) is not None

@@ -1,0 +1,101 @@
+"""What a revocation list means for a device: who is on it, how fresh it is, and who may do without."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from jitr.decide import DUE_REVOCATION, Decision
+from jitr.facts import Revocation
+from jitr.reasons import Verdict
+from jitr.rules.model import Ca, Crl, Floor, Rules
+from tests.knocks import CA_ID, NOW, allow, codes, decided, knock, rules
+
+URL = "s3://example-crls/factory-a.crl"
+FRESH = Revocation(
+    this_update=NOW - timedelta(hours=1), next_update=NOW + timedelta(days=7), number=7, signature_hash="sha256"
+)
+REVOKED = replace(FRESH, revoked_at=NOW - timedelta(days=3), reason="keyCompromise")
+ON_HOLD = replace(FRESH, revoked_at=NOW - timedelta(days=3), reason="certificateHold", on_hold=True)
+ADMIT, HOLD, REJECT = Verdict.ADMIT, Verdict.HOLD, Verdict.REJECT
+
+
+def configured(when_stale: Verdict = HOLD, floor: Floor | None = None) -> Rules:
+    cas = {"factory-a": Ca("factory-a", (CA_ID,), 3, Crl(URL, when_stale))}
+    return replace(rules(allow(), floor=floor), cas=cas)
+
+
+def decide(found: Revocation | None, when_stale: Verdict = HOLD, now: datetime = NOW) -> Decision:
+    device = replace(knock(), revocations={} if found is None else {URL: found})
+    return decided(device, configured(when_stale), now=now)
+
+
+def stale(found: Revocation) -> Revocation:
+    return replace(found, next_update=NOW - timedelta(days=2))
+
+
+@pytest.mark.parametrize(
+    ("found", "when_stale", "verdict", "expected"),
+    [
+        (FRESH, HOLD, ADMIT, ["allow.rule"]),
+        (REVOKED, HOLD, REJECT, ["revocation.revoked"]),
+        (REVOKED, ADMIT, REJECT, ["revocation.revoked"]),
+        (ON_HOLD, HOLD, HOLD, ["revocation.on-hold"]),
+        (ON_HOLD, ADMIT, HOLD, ["revocation.on-hold"]),
+        # out of date: it counts against a device, and not for one
+        (stale(FRESH), HOLD, HOLD, ["revocation.stale"]),
+        (stale(FRESH), ADMIT, ADMIT, ["allow.rule"]),
+        (stale(REVOKED), HOLD, REJECT, ["revocation.revoked", "revocation.stale"]),
+        (stale(REVOKED), ADMIT, REJECT, ["revocation.revoked"]),
+        (stale(ON_HOLD), ADMIT, HOLD, ["revocation.on-hold"]),
+        # none to be had
+        (Revocation(failure="HTTP 503"), HOLD, HOLD, ["revocation.stale"]),
+        (Revocation(failure="HTTP 503"), ADMIT, ADMIT, ["allow.rule"]),
+        # not to be used: no `when_stale` makes up for it
+        (Revocation(problem="it is a delta revocation list"), HOLD, HOLD, ["revocation.unusable"]),
+        (Revocation(problem="it is a delta revocation list"), ADMIT, HOLD, ["revocation.unusable"]),
+        (replace(REVOKED, this_update=NOW + timedelta(hours=1)), ADMIT, HOLD, ["revocation.unusable"]),
+        (replace(FRESH, signature_hash="sha1"), ADMIT, HOLD, ["revocation.unusable"]),
+        (None, ADMIT, HOLD, ["revocation.unusable"]),
+    ],
+)
+def test_what_a_list_means(
+    found: Revocation | None, when_stale: Verdict, verdict: Verdict, expected: list[str]
+) -> None:
+    decision = decide(found, when_stale)
+    assert (decision.verdict, codes(decision)) == (verdict, expected)
+
+
+def test_the_last_second_of_a_list_counts_and_a_clock_a_little_ahead_does_no_harm() -> None:
+    assert decide(replace(FRESH, next_update=NOW)).verdict is ADMIT
+    assert decide(replace(FRESH, next_update=NOW - timedelta(seconds=1))).verdict is HOLD
+    assert decide(replace(FRESH, this_update=NOW + timedelta(minutes=5))).verdict is ADMIT
+
+
+def test_the_reason_the_time_and_the_failure_are_told() -> None:
+    assert "keyCompromise" in decide(REVOKED).reasons[0].message
+    assert "2026-02-26T12:00:00Z" in decide(ON_HOLD).reasons[0].message
+    assert "HTTP 503" in decide(Revocation(failure="HTTP 503")).reasons[0].message
+    old = decide(replace(stale(FRESH), failure="NoSuchKey")).reasons[0].message
+    assert "2 days ago" in old
+    assert "NoSuchKey" in old
+
+
+def test_a_hold_that_a_newer_list_ends_is_due_when_lists_are_fetched_anew() -> None:
+    for found in (ON_HOLD, stale(FRESH), Revocation(problem="delta")):
+        assert decide(found).due == NOW + DUE_REVOCATION
+
+
+def test_every_alias_s_list_counts_and_one_of_another_ca_does_not() -> None:
+    second = Ca("lab", (CA_ID,), 5, Crl("https://crl.example.com/lab.crl"))
+    other = Ca("factory-b", ("cb" * 32,), 6, Crl("https://crl.example.com/b.crl"))
+    in_force = replace(configured(), cas=dict(configured().cas) | {"lab": second, "factory-b": other})
+    device = replace(knock(aliases=frozenset({"factory-a", "lab"})), revocations={URL: FRESH})
+    assert codes(decided(device, in_force)) == ["revocation.unusable"]
+    both = replace(device, revocations={URL: FRESH, "https://crl.example.com/lab.crl": REVOKED})
+    assert codes(decided(both, in_force)) == ["revocation.revoked"]
+    assert codes(decided(replace(both, revocations={URL: FRESH} | {second.crl.url: FRESH}), in_force)) == ["allow.rule"]  # type: ignore[union-attr]
+
+
+def test_a_list_is_asked_nothing_where_the_rules_configure_none() -> None:
+    assert decided(replace(knock(), revocations={URL: REVOKED}), rules(allow())).verdict is ADMIT
