@@ -17,7 +17,7 @@ IN_PLACE := $(shell test -x .venv/bin/python && test "`cat .venv/.made 2>/dev/nu
 MADE = printf '%s\n' "$(CURDIR)" >$@
 
 .NOTPARALLEL:
-.PHONY: help setup lock lint format test test-unit soak build demo invoke clean distclean FORCE
+.PHONY: help setup lock lint format test test-unit soak bench build demo invoke clean distclean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,9 @@ test-unit: setup ## the tests that need neither a build nor the local stack
 
 soak: setup ## ten thousand random histories of devices, operators, faults and other hands; takes a while
 	JITR_SOAK_EXAMPLES=10000 .venv/bin/pytest tests/aws/test_model.py $(PYTEST)
+
+bench: setup ## how fast, how cheap, how flat: writes bench/results and the figures in docs/; ONLY=decision,burst for some parts
+	.venv/bin/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
 build: setup ## build the functions and the layer for Lambda; ARCHITECTURE=x86_64 for the other processor
 	$(SAM) build --no-cached --parameter-overrides Architecture=$(ARCHITECTURE)

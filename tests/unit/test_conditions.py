@@ -25,6 +25,8 @@ from jitr.rules.conditions import (
     Window,
     WindowCondition,
 )
+from jitr.rules.index import RuleIndex
+from tests.knocks import allow
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -353,10 +355,12 @@ def test_several_windows_hold_as_any_and_fail_as_each() -> None:
 
 def test_the_next_opening_is_the_earliest_to_come() -> None:
     windows = [Window(date(year, 1, 1), date(year, 1, 31)) for year in (2028, 2025, 2027)]
-    condition = WindowCondition(tuple(windows))
-    assert condition.next_opening(AT) == datetime(2027, 1, 1, tzinfo=UTC)
-    assert condition.next_opening(datetime(2027, 1, 1, tzinfo=UTC)) == datetime(2028, 1, 1, tzinfo=UTC)
-    assert condition.next_opening(datetime(2028, 1, 1, tzinfo=UTC)) is None
+    index = RuleIndex([allow(ca="factory-a", window=each) for each in windows])
+    aliases = frozenset({"factory-a"})
+    assert index.next_opening(aliases, AT) == datetime(2027, 1, 1, tzinfo=UTC)
+    assert index.next_opening(aliases, datetime(2027, 1, 1, tzinfo=UTC)) == datetime(2028, 1, 1, tzinfo=UTC)
+    assert index.next_opening(aliases, datetime(2028, 1, 1, tzinfo=UTC)) is None
+    assert index.next_opening(frozenset({"factory-b"}), AT) is None
 
 
 @given(st.dates(), st.dates(), st.datetimes(timezones=st.just(UTC)))

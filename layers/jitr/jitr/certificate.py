@@ -10,6 +10,7 @@ comes of any input here, in bounded time; the tests hold every field against wha
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
@@ -112,7 +113,7 @@ def read_certificate(data: bytes) -> CertificateReading:
     try:
         fields = _fields(found.der)
         extensions = _extensions(fields)
-        issuer = read_name(fields.issuer, "issuer")
+        issuer = _issuer(fields.issuer)
         scheme = read_scheme(fields.algorithm)
         facts = CertificateFacts(
             certificate_sha256=hashlib.sha256(found.der).hexdigest(),
@@ -249,6 +250,11 @@ def _after_public_key(fields: list[der.Element]) -> bytes | None:
     if tags != [each for each in _OPTIONAL_TAGS if each in tags]:
         raise der.DerError("it has fields that no certificate has")
     return fields[-1][1] if tags[-1:] == [_EXTENSIONS] else None
+
+
+@lru_cache(maxsize=64)  # a CA writes the same into all its certificates
+def _issuer(content: bytes) -> Name:
+    return read_name(content, "issuer")
 
 
 def _extensions(fields: _Fields) -> Extensions:

@@ -289,7 +289,17 @@ def _near_misses(rules: Rules, seen: Circumstances) -> tuple[NearMiss, ...]:
     """The allow rules that missed by the fewest conditions, in the file's order where they are equal."""
     own = list(islice(rules.allow_index.of_cas(seen.knock.aliases), _MOST_RULES_LOOKED_AT))
     considered = own or rules.allow[:_MOST_RULES_LOOKED_AT]
-    nearest = sorted(considered, key=lambda rule: sum(each.check(seen) is not HOLDS for each in rule.conditions))
+    holds: dict[int, bool] = {}  # by condition: equal ones of a loaded file are one object (jitr.rules.model)
+
+    def missed(rule: AllowRule) -> int:
+        count = 0
+        for each in rule.conditions:
+            if id(each) not in holds:
+                holds[id(each)] = each.check(seen) is HOLDS
+            count += not holds[id(each)]
+        return count
+
+    nearest = sorted(considered, key=missed)
     return tuple(_near_miss(rules, rule, seen) for rule in nearest[:_MOST_NEAR_MISSES])
 
 
@@ -327,8 +337,5 @@ def _due(knock: Knock, rules: Rules, seen: Circumstances, reasons: list[Reason],
         times.append(_after(now, DUE_REVOCATION))
     if knock.certificate.not_before > now:
         times.append(knock.certificate.not_before)
-    for rule in rules.allow_index.of_cas(knock.aliases):
-        opening = rule.windows.next_opening(seen.knocked_at) if rule.windows else None
-        if opening is not None and opening > now:
-            times.append(opening)
-    return min(times)
+    opening = rules.allow_index.next_opening(knock.aliases, max(now, seen.knocked_at))
+    return min(times if opening is None else (*times, opening))

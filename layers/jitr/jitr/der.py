@@ -36,13 +36,12 @@ def children(content: bytes) -> list[Element]:
     at, size = 0, len(content)
     try:
         while at < size:
-            tag, length = content[at], content[at + 1]
-            at += 2
+            tag, length, at = content[at], content[at + 1], at + 2
             if length > 0x7F:
                 length, at = _long_length(content, at, length & 0x7F)
+            end = at + length
             if tag & 0x1F == 0x1F:
                 raise DerError("it has a tag number above 30")
-            end = at + length
             if end > size:
                 raise DerError("it is cut short")
             found.append((tag, content[at:end]))

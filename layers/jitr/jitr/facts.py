@@ -93,7 +93,7 @@ class CertificateFacts:
 
     def values(self, attribute: str) -> tuple[str, ...]:
         """Every value the subject has of an attribute, in the certificate's order."""
-        return tuple(each.value for each in self.subject if each.name == attribute)
+        return tuple([each.value for each in self.subject if each.name == attribute])
 
     def to_json(self) -> dict[str, Any]:
         """As in the decision record and under ``facts`` in ``jitr explain --json``."""

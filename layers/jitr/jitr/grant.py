@@ -4,7 +4,6 @@ Nothing is ever "cleaned up": a name that AWS IoT would refuse is a reason to ho
 """
 
 import re
-from dataclasses import replace
 
 from jitr.facts import ATTRIBUTE_NAMES
 from jitr.lists import ListRow
@@ -40,7 +39,7 @@ def fill(rule: AllowRule, seen: Circumstances) -> tuple[Grant, tuple[Reason, ...
             message = f"attribute {name} would be {_short(value)}, which is not [a-zA-Z0-9_.,@/:#=\\[\\]-]{{0,800}}"
             reasons.append(Reason("grant.attribute", message))
         attributes[name] = value or ""
-    return replace(rule.grant, thing=thing, attributes=attributes), tuple(reasons)
+    return rule.grant.filled(thing, attributes), tuple(reasons)
 
 
 def _row(rule: AllowRule, seen: Circumstances) -> ListRow | None:

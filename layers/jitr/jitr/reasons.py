@@ -331,7 +331,10 @@ _SEVERITY = {_REJECT: 0, _HOLD: 1, _ADMIT: 2}
 
 def by_weight(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
     """The reasons without repeats, heaviest first: rejects, then holds, then the rest."""
-    return tuple(sorted(set(reasons), key=lambda r: (_SEVERITY[r.effect], _WEIGHT[r.code], r.message)))
+    told = set(reasons)
+    if len(told) == 1:  # as nearly always
+        return tuple(told)
+    return tuple(sorted(told, key=lambda r: (_SEVERITY[r.effect], _WEIGHT[r.code], r.message)))
 
 
 def verdict_of(reasons: Iterable[Reason]) -> Verdict:

@@ -273,10 +273,6 @@ class WindowCondition:
     def failure(self, seen: Circumstances) -> str:
         return "; ".join(_window_failure(each, seen.knocked_at) for each in self.windows[:_MOST_TOLD])
 
-    def next_opening(self, after: datetime) -> datetime | None:
-        """When a window that has not begun begins, the earliest of them."""
-        return min((each.opens for each in self.windows if each.opens > after), default=None)
-
     def to_json(self) -> list[list[str]]:
         return [[each.first.isoformat(), each.last.isoformat()] for each in self.windows]
 

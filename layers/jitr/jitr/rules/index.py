@@ -1,14 +1,17 @@
 """Which rules could match a device at all, so that the others cost nothing.
 
 Each rule hangs on one *anchor*: a literal common name, a device list, or the literal beginning of a common name.
-A rule whose anchor the device does not have cannot match it. Rules of other CAs are never looked at.
+A rule whose anchor the device does not have cannot match it. Rules of other CAs are never looked at. While nobody
+knows yet which lists have the device, a rule with a list hangs on its names, if they have a literal beginning.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
-from jitr.rules.conditions import AttributeCondition, Circumstances, Condition, Glob
+from jitr.rules.conditions import AttributeCondition, Circumstances, Condition, Glob, WindowCondition
 
 
 class Indexed(Protocol):
@@ -49,7 +52,15 @@ class RuleIndex(Generic[R]):
 
         Without ``anchor_lists`` it asks no membership: for finding out which lists are worth looking up.
         """
+        if not self._rules:
+            return iter(())
         return (self._rules[each] for each in self._bucket(seen.knock.aliases).candidates(seen, anchor_lists))
+
+    def next_opening(self, aliases: frozenset[str], after: datetime) -> datetime | None:
+        """When the next window begins of a rule that is for one of the aliases or for any CA."""
+        openings = self._bucket(aliases).openings
+        place = bisect_right(openings, after)
+        return openings[place] if place < len(openings) else None
 
     def _bucket(self, aliases: frozenset[str]) -> "_Bucket":
         if aliases not in self._buckets:
@@ -69,12 +80,17 @@ class _Bucket:
         self._by_name: dict[str, list[int]] = defaultdict(list)
         self._by_prefix: dict[str, list[int]] = defaultdict(list)
         self._by_list: dict[str, list[int]] = defaultdict(list)
-        self._listed: list[int] = []  # what by_list holds, for the search that asks no membership
+        # What by_list holds, for the search that asks no membership: by the beginnings of names, and without such.
+        self._listed_by_prefix: dict[str, list[int]] = defaultdict(list)
+        self._listed: list[int] = []
         self._rest: list[int] = []
+        openings: set[datetime] = set()
         for place, rule in placed:
             self.all.append(place)
             self._hang(place, rule)
-        self._prefix_lengths = sorted({len(each) for each in self._by_prefix})
+            openings.update(_openings(rule))
+        self.openings = sorted(openings)
+        self._prefix_lengths = sorted({len(each) for each in (*self._by_prefix, *self._listed_by_prefix)})
 
     def _hang(self, place: int, rule: Indexed) -> None:
         names = _common_names(rule)
@@ -82,28 +98,44 @@ class _Bucket:
             for each in names:
                 self._by_name[each.literal or ""].append(place)
         elif rule.lists:
-            self._listed.append(place)
             for name in rule.lists:
                 self._by_list[name].append(place)
-        elif names and all(each.literal_prefix for each in names):
-            for each in names:
-                self._by_prefix[each.literal_prefix].append(place)
-        else:
+            if not _hung_by_prefix(self._listed_by_prefix, names, place):
+                self._listed.append(place)
+        elif not _hung_by_prefix(self._by_prefix, names, place):
             self._rest.append(place)
 
     def candidates(self, seen: Circumstances, anchor_lists: bool) -> list[int]:
         places = set(self._rest)
+        if anchor_lists:
+            by_prefix: tuple[dict[str, list[int]], ...] = (self._by_prefix,)
+            for name, membership in seen.memberships.items():
+                if membership is not None:
+                    places.update(self._by_list.get(name, ()))
+        else:
+            by_prefix = (self._by_prefix, self._listed_by_prefix)
+            places.update(self._listed)
         for name in seen.knock.certificate.values("common_name"):
             places.update(self._by_name.get(name, ()))
             for length in self._prefix_lengths:
-                places.update(self._by_prefix.get(name[:length], ()))
-        if anchor_lists:
-            for name in self._by_list:
-                if seen.memberships.get(name) is not None:
-                    places.update(self._by_list[name])
-        else:
-            places.update(self._listed)
-        return sorted(places)
+                for each in by_prefix:
+                    places.update(each.get(name[:length], ()))
+        return sorted(places) if len(places) > 1 else list(places)
+
+
+def _hung_by_prefix(by_prefix: dict[str, list[int]], names: tuple[Glob, ...], place: int) -> bool:
+    """Hang a rule on the literal beginnings of its names; whether each of them has one."""
+    if not names or not all(each.literal_prefix for each in names):
+        return False
+    for each in names:
+        by_prefix[each.literal_prefix].append(place)
+    return True
+
+
+def _openings(rule: Indexed) -> Iterator[datetime]:
+    for each in rule.conditions:
+        if isinstance(each, WindowCondition):
+            yield from (window.opens for window in each.windows)
 
 
 def _common_names(rule: Indexed) -> tuple[Glob, ...]:

@@ -70,6 +70,12 @@ class Grant:
     renewal: str = "hold"  # hold | coexist | replace
     existing: str = "hold"  # hold | adopt
 
+    def filled(self, thing: str | None, attributes: Mapping[str, str]) -> "Grant":
+        """The grant of one device. Not by ``dataclasses.replace``, which takes longer than all that fills it in."""
+        return Grant(
+            self.iot_policies, thing, self.thing_type, attributes, self.thing_groups, self.renewal, self.existing
+        )
+
     def to_json(self) -> dict[str, Any]:
         """As in the compiled rules, the decision record and under ``grant`` in ``jitr explain --json``."""
         return {
@@ -236,18 +242,23 @@ def load(compiled: bytes) -> Rules:
 
 def _load(data: Mapping[str, Any]) -> Rules:
     floor = data["certificate"]
+    known: dict[str, Condition] = {}
     return Rules(
         source=data["source"],
         default=Verdict(data["default"]),
         cas={alias: _ca(alias, each) for alias, each in data["cas"].items()},
         floor=Floor(floor["min_rsa_bits"], tuple(floor["curves"]), tuple(floor["signature_hashes"])),
         deny=tuple(
-            DenyRule(each["name"], each["line"], _conditions(each), each["reason"], each["revoke"])
+            DenyRule(each["name"], each["line"], _conditions(each, known), each["reason"], each["revoke"])
             for each in data["deny"]
         ),
         allow=tuple(
             AllowRule(
-                each["name"], each["line"], _conditions(each), Grant.from_json(each["grant"]), each["max_devices"]
+                each["name"],
+                each["line"],
+                _conditions(each, known),
+                Grant.from_json(each["grant"]),
+                each["max_devices"],
             )
             for each in data["allow"]
         ),
@@ -287,8 +298,15 @@ def _conditions_json(rule: Rule) -> dict[str, Any]:
     return {"conditions": {each.name: each.to_json() for each in rule.conditions}}
 
 
-def _conditions(data: Mapping[str, Any]) -> tuple[Condition, ...]:
-    return tuple(sorted((_condition(name, value) for name, value in data["conditions"].items()), key=cost))
+def _conditions(data: Mapping[str, Any], known: dict[str, Condition]) -> tuple[Condition, ...]:
+    """The conditions of a rule. Equal ones of a file are one object: it is small then, and they are checked once."""
+    found = []
+    for name, value in data["conditions"].items():
+        text = f"{name}={value!r}"
+        if text not in known:
+            known[text] = _condition(name, value)
+        found.append(known[text])
+    return tuple(sorted(found, key=cost))
 
 
 def _condition(name: str, value: Any) -> Condition:

@@ -1,0 +1,174 @@
+"""One decision, from PEM bytes to decision: against the floor, and against the same rules in Cedar.
+
+The floor is what nobody can do without: `cryptography` loads the certificate, and the CA's key verifies its signature.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from itertools import cycle
+from typing import Any, cast
+
+import cedarpy
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+from bench.fleet import ALIAS, DEVICES, NOW, factory, pems, rules
+from bench.fleet import cedar as in_cedar
+from bench.measure import Compared, compare
+from bench.results import Line, Plot, Result
+from jitr.certificate import read_ca, read_certificate
+from jitr.chain import verify_chain
+from jitr.decide import Decision, decide, lists_needed
+from jitr.facts import Knock
+from jitr.lists import ListRow, Membership
+from jitr.reasons import Verdict
+from jitr.rules.model import Rules
+
+KINDS = ("RSA-2048", "P-256", "P-384")
+SIZES = (10, 100, 1_000, 10_000)
+_MOST = 3.0  # times the floor, at 1,000 rules
+
+
+class Decider:
+    """Decides devices one after the other, each from its PEM, as the function does it once it has read everything."""
+
+    def __init__(self, kind: str, in_force: Rules, fleet: list[bytes]) -> None:
+        self._ca = read_ca(factory(kind).pem, status="ACTIVE")
+        self._rules = in_force
+        self._pems = cycle(fleet)
+
+    def __call__(self) -> Decision:
+        """Decide the next device."""
+        reading = read_certificate(next(self._pems))
+        knock = Knock(
+            certificate=reading.facts,
+            ca_certificate_id=self._ca.facts.ca_certificate_id,
+            ca=self._ca.facts,
+            chain=verify_chain(reading, self._ca),
+            aliases=self._rules.aliases_of(self._ca.facts.ca_certificate_id),
+        )
+        names = lists_needed(knock, self._rules, NOW)
+        memberships: dict[str, Membership | None] = {name: Membership(ListRow()) for name in names}
+        return decide(knock, self._rules, memberships, NOW, NOW)
+
+
+def floor(kind: str, fleet: list[bytes]) -> Callable[[], x509.Certificate]:
+    """Load a certificate and check its one signature."""
+    key = x509.load_pem_x509_certificate(factory(kind).pem).public_key()
+    each = cycle(fleet)
+
+    def load_and_verify() -> x509.Certificate:
+        found = x509.load_pem_x509_certificate(next(each))
+        algorithm = found.signature_hash_algorithm
+        assert algorithm is not None
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(found.signature, found.tbs_certificate_bytes, padding.PKCS1v15(), algorithm)
+        else:
+            cast(ec.EllipticCurvePublicKey, key).verify(
+                found.signature, found.tbs_certificate_bytes, ec.ECDSA(algorithm)
+            )
+        return found
+
+    return load_and_verify
+
+
+class Cedar:
+    """The floor, then the same rules in Cedar: parsed once, CAs as parents of the device, facts as context."""
+
+    def __init__(self, kind: str, in_force: Rules, fleet: list[bytes]) -> None:
+        self._floor = floor(kind, fleet)
+        self._policies = cedarpy.PolicySet.from_str(in_cedar(in_force))
+        device = {
+            "uid": {"type": "Device", "id": "one"},
+            "attrs": {},
+            "parents": [{"type": "CA", "id": ALIAS}],
+        }
+        self._entities = cedarpy.Entities.from_json_str(json.dumps([device]))
+
+    def __call__(self) -> Any:
+        """Authorize the next device."""
+        found = self._floor()
+        subject = {each.rfc4514_attribute_name: str(each.value) for each in found.subject}
+        request = {
+            "principal": 'Device::"one"',
+            "action": 'Action::"register"',
+            "resource": 'Account::"own"',
+            "context": {
+                "common_name": subject["CN"],
+                "organization": subject["O"],
+                "serial_number": found.serial_number,
+                "knocked_at": int(NOW.timestamp()),
+                "lists": [subject["CN"].rpartition("-")[0]],
+            },
+        }
+        return cedarpy.is_authorized(request, self._policies, self._entities)
+
+
+def run(*, quick: bool) -> Result:
+    """Measure it."""
+    result = Result("decision")
+    turns, count = (3, 40) if quick else (15, DEVICES)
+    sizes = SIZES[:2] if quick else SIZES
+    curves: list[Line] = []
+    rows: list[list[str]] = []
+    for kind in KINDS[1:2] if quick else KINDS:
+        fleet = pems(kind, count)
+        measured = {size: _measured(kind, size, fleet, turns, Verdict.ADMIT) for size in sizes}
+        rows += [_row(kind, size, each) for size, each in measured.items()]
+        curves += _curves(kind, measured)
+        if 1_000 in measured:
+            _judge(result, kind, measured[1_000])
+    columns = ("key", "rules", "floor, µs", "jitr, µs", "jitr / floor", "Cedar, µs", "Cedar / jitr")
+    result.table("floor", columns, rows)
+    strangers = pems("P-256", count, known=False)
+    held = {size: _measured("P-256", size, strangers, turns, Verdict.HOLD) for size in sizes}
+    result.table("held", columns, [_row("P-256", size, each) for size, each in held.items()])
+    _others(result, sizes, turns, pems("P-256", count))
+    result.plots.append(
+        Plot("decision", "One decision, from PEM to decision", "rules", "µs", curves, log_x=True, log_y=True)
+    )
+    return result
+
+
+def _measured(kind: str, size: int, fleet: list[bytes], turns: int, verdict: Verdict) -> Compared:
+    in_force = rules(size, kind=kind)
+    decider, in_cedar = Decider(kind, in_force, fleet), Cedar(kind, in_force, fleet)
+    for _ in fleet:
+        assert decider().verdict is verdict
+        assert in_cedar().allowed is (verdict is Verdict.ADMIT)
+    return compare({"floor": floor(kind, fleet), "jitr": decider, "Cedar": in_cedar}, turns=turns)
+
+
+def _judge(result: Result, kind: str, measured: Compared) -> None:
+    ratio = measured.ratio("jitr", "floor")
+    goal, wanted = f"One decision at 1,000 rules, {kind}", f"at most {_MOST:.0f} × the floor"
+    result.goal(goal, wanted, f"{ratio.told(2)} ×", met=ratio.median <= _MOST)
+
+
+def _row(kind: str, size: int, measured: Compared) -> list[str]:
+    return [
+        kind,
+        f"{size:,}",
+        measured.of("floor").times(1e6).told(0),
+        measured.of("jitr").times(1e6).told(0),
+        measured.ratio("jitr", "floor").told(2),
+        measured.of("Cedar").times(1e6).told(0),
+        measured.ratio("Cedar", "jitr").told(1),
+    ]
+
+
+def _curves(kind: str, measured: Mapping[int, Compared]) -> Iterator[Line]:
+    for name in ("floor", "jitr", "Cedar"):
+        points = [(float(size), each.of(name).times(1e6).median) for size, each in measured.items()]
+        yield Line(f"{name}, {kind}", points)
+
+
+def _others(result: Result, sizes: tuple[int, ...], turns: int, fleet: list[bytes]) -> None:
+    """Ten rules of the device's own CA, and more and more of 50 other CAs."""
+    things = {f"{size:,}": Decider("P-256", rules(10, others=size), fleet) for size in (0, *sizes)}
+    measured = compare(things, turns=turns)
+    rows = [(name, measured.of(name).times(1e6).told(0), measured.ratio(name, "0").told(2)) for name in things]
+    result.table("others", ("rules of other CAs", "jitr, µs", "against none"), rows)
+    last = measured.ratio(f"{sizes[-1]:,}", "0")
+    goal = f"One decision, flat in rules of other CAs: 0 to {sizes[-1]:,}"
+    result.goal(goal, "at most 1.05 ×", f"{last.told(2)} ×", met=last.median <= 1.05)
