@@ -1,13 +1,32 @@
-"""Device list files of any size, read a piece at a time."""
+"""Device list files of any size, read a piece at a time; and importing them."""
 
+import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+from jitr.aws.device_lists import ListInfo
+from jitr.aws.list_import import REPLACE, Checked, Imports, Leftovers, Source
+from jitr.aws.table import Table
 from jitr.duplicates import Duplicates
+from jitr.list_changes import Effect
 from jitr.lists import ListRow
 from jitr.lists_csv import Reader
+from jitr.times import rfc3339
+from jitr_cli.output import progress
+from jitr_cli.table import now, now_text
 
 _PIECE = 1 << 16  # bytes read at once
+
+# How long the rows of a replaced or deleted list stay readable for functions that began with them.
+OLD_GENERATION = timedelta(hours=1)
+# Whoever did not go on with an import for so long will not.
+GIVEN_UP = timedelta(days=1)
 
 
 def reader(file: Path, duplicates: Duplicates | None = None) -> Reader:
@@ -27,3 +46,65 @@ def _pieces(file: Path) -> Iterator[bytes]:
     with file.open("rb") as opened:
         while piece := opened.read(_PIECE):
             yield piece
+
+
+# --- importing them
+
+
+@contextmanager
+def source(file: Path) -> Iterator[Source]:
+    """A file to import. What can be read only once (a pipe) is copied first, because an import reads twice."""
+    if file.is_file() or not file.exists():
+        yield Source(str(file), lambda: _pieces(file))
+        return
+    with tempfile.TemporaryDirectory(prefix="jitr-") as folder:
+        copy = Path(folder) / "list.csv"
+        with file.open("rb") as opened, copy.open("wb") as copied:
+            shutil.copyfileobj(opened, copied)
+        yield Source(str(file), lambda: _pieces(copy))
+
+
+def size(file: Path) -> int | None:
+    """How many bytes a file has, for a progress bar; None where that is not known."""
+    return file.stat().st_size if file.is_file() else None
+
+
+def imports(table: Table) -> Imports:
+    """Imports into a deployment's table."""
+    return Imports(table, clock=now_text, token=generation)
+
+
+def generation() -> str:
+    """A name for a new generation of a list's rows."""
+    return f"{now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def let_go(table: Table) -> None:
+    """Let the rows go that no reader looks at any more. Interrupted, the next import or the function goes on."""
+    ends, given_up = now() + OLD_GENERATION, now() - GIVEN_UP
+    with progress("Letting earlier rows go", None):
+        Leftovers(table).sweep(expires_at=int(ends.timestamp()), given_up_before=rfc3339(given_up))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an import does to a list, for a person and as JSON."""
+
+    rows: str
+    effects: str
+    document: dict[str, Any]
+
+
+def told(checked: Checked, mode: str, before: ListInfo | None) -> Told:
+    """What a file does to a list as it was before; that a replace was not compared with it is told by nulls."""
+    counts: dict[str, int | None] = {each.value: checked.effects.get(each) for each in Effect}
+    if before is None:
+        counts = {Effect.ADDS.value: checked.rows, Effect.CHANGES.value: 0, Effect.NOTHING.value: 0}
+    if mode == REPLACE:
+        there = [counts[each.value] for each in (Effect.CHANGES, Effect.NOTHING)]
+        known = [each for each in there if each is not None]
+        was = 0 if before is None else before.rows
+        counts["removed"] = max(0, was - sum(known)) if len(known) == len(there) else None
+    words = ", ".join(f"{count} {name}" for name, count in counts.items() if count is not None)
+    rows = "1 row" if checked.rows == 1 else f"{checked.rows} rows"
+    return Told(rows, f": {words}" if words else "", dict(counts))

@@ -1,10 +1,9 @@
 """``jitr lists``: who may get in, by name, serial number, certificate or key."""
 
 import re
-import secrets
-from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
@@ -12,10 +11,11 @@ from typing import TypeVar
 import click
 
 from jitr.aws.device_lists import DeviceLists, ListInfo
+from jitr.aws.list_import import MERGE, REPLACE, Checked, Imports
 from jitr.aws.rulebook import Rulebook
 from jitr.aws.table import Conflict
-from jitr.duplicates import Duplicates
 from jitr.errors import InputError
+from jitr.list_changes import shrinks
 from jitr.list_row import read_row
 from jitr.lists import LIST_NAME, ListRow
 from jitr.lists_csv import columns_of, write_rows
@@ -23,14 +23,11 @@ from jitr_cli import list_files
 from jitr_cli.deployment import Choice, Deployment, stack_options
 from jitr_cli.files import staged
 from jitr_cli.output import confirm, emit, json_option, note, progress, table, warn
-from jitr_cli.table import now, now_text, table_of
+from jitr_cli.table import now_text, operator, table_of
 
 T = TypeVar("T")
 
 _CA_ID = re.compile("[0-9a-f]{64}")
-
-# How long the rows of a replaced or deleted list stay readable for functions that began with them.
-OLD_GENERATION = timedelta(hours=1)
 
 
 @click.group("lists", no_args_is_help=True)
@@ -41,37 +38,66 @@ def lists() -> None:
 @lists.command("import")
 @click.argument("name")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--merge", "mode", flag_value="merge", default=True, help="Add the rows to those there (default).")
-@click.option("--replace", "mode", flag_value="replace", help="Put them in place of all rows there, at once.")
-@click.option("--dry-run", is_flag=True, help="Check the file and change nothing.")
+@click.option("--merge", "mode", flag_value=MERGE, default=True, help="Add the rows to those there (default).")
+@click.option("--replace", "mode", flag_value=REPLACE, help="Put them in place of all rows there, at once.")
+@click.option("--overwrite", is_flag=True, help="With --merge: rows may take the place of other devices' rows.")
+@click.option("--dry-run", is_flag=True, help="Check the file, say what it would do, and change nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @stack_options
 @json_option
-def import_(name: str, file: Path, mode: str, dry_run: bool, yes: bool, choice: Choice, as_json: bool) -> None:
+def import_(
+    name: str, file: Path, mode: str, overwrite: bool, dry_run: bool, yes: bool, choice: Choice, as_json: bool
+) -> None:
     """Import a CSV file into the device list NAME, which is made if it does not exist.
 
-    The whole file is checked before anything is written.
+    The whole file is checked before anything is written. An import that was cut off goes on where it was when the
+    same command is run again.
 
     \b
-    Example:
+    Examples:
       jitr lists import line-a-2026 devices.csv
+      jitr lists import line-a-2026 devices.csv --replace --dry-run
     """
     _check_name(name)
-    count = _check_file(file)
     deployment = choice.deployment()
-    device_lists = _lists(deployment)
-    before = device_lists.all().get(name)
-    if not dry_run:
+    before = _lists(deployment).all().get(name)
+    imports = list_files.imports(table_of(deployment))
+    with list_files.source(file) as source:
+        compared = before if before is not None and (mode == MERGE or dry_run) else None
+        with progress(f"Checking {file.name}", list_files.size(file)) as advance:
+            checked = imports.check(
+                name,
+                source,
+                against=None if compared is None else compared.head.generation,
+                overwrite=overwrite or mode == REPLACE,
+                advance=advance,
+            )
+        told = list_files.told(checked, mode, before)
+        document = {"list": name, "rows": checked.rows, "mode": mode, "dry_run": dry_run, **told.document}
+        if dry_run:
+            emit(as_json, document, f"Would import {told.rows} of {file} into list {name} ({mode}){told.effects}")
+            return
         deployment.announce("dynamodb")
-        if mode == "replace" and before is not None and count < before.rows / 2:
-            confirm(f"This shrinks list {name} from about {before.rows} rows to {count}. Go on?", yes)
-        work = _replace if mode == "replace" else _merge
-        with progress(f"Importing {file.name}", count) as advance:
-            work(device_lists, name, (each.row for each in list_files.reader(file)), before, advance)
-    done = "Would import" if dry_run else "Imported"
-    document = {"list": name, "rows": count, "mode": mode, "dry_run": dry_run}
-    rows = "1 row" if count == 1 else f"{count} rows"
-    emit(as_json, document, f"{done} {rows} of {file} into list {name} ({mode})")
+        if before is not None and shrinks(mode, before.rows, checked.rows):
+            confirm(f"This shrinks list {name} from about {before.rows} rows to {checked.rows}. Go on?", yes)
+        document["resumed_from"] = _import(imports, name, checked, mode, operator(deployment))
+    emit(as_json, document, f"Imported {told.rows} of {file} into list {name} ({mode}){told.effects}")
+    list_files.let_go(table_of(deployment))
+
+
+def _import(imports: Imports, name: str, checked: Checked, mode: str, by: str) -> int:
+    """Import a file that was checked; how many of its rows were there already, from an import that was cut off."""
+    begun = imports.under_way(name, checked, mode)
+    done = 0 if begun is None else begun.done
+    if begun is not None:
+        note(
+            f"Going on with the import that {begun.by} began: {done} of {checked.rows} rows were written by {begun.at}."
+        )
+    work = imports.replace if mode == REPLACE else imports.merge
+    with progress("Importing", checked.rows) as advance:
+        advance(done)
+        _unless_edited(name, lambda: work(name, checked, by=by, advance=advance))
+    return done
 
 
 @lists.command("add")
@@ -92,7 +118,8 @@ def add(name: str, values: tuple[str, ...], choice: Choice, as_json: bool) -> No
     deployment = choice.deployment()
     deployment.announce("dynamodb")
     _warn_of_unknown_ca(row, deployment)
-    _merge(_lists(deployment), name, [row], None, lambda _count: None)
+    edit = partial(_lists(deployment).add, name, row, at=now_text(), new_generation=list_files.generation())
+    _unless_edited(name, edit)
     emit(as_json, {"list": name, "row": row.to_json()}, f"{row.found_by()[0].value} is on list {name}")
     note("A held device that this concerns is decided again at its next knock.")
 
@@ -191,9 +218,8 @@ def delete(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
     deployment.announce("dynamodb")
     confirm(f"Delete list {name} with about {info.rows} rows?", yes)
     deleted = _unless_edited(name, lambda: device_lists.delete(name, at=now_text()))
-    if deleted is not None:
-        device_lists.forget(name, deleted.head.generation, expires_at=_old_generation_ends())
     emit(as_json, {"list": name, "deleted": deleted is not None}, f"List {name} is deleted")
+    list_files.let_go(table_of(deployment))
 
 
 @lists.command("ls")
@@ -208,32 +234,6 @@ def ls(choice: Choice, as_json: bool) -> None:
     ]
     rows = [(each.name, each.rows, each.changed_at) for each in found]
     emit(as_json, document, lambda: table(("list", "rows", "changed"), rows))
-
-
-def _merge(
-    device_lists: DeviceLists,
-    name: str,
-    rows: Iterable[ListRow],
-    _before: ListInfo | None,
-    advance: Callable[[int], None],
-) -> None:
-    _unless_edited(
-        name, lambda: device_lists.merge(name, rows, at=now_text(), new_generation=_generation(), progress=advance)
-    )
-
-
-def _replace(
-    device_lists: DeviceLists,
-    name: str,
-    rows: Iterable[ListRow],
-    before: ListInfo | None,
-    advance: Callable[[int], None],
-) -> None:
-    _unless_edited(
-        name, lambda: device_lists.replace(name, rows, at=now_text(), generation=_generation(), progress=advance)
-    )
-    if before is not None:
-        device_lists.forget(name, before.head.generation, expires_at=_old_generation_ends())
 
 
 def _unless_edited(name: str, edit: Callable[[], T]) -> T:
@@ -266,21 +266,9 @@ def _existing(device_lists: DeviceLists, name: str) -> ListInfo:
     raise InputError(f"there is no list {name}: {meant}")
 
 
-def _old_generation_ends() -> int:
-    return int((now() + OLD_GENERATION).timestamp())
-
-
 def _check_name(name: str) -> None:
     if LIST_NAME.fullmatch(name) is None:
         raise InputError(f"{name!r} is not a list's name: letters, digits and _.- (at most 64, no sign first)")
-
-
-def _check_file(file: Path) -> int:
-    """How many rows a file has; a header without rows is an empty list. Raises ListError with its problems."""
-    reader = list_files.reader(file, Duplicates())
-    count = sum(1 for _ in reader)
-    reader.raise_problems()
-    return count
 
 
 def _row(values: tuple[str, ...]) -> ListRow:
@@ -296,7 +284,3 @@ def _row(values: tuple[str, ...]) -> ListRow:
     if isinstance(row, ListRow):
         return row
     raise InputError("\n".join(f"{fault.column}: {fault.message}" if fault.column else fault.message for fault in row))
-
-
-def _generation() -> str:
-    return f"{now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"

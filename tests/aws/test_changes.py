@@ -10,6 +10,7 @@ from jitr.aws.publication import publish
 from jitr.aws.table import Conflict
 from jitr.lists import ListRow, RowKey
 from jitr.times import rfc3339
+from tests import list_edits
 from tests.aws.test_register import rules
 from tests.aws.world import World
 from tests.knocks import allow
@@ -27,7 +28,7 @@ def _names(*names: str) -> list[ListRow]:
 
 
 def _replace(world: World, *rows: ListRow) -> None:
-    DeviceLists(world.table).replace("line-a", rows, at=AT, generation="g2", progress=lambda _count: None)
+    list_edits.replace(world.table, "line-a", *rows, at=AT)
 
 
 def test_an_added_row_is_named_by_each_of_its_keys(world: World) -> None:

@@ -19,7 +19,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from jitr.aws.device_lists import DeviceLists
 from jitr.aws.iot import Iot
 from jitr.aws.register import STATUS_FRESH, Message, Registrar
 from jitr.aws.reservations import Reservations
@@ -36,7 +35,7 @@ from jitr.record import APPLIED, Heads, Record
 from jitr.rules.conditions import Window
 from jitr.rules.model import Grant, Rules
 from jitr.times import rfc3339
-from tests import pki
+from tests import list_edits, pki
 from tests.aws.fakes import FakeDynamodb, fake_world
 from tests.aws.test_register import FACTORY, OTHER, rules
 from tests.aws.world import PENDING, World, listening, moto_world, new_clients
@@ -287,7 +286,6 @@ class Life(RuleBasedStateMachine):
         self.lists: dict[str, tuple[ListRow, ...]] = {}
         self.words: dict[str, OperatorWord] = {}
         self.most: dict[str, int] = {}  # the largest max_devices that a rule ever had
-        self.generations = 0
         self.policies = {"Sensor", "Other"}
         self.ca_status = {FACTORY.id: ACTIVE, OTHER.id: ACTIVE}
         self.ca_changes: list[tuple[datetime, str, str]] = []  # when, which, what it was before
@@ -449,14 +447,7 @@ class Life(RuleBasedStateMachine):
     def _act_replace(self, name: str, devices: tuple[On, ...]) -> None:
         rows = [each.row() for each in devices]
         distinct = tuple({each.found_by(): each for each in rows}.values())
-        self.generations += 1
-        DeviceLists(self.world.table).replace(
-            name,
-            distinct,
-            at=rfc3339(self.world.now),
-            generation=f"r{self.generations}",
-            progress=lambda _count: None,
-        )
+        list_edits.replace(self.world.table, name, *distinct, at=rfc3339(self.world.now))
         self.lists[name] = distinct
 
     def _act_set(self, which: int, status: str) -> None:

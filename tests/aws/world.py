@@ -28,7 +28,7 @@ from jitr.lists import ListRow
 from jitr.record import Record
 from jitr.rules.model import Rules
 from jitr.times import rfc3339
-from tests import pki
+from tests import list_edits, pki
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -127,10 +127,11 @@ class World:
         publish(self.table, rules, b"(text)", self.table.heads(), at=rfc3339(self.now), by="tests")
 
     def put_on(self, name: str, *rows: ListRow) -> None:
-        """Add rows to a device list."""
-        DeviceLists(self.table).merge(
-            name, rows, at=rfc3339(self.now), new_generation="g1", progress=lambda _count: None
-        )
+        """Add rows to a device list, in one edit."""
+        if len(rows) == 1:
+            DeviceLists(self.table).add(name, rows[0], at=rfc3339(self.now), new_generation="g1")
+        else:
+            list_edits.merge(self.table, name, *rows, at=rfc3339(self.now))
 
     def event(self, certificate_id: str, ca_certificate_id: str, **changes: Any) -> str:
         """The body of a registration event, now."""

@@ -14,6 +14,7 @@ from jitr.aws.table import Table
 from jitr.event import RegistrationEvent
 from jitr.lists import ListRow, RowKey
 from jitr.record import APPLIED, facts_json, recorded
+from tests import list_edits
 from tests.cli.stack import deploy
 from tests.knocks import CA_ID, NOW, decided, deny, knock
 from tests.knocks import rules as made_rules
@@ -204,7 +205,7 @@ def test_an_export_imports_back_to_the_same_list(ready: Table, run: Run) -> None
         ListRow(serial_number="1f03", ca="factory-a", attributes={"batch": "ü"}, thing_name="pump-1"),
         ListRow(common_name="snr-9", public_key_sha256="ab" * 32, expires=NOW),
     ]
-    device_lists.merge("hard", hard, at="2026-03-01T00:00:00Z", new_generation="g", progress=lambda _count: None)
+    list_edits.merge(ready, "hard", *hard)
     assert run("lists", "export", "hard", "hard.csv").exit_code == 0
     assert "\n=cmd()" not in Path("hard.csv").read_text("utf-8-sig")
     assert run("lists", "import", "again", "hard.csv").exit_code == 0
@@ -258,13 +259,7 @@ def test_an_edit_that_another_hand_overtook_says_so_and_changes_nothing(
     def overtaken(self: DeviceLists, name: str, generation: str, key: RowKey) -> ListRow | None:
         found = find(self, name, generation, key)
         monkeypatch.setattr(DeviceLists, "find", find)
-        DeviceLists(ready).replace(
-            name,
-            [ListRow(common_name="snr-1")],
-            at="2026-03-01T00:00:00Z",
-            generation="g2",
-            progress=lambda _count: None,
-        )
+        list_edits.replace(ready, name, ListRow(common_name="snr-1"))
         return found
 
     monkeypatch.setattr(DeviceLists, "find", overtaken)

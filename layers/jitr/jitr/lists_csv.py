@@ -119,7 +119,7 @@ class Reader:
         if isinstance(row, ListRow):
             return None if stray else row
         for fault in row:
-            self._add(record.line, self._number(fault.column), fault)
+            self._add(record.line, self.number(fault.column), fault)
         return None
 
     def _repeats(self, line: int, row: ListRow) -> bool:
@@ -131,11 +131,12 @@ class Reader:
             if first is not None:
                 repeats = True
                 fault = Fault(key.kind, f"{shown(key.value)} is on line {first} already")
-                self._add(line, self._number(key.kind), fault)
+                self._add(line, self.number(key.kind), fault)
         return repeats
 
-    def _number(self, column: str | None) -> int:
-        return 1 if column is None else self._columns.index(column) + 1
+    def number(self, column: str | None) -> int:
+        """The number of a column in this file, from 1; also for the row as a whole, and a column that it lacks."""
+        return self._columns.index(column) + 1 if column in self._columns else 1
 
     def _add(self, line: int, number: int, fault: Fault | str) -> None:
         self.problem_count += 1

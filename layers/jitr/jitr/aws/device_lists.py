@@ -5,23 +5,19 @@ replaced list is a new generation: readers change over with one write of the hea
 together with a change (``jitr.aws.changes``), for whoever rechecks held devices.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
-from jitr.aws.changes import MOST_KEYS, Change, change_put, list_changed, rows_changed
-from jitr.aws.errors import told_apart
+from jitr.aws.batch_writer import BatchWriter, typed
+from jitr.aws.changes import Change, change_put, list_changed, rows_changed
 from jitr.aws.table import HEADS, Conflict, Item, Table, row_key, row_partitions, to_item
-from jitr.errors import Retry
 from jitr.lists import ListRow, RowKey
+from jitr.lists_csv import Row
 from jitr.record import ListHead
 
-T = TypeVar("T")
-
 FORMAT = 1
-_BATCH_WRITE = 25  # DynamoDB API reference, BatchWriteItem
-_MOST_TRIES = 20
+IMPORTS, LEFT = "IMPORTS", "left"  # where imports under way are noted, and generations that are left
 _UNEDITED = "lists.#name.generation = :generation AND lists.#name.edition = :edition"
 
 
@@ -40,6 +36,7 @@ class DeviceLists:
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._writer = BatchWriter(table)
 
     def all(self) -> dict[str, ListInfo]:
         """Every list, by name."""
@@ -68,108 +65,98 @@ class DeviceLists:
         row = None if info is None else self.find(name, info.head.generation, key)
         if info is None or row is None:
             return None
-        self._write([{"DeleteRequest": {"Key": to_item(place)}} for place in _places(name, info.head.generation, row)])
-        self._raise_edition(name, info.head, -1, rows_changed(name, row.found_by(), at))
+        places = _places(name, info.head.generation, row)
+        self._writer.write([{"DeleteRequest": {"Key": to_item(place)}} for place in places])
+        self.raise_edition(name, info.head, -1, rows_changed(name, row.found_by(), at))
         return row
 
     def delete(self, name: str, *, at: str) -> ListInfo | None:
-        """Take a list away, at once for every reader; its rows are still there, see ``forget``.
+        """Take a list away, at once for every reader; its rows are noted to be let go.
 
         The result is what it was, None if there was none. Raises Conflict where it was edited meanwhile.
         """
         before = self.all().get(name)
         if before is not None:
             values = {":generation": before.head.generation, ":edition": before.head.edition}
-            self._update_head("REMOVE lists.#name", _UNEDITED, name, values, change=list_changed(name, at))
+            note = self._left(name, before.head.generation, at)
+            self._update_head(
+                "REMOVE lists.#name", _UNEDITED, name, values, change=list_changed(name, at), beside=[note]
+            )
         return before
 
-    def merge(
-        self, name: str, rows: Iterable[ListRow], *, at: str, new_generation: str, progress: Callable[[int], None]
-    ) -> int:
-        """Add rows to a list, each in place of the rows found by its keys; makes the list if there is none.
+    def found(self, name: str, generation: str, rows: Sequence[Row]) -> list[tuple[Row, list[tuple[RowKey, ListRow]]]]:
+        """Each row of a file with the rows that its keys find on the list, and the key that found each."""
+        keys = {_place(row_key(name, generation, key)): key for row in rows for key in row.row.found_by()}
+        places = [{"pk": pk, "sk": sk} for pk, sk in keys]
+        there = {keys[_place(item)]: ListRow.from_json(item["row"]) for item in self._table.get(places)}
+        return [(row, [(key, there[key]) for key in row.row.found_by() if key in there]) for row in rows]
 
-        ``progress`` is told how many rows were written since it was told last. The result is how many rows the
-        list gained.
-        """
-        head = self._ensure(name, at, new_generation)
-        gained = 0
-        touched: dict[RowKey, None] = {}  # keys of the rows written, and of those they replaced; enough to tell many
-        for some in _batched(rows, 50):
-            more, keys = self._merge_some(name, head.generation, some)
-            gained += more
-            if len(touched) <= MOST_KEYS:
-                touched.update(dict.fromkeys(keys))
-            progress(len(some))
-        self._raise_edition(name, head, gained, rows_changed(name, touched, at))
-        return gained
-
-    def replace(
-        self, name: str, rows: Iterable[ListRow], *, at: str, generation: str, progress: Callable[[int], None]
-    ) -> int:
-        """Put new rows in place of all of a list's, at once for every reader. The result is how many there are now.
-
-        Raises Conflict, and leaves the list as it was, where somebody else edited it meanwhile.
-        """
-        before = self.all().get(name)
-        count = 0
-        for some in _batched(rows, _BATCH_WRITE):
-            self._write(
-                [{"PutRequest": {"Item": to_item(item)}} for row in some for item in _items(name, generation, row)]
-            )
-            count += len(some)
-            progress(len(some))
-        edition = 0 if before is None else before.head.edition + 1
-        head = {"generation": generation, "edition": edition, "rows": count, "changed_at": at}
-        self._put_head(name, before, head, list_changed(name, at))
-        return count
-
-    def forget(self, name: str, generation: str, *, expires_at: int) -> None:
-        """Let the rows of a generation that is no longer in force go at a time (epoch seconds), by the table's TTL."""
+    def raw_pages(self, name: str, generation: str) -> Iterator[list[dict[str, Any]]]:
+        """Every item of a generation as DynamoDB has it, page by page."""
         for partition in row_partitions(name, generation):
-            for some in _batched(self._table.query(partition), _BATCH_WRITE):
-                self._write([{"PutRequest": {"Item": to_item(item | {"expires_at": expires_at})}} for item in some])
+            yield from self._table.raw_pages(partition)
 
-    def _merge_some(self, name: str, generation: str, rows: tuple[ListRow, ...]) -> tuple[int, list[RowKey]]:
-        """Write some rows in place of those found by their keys: how many rows that is more, and all keys concerned."""
-        keys = {(place["pk"], place["sk"]): place for row in rows for place in _places(name, generation, row)}
-        found = [ListRow.from_json(item["row"]) for item in self._table.get(list(keys.values()))]
-        replaced = {_identity(row): row for row in found}.values()
+    def add(self, name: str, row: ListRow, *, at: str, new_generation: str) -> None:
+        """Put one row on a list, in place of the rows found by its keys; makes the list if there is none.
+
+        Raises Conflict where the list was replaced meanwhile.
+        """
+        head = self.ensure(name, at, new_generation)
+        gained, touched = self.merge_some(name, head.generation, (row,))
+        self.raise_edition(name, head, gained, rows_changed(name, touched, at))
+
+    def merge_some(
+        self, name: str, generation: str, rows: Sequence[ListRow], mark: str | None = None
+    ) -> tuple[int, list[RowKey]]:
+        """Write rows, each in place of the rows found by its keys: how many the list gained, and all keys concerned.
+
+        ``mark`` is of an import: a row that carries it was new in that import, and counts as new when it is written
+        again. The edition is for the caller to raise.
+        """
+        keys = {_place(place): place for row in rows for place in _places(name, generation, row)}
+        there = {_place(item): item for item in self._table.get(list(keys.values()))}
+        old = {
+            each.found_by(): each
+            for each in (
+                ListRow.from_json(item["row"]) for item in there.values() if mark is None or item.get("new_in") != mark
+            )
+        }.values()
         stale = {
-            (place["pk"], place["sk"]): place
-            for row in replaced
-            for place in _places(name, generation, row)
-            if (place["pk"], place["sk"]) not in keys
+            _place(place): place for row in old for place in _places(name, generation, row) if _place(place) not in keys
         }
-        self._write(
-            [
-                *({"DeleteRequest": {"Key": to_item(place)}} for place in stale.values()),
-                *({"PutRequest": {"Item": to_item(item)}} for row in rows for item in _items(name, generation, row)),
-            ]
-        )
-        return len(rows) - len(replaced), [key for row in (*rows, *replaced) for key in row.found_by()]
+        requests = [{"DeleteRequest": {"Key": to_item(place)}} for place in stale.values()]
+        for row in rows:
+            new = mark is not None and not any(
+                _place(place) in there and there[_place(place)].get("new_in") != mark
+                for place in _places(name, generation, row)
+            )
+            marked = {"new_in": mark} if new else {}
+            requests += [{"PutRequest": {"Item": typed(item | marked)}} for item in items(name, generation, row)]
+        self._writer.write(requests)
+        return len(rows) - len(old), [key for row in (*rows, *old) for key in row.found_by()]
 
-    def _write(self, requests: list[dict[str, Any]]) -> None:
-        for start in range(0, len(requests), _BATCH_WRITE):
-            wanted = requests[start : start + _BATCH_WRITE]
-            for _ in range(_MOST_TRIES):
-                with told_apart():
-                    answer = self._table.client.batch_write_item(RequestItems={self._table.name: wanted})  # type: ignore[dict-item]
-                wanted = list(answer.get("UnprocessedItems", {}).get(self._table.name, []))  # type: ignore[arg-type]
-                if not wanted:
-                    break
-            else:
-                raise Retry("throttled", "the table did not take all rows: run the same command again to go on")
-
-    def _ensure(self, name: str, at: str, generation: str) -> ListHead:
+    def ensure(self, name: str, at: str, generation: str) -> ListHead:
+        """The head of a list, which is made, empty, if there is none."""
         existing = self.all().get(name)
         if existing is not None:
             return existing.head
         head = {"generation": generation, "edition": 0, "rows": 0, "changed_at": at}
-        self._put_head(name, None, head, rows_changed(name, (), at))
+        self.put_head(name, None, head, rows_changed(name, (), at))
         return ListHead(generation, 0)
 
-    def _put_head(self, name: str, before: ListInfo | None, head: Item, change: Change) -> None:
-        """Write a list's head over the one that was read, in the one item that holds all heads."""
+    def put_head(
+        self,
+        name: str,
+        before: ListInfo | None,
+        head: Item,
+        change: Change,
+        *,
+        beside: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """Write a list's head over the one that was read, and what is written ``beside`` it in one transaction.
+
+        Rows of a generation that it leaves are noted to be let go. Raises Conflict.
+        """
         self._table.transact(
             [
                 {
@@ -187,9 +174,16 @@ class DeviceLists:
         if before is not None:
             condition = _UNEDITED
             values |= {":generation": before.head.generation, ":edition": before.head.edition}
-        self._update_head("SET lists.#name = :head", condition, name, values, change=change)
+        left = [] if before is None else [self._left(name, before.head.generation, change.at)]
+        self._update_head("SET lists.#name = :head", condition, name, values, change=change, beside=[*beside, *left])
 
-    def _raise_edition(self, name: str, head: ListHead, gained: int, change: Change) -> None:
+    def raise_edition(
+        self, name: str, head: ListHead, gained: int, change: Change, *, beside: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Tell readers that rows were written, with what is written ``beside`` it in one transaction.
+
+        Raises Conflict where the list is of another generation by now.
+        """
         self._update_head(
             "SET lists.#name.edition = lists.#name.edition + :one, "
             "lists.#name.#rows = lists.#name.#rows + :gained, lists.#name.changed_at = :at",
@@ -198,6 +192,7 @@ class DeviceLists:
             {":one": 1, ":gained": gained, ":at": change.at, ":generation": head.generation},
             {"#rows": "rows"},
             change=change,
+            beside=beside,
         )
 
     def _update_head(
@@ -209,6 +204,7 @@ class DeviceLists:
         names: Mapping[str, str] | None = None,
         *,
         change: Change,
+        beside: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         failed = self._table.transact(
             [
@@ -223,16 +219,20 @@ class DeviceLists:
                     }
                 },
                 change_put(self._table.name, change),
+                *beside,
             ]
         )
         if failed:
             raise Conflict(f"list {name}")
 
+    def _left(self, name: str, generation: str, at: str) -> dict[str, Any]:
+        return {"Put": {"TableName": self._table.name, "Item": to_item(left(name, generation, at))}}
 
-def _batched(things: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
-    iterator = iter(things)
-    while some := tuple(islice(iterator, size)):
-        yield some
+
+def left(name: str, generation: str, at: str) -> Item:
+    """The note that no reader looks at a generation any more, and its rows are to be let go."""
+    key = {"pk": IMPORTS, "sk": f"{name}#{LEFT}#{generation}", "format": FORMAT}
+    return key | {"list": name, "mode": LEFT, "generation": generation, "at": at}
 
 
 def _info(name: str, head: Item) -> ListInfo:
@@ -243,10 +243,11 @@ def _places(name: str, generation: str, row: ListRow) -> Iterator[Item]:
     return (row_key(name, generation, key) for key in row.found_by())
 
 
-def _items(name: str, generation: str, row: ListRow) -> Iterator[Item]:
+def items(name: str, generation: str, row: ListRow) -> Iterator[Item]:
+    """A row as it is stored: once under each of its keys."""
     plain = row.to_json()
     return (place | {"format": FORMAT, "row": plain} for place in _places(name, generation, row))
 
 
-def _identity(row: ListRow) -> RowKey:
-    return row.found_by()[0]
+def _place(item: Item) -> tuple[str, str]:
+    return item["pk"], item["sk"]

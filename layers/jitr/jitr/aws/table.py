@@ -134,6 +134,13 @@ class Table:
 
     def query(self, partition: str, *, newest_first: bool = False, index: str | None = None) -> Iterator[Item]:
         """Every item of a partition, page by page."""
+        for page in self.raw_pages(partition, newest_first=newest_first, index=index):
+            yield from map(from_item, page)
+
+    def raw_pages(
+        self, partition: str, *, newest_first: bool = False, index: str | None = None
+    ) -> Iterator[list[dict[str, Any]]]:
+        """The same as DynamoDB gives it: pages of items with typed values."""
         name = "pk" if index is None else "state_shard"
         arguments: dict[str, Any] = {
             "TableName": self.name,
@@ -146,7 +153,7 @@ class Table:
         while True:
             with told_apart():
                 page = self.client.query(**arguments)
-            yield from map(from_item, page["Items"])
+            yield page["Items"]
             if "LastEvaluatedKey" not in page:
                 return
             arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]

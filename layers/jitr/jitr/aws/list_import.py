@@ -1,0 +1,409 @@
+"""Importing device lists of any size: checked whole before the first write, written over several connections at
+once, and gone on with where they were cut off.
+
+What is under way is an item of its own (``IMPORTS``), found again by the file's SHA-256. A replace writes a generation
+that no reader looks at until one write of the heads; a merge tells its readers of the rows so far whenever it notes
+how far it is. Generations that are left, replaced or never finished, are let go by ``Leftovers``.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+from jitr.aws.batch_writer import BatchWriter, batched, in_order, typed
+from jitr.aws.changes import MOST_KEYS, list_changed, rows_changed
+from jitr.aws.device_lists import IMPORTS, LEFT, DeviceLists, items, left
+from jitr.aws.table import Conflict, Item, Table, to_item
+from jitr.duplicates import Duplicates
+from jitr.errors import InputError, JitrError
+from jitr.list_changes import Effect, conflict, effect
+from jitr.list_columns import Fault
+from jitr.lists import ListRow, RowKey
+from jitr.lists_csv import SHOWN, ListError, Problem, Reader, Row
+
+MERGE, REPLACE = "merge", "replace"
+FORMAT = 1
+
+_WORKERS = 8  # connections; botocore keeps ten
+_ROWS_AT_ONCE = 50
+_NOTED_EVERY = 20_000  # rows; what is done again at most
+
+Advance = Callable[[int], None]
+
+
+class Unfinished(JitrError):
+    """The time was up. What is done is noted: the same import goes on from there."""
+
+    def __init__(self, done: int, rows: int) -> None:
+        super().__init__(f"{done} of {rows} rows are written; the rest follows")
+        self.done = done
+        self.rows = rows
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A CSV file that can be read more than once: its name, as problems tell it, and its bytes in pieces."""
+
+    name: str
+    pieces: Callable[[], Iterable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A file without a mistake. ``effects`` are counted where it was compared with the list, else empty."""
+
+    source: Source
+    digest: str
+    rows: int
+    effects: Mapping[Effect, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """An import that was begun, as it is noted in the table."""
+
+    list: str
+    mode: str
+    digest: str
+    generation: str
+    by: str
+    at: str  # RFC 3339: when it was noted last
+    done: int = 0  # rows of the file, from its beginning
+
+    @property
+    def key(self) -> Item:
+        """Its place in the table."""
+        return {"pk": IMPORTS, "sk": f"{self.list}#{self.mode}#{self.digest}"}
+
+    def item(self) -> Item:
+        """As stored."""
+        return self.key | {"format": FORMAT} | {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_item(cls, item: Item) -> "UnderWay":
+        """Back from ``item``."""
+        return cls(**{name: item[name] for name in cls.__slots__})
+
+
+class Imports:
+    """Imports into one table. Every method raises Retry where DynamoDB could not answer now.
+
+    ``hurry`` says when to stop (then Unfinished is raised), ``clock`` the time as RFC 3339, ``token`` a word that was
+    never said before, ``workers`` how many requests may be under way at once.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        *,
+        clock: Callable[[], str],
+        token: Callable[[], str],
+        hurry: Callable[[], bool] = lambda: False,
+        workers: int = _WORKERS,
+    ) -> None:
+        self._table = table
+        self._lists = DeviceLists(table)
+        self._writer = BatchWriter(table)
+        self._clock = clock
+        self._token = token
+        self._hurry = hurry
+        self._workers = workers
+
+    def check(
+        self, name: str, source: Source, *, against: str | None = None, overwrite: bool = True, advance: Advance
+    ) -> Checked:
+        """Read a file to its end, and raise ListError if there is anything wrong with it.
+
+        ``against`` is a generation of the list to compare the rows with; then a row that would take another device's
+        place is a mistake, unless ``overwrite``. ``advance`` is told how many bytes were read.
+        """
+        digest = hashlib.sha256()
+        duplicates = Duplicates()
+        reader = Reader(_told(source, digest.update, advance), source=source.name, duplicates=duplicates)
+        found = _Comparison(reader, duplicates, overwrite=overwrite)
+        count = 0
+        if against is None:
+            count = sum(1 for _ in reader)
+        else:
+            for some in in_order(
+                lambda rows: self._lists.found(name, against, rows), batched(reader, _ROWS_AT_ONCE), self._workers
+            ):
+                for row, there in some:
+                    count += 1
+                    found.add(row, there)
+        problems = sorted([*reader.problems, *found.problems], key=lambda each: (each.line, each.column))
+        if problems:
+            raise ListError(source.name, problems[:SHOWN], reader.problem_count + found.problem_count)
+        return Checked(source, digest.hexdigest(), count, found.effects)
+
+    def under_way(self, name: str, checked: Checked, mode: str) -> UnderWay | None:
+        """The import of this very file that was begun and not finished."""
+        key = UnderWay(name, mode, checked.digest, "", "", "").key
+        item = next(iter(self._table.get([key])), None)
+        return None if item is None else UnderWay.from_item(item)
+
+    def replace(self, name: str, checked: Checked, *, by: str, advance: Advance) -> int:
+        """Put a file's rows in place of all of a list's, at once for every reader; how many there are now.
+
+        Raises Conflict, and leaves the list as it was, where somebody else edited it meanwhile; Unfinished.
+        """
+        before = self._lists.all().get(name)
+        work = self._begin(name, checked, REPLACE, self._token, by)
+        generation = work.generation
+
+        def put(rows: tuple[ListRow, ...]) -> int:
+            self._writer.write(
+                [{"PutRequest": {"Item": typed(item)}} for row in rows for item in items(name, generation, row)]
+            )
+            return len(rows)
+
+        unnoted = 0
+        for count in self._written(checked, work, put):
+            advance(count)
+            unnoted += count
+            if unnoted >= _NOTED_EVERY or self._hurry():
+                work = self._note(work, unnoted)
+                unnoted = 0
+                self._stop_in_a_hurry(work, checked)
+        at = self._clock()
+        self._lists.put_head(
+            name,
+            before,
+            {
+                "generation": generation,
+                "edition": 0 if before is None else before.head.edition + 1,
+                "rows": checked.rows,
+                "changed_at": at,
+            },
+            list_changed(name, at),
+            beside=[self._finished(work)],
+        )
+        return checked.rows
+
+    def merge(self, name: str, checked: Checked, *, by: str, advance: Advance) -> int:
+        """Add a file's rows to a list, each in place of the rows found by its keys; how many rows the list gained.
+
+        The list is made if there is none. Raises Conflict where it was replaced meanwhile; Unfinished.
+        """
+        head = self._lists.ensure(name, self._clock(), self._token())
+        work = self._begin(name, checked, MERGE, lambda: head.generation, by)
+        if work.generation != head.generation:  # replaced since: what was merged before is gone
+            work = self._again(work, head.generation)
+        mark = f"{work.generation}/{checked.digest[:16]}"
+
+        def put(rows: tuple[ListRow, ...]) -> tuple[int, int, list[RowKey]]:
+            return len(rows), *self._lists.merge_some(name, head.generation, rows, mark)
+
+        unnoted = _Unnoted()
+        total = 0
+        for count, gained, keys in self._written(checked, work, put):
+            advance(count)
+            unnoted.add(count, gained, keys)
+            total += gained
+            if unnoted.rows >= _NOTED_EVERY or self._hurry():
+                noted = replace(work, done=work.done + unnoted.rows, at=self._clock())
+                change = rows_changed(name, unnoted.keys, self._clock())
+                self._lists.raise_edition(name, head, unnoted.gained, change, beside=[self._update(work, noted)])
+                work, unnoted = noted, _Unnoted()
+                self._stop_in_a_hurry(work, checked)
+        change = rows_changed(name, unnoted.keys, self._clock())
+        self._lists.raise_edition(name, head, unnoted.gained, change, beside=[self._finished(work)])
+        return total
+
+    # --- how far it is
+
+    def _begin(self, name: str, checked: Checked, mode: str, generation: Callable[[], str], by: str) -> UnderWay:
+        begun = self.under_way(name, checked, mode)
+        if begun is not None:
+            return begun
+        work = UnderWay(name, mode, checked.digest, generation(), by, self._clock())
+        self._do(
+            work,
+            {
+                "Put": {
+                    "TableName": self._table.name,
+                    "Item": to_item(work.item()),
+                    "ConditionExpression": "attribute_not_exists(pk)",
+                }
+            },
+        )
+        return work
+
+    def _note(self, work: UnderWay, more: int) -> UnderWay:
+        noted = replace(work, done=work.done + more, at=self._clock())
+        self._do(work, self._update(work, noted))
+        return noted
+
+    def _again(self, work: UnderWay, generation: str) -> UnderWay:
+        noted = replace(work, done=0, at=self._clock(), generation=generation)
+        self._do(work, self._update(work, noted))
+        return noted
+
+    def _do(self, work: UnderWay, action: Mapping[str, Any]) -> None:
+        if self._table.transact([action]):
+            raise Conflict(f"the import into list {work.list}")
+
+    def _update(self, work: UnderWay, noted: UnderWay) -> dict[str, Any]:
+        """Two who import the same file at once would count its rows twice: the second is told."""
+        return {
+            "Put": {
+                "TableName": self._table.name,
+                "Item": to_item(noted.item()),
+                "ConditionExpression": "done = :done AND generation = :generation",
+                "ExpressionAttributeValues": to_item({":done": work.done, ":generation": work.generation}),
+            }
+        }
+
+    def _finished(self, work: UnderWay) -> dict[str, Any]:
+        return {
+            "Delete": {
+                "TableName": self._table.name,
+                "Key": to_item(work.key),
+                "ConditionExpression": "done = :done AND generation = :generation",
+                "ExpressionAttributeValues": to_item({":done": work.done, ":generation": work.generation}),
+            }
+        }
+
+    def _stop_in_a_hurry(self, work: UnderWay, checked: Checked) -> None:
+        if self._hurry() and work.done < checked.rows:
+            raise Unfinished(work.done, checked.rows)
+
+    def _written(self, checked: Checked, work: UnderWay, put: Callable[[tuple[ListRow, ...]], Any]) -> Iterator[Any]:
+        """What ``put`` says of each batch of rows from where the work is, in the order of the file.
+
+        Raises InputError if the file is not the one that was checked.
+        """
+        digest = hashlib.sha256()
+        reader = Reader(_told(checked.source, digest.update, lambda _bytes: None), source=checked.source.name)
+        rows = (each.row for each in islice(reader, work.done, None))
+        yield from in_order(put, batched(rows, _ROWS_AT_ONCE), self._workers)
+        if digest.hexdigest() != checked.digest:
+            raise InputError(f"{checked.source.name} was changed while it was imported: import it again")
+
+
+@dataclass(slots=True)
+class _Unnoted:
+    """What a merge did since it was noted last. ``keys`` are all that are concerned, or enough of them to be many."""
+
+    rows: int = 0
+    gained: int = 0
+    keys: dict[RowKey, None] = field(default_factory=dict)
+
+    def add(self, rows: int, gained: int, keys: Iterable[RowKey]) -> None:
+        self.rows += rows
+        self.gained += gained
+        if len(self.keys) <= MOST_KEYS:
+            self.keys.update(dict.fromkeys(keys))
+
+
+class _Comparison:
+    """Counts what rows would do to a list, and keeps the first of those that would take another device's place."""
+
+    def __init__(self, reader: Reader, duplicates: Duplicates, *, overwrite: bool) -> None:
+        self._reader = reader
+        self._duplicates = duplicates
+        self._overwrite = overwrite
+        self.effects = dict.fromkeys(Effect, 0)
+        self.problems: list[Problem] = []
+        self.problem_count = 0
+
+    def add(self, row: Row, found: list[tuple[RowKey, ListRow]]) -> None:
+        self.effects[effect(row.row, list({other.found_by(): other for _, other in found}.values()))] += 1
+        if self._overwrite:
+            return
+        fault = conflict(row.row, found) or self._shares_a_device(row, found)
+        if fault is not None:
+            self.problem_count += 1
+            if len(self.problems) < SHOWN:
+                self.problems.append(Problem(row.line, self._reader.number(fault.column), fault.column, fault.message))
+
+    def _shares_a_device(self, row: Row, found: list[tuple[RowKey, ListRow]]) -> Fault | None:
+        """Two rows of the file that mean one row of the list, which one of them would take from the other."""
+        own = row.row.found_by()
+        for by, other in found:
+            for key in other.found_by():
+                first = None if key in own else self._duplicates.first_line(key, row.line)
+                if first not in (None, row.line):
+                    return Fault(by.kind, f"this row and line {first} are one device on the list")
+        return None
+
+
+def _told(source: Source, update: Callable[[bytes], None], advance: Advance) -> Iterator[bytes]:
+    for piece in source.pieces():
+        update(piece)
+        advance(len(piece))
+        yield piece
+
+
+# --- generations that are left
+
+
+class Leftovers:
+    """Lets the rows go that no reader looks at any more: of replaced and deleted lists, and of imports given up."""
+
+    def __init__(self, table: Table, *, hurry: Callable[[], bool] = lambda: False, workers: int = _WORKERS) -> None:
+        self._table = table
+        self._lists = DeviceLists(table)
+        self._writer = BatchWriter(table)
+        self._hurry = hurry
+        self._workers = workers
+
+    def sweep(self, *, expires_at: int, given_up_before: str) -> int:
+        """Let go of every generation that is noted as left; rows go at ``expires_at`` (epoch seconds).
+
+        Imports that were noted last before ``given_up_before`` (RFC 3339) are given up. The result is how many
+        generations are done with.
+        """
+        done = 0
+        for item in list(self._table.query(IMPORTS)):
+            if item["mode"] != LEFT and item["at"] >= given_up_before:
+                continue
+            if item["mode"] == MERGE:  # its rows are in a list that is in force
+                self._forget(item)
+                continue
+            if item["mode"] == REPLACE and not self._give_up(item):
+                continue  # somebody goes on with it after all
+            if not self.let_go(item["list"], item["generation"], expires_at=expires_at):
+                break
+            self._forget(left(item["list"], item["generation"], item["at"]))
+            done += 1
+        return done
+
+    def let_go(self, name: str, generation: str, *, expires_at: int) -> bool:
+        """Have the table's TTL take the rows of a generation away; whether there was time for all of them.
+
+        A generation in force is never let go.
+        """
+        info = self._lists.all().get(name)
+        if info is not None and info.head.generation == generation:
+            return True
+        pages = self._lists.raw_pages(name, generation)
+        for _ in in_order(lambda page: self._expire(page, expires_at), pages, self._workers):
+            if self._hurry():
+                return False
+        return True
+
+    def _expire(self, page: list[dict[str, Any]], expires_at: int) -> None:
+        expiry = {"expires_at": {"N": str(expires_at)}}
+        self._writer.write([{"PutRequest": {"Item": item | expiry}} for item in page if "expires_at" not in item])
+
+    def _give_up(self, item: Item) -> bool:
+        """An import becomes a leftover in one write, so that nobody goes on with rows that are let go."""
+        put = {"TableName": self._table.name, "Item": to_item(left(item["list"], item["generation"], item["at"]))}
+        return not self._table.transact([self._deleted(item), {"Put": put}])
+
+    def _forget(self, item: Item) -> None:
+        self._table.transact([self._deleted(item)])
+
+    def _deleted(self, item: Item) -> dict[str, Any]:
+        return {
+            "Delete": {
+                "TableName": self._table.name,
+                "Key": to_item({"pk": item["pk"], "sk": item["sk"]}),
+                "ConditionExpression": "#at = :at",
+                "ExpressionAttributeNames": {"#at": "at"},
+                "ExpressionAttributeValues": to_item({":at": item["at"]}),
+            }
+        }

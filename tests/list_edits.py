@@ -1,0 +1,31 @@
+"""Lists edited as operators do it, with one request after another."""
+
+import secrets
+from collections.abc import Iterable
+
+from jitr.aws.list_import import Imports, Source
+from jitr.aws.table import Table
+from jitr.lists import ListRow
+from jitr.lists_csv import write_rows
+
+
+def csv_of(rows: Iterable[ListRow]) -> Source:
+    """The rows as a file to import."""
+    text = "".join(write_rows(rows)).encode()
+    return Source("list.csv", lambda: [text])
+
+
+def imports_into(table: Table, at: str = "2026-03-01T00:00:00Z") -> Imports:
+    return Imports(table, clock=lambda: at, token=lambda: secrets.token_hex(4), workers=1)
+
+
+def merge(table: Table, name: str, *rows: ListRow, at: str = "2026-03-01T00:00:00Z") -> None:
+    imports = imports_into(table, at)
+    checked = imports.check(name, csv_of(rows), advance=lambda _bytes: None)
+    imports.merge(name, checked, by="tests", advance=lambda _rows: None)
+
+
+def replace(table: Table, name: str, *rows: ListRow, at: str = "2026-03-01T00:00:00Z") -> None:
+    imports = imports_into(table, at)
+    checked = imports.check(name, csv_of(rows), advance=lambda _bytes: None)
+    imports.replace(name, checked, by="tests", advance=lambda _rows: None)
