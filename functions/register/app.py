@@ -24,7 +24,7 @@ metrics = Metrics(namespace=NAMESPACE)
 
 # AWS IoT's quotas are scarce: its throttling is answered by the queue, which waits, not by the SDK, which insists.
 _IOT = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
-_OTHERS = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2})
+_OTHERS = Config(connect_timeout=1, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2})
 
 
 @cache
@@ -33,9 +33,11 @@ def _batch() -> Batch:
     settings = environment.read()
     telemetry = Telemetry(logger, metrics)
     pace = Pace(environment.quotas(), clock=time.monotonic, sleep=time.sleep)
+    dynamodb = boto3.client("dynamodb", config=_OTHERS)
+    dynamodb.meta.events.register("before-call", pace.in_time)
     registrar = Registrar(
         iot=Iot(boto3.client("iot", config=_IOT), pace),
-        table=Table(boto3.client("dynamodb", config=_OTHERS), settings.table),
+        table=Table(dynamodb, settings.table),
         account_id=settings.account_id,
         clock=lambda: datetime.now(UTC),
         telemetry=telemetry,

@@ -158,7 +158,11 @@ class FakeIot(FakeClient):
         return {"certificateDescription": told | ({} if found.ca is None else {"caCertificateId": found.ca})}
 
     def _list_certificates(self) -> Any:
-        return {"certificates": [{"certificateId": each, "status": c.status} for each, c in self.certificates.items()]}
+        told = [
+            {"certificateId": each, "certificateArn": f"{ARN}:cert/{each}", "status": found.status}
+            for each, found in self.certificates.items()
+        ]
+        return {"certificates": told}
 
     def _update_certificate(self, certificateId: str, newStatus: str) -> None:  # noqa: N803
         found = _had(self.certificates, certificateId, "UpdateCertificate")
@@ -229,6 +233,14 @@ class FakeIot(FakeClient):
         found = _had(self.things, thingName, "DescribeThing")
         kind = {} if found.kind is None else {"thingTypeName": found.kind}
         return {"thingName": thingName, "attributes": dict(found.attributes)} | kind
+
+    def _list_things(self) -> Any:
+        told = {name: {"thingName": name, "attributes": dict(each.attributes)} for name, each in self.things.items()}
+        return {"things": [told[n] | ({"thingTypeName": t.kind} if t.kind else {}) for n, t in self.things.items()]}
+
+    def _list_thing_groups_for_thing(self, thingName: str) -> Any:  # noqa: N803
+        found = _had(self.things, thingName, "ListThingGroupsForThing")
+        return {"thingGroups": [{"groupName": each} for each in found.groups]}
 
     def _delete_thing(self, thingName: str) -> None:  # noqa: N803
         if any(thingName in each.things for each in self.certificates.values()):
@@ -510,6 +522,7 @@ class FakeSqs(FakeClient):
         super().__init__()
         self._clock = clock
         self.queues: dict[str, dict[int, _Message]] = {}
+        self.redrive: dict[str, tuple[str, int]] = {}  # where a message goes, and after how many receives
         self._sent = 0
 
     def _create_queue(self, QueueName: str) -> Any:  # noqa: N803
@@ -533,6 +546,11 @@ class FakeSqs(FakeClient):
     def take(self, queue_url: str, most: int = 10) -> list[dict[str, Any]]:
         """The messages that are visible now, as Lambda brings them; they are hidden from then on."""
         now = self._clock()
+        if queue_url in self.redrive:
+            target, receives = self.redrive[queue_url]
+            for number, each in list(self.queues[queue_url].items()):
+                if each.visible_at <= now and each.receives >= receives:
+                    self.queues[target][number] = self.queues[queue_url].pop(number)
         visible = [each for each in self.queues[queue_url].values() if each.visible_at <= now][:most]
         for each in visible:
             each.receives += 1

@@ -1,25 +1,40 @@
-"""Crash anywhere: whatever call the function dies at, a second delivery leaves what one without a fault leaves.
+"""Crash anywhere: whatever befalls the function at a call, further deliveries leave what one without a fault leaves.
 
-The points come from the calls that a run without faults makes, so a new call is covered on its own. At each point
-the function is killed before the call, killed after it (done at AWS, but the answer lost), and throttled.
+The points come from the calls that a run without faults makes, so a new call is covered on its own. At each point the
+function is killed or runs into its time-out, before AWS did the call or after (the answer is lost with the function);
+or it lives, and the call is throttled, AWS cannot be reached, or only the answer is lost. Then the same message comes
+again; or the device's next knock comes first.
+
+All of it is played on the clients in memory, and some on moto; ``make soak`` plays all of it there as well.
 """
 
+import os
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
 from jitr.errors import Retry
 from jitr.lists import ListRow
+from jitr.record import APPLYING_AT_MOST
 from tests import pki
+from tests.aws.fakes import VISIBILITY, fake_world
 from tests.aws.test_register import DEVICE, FACTORY, FULL, OTHER, both, rules, same_name
-from tests.aws.world import World, listening, moto_world, new_clients
+from tests.aws.world import Silent, World, listening, moto_world, new_clients
 from tests.knocks import allow, deny
 
 SECOND = same_name()
 POLICIES_ONLY = replace(FULL, thing=None, thing_type=None, attributes={}, thing_groups=())
+
+FUNCTION_TIMEOUT = timedelta(seconds=30)  # as in template.yaml
+
+BEFORE = ("killed before", "timed out before", "throttled", "unreachable")  # AWS did not do it
+GONE = ("killed", "timed out")
+AFTER = ("killed after", "timed out after", "answer lost")  # AWS did it
 
 
 class Killed(BaseException):
@@ -31,7 +46,8 @@ class Fault:
     """Strikes at the n-th call that the function makes, once."""
 
     at: int
-    how: str  # before | after | throttled
+    how: str  # one of BEFORE and AFTER
+    next_knock_first: bool = False
     calls: int = 0
     struck: str | None = None
     _striking: bool = field(default=False, repr=False)
@@ -42,22 +58,31 @@ class Fault:
         if self.calls != self.at:
             return None
         self.struck = context["model"].name
-        if self.how == "before":
-            raise Killed
+        if self.how in AFTER:
+            self._striking = True
+            return None
         if self.how == "throttled":
             response = type("Response", (), {"status_code": 400, "headers": {}})()
             return response, {
                 "Error": {"Code": "ThrottlingException", "Message": "slow down"},
                 "ResponseMetadata": {"HTTPStatusCode": 400},
             }
-        self._striking = True
-        return None
+        if self.how == "unreachable":
+            raise ConnectTimeoutError(endpoint_url="https://aws")
+        raise Killed
 
     def after(self, **_context: Any) -> None:
         """Called by botocore after each call."""
         if self._striking:
             self._striking = False
+            if self.how == "answer lost":
+                raise ReadTimeoutError(endpoint_url="https://aws")
             raise Killed
+
+    def __str__(self) -> str:
+        """For the message of a failed test."""
+        first = ", and the next knock comes first" if self.next_knock_first else ""
+        return f"{self.how} {self.struck} (call {self.at}){first}"
 
 
 @dataclass(frozen=True)
@@ -66,7 +91,7 @@ class Scenario:
 
     name: str
     prepare: Callable[[World], None]
-    deliver: Callable[[World], None] = lambda world: world.knock(DEVICE, FACTORY)
+    knocks: tuple[pki.Issued, pki.CA] = (DEVICE, FACTORY)
     expected: str = "ACTIVE"
 
 
@@ -91,10 +116,6 @@ def _second_knocks(renewal: str) -> Callable[[World], None]:
         world.connect(SECOND)
 
     return prepare
-
-
-def _knock_of_second(world: World) -> None:
-    world.knock(SECOND, OTHER)
 
 
 def _foreign_thing(world: World) -> None:
@@ -131,9 +152,9 @@ SCENARIOS = [
     Scenario("revoke", _rules(deny(ca="factory-a", revoke=True)), expected="REVOKED"),
     Scenario("admit after a hold and an edit", _held_then_listed),
     Scenario("reject after a hold and new rules", _rules_changed_to_reject, expected="INACTIVE"),
-    Scenario("hold for a claimed thing", _second_knocks("hold"), _knock_of_second),
-    Scenario("renewal coexist", _second_knocks("coexist"), _knock_of_second),
-    Scenario("renewal replace", _second_knocks("replace"), _knock_of_second, expected="INACTIVE"),
+    Scenario("hold for a claimed thing", _second_knocks("hold"), (SECOND, OTHER)),
+    Scenario("renewal coexist", _second_knocks("coexist"), (SECOND, OTHER)),
+    Scenario("renewal replace", _second_knocks("replace"), (SECOND, OTHER), expected="INACTIVE"),
     Scenario("adopt an existing thing", _foreign_thing),
     Scenario("hold for a missing IoT policy", _missing_policy, expected="PENDING_ACTIVATION"),
     Scenario("a settled knock", _settled),
@@ -141,64 +162,125 @@ SCENARIOS = [
 ]
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_a_crash_at_any_call_changes_nothing_about_the_end(scenario: Scenario) -> None:
-    end, calls = _run(scenario, None)
-    assert end["status"] == scenario.expected
-    for point in range(1, calls + 1):
-        for how in ("before", "after", "throttled"):
-            fault = Fault(point, how)
-            after_fault, _ = _run(scenario, fault)
-            assert after_fault == end, f"{how} {fault.struck} (call {point} of {calls})"
+Made = Callable[[], AbstractContextManager[World]]
+
+
+def _on_moto() -> AbstractContextManager[World]:
+    return moto_world(CLIENTS)
 
 
 CLIENTS = new_clients()
 
 
-def _run(scenario: Scenario, fault: Fault | None) -> tuple[Mapping[str, Any], int]:
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_a_crash_at_any_call_changes_nothing_about_the_end(scenario: Scenario) -> None:
+    print(_crash_everywhere(fake_world, scenario), "faults")  # pytest -rP shows it
+
+
+SOME = [each for each in SCENARIOS if each.name == "renewal replace"]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS if "JITR_SOAK_EXAMPLES" in os.environ else SOME, ids=lambda s: s.name)
+def test_nor_does_it_on_moto(scenario: Scenario) -> None:
+    """The clients in memory are known to behave as moto does."""
+    with fake_world() as one, moto_world(CLIENTS) as other:
+        ends = [_run(each, scenario, None) for each in (one, other)]
+    assert ends[0] == ends[1]
+    _crash_everywhere(_on_moto, scenario, ("killed before", "killed after"))
+
+
+def _crash_everywhere(
+    made: Made,
+    scenario: Scenario,
+    hows: tuple[str, ...] = BEFORE + AFTER,
+) -> int:
+    """How many faults were injected: every one of them at every call that a run without any makes."""
+    with made() as world:
+        end, calls = _run(world, scenario, None)
+    assert end["status"] == scenario.expected
+    faults = [Fault(point, how) for point in range(1, calls + 1) for how in hows]
+    # Who is alive puts the message back; only where the function is gone another message finds its work unfinished.
+    faults += [
+        replace(each, next_knock_first=True) for each in faults if each.how.startswith(GONE) and made is fake_world
+    ]
+    for fault in faults:
+        with made() as world:
+            after_fault, _ = _run(world, scenario, fault)
+        assert fault.struck
+        assert after_fault == end, str(fault)
+    return len(faults)
+
+
+def _run(world: World, scenario: Scenario, fault: Fault | None) -> tuple[Mapping[str, Any], int]:
     """The end of a scenario with a fault in its delivery, and how many calls the delivery without a fault makes."""
-    with moto_world(CLIENTS) as world, ExitStack() as stack:
-        world.register_ca(FACTORY)
-        world.register_ca(OTHER)
-        world.connect(DEVICE)
-        world.publish(rules(allow(grant=FULL)))
-        scenario.prepare(world)
-        world.registrar = world.fresh_registrar()
-        world.calls.made.clear()
-        exposed: list[str] = []
-        stack.enter_context(listening(world.iot, "before-call.iot.UpdateCertificate", _watch(world, exposed)))
+    world.register_ca(FACTORY)
+    world.register_ca(OTHER)
+    world.connect(DEVICE)
+    world.publish(rules(allow(grant=FULL)))
+    scenario.prepare(world)
+    world.telemetry = Silent()
+    world.registrar = world.fresh_registrar()
+    world.calls.made.clear()
+    exposed: list[str] = []
+    with ExitStack() as stack:
+        watch = _watch(world, exposed)
+        stack.enter_context(listening(world.iot, "before-parameter-build.iot.UpdateCertificate", watch))
         if fault is not None:
             for client in (world.iot, world.dynamodb):
                 stack.enter_context(listening(client, "before-call", fault.before, first=True))
                 stack.enter_context(listening(client, "after-call", fault.after))
-        _deliver_until_done(world, scenario)
-        calls = len(world.calls.made)
-        assert exposed == [], "a certificate became ACTIVE without its IoT policies"
-        return _snapshot(world), calls
+        _deliver_until_done(world, scenario, fault)
+    calls = len(world.calls.made)
+    assert exposed == [], "a certificate became ACTIVE without its IoT policies"
+    return _snapshot(world), calls
 
 
-def _deliver_until_done(world: World, scenario: Scenario) -> None:
+def _deliver_until_done(world: World, scenario: Scenario, fault: Fault | None) -> None:
     """As SQS does: again, to a fresh process, until it is done."""
-    for _ in range(5):
-        try:
-            scenario.deliver(world)
-        except (Killed, Retry):
-            world.registrar = world.fresh_registrar()
-            continue
+    device, ca = scenario.knocks
+    message = replace(world.message(world.event(device.sha256, ca.id)), id="first")
+    if _deliver(world, message, fault):
         return
-    raise AssertionError("five deliveries were not enough")
+    if fault is not None and fault.next_knock_first:
+        world.later(seconds=1)
+        again = replace(world.message(world.event(device.sha256, ca.id)), id="second")
+        _until_done(world, again, fault, APPLYING_AT_MOST)
+    else:
+        world.now += VISIBILITY
+    _until_done(world, replace(message, deliveries=2), fault, VISIBILITY)
+
+
+def _until_done(world: World, message: Any, fault: Fault | None, wait: timedelta) -> None:
+    for _ in range(9):
+        if _deliver(world, message, fault):
+            return
+        world.now += wait
+    raise AssertionError("nine deliveries were not enough")
+
+
+def _deliver(world: World, message: Any, fault: Fault | None) -> bool:
+    """Whether the message is done with."""
+    try:
+        world.registrar.handle(message)
+    except Killed:
+        if fault is not None and fault.how.startswith("timed out"):
+            world.now += FUNCTION_TIMEOUT
+    except Retry:
+        pass
+    else:
+        return True
+    world.registrar = world.fresh_registrar()
+    return False
 
 
 def _watch(world: World, exposed: list[str]) -> Callable[..., None]:
     """Looks, before every UpdateCertificate to ACTIVE, whether the certificate has an IoT policy by then."""
 
-    def watch(**context: Any) -> None:
-        request = context["params"]
-        certificate_id = request["url_path"].rpartition("/")[2]
-        if request["query_string"]["newStatus"] == "ACTIVE":
-            found = world.iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
+    def watch(params: Mapping[str, Any], **_context: Any) -> None:
+        if params["newStatus"] == "ACTIVE":
+            found = world.iot.describe_certificate(certificateId=params["certificateId"])["certificateDescription"]
             if not world.iot.list_attached_policies(target=found["certificateArn"])["policies"]:
-                exposed.append(certificate_id)
+                exposed.append(params["certificateId"])
 
     return watch
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -23,7 +22,6 @@ from jitr.aws.iot import Iot
 from jitr.aws.register import STATUS_FRESH, Message, Registrar
 from jitr.aws.reservations import Reservations
 from jitr.aws.table import from_item, heads_from
-from jitr.aws.telemetry import Telemetry
 from jitr.certificate import read_ca, read_certificate
 from jitr.chain import verify_chain
 from jitr.decide import Decision, OperatorWord, decide, lists_needed
@@ -38,7 +36,7 @@ from jitr.times import rfc3339
 from tests import list_edits, pki
 from tests.aws.fakes import FakeDynamodb, fake_world
 from tests.aws.test_register import FACTORY, OTHER, rules
-from tests.aws.world import PENDING, World, listening, moto_world, new_clients
+from tests.aws.world import PENDING, Silent, World, listening, moto_world, new_clients
 from tests.knocks import allow, deny
 
 ACTIVE, INACTIVE, REVOKED = "ACTIVE", "INACTIVE", "REVOKED"
@@ -215,19 +213,6 @@ PLANS = st.one_of(
 
 class Killed(BaseException):
     """The function's process is gone: nothing in it can catch this."""
-
-
-class Silent(Telemetry):
-    """Says nothing: thousands of histories would."""
-
-    def __init__(self) -> None:
-        super().__init__(Logger(service="model", level="CRITICAL"), Metrics(namespace="test", service="model"))
-
-    def count(self, name: str, *, reason: str | None = None) -> None:
-        """Nothing."""
-
-    def milliseconds(self, name: str, value: float) -> None:
-        """Nothing."""
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from threading import Lock
+from typing import Any
 
 from jitr.errors import Retry
 from jitr.pace import QUOTA_OF, Bucket, Quotas
 
-# The longest that a call to AWS IoT takes, and what is left to do after it (functions/register sets the timeouts).
-TIME_FOR_ONE_CALL = 9_000  # ms
-# A message is not begun with less than this left. One that turns out slow stops on its way (Message.in_time).
+# The longest that a call to AWS takes, and what is left to do after it (functions/register sets the timeouts).
+TIME_FOR_ONE_CALL = 10_000  # ms
+# A message is not begun with less than this left. One that turns out slow stops on its way (Pace.in_time).
 TIME_FOR_ONE = 12_000  # ms
 
 
@@ -33,6 +34,14 @@ class Pace:
         """From here on nothing waits longer than the function runs; ``remaining`` tells how many ms that is."""
         self._remaining = remaining
 
+    def in_time(self, **_event: Any) -> None:
+        """Raises Retry where one more slow call would outlast the function.
+
+        Also to be registered for boto3's event ``before-call``.
+        """
+        if self._remaining is not None and self._remaining() < TIME_FOR_ONE_CALL:
+            raise Retry("deadline", "the function ran out of time while this message was handled")
+
     def wait(self, operation: str) -> float:
         """How long a call of this operation would have to wait now, in seconds."""
         with self._lock:
@@ -47,9 +56,8 @@ class Pace:
 
     def take(self, operation: str) -> None:
         """Wait for the turn of a call that is about to be made. Raises Retry where there is no time to wait."""
-        if operation not in self._buckets:
-            return
-        while True:
+        self.in_time()
+        while operation in self._buckets:
             with self._lock:
                 now = self._clock()
                 wait = self._buckets[operation].wait(now)

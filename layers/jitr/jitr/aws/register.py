@@ -12,7 +12,7 @@ from typing import Any
 
 from jitr.aws.cas import Cas
 from jitr.aws.iot import Description, Iot
-from jitr.aws.pacing import TIME_FOR_ONE_CALL, NotYet
+from jitr.aws.pacing import NotYet
 from jitr.aws.reservations import Claim, Reservations
 from jitr.aws.rulebook import Rulebook
 from jitr.aws.table import Table
@@ -65,11 +65,6 @@ class Message:
     id: str = ""
     remaining: Callable[[], int] | None = None  # milliseconds until the function is ended
     patient: bool = True  # it may wait for its turn to ask AWS IoT
-
-    def in_time(self) -> None:
-        """Raises Retry where one more slow call would outlast the function."""
-        if self.remaining is not None and self.remaining() < TIME_FOR_ONE_CALL:
-            raise Retry("deadline", "the batch ran out of time while this message was handled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +252,6 @@ class Registrar:
 
     def _carry_out(self, case: _Case, steps: tuple[Step, ...], found: _Found) -> None:
         for step in steps:
-            case.message.in_time()
             if isinstance(step, SetStatus) and self._clock() - found.at > STATUS_FRESH:
                 self._still_as_found(case.event, found.certificate)
             self._iot.carry_out(step, case.event.certificate_id, found.certificate.arn)
