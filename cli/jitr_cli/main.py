@@ -247,6 +247,18 @@ _DEVICE = {
 }
 
 
+_FAILURES = {
+    "ls": Lazy("jitr_cli.failures:ls", "Show what failed: which certificate, why, since when."),
+    "redrive": Lazy("jitr_cli.failures:redrive", "Put failed messages back on the registration queue."),
+    "sweep": Lazy("jitr_cli.sweep:sweep", "Find certificates stuck pending, whose event was lost."),
+}
+
+
+@click.group(name="failures", cls=LazyGroup, lazy=_FAILURES)
+def _failures() -> None:
+    """Registration events that could not be handled, or were lost."""
+
+
 @click.group(name="rules", cls=LazyGroup, lazy=_RULES)
 def _rules() -> None:
     """The admission rules: who gets in, and what they are granted."""
@@ -282,7 +294,7 @@ _COMMANDS = {
     "lists": Lazy("jitr_cli.lists:lists", "Device lists: import, export, edit."),
     "held": Lazy("jitr_cli.held:held", "Held devices: see them, admit or reject them."),
     "decisions": Lazy("jitr_cli.decisions:decisions", "Every decision on record, and deciding one again."),
-    "failures": Lazy("jitr_cli.failures:failures", "Registration events that could not be handled."),
+    "failures": Lazy("jitr_cli.main:_failures", "Registration events that could not be handled, or were lost."),
     "explain": Lazy("jitr_cli.explain:explain", "The decision about a device, and why."),
     "events": Lazy("jitr_cli.events:events", "Registration events, to try the function with."),
     "local": Lazy("jitr_local.cli:local", "The local stack: up, down, status, demo."),

@@ -47,16 +47,21 @@ def reopen(table: Table, deployment: Deployment, record: Record, by: str, now: d
 
 def send_again(deployment: Deployment, record: Record, now: datetime) -> None:
     """Put an event like the device's own on the registration queue."""
-    event = {
-        "certificateId": record.certificate_id,
-        "caCertificateId": record.ca_certificate_id,
-        "timestamp": int(now.timestamp() * 1000),
-        "certificateStatus": "PENDING_ACTIVATION",
-        "awsAccountId": deployment.account_id,
-        "certificateRegistrationTimestamp": None,
-    }
+    event = event_of(record.certificate_id, record.ca_certificate_id, deployment.account_id, now)
     url = deployment.output("RegistrationQueueUrl")
     deployment.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps(event))
+
+
+def event_of(certificate_id: str, ca_certificate_id: str, account_id: str, now: datetime) -> dict[str, object]:
+    """An event like the device's own, sent now."""
+    return {
+        "certificateId": certificate_id,
+        "caCertificateId": ca_certificate_id,
+        "timestamp": int(now.timestamp() * 1000),
+        "certificateStatus": "PENDING_ACTIVATION",
+        "awsAccountId": account_id,
+        "certificateRegistrationTimestamp": None,
+    }
 
 
 def _due_now(record: Record) -> datetime:

@@ -70,6 +70,7 @@ class Aws:
 
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     overrides: dict[str, Callable[[dict[str, Any]], Any]] = field(default_factory=dict)
+    real: Callable[..., Any] = field(default=lambda *_: None, repr=False)  # what answers without overrides
     registration_code: str = "5e9fa3974e4c1053c2d3f90f9458d4fc822c9904b821b811cd9875b13b756369"
 
     @property
@@ -106,7 +107,7 @@ def aws(_api_models: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     monkeypatch.setattr(botocore.session, "create_loader", lambda _path=None: _api_models)
     fake = Aws()
     base: Any = botocore.client.BaseClient
-    real = base._make_api_call
+    real = fake.real = base._make_api_call
     fake.overrides["GetRegistrationCode"] = lambda _: {"registrationCode": fake.registration_code}
     fake.overrides["ListCACertificates"] = lambda _: {"certificates": _registered_cas()}
 

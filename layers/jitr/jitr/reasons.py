@@ -94,6 +94,19 @@ _ALL = (
         "Read the logs by certificateId, report the failure, and redrive the message after an update.",
     ),
     ReasonCode(
+        "event.exhausted",
+        None,
+        "The message came back more often than the queue allows: AWS could not be asked for more than a day, or the "
+        "function was ended each time.",
+        "Look for what `jitr status` and the logs say; when it works again, redrive the message.",
+    ),
+    ReasonCode(
+        "event.rule-failed",
+        None,
+        "The topic rule could not put the event on the registration queue.",
+        "Mend what AWS IoT says of it (the rule's role, the queue), then redrive the message.",
+    ),
+    ReasonCode(
         "chain.bad-signature",
         _REJECT,
         "The key of the registered CA does not verify the certificate's signature.",

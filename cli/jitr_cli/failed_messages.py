@@ -1,0 +1,162 @@
+"""The messages of a failure queue: each once, with what failed, why, and since when."""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from jitr.times import from_epoch_ms
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+QUEUES = ("RegistrationFailures", "RuleFailures")
+
+# While a command looks at a message nobody else sees it; it lets go of each when it is done.
+_VISIBILITY = 300  # seconds
+
+_EXHAUSTED = "event.exhausted"  # came here by the registration queue's own redrive policy, with no reason attached
+_RULE_FAILED = "event.rule-failed"
+
+
+@dataclass(frozen=True)
+class FailedMessage:
+    """One message, and what there is to say about it."""
+
+    id: str
+    handle: str
+    queue: str
+    raw: str  # the body as it lies in the queue
+    body: str  # the registration event itself
+    reason: str
+    message: str
+    since: datetime
+
+    @property
+    def certificate_id(self) -> str | None:
+        """Which certificate the event is about, if it says so."""
+        found = _object(self.body).get("certificateId")
+        return found if isinstance(found, str) else None
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``--json`` prints it."""
+        return {
+            "queue": self.queue,
+            "reason": self.reason,
+            "message": self.message,
+            "certificate_id": self.certificate_id,
+            "since": self.since,
+            "body": self.body,
+        }
+
+
+@dataclass
+class FailureQueue:
+    """A queue of failed messages, gone through once."""
+
+    sqs: "SQSClient"
+    url: str
+    name: str
+    began: datetime | None = None  # by the queue's own clock
+    _handles: dict[str, str] = field(default_factory=dict)  # of the messages that nobody else sees meanwhile
+
+    def messages(self) -> Iterator[FailedMessage]:
+        """Every message that was in the queue when this began, once; each stays out of sight until it is let go of.
+
+        What comes into the queue meanwhile does not count: a message that was put back may fail again at once.
+        """
+        while True:
+            answer = self.sqs.receive_message(
+                QueueUrl=self.url,
+                MaxNumberOfMessages=10,
+                VisibilityTimeout=_VISIBILITY,
+                WaitTimeSeconds=1,
+                MessageAttributeNames=["All"],
+                MessageSystemAttributeNames=["SentTimestamp"],
+            )
+            self.began = self.began or _time_of(answer)
+            received = answer.get("Messages", [])
+            if not received:
+                return
+            fresh = [each for each in received if each["MessageId"] not in self._handles]
+            self._handles |= {each["MessageId"]: each["ReceiptHandle"] for each in received}
+            for each in fresh:
+                found = _read(each, self.name)
+                if found.since <= self.began:
+                    yield found
+
+    def delete(self, message: FailedMessage) -> None:
+        """Take a message off the queue."""
+        self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=self._handles[message.id])
+        del self._handles[message.id]
+
+    def let_go(self) -> None:
+        """Let others see again what was not deleted."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        for handle in self._handles.values():
+            # One that was held for longer than _VISIBILITY is back already, and its handle is void.
+            with suppress(ClientError, BotoCoreError):
+                self.sqs.change_message_visibility(QueueUrl=self.url, ReceiptHandle=handle, VisibilityTimeout=0)
+        self._handles.clear()
+
+
+def _time_of(answer: Any) -> datetime:
+    """When the queue answered, by its own clock, to the end of that second."""
+    told = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    try:
+        time = parsedate_to_datetime(told)
+    except (TypeError, ValueError):
+        time = datetime.now(UTC)
+    return time.replace(microsecond=999_999)
+
+
+def _read(message: "MessageTypeDef", queue: str) -> FailedMessage:
+    raw = message["Body"]
+    body, reason, told = _of_rule(raw) if queue == "RuleFailures" else _of_function(message)
+    since = from_epoch_ms(int(message["Attributes"]["SentTimestamp"]))
+    return FailedMessage(message["MessageId"], message["ReceiptHandle"], queue, raw, body, reason, told, since)
+
+
+def _of_function(message: "MessageTypeDef") -> tuple[str, str, str]:
+    """What the function, or the queue itself, put aside: the event as it came, and the reason as attributes."""
+    reason = _attribute(message, "reason", _EXHAUSTED)
+    return message["Body"], reason, _attribute(message, "message", "it came back more often than the queue allows")
+
+
+def _of_rule(raw: str) -> tuple[str, str, str]:
+    """What the topic rule could not put on the queue: the event is inside, in base64, beside the failures.
+
+    AWS IoT Core Developer Guide, "Error handling (error action)": error action message format.
+    """
+    document = _object(raw)
+    failures = document.get("failures")
+    told = [
+        str(each.get("errorMessage"))
+        for each in (failures if isinstance(failures, list) else [])
+        if isinstance(each, dict)
+    ]
+    try:
+        body = base64.b64decode(document["base64OriginalPayload"], validate=True).decode()
+    except (KeyError, TypeError, ValueError, binascii.Error):
+        body = raw
+    return body, _RULE_FAILED, "; ".join(told) or "the topic rule did not say why"
+
+
+def _object(body: str) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _attribute(message: "MessageTypeDef", name: str, default: str) -> str:
+    attributes = message.get("MessageAttributes", {})
+    return attributes[name].get("StringValue", default) if name in attributes else default
