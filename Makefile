@@ -45,6 +45,7 @@ lock: .venv/.made ## pin what requirements/*.in name; UPGRADE=1 takes newer vers
 	@for name in uv project stack sam; do \
 		$(LOCK) --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
 	@$(LOCK) --constraint requirements/project.txt --output-file layers/jitr/requirements.txt requirements/layer.in
+	@$(LOCK) --constraint requirements/project.txt --output-file layers/yaml/requirements.txt requirements/yaml.in
 
 lint: setup ## ruff, mypy, the line around the pure library, the template
 	.venv/bin/ruff check $(SOURCES)
@@ -72,6 +73,7 @@ bench: setup ## how fast, how cheap, how flat: writes bench/results and the figu
 build: setup ## build the functions and the layer for Lambda; ARCHITECTURE=x86_64 for the other processor
 	$(SAM) build --no-cached --parameter-overrides Architecture=$(ARCHITECTURE)
 	@du -sk .aws-sam/build/JitrLayer | awk '{ printf "\nLayer: %.1f MB\n", $$1 / 1024 }'
+	@du -sk .aws-sam/build/YamlLayer | awk '{ printf "YAML, for PublishFunction alone: %.1f MB\n", $$1 / 1024 }'
 
 demo: setup ## devices connect for the first time, on the local stack; DEVICES=200 for more
 	.venv/bin/jitr local demo --devices $(DEVICES)

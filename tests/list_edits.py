@@ -3,10 +3,18 @@
 import secrets
 from collections.abc import Iterable
 
+import pytest
+
+from jitr.aws import list_import
 from jitr.aws.list_import import Imports, Source
 from jitr.aws.table import Table
 from jitr.lists import ListRow
 from jitr.lists_csv import write_rows
+
+
+def one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Imports send one request at a time: moto does not stand several at once."""
+    monkeypatch.setattr(list_import, "in_order", lambda work, things, _workers: map(work, things))
 
 
 def csv_of(rows: Iterable[ListRow]) -> Source:

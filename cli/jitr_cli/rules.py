@@ -6,13 +6,13 @@ from pathlib import Path
 import click
 
 from jitr.aws import publication
+from jitr.aws.account import known_in, missing_cas
 from jitr.aws.table import Conflict, Table
 from jitr.errors import InputError
 from jitr.reasons import Verdict
 from jitr.record import Heads
 from jitr.rules.model import Rules
-from jitr.rules.reader import Known
-from jitr_cli.deployment import Choice, Deployment, stack_options
+from jitr_cli.deployment import Choice, stack_options
 from jitr_cli.output import confirm, emit, error, json_option, note, progress, warn
 from jitr_cli.records import newest
 from jitr_cli.replay import effect, replay
@@ -43,11 +43,12 @@ def publish(file: Path, message: str | None, no_replay: bool, yes: bool, choice:
     read_file(file)  # before AWS is asked anything
     deployment = choice.deployment()
     try:
-        rules, text = read_and_test(file, _known(deployment))
+        rules, text = read_and_test(file, known_in(deployment.client("iot"), table_of(deployment)))
     except FailedTests as failed:
         error(str(failed))
         raise click.exceptions.Exit(1) from None  # as `jitr rules check` ends
-    _warn_of_missing_cas(rules, deployment)
+    for each in missing_cas(deployment.client("iot"), rules):
+        warn(each)
     table = table_of(deployment)
     before = table.heads()
     if before.digest == rules.digest:
@@ -98,28 +99,3 @@ def _effect(table: Table, rules: Rules) -> list[str]:
     if MOST_REPLAYED in outcome.looked_at.values():
         told.append(f"(The newest {MOST_REPLAYED} of each decision; `jitr rules replay` looks at all.)")
     return told
-
-
-def _known(deployment: Deployment) -> Known:
-    """What exists in the account of all that rules name: what does not would only hold devices."""
-    iot = deployment.client("iot")
-    policies = iot.get_paginator("list_policies").paginate()
-    types = iot.get_paginator("list_thing_types").paginate()
-    groups = iot.get_paginator("list_thing_groups").paginate()
-    return Known(
-        lists=frozenset(table_of(deployment).heads().lists),
-        iot_policies=frozenset(each["policyName"] for page in policies for each in page["policies"]),
-        thing_types=frozenset(each["thingTypeName"] for page in types for each in page["thingTypes"]),
-        thing_groups=frozenset(each["groupName"] for page in groups for each in page["thingGroups"]),
-    )
-
-
-def _warn_of_missing_cas(rules: Rules, deployment: Deployment) -> None:
-    """Rules may come before their CA: until it is registered, none of its devices can knock."""
-    iot = deployment.client("iot")
-    for alias, ca in rules.cas.items():
-        for each in ca.ids:
-            try:
-                iot.describe_ca_certificate(certificateId=each)
-            except iot.exceptions.ResourceNotFoundException:
-                warn(f"CA {alias} ({each[:12]}) is not registered here: `jitr ca register` its certificate")

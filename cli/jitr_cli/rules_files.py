@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from jitr.errors import InputError, Unreadable
+from jitr.errors import InputError
+from jitr.rules.ca_files import CaFiles
 from jitr.rules.model import Rules
 from jitr.rules.problems import Problem, RulesError
 from jitr.rules.reader import Known, read_rules
@@ -91,28 +92,16 @@ class FailedTests(InputError):
 # --- reading, for this and other commands
 
 
-class _CertificateFiles:
-    """Turns the paths under ``certificate`` of a CA into ids; remembers when those certificates expire."""
+def _ca_files(beside: Path) -> CaFiles:
+    """The CA certificates in files beside a rules file."""
 
-    def __init__(self, beside: Path) -> None:
-        self._beside = beside
-        self.not_after: dict[str, datetime] = {}
-
-    def certificate_id(self, path: str) -> str:
-        """The caCertificateId of the CA certificate in a file. Raises InputError."""
-        from jitr.certificate import read_ca
-
-        file = self._beside / path
+    def read(path: str) -> bytes:
+        file = beside / path
         if file.exists() and not file.is_file():
             raise InputError(f"{path}: this is not a file")
-        try:
-            ca = read_ca(read_bytes(file), status="ACTIVE").facts
-        except Unreadable as error:
-            raise InputError(f"{path}: {error}") from error
-        if not ca.is_ca:
-            raise InputError(f"{path}: this is not the certificate of a CA: it has no CA:TRUE")
-        self.not_after[ca.ca_certificate_id] = ca.not_after
-        return ca.ca_certificate_id
+        return read_bytes(file)
+
+    return CaFiles(read)
 
 
 def read_file(path: Path, *, certificates: bool = True, known: Known | None = None) -> tuple[RulesFile, bytes]:
@@ -123,7 +112,7 @@ def read_file(path: Path, *, certificates: bool = True, known: Known | None = No
     Raises RulesError with everything wrong in it, InputError where it cannot be read.
     """
     text = read_bytes(path, MAX_BYTES)
-    files = _CertificateFiles(path.parent)
+    files = _ca_files(path.parent)
     known = replace(known or Known(), today=datetime.now(UTC).date(), ca_not_after=files.not_after)
     resolve = files.certificate_id if certificates else None
     return read_rules(text, source=str(path), certificate_id=resolve, known=known), text

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from jitr_local.functions import read_functions
+
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = sorted(path.name for path in (ROOT / "functions").iterdir() if (path / "app.py").exists())
 
@@ -54,9 +56,27 @@ def task(build: Path, name: str) -> Path:
     return build / f"{name.capitalize()}Function"
 
 
+def layers(name: str) -> list[str]:
+    """Which layers a function has."""
+    return ["JitrLayer", "YamlLayer"] if name == "publish" else ["JitrLayer"]
+
+
+def test_only_the_function_that_reads_rules_files_has_the_layer_that_reads_yaml() -> None:
+    found = read_functions(ROOT / "template.yaml")
+    assert {each: list(found[f"{each.capitalize()}Function"].layers) for each in FUNCTIONS} == {
+        each: layers(each) for each in FUNCTIONS
+    }
+
+
+def test_layer_that_reads_yaml_is_small_and_for_any_processor(build: Path) -> None:
+    files = [path for path in (build / "YamlLayer").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 512 * 1024
+    assert not any(path.suffix == ".so" for path in files)
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function_imports_from_its_folder_the_layer_and_the_sdk_alone(build: Path, sdk: Path, name: str) -> None:
-    path = [str(task(build, name)), str(build / "JitrLayer/python"), str(sdk)]
+    path = [str(task(build, name)), *(str(build / layer / "python") for layer in layers(name)), str(sdk)]
     command = ["env", "-i", sys.executable, "-I", "-S", "-B", "-c", PROBE, json.dumps(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

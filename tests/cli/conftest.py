@@ -12,6 +12,8 @@ import botocore.session
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.list_edits import one_after_another
+
 REGION = "eu-central-1"
 ACCOUNT = "123456789012"  # moto's
 
@@ -118,6 +120,7 @@ def aws(_api_models: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         return real(client, operation, parameters)
 
     monkeypatch.setattr(base, "_make_api_call", call)
+    one_after_another(monkeypatch)
     with mock_aws():
         yield fake
 

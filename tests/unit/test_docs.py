@@ -22,7 +22,7 @@ from jitr_cli.main import jitr
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), ROOT / "events" / "README.md"])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("events/**/README.md")])
 TUTORIAL = DOCS / "getting-started.md"
 
 page = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

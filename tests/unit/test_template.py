@@ -16,6 +16,10 @@ ROOT = Path(__file__).parents[2]
 LOGICAL_IDS = {
     "ConfigurationBucket": "AWS::S3::Bucket",
     "JitrLayer": "AWS::Serverless::LayerVersion",
+    "DropsRefusedAlarm": "AWS::CloudWatch::Alarm",
+    "PublishFunction": "AWS::Serverless::Function",
+    "PublishLogGroup": "AWS::Logs::LogGroup",
+    "RefusalsTopic": "AWS::SNS::Topic",
     "RegisterFunction": "AWS::Serverless::Function",
     "RegisterLogGroup": "AWS::Logs::LogGroup",
     "RegistrationAgeAlarm": "AWS::CloudWatch::Alarm",
@@ -30,6 +34,8 @@ LOGICAL_IDS = {
     "Table": "AWS::DynamoDB::Table",
 }
 OUTPUTS = {
+    "PublishFunctionName",
+    "RefusalsTopicArn",
     "ConfigurationBucketName",
     "DevicePolicyName",
     "RegisterFunctionName",
@@ -45,6 +51,8 @@ EVERY_RESOURCE = {
         "RegisterRole",
         "OnlyOnTheLocalStack",
     ): "its condition holds for no AWS account: MiniStack authorises on other ARNs",
+    ("PublishRole", "OnlyOnTheLocalStack"): "the same",
+    ("PublishRole", "SeeWhatRulesMayName"): "AWS authorises these lists on no resource",
 }
 LOCAL_STACK_ONLY = {"StringEquals": {"aws:PrincipalAccount": "000000000000"}}
 
@@ -126,11 +134,11 @@ def substituted(node: Any) -> Any:
 
 
 def role_statements() -> list[tuple[str, dict[str, Any]]]:
-    """Each statement of each role's own policies, with the role."""
+    """Each statement of each role's own policies, with the role, and of policies that stand apart from theirs."""
+    within = [(name, policy) for name, role in of_type("AWS::IAM::Role").items() for policy in role["Policies"]]
     return [
         (name, statement)
-        for name, role in of_type("AWS::IAM::Role").items()
-        for policy in role["Policies"]
+        for name, policy in (*within, *of_type("AWS::IAM::Policy").items())
         for statement in policy["PolicyDocument"]["Statement"]
     ]
 
@@ -221,7 +229,7 @@ def test_two_stacks_fit_into_one_account() -> None:
         f"{logical_id}.{key}": value
         for logical_id, each in RESOURCES.items()
         for key, value in each["Properties"].items()
-        if named.fullmatch(key)
+        if named.fullmatch(key) and each["Type"] != "AWS::IAM::Policy"  # named within its role only
     }
     assert fixed.keys() == {"SensorPolicy.PolicyName"}
     assert {"Fn::Sub": "${AWS::StackName}-device"} in fixed["SensorPolicy.PolicyName"]["Fn::If"]
@@ -240,7 +248,10 @@ def test_role_allows_single_actions(role: str, statement: dict[str, Any]) -> Non
 def test_every_resource_is_named_only_with_a_reason(role: str, statement: dict[str, Any]) -> None:
     if "*" in aslist(statement["Resource"]):
         assert EVERY_RESOURCE[role, statement["Sid"]]
-        assert statement["Condition"] == LOCAL_STACK_ONLY
+        reference = _authorization_reference()
+        actions = [each.partition(":") for each in aslist(statement["Action"])]
+        if any(reference[service]["Actions"][name.lower()].get("Resources") for service, _, name in actions):
+            assert statement["Condition"] == LOCAL_STACK_ONLY
 
 
 def test_no_reason_is_given_for_a_statement_that_is_gone() -> None:
@@ -258,7 +269,7 @@ def test_actions_are_authorised_on_the_resources_they_are_given(role: str, state
     reference = _authorization_reference()
     for action in aslist(statement["Action"]):
         service, _, name = action.partition(":")
-        types = set(reference[service]["Actions"][name.lower()]["Resources"])
+        types = set(reference[service]["Actions"][name.lower()].get("Resources") or ["*"])
         for resource in aslist(statement["Resource"]):
             assert types & _types_of(resource, service), f"{action} is not authorised on {resource}"
 
@@ -270,11 +281,18 @@ def _authorization_reference() -> dict[str, Any]:
     return reference
 
 
-def _types_of(resource: dict[str, str], service: str) -> set[str]:
+def _types_of(resource: dict[str, str] | str, service: str) -> set[str]:
+    if isinstance(resource, str):
+        return {resource}
+    if resource.get("Fn::Sub", "").startswith("${ConfigurationBucket.Arn}/"):
+        return {"object"}
     if "Fn::Sub" in resource:
         return {resource["Fn::Sub"].split(":")[-1].split("/")[0]}
-    target = RESOURCES[resource["Fn::GetAtt"].split(".")[0]]["Type"]
+    target = RESOURCES[resource.get("Ref") or resource["Fn::GetAtt"].split(".")[0]]["Type"]
     return {
+        "AWS::S3::Bucket": {"bucket"},
+        "AWS::SNS::Topic": {"topic"},
+        "AWS::Serverless::Function": {"function"},
         "AWS::DynamoDB::Table": {"table"},
         "AWS::Logs::LogGroup": {"log-group", "log-stream"},  # its Arn ends in :*
         "AWS::SQS::Queue": {"queue"},
@@ -412,6 +430,34 @@ def test_bucket_is_used_over_tls_only_and_lets_nobody_in_by_itself(name: str) ->
         "Bool": {"aws:SecureTransport": "false"},
         "StringNotEquals": LOCAL_STACK_ONLY["StringEquals"],
     }
+
+
+def test_refusals_topic_is_encrypted_and_used_over_tls_only() -> None:
+    assert RESOURCES["RefusalsTopic"]["Properties"]["KmsMasterKeyId"] == "alias/aws/sns"
+    (statement,) = RESOURCES["RefusalsTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Condition"]["Bool"]) == ("Deny", {"aws:SecureTransport": "false"})
+    assert RESOURCES["RefusalsSubscription"]["Condition"] == "HasRefusalsEmail"
+
+
+def test_a_verdict_never_triggers_the_function_that_wrote_it() -> None:
+    events = RESOURCES["PublishFunction"]["Properties"]["Events"]
+    filters = [each["Properties"]["Filter"]["S3Key"]["Rules"] for each in events.values() if each["Type"] == "S3"]
+    told = [{rule["Name"]: rule["Value"] for rule in rules} for rules in filters]
+    assert told == [{"prefix": "admission", "suffix": ".yaml"}, {"prefix": "lists/", "suffix": ".csv"}]
+    written = [
+        resource["Fn::Sub"]
+        for statement in RESOURCES["PublishPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Sid"] == "WriteVerdicts"
+        for resource in statement["Resource"]
+    ]
+    assert all(".result." in each for each in written)
+    assert not any(f"admission.result.{suffix}".endswith((".yaml", ".csv")) for suffix in ("json", "txt"))
+
+
+def test_what_the_function_cannot_judge_in_the_end_is_told_of_as_a_refusal_is() -> None:
+    settings = RESOURCES["PublishFunction"]["Properties"]["EventInvokeConfig"]
+    assert settings["DestinationConfig"]["OnFailure"] == {"Type": "SNS", "Destination": {"Ref": "RefusalsTopic"}}
+    assert settings["MaximumRetryAttempts"] == 2
 
 
 # --- The functions

@@ -35,3 +35,21 @@ def quotas() -> Quotas:
         share=float(os.environ["JITR_QUOTA_SHARE"]) / 100,
         environments=int(os.environ["JITR_MAXIMUM_CONCURRENCY"]),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PublishEnvironment:
+    """What the template tells the function that publishes what is dropped in the bucket."""
+
+    table: str
+    refusals_topic: str
+    function: str
+
+
+def publish() -> PublishEnvironment:
+    """The environment of PublishFunction. Raises KeyError for a variable that is not set."""
+    return PublishEnvironment(
+        table=os.environ["JITR_TABLE"],
+        refusals_topic=os.environ["JITR_REFUSALS_TOPIC"],
+        function=os.environ["AWS_LAMBDA_FUNCTION_NAME"],  # of Lambda's making
+    )

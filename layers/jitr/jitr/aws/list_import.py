@@ -14,7 +14,7 @@ from typing import Any
 
 from jitr.aws.batch_writer import BatchWriter, batched, in_order, typed
 from jitr.aws.changes import MOST_KEYS, list_changed, rows_changed
-from jitr.aws.device_lists import IMPORTS, LEFT, DeviceLists, items, left
+from jitr.aws.device_lists import IMPORTS, LEFT, DeviceLists, ListInfo, items, left
 from jitr.aws.table import Conflict, Item, Table, to_item
 from jitr.duplicates import Duplicates
 from jitr.errors import InputError, JitrError
@@ -144,12 +144,13 @@ class Imports:
         item = next(iter(self._table.get([key])), None)
         return None if item is None else UnderWay.from_item(item)
 
-    def replace(self, name: str, checked: Checked, *, by: str, advance: Advance) -> int:
+    def replace(self, name: str, checked: Checked, *, by: str, advance: Advance, over: ListInfo | None = None) -> int:
         """Put a file's rows in place of all of a list's, at once for every reader; how many there are now.
 
-        Raises Conflict, and leaves the list as it was, where somebody else edited it meanwhile; Unfinished.
+        ``over`` is the list as the caller knows it; without it, it is as it is now. Raises Conflict, and leaves the
+        list as it was, where somebody else edited it meanwhile; Unfinished.
         """
-        before = self._lists.all().get(name)
+        before = over or self._lists.all().get(name)
         work = self._begin(name, checked, REPLACE, self._token, by)
         generation = work.generation
 
@@ -279,6 +280,7 @@ class Imports:
         reader = Reader(_told(checked.source, digest.update, lambda _bytes: None), source=checked.source.name)
         rows = (each.row for each in islice(reader, work.done, None))
         yield from in_order(put, batched(rows, _ROWS_AT_ONCE), self._workers)
+        reader.raise_problems()
         if digest.hexdigest() != checked.digest:
             raise InputError(f"{checked.source.name} was changed while it was imported: import it again")
 

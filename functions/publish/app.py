@@ -1,0 +1,106 @@
+"""Publishes rules and device lists that are dropped in the configuration bucket, and writes verdicts beside them."""
+
+import json
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+from botocore.config import Config
+
+from jitr.aws import environment
+from jitr.aws.drops import Drops
+from jitr.aws.list_import import Imports, Leftovers
+from jitr.aws.table import Table
+from jitr.aws.telemetry import NAMESPACE, Telemetry
+from jitr.drop import Dropped, Outcome, Verdict, read_record
+from jitr.errors import InputError
+from jitr.times import rfc3339
+
+logger = Logger()
+metrics = Metrics(namespace=NAMESPACE)
+
+# Nobody waits at a door for these calls: the SDK may insist.
+_CONFIG = Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 6})
+_RESERVE = 60_000  # milliseconds, to write down how far it is, and the verdict
+_OLD_GENERATION = timedelta(hours=1)
+_GIVEN_UP = timedelta(days=1)
+
+
+class _Publisher:
+    """One invocation."""
+
+    def __init__(self, context: Any) -> None:
+        self._settings = environment.publish()
+        self._telemetry = Telemetry(logger, metrics)
+        self._left = context.get_remaining_time_in_millis
+        self._table = Table(boto3.client("dynamodb", config=_CONFIG), self._settings.table)
+        self._drops = Drops(
+            s3=boto3.client("s3", config=_CONFIG),
+            iot=boto3.client("iot", config=_CONFIG),
+            table=self._table,
+            imports=Imports(self._table, clock=_now, token=_generation, hurry=self._hurry),
+            clock=lambda: datetime.now(UTC),
+            told=self._tell,
+        )
+
+    def dropped(self, record: dict[str, Any], edition: str | None) -> None:
+        """Publish what an event of S3 tells of. What is not done when the time is up goes on in the next invocation."""
+        try:
+            dropped = read_record(record)
+        except InputError:
+            logger.exception("not an event of S3")
+            return
+        verdict = self._drops.handle(dropped, edition)
+        if verdict is None:
+            logger.info("not judged: it has its verdict, or is not the latest version", extra=_about(dropped))
+        elif not verdict.final:
+            boto3.client("lambda", config=_CONFIG).invoke(
+                FunctionName=self._settings.function,
+                InvocationType="Event",
+                Payload=json.dumps({"Records": [record], "edition": verdict.details["edition"]}).encode(),
+            )
+
+    def tidy(self) -> None:
+        """Let the rows go that no reader looks at any more."""
+        now = datetime.now(UTC)
+        ends = int((now + _OLD_GENERATION).timestamp())
+        Leftovers(self._table, hurry=self._hurry).sweep(expires_at=ends, given_up_before=rfc3339(now - _GIVEN_UP))
+
+    def _hurry(self) -> bool:
+        return bool(self._left() < _RESERVE)
+
+    def _tell(self, verdict: Verdict) -> None:
+        logger.info(f"drop {verdict.outcome.value}", extra=_about(verdict.dropped) | {"verdict": verdict.message})
+        if verdict.outcome is Outcome.REFUSED:
+            self._telemetry.count("DropsRefused")
+            boto3.client("sns", config=_CONFIG).publish(
+                TopicArn=self._settings.refusals_topic,
+                Subject="jitr refused what was dropped in the configuration bucket",
+                Message=verdict.text(),
+            )
+        elif verdict.final:
+            self._telemetry.count("DropsPublished")
+
+
+def _about(dropped: Dropped) -> dict[str, Any]:
+    return {"key": dropped.key, "version": dropped.version, "by": dropped.by}
+
+
+def _now() -> str:
+    return rfc3339(datetime.now(UTC))
+
+
+def _generation() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+@metrics.log_metrics(raise_on_empty_metrics=False)
+def handler(event: dict[str, Any], context: Any) -> None:
+    """Answer S3's events about objects, or the schedule that asks to tidy up."""
+    publisher = _Publisher(context)
+    for record in event.get("Records", ()):
+        publisher.dropped(record, event.get("edition"))
+    if event.get("source") == "aws.events":
+        publisher.tidy()

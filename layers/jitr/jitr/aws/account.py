@@ -1,0 +1,42 @@
+"""What exists in the account of all that rules name: what does not would only hold devices."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from jitr.aws.errors import told_apart
+from jitr.aws.table import Table
+from jitr.errors import Refused
+from jitr.rules.model import Rules
+from jitr.rules.reader import Known
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+
+
+def known_in(iot: "IoTClient", table: Table) -> Known:
+    """Every device list, IoT policy, thing type and thing group. Raises Retry where AWS could not answer now."""
+    return Known(
+        lists=frozenset(table.heads().lists),
+        iot_policies=frozenset(_names(iot, "list_policies", "policies", "policyName")),
+        thing_types=frozenset(_names(iot, "list_thing_types", "thingTypes", "thingTypeName")),
+        thing_groups=frozenset(_names(iot, "list_thing_groups", "thingGroups", "groupName")),
+    )
+
+
+def _names(iot: Any, operation: str, things: str, name: str) -> Iterator[str]:
+    with told_apart():
+        for page in iot.get_paginator(operation).paginate():
+            yield from (each[name] for each in page[things])
+
+
+def missing_cas(iot: "IoTClient", rules: Rules) -> Iterator[str]:
+    """A warning for each CA that is not registered. Rules may come before it: until then no device of it can knock."""
+    for alias, ca in rules.cas.items():
+        for each in ca.ids:
+            try:
+                with told_apart():
+                    iot.describe_ca_certificate(certificateId=each)
+            except Refused as refused:
+                if refused.code != "ResourceNotFoundException":
+                    raise
+                yield f"CA {alias} ({each[:12]}) is not registered here: `jitr ca register` its certificate"

@@ -1,0 +1,137 @@
+"""An object dropped in the configuration bucket: what it is, from S3's event; and the verdict on it, as it is written
+beside it.
+
+Whoever may put objects in the bucket chooses their keys, so a key is hostile until it is known what it names.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+from urllib.parse import unquote_plus
+
+from jitr.errors import InputError
+from jitr.lists import LIST_NAME
+
+RULES_KEY = "admission.yaml"
+_LIST_KEY = re.compile(r"lists/([^/]*)\.csv")
+# What a person may put on an object (``x-amz-meta-...``): why, and that a list may shrink.
+MESSAGE, CONFIRM, SHRINK = "jitr-message", "jitr-confirm", "shrink"
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """One version of an object, and who put it there."""
+
+    bucket: str
+    key: str
+    version: str | None  # None where the bucket keeps no versions
+    etag: str
+    by: str  # the principal, as S3 names it
+    at: str  # RFC 3339
+
+    @property
+    def list(self) -> str | None:
+        """The list that it is a replacement of, or None for the rules. Raises InputError for any other key."""
+        if self.key == RULES_KEY:
+            return None
+        found = _LIST_KEY.fullmatch(self.key)
+        if found is None:
+            raise InputError(f"{visible(self.key)} is neither {RULES_KEY} nor lists/NAME.csv: it was not read")
+        if LIST_NAME.fullmatch(found[1]) is None:
+            told = f"{visible(found[1])!r} is not a list's name: letters, digits and _.- (at most 64, no sign first)"
+            raise InputError(f"{told}; drop it as lists/NAME.csv with such a name")
+        return found[1]
+
+    @property
+    def beside(self) -> str | None:
+        """What the verdict's keys begin with; None for a key that nothing should be written beside."""
+        stem = re.sub(r"\.(yaml|csv)$", "", self.key)
+        plain = stem.isprintable() and ".." not in stem.split("/") and len(stem.encode()) <= 1000
+        return stem if plain and stem != self.key else None
+
+    def same_object(self, version: str | None, etag: str) -> bool:
+        """Whether this is that version of the object."""
+        return (self.version, self.etag) == (version, etag) if version is None else self.version == version
+
+
+def read_record(record: Mapping[str, Any]) -> Dropped:
+    """What was dropped, from one record of an event of S3.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html: keys are URL-encoded.
+    Raises InputError for what is no such record.
+    """
+    try:
+        thing = record["s3"]["object"]
+        return Dropped(
+            bucket=str(record["s3"]["bucket"]["name"]),
+            key=unquote_plus(str(thing["key"]), errors="surrogateescape"),
+            version=thing.get("versionId"),
+            etag=str(thing.get("eTag", "")).strip('"'),
+            by=str(record.get("userIdentity", {}).get("principalId", "somebody")),
+            at=str(record.get("eventTime", "")),
+        )
+    except (KeyError, TypeError, AttributeError):
+        raise InputError("this is not an event of S3 about an object") from None
+
+
+class Outcome(Enum):
+    """What became of what was dropped."""
+
+    PUBLISHED = "published"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"  # what was in force stays in force
+    IMPORTING = "importing"  # not final: it goes on
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one version of an object. ``details`` are those of rules, or of a list."""
+
+    dropped: Dropped
+    outcome: Outcome
+    message: str
+    at: str  # RFC 3339
+    problems: tuple[Mapping[str, Any], ...] = ()
+    problem_count: int = 0
+    warnings: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.outcome is not Outcome.IMPORTING
+
+    def to_json(self) -> dict[str, Any]:
+        """The document written beside the object."""
+        return {
+            "format": 1,
+            "outcome": self.outcome.value,
+            "message": visible(self.message),
+            "object": asdict(self.dropped) | {"key": visible(self.dropped.key)},
+            "judged_at": self.at,
+            "problems": [dict(each) for each in self.problems],
+            "problem_count": self.problem_count,
+            "warnings": [visible(each) for each in self.warnings],
+            **self.details,
+        }
+
+    def text(self) -> str:
+        """The same for a person."""
+        version = f", version {self.dropped.version}" if self.dropped.version else f", ETag {self.dropped.etag}"
+        lines = [
+            f"{self.outcome.value.upper()}: {visible(self.dropped.key)}{version}",
+            f"dropped {self.dropped.at} by {visible(self.dropped.by)}, judged {self.at}",
+            "",
+            visible(self.message),
+            *(f"warning: {visible(each)}" for each in self.warnings),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def visible(text: str) -> str:
+    """The text with every character that is not to be seen written out; line feeds stay."""
+    return "".join(
+        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode("ascii") for each in text
+    )

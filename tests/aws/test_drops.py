@@ -1,0 +1,364 @@
+"""What is dropped in the bucket: published or refused whole, the latest version having the last word, in any order."""
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
+
+import boto3
+import pytest
+
+from jitr.aws.device_lists import DeviceLists
+from jitr.aws.drops import Drops
+from jitr.aws.list_import import Imports
+from jitr.drop import Outcome, Verdict, read_record
+from jitr.errors import InputError
+from jitr.lists import ListRow
+from jitr.times import rfc3339
+from tests import list_edits, pki
+from tests.aws.world import REGION, World, moto_world
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+BUCKET = "configuration"
+RULES = """\
+format: 1
+cas:
+  factory-a: {ids: ["%s"]}
+allow:
+  - name: line-a
+    ca: factory-a
+    grant: {thing: "{common_name}", iot_policies: [Sensor]}
+"""
+
+
+@dataclass
+class Bucket:
+    """A bucket that people drop things in, and the function that answers."""
+
+    world: World
+    s3: "S3Client"
+    told: list[Verdict] = field(default_factory=list)
+    hurry: Callable[[], bool] = lambda: False
+    clock: Callable[[], datetime] | None = None
+
+    def drop(self, key: str, text: str | bytes, **metadata: str) -> dict[str, Any]:
+        """Put an object in; what S3 tells of it."""
+        body = text if isinstance(text, bytes) else text.encode()
+        done = self.s3.put_object(Bucket=BUCKET, Key=key, Body=body, Metadata=metadata)
+        thing = {"key": quote_plus(key), "versionId": done["VersionId"], "eTag": done["ETag"].strip('"'), "size": 1}
+        return {
+            "eventTime": "2026-03-01T12:00:00.000Z",
+            "userIdentity": {"principalId": "AWS:AIDAFACTORY"},
+            "s3": {"bucket": {"name": BUCKET}, "object": thing},
+        }
+
+    def drops(self) -> Drops:
+        clock = self.clock or (lambda: self.world.now)
+        return Drops(
+            s3=self.s3,
+            iot=self.world.iot,
+            table=self.world.table,
+            imports=Imports(
+                self.world.table,
+                clock=lambda: rfc3339(self.world.now),
+                token=lambda: secrets.token_hex(4),
+                hurry=self.hurry,
+                workers=1,
+            ),
+            clock=clock,
+            told=self.told.append,
+        )
+
+    def answer(self, record: dict[str, Any], edition: str | None = None) -> Verdict | None:
+        return self.drops().handle(read_record(record), edition)
+
+    def put(self, key: str, text: str | bytes, **metadata: str) -> Verdict | None:
+        return self.answer(self.drop(key, text, **metadata))
+
+    def read(self, key: str) -> str:
+        return self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
+
+    def keys(self) -> set[str]:
+        return {each["Key"] for each in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])}
+
+    def rows(self, name: str = "line-a") -> list[str]:
+        lists = DeviceLists(self.world.table)
+        there = lists.all()
+        return sorted(row.common_name or "" for row in lists.rows(name, there[name].head.generation)) if there else []
+
+
+@pytest.fixture
+def bucket() -> Iterator[Bucket]:
+    with moto_world() as world:
+        s3 = boto3.client("s3", region_name=REGION)
+        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        yield Bucket(world, s3)
+
+
+def listed(*numbers: int) -> str:
+    return "common_name\n" + "".join(f"snr-{number}\n" for number in numbers)
+
+
+FACTORY = pki.ca("Factory A")
+
+
+def rules(bucket: Bucket, more: str = "") -> str:
+    if not bucket.world.table.heads().version:
+        bucket.world.register_ca(FACTORY)
+    return RULES % FACTORY.id + more
+
+
+# --- published
+
+
+def test_a_list_is_put_in_place_of_what_was_there_and_the_verdict_beside_it(bucket: Bucket) -> None:
+    bucket.put("lists/line-a.csv", listed(1, 2))
+    verdict = bucket.put("lists/line-a.csv", listed(2, 3))
+    assert bucket.rows() == ["snr-2", "snr-3"]
+    assert verdict is not None
+    written = json.loads(bucket.read("lists/line-a.result.json"))
+    assert written == json.loads(json.dumps(verdict.to_json()))
+    assert (written["outcome"], written["list"], written["rows"], written["rows_before"]) == (
+        "published",
+        "line-a",
+        2,
+        2,
+    )
+    assert written["object"]["version"] == verdict.dropped.version
+    text = bucket.read("lists/line-a.result.txt")
+    assert text.startswith("PUBLISHED: lists/line-a.csv, version ")
+    assert "list line-a has 2 rows now, in place of about 2" in text
+
+
+def test_rules_are_checked_against_the_account_and_kept_with_who_when_and_why(bucket: Bucket) -> None:
+    verdict = bucket.put("admission.yaml", rules(bucket), **{"jitr-message": "line A starts"})
+    assert verdict is not None
+    assert (verdict.outcome, verdict.warnings) == (Outcome.PUBLISHED, ())
+    from jitr.aws.publication import in_force
+
+    version = in_force(bucket.world.table)
+    assert version is not None
+    assert (version.version, version.message) == (1, "line A starts")
+    assert version.published_by == "AWS:AIDAFACTORY (s3://configuration/admission.yaml)"
+
+
+def test_rules_that_are_in_force_already_stay_as_they_are(bucket: Bucket) -> None:
+    bucket.put("admission.yaml", rules(bucket))
+    verdict = bucket.put("admission.yaml", rules(bucket))
+    assert verdict is not None
+    assert verdict.outcome is Outcome.UNCHANGED
+    assert bucket.world.table.heads().version == 1
+
+
+def test_a_ca_may_be_named_by_a_certificate_in_the_bucket(bucket: Bucket) -> None:
+    bucket.world.register_ca(FACTORY)
+    bucket.drop("cas/factory-a.pem", FACTORY.pem)
+    text = RULES.replace('ids: ["%s"]', "certificate: cas/factory-a.pem")
+    verdict = bucket.put("admission.yaml", text)
+    assert verdict is not None
+    assert (verdict.outcome, verdict.warnings) == (Outcome.PUBLISHED, ())
+
+
+# --- refused: what was in force stays in force
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("format: 1\nallow: [", "admission.yaml:3:1"),
+        (RULES.replace("[Sensor]", "[Senser]") % ("ca" * 32), "Senser"),
+        (RULES.replace("    ca: factory-a\n", "    ca: factory-a\n    list: lien-a\n") % ("ca" * 32), "lien-a"),
+        (RULES.replace("[Sensor]", "[Sensor], thing_groups: [nowhere]") % ("ca" * 32), "nowhere"),
+        (
+            RULES % ("ca" * 32)
+            + "tests:\n  - {name: t, at: 2026-03-01, device: {ca: factory-a}, expect: {decision: reject}}\n",
+            "1 tests in the file failed",
+        ),
+        (RULES.replace('ids: ["%s"]', "certificate: ../secret.pem"), "without .. in its path"),
+        (RULES.replace('ids: ["%s"]', "certificate: lists/line-a.csv"), "name a .pem"),
+        (RULES.replace('ids: ["%s"]', "certificate: nowhere.pem"), "there is no such object"),
+        (b"\xff\xfe\x00", "admission.yaml"),
+        ("#" * (5 * 1024 * 1024), "larger than"),
+    ],
+    ids=["yaml", "policy", "list", "group", "test", "path", "kind", "missing", "bytes", "size"],
+)
+def test_rules_that_are_not_in_order_are_refused_with_why(bucket: Bucket, text: str | bytes, told: str) -> None:
+    bucket.put("admission.yaml", rules(bucket))
+    before = bucket.world.table.heads()
+    verdict = bucket.put("admission.yaml", text)
+    assert verdict is not None
+    assert verdict.outcome is Outcome.REFUSED
+    assert told in verdict.message
+    assert "What was in force stays in force." in bucket.read("admission.result.txt")
+    assert bucket.world.table.heads() == before
+    assert [each.outcome for each in bucket.told] == [Outcome.PUBLISHED, Outcome.REFUSED]
+
+
+def test_a_list_with_a_mistake_is_refused_whole_with_its_lines(bucket: Bucket) -> None:
+    bucket.put("lists/line-a.csv", listed(1, 2))
+    verdict = bucket.put("lists/line-a.csv", listed(*range(30)) * 2)
+    assert verdict is not None
+    written = json.loads(bucket.read("lists/line-a.result.json"))
+    assert (written["outcome"], written["problem_count"], len(written["problems"])) == ("refused", 30, 20)
+    assert (written["problems"][0]["line"], written["problems"][0]["column"]) == (33, 1)
+    assert bucket.rows() == ["snr-1", "snr-2"]
+
+
+def test_a_list_that_shrinks_by_more_than_half_is_refused_unless_that_is_said(bucket: Bucket) -> None:
+    bucket.put("lists/line-a.csv", listed(*range(10)))
+    verdict = bucket.put("lists/line-a.csv", listed(1))
+    assert verdict is not None
+    assert "from about 10 rows to 1" in verdict.message
+    assert "--metadata jitr-confirm=shrink" in verdict.message
+    assert len(bucket.rows()) == 10
+    bucket.put("lists/line-a.csv", listed(1), **{"jitr-confirm": "shrink"})
+    assert bucket.rows() == ["snr-1"]
+
+
+@pytest.mark.parametrize(
+    ("key", "written"),
+    [
+        ("lists/../admission.csv", False),
+        ("lists/sub/line-a.csv", True),
+        ("lists/line a (1).csv", True),
+        ("lists/.csv", True),
+        ("lists/line\x1b[31m.csv", False),
+        ("lists/\u202egnp.csv", False),
+        ("admission-old.yaml", True),
+        ("lists/" + "a" * 65 + ".csv", True),
+    ],
+)
+def test_a_key_from_outside_names_a_list_or_nothing(bucket: Bucket, key: str, *, written: bool) -> None:
+    """A mistake is told of beside it; beside a key that is made to deceive nothing is written."""
+    record = bucket.drop(key, listed(1))
+    verdict = bucket.answer(record)
+    assert verdict is not None
+    assert verdict.outcome is Outcome.REFUSED
+    assert DeviceLists(bucket.world.table).all() == {}
+    assert (len(bucket.keys()) == 3) is written
+    assert verdict.text().replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("record", [{}, {"s3": 1}, {"s3": {"bucket": {}}}, {"Event": "s3:TestEvent"}])
+def test_what_is_no_event_of_s3_is_an_input_error(record: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        read_record(record)
+
+
+# --- order, repetition, two at once
+
+
+def test_the_same_event_twice_does_not_undo_what_was_done_meanwhile(bucket: Bucket) -> None:
+    record = bucket.drop("lists/line-a.csv", listed(1))
+    bucket.answer(record)
+    list_edits.merge(bucket.world.table, "line-a", ListRow(common_name="snr-9"))
+    assert bucket.answer(record) is None
+    assert bucket.rows() == ["snr-1", "snr-9"]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
+def test_events_in_any_order_end_with_the_latest_version(bucket: Bucket, order: tuple[int, ...]) -> None:
+    records = [bucket.drop("lists/line-a.csv", listed(number)) for number in range(3)]
+    for each in order:
+        bucket.answer(records[each])
+    assert bucket.rows() == ["snr-2"]
+    assert (
+        json.loads(bucket.read("lists/line-a.result.json"))["object"]["version"]
+        == (records[2]["s3"]["object"]["versionId"])
+    )
+
+
+def test_a_version_dropped_while_an_earlier_one_is_judged_has_the_last_word(bucket: Bucket) -> None:
+    """Even where it says what was in force before, so that its own event found nothing to do."""
+    first = rules(bucket)
+    bucket.put("admission.yaml", first)
+    second = bucket.drop("admission.yaml", first.replace("line-a", "line-b"))
+    real, once = bucket.s3.head_object, [True]
+
+    def head_object(**arguments: Any) -> Any:
+        found = real(**arguments)
+        if once.pop() if once else False:
+            bucket.put("admission.yaml", first)  # dropped and judged after the second was seen to be the latest
+        return found
+
+    drops = bucket.drops()
+    drops._s3 = _Instead(bucket.s3, head_object)  # type: ignore[assignment]
+    drops.handle(read_record(second))
+    from jitr.aws import publication
+
+    version = publication.in_force(bucket.world.table)
+    assert version is not None
+    assert publication.source(bucket.world.table, version.digest) == first.encode()
+
+
+class _Instead:
+    def __init__(self, s3: Any, head_object: Any) -> None:
+        self._real = s3
+        self.head_object = head_object
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def test_an_object_that_is_deleted_before_it_is_judged_is_not_published(bucket: Bucket) -> None:
+    record = bucket.drop("lists/line-a.csv", listed(1))
+    bucket.s3.delete_object(Bucket=BUCKET, Key="lists/line-a.csv")
+    assert bucket.answer(record) is None
+    assert bucket.rows() == []
+
+
+def test_an_edit_of_another_hand_meanwhile_is_not_written_over(bucket: Bucket) -> None:
+    bucket.put("lists/line-a.csv", listed(1))
+    record = bucket.drop("lists/line-a.csv", listed(2, 3))
+    real, once = bucket.s3.get_object, [True]
+
+    def get_object(**arguments: Any) -> Any:
+        if arguments["Key"].endswith(".csv") and (once.pop() if once else False):
+            list_edits.merge(bucket.world.table, "line-a", ListRow(common_name="late"))
+        return real(**arguments)
+
+    drops = bucket.drops()
+    drops._s3 = _Instead(bucket.s3, bucket.s3.head_object)  # type: ignore[assignment]
+    drops._s3.get_object = get_object  # type: ignore[method-assign]
+    verdict = drops.handle(read_record(record))
+    assert verdict is not None
+    assert "somebody else published at the same time" in verdict.message
+    assert bucket.rows() == ["late", "snr-1"]
+
+
+# --- the time
+
+
+def test_a_list_that_takes_longer_than_the_function_goes_on_in_the_next_invocation(bucket: Bucket) -> None:
+    bucket.put("lists/line-a.csv", listed(1))
+    record = bucket.drop("lists/line-a.csv", listed(*range(200)))
+    bucket.hurry = lambda: True
+    edition, invocations = None, 0
+    while (verdict := bucket.answer(record, edition)) is not None and not verdict.final:
+        invocations += 1
+        edition = verdict.details["edition"]
+        written = json.loads(bucket.read("lists/line-a.result.json"))
+        assert (written["outcome"], written["rows_written"]) == ("importing", 50 * invocations)
+        assert bucket.rows() == ["snr-1"]
+    assert invocations == 3
+    assert len(bucket.rows()) == 200
+
+
+def test_an_edit_between_two_invocations_is_not_written_over(bucket: Bucket) -> None:
+    bucket.put("lists/line-a.csv", listed(1))
+    record = bucket.drop("lists/line-a.csv", listed(*range(200)))
+    bucket.hurry = lambda: True
+    verdict = bucket.answer(record)
+    assert verdict is not None
+    list_edits.merge(bucket.world.table, "line-a", ListRow(common_name="late"))
+    bucket.hurry = lambda: False
+    verdict = bucket.answer(record, verdict.details["edition"])
+    assert verdict is not None
+    assert verdict.outcome is Outcome.REFUSED
+    assert bucket.rows() == ["late", "snr-1"]
