@@ -1,7 +1,10 @@
 """``jitr rules publish``: put a rules file in force."""
 
+from collections.abc import Mapping
+from difflib import unified_diff
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,12 +18,13 @@ from jitr.rules.model import Rules
 from jitr_cli.deployment import Choice, stack_options
 from jitr_cli.output import confirm, emit, error, json_option, note, progress, warn
 from jitr_cli.records import newest
-from jitr_cli.replay import effect, replay
+from jitr_cli.replay import Outcome, replay
 from jitr_cli.rules_files import FailedTests, read_and_test, read_file
 from jitr_cli.table import now, now_text, operator, table_of
 
 # Publishing looks at so many decisions of each verdict; more would keep an operator waiting.
 MOST_REPLAYED = 2_000
+_MOST_DIFF = 60  # lines shown
 
 
 @click.command("publish")
@@ -33,7 +37,9 @@ MOST_REPLAYED = 2_000
 def publish(file: Path, message: str | None, no_replay: bool, yes: bool, choice: Choice, as_json: bool) -> None:
     """Check a rules file, run the tests in it, and put it in force.
 
-    What is in force stays in force if the file has an error, a test in it fails, or somebody else published
+    It is checked against the account, too: the device lists, IoT policies, thing types and thing groups it names
+    exist. How it differs from what is in force, and what it would do to devices on record, is shown before you are
+    asked. What is in force stays in force if the file has an error, a test in it fails, or somebody else published
     meanwhile.
 
     \b
@@ -57,8 +63,7 @@ def publish(file: Path, message: str | None, no_replay: bool, yes: bool, choice:
         _tell(as_json, publication.in_force(table), changed=False)
         return
     deployment.announce("dynamodb")
-    for line in [] if no_replay else _effect(table, rules):
-        note(line)
+    preview = show_preview(table, rules, text, before, look_back=not no_replay)
     confirm(_question(rules, before), yes)
     try:
         version = publication.publish(
@@ -69,7 +74,7 @@ def publish(file: Path, message: str | None, no_replay: bool, yes: bool, choice:
             "somebody else published rules while you were at it, and theirs are in force: "
             "look at them (`jitr status`), bring your file up to date and publish again"
         ) from None
-    _tell(as_json, version, changed=True)
+    _tell(as_json, version, changed=True, preview=preview)
 
 
 def _question(rules: Rules, before: Heads) -> str:
@@ -78,24 +83,84 @@ def _question(rules: Rules, before: Heads) -> str:
     return f"Put {rules.source} in force ({told}; {instead})?"
 
 
-def _tell(as_json: bool, version: publication.Version | None, *, changed: bool) -> None:
+def _tell(
+    as_json: bool,
+    version: publication.Version | None,
+    *,
+    changed: bool,
+    preview: Mapping[str, Any] | None = None,
+) -> None:
     if version is None:
         raise InputError("no rules are in force")
-    document = version.to_json() | {"changed": changed}
+    document = version.to_json() | {"changed": changed, **(preview or {"diff": [], "effect": None})}
     what = "in force" if changed else "was in force already, nothing changed:"
     emit(as_json, document, f"{version.source} {what} as version {version.version} ({version.digest[:12]})")
-    if changed:
-        note("Held devices are decided again at their next knock.")
 
 
-def _effect(table: Table, rules: Rules) -> list[str]:
+def show_preview(table: Table, rules: Rules, text: bytes, before: Heads, *, look_back: bool) -> dict[str, Any]:
+    """Show how rules differ from those in force and what they would do to devices on record; the same as JSON."""
+    diff = _diff(table, text, before)
+    for line in diff[:_MOST_DIFF]:
+        note(line)
+    if len(diff) > _MOST_DIFF:
+        note(f"... and {len(diff) - _MOST_DIFF} more lines; `jitr rules diff` shows all once it is in force")
+    outcome = _outcome(table, rules) if look_back else None
+    if outcome is not None and outcome.decided:
+        note(_sentence(outcome))
+        if MOST_REPLAYED in outcome.looked_at.values():
+            note(f"(The newest {MOST_REPLAYED} of each decision; `jitr rules replay` looks at all.)")
+    return {"diff": diff, "effect": None if outcome is None else _effect(outcome)}
+
+
+def _diff(table: Table, text: bytes, before: Heads) -> list[str]:
+    """The file that was published last, and this one, line by line."""
+    if before.digest is None:
+        return []
+    old = publication.source(table, before.digest)
+    if old is None:
+        return []
+    was, would_be = (each.decode("utf-8-sig", "replace").splitlines() for each in (old, text))
+    return list(unified_diff(was, would_be, f"version {before.version}, in force", "this file", lineterm="", n=2))
+
+
+def _outcome(table: Table, rules: Rules) -> Outcome:
     """What the rules would do to the devices on record, the newest of each verdict."""
     records = (record for verdict in Verdict for record in islice(newest(table, verdict), MOST_REPLAYED))
     with progress("Deciding again", None) as advance:
-        outcome = replay(table, rules, records, now(), advance)
-    if outcome.decided == 0:
-        return []
-    told = effect(outcome)
-    if MOST_REPLAYED in outcome.looked_at.values():
-        told.append(f"(The newest {MOST_REPLAYED} of each decision; `jitr rules replay` looks at all.)")
-    return told
+        return replay(table, rules, records, now(), advance)
+
+
+def _effect(outcome: Outcome) -> dict[str, int]:
+    return {
+        "decided": outcome.decided,
+        "admits": outcome.count(Verdict.HOLD, Verdict.ADMIT),
+        "rejects": outcome.count(Verdict.HOLD, Verdict.REJECT),
+        "reopens": outcome.count(Verdict.REJECT, Verdict.ADMIT) + outcome.count(Verdict.REJECT, Verdict.HOLD),
+        "stay_active": outcome.count(Verdict.ADMIT, Verdict.HOLD) + outcome.count(Verdict.ADMIT, Verdict.REJECT),
+    }
+
+
+def _sentence(outcome: Outcome) -> str:
+    """What rules would do to real devices."""
+    counts = _effect(outcome)
+    told = []
+    if counts["admits"]:
+        told.append(f"would admit {_devices(counts['admits'], 'held')} now")
+    if counts["rejects"]:
+        told.append(f"would reject {_devices(counts['rejects'], 'held')} now")
+    if counts["stay_active"]:
+        one = counts["stay_active"] == 1
+        stay = "it stays" if one else "they stay"
+        told.append(
+            f"{_devices(counts['stay_active'], 'admitted')} would not be admitted today: {stay} ACTIVE, "
+            "see `jitr device deactivate --list`"
+        )
+    if counts["reopens"]:
+        told.append(
+            f"{_devices(counts['reopens'], 'rejected')} would not be rejected today: see `jitr decisions reopen`"
+        )
+    return "; ".join(told) or f"no decision on record would be another ({counts['decided']} looked at)"
+
+
+def _devices(count: int, kind: str) -> str:
+    return f"1 {kind} device" if count == 1 else f"{count} {kind} devices"

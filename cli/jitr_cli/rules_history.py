@@ -7,13 +7,15 @@ from pathlib import Path
 import click
 
 from jitr.aws import publication
+from jitr.aws.account import known_in, unknown_names
 from jitr.aws.publication import Version
 from jitr.aws.table import Conflict, Table
 from jitr.errors import InputError
 from jitr.rules.model import load
 from jitr_cli.deployment import Choice, stack_options
-from jitr_cli.output import confirm, emit, json_option, note, progress, safe, table
+from jitr_cli.output import confirm, emit, json_option, note, progress, safe, table, warn
 from jitr_cli.replay import Outcome, effect, recorded_since, replay
+from jitr_cli.rules import show_preview
 from jitr_cli.rules_files import read_and_test
 from jitr_cli.since import since_option
 from jitr_cli.table import now, now_text, operator, table_of
@@ -90,17 +92,18 @@ def rollback(version: int, message: str | None, yes: bool, choice: Choice, as_js
     before = deployed.heads()
     if before.digest == found.digest:
         raise InputError(f"version {version} is what is in force: nothing to do")
+    rules, text = load(compiled), _source(deployed, found).encode()
+    for each in unknown_names(rules, known_in(deployment.client("iot"), deployed)):
+        warn(each)
     deployment.announce("dynamodb")
+    preview = show_preview(deployed, rules, text, before, look_back=True)
     confirm(f"Put version {version} ({found.published_at}) in force in place of version {before.version}?", yes)
     why = message or f"rollback to version {version}"
-    text = _source(deployed, found).encode()
     try:
-        done = publication.publish(
-            deployed, load(compiled), text, before, at=now_text(), by=operator(deployment), message=why
-        )
+        done = publication.publish(deployed, rules, text, before, at=now_text(), by=operator(deployment), message=why)
     except Conflict:
         raise InputError("somebody else published rules meanwhile, and theirs are in force: look at them") from None
-    emit(as_json, done.to_json(), f"Version {version} is in force again, as version {done.version}")
+    emit(as_json, done.to_json() | preview, f"Version {version} is in force again, as version {done.version}")
 
 
 @click.command("replay")

@@ -1,29 +1,52 @@
-"""``jitr status``: the first command of the day."""
+"""``jitr status``: the first command of the day, on one screen."""
 
-from datetime import datetime
+from collections import Counter
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import click
 
-from jitr.aws.device_lists import DeviceLists
+from jitr.aws.device_lists import IMPORTS, LEFT, DeviceLists
 from jitr.aws.publication import in_force
-from jitr.certificate import read_ca
-from jitr.errors import Unreadable
+from jitr.aws.rulebook import Rulebook
+from jitr.aws.table import Table
+from jitr.errors import Retry
 from jitr.reasons import Verdict
+from jitr_cli.ca_registry import all_ca_ids, described
 from jitr_cli.deployment import Choice, Deployment, stack_options
-from jitr_cli.output import emit, json_option, pairs, table
-from jitr_cli.records import count
-from jitr_cli.table import table_of
+from jitr_cli.output import emit, json_option
+from jitr_cli.records import count_at_most, newest
+from jitr_cli.status_screen import show
+from jitr_cli.table import now, table_of
 
-_QUEUES = ("RegistrationQueue", "RegistrationFailures", "RuleFailures")
+QUEUES = ("RegistrationQueue", "RegistrationFailures", "RuleFailures")
+
+# What is counted and looked at every morning must not grow with the fleet.
+_MOST_COUNTED = 50_000  # decisions of one verdict, about
+_NEWEST = 1_000  # decisions whose reasons are looked at
+_CA_ENDS_SOON = 60  # days: renewing a CA takes weeks
+_OLD = timedelta(minutes=10)  # a registration event that waits longer is worth a look
 
 
 @click.command("status")
 @stack_options
 @json_option
 def status(choice: Choice, as_json: bool) -> None:
-    """Show what is deployed: rules in force, CAs, lists, decisions, queues, alarms, and what needs attention first."""
+    """Show what is deployed and in force, and what needs attention first.
+
+    Rules and who published them, lists, CAs with the days they have left, decisions by reason, queues and how long
+    their oldest message waits, alarms. Decisions are counted up to about 50,000 of each kind, and reasons are those
+    of the newest 1,000.
+
+    \b
+    Examples:
+      jitr status
+      jitr status --json --stack jitr-staging
+    """
     deployment = choice.deployment()
+    table = table_of(deployment)
+    at = now()
     document: dict[str, Any] = {
         "deployment": {
             "stack": deployment.stack_name,
@@ -31,130 +54,178 @@ def status(choice: Choice, as_json: bool) -> None:
             "region": deployment.region,
             "endpoint": deployment.endpoint,
         },
-        "rules": _rules(deployment),
-        "cas": _cas(deployment),
-        "lists": _lists(deployment),
-        "decisions": {each.value: count(table_of(deployment), each) for each in Verdict},
-        "queues": {name: _waiting(deployment, name) for name in _QUEUES},
+        "rules": _rules(table),
+        "cas": _cas(deployment, at),
+        "lists": [
+            {"list": each.name, "rows": each.rows, "changed_at": each.changed_at}
+            for each in DeviceLists(table).all().values()
+        ],
+        "imports": [
+            {"list": each["list"], "mode": each["mode"], "by": each["by"], "at": each["at"]}
+            for each in table.query(IMPORTS)
+            if each["mode"] != LEFT
+        ],
+        **_decisions(table),
+        "queues": {name: _waiting(deployment, name, at) for name in QUEUES},
         "alarms": _alarms(deployment),
     }
-    document["attention"] = _attention(document)
-    emit(as_json, document, lambda: _show(document))
+    document["attention"] = attention(document)
+    emit(as_json, document, lambda: show(document))
 
 
-def _rules(deployment: Deployment) -> dict[str, Any] | None:
-    version = in_force(table_of(deployment))
-    return None if version is None else version.to_json()
+def _rules(table: Table) -> dict[str, Any] | None:
+    version = in_force(table)
+    if version is None:
+        return None
+    try:
+        Rulebook(table).in_force(table.heads())
+    except Retry as problem:
+        return version.to_json() | {"unusable": str(problem)}
+    return version.to_json()
 
 
-def _cas(deployment: Deployment) -> list[dict[str, Any]]:
+def _decisions(table: Table) -> dict[str, Any]:
+    counts = {each.value: count_at_most(table, each, _MOST_COUNTED) for each in Verdict}
+    reasons = {
+        each.value: Counter(
+            record.reasons[0]["code"] for record in islice(newest(table, each), _NEWEST) if record.reasons
+        )
+        for each in (Verdict.HOLD, Verdict.REJECT)
+    }
+    return {
+        "decisions": {name: count for name, (count, _) in counts.items()},
+        "at_least": [name for name, (_, more) in counts.items() if more],
+        "reasons": {name: dict(each.most_common()) for name, each in reasons.items()},
+        "reasons_of_newest": _NEWEST,
+    }
+
+
+def _cas(deployment: Deployment, at: datetime) -> list[dict[str, Any]]:
     iot = deployment.client("iot")
     found = []
-    for page in iot.get_paginator("list_ca_certificates").paginate():
-        for each in page["certificates"]:
-            described = iot.describe_ca_certificate(certificateId=each["certificateId"])
-            certificate = described["certificateDescription"]
-            found.append(
-                {
-                    "ca_certificate_id": each["certificateId"],
-                    "status": certificate["status"],
-                    "auto_registration": certificate.get("autoRegistrationStatus", "DISABLE") == "ENABLE",
-                    "not_after": _not_after(certificate["certificatePem"]),
-                    "provisioning_template": described.get("registrationConfig", {}).get("templateName")
-                    or ("templateBody" if described.get("registrationConfig", {}).get("templateBody") else None),
-                }
-            )
-    return found
+    for each in all_ca_ids(iot):
+        ca = described(iot, each)
+        if ca is None:
+            continue
+        certificate = ca.certificate
+        ends = None if certificate is None else certificate.not_valid_after_utc
+        found.append(
+            {
+                "ca_certificate_id": ca.id,
+                "subject": ca.to_json()["subject"],
+                "status": ca.status,
+                "auto_registration": ca.auto_registration == "ENABLE",
+                "not_after": ends,
+                "days_left": None if ends is None else (ends - at).days,
+                "provisioning_template": ca.template,
+            }
+        )
+    return sorted(found, key=lambda ca: (ca["days_left"] is None, ca["days_left"]))
 
 
-def _not_after(pem: str) -> datetime | None:
-    try:
-        return read_ca(pem.encode(), status="").facts.not_after
-    except Unreadable:
-        return None
-
-
-def _lists(deployment: Deployment) -> list[dict[str, Any]]:
-    found = DeviceLists(table_of(deployment)).all().values()
-    return [{"list": each.name, "rows": each.rows, "changed_at": each.changed_at} for each in found]
-
-
-def _waiting(deployment: Deployment, name: str) -> dict[str, int]:
+def _waiting(deployment: Deployment, name: str, at: datetime) -> dict[str, int | None]:
+    url = deployment.output(f"{name}Url")
     answer = deployment.client("sqs").get_queue_attributes(
-        QueueUrl=deployment.output(f"{name}Url"),
-        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+        QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     )
     attributes = answer["Attributes"]
     return {
         "waiting": int(attributes["ApproximateNumberOfMessages"]),
         "in_flight": int(attributes["ApproximateNumberOfMessagesNotVisible"]),
+        "oldest_seconds": _oldest(deployment, url.rsplit("/", 1)[-1], at),
     }
 
 
+def _oldest(deployment: Deployment, queue: str, at: datetime) -> int | None:
+    """How long the oldest message waits, as CloudWatch knew it last; None where it does not."""
+    points = deployment.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/SQS",
+        MetricName="ApproximateAgeOfOldestMessage",
+        Dimensions=[{"Name": "QueueName", "Value": queue}],
+        StartTime=at - timedelta(minutes=15),
+        EndTime=at,
+        Period=60,
+        Statistics=["Maximum"],
+    )["Datapoints"]
+    latest = max(points, key=lambda each: each["Timestamp"], default=None)
+    return None if latest is None else int(latest["Maximum"])
+
+
 def _alarms(deployment: Deployment) -> list[dict[str, str]]:
-    names = [value for name, value in deployment.outputs.items() if name.endswith("AlarmName")]
-    if not names:
-        return []
-    found = deployment.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
-    return [{"alarm": each["AlarmName"], "state": each["StateValue"]} for each in found]
+    outputs = {value: name.removesuffix("AlarmName") for name, value in deployment.outputs.items()}
+    names = [value for value, name in outputs.items() if f"{name}AlarmName" in deployment.outputs]
+    found = []
+    for start in range(0, len(names), 100):  # CloudWatch API reference, DescribeAlarms
+        answer = deployment.client("cloudwatch").describe_alarms(AlarmNames=names[start : start + 100])
+        found += answer["MetricAlarms"]
+    return [
+        {
+            "alarm": each["AlarmName"],
+            "name": outputs[each["AlarmName"]],
+            "state": each["StateValue"],
+            "description": each.get("AlarmDescription", ""),
+        }
+        for each in found
+    ]
 
 
-def _attention(document: dict[str, Any]) -> list[str]:
+def attention(document: dict[str, Any]) -> list[str]:
     """What an operator should look at, the most pressing first."""
-    told = [f"alarm {each['alarm']} is raised" for each in document["alarms"] if each["state"] == "ALARM"]
-    if document["rules"] is None:
-        told.append("no rules are in force: nobody is admitted; `jitr rules publish admission.yaml`")
-    told += [
-        f"CA {each['ca_certificate_id'][:12]} has a provisioning template, which bypasses the rules"
-        for each in document["cas"]
-        if each["provisioning_template"]
+    return [
+        *(
+            f"alarm {each['name']} is raised: {each['description']}".rstrip(": ")
+            for each in document["alarms"]
+            if each["state"] == "ALARM"
+        ),
+        *_about_rules(document["rules"]),
+        *_about_queues(document["queues"]),
+        *_about_cas(document["cas"]),
+        *(
+            f"an import ({each['mode']}) into list {each['list']} by {each['by']} is not finished: run it again"
+            for each in document["imports"]
+        ),
+        *_about_devices(document),
     ]
-    told += [
-        f"{document['queues'][name]['waiting']} messages lie in {name}"
-        for name in _QUEUES[1:]
-        if document["queues"][name]["waiting"]
-    ]
-    if not document["cas"]:
-        told.append("no CA is registered: no device can knock; `jitr ca register`")
-    if document["decisions"]["hold"]:
-        told.append(f"{document['decisions']['hold']} devices are held: `jitr held ls`")
+
+
+def _about_rules(rules: dict[str, Any] | None) -> list[str]:
+    if rules is None:
+        return ["no rules are in force: nobody is admitted; `jitr rules publish admission.yaml`"]
+    return [f"nobody is admitted: {rules['unusable']}"] if "unusable" in rules else []
+
+
+def _about_queues(queues: dict[str, dict[str, int | None]]) -> list[str]:
+    told = []
+    for name in QUEUES[1:]:
+        if queues[name]["waiting"]:
+            told.append(f"{queues[name]['waiting']} messages lie in {name}: `jitr failures ls`")
+    oldest = queues[QUEUES[0]]["oldest_seconds"]
+    if oldest is not None and timedelta(seconds=oldest) > _OLD:
+        told.append(f"a registration event has waited for {oldest // 60} minutes: devices are kept out")
     return told
 
 
-def _show(document: dict[str, Any]) -> None:
-    deployment, rules, queues = document["deployment"], document["rules"], document["queues"]
-    in_force_now = (
-        "none"
-        if rules is None
-        else f"{rules['source']}, version {rules['version']}, {rules['published_at']}, by {rules['published_by']}"
-    )
-    pairs(
-        [
-            ("stack", f"{deployment['stack']}, account {deployment['account']}, Region {deployment['region']}"),
-            ("rules", in_force_now),
-            ("admitted", document["decisions"]["admit"]),
-            ("held", document["decisions"]["hold"]),
-            ("rejected", document["decisions"]["reject"]),
-            *((name, f"{each['waiting']} waiting, {each['in_flight']} in flight") for name, each in queues.items()),
-            *((each["alarm"], each["state"]) for each in document["alarms"]),
-        ]
-    )
-    click.echo()
-    table(
-        ("CA", "status", "auto-registration", "valid until"),
-        [
-            (
-                each["ca_certificate_id"][:12],
-                each["status"],
-                "on" if each["auto_registration"] else "off",
-                each["not_after"],
-            )
-            for each in document["cas"]
-        ],
-    )
-    click.echo()
-    table(("list", "rows", "changed"), [(each["list"], each["rows"], each["changed_at"]) for each in document["lists"]])
-    click.echo()
-    click.echo("Needs attention:" if document["attention"] else "Nothing needs attention.")
-    for each in document["attention"]:
-        click.echo(f"- {each}")
+def _about_cas(cas: list[dict[str, Any]]) -> list[str]:
+    if not cas:
+        return ["no CA is registered: no device can knock; `jitr ca register`"]
+    told = []
+    for each in cas:
+        ca, left = f"CA {each['ca_certificate_id'][:12]}", each["days_left"]
+        if each["provisioning_template"]:
+            told.append(f"{ca} has a provisioning template, which bypasses the rules: `jitr ca show`")
+        if left is not None and left < 0:
+            told.append(f"{ca} has expired: nobody new under it is admitted")
+        elif left is not None and left < _CA_ENDS_SOON:
+            told.append(f"{ca} expires in {left} days: make its successor known now")
+        if each["status"] == "ACTIVE" and not each["auto_registration"]:
+            told.append(f"{ca} has auto-registration off: devices under it cannot knock; `jitr ca activate`")
+    return told
+
+
+def _about_devices(document: dict[str, Any]) -> list[str]:
+    held = document["decisions"]["hold"]
+    if not held:
+        return []
+    more = "more than " if "hold" in document["at_least"] else ""
+    are = "1 device is" if held == 1 and not more else f"{more}{held} devices are"
+    return [f"{are} held: `jitr held ls`"]

@@ -41,7 +41,7 @@ class _Publisher:
             iot=boto3.client("iot", config=_CONFIG),
             table=self._table,
             imports=Imports(self._table, clock=_now, token=_generation, hurry=self._hurry),
-            clock=lambda: datetime.now(UTC),
+            clock=_clock,
             told=self._tell,
         )
 
@@ -88,8 +88,12 @@ def _about(dropped: Dropped) -> dict[str, Any]:
     return {"key": dropped.key, "version": dropped.version, "by": dropped.by}
 
 
+def _clock() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
 def _now() -> str:
-    return rfc3339(datetime.now(UTC))
+    return rfc3339(_clock())
 
 
 def _generation() -> str:

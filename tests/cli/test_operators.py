@@ -13,8 +13,13 @@ from jitr.aws.device_lists import DeviceLists
 from jitr.aws.table import Table
 from jitr.event import RegistrationEvent
 from jitr.lists import ListRow, RowKey
+from jitr.reasons import Verdict
 from jitr.record import APPLIED, facts_json, recorded
+from jitr_cli.records import count_at_most
+from jitr_cli.status import attention
+from jitr_cli.status_screen import show
 from tests import list_edits
+from tests.cli.conftest import REGION
 from tests.cli.stack import deploy
 from tests.knocks import CA_ID, NOW, decided, deny, knock
 from tests.knocks import rules as made_rules
@@ -312,15 +317,16 @@ def test_status_says_what_is_deployed_and_what_needs_attention(ready: Table, run
     assert told["deployment"]["stack"] == "jitr"
     assert told["rules"]["version"] == 1
     assert told["decisions"] == {"admit": 0, "hold": 1, "reject": 0}
-    assert told["queues"]["RegistrationQueue"] == {"waiting": 0, "in_flight": 0}
-    assert [each for each in told["attention"] if "1 devices are held" in each]
+    assert told["queues"]["RegistrationQueue"] == {"waiting": 0, "in_flight": 0, "oldest_seconds": None}
+    assert [each for each in told["attention"] if "1 device is held" in each]
+    assert told["reasons"] == {"hold": {"allow.unmatched": 1}, "reject": {}}
     text = run("status").stdout
     assert "admission.yaml, version 1" in text
     assert "line-a" in text
 
 
 def test_status_names_a_ca_whose_provisioning_template_bypasses_the_rules(ready: Table, run: Run, aws: Any) -> None:
-    ca = {"certificateId": CA_ID, "certificatePem": "", "status": "ACTIVE", "autoRegistrationStatus": "ENABLE"}
+    ca = {"certificateId": CA_ID, "certificateArn": "arn", "certificatePem": "", "status": "ACTIVE"}
     aws.overrides["ListCACertificates"] = lambda _: {"certificates": [ca]}
     aws.overrides["DescribeCACertificate"] = lambda _: {
         "certificateDescription": ca,
@@ -328,6 +334,81 @@ def test_status_names_a_ca_whose_provisioning_template_bypasses_the_rules(ready:
     }
     told = json.loads(run("status", "--json").stdout)
     assert any("bypasses the rules" in each for each in told["attention"])
+    assert any("auto-registration off" in each for each in told["attention"])
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """What status finds where all is well."""
+    queue = {"waiting": 0, "in_flight": 0, "oldest_seconds": None}
+    ca = {"ca_certificate_id": CA_ID, "subject": "CN=F", "status": "ACTIVE", "auto_registration": True}
+    return {
+        "deployment": {"stack": "jitr", "account": "123456789012", "region": REGION, "endpoint": None},
+        "rules": {
+            "source": "admission.yaml",
+            "version": 1,
+            "published_at": "2026-03-01T00:00:00Z",
+            "published_by": "a",
+        },
+        "cas": [ca | {"days_left": 400, "provisioning_template": None}],
+        "lists": [],
+        "imports": [],
+        "decisions": {"admit": 0, "hold": 0, "reject": 0},
+        "at_least": [],
+        "reasons": {"hold": {}, "reject": {}},
+        "reasons_of_newest": 1000,
+        "queues": dict.fromkeys(("RegistrationQueue", "RegistrationFailures", "RuleFailures"), queue),
+        "alarms": [],
+    } | changes
+
+
+def test_status_tells_the_most_pressing_first() -> None:
+    ca = document()["cas"][0]
+    queue = document()["queues"]["RuleFailures"]
+    told = attention(
+        document(
+            alarms=[{"alarm": "a", "name": "RuleFailures", "state": "ALARM", "description": "They lie there."}],
+            rules=document()["rules"] | {"unusable": "the rules cannot be read"},
+            queues=document()["queues"]
+            | {"RuleFailures": queue | {"waiting": 2}, "RegistrationQueue": queue | {"oldest_seconds": 1200}},
+            cas=[ca | {"days_left": -1}, ca | {"days_left": 20}],
+            imports=[{"list": "line-a", "mode": "merge", "by": "somebody", "at": "x"}],
+            decisions={"admit": 1, "hold": 50_000, "reject": 0},
+            at_least=["hold"],
+        )
+    )
+    assert [each.split(":")[0] for each in told] == [
+        "alarm RuleFailures is raised",
+        "nobody is admitted",
+        "2 messages lie in RuleFailures",
+        "a registration event has waited for 20 minutes",
+        "CA cacacacacaca has expired",
+        "CA cacacacacaca expires in 20 days",
+        "an import (merge) into list line-a by somebody is not finished",
+        "more than 50000 devices are held",
+    ]
+    assert attention(document()) == []
+
+
+def test_status_fits_one_screen_however_much_there_is(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    many = [{"list": f"list-{n}", "rows": n, "changed_at": f"2026-03-{n:02d}"} for n in range(1, 29)]
+    reasons = {"hold": {f"reason.{n}": 1 for n in range(20)}, "reject": {}}
+    show(
+        document(
+            lists=many, cas=document()["cas"] * 40, reasons=reasons, decisions={"admit": 1, "hold": 2, "reject": 0}
+        )
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert "         and 23 more: `jitr lists ls`" in lines
+
+
+def test_status_counts_no_more_than_it_needs_to(ready: Table) -> None:
+    for number in range(5):
+        hold(ready, number)
+    assert count_at_most(ready, Verdict.HOLD, 100) == (5, False)
+    assert count_at_most(ready, Verdict.HOLD, 3) == (3, True)
 
 
 def test_without_rules_status_says_that_nobody_is_admitted(table: Table, run: Run) -> None:

@@ -2,11 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jitr.aws.table import Table
+from jitr.event import RegistrationEvent
+from jitr.reasons import Verdict
+from jitr.record import APPLIED, facts_json, recorded
 from tests.cli.test_operators import RULES, Run, hold, ready, table
+from tests.knocks import CA_ID, NOW, allow, decided, knock
+from tests.knocks import rules as made_rules
 
 __all__ = ["ready", "table"]  # fixtures
 
@@ -92,4 +98,43 @@ def test_publishing_says_what_it_would_do_to_devices_on_record(ready: Table, run
         RULES.replace("allow:", "deny:\n  - {name: all, ca: factory-a}\nallow:").split("tests:")[0]
     )
     result = run("rules", "publish", "admission.yaml", "--yes")
-    assert "1 held devices would be rejected" in result.stderr
+    assert "would reject 1 held device now" in result.stderr
+    assert "+  - {name: all, ca: factory-a}" in result.stderr  # how it differs from what is in force
+
+
+def admitted(table: Table, number: int) -> None:
+    """Put an admitted device on record."""
+    device = knock(subject=(("common_name", f"old-{number}"),), certificate_sha256=f"{number:064x}")
+    decision = decided(device, made_rules(allow()), now=NOW)
+    assert decision.verdict is Verdict.ADMIT
+    event = RegistrationEvent(f"{number:064x}", CA_ID, NOW)
+    heads, facts = table.heads(), facts_json(device)
+    table.put_record(recorded(decision, event=event, heads=heads, facts=facts, state=APPLIED, now=NOW, previous=None))
+
+
+def test_publishing_says_what_it_would_do_in_numbers_before_it_asks(ready: Table, run: Run) -> None:
+    """14 held ones get in; 3 admitted ones would not today, and stay."""
+    for number in range(14):
+        hold(ready, number)
+    for number in range(3):
+        admitted(ready, number + 100)
+    text = RULES.replace("    list: line-a\n", '    common_name: "snr-*"\n').split("tests:")[0]
+    Path("admission.yaml").write_text(text.replace('thing: "{common_name}", ', ""))
+    result = run("rules", "publish", "admission.yaml", "--json")  # no terminal, no --yes: it stops where it would ask
+    assert result.exit_code == 2
+    assert (
+        "would admit 14 held devices now; 3 admitted devices would not be admitted today: they stay ACTIVE, "
+        "see `jitr device deactivate --list`"
+    ) in result.stderr
+    told = json.loads(run("rules", "publish", "admission.yaml", "--yes", "--json").stdout)
+    assert told["effect"] == {"decided": 17, "admits": 14, "rejects": 0, "reopens": 0, "stay_active": 3}
+    assert any("line-a" in line for line in told["diff"])
+
+
+def test_a_rollback_warns_of_what_is_gone_since(ready: Table, run: Run, aws: Any) -> None:
+    Path("admission.yaml").write_text(RULES.replace("line-a\n    ca", "line-b\n    ca"))
+    assert run("rules", "publish", "admission.yaml", "--yes").exit_code == 0
+    aws.overrides["ListPolicies"] = lambda _: {"policies": []}
+    result = run("rules", "rollback", "1", "--yes")
+    assert result.exit_code == 0
+    assert "there is no IoT policy Sensor here" in result.stderr

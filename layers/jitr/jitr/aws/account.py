@@ -40,3 +40,18 @@ def missing_cas(iot: "IoTClient", rules: Rules) -> Iterator[str]:
                 if refused.code != "ResourceNotFoundException":
                     raise
                 yield f"CA {alias} ({each[:12]}) is not registered here: `jitr ca register` its certificate"
+
+
+def unknown_names(rules: Rules, known: Known) -> Iterator[str]:
+    """A warning for each name in grants that does not exist (any more): devices admitted under it would be held."""
+    for rule in rules.allow:
+        grant = rule.grant
+        types = () if grant.thing_type is None else (grant.thing_type,)
+        for what, names, there in (
+            ("IoT policy", grant.iot_policies, known.iot_policies),
+            ("thing type", types, known.thing_types),
+            ("thing group", grant.thing_groups, known.thing_groups),
+        ):
+            for name in names:
+                if there is not None and name not in there:
+                    yield f"rule {rule.name}: there is no {what} {name} here: devices under that rule would be held"
