@@ -305,7 +305,10 @@ class FakeDynamodb(FakeClient):
 
     def _batch_get_item(self, RequestItems: Any) -> Any:  # noqa: N803
         ((table, wanted),) = RequestItems.items()
-        found = (self.items.get(_key(_plain(key))) for key in wanted["Keys"])
+        found = [self.items.get(_key(_plain(key))) for key in wanted["Keys"]]
+        if "ProjectionExpression" in wanted:
+            names = {wanted["ExpressionAttributeNames"][each] for each in wanted["ProjectionExpression"].split(",")}
+            found = [each and {name: value for name, value in each.items() if name in names} for each in found]
         return {"Responses": {table: [_typed(each) for each in found if each is not None]}, "UnprocessedKeys": {}}
 
     def _batch_write_item(self, RequestItems: Any) -> Any:  # noqa: N803

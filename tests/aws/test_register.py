@@ -794,3 +794,82 @@ def test_a_certificate_that_was_decided_does_not_get_in_again_under_its_other_id
     ready.connect(twin)
     ready.knock(twin, FACTORY)
     assert (ready.codes(twin), ready.status(twin)) == (["certificate.twin"], PENDING)
+
+
+# --- many at once
+
+
+def test_knocks_of_held_and_settled_devices_cost_a_batch_one_table_read_and_no_call(ready: World) -> None:
+    ready.publish(rules(allow(common_name="snr-*")))
+    devices = [DEVICE, *(FACTORY.usual_device(f"other-{each}").serial(each).issue() for each in (2, 3))]
+    for device in devices:
+        if device is not DEVICE:
+            ready.connect(device)
+        ready.knock(device, FACTORY)
+    assert [ready.status(each) for each in devices] == ["ACTIVE", PENDING, PENDING]
+    records = _records(*(ready.event(each.sha256, FACTORY.id) for each in (*devices, *devices, devices[1])))
+    ready.calls.made.clear()
+    assert ready.batch().handle(records, lambda: 30_000) == {"batchItemFailures": []}
+    assert ready.calls.made == ["dynamodb:BatchGetItem"]
+    ready.later(minutes=2)
+    ready.calls.made.clear()
+    assert ready.batch().handle(records, lambda: 30_000) == {"batchItemFailures": []}
+    assert ready.calls.of("iot") == []
+    assert ready.calls.of("dynamodb") == ["BatchGetItem", "UpdateItem", "UpdateItem"]  # a count for each held device
+
+
+def test_a_newcomer_among_many_that_knock_is_admitted_by_the_same_batch(ready: World) -> None:
+    ready.publish(rules(allow(common_name="snr-*")))
+    held = FACTORY.usual_device("other").serial(9).issue()
+    ready.connect(held)
+    ready.knock(held, FACTORY)
+    bodies = (ready.event(held.sha256, FACTORY.id), "no JSON", ready.event(DEVICE.sha256, FACTORY.id))
+    assert ready.batch().handle(_records(*bodies), lambda: 30_000) == {"batchItemFailures": []}
+    assert ready.status(DEVICE) == "ACTIVE"
+    assert ready.status(held) == PENDING
+    assert len(ready.failures()) == 1
+
+
+def test_a_held_device_among_many_is_decided_again_where_the_rules_changed(ready: World) -> None:
+    ready.publish(rules(allow(common_name="other-*")))
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == PENDING
+    ready.publish(rules(allow(common_name="snr-*")))
+    records = _records(*[ready.event(DEVICE.sha256, FACTORY.id)] * 3)
+    assert ready.batch().handle(records, lambda: 30_000) == {"batchItemFailures": []}
+    assert ready.status(DEVICE) == "ACTIVE"
+
+
+def test_a_table_that_is_throttled_at_the_first_look_does_not_stop_a_batch(ready: World) -> None:
+    fail(ready, "BatchGetItem", "ThrottlingException", service="dynamodb", times=2)
+    records = _records(*(ready.event(DEVICE.sha256, FACTORY.id) for _ in range(2)))
+    answer = ready.batch().handle(records, lambda: 30_000)
+    assert [each["itemIdentifier"] for each in answer["batchItemFailures"]] == ["m0"]  # it met the second refusal
+    assert ready.status(DEVICE) == "ACTIVE"
+
+
+def test_a_record_of_another_format_stops_its_own_message_only(ready: World) -> None:
+    other = FACTORY.usual_device("snr-0002").serial(2).issue()
+    ready.connect(other)
+    ready.knock(DEVICE, FACTORY)
+    key = {"pk": {"S": f"CERTIFICATE#{DEVICE.sha256}"}, "sk": {"S": "DECISION"}}
+    ready.dynamodb.update_item(
+        TableName="jitr",
+        Key=key,
+        UpdateExpression="SET #format = :other",
+        ExpressionAttributeNames={"#format": "format"},
+        ExpressionAttributeValues={":other": {"N": "99"}},
+    )
+    records = _records(*(ready.event(each.sha256, FACTORY.id) for each in (DEVICE, other)))
+    answer = ready.batch().handle(records, lambda: 30_000)
+    assert [each["itemIdentifier"] for each in answer["batchItemFailures"]] == ["m0"]
+    assert ready.status(other) == "ACTIVE"
+
+
+def _records(*bodies: str) -> list[dict[str, Any]]:
+    """A batch as Lambda brings it."""
+    attributes = {"ApproximateReceiveCount": "1", "SentTimestamp": str(int(pki.NOW.timestamp() * 1000))}
+    return [
+        {"messageId": f"m{number}", "receiptHandle": f"r{number}", "body": body, "attributes": attributes}
+        for number, body in enumerate(bodies)
+    ]

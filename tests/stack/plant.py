@@ -173,8 +173,8 @@ class Plant:
 
     def under_way(self) -> int:
         """How many messages are on the registration queue, those that come back later included."""
-        queues = self.json("status")["queues"]
-        return sum(queues["RegistrationQueue"].values())
+        queue = self.json("status")["queues"]["RegistrationQueue"]
+        return int(queue["waiting"] + queue["in_flight"] + queue.get("delayed", 0))
 
     def log(self, certificate_id: str) -> list[dict[str, Any]]:
         """What the function logged about a certificate, in order."""

@@ -172,6 +172,14 @@ class Record:
             revision=int(data["revision"]),
         )
 
+    @classmethod
+    def glanced(cls, data: Mapping[str, Any]) -> "Record":
+        """From a part of ``to_json``: enough for ``remember``, nothing to decide from or to write back.
+
+        Raises ValueError as ``from_json`` does.
+        """
+        return cls.from_json({"reasons": (), "near_misses": (), "predecessors": ()} | dict(data))
+
     @property
     def operator_word(self) -> OperatorWord | None:
         """What an operator said of this device, if anything."""

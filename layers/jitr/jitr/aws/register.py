@@ -5,7 +5,7 @@ idempotent), or Poison (the message can never be handled), or a bug. A certifica
 gathering that it is PENDING_ACTIVATION.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from jitr.aws.iot import Description, Iot
 from jitr.aws.pacing import NotYet
 from jitr.aws.reservations import Claim, Reservations
 from jitr.aws.rulebook import Rulebook
-from jitr.aws.table import Table
+from jitr.aws.table import Item, Table
 from jitr.aws.telemetry import Telemetry
 from jitr.certificate import CertificateReading, read_certificate
 from jitr.chain import verify_chain
@@ -100,6 +100,37 @@ class Registrar:
         self._rulebook = Rulebook(table)
         self._reservations = Reservations(table, iot)
 
+    def settle_known(self, messages: Sequence[Message]) -> frozenset[str]:
+        """Be done with those messages that ask for nothing: knocks of held and of settled devices. Their ids.
+
+        One table read tells them, however many they are and however often a device is among them. In doubt a message
+        is not among them, and ``handle`` says why. Raises Retry where the table could not answer now.
+        """
+        events = {message.id: event for message in messages if (event := self._event(message)) is not None}
+        known, heads = self._table.glance(sorted({event.certificate_id for event in events.values()}))
+        done: set[str] = set()
+        counted: set[str] = set()
+        now = self._clock()
+        for identifier, event in events.items():
+            record = _glanced(known.get(event.certificate_id))
+            if record is None or record.ca_certificate_id != event.ca_certificate_id:
+                continue
+            match remember(record, event, heads, now, identifier):
+                case Remembered.SETTLED:
+                    self._telemetry.count("SettledKnocks")
+                    done.add(identifier)
+                case Remembered.HELD:
+                    self._count_knock(record, now, again=record.certificate_id not in counted)
+                    counted.add(record.certificate_id)
+                    done.add(identifier)
+        return frozenset(done)
+
+    def _event(self, message: Message) -> RegistrationEvent | None:
+        try:
+            return parse_event(message.body, account_id=self._account_id, sent_at=message.sent_at)
+        except Poison:
+            return None
+
     def handle(self, message: Message) -> None:
         """Do everything that one message asks for, and wait for its turn if AWS IoT has to be asked.
 
@@ -138,9 +169,9 @@ class Registrar:
             case _:
                 self._gather(case)
 
-    def _count_knock(self, record: Record, now: datetime) -> None:
+    def _count_knock(self, record: Record, now: datetime, *, again: bool = True) -> None:
         self._telemetry.count("HeldKnocks")
-        if record.counted_at is None or now >= record.counted_at + COUNT_AGAIN:
+        if again and (record.counted_at is None or now >= record.counted_at + COUNT_AGAIN):
             self._table.count_knock(record, rfc3339(now))
 
     def _decide_again(self, case: _Case, record: Record, facts: Mapping[str, Any]) -> None:
@@ -337,6 +368,14 @@ class Registrar:
             what,
             extra={"rule": record.rule, "reasons": [dict(each) for each in record.reasons], "digest": record.digest},
         )
+
+
+def _glanced(item: Item | None) -> Record | None:
+    """A record at a glance; None for one that this version does not read, of which ``handle`` complains."""
+    try:
+        return None if item is None else Record.glanced(item)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _may_be_changed(found: Description, record: Record | None) -> bool:

@@ -1,0 +1,179 @@
+"""A simulated account with devices that knock, and whoever answers them."""
+
+import json
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from aws_lambda_powertools import Logger, Metrics
+from tests import pki
+
+from bench.simulation.account import Dynamodb, Gate, Iot
+from bench.simulation.clock import EPOCH, Clock
+from bench.simulation.queue import Bill, Environments, Queue
+from jitr.aws.batch import Batch
+from jitr.aws.iot import Iot as Adapter
+from jitr.aws.pacing import Pace
+from jitr.aws.publication import publish
+from jitr.aws.register import Registrar
+from jitr.aws.table import Table
+from jitr.aws.telemetry import Telemetry
+from jitr.pace import Quotas
+from jitr.rules.model import Rules
+from jitr.times import rfc3339
+
+ACCOUNT = "123456789012"
+CONCURRENCY = 5  # template.yaml, MaximumConcurrency
+
+# As AWS's device SDKs: the wait doubles from the first to the longest (1 s and 128 s), half of it by chance.
+FIRST_WAIT, LONGEST_WAIT = 1.0, 128.0
+_CONNECT = 0.25  # seconds of TLS and MQTT
+_RULE = 0.05  # from the connection to the queue
+
+
+class Counted(Telemetry):
+    """Counts in memory, logs nothing."""
+
+    def __init__(self) -> None:
+        quiet = logging.getLogger("bench.simulation")
+        quiet.disabled = True
+        super().__init__(cast(Logger, quiet), Metrics(namespace="bench", service="bench"))
+        self.counts: Counter[str] = Counter()
+        self.times: list[float] = []
+
+    def about(self, certificate_id: str) -> None:
+        """Nobody reads it."""
+
+    def about_nothing(self) -> None:
+        """Nobody reads it."""
+
+    def count(self, name: str, *, reason: str | None = None) -> None:
+        """Add one."""
+        self.counts[name] += 1
+        if reason is not None:
+            self.counts[f"{name}:{reason}"] += 1
+
+    def milliseconds(self, name: str, value: float) -> None:  # noqa: ARG002
+        """Keep one."""
+        self.times.append(value)
+
+
+@dataclass
+class Device:
+    """One device: when it knocked first, how often, and when it was through."""
+
+    issued: pki.Issued
+    id: str
+    first: float | None = None
+    knocks: int = 0
+    connected: float | None = None
+
+
+@dataclass
+class World:
+    """The account. ``knocks`` is told the body of every registration event."""
+
+    ca: pki.CA
+    seed: int = 1
+    clock: Clock = field(default_factory=Clock)
+    devices: list[Device] = field(default_factory=list)
+    bill: Bill = field(default_factory=Bill)
+    telemetry: Counted = field(default_factory=Counted)
+    events: int = 0
+    stopped: bool = False
+
+    def __post_init__(self) -> None:
+        self.gate = Gate(self.clock)
+        self.iot = Iot(self.clock, self.gate)
+        self.dynamodb = Dynamodb(self.clock)
+        self.queue = Queue(self.clock, self.bill)
+        self.table = Table(cast(Any, self.dynamodb), "jitr")
+        self.iot.policies.add("Sensor")
+        self.iot.cas[self.ca.id] = (self.ca.pem.decode(), "ACTIVE")
+        self.random = random.Random(self.seed)  # noqa: S311 (the same run each time)
+        self.knocks: Callable[[str], None] = self.queue.send
+
+    def publish(self, rules: Rules) -> None:
+        """Put rules in force, before time begins."""
+        publish(self.table, rules, b"", self.table.heads(), at=rfc3339(EPOCH), by="bench")
+
+    def handler(self) -> Callable[[list[dict[str, Any]], Callable[[], int]], dict[str, list[dict[str, str]]]]:
+        """What functions/register makes at its first invocation, on simulated clients and time."""
+        pace = Pace(Quotas(environments=CONCURRENCY), clock=lambda: self.clock.now, sleep=self.clock.sleep)
+        registrar = Registrar(
+            iot=Adapter(cast(Any, self.iot), pace),
+            table=self.table,
+            account_id=ACCOUNT,
+            clock=lambda: self.clock.time,
+            telemetry=self.telemetry,
+        )
+        return Batch(
+            handler=registrar,
+            sqs=cast(Any, self.queue),
+            queue_url="registration",
+            failures_url="failures",
+            telemetry=self.telemetry,
+            jitter=self.random.random,
+        ).handle
+
+    def register(self) -> Environments:
+        """Let the register function poll the queue."""
+        environments = Environments(self.clock, self.queue, self.bill, self.handler)
+        environments.start(CONCURRENCY)
+        return environments
+
+    def arrive(self, issued: list[pki.Issued], within: float, *, longest: float = LONGEST_WAIT) -> None:
+        """New devices connect for the first time, spread evenly over so many seconds from now."""
+        for each in issued:
+            device = Device(each, each.sha256)
+            self.devices.append(device)
+            at = self.clock.now + self.random.random() * within
+            self.clock.start(lambda device=device: self._live(device, longest), at)  # type: ignore[misc]
+
+    def _live(self, device: Device, longest: float) -> None:
+        """Connect, be hung up on, wait, connect again, until it is let in."""
+        wait = FIRST_WAIT
+        while not self.stopped:
+            self.clock.sleep(_CONNECT)
+            if self.knock(device):
+                return
+            self.clock.sleep(min(wait, longest) * (0.5 + self.random.random() / 2))
+            wait *= 2
+
+    def knock(self, device: Device) -> bool:
+        """One connection; whether the device is through."""
+        found = self.iot.certificates.get(device.id)
+        if found is None:
+            self.iot._registered(device.issued.pem.decode(), self.ca.id, "PENDING_ACTIVATION")
+            found = self.iot.certificates[device.id]
+        if device.first is None:
+            device.first = self.clock.now
+        if found.status == "ACTIVE" and found.policies:
+            device.connected = self.clock.now
+            return True
+        if found.status == "PENDING_ACTIVATION":
+            device.knocks += 1
+            self.events += 1
+            body = self.event(device)
+            self.clock.start(lambda: self.knocks(body), self.clock.now + _RULE)
+        return False
+
+    def event(self, device: Device) -> str:
+        """The registration event of a knock now."""
+        return json.dumps(
+            {
+                "certificateId": device.id,
+                "caCertificateId": self.ca.id,
+                "timestamp": int((EPOCH.timestamp() + self.clock.now) * 1000),
+                "certificateStatus": "PENDING_ACTIVATION",
+                "awsAccountId": ACCOUNT,
+                "certificateRegistrationTimestamp": None,
+            }
+        )
+
+    def all_in(self) -> bool:
+        """Whether every device that came is connected."""
+        return all(each.connected is not None for each in self.devices)
