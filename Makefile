@@ -66,6 +66,7 @@ test-unit: setup ## the tests that need neither a build nor the local stack
 
 soak: setup ## ten thousand random histories of devices, operators, faults and other hands; takes a while
 	JITR_SOAK_EXAMPLES=10000 .venv/bin/pytest tests/aws/test_model.py $(PYTEST)
+	JITR_SOAK_HELD=100000 .venv/bin/pytest -s tests/stack/test_recheck.py $(PYTEST)
 
 bench: setup ## how fast, how cheap, how flat: writes bench/results and the figures in docs/; ONLY=decision,burst for some parts
 	.venv/bin/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)

@@ -50,11 +50,11 @@ class Counted(Telemetry):
     def about_nothing(self) -> None:
         """Nobody reads it."""
 
-    def count(self, name: str, *, reason: str | None = None) -> None:
-        """Add one."""
-        self.counts[name] += 1
+    def count(self, name: str, number: int = 1, *, reason: str | None = None) -> None:
+        """Add some."""
+        self.counts[name] += number
         if reason is not None:
-            self.counts[f"{name}:{reason}"] += 1
+            self.counts[f"{name}:{reason}"] += number
 
     def milliseconds(self, name: str, value: float) -> None:  # noqa: ARG002
         """Keep one."""

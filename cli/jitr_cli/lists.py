@@ -121,7 +121,7 @@ def add(name: str, values: tuple[str, ...], choice: Choice, as_json: bool) -> No
     edit = partial(_lists(deployment).add, name, row, at=now_text(), new_generation=list_files.generation())
     _unless_edited(name, edit)
     emit(as_json, {"list": name, "row": row.to_json()}, f"{row.found_by()[0].value} is on list {name}")
-    note("A held device that this concerns is decided again at its next knock.")
+    note("A held device that this concerns is decided again within a minute.")
 
 
 @lists.command("remove")

@@ -119,10 +119,10 @@ def effect(outcome: Outcome) -> list[str]:
     told = []
     admits = outcome.count(Verdict.HOLD, Verdict.ADMIT)
     if admits:
-        told.append(f"{admits} held devices would be admitted at their next knock.")
+        told.append(f"{admits} held devices would be admitted.")
     rejects = outcome.count(Verdict.HOLD, Verdict.REJECT)
     if rejects:
-        told.append(f"{rejects} held devices would be rejected at their next knock.")
+        told.append(f"{rejects} held devices would be rejected.")
     stays = outcome.count(Verdict.ADMIT, Verdict.HOLD) + outcome.count(Verdict.ADMIT, Verdict.REJECT)
     if stays:
         told.append(f"{stays} admitted devices would not be admitted today: they stay ACTIVE.")

@@ -4,7 +4,6 @@ Goes through all certificates of a CA page by page. Where it got to is written i
 queue has every event of it: whoever begins again goes on there. So a page may be swept twice, and none is left out.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -15,12 +14,12 @@ import click
 
 from jitr.aws.sweeping import Marks
 from jitr.errors import Retry
+from jitr.event import own_event
 from jitr.record import APPLYING
 from jitr_cli.ca_registry import all_ca_ids, find
 from jitr_cli.deployment import Choice, Deployment, stack_options
 from jitr_cli.output import confirm, emit, json_option, note, progress, table
 from jitr_cli.table import now, table_of
-from jitr_cli.words import event_of
 
 PENDING = "PENDING_ACTIVATION"
 _PAGE = 250  # the most that ListCertificatesByCA gives
@@ -125,7 +124,7 @@ class Sweep:
         for start in range(0, len(stuck), _MOST_AT_ONCE):
             some = stuck[start : start + _MOST_AT_ONCE]
             entries = [
-                {"Id": str(place), "MessageBody": json.dumps(event_of(each, ca_id, self.deployment.account_id, now()))}
+                {"Id": str(place), "MessageBody": own_event(each, ca_id, self.deployment.account_id, now())}
                 for place, each in enumerate(some)
             ]
             answer = sqs.send_message_batch(QueueUrl=url, Entries=entries)  # type: ignore[arg-type]

@@ -3,13 +3,13 @@
 One path applies decisions: the function takes the message, finds the word in the record and does the rest.
 """
 
-import json
 from dataclasses import replace
 from datetime import datetime
 
 from jitr.aws.table import Conflict, Table
 from jitr.decide import OperatorWord
 from jitr.errors import InputError
+from jitr.event import own_event
 from jitr.record import Record
 from jitr_cli.deployment import Deployment
 from jitr_cli.device_registry import Registry
@@ -47,21 +47,9 @@ def reopen(table: Table, deployment: Deployment, record: Record, by: str, now: d
 
 def send_again(deployment: Deployment, record: Record, now: datetime) -> None:
     """Put an event like the device's own on the registration queue."""
-    event = event_of(record.certificate_id, record.ca_certificate_id, deployment.account_id, now)
+    body = own_event(record.certificate_id, record.ca_certificate_id, deployment.account_id, now)
     url = deployment.output("RegistrationQueueUrl")
-    deployment.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps(event))
-
-
-def event_of(certificate_id: str, ca_certificate_id: str, account_id: str, now: datetime) -> dict[str, object]:
-    """An event like the device's own, sent now."""
-    return {
-        "certificateId": certificate_id,
-        "caCertificateId": ca_certificate_id,
-        "timestamp": int(now.timestamp() * 1000),
-        "certificateStatus": "PENDING_ACTIVATION",
-        "awsAccountId": account_id,
-        "certificateRegistrationTimestamp": None,
-    }
+    deployment.client("sqs").send_message(QueueUrl=url, MessageBody=body)
 
 
 def _due_now(record: Record) -> datetime:

@@ -70,7 +70,7 @@ class Silent(Telemetry):
     def __init__(self) -> None:
         super().__init__(Logger(service="model", level="CRITICAL"), Metrics(namespace="test", service="model"))
 
-    def count(self, name: str, *, reason: str | None = None) -> None:
+    def count(self, name: str, number: int = 1, *, reason: str | None = None) -> None:
         """Nothing."""
 
     def milliseconds(self, name: str, value: float) -> None:
@@ -235,22 +235,24 @@ def listening(client: Any, event: str, handler: Callable[..., Any], *, first: bo
         events.unregister(event, handler)
 
 
+_KEYS = ("pk", "sk", "state_shard", "state_at", "due_shard", "due_at")
+
+
 def _make_table(dynamodb: "DynamoDBClient") -> None:
     dynamodb.create_table(
         TableName="jitr",
         BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[
-            {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "state_shard", "state_at")
-        ],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in _KEYS],
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
         GlobalSecondaryIndexes=[
             {
-                "IndexName": "by_state",
+                "IndexName": name,
                 "KeySchema": [
-                    {"AttributeName": "state_shard", "KeyType": "HASH"},
-                    {"AttributeName": "state_at", "KeyType": "RANGE"},
+                    {"AttributeName": partition, "KeyType": "HASH"},
+                    {"AttributeName": sort, "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "KEYS_ONLY"},
             }
+            for name, partition, sort in (("by_state", "state_shard", "state_at"), ("by_due", "due_shard", "due_at"))
         ],
     )

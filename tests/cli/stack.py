@@ -6,28 +6,30 @@ import boto3
 
 from jitr.aws.table import Table
 
+KEYS = ("pk", "sk", "state_shard", "state_at", "due_shard", "due_at")
+INDEXES = (("by_state", "state_shard", "state_at"), ("by_due", "due_shard", "due_at"))
+
 TEMPLATE = {
     "Resources": {
         "Table": {
             "Type": "AWS::DynamoDB::Table",
             "Properties": {
                 "BillingMode": "PAY_PER_REQUEST",
-                "AttributeDefinitions": [
-                    {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "state_shard", "state_at")
-                ],
+                "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in KEYS],
                 "KeySchema": [
                     {"AttributeName": "pk", "KeyType": "HASH"},
                     {"AttributeName": "sk", "KeyType": "RANGE"},
                 ],
                 "GlobalSecondaryIndexes": [
                     {
-                        "IndexName": "by_state",
+                        "IndexName": name,
                         "KeySchema": [
-                            {"AttributeName": "state_shard", "KeyType": "HASH"},
-                            {"AttributeName": "state_at", "KeyType": "RANGE"},
+                            {"AttributeName": partition, "KeyType": "HASH"},
+                            {"AttributeName": sort, "KeyType": "RANGE"},
                         ],
                         "Projection": {"ProjectionType": "KEYS_ONLY"},
                     }
+                    for name, partition, sort in INDEXES
                 ],
             },
         },

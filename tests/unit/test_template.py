@@ -52,6 +52,7 @@ EVERY_RESOURCE = {
         "OnlyOnTheLocalStack",
     ): "its condition holds for no AWS account: MiniStack authorises on other ARNs",
     ("PublishRole", "OnlyOnTheLocalStack"): "the same",
+    ("RecheckRole", "FindTheStream"): "the action knows no resource, and Lambda asks for it",
     ("PublishRole", "SeeWhatRulesMayName"): "AWS authorises these lists on no resource",
 }
 LOCAL_STACK_ONLY = {"StringEquals": {"aws:PrincipalAccount": "000000000000"}}
@@ -286,6 +287,10 @@ def _types_of(resource: dict[str, str] | str, service: str) -> set[str]:
         return {resource}
     if resource.get("Fn::Sub", "").startswith("${ConfigurationBucket.Arn}/"):
         return {"object"}
+    if "/index/" in resource.get("Fn::Sub", ""):
+        return {"index"}
+    if resource.get("Fn::GetAtt", "").endswith(".StreamArn"):
+        return {"stream"}
     if "Fn::Sub" in resource:
         return {resource["Fn::Sub"].split(":")[-1].split("/")[0]}
     target = RESOURCES[resource.get("Ref") or resource["Fn::GetAtt"].split(".")[0]]["Type"]

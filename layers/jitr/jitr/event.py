@@ -45,6 +45,19 @@ def parse_event(body: str, *, account_id: str, sent_at: datetime) -> Registratio
     )
 
 
+def own_event(certificate_id: str, ca_certificate_id: str, account_id: str, now: datetime) -> str:
+    """The body of a message of ours by which a device is decided again: like the event of a device that knocks now."""
+    event = {
+        "certificateId": certificate_id,
+        "caCertificateId": ca_certificate_id,
+        "timestamp": int(now.timestamp() * 1000),
+        "certificateStatus": "PENDING_ACTIVATION",
+        "awsAccountId": account_id,
+        "certificateRegistrationTimestamp": None,
+    }
+    return json.dumps(event)
+
+
 def _object(body: str) -> dict[str, Any]:
     try:
         data = json.loads(body)

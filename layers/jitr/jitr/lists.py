@@ -104,11 +104,15 @@ def device_keys(knock: Knock) -> tuple[RowKey, ...]:
         RowKey("certificate_sha256", certificate.certificate_sha256),
         *(() if twin is None else (RowKey("certificate_sha256", twin),)),
         *(RowKey("serial_number", f"{ca}/{certificate.serial_number}") for ca in cas),
-        *(RowKey("common_name", each) for each in dict.fromkeys(certificate.values("common_name")) if _listable(each)),
+        *(
+            RowKey("common_name", each)
+            for each in dict.fromkeys(certificate.values("common_name"))
+            if is_listable(each)
+        ),
     )
 
 
-def _listable(common_name: str) -> bool:
+def is_listable(common_name: str) -> bool:
     """Whether a row could have the name: no longer one is read, and DynamoDB takes none as a key."""
     return len(common_name.encode(errors="surrogatepass")) <= MAX_COMMON_NAME
 

@@ -97,6 +97,7 @@ class Record:
     described_at: datetime | None = None
     knocks: int = 1
     counted_at: datetime | None = None
+    hints: tuple[str, ...] = ()  # what a held device is found by in the table, see jitr.held
     revision: int = 0  # of the item: what a conditional write is conditional on
 
     def to_json(self) -> dict[str, Any]:
@@ -131,6 +132,7 @@ class Record:
             "described_at": _text(self.described_at),
             "knocks": self.knocks,
             "counted_at": _text(self.counted_at),
+            "hints": list(self.hints),
             "revision": self.revision,
         }
         return {name: value for name, value in plain.items() if value is not None}
@@ -169,6 +171,7 @@ class Record:
             described_at=_time(data.get("described_at")),
             knocks=int(data["knocks"]),
             counted_at=_time(data.get("counted_at")),
+            hints=tuple(data.get("hints", ())),
             revision=int(data["revision"]),
         )
 
@@ -314,6 +317,7 @@ def recorded(
         described_at=now,
         knocks=1 if previous is None else previous.knocks + 1,
         counted_at=now,
+        hints=() if previous is None else previous.hints,
         revision=0 if previous is None else previous.revision,
     )
 
@@ -341,6 +345,7 @@ def refused_now(held: Record, tried: Record, decision: Decision) -> Record:
         revision=tried.revision,
         reservation=tried.reservation,
         attached=tried.attached,
+        hints=tried.hints,
         refused=_attempt(decision),
     )
 

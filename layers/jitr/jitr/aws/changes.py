@@ -32,6 +32,7 @@ class ChangeKind(Enum):
     ROWS = "rows"  # some rows of a list, named by every key that they have or had
     LIST = "list"  # a list was replaced, deleted, or edited in more rows than a change can name
     RULES = "rules"  # other rules are in force
+    HELD = "held"  # nothing: an operator wants every held device decided again
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,18 @@ def rules_changed(at: str) -> Change:
     return Change(ChangeKind.RULES, at)
 
 
+def everyone_wanted(at: str) -> Change:
+    """Every held device is to be decided again, whatever changed."""
+    return Change(ChangeKind.HELD, at)
+
+
 def change_put(table: str, change: Change) -> Item:
     """The action that writes a change, for the transaction that puts the edit in force."""
+    return {"Put": {"TableName": table, "Item": to_item(change_item(change))}}
+
+
+def change_item(change: Change) -> Item:
+    """A change as an item, under a key of its own."""
     expires_at = int((parse_time(change.at) + _KEPT).timestamp())
     key = {"pk": PARTITION, "sk": f"{change.at}#{secrets.token_hex(8)}"}
-    return {"Put": {"TableName": table, "Item": to_item(key | change.to_json() | {"expires_at": expires_at})}}
+    return key | change.to_json() | {"expires_at": expires_at}

@@ -8,7 +8,7 @@ from jitr.pace import Quotas
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What the template tells a function."""
+    """What the template tells RegisterFunction."""
 
     table: str
     registration_queue_url: str
@@ -23,6 +23,26 @@ def read() -> Environment:
         registration_queue_url=os.environ["JITR_REGISTRATION_QUEUE_URL"],
         failures_queue_url=os.environ["JITR_FAILURES_QUEUE_URL"],
         account_id=os.environ["JITR_ACCOUNT_ID"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RecheckEnvironment:
+    """What the template tells RecheckFunction."""
+
+    table: str
+    registration_queue_url: str
+    account_id: str
+    most_waiting: int  # messages in the registration queue above which nothing is added
+
+
+def read_for_recheck() -> RecheckEnvironment:
+    """The environment of this function. Raises KeyError for a variable that the template did not set."""
+    return RecheckEnvironment(
+        table=os.environ["JITR_TABLE"],
+        registration_queue_url=os.environ["JITR_REGISTRATION_QUEUE_URL"],
+        account_id=os.environ["JITR_ACCOUNT_ID"],
+        most_waiting=int(os.environ["JITR_MOST_WAITING"]),
     )
 
 

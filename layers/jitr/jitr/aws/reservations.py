@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from jitr.aws.iot import Iot
-from jitr.aws.table import Conflict, Item, Table, certificate_key, over, record_put, to_item, written
+from jitr.aws.table import Conflict, Item, Table, certificate_key, hint_deletes, over, record_writes, to_item
 from jitr.decide import Decision
 from jitr.errors import Retry
 from jitr.reasons import Reason
@@ -117,10 +117,10 @@ class Reservations:
             rule=_counts_under(before, decision, public_key),
         )
         claimed = replace(attaching(record, grant), reservation=name, predecessors=predecessors)
-        put = {"Put": record_put(self._table.name, claimed)}
-        failed = self._table.transact([put, *self._changed(before, after, limit=decision.max_devices)])
+        stored, (put, *more) = record_writes(self._table.name, claimed)
+        failed = self._table.transact([put, *self._changed(before, after, limit=decision.max_devices), *more])
         if not failed:
-            return Claim(written(claimed))
+            return Claim(stored)
         if failed[:2] == ["None", "None"]:
             return Claim(record, _full(decision))
         raise Conflict(f"the reservation of {name} or the record of {record.certificate_id}")
@@ -137,10 +137,10 @@ class Reservations:
         after = replace(after, made=before.made or before.making, making=False)
         if after == before:
             return self._table.put_record(record)
-        put = {"Put": record_put(self._table.name, record)}
-        if self._table.transact([put, *self._changed(before, after)]):
+        stored, writes = record_writes(self._table.name, record)
+        if self._table.transact([*writes, *self._changed(before, after)]):
             raise Conflict(f"the reservation of {before.name} or the record of {record.certificate_id}")
-        return written(record)
+        return stored
 
     def refusal(
         self, decision: Decision, certificate_id: str, public_key: str, rules: Rules | None = None
@@ -164,8 +164,9 @@ class Reservations:
         record = replace(record, reservation=None)
         if before is None:
             return self._table.put_record(record)
-        self._let_go(before, record, {"Put": record_put(self._table.name, record)}, thing_gone=False)
-        return written(record)
+        stored, writes = record_writes(self._table.name, record)
+        self._let_go(before, record, writes, thing_gone=False)
+        return stored
 
     def close(self, record: Record, *, thing_gone: bool = False) -> None:
         """Delete the record of a certificate that is gone, and let go of its reservation, in one transaction.
@@ -173,11 +174,12 @@ class Reservations:
         ``thing_gone`` says that the thing was deleted as well: then nothing is remembered of its name either, unless
         another certificate holds it. Raises Conflict where the record or the reservation was changed meanwhile.
         """
-        deletion: Item = {"Delete": _record_delete(self._table.name, record)}
+        name = self._table.name
+        deletion: list[Item] = [{"Delete": _record_delete(name, record)}, *hint_deletes(name, record, record.hints)]
         before = self._held(record)
         if before is not None:
             self._let_go(before, record, deletion, thing_gone=thing_gone)
-        elif self._table.transact([deletion]):
+        elif self._table.transact(deletion):
             raise Conflict(f"the record of {record.certificate_id}")
 
     def _held(self, record: Record) -> Reservation | None:
@@ -185,11 +187,11 @@ class Reservations:
         found = None if record.reservation is None else self.read(record.reservation)
         return found if found is not None and record.certificate_id in found.certificates else None
 
-    def _let_go(self, before: Reservation, record: Record, action: Item, *, thing_gone: bool) -> None:
+    def _let_go(self, before: Reservation, record: Record, actions: list[Item], *, thing_gone: bool) -> None:
         """Take the certificate off a reservation, together with what is done to its record."""
         after = before.without(record.certificate_id)
         gone = thing_gone and not after.keys
-        if self._table.transact([action, *self._changed(before, after, gone=gone)]):
+        if self._table.transact([*actions, *self._changed(before, after, gone=gone)]):
             raise Conflict(f"the reservation of {before.name} or the record of {record.certificate_id}")
 
     def _changed(

@@ -13,8 +13,9 @@ from botocore.exceptions import ClientError
 
 from jitr.aws.errors import code_of, told_apart
 from jitr.errors import Refused, Retry
+from jitr.held import hints
 from jitr.lists import ListRow, RowKey
-from jitr.record import Heads, ListHead, Record
+from jitr.record import FORMAT, Heads, ListHead, Record
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -26,6 +27,10 @@ _CHUNK = 350_000  # bytes; an item holds at most 400 KB
 _ROW_SHARDS = 16  # a list's rows spread over this many partition keys
 _STATE_SHARDS = 8  # and so do the decisions of one verdict, in the index
 BATCH_GET = 100  # DynamoDB API reference, BatchGetItem
+
+# The keys of the table and of its indexes.
+_PARTITION = {None: "pk", "by_state": "state_shard", "by_due": "due_shard"}
+_SORT = {None: "sk", "by_state": "state_at", "by_due": "due_at"}
 
 
 # What a glance at a record needs: what ``jitr.record.remember`` asks of it, and no facts, reasons or near misses.
@@ -62,6 +67,16 @@ def row_partitions(name: str, generation: str) -> Iterator[str]:
 def state_shards(decision: str) -> Iterator[str]:
     """Every partition of the index ``by_state`` that has decisions of a verdict."""
     return (f"{decision}#{shard}" for shard in range(_STATE_SHARDS))
+
+
+def due_shards() -> Iterator[str]:
+    """Every partition of the index ``by_due``."""
+    return (f"due#{shard}" for shard in range(_STATE_SHARDS))
+
+
+def hint_key(hint: str, certificate_id: str) -> Item:
+    """The key of one of a held device's hints, see ``jitr.held``."""
+    return {"pk": f"HELD#{hint}", "sk": certificate_id}
 
 
 def to_item(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,11 +199,10 @@ class Table:
         self, partition: str, *, newest_first: bool = False, index: str | None = None
     ) -> Iterator[list[dict[str, Any]]]:
         """The same as DynamoDB gives it: pages of items with typed values."""
-        name = "pk" if index is None else "state_shard"
         arguments: dict[str, Any] = {
             "TableName": self.name,
             "KeyConditionExpression": "#partition = :partition",
-            "ExpressionAttributeNames": {"#partition": name},
+            "ExpressionAttributeNames": {"#partition": _PARTITION[index]},
             "ExpressionAttributeValues": {":partition": {"S": partition}},
             "ScanIndexForward": not newest_first,
             **({"ConsistentRead": True} if index is None else {"IndexName": index}),
@@ -200,6 +214,54 @@ class Table:
             if "LastEvaluatedKey" not in page:
                 return
             arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def page(
+        self, partition: str, *, index: str | None = None, until: str | None = None, after: Item | None = None
+    ) -> tuple[list[Item], Item | None]:
+        """Some items of a partition in the order of their sort keys, and after which the next ones come, if any do.
+
+        ``until`` is the last sort key that is asked for, ``after`` what the call before answered.
+        """
+        arguments: dict[str, Any] = {
+            "TableName": self.name,
+            "KeyConditionExpression": "#partition = :partition",
+            "ExpressionAttributeNames": {"#partition": _PARTITION[index]},
+            "ExpressionAttributeValues": {":partition": {"S": partition}},
+            "Limit": BATCH_GET,
+            **({"ConsistentRead": True} if index is None else {"IndexName": index}),
+        }
+        if until is not None:
+            arguments["KeyConditionExpression"] += " AND #sort <= :until"
+            arguments["ExpressionAttributeNames"]["#sort"] = _SORT[index]
+            arguments["ExpressionAttributeValues"][":until"] = {"S": until}
+        if after is not None:
+            arguments["ExclusiveStartKey"] = to_item(after)
+        with told_apart():
+            page = self.client.query(**arguments)
+        last = page.get("LastEvaluatedKey")
+        return [from_item(each) for each in page["Items"]], None if last is None else from_item(last)
+
+    def update(
+        self, key: Item, update: str, values: Item, names: Mapping[str, str], condition: str | None
+    ) -> Item | None:
+        """Update an item; the result is what it is afterwards, None where the condition does not hold."""
+        conditional: dict[str, Any] = {} if condition is None else {"ConditionExpression": condition}
+        try:
+            with told_apart():
+                answer = self.client.update_item(
+                    TableName=self.name,
+                    Key=to_item(key),
+                    UpdateExpression=update,
+                    ExpressionAttributeNames=dict(names),
+                    ExpressionAttributeValues=to_item(values),
+                    ReturnValues="ALL_NEW",
+                    **conditional,
+                )
+        except Refused as refused:
+            if refused.code != "ConditionalCheckFailedException":
+                raise
+            return None
+        return from_item(answer["Attributes"])
 
     def blob(self, partition: str) -> bytes | None:
         """A stored document that may be larger than an item, or None where there is none, or not whole."""
@@ -227,9 +289,10 @@ class Table:
 
     def put_record(self, record: Record) -> Record:
         """Write a decision record over the revision it was made from; the result is what is stored."""
-        if self.transact([{"Put": record_put(self.name, record)}]):
+        after, writes = record_writes(self.name, record)
+        if self.transact(writes):
             raise Conflict(f"the record of {record.certificate_id}")
-        return written(record)
+        return after
 
     def transact(self, actions: Sequence[Mapping[str, Any]]) -> list[str]:
         """All of the actions or none. The result is empty on success, else a cancellation code for each action.
@@ -262,25 +325,35 @@ class Table:
 
 
 def record_item(record: Record) -> Item:
-    """A record as an item, with its place in the index ``by_state``."""
+    """A record as an item, with its place in the index ``by_state`` and, where the device waits, in ``by_due``."""
     digit = int(record.certificate_id[:8], 16) % _STATE_SHARDS
-    plain = record.to_json() | {"revision": record.revision + 1}
+    plain = record.to_json()
     place = {"state_shard": f"{record.decision.value}#{digit}", "state_at": plain["decided_at"]}
+    if record.waiting and record.due is not None:
+        place |= {"due_shard": f"due#{digit}", "due_at": plain["due"]}
     return certificate_key(record.certificate_id) | plain | place
 
 
-def written(record: Record) -> Record:
-    """A record as it is after it was written."""
-    return replace(record, revision=record.revision + 1)
+def record_writes(table: str, record: Record) -> tuple[Record, list[Item]]:
+    """A record as it is after it was written, and the actions that write it, for one transaction.
+
+    The first puts the record, over the revision it was made from. The others keep the hints by which a held device
+    is found: they are written with the first hold and go when it ends, so what is between costs nothing more.
+    """
+    after = replace(record, hints=hints(record), revision=record.revision + 1)
+    put = {"TableName": table, "Item": to_item(record_item(after)), **over(record.revision)}
+    added = (hint_key(each, record.certificate_id) for each in after.hints if each not in record.hints)
+    return after, [
+        {"Put": put},
+        *({"Put": {"TableName": table, "Item": to_item(each | {"format": FORMAT})}} for each in added),
+        *hint_deletes(table, record, record.hints, after.hints),
+    ]
 
 
-def record_put(table: str, record: Record) -> dict[str, Any]:
-    """The arguments of a put of a record that holds only over the revision it was made from."""
-    return {
-        "TableName": table,
-        "Item": to_item(record_item(record)),
-        **over(record.revision),
-    }
+def hint_deletes(table: str, record: Record, before: Sequence[str], after: Sequence[str] = ()) -> list[Item]:
+    """The actions that take away hints that are no longer wanted."""
+    gone = (to_item(hint_key(each, record.certificate_id)) for each in before if each not in after)
+    return [{"Delete": {"TableName": table, "Key": each}} for each in gone]
 
 
 def over(revision: int) -> dict[str, Any]:

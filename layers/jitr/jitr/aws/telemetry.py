@@ -24,13 +24,13 @@ class Telemetry:
         """The next message is another device's."""
         self.logger.remove_keys(["certificateId"])
 
-    def count(self, name: str, *, reason: str | None = None) -> None:
-        """Add one to a metric, and to the same metric by reason."""
-        self.metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
+    def count(self, name: str, number: int = 1, *, reason: str | None = None) -> None:
+        """Add to a metric, and to the same metric by reason."""
+        self.metrics.add_metric(name=name, unit=MetricUnit.Count, value=number)
         if reason is not None:
             dimensions = {"service": str(self.metrics.service), "reason": reason}
             with single_metric(
-                name=name, unit=MetricUnit.Count, value=1, namespace=NAMESPACE, default_dimensions=dimensions
+                name=name, unit=MetricUnit.Count, value=number, namespace=NAMESPACE, default_dimensions=dimensions
             ):
                 pass
 
