@@ -5,6 +5,7 @@ from itertools import islice
 
 import click
 
+from jitr.aws.changes import change_item, everyone_wanted
 from jitr.aws.rulebook import Rulebook
 from jitr.decide import OperatorWord
 from jitr.errors import InputError
@@ -106,6 +107,11 @@ def recheck(devices: tuple[str, ...], everyone: bool, reason: str | None, choice
         raise click.UsageError("name the devices, or say --all.")
     deployment = choice.deployment()
     deployed = table_of(deployment)
+    if everyone and reason is None:
+        deployment.announce("dynamodb")
+        deployed.put(change_item(everyone_wanted(now_text())))
+        emit(as_json, {"rechecked": "all"}, "All held devices are being decided again, as fast as the queue has room")
+        return
     deployment.announce("sqs")
     if everyone:
         records = (each for each in newest(deployed, Verdict.HOLD) if _is_wanted(each, reason, None))

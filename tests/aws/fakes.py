@@ -28,6 +28,8 @@ from tests.aws.world import Calls, World, listening
 
 ARN = "arn:aws:iot:eu-central-1:123456789012"
 
+_BY_PARTITION = "#partition = :partition"
+
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
 
@@ -321,12 +323,23 @@ class FakeDynamodb(FakeClient):
                 self.items.pop(_key(_plain(what["Key"])), None)
         return {"UnprocessedItems": {}}
 
-    def _query(self, ExpressionAttributeValues: Any, ScanIndexForward: bool, **more: Any) -> Any:  # noqa: N803
-        if more["KeyConditionExpression"] != "#partition = :partition" or "IndexName" in more:
+    def _query(
+        self,
+        ExpressionAttributeValues: Any,  # noqa: N803
+        ExpressionAttributeNames: Any,  # noqa: N803
+        ScanIndexForward: bool = True,  # noqa: N803
+        **more: Any,
+    ) -> Any:
+        """Pages of an index end where they end: what is asked for is answered at once."""
+        if more["KeyConditionExpression"] not in (_BY_PARTITION, f"{_BY_PARTITION} AND #sort <= :until"):
             raise NotImplementedError(f"the fake dynamodb client does not query by {more}")
-        partition = _deserialize(ExpressionAttributeValues[":partition"])
-        keys = sorted((key for key in self.items if key[0] == partition), reverse=not ScanIndexForward)
-        return {"Items": [_typed(self.items[key]) for key in keys]}
+        name = ExpressionAttributeNames["#partition"]
+        sort = ExpressionAttributeNames.get("#sort", "sk")
+        partition, until = (_plain(ExpressionAttributeValues).get(each) for each in (":partition", ":until"))
+        found = [each for each in self.items.values() if each.get(name) == partition]
+        found = [each for each in found if until is None or each[sort] <= until]
+        found.sort(key=lambda each: (each[sort], each["pk"]), reverse=not ScanIndexForward)
+        return {"Items": [_typed(each) for each in found]}
 
     def _scan(self, **_more: Any) -> Any:
         return {"Items": [_typed(each) for each in self.items.values()]}
@@ -334,8 +347,9 @@ class FakeDynamodb(FakeClient):
     def _put_item(self, Item: Any, **more: Any) -> None:  # noqa: N803
         self._transact_write_items([{"Put": {"Item": Item} | more}], "PutItem")
 
-    def _update_item(self, **update: Any) -> None:
+    def _update_item(self, **update: Any) -> Any:
         self._transact_write_items([{"Update": update}], "UpdateItem")
+        return {"Attributes": _typed(self.items[_key(_plain(update["Key"]))])}
 
     def _transact_write_items(self, TransactItems: Any, alone: str | None = None) -> None:  # noqa: N803
         actions = [
@@ -400,6 +414,11 @@ class _Expression:
             verb = self._next()
             while True:
                 path = self._path()
+                if verb == "REMOVE":
+                    after.pop(path[-1], None)
+                    if not self._took(","):
+                        break
+                    continue
                 if verb == "SET":
                     self._take("=")
                     value = self._sum()
@@ -537,6 +556,16 @@ class FakeSqs(FakeClient):
         self._sent += 1
         now = self._clock()
         queue[self._sent] = _Message(self._sent, MessageBody, dict(MessageAttributes or {}), now, now)
+
+    def _send_message_batch(self, QueueUrl: str, Entries: Any) -> Any:  # noqa: N803
+        for each in Entries:
+            self._send_message(QueueUrl, each["MessageBody"])
+        return {"Successful": [{"Id": each["Id"]} for each in Entries]}
+
+    def _get_queue_attributes(self, QueueUrl: str, AttributeNames: Any) -> Any:  # noqa: N803
+        return {
+            "Attributes": {"ApproximateNumberOfMessages": str(len(_had(self.queues, QueueUrl, "GetQueueAttributes")))}
+        }
 
     def _change_message_visibility(self, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int) -> None:  # noqa: N803
         message = _had(self.queues, QueueUrl, "ChangeMessageVisibility")[int(ReceiptHandle)]

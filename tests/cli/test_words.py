@@ -85,11 +85,19 @@ def test_only_held_devices_are_spoken_for(ready: Table, run: Run) -> None:
 def test_recheck_makes_held_devices_due_and_sends_their_events(ready: Table, run: Run) -> None:
     for number in range(3):
         hold(ready, number)
-    assert json.loads(run("held", "recheck", "--all", "--json").stdout) == {"rechecked": 3}
+    everyone = run("held", "recheck", "--all", "--reason", "allow.unmatched", "--json")
+    assert json.loads(everyone.stdout) == {"rechecked": 3}
     assert len(sent(Queues())) == 3
     assert run("held", "recheck", ID).exit_code == 0
     assert run("held", "recheck").exit_code == 2
     assert run("held", "recheck", "--all", ID).exit_code == 2
+
+
+def test_recheck_of_all_is_left_to_the_recheck_function(ready: Table, run: Run) -> None:
+    hold(ready, 1)
+    assert json.loads(run("held", "recheck", "--all", "--json").stdout) == {"rechecked": "all"}
+    assert sent(Queues()) == []
+    assert [each["kind"] for each in ready.query("CHANGES")][-1] == "held"
 
 
 def test_decisions_are_listed_and_filtered(ready: Table, run: Run) -> None:

@@ -67,11 +67,11 @@ def test_an_operator_finds_a_held_device_and_lets_it_in(plant: Plant) -> None:
         assert row.startswith(made.certificate_id[:12])
         assert "list adana-2026: not on it" in row
         attention = plant.jitr("status").stdout.partition("Needs attention:")[2]
-        assert re.search(r"- \d+ devices are held: `jitr held ls`", attention)
+        assert re.search(r"\d+ devices? (is|are) held: `jitr held ls`", attention)
 
         added = plant.jitr("lists", "add", "adana-2026", "common_name=adana-0007", "attr.batch=7")
         assert added.stdout == "adana-0007 is on list adana-2026\n"
-        assert "at its next knock" in added.stderr
+        assert "within a minute" in added.stderr
         until(lambda: device.fate is not Fate.KNOCKING, "it gets in")
     assert device.fate is Fate.PUBLISHED
     assert mine(plant, made.certificate_id) == []
@@ -131,11 +131,13 @@ def test_status_says_what_is_deployed_from_within_the_checkout(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     shown = CliRunner().invoke(jitr, ["status", "--local"])
     assert shown.exit_code == 0, shown.output
-    assert re.search(r"^stack +jitr, account 000000000000, Region us-east-1$", shown.stdout, re.MULTILINE)
+    assert re.search(r"^Stack jitr, account 000000000000, Region us-east-1$", shown.stdout, re.MULTILINE)
     version = in_force(plant)["version"]
-    assert re.search(rf"^rules +admission\.yaml, version {version}, 20\S+Z, by arn:aws", shown.stdout, re.MULTILINE)
-    assert re.search(r"^RegistrationQueue +\d+ waiting, \d+ in flight$", shown.stdout, re.MULTILINE)
-    assert re.search(r"^jitr-RulesUnavailableAlarm\S* +\w+$", shown.stdout, re.MULTILINE)
+    assert re.search(
+        rf"^Rules +admission\.yaml, version {version},\s+since\s+20\S+Z\s+by\s+arn:aws", shown.stdout, re.MULTILINE
+    )
+    assert re.search(r"RegistrationQueue: (empty|\d+ )", shown.stdout)
+    assert re.search(r"^Alarms +\d+", shown.stdout, re.MULTILINE)
     told = CliRunner().invoke(jitr, ["status", "--local", "--json"])
     assert json.loads(told.stdout)["deployment"]["endpoint"] == local_stack.endpoint_url
 
@@ -151,7 +153,9 @@ def test_publishing_the_same_rules_again_changes_nothing(plant: Plant) -> None:
     first = plant.json("rules", "publish", rules, "--yes")
     assert first["changed"] is True
     again = plant.json("rules", "publish", rules)  # nothing to agree to
-    assert again == {**first, "changed": False}
+    told = first.keys() - {"changed", "diff", "effect"}
+    assert again["changed"] is False
+    assert {name: again[name] for name in told} == {name: first[name] for name in told}
     assert "nothing changed" in plant.jitr("rules", "publish", rules).stdout
     rules.write_text(f"# our rules\n{rules.read_text()}")
     moved = plant.json("rules", "publish", rules, "--yes")
