@@ -33,6 +33,10 @@ def activate(which: str, choice: Choice, as_json: bool) -> None:
     """Make a CA ACTIVE: new devices under it are registered, if its auto-registration is on.
 
     CA is a caCertificateId, its first 8 digits or more, or the CA's certificate file.
+
+    \b
+    Example:
+      jitr ca activate 3f9c0c6f
     """
     account = choice.account()
     account.announce()
@@ -54,6 +58,10 @@ def deactivate(which: str, choice: Choice, yes: bool, as_json: bool) -> None:
     """Make a CA INACTIVE: no new device under it is registered. Registered devices are not touched.
 
     CA is a caCertificateId, its first 8 digits or more, or the CA's certificate file.
+
+    \b
+    Example:
+      jitr ca deactivate 3f9c0c6f
     """
     account = choice.account()
     account.announce()
@@ -75,6 +83,10 @@ def delete(which: str, choice: Choice, deactivate_first: bool, yes: bool, as_jso
 
     AWS IoT deletes only INACTIVE CAs: --deactivate makes an ACTIVE one so, and on a terminal you are asked.
     CA is a caCertificateId, its first 8 digits or more, or the CA's certificate file.
+
+    \b
+    Example:
+      jitr ca delete 3f9c0c6f --deactivate
     """
     account = choice.account()
     account.announce()

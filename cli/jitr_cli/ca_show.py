@@ -81,6 +81,10 @@ def ls(no_count: bool, choice: Choice, as_json: bool) -> None:
     """All registered CAs: alias in the rules, subject, status, validity left, devices by status, rules that name it.
 
     Aliases and rules are those of the rules in force in the stack; without a stack they are left out.
+
+    \b
+    Example:
+      jitr ca ls
     """
     account, rules = account_and_rules(choice)
     iot = account.client("iot")
@@ -127,6 +131,10 @@ def show(which: str, choice: Choice, as_json: bool) -> None:
     """One registered CA: how it is registered, how many devices it has by status, which rules name it.
 
     CA is a caCertificateId, its first 8 digits or more, or the CA's certificate file.
+
+    \b
+    Example:
+      jitr ca show 3f9c0c6f
     """
     account, rules = account_and_rules(choice)
     iot = account.client("iot")

@@ -77,6 +77,10 @@ def show(device: str, choice: Choice, as_json: bool) -> None:
     """Show the decision on one DEVICE: rule, reasons, near misses, what was granted, under which rules.
 
     DEVICE is a certificateId or its beginning, a thing's name or the certificate's file.
+
+    \b
+    Example:
+      jitr decisions show 3f9c0c6f
     """
     deployment = choice.deployment()
     record = words.decided(device, deployment, table_of(deployment))
@@ -92,6 +96,10 @@ def reopen(device: str, yes: bool, choice: Choice, as_json: bool) -> None:
     """Decide a rejected DEVICE again, after what it was rejected for was mended.
 
     Only for certificates that were made INACTIVE here: REVOKED is final, and what other hands did stays theirs.
+
+    \b
+    Example:
+      jitr decisions reopen 3f9c0c6f
     """
     deployment = choice.deployment()
     deployed = table_of(deployment)

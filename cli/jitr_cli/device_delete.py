@@ -84,6 +84,10 @@ def delete(
 
     A device that connects again is registered anew, if its CA registers by itself, and the rules decide about it. To
     keep it out, `jitr device deactivate` or `revoke` it instead, or add a deny rule.
+
+    \b
+    Example:
+      jitr device delete snr-0001
     """
     account, table = _account_and_table(choice, no_record)
     account.announce()

@@ -82,6 +82,10 @@ def show(which: str, choice: Choice, as_json: bool) -> None:
 
     DEVICE is a certificateId, its first 8 digits or more, a thing's name, or the device's certificate file. Of a
     thing with several certificates all are shown.
+
+    \b
+    Example:
+      jitr device show snr-0001
     """
     account, table = account_and_table(choice)
     registry = Registry(account.client("iot"))

@@ -28,6 +28,10 @@ def activate(which: str, without_iot_policy: bool, choice: Choice, as_json: bool
     """Make a device certificate ACTIVE: the device may connect.
 
     DEVICE is a certificateId, its first 8 digits or more, a thing's name, or the device's certificate file.
+
+    \b
+    Example:
+      jitr device activate snr-0001
     """
     account = choice.account()
     account.announce()
@@ -178,6 +182,10 @@ def revoke(which: str, yes: bool, choice: Choice, as_json: bool) -> None:
 
     DEVICE is a certificateId, its first 8 digits or more, a thing's name, or the device's certificate file. To cut a
     device off for a while, `jitr device deactivate` it.
+
+    \b
+    Example:
+      jitr device revoke snr-0001
     """
     account: Account = choice.account()
     account.announce()

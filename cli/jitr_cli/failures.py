@@ -20,7 +20,12 @@ queue_option = click.option("--queue", type=click.Choice(QUEUES), help="Only tho
 @stack_options
 @json_option
 def ls(reason: str | None, queue: str | None, choice: Choice, as_json: bool) -> None:
-    """Show what lies in RegistrationFailures and RuleFailures: which certificate, why, since when."""
+    """Show what lies in RegistrationFailures and RuleFailures: which certificate, why, since when.
+
+    \b
+    Example:
+      jitr failures ls
+    """
     found = []
     with ExitStack() as stack:
         for each in _queues(choice.deployment(), queue):

@@ -156,7 +156,12 @@ def remove(context: click.Context, name: str, values: tuple[str, ...], choice: C
 @stack_options
 @json_option
 def show(name: str, limit: int, choice: Choice, as_json: bool) -> None:
-    """Show the rows of the list NAME, in no order."""
+    """Show the rows of the list NAME, in no order.
+
+    \b
+    Example:
+      jitr lists show line-a-2026 --limit 20
+    """
     device_lists = _lists(choice.deployment())
     info = _existing(device_lists, name)
     rows = list(islice(device_lists.rows(name, info.head.generation), limit))
@@ -211,7 +216,12 @@ def export(name: str, file: Path, force: bool, choice: Choice, as_json: bool) ->
 @stack_options
 @json_option
 def delete(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
-    """Delete the list NAME. For rules that refer to it, it is empty from then on."""
+    """Delete the list NAME. For rules that refer to it, it is empty from then on.
+
+    \b
+    Example:
+      jitr lists delete line-a-2025
+    """
     deployment = choice.deployment()
     device_lists = _lists(deployment)
     info = _existing(device_lists, name)
@@ -226,7 +236,12 @@ def delete(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
 @stack_options
 @json_option
 def ls(choice: Choice, as_json: bool) -> None:
-    """Show the device lists there are."""
+    """Show the device lists there are.
+
+    \b
+    Example:
+      jitr lists ls
+    """
     found = _lists(choice.deployment()).all().values()
     document = [
         {"list": each.name, "rows": each.rows, "edition": each.head.edition, "changed_at": each.changed_at}

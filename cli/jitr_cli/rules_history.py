@@ -27,7 +27,12 @@ _MOST_SHOWN = 50
 @stack_options
 @json_option
 def history(choice: Choice, as_json: bool) -> None:
-    """Show every version of the rules that was in force, the newest first: who, when, why."""
+    """Show every version of the rules that was in force, the newest first: who, when, why.
+
+    \b
+    Example:
+      jitr rules history
+    """
     versions = list(publication.history(table_of(choice.deployment())))
     rows = [(each.version, each.published_at, each.published_by, each.digest[:12], each.message) for each in versions]
     columns = ("version", "published", "by", "digest", "why")
@@ -41,7 +46,13 @@ def history(choice: Choice, as_json: bool) -> None:
 @stack_options
 @json_option
 def show(version: int | None, choice: Choice, as_json: bool) -> None:
-    """Print the rules file that is in force, or a VERSION of it, as it was published."""
+    """Print the rules file that is in force, or a VERSION of it, as it was published.
+
+    \b
+    Examples:
+      jitr rules show
+      jitr rules show 3 >earlier.yaml
+    """
     deployed = table_of(choice.deployment())
     found = _version(deployed, version)
     text = _source(deployed, found)
@@ -58,6 +69,11 @@ def diff(context: click.Context, old: int | None, new: int | None, choice: Choic
     """Compare two versions of the rules: OLD with NEW, or the one before with the one in force.
 
     Exit code 1 means that they differ.
+
+    \b
+    Examples:
+      jitr rules diff
+      jitr rules diff 3 5
     """
     deployed = table_of(choice.deployment())
     after = _version(deployed, new)
@@ -82,7 +98,12 @@ def diff(context: click.Context, old: int | None, new: int | None, choice: Choic
 @stack_options
 @json_option
 def rollback(version: int, message: str | None, yes: bool, choice: Choice, as_json: bool) -> None:
-    """Put an earlier VERSION of the rules in force again, as a new version."""
+    """Put an earlier VERSION of the rules in force again, as a new version.
+
+    \b
+    Example:
+      jitr rules rollback 3 --message "line B is not ready"
+    """
     deployment = choice.deployment()
     deployed = table_of(deployment)
     found = _version(deployed, version)

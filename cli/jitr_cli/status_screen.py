@@ -9,7 +9,7 @@ import click
 
 from jitr_cli.output import colour, safe
 
-_MOST = 5  # lists and CAs that are named; their commands name all
+_MOST = 4  # lists and CAs that are named; their commands name all
 _LABEL = 9
 
 

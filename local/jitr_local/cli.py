@@ -59,7 +59,12 @@ def local(context: click.Context, folder: Path) -> None:
 @_as_json
 @_folder
 def up(folder: Path, redeploy: bool, as_json: bool) -> None:
-    """Start it and deploy the template, or find the one that runs."""
+    """Start it and deploy the template, or find the one that runs.
+
+    \b
+    Example:
+      jitr local up
+    """
     began = time.monotonic()
     with _told_plainly(), signals.as_interrupt():
         running = stack.up(folder, redeploy=redeploy, say=_progress)
@@ -75,7 +80,12 @@ def up(folder: Path, redeploy: bool, as_json: bool) -> None:
 @_as_json
 @_folder
 def down(folder: Path, as_json: bool) -> None:
-    """Stop it and remove all it left, also after a crash."""
+    """Stop it and remove all it left, also after a crash.
+
+    \b
+    Example:
+      jitr local down
+    """
     with _told_plainly():
         stopped = stack.down(folder)
     if as_json:
@@ -89,7 +99,12 @@ def down(folder: Path, as_json: bool) -> None:
 @_folder
 @click.pass_context
 def status(context: click.Context, folder: Path, as_json: bool) -> None:
-    """Say whether it runs, and where. Exit 0 if it does, 1 if not."""
+    """Say whether it runs, and where. Exit 0 if it does, 1 if not.
+
+    \b
+    Example:
+      jitr local status
+    """
     with _told_plainly():
         found = stack.status(folder)
     if as_json:
@@ -108,7 +123,12 @@ def status(context: click.Context, folder: Path, as_json: bool) -> None:
 @_folder
 @click.pass_context
 def env(context: click.Context, folder: Path, as_json: bool, sam: bool) -> None:
-    """Print what makes AWS tools talk to it: eval "$(jitr local env)"."""
+    """Print what makes AWS tools talk to it: eval "$(jitr local env)".
+
+    \b
+    Example:
+      eval "$(jitr local env)"
+    """
     with _told_plainly():
         found = stack.status(folder)
     if not found.stack:
@@ -138,6 +158,10 @@ def demo(devices: int) -> None:
     """Let devices connect for the first time, on a stack of its own that is gone afterwards.
 
     Exit 0 if each device ended as it must, 1 if one did not.
+
+    \b
+    Example:
+      jitr local demo --devices 200
     """
     from jitr_local import demo as play  # the MQTT client and the certificate library: the other commands do without
     from jitr_local.stage import show, stage

@@ -2,9 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -408,3 +409,31 @@ def test_the_entry_point_exits(monkeypatch: pytest.MonkeyPatch) -> None:
         main.run()
     assert ended.value.code == 0
     assert os.environ.get("JITR_DEBUG") is None
+
+
+def commands_of(command: click.Command, path: str = "jitr") -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, by what is typed."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from commands_of(found, f"{path} {name}")
+    else:
+        yield path, command
+
+
+def test_every_command_has_an_example_of_itself() -> None:
+    without = [
+        path for path, each in commands_of(main.jitr) if not re.search(rf"Examples?:.*{path}\b", each.help or "", re.S)
+    ]
+    assert without == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_made_for_each_shell(shell: str) -> None:
+    environment = os.environ | {"_JITR_COMPLETE": f"{shell}_source"}
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "jitr")], env=environment, capture_output=True, text=True, check=False
+    )
+    assert "_JITR_COMPLETE" in done.stdout

@@ -393,15 +393,12 @@ def test_status_fits_one_screen_however_much_there_is(capsys: pytest.CaptureFixt
     monkeypatch.setenv("COLUMNS", "80")
     many = [{"list": f"list-{n}", "rows": n, "changed_at": f"2026-03-{n:02d}"} for n in range(1, 29)]
     reasons = {"hold": {f"reason.{n}": 1 for n in range(20)}, "reject": {}}
-    show(
-        document(
-            lists=many, cas=document()["cas"] * 40, reasons=reasons, decisions={"admit": 1, "hold": 2, "reject": 0}
-        )
-    )
+    counts = {"admit": 1_000_000, "hold": 2_000, "reject": 0}
+    show(document(lists=many, cas=document()["cas"] * 40, reasons=reasons, decisions=counts, attention=["one thing"]))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
-    assert "         and 23 more: `jitr lists ls`" in lines
+    assert "         and 24 more: `jitr lists ls`" in lines
 
 
 def test_status_counts_no_more_than_it_needs_to(ready: Table) -> None:
