@@ -14,9 +14,14 @@ import yaml
 ROOT = Path(__file__).parents[2]
 
 LOGICAL_IDS = {
+    "BugsAlarm": "AWS::CloudWatch::Alarm",
     "ConfigurationBucket": "AWS::S3::Bucket",
-    "JitrLayer": "AWS::Serverless::LayerVersion",
+    "DeniedAlarm": "AWS::CloudWatch::Alarm",
     "DropsRefusedAlarm": "AWS::CloudWatch::Alarm",
+    "FunctionErrorsAlarm": "AWS::CloudWatch::Alarm",
+    "FunctionThrottlesAlarm": "AWS::CloudWatch::Alarm",
+    "JitrLayer": "AWS::Serverless::LayerVersion",
+    "NewerFormatAlarm": "AWS::CloudWatch::Alarm",
     "PublishFunction": "AWS::Serverless::Function",
     "PublishLogGroup": "AWS::Logs::LogGroup",
     "RefusalsTopic": "AWS::SNS::Topic",
@@ -24,14 +29,18 @@ LOGICAL_IDS = {
     "RegisterLogGroup": "AWS::Logs::LogGroup",
     "RegistrationAgeAlarm": "AWS::CloudWatch::Alarm",
     "RegistrationFailures": "AWS::SQS::Queue",
+    "RegistrationFailuresAgeAlarm": "AWS::CloudWatch::Alarm",
     "RegistrationFailuresAlarm": "AWS::CloudWatch::Alarm",
     "RegistrationQueue": "AWS::SQS::Queue",
     "RegistrationTopicRule": "AWS::IoT::TopicRule",
     "RuleFailures": "AWS::SQS::Queue",
+    "RuleFailuresAgeAlarm": "AWS::CloudWatch::Alarm",
     "RuleFailuresAlarm": "AWS::CloudWatch::Alarm",
+    "RuleThrottledAlarm": "AWS::CloudWatch::Alarm",
     "RulesUnavailableAlarm": "AWS::CloudWatch::Alarm",
     "SensorPolicy": "AWS::IoT::Policy",
     "Table": "AWS::DynamoDB::Table",
+    "ThrottledAlarm": "AWS::CloudWatch::Alarm",
 }
 OUTPUTS = {
     "PublishFunctionName",
@@ -551,3 +560,32 @@ def test_alarm_on_missing_rules_watches_the_metric_that_the_function_writes() ->
     assert alarm["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]
     assert alarm["Dimensions"] == [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
     assert alarm["MetricName"] == "RulesUnavailable"
+
+
+@pytest.mark.parametrize("name", of_type("AWS::CloudWatch::Alarm"))
+def test_alarm_is_named_in_the_outputs_and_has_its_entry_in_the_runbook(name: str) -> None:
+    """`jitr status` finds alarms by the outputs; whoever is woken finds what to do by the alarm's name."""
+    assert TEMPLATE["Outputs"][f"{name}Name"]["Value"] == {"Ref": name}
+    assert RUNBOOK.count(f"\n## {name}\n") == 1
+
+
+RUNBOOK = (ROOT / "docs/runbook.md").read_text()
+
+
+def test_each_entry_of_the_runbook_that_is_named_as_an_alarm_is_one() -> None:
+    entries = set(re.findall(r"^## (\w+Alarm)$", RUNBOOK, re.MULTILINE))
+    assert entries == set(of_type("AWS::CloudWatch::Alarm"))
+
+
+def test_alarms_on_what_the_function_puts_back_watch_causes_that_it_gives() -> None:
+    """And of those causes that no alarm watches each is somebody's own haste, or makes the queue's age alarm speak."""
+    watched = {
+        each["Value"]
+        for name in of_type("AWS::CloudWatch::Alarm")
+        for each in RESOURCES[name]["Properties"]["Dimensions"]
+        if each["Name"] == "reason"
+    }
+    given = set(re.findall(r'Retry\(\s*"(\w+)"', "".join(each.read_text() for each in (ROOT / "layers").rglob("*.py"))))
+    assert watched <= given
+    quiet = "busy conflict deadline edited pace queue rules status unavailable unknown unreachable"
+    assert given - watched <= set(quiet.split())

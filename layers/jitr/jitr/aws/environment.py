@@ -47,13 +47,16 @@ def read_for_recheck() -> RecheckEnvironment:
 
 
 def quotas() -> Quotas:
-    """What the template says of the account's quotas, and of the part that is this function's."""
+    """What the template says of the account's quotas, and of the part that is this function's.
+
+    Its defaults stand in for what is not set: while an update is under way new code runs with the old environment.
+    """
     return Quotas(
-        certificates=float(os.environ["JITR_CERTIFICATE_QUOTA"]),
-        policies=float(os.environ["JITR_POLICY_QUOTA"]),
-        things=float(os.environ["JITR_THING_QUOTA"]),
-        share=float(os.environ["JITR_QUOTA_SHARE"]) / 100,
-        environments=int(os.environ["JITR_MAXIMUM_CONCURRENCY"]),
+        certificates=float(os.environ.get("JITR_CERTIFICATE_QUOTA", "10")),
+        policies=float(os.environ.get("JITR_POLICY_QUOTA", "15")),
+        things=float(os.environ.get("JITR_THING_QUOTA", "100")),
+        share=float(os.environ.get("JITR_QUOTA_SHARE", "96")) / 100,
+        environments=int(os.environ.get("JITR_MAXIMUM_CONCURRENCY", "5")),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jitr.aws.changes import change_put, rules_changed
 from jitr.aws.table import HEADS, Conflict, Item, Table, to_item
-from jitr.record import Heads
+from jitr.record import FORMAT, Heads
 from jitr.rules.model import Rules
 
 
@@ -60,7 +60,9 @@ def publish(
             {
                 "Put": {
                     "TableName": table.name,
-                    "Item": to_item({"pk": "VERSIONS", "sk": f"VERSION#{version.version:06d}"} | item),
+                    "Item": to_item(
+                        {"pk": "VERSIONS", "sk": f"VERSION#{version.version:06d}", "format": FORMAT} | item
+                    ),
                     "ConditionExpression": "attribute_not_exists(pk)",
                 }
             },

@@ -125,6 +125,18 @@ def _plain(value: Mapping[str, Any]) -> Any:
     raise TypeError(f"the table holds no {kind}")
 
 
+def _understood(item: Mapping[str, Any]) -> Item:
+    """Plain values from DynamoDB. Raises Retry for an item that a newer version wrote: it is not guessed at."""
+    plain = from_item(item)
+    if plain.get("format", FORMAT) > FORMAT:
+        raise Retry(
+            "format",
+            f"the table's item {plain.get('pk')} has format {plain['format']}, this version reads {FORMAT}: "
+            "deploy the newer version again",
+        )
+    return plain
+
+
 class Table:
     """What functions and the command line ask of the table.
 
@@ -183,7 +195,7 @@ class Table:
             while wanted:
                 with told_apart():
                     answer = self.client.batch_get_item(RequestItems={self.name: {"Keys": wanted} | asked})
-                yield from map(from_item, answer["Responses"].get(self.name, []))
+                yield from map(_understood, answer["Responses"].get(self.name, []))
                 left = answer["UnprocessedKeys"]
                 unread = list(left[self.name]["Keys"]) if self.name in left else []
                 if len(unread) == len(wanted):
@@ -193,7 +205,7 @@ class Table:
     def query(self, partition: str, *, newest_first: bool = False, index: str | None = None) -> Iterator[Item]:
         """Every item of a partition, page by page."""
         for page in self.raw_pages(partition, newest_first=newest_first, index=index):
-            yield from map(from_item, page)
+            yield from map(_understood, page)
 
     def raw_pages(
         self, partition: str, *, newest_first: bool = False, index: str | None = None
@@ -278,7 +290,8 @@ class Table:
         packed = zlib.compress(document, 9)
         chunks = [packed[start : start + _CHUNK] for start in range(0, len(packed), _CHUNK)]
         for number, chunk in enumerate(chunks):
-            item = {"pk": partition, "sk": f"CHUNK#{number:04d}", "of": len(chunks), "data": chunk}
+            place = {"pk": partition, "sk": f"CHUNK#{number:04d}"}
+            item = place | {"format": FORMAT, "of": len(chunks), "data": chunk}
             with told_apart():
                 self.client.put_item(TableName=self.name, Item=to_item(item))
 

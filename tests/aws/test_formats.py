@@ -1,0 +1,149 @@
+"""Items of the table by version: earlier ones are read, a later one is waited out and never guessed at.
+
+``items_of_0_1_0.json`` is what an early 0.1.0 wrote, by its own code: heads, rules and list rows, devices that wait for
+their list, one that was admitted, one that was rejected, and one whose admission was cut short before ACTIVE.
+"""
+
+import base64
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitr.aws.device_lists import DeviceLists
+from jitr.errors import Retry
+from jitr.lists import ListRow
+from jitr.reasons import Verdict
+from jitr.record import APPLIED, APPLYING
+from tests.aws.fakes import FakeDynamodb, FakeIot, fake_world
+from tests.aws.test_outage import prepare
+from tests.aws.test_register import FACTORY, rules
+from tests.aws.world import World
+from tests.knocks import allow
+
+EARLIER = json.loads((Path(__file__).parent / "items_of_0_1_0.json").read_text())
+
+
+class Upgraded:
+    """A world as the earlier version left it, in which today's code now runs."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.iot: Any = world.iot
+        self.ids: dict[str, str] = {}
+        assert isinstance(self.iot, FakeIot)
+        assert isinstance(world.dynamodb, FakeDynamodb)
+        self.ca: str = self.iot.register_ca_certificate(caCertificate=EARLIER["ca"], setAsActive=True)["certificateId"]
+        for name, each in EARLIER["devices"].items():
+            told = self.iot.register_certificate_without_ca(certificatePem=each["pem"], status=each["status"])
+            self.ids[name] = told["certificateId"]
+            certificate = self.iot.certificates[self.ids[name]]
+            certificate.policies += EARLIER["attached"][name]["policies"]
+            certificate.things += EARLIER["attached"][name]["things"]
+        for name, each in EARLIER["things"].items():
+            payload = {"attributes": each["attributes"]}
+            self.iot.create_thing(thingName=name, thingTypeName=each["type"], attributePayload=payload)
+            self.iot.things[name].groups += each["groups"]
+        for item in EARLIER["items"]:
+            plain = {key: _value(value) for key, value in item.items()}
+            world.dynamodb.items[plain["pk"], plain["sk"]] = plain
+
+    def knock(self, name: str) -> None:
+        """One of the devices knocks."""
+        self.world.registrar.handle(self.world.message(self.world.event(self.ids[name], self.ca)))
+
+    def state(self, name: str) -> tuple[Verdict, str, str]:
+        """What is on record of a device, and its status."""
+        record, _ = self.world.table.record_and_heads(self.ids[name])
+        assert record is not None
+        return record.decision, record.state, self.iot.certificates[self.ids[name]].status
+
+
+def _value(value: Any) -> Any:
+    return base64.b64decode(value["base64"]) if isinstance(value, dict) and "base64" in value else value
+
+
+@pytest.fixture
+def upgraded() -> Iterator[Upgraded]:
+    """The earlier version's world."""
+    with fake_world() as made:
+        made.later(minutes=10)
+        yield Upgraded(made)
+
+
+def test_what_an_earlier_version_wrote_is_read(upgraded: Upgraded) -> None:
+    assert {name: upgraded.state(name) for name in EARLIER["devices"]} == {
+        "held": (Verdict.HOLD, APPLIED, "PENDING_ACTIVATION"),
+        "unlisted": (Verdict.HOLD, APPLIED, "PENDING_ACTIVATION"),
+        "admitted": (Verdict.ADMIT, APPLIED, "ACTIVE"),
+        "rejected": (Verdict.REJECT, APPLIED, "INACTIVE"),
+        "cut short": (Verdict.ADMIT, APPLYING, "PENDING_ACTIVATION"),
+    }
+
+
+def test_a_knock_of_a_device_that_was_held_before_costs_no_call_of_aws_iot(upgraded: Upgraded) -> None:
+    upgraded.world.calls.made.clear()
+    upgraded.knock("held")
+    assert upgraded.world.calls.of("iot") == []
+    assert upgraded.state("held")[0] is Verdict.HOLD
+
+
+def test_an_admission_that_the_earlier_version_began_is_finished(upgraded: Upgraded) -> None:
+    upgraded.knock("cut short")
+    assert upgraded.state("cut short") == (Verdict.ADMIT, APPLIED, "ACTIVE")
+    assert set(upgraded.iot.certificates[upgraded.ids["cut short"]].policies) == {"Other", "Sensor"}
+
+
+def test_a_device_that_was_held_before_gets_in_once_its_list_is_edited_now(upgraded: Upgraded) -> None:
+    head = DeviceLists(upgraded.world.table).all()["line-a"].head
+    upgraded.world.put_on("line-a", ListRow(common_name="snr-0001"))
+    assert DeviceLists(upgraded.world.table).all()["line-a"].head.generation == head.generation
+    upgraded.knock("held")
+    upgraded.knock("unlisted")
+    assert upgraded.state("held") == (Verdict.ADMIT, APPLIED, "ACTIVE")
+    assert upgraded.state("unlisted")[0] is Verdict.HOLD
+    places = upgraded.world.table.get([{"pk": "PLACES#line-a", "sk": "PLACES"}])
+    assert [each["taken"] for each in places] == [3]
+
+
+def test_what_was_settled_before_stays_settled(upgraded: Upgraded) -> None:
+    for name in ("admitted", "rejected"):
+        before = upgraded.state(name)
+        upgraded.knock(name)
+        assert upgraded.state(name) == before
+
+
+@pytest.mark.parametrize("kind", ["CERTIFICATE#", "RULES#", "LIST#line-a", "THING#", "HEADS"])
+def test_an_item_of_a_later_version_makes_its_devices_wait_and_is_left_as_it_is(upgraded: Upgraded, kind: str) -> None:
+    """Neither poison nor a bug: the message stays in the queue until the later version is deployed again."""
+    items: Any = upgraded.world.dynamodb
+    if kind == "LIST#line-a":
+        upgraded.world.put_on("line-a", ListRow(common_name="snr-0001"))
+    for item in items.items.values():
+        if item["pk"].startswith(kind):
+            item["format"] = 2
+    before = {key: dict(each) for key, each in items.items.items()}
+    with pytest.raises(Retry, match="format 2, this version reads 1: deploy the newer version") as caught:
+        upgraded.knock("held" if kind == "LIST#line-a" else "cut short")
+    assert caught.value.cause == "format"
+    assert items.items == before
+
+
+def test_messages_about_items_of_a_later_version_wait_for_six_hours_without_being_given_up() -> None:
+    with fake_world() as world:
+        service = prepare(world)
+        world.publish(rules(allow()))
+        items: Any = world.dynamodb
+        heads = items.items["HEADS", "HEADS"]
+        heads["format"] = 2
+        device = FACTORY.usual_device("snr-0007").issue()
+        world.connect(device)
+        service.send(device)
+        service.run(world.now + timedelta(hours=6))
+        assert world.failures() == []
+        heads["format"] = 1
+        service.run(world.now + timedelta(minutes=10))
+        assert world.status(device) == "ACTIVE"
