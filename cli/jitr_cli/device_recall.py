@@ -53,7 +53,7 @@ def find_on_list(deployment: Deployment, registry: Registry, name: str, at: date
     matches = []
     with output.progress("Comparing certificates", None) as advance:
         while some := list(islice(active, BATCH_GET)):
-            for certificate_id, facts, ca_id in _with_facts(table, registry, some):
+            for certificate_id, facts, ca_id in with_facts(table, registry, some):
                 found = _first(_device_keys(facts, ca_id, rules), keys)
                 if found is not None:
                     matches.append(Match(certificate_id, name_in(facts), found))
@@ -75,9 +75,10 @@ def _rules(table: Table) -> Rules | None:
     return None if heads.digest is None else Rulebook(table).in_force(heads)
 
 
-def _with_facts(
+def with_facts(
     table: Table, registry: Registry, certificate_ids: list[str]
 ) -> Iterator[tuple[str, CertificateFacts, str]]:
+    """What stands in certificates, and which CA registered each; one that cannot be read is left out with a warning."""
     records = records_of(table, certificate_ids)
     for each in certificate_ids:
         record = records.get(each)

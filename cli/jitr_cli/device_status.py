@@ -12,9 +12,10 @@ from jitr_cli.deployment import Account, Choice, aws_options, stack_options
 from jitr_cli.device_recall import Match, find_on_list
 from jitr_cli.device_records import name_in
 from jitr_cli.device_registry import DeviceCertificate, Registry
+from jitr_cli.device_revoked import find_revoked
 from jitr_cli.table import now
 
-SHOWN = 50  # of the devices that a list recalls
+SHOWN = 50  # of the devices that are on a list
 # https://docs.aws.amazon.com/iot/latest/apireference/API_UpdateCertificate.html
 _CUT_OFF = "A device that is connected is disconnected within minutes, and cannot connect again"
 
@@ -71,12 +72,19 @@ def _warn_before_activation(found: DeviceCertificate, time: datetime) -> None:
 @click.command()
 @click.argument("which", nargs=-1, metavar="[DEVICE]...")
 @click.option("--list", "list_name", metavar="NAME", help="Recall: every ACTIVE device that is on this device list.")
-@click.option("--dry-run", is_flag=True, help="With --list: show the devices, and change nothing.")
+@click.option("--crl", "alias", metavar="ALIAS", help="Every ACTIVE device that this CA's revocation list names.")
+@click.option("--dry-run", is_flag=True, help="With --list or --crl: show the devices, and change nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @stack_options
 @output.json_option
 def deactivate(
-    which: tuple[str, ...], list_name: str | None, dry_run: bool, yes: bool, choice: Choice, as_json: bool
+    which: tuple[str, ...],
+    list_name: str | None,
+    alias: str | None,
+    dry_run: bool,
+    yes: bool,
+    choice: Choice,
+    as_json: bool,
 ) -> None:
     """Make device certificates INACTIVE: the devices are cut off until `jitr device activate`.
 
@@ -85,19 +93,25 @@ def deactivate(
     With --list all ACTIVE certificates are compared with the list's rows; any key of a row is enough, as for a deny
     rule. A deny rule with the same list keeps devices out that have not come yet.
 
+    With --crl the revocation list that the rules in force give to a CA is fetched and verified, and the CA's ACTIVE
+    certificates are looked up in it. Devices that have not come yet are looked up when they come.
+
     \b
     Examples:
       jitr device deactivate snr-0001 3f9c11d0
       jitr device deactivate --list recall-17
+      jitr device deactivate --crl factory-a --dry-run
     """
-    if bool(which) == (list_name is not None):
-        raise click.UsageError("Say which devices in one way: DEVICEs, or --list NAME.")
-    if dry_run and list_name is None:
-        raise click.UsageError("--dry-run goes with --list.")
-    if list_name is None:
-        _deactivate_named(which, yes, choice, as_json)
-    else:
+    if [bool(which), list_name is not None, alias is not None].count(True) != 1:
+        raise click.UsageError("Say which devices in one way: DEVICEs, --list NAME, or --crl ALIAS.")
+    if dry_run and which:
+        raise click.UsageError("--dry-run goes with --list or --crl.")
+    if list_name is not None:
         _recall(list_name, dry_run, yes, choice, as_json)
+    elif alias is not None:
+        _revoked(alias, dry_run, yes, choice, as_json)
+    else:
+        _deactivate_named(which, yes, choice, as_json)
 
 
 def _deactivate_named(which: tuple[str, ...], yes: bool, choice: Choice, as_json: bool) -> None:
@@ -138,17 +152,48 @@ def _recall(list_name: str, dry_run: bool, yes: bool, choice: Choice, as_json: b
         output.note(f"A deny rule with list {list_name} keeps out those of its devices that have not come yet.")
 
 
+def _revoked(alias: str, dry_run: bool, yes: bool, choice: Choice, as_json: bool) -> None:
+    deployment = choice.deployment()
+    if not dry_run:
+        deployment.announce()
+    registry = Registry(deployment.client("iot"))
+    found = find_revoked(deployment, registry, alias, now())
+    _show_lines([str(each) for each in found], f"on the revocation list of {alias}")
+    if found and not dry_run:
+        output.confirm(f"Make {_counted(len(found))} INACTIVE? {_CUT_OFF}.", yes)
+        _deactivate_all(registry, [each.certificate_id for each in found])
+    document = {
+        "crl": alias,
+        "dry_run": dry_run,
+        "devices": [each.to_json() | {"status": "ACTIVE" if dry_run else "INACTIVE"} for each in found],
+    }
+    would = "Would make" if dry_run else "Made"
+    output.emit(as_json, document, f"{would} {_counted(len(found))} INACTIVE" if found else "")
+    if any(each.entry.on_hold for each in found) and not dry_run:
+        output.note(
+            "Those on hold stay INACTIVE when the CA lifts its hold: `jitr device activate` lets them in again."
+        )
+
+
 def _show(matches: Sequence[Match], list_name: str) -> None:
+    _show_lines([_line(each) for each in matches], f"on list {list_name}")
+
+
+def _line(each: Match) -> str:
+    name, key = each.common_name or "(no common name)", each.found_by
+    return f"{each.certificate_id[:12]}  {name}  by {key.kind} {key.value}"
+
+
+def _show_lines(lines: Sequence[str], where: str) -> None:
     """The devices, for the person who is asked next; on standard error, where the question stands, too."""
-    if not matches:
-        output.note(f"No ACTIVE certificate is on list {list_name}.")
+    if not lines:
+        output.note(f"No ACTIVE certificate is {where}.")
         return
-    output.note(f"On list {list_name} and ACTIVE:")
-    for each in matches[:SHOWN]:
-        name, key = each.common_name or "(no common name)", each.found_by
-        output.note(f"  {each.certificate_id[:12]}  {name}  by {key.kind} {key.value}")
-    if len(matches) > SHOWN:
-        output.note(f"  … and {len(matches) - SHOWN} more (--dry-run --json shows all)")
+    output.note(f"{where[0].upper()}{where[1:]} and ACTIVE:")
+    for each in lines[:SHOWN]:
+        output.note(f"  {each}")
+    if len(lines) > SHOWN:
+        output.note(f"  … and {len(lines) - SHOWN} more (--dry-run --json shows all)")
 
 
 def _counted(number: int) -> str:

@@ -4,6 +4,7 @@ Everything is read and nothing is changed.
 """
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from jitr.profile import warnings
 from jitr.reasons import Verdict
 from jitr.record import Heads, facts_json
 from jitr.rules.model import Rules
+from jitr_cli.crls import crls_with
 from jitr_cli.deployment import Deployment
 from jitr_cli.device_registry import Registry
 from jitr_cli.explanation import Explanation
@@ -62,6 +64,7 @@ def explain_online(subject: str, deployment: Deployment) -> Explanation:
         chain=None if ca is None else verify_chain(reading, ca),
         aliases=rules.aliases_of(found.ca_certificate_id),
     )
+    knock = replace(knock, revocations=crls_with(deployment).of(knock, rules, ca, now))
     decision = _decide(knock, rules, heads, table, now, word)
     if decision.verdict is Verdict.ADMIT:
         decision = _guarded(decision, certificate_id, knock, rules, Reservations(table, iot), now)

@@ -12,6 +12,8 @@ from botocore.config import Config
 
 from jitr.aws import environment
 from jitr.aws.batch import Batch
+from jitr.aws.crl_sources import CrlSources
+from jitr.aws.crls import Crls
 from jitr.aws.iot import Iot
 from jitr.aws.pacing import Pace
 from jitr.aws.register import Registrar
@@ -25,6 +27,8 @@ metrics = Metrics(namespace=NAMESPACE)
 # AWS IoT's quotas are scarce: its throttling is answered by the queue, which waits, not by the SDK, which insists.
 _IOT = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
 _OTHERS = Config(connect_timeout=1, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2})
+# A list that cannot be had is asked for again in a minute, and the one at hand counts meanwhile.
+_CRLS = Config(connect_timeout=1, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 1})
 
 
 @cache
@@ -41,6 +45,7 @@ def _batch() -> Batch:
         account_id=settings.account_id,
         clock=lambda: datetime.now(UTC),
         telemetry=telemetry,
+        crls=Crls(CrlSources(lambda: boto3.client("s3", config=_CRLS)), telemetry),
     )
     return Batch(
         handler=registrar,

@@ -3,6 +3,7 @@
 moto leaves some things out (see the notes at each); the end-to-end tests on the local stack have them.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,6 +19,8 @@ from moto import mock_aws
 from moto.core.config import default_user_config
 
 from jitr.aws.batch import Batch
+from jitr.aws.crl_sources import Fetched, NotFetched
+from jitr.aws.crls import Crls
 from jitr.aws.device_lists import DeviceLists
 from jitr.aws.iot import Iot
 from jitr.aws.publication import publish
@@ -78,6 +81,22 @@ class Silent(Telemetry):
 
 
 @dataclass
+class CrlFiles:
+    """Revocation lists by address, in place of S3 and https; an address that has none cannot be fetched."""
+
+    at: dict[str, bytes] = field(default_factory=dict)
+    fetched: list[str] = field(default_factory=list)
+
+    def fetch(self, url: str, tag: str | None = None) -> Fetched:
+        """As CrlSources does."""
+        self.fetched.append(url)
+        if url not in self.at:
+            raise NotFetched("HTTP 503")
+        own = hashlib.sha256(self.at[url]).hexdigest()
+        return Fetched(None if own == tag else self.at[url], own)
+
+
+@dataclass
 class World:
     """One account with a table, queues and a registrar, at a time that tests move."""
 
@@ -89,6 +108,7 @@ class World:
     failures_url: str
     calls: Calls
     now: datetime = pki.NOW
+    crl_source: "CrlFiles" = field(default_factory=lambda: CrlFiles())
 
     def __post_init__(self) -> None:
         self.telemetry = Telemetry(Logger(service="test"), Metrics(namespace="test", service="test"))
@@ -102,6 +122,7 @@ class World:
             account_id=ACCOUNT,
             clock=lambda: self.now,
             telemetry=self.telemetry,
+            crls=Crls(self.crl_source, self.telemetry),
         )
 
     def batch(self) -> Batch:

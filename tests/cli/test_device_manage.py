@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from click.testing import Result
 
 from jitr.aws.table import Table
 from jitr.lists import ListRow
-from jitr.rules.model import Ca, Grant, Rules
+from jitr.rules.model import Ca, Crl, Grant, Rules
 from jitr_cli import device_registry, output
+from tests import crls
 from tests import pki as drafts
 from tests.aws.world import Calls, World
 from tests.cli.conftest import REGION, Aws, Openssl, Run
@@ -470,7 +472,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_changed(run: Run, iot: An
     [
         ((), "Say which devices in one way"),
         (("a", "--list", "b"), "Say which devices in one way"),
-        (("a", "--dry-run"), "--dry-run goes with --list"),
+        (("a", "--dry-run"), "--dry-run goes with --list or --crl"),
     ],
 )
 def test_deactivate_takes_devices_or_a_list(run: Run, words: tuple[str, ...], says: str) -> None:
@@ -842,3 +844,86 @@ def test_delete_asks_and_needs_the_stack_unless_told(run: Run, iot: Any, aws: Aw
 def test_the_pages_are_as_large_as_aws_iot_allows() -> None:
     """https://docs.aws.amazon.com/iot/latest/apireference/API_ListCertificates.html"""
     assert device_registry.PAGE == 250
+
+
+# --- revoked by the CA
+
+
+CRL = "s3://example-crls/factory-a.crl"
+
+
+def with_crl(world: World, list_: bytes | None, **cas: Ca) -> None:
+    """Rules in force that give the CA a list, and the list in S3."""
+    world.publish(replace(made_rules(allow()), cas={"factory-a": Ca("factory-a", (FACTORY.id,), 3, Crl(CRL)), **cas}))
+    s3 = boto3.client("s3", region_name="us-east-1")
+    s3.create_bucket(Bucket="example-crls")
+    if list_ is not None:
+        s3.put_object(Bucket="example-crls", Key="factory-a.crl", Body=list_)
+
+
+def register_active(world: World, device: drafts.Issued) -> None:
+    world.iot.register_certificate(
+        certificatePem=device.pem.decode(), caCertificatePem=FACTORY.pem.decode(), status="ACTIVE"
+    )
+
+
+def crl_of(entries: list[bytes], **changes: Any) -> bytes:
+    return crls.crl(
+        FACTORY, entries, **{"this_update": NOW - timedelta(hours=1), "next_update": NOW + timedelta(days=1)} | changes
+    )
+
+
+def test_devices_that_their_ca_revoked_are_shown_and_then_deactivated(run: Run, world: World) -> None:
+    """Also one that was registered by hand and has no decision record; not one of another CA with that serial."""
+    devices = {each: FACTORY.usual_device(f"d-{each:x}").serial(each).issue() for each in (0x11, 0x12, 0x13)}
+    for each in devices.values():
+        register_active(world, each)
+    with_crl(world, crl_of([crls.entry(0x11, "keyCompromise"), crls.entry(0x12, "certificateHold")]))
+    shown = ok(run("device", "deactivate", "--crl", "factory-a", "--dry-run", "--json"))
+    assert {each["serial_number"]: each["reason"] for each in shown["devices"]} == {
+        "11": "keyCompromise",
+        "12": "certificateHold",
+    }
+    assert run("device", "deactivate", "--crl", "factory-a").exit_code == 2, "asks, and nobody can answer"
+    assert world.status(devices[0x11]) == "ACTIVE"
+    result = run("device", "deactivate", "--crl", "factory-a", "--yes")
+    assert (result.exit_code, result.stdout) == (0, "Made 2 certificates INACTIVE\n")
+    assert "jitr device activate" in result.stderr
+    assert [world.status(devices[each]) for each in (0x11, 0x12, 0x13)] == ["INACTIVE", "INACTIVE", "ACTIVE"]
+    assert "No ACTIVE certificate is on the revocation list" in run("device", "deactivate", "--crl", "factory-a").stderr
+
+
+def test_a_list_that_ran_out_still_says_who_is_revoked(run: Run, world: World) -> None:
+    device = FACTORY.usual_device("d").serial(0x11).issue()
+    register_active(world, device)
+    with_crl(world, crl_of([crls.entry(0x11)], next_update=NOW - timedelta(minutes=1)))
+    result = run("device", "deactivate", "--crl", "factory-a", "--yes")
+    assert result.exit_code == 0
+    assert "ran out" in result.stderr
+    assert world.status(device) == "INACTIVE"
+
+
+@pytest.mark.parametrize(
+    ("list_", "alias", "told"),
+    [
+        (b"no list", "factory-a", "neither DER nor"),
+        (None, "factory-a", "NoSuchKey"),
+        (None, "factory-z", "name no CA 'factory-z'; there are: factory-a, factory-b, gone"),
+        (None, "factory-b", "give factory-b no revocation list"),
+        (None, "gone", "holds none of the CAs"),
+    ],
+)
+def test_what_stands_in_the_way_of_a_list_is_told(
+    run: Run, world: World, list_: bytes | None, alias: str, told: str
+) -> None:
+    others = {"factory-b": Ca("factory-b", (OTHER.id,), 4), "gone": Ca("gone", ("ab" * 32,), 5, Crl(CRL))}
+    with_crl(world, list_, **others)
+    result = run("device", "deactivate", "--crl", alias, "--yes")
+    assert result.exit_code == 2, result.output
+    assert told in result.stderr
+
+
+def test_without_rules_nobody_knows_where_a_list_is(run: Run, world: World) -> None:
+    result = run("device", "deactivate", "--crl", "factory-a", "--yes")
+    assert result.exit_code == 2
+    assert "no rules are in force" in result.stderr

@@ -31,6 +31,7 @@ WITH_OPENSSL = [
     "A root, and the CA below it that signs",
     "Register a device by hand",
     "Look after them",
+    "Revoke devices",
     "Take one away",
 ]
 
@@ -107,6 +108,8 @@ def test_the_page_brings_a_device_in_with_openssl_and_takes_the_ca_away(reader: 
     assert registered == ["drill-shop", "vault", "batch-7"]
     certificate = plant.iot.describe_certificate(certificateId=reader.id_of("press-0001"))["certificateDescription"]
     assert certificate["status"] == "ACTIVE"
+    revoked = plant.iot.describe_certificate(certificateId=reader.id_of("press-0002"))["certificateDescription"]
+    assert revoked["status"] == "INACTIVE"
 
 
 # --- two CAs, one of which goes

@@ -71,6 +71,18 @@ CAS = [
         f"format: 1\ncas: {{a: {{ids: {HEX}, crl: {{url: «http://a.example/x»}}}}}}\n",
         "is not an address of a revocation list | write s3://bucket/key or https://host/path",
     ),
+    *(
+        Case(f"crl at {url}", f"format: 1\ncas: {{a: {{ids: {HEX}, crl: {{url: «{url}»}}}}}}\n", told)
+        for url, told in (
+            ('"https://user@a.example/x"', "is not an address of a revocation list"),
+            ('"https://a.example/x#y"', "is not an address of a revocation list"),
+            ('"s3://abc/d?versionId=1"', "is not an address of a revocation list"),
+            ('"file:///etc/passwd"', "is not an address of a revocation list"),
+            ("https://169.254.169.254/latest/meta-data/", "no host of a revocation list | functions fetch nothing"),
+            ("https://127.0.0.1:9001/2018-06-01/runtime/", "no host of a revocation list"),
+            ("https://localhost/a.crl", "no host of a revocation list"),
+        )
+    ),
     Case(
         "when_stale reject",
         f"format: 1\ncas: {{a: {{ids: {HEX}, crl: {{url: s3://abc/d, when_stale: «reject»}}}}}}\n",

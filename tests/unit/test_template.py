@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 LOGICAL_IDS = {
     "BugsAlarm": "AWS::CloudWatch::Alarm",
     "ConfigurationBucket": "AWS::S3::Bucket",
+    "CrlFailuresAlarm": "AWS::CloudWatch::Alarm",
     "DeniedAlarm": "AWS::CloudWatch::Alarm",
     "DropsRefusedAlarm": "AWS::CloudWatch::Alarm",
     "FunctionErrorsAlarm": "AWS::CloudWatch::Alarm",
@@ -46,6 +47,7 @@ OUTPUTS = {
     "PublishFunctionName",
     "RefusalsTopicArn",
     "ConfigurationBucketName",
+    "CrlFailuresAlarmName",
     "DevicePolicyName",
     "RegisterFunctionName",
     "RegistrationFailuresUrl",
@@ -149,7 +151,8 @@ def role_statements() -> list[tuple[str, dict[str, Any]]]:
     return [
         (name, statement)
         for name, policy in (*within, *of_type("AWS::IAM::Policy").items())
-        for statement in policy["PolicyDocument"]["Statement"]
+        for each in policy["PolicyDocument"]["Statement"]
+        for statement in ([each["Fn::If"][1]] if "Fn::If" in each else [each])
     ]
 
 
@@ -301,7 +304,12 @@ def _types_of(resource: dict[str, str] | str, service: str) -> set[str]:
     if resource.get("Fn::GetAtt", "").endswith(".StreamArn"):
         return {"stream"}
     if "Fn::Sub" in resource:
+        in_bucket = re.fullmatch(r"\$\{(\w+)\.Arn\}/.+", resource["Fn::Sub"])
+        if in_bucket:
+            return {"object"} if RESOURCES[in_bucket[1]]["Type"] == "AWS::S3::Bucket" else set()
         return {resource["Fn::Sub"].split(":")[-1].split("/")[0]}
+    if resource == {"Ref": "CrlObjectArns"}:
+        return {"object"}  # its pattern takes nothing else
     target = RESOURCES[resource.get("Ref") or resource["Fn::GetAtt"].split(".")[0]]["Type"]
     return {
         "AWS::S3::Bucket": {"bucket"},

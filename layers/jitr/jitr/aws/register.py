@@ -11,13 +11,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from jitr.aws.cas import Cas
+from jitr.aws.crls import Crls
 from jitr.aws.iot import Description, Iot
 from jitr.aws.pacing import NotYet
 from jitr.aws.reservations import Claim, Reservations
 from jitr.aws.rulebook import Rulebook
 from jitr.aws.table import Item, Table
 from jitr.aws.telemetry import Telemetry
-from jitr.certificate import CertificateReading, read_certificate
+from jitr.certificate import CaReading, CertificateReading, read_certificate
 from jitr.chain import verify_chain
 from jitr.decide import Decision, decide, held_instead, lists_needed, unreadable
 from jitr.errors import Poison, Refused, Retry, Unreadable
@@ -89,7 +90,14 @@ class Registrar:
     """Handles one message at a time; keeps only what stays right (CAs, rules by digest) between them."""
 
     def __init__(
-        self, *, iot: Iot, table: Table, account_id: str, clock: Callable[[], datetime], telemetry: Telemetry
+        self,
+        *,
+        iot: Iot,
+        table: Table,
+        account_id: str,
+        clock: Callable[[], datetime],
+        telemetry: Telemetry,
+        crls: Crls | None = None,  # without, a CA that has a revocation list configured admits nobody
     ) -> None:
         self._iot = iot
         self._table = table
@@ -97,6 +105,7 @@ class Registrar:
         self._clock = clock
         self._telemetry = telemetry
         self._cas = Cas(iot)
+        self._crls = crls
         self._rulebook = Rulebook(table)
         self._reservations = Reservations(table, iot)
 
@@ -184,6 +193,7 @@ class Registrar:
         if ca is not None and knock.chain is None:
             self._gather(case)  # the CA is back, and was never compared
             return
+        knock = self._asked_of_crls(knock, rules, ca)
         decision = self._decide(case, knock, rules)
         if would_be_refused_again(record, decision, now):
             again = refused_again(record, decision, case.heads)
@@ -222,18 +232,26 @@ class Registrar:
             reading = read_certificate(found.pem.encode())
         except Unreadable as error:
             return unreadable(error.code, str(error), self._clock()), None
-        knock = self._knock(reading, rules, case.event)
+        knock = self._knock(case, reading, rules)
         return self._decide(case, knock, rules), facts_json(knock)
 
-    def _knock(self, reading: CertificateReading, rules: Rules, event: RegistrationEvent) -> Knock:
-        ca = self._cas.get(event.ca_certificate_id, self._clock())
-        return Knock(
+    def _knock(self, case: _Case, reading: CertificateReading, rules: Rules) -> Knock:
+        ca_certificate_id = case.event.ca_certificate_id
+        ca = self._cas.get(ca_certificate_id, self._clock())
+        knock = Knock(
             certificate=reading.facts,
-            ca_certificate_id=event.ca_certificate_id,
+            ca_certificate_id=ca_certificate_id,
             ca=None if ca is None else ca.facts,
             chain=None if ca is None else verify_chain(reading, ca),
-            aliases=rules.aliases_of(event.ca_certificate_id),
+            aliases=rules.aliases_of(ca_certificate_id),
         )
+        return self._asked_of_crls(knock, rules, ca)
+
+    def _asked_of_crls(self, knock: Knock, rules: Rules, ca: CaReading | None) -> Knock:
+        """With what the CA's revocation lists say now; never with what they said before."""
+        if self._crls is None:
+            return knock
+        return replace(knock, revocations=self._crls.of(knock, rules, ca, self._clock(), self._iot.pace.in_time))
 
     def _decide(self, case: _Case, knock: Knock, rules: Rules) -> Decision:
         word = None if case.record is None else case.record.operator_word

@@ -7,6 +7,7 @@ Each turns a text into a value or raises :class:`Wrong`. How values are put toge
 import re
 from dataclasses import dataclass
 from datetime import date, datetime
+from ipaddress import ip_address
 from typing import Any, Protocol
 
 from jitr.facts import ATTRIBUTE_NAMES, KeyFacts
@@ -333,18 +334,31 @@ class Pattern:
         return _text_schema(minLength=1, maxLength=LONGEST_TEXT)
 
 
+def _own_address(host: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_link_local or address.is_unspecified
+
+
 @dataclass(frozen=True, slots=True)
 class Url:
     """Where a revocation list is."""
 
     told: str = "s3:// or https://"
-    _s3 = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s]+"
-    _https = r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/[^\s]*"
+    # Printable ASCII; what would be cut off before it is asked for (a fragment, a query in S3) is no part of it.
+    _s3 = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[!-\"$->@-~]+"
+    _https = r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/[!-\"$-~]*"
 
     def parse(self, text: str) -> str:
         if re.fullmatch(f"{self._s3}|{self._https}", text) is None or len(text) > LONGEST_TEXT:
             hint = "write s3://bucket/key or https://host/path"
             raise Wrong(f"{quoted(text)} is not an address of a revocation list", hint)
+        host = re.sub(r"^https://|[:/].*$", "", text)
+        if text.startswith("https:") and (_own_address(host) or host.lower() == "localhost"):
+            hint = "functions fetch nothing from loopback and link-local addresses"
+            raise Wrong(f"{quoted(host)} is no host of a revocation list", hint)
         return text
 
     def schema(self) -> Schema:

@@ -1,0 +1,117 @@
+"""Which of the devices that are in already their CA has revoked since."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from jitr.aws.cas import Cas
+from jitr.aws.iot import Iot
+from jitr.aws.rulebook import Rulebook
+from jitr.aws.table import BATCH_GET
+from jitr.certificate import CaReading
+from jitr.crl import CrlReading, Entry
+from jitr.errors import InputError
+from jitr.rules.model import Rules
+from jitr.times import rfc3339
+from jitr_cli import output
+from jitr_cli.crls import crls_with
+from jitr_cli.deployment import Deployment
+from jitr_cli.device_recall import with_facts
+from jitr_cli.device_records import name_in
+from jitr_cli.device_registry import Registry
+from jitr_cli.table import table_of
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A device that is on its CA's revocation list."""
+
+    certificate_id: str
+    common_name: str | None
+    serial_number: str
+    entry: Entry
+
+    def to_json(self) -> dict[str, str | None]:
+        """As ``--json`` prints it."""
+        return {
+            "certificate_id": self.certificate_id,
+            "common_name": self.common_name,
+            "serial_number": self.serial_number,
+            "revoked_at": rfc3339(self.entry.revoked_at),
+            "reason": self.entry.reason,
+        }
+
+    def __str__(self) -> str:
+        """For people."""
+        name = self.common_name or "(no common name)"
+        what = "on hold" if self.entry.on_hold else f"revoked ({self.entry.reason})"
+        return (
+            f"{self.certificate_id[:12]}  {name}  serial {self.serial_number}, {what} {rfc3339(self.entry.revoked_at)}"
+        )
+
+
+def find_revoked(deployment: Deployment, registry: Registry, alias: str, at: datetime) -> list[Revoked]:
+    """Every ACTIVE certificate of a CA that is on the revocation list which the rules in force give it.
+
+    Raises InputError where there is no such CA, no list, or none that can be used.
+    """
+    found: list[Revoked] = []
+    with output.progress("Comparing certificates", None) as advance:
+        for ca_id, crl in _lists(deployment, alias, at):
+            active = (each.id for each in registry.all(ca_id) if each.status == "ACTIVE")
+            while some := list(islice(active, BATCH_GET)):
+                found += _on(crl, deployment, registry, some)
+                advance(len(some))
+    return found
+
+
+def _on(crl: CrlReading, deployment: Deployment, registry: Registry, certificate_ids: list[str]) -> Iterator[Revoked]:
+    for certificate_id, facts, _ in with_facts(table_of(deployment), registry, certificate_ids):
+        entry = crl.look_up(int(facts.serial_number, 16))
+        if entry is not None:
+            yield Revoked(certificate_id, name_in(facts), facts.serial_number, entry)
+
+
+def _lists(deployment: Deployment, alias: str, at: datetime) -> Iterator[tuple[str, CrlReading]]:
+    """The list for each registered CA of an alias."""
+    rules = _rules(deployment)
+    url = _url(rules, alias)
+    crls, cas = crls_with(deployment), Cas(Iot(deployment.client("iot")))
+    registered = [(each, cas.get(each, at)) for each in rules.cas[alias].ids]
+    if all(ca is None for _, ca in registered):
+        raise InputError(
+            f"AWS IoT holds none of the CAs that {rules.source} calls {alias}: nothing to verify a list by"
+        )
+    for ca_id, ca in registered:
+        if ca is None:
+            output.warn(f"AWS IoT no longer holds the CA {ca_id[:12]}: its devices are not compared")
+        else:
+            yield ca_id, _list(crls.list_of(url, ca, at), ca, at)
+
+
+def _list(crl: CrlReading, ca: CaReading, at: datetime) -> CrlReading:
+    short = ca.facts.ca_certificate_id[:12]
+    output.note(f"The list of CA {short} is of {rfc3339(crl.this_update)} and has {len(crl)} entries.")
+    if at > crl.next_update:
+        output.warn(f"it ran out at {rfc3339(crl.next_update)}; who is on it is revoked all the same")
+    return crl
+
+
+def _rules(deployment: Deployment) -> Rules:
+    table = table_of(deployment)
+    heads = table.heads()
+    if heads.digest is None:
+        raise InputError("no rules are in force, and it is they that say where a CA's revocation list is")
+    return Rulebook(table).in_force(heads)
+
+
+def _url(rules: Rules, alias: str) -> str:
+    ca = rules.cas.get(alias)
+    if ca is None:
+        raise InputError(
+            f"the rules in force name no CA {alias!r}; there are: {', '.join(sorted(rules.cas)) or 'none'}"
+        )
+    if ca.crl is None:
+        raise InputError(f"the rules in force give {alias} no revocation list: see `crl` in docs/rules.md")
+    return ca.crl.url

@@ -1,0 +1,264 @@
+"""Revocation lists at work: fetched once for a fleet, kept for a bounded time, and asked at every admission."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from jitr.aws import crls as adapter
+from jitr.aws.crls import LEAD, REFRESH, RETRY, Crls
+from jitr.certificate import read_ca, read_certificate
+from jitr.chain import verify_chain
+from jitr.errors import Retry
+from jitr.facts import Knock, Revocation
+from jitr.reasons import Verdict
+from jitr.rules.model import Ca, Crl, Rules
+from tests import pki
+from tests.aws.world import PENDING, CrlFiles, World
+from tests.crls import crl, entry
+from tests.knocks import allow, rules
+from tests.pki import NOW
+
+FACTORY = pki.ca("Factory A")
+CA = read_ca(FACTORY.pem, status="ACTIVE")
+DEVICE = FACTORY.usual_device("snr-0001").issue()
+OTHER = FACTORY.usual_device("snr-0002").serial(0x1002).issue()
+URL = "s3://example-crls/factory-a.crl"
+
+REVOKED, ON_HOLD, LIFTED = ([entry(0x1001, each)] for each in ("keyCompromise", "certificateHold", "removeFromCRL"))
+
+
+def in_force(when_stale: Verdict = Verdict.HOLD, url: str = URL) -> Rules:
+    return replace(rules(allow()), cas={"factory-a": Ca("factory-a", (FACTORY.id,), 3, Crl(url, when_stale))})
+
+
+# --- at admission
+
+
+@pytest.fixture
+def ready(world: World) -> World:
+    """A CA with an empty list; two of its devices have connected."""
+    world.register_ca(FACTORY)
+    world.connect(DEVICE)
+    world.connect(OTHER)
+    world.publish(in_force())
+    world.crl_source.at[URL] = crl(FACTORY)
+    return world
+
+
+def test_a_device_that_is_not_on_the_list_is_admitted_and_the_record_tells_which_list(ready: World) -> None:
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+    record = ready.record(DEVICE)
+    assert record is not None
+    assert record.facts is not None
+    assert record.facts["revocation"][URL]["next_update"] == "2026-03-08T12:00:00Z"
+
+
+def test_a_revoked_device_is_rejected_with_the_ca_s_reason(ready: World) -> None:
+    ready.crl_source.at[URL] = crl(FACTORY, REVOKED)
+    ready.knock(DEVICE, FACTORY)
+    record = ready.record(DEVICE)
+    assert ready.status(DEVICE) == "INACTIVE"
+    assert ready.codes(DEVICE) == ["revocation.revoked"]
+    assert record is not None
+    assert "keyCompromise" in record.reasons[0]["message"]
+
+
+@pytest.mark.parametrize("after", [[], [*ON_HOLD, *LIFTED]], ids=["left out", "removeFromCRL"])
+def test_a_hold_is_a_hold_until_it_is_lifted(ready: World, after: list[bytes]) -> None:
+    """RFC 5280 section 5.3.1: a complete list leaves the entry out; some write removeFromCRL."""
+    ready.crl_source.at[URL] = crl(FACTORY, ON_HOLD)
+    ready.knock(DEVICE, FACTORY)
+    assert (ready.status(DEVICE), ready.codes(DEVICE)) == (PENDING, ["revocation.on-hold"])
+    ready.crl_source.at[URL] = crl(FACTORY, after, this_update=ready.now)
+    ready.later(minutes=14)
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == PENDING, "nothing was edited, and it is not due"
+    ready.later(minutes=1)
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+
+
+def test_a_held_device_that_is_revoked_meanwhile_is_never_admitted(ready: World) -> None:
+    """It is decided again from recorded facts; the list is asked anew."""
+    ready.publish(replace(in_force(), allow=()))
+    ready.knock(DEVICE, FACTORY)
+    assert ready.codes(DEVICE) == ["allow.unmatched"]
+    ready.crl_source.at[URL] = crl(FACTORY, REVOKED, this_update=ready.now)
+    ready.later(minutes=11)
+    ready.publish(in_force())
+    ready.knock(DEVICE, FACTORY)
+    assert (ready.status(DEVICE), ready.codes(DEVICE)) == ("INACTIVE", ["revocation.revoked"])
+
+
+@pytest.mark.parametrize(("when_stale", "status"), [(Verdict.HOLD, PENDING), (Verdict.ADMIT, "ACTIVE")])
+def test_where_no_list_is_to_be_had_the_rules_say_what_then(ready: World, when_stale: Verdict, status: str) -> None:
+    ready.publish(in_force(when_stale))
+    ready.crl_source.at.clear()
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == status
+    if status == PENDING:
+        assert ready.codes(DEVICE) == ["revocation.stale"]
+        ready.crl_source.at[URL] = crl(FACTORY)
+        ready.later(minutes=15)
+        ready.knock(DEVICE, FACTORY)
+        assert ready.status(DEVICE) == "ACTIVE"
+
+
+def test_a_list_of_somebody_else_admits_nobody_whatever_the_rules_say(ready: World) -> None:
+    ready.publish(in_force(Verdict.ADMIT))
+    ready.crl_source.at[URL] = crl(FACTORY, signer=pki.key("P-256", "a forger"))
+    ready.knock(DEVICE, FACTORY)
+    assert (ready.status(DEVICE), ready.codes(DEVICE)) == (PENDING, ["revocation.unusable"])
+
+
+def test_an_address_in_a_certificate_is_not_followed(ready: World) -> None:
+    """Whoever makes certificates would choose who answers for them."""
+    uri = pki.tlv(0x86, b"https://attacker.example/empty.crl")
+    point = pki.sequence(pki.sequence(pki.tlv(0xA0, pki.tlv(0xA0, uri))))
+    device = FACTORY.usual_device("snr-0003").extension("2.5.29.31", point).issue()
+    ready.connect(device)
+    ready.knock(device, FACTORY)
+    assert ready.status(device) == "ACTIVE"
+    assert set(ready.crl_source.fetched) == {URL}
+
+
+def test_a_fleet_costs_one_fetch_and_a_ca_without_a_list_none(ready: World) -> None:
+    for each in (DEVICE, OTHER):
+        ready.knock(each, FACTORY)
+    assert ready.crl_source.fetched == [URL]
+    ready.publish(rules(allow()))
+    ready.registrar = ready.fresh_registrar()
+    ready.knock(DEVICE, FACTORY)
+    assert ready.crl_source.fetched == [URL]
+
+
+def test_without_time_for_a_fetch_the_message_comes_back(ready: World) -> None:
+    message = replace(ready.message(ready.event(DEVICE.sha256, FACTORY.id)), remaining=lambda: 8_999)
+    with pytest.raises(Retry) as caught:
+        ready.registrar.handle(message)
+    assert caught.value.cause == "deadline"
+    assert ready.crl_source.fetched == []
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+
+
+# --- the cache
+
+
+class Cache:
+    """A cache on its own, and the time."""
+
+    def __init__(self) -> None:
+        self.files = CrlFiles({URL: crl(FACTORY)})
+        self.crls = Crls(self.files)
+        self.now = NOW
+        reading = read_certificate(DEVICE.pem)
+        self.knock = Knock(reading.facts, FACTORY.id, CA.facts, verify_chain(reading, CA), frozenset({"factory-a"}))
+
+    def ask(self, **later: float) -> Revocation:
+        self.now += timedelta(**later)
+        return self.crls.of(self.knock, in_force(), CA, self.now)[URL]
+
+    @property
+    def fetches(self) -> int:
+        return len(self.files.fetched)
+
+
+@pytest.fixture
+def cache() -> Cache:
+    return Cache()
+
+
+def test_a_list_is_fetched_again_after_ten_minutes(cache: Cache) -> None:
+    cache.ask()
+    cache.ask(seconds=REFRESH.total_seconds() - 1)
+    assert cache.fetches == 1
+    cache.files.at[URL] = crl(FACTORY, REVOKED)
+    assert cache.ask(seconds=1).reason == "keyCompromise"
+    assert cache.fetches == 2
+
+
+def test_a_list_is_fetched_before_it_runs_out_and_then_every_minute(cache: Cache) -> None:
+    cache.files.at[URL] = crl(FACTORY, next_update=NOW + timedelta(minutes=8))
+    cache.ask()
+    cache.ask(seconds=(timedelta(minutes=8) - LEAD).total_seconds() - 1)
+    assert cache.fetches == 1
+    for seconds in (1, RETRY.total_seconds(), RETRY.total_seconds()):
+        cache.ask(seconds=seconds)
+    cache.ask(seconds=1)
+    assert cache.fetches == 4
+
+
+def test_a_list_that_has_not_changed_is_not_read_again(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.ask()
+    monkeypatch.setattr(adapter, "read_crl", None)
+    assert cache.ask(minutes=11).problem is None
+    assert cache.fetches == 2
+
+
+@pytest.mark.parametrize(
+    "breaks",
+    [
+        lambda at: at.clear(),
+        lambda at: at.update({URL: b"<html>busy</html>"}),
+        lambda at: at.update({URL: crl(pki.ca("Factory B"))}),
+        lambda at: at.update({URL: crl(FACTORY, this_update=NOW - timedelta(days=1))}),
+    ],
+    ids=["gone", "a page", "of another CA", "rolled back"],
+)
+def test_what_comes_after_a_good_list_leaves_it_in_use_while_it_is_fresh(
+    cache: Cache, breaks: Callable[[dict[str, bytes]], Any]
+) -> None:
+    cache.files.at[URL] = crl(FACTORY, REVOKED, next_update=NOW + timedelta(hours=1))
+    cache.ask()
+    breaks(cache.files.at)
+    found = cache.ask(minutes=15)
+    assert (found.reason, found.problem) == ("keyCompromise", None)
+    assert found.failure is not None
+    cache.ask(seconds=RETRY.total_seconds() - 1)
+    assert cache.fetches == 2, "a failure is not tried again at once"
+    cache.files.at[URL] = crl(FACTORY, this_update=cache.now, next_update=cache.now + timedelta(days=1))
+    found = cache.ask(seconds=1)
+    assert (found.reason, found.failure) == (None, None)
+
+
+def test_a_bad_list_after_one_that_ran_out_is_a_problem(cache: Cache) -> None:
+    cache.files.at[URL] = crl(FACTORY, next_update=NOW + timedelta(minutes=20))
+    cache.ask()
+    cache.files.at[URL] = b"<html>busy</html>"
+    assert cache.ask(minutes=15).problem is None
+    assert cache.ask(minutes=10).problem is not None
+
+
+def test_a_list_is_verified_for_each_ca_that_it_is_asked_for(cache: Cache) -> None:
+    """Two CAs may be configured with one address; only the one that signed it has a list there."""
+    cache.ask()
+    other = read_ca(pki.ca("Factory B").pem, status="ACTIVE")
+    assert cache.crls.of(cache.knock, in_force(), other, NOW)[URL].problem is not None
+    assert cache.ask().problem is None
+
+
+def test_what_is_kept_is_bounded(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter, "MOST_OCTETS", 2 * len(crl(FACTORY)) + 20)
+    urls = [f"s3://example-crls/{each}" for each in range(5)]
+    for url in urls:
+        cache.files.at[url] = crl(FACTORY)
+        cache.crls.of(cache.knock, in_force(url=url), CA, NOW)
+    assert len(cache.crls._kept) == 2
+    cache.crls.of(cache.knock, in_force(url=urls[-1]), CA, NOW)
+    assert cache.fetches == 5
+    cache.crls.of(cache.knock, in_force(url=urls[0]), CA, NOW)
+    assert cache.fetches == 6
+
+
+def test_every_failure_is_counted_and_logged_with_its_address(ready: World, caplog: pytest.LogCaptureFixture) -> None:
+    ready.crl_source.at.clear()
+    ready.knock(DEVICE, FACTORY)
+    ready.knock(OTHER, FACTORY)
+    counted = ready.telemetry.metrics.serialize_metric_set()["_aws"]
+    assert "CrlFailures" in str(counted)
+    assert len(ready.crl_source.fetched) == 1
