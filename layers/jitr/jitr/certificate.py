@@ -22,6 +22,7 @@ from jitr.extensions import NONE, Extensions, read_extensions
 from jitr.facts import CaFacts, CertificateFacts, KeyFacts
 from jitr.names import Name, attributes, read_name
 from jitr.pem import Found, find_certificate, not_a_certificate
+from jitr.rsa import weakness
 from jitr.signatures import RSA_PSS, Scheme, read_scheme
 
 # RFC 5280 section 4.1.2.2 allows an issuer 20; some make it a SHA-256.
@@ -277,19 +278,20 @@ def _read_key(public_key: bytes) -> KeyFacts:
         raise der.DerError("it is not an algorithm and a key")
     oid = der.object_identifier(der.expect(algorithm[0], der.OBJECT_IDENTIFIER))
     if oid in _RSA_KEYS:
-        return KeyFacts("RSA", _modulus_bits(der.expect(parts[1], der.BIT_STRING)))
+        return _rsa(der.expect(parts[1], der.BIT_STRING))
     if oid == _EC_KEY:
         return _curve(algorithm[1:])
     return KeyFacts(_OTHER_KEYS.get(oid, oid))
 
 
-def _modulus_bits(content: bytes) -> int:
+def _rsa(content: bytes) -> KeyFacts:
     """RFC 8017 appendix A.1.1."""
     octets, _ = der.bit_string(content)
     numbers = der.children(der.only(octets, der.SEQUENCE))
     if [tag for tag, _ in numbers] != [der.INTEGER, der.INTEGER]:
         raise der.DerError("it is not a modulus and an exponent")
-    return int.from_bytes(numbers[0][1]).bit_length()
+    modulus, exponent = int.from_bytes(numbers[0][1]), int.from_bytes(numbers[1][1])
+    return KeyFacts("RSA", modulus.bit_length(), weakness=weakness(modulus, exponent))
 
 
 def _curve(parameters: list[der.Element]) -> KeyFacts:

@@ -54,11 +54,15 @@ class AlternativeName:
 
 @dataclass(frozen=True, slots=True)
 class KeyFacts:
-    """A public key: ``kind`` RSA, EC, Ed25519, …; ``bits``; ``curve`` as rules name it (P-256, …) for EC."""
+    """A public key: ``kind`` RSA, EC, Ed25519, …; ``bits``; ``curve`` as rules name it (P-256, …) for EC.
+
+    ``weakness`` says why the private key is in fact no secret, whatever its size (``jitr.rsa``).
+    """
 
     kind: str
     bits: int | None = None
     curve: str | None = None
+    weakness: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,8 @@ class CertificateFacts:
             "issuer": [_attribute_json(each) for each in self.issuer],
             "not_before": rfc3339(self.not_before),
             "not_after": rfc3339(self.not_after),
-            "key": {"kind": self.key.kind, "bits": self.key.bits, "curve": self.key.curve},
+            "key": {"kind": self.key.kind, "bits": self.key.bits, "curve": self.key.curve}
+            | ({} if self.key.weakness is None else {"weakness": self.key.weakness}),
             "signature": {"algorithm": self.signature.algorithm, "hash": self.signature.hash},
             "is_ca": self.is_ca,
             "key_usage": _list_or_none(self.key_usage),
@@ -129,7 +134,12 @@ class CertificateFacts:
             issuer=tuple(Attribute(**each) for each in data["issuer"]),
             not_before=parse_time(data["not_before"]),
             not_after=parse_time(data["not_after"]),
-            key=KeyFacts(data["key"]["kind"], _int_or_none(data["key"]["bits"]), data["key"]["curve"]),
+            key=KeyFacts(
+                data["key"]["kind"],
+                _int_or_none(data["key"]["bits"]),
+                data["key"]["curve"],
+                data["key"].get("weakness"),
+            ),
             signature=SignatureFacts(data["signature"]["algorithm"], data["signature"]["hash"]),
             is_ca=data["is_ca"],
             key_usage=_tuple_or_none(data["key_usage"]),

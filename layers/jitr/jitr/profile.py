@@ -82,7 +82,7 @@ def _critical_extension(certificate: CertificateFacts) -> str | None:
 def _key(key: KeyFacts, floor: Floor) -> str | None:
     if key.kind == "RSA":
         if (key.bits or 0) >= floor.min_rsa_bits:
-            return None
+            return None if key.weakness is None else f"the RSA key is weak: {key.weakness}"
         return f"the RSA key has {key.bits or 0} bits, the floor is {floor.min_rsa_bits}"
     if key.kind != "EC":
         return f"the key is of the kind {_cut(key.kind)}: {_AWS_TAKES}"

@@ -181,7 +181,8 @@ _ALL = (
     ReasonCode(
         "certificate.key",
         _HOLD,
-        "The certificate's key is below the floor in the rules file, or of a kind AWS IoT refuses.",
+        "The certificate's key is below the floor in the rules file, weak in itself (RSA exponent, ROCA), or of a kind "
+        "that AWS IoT refuses.",
         "Issue the device a certificate with a stronger key, or lower the floor knowingly.",
     ),
     ReasonCode(
