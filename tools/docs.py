@@ -1,17 +1,25 @@
-"""Makes docs/reasons.md from the reason codes: `UPDATE_DOCS=1 .venv/bin/pytest tests/unit/test_docs.py` writes it."""
+"""Makes the reference pages that follow from code: `UPDATE_DOCS=1 make test-unit PYTEST="-k current"` writes them."""
 
 import re
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import click
+import yaml
 
+from jitr.metrics import METRICS, Metric
 from jitr.reasons import CODES, ReasonCode
 from jitr_cli.main import jitr
+from jitr_local.cli import local
 
-LIBRARY = Path(__file__).resolve().parents[1] / "layers" / "jitr" / "jitr"
+ROOT = Path(__file__).resolve().parents[1]
+LIBRARY = ROOT / "layers" / "jitr" / "jitr"
 
-_HEAD = """\
+# --- reason codes
+
+_REASONS = """\
 # Reason codes
 
 <!-- Written by tools/docs.py from jitr.reasons. Do not edit it here. -->
@@ -40,7 +48,7 @@ _COMMAND = re.compile(r"`jitr ([a-z -]+)`")
 
 def reasons_page() -> str:
     """docs/reasons.md as it should be."""
-    return _HEAD + "".join(map(_row, CODES.values()))
+    return _REASONS + "".join(map(_row, CODES.values()))
 
 
 def _row(code: ReasonCode) -> str:
@@ -77,3 +85,129 @@ def _is_given(code: str) -> bool:
 @cache
 def _library() -> str:
     return "".join(file.read_text("utf-8") for file in LIBRARY.rglob("*.py") if file.name != "reasons.py")
+
+
+# --- metrics
+
+_METRICS = """\
+# Metrics
+
+<!-- Written by tools/docs.py from jitr.metrics. Do not edit it here. -->
+
+What the functions write, in the namespace `jitr` and the dimension `service`, which is the stack's name. Those with a
+reason are also there by `service` and `reason`. The stack's dashboard shows them (its output `DashboardUrl`); alarms
+are in [template.yaml](../template.yaml). A metric is never renamed and never changes its unit.
+
+| metric | unit | what it counts or measures | by reason |
+| --- | --- | --- | --- |
+"""
+
+
+def metrics_page() -> str:
+    """docs/metrics.md as it should be."""
+    return _METRICS + "".join(map(_metric, METRICS.values()))
+
+
+def _metric(metric: Metric) -> str:
+    return f"| `{metric.name}` | {metric.unit} | {metric.meaning} | {metric.reasons or ''} |\n"
+
+
+# --- parameters and outputs of the template
+
+_PARAMETERS = """\
+# Parameters and outputs
+
+<!-- Written by tools/docs.py from template.yaml. Do not edit it here. -->
+
+What a deployment can be given, as in `sam deploy --parameter-overrides LogRetentionDays=90 AlarmTopicArn=…`, and what
+its stack tells. The defaults suit a first deployment, and ten devices as well as some millions; what to raise for a
+fleet that comes all at once is said with each.
+
+## Parameters
+"""
+_COLUMNS = "| parameter | default | what it is | allowed |\n| --- | --- | --- | --- |\n"
+_OUTPUTS = """
+## Outputs
+
+`sam list stack-outputs --stack-name jitr` prints them; `jitr` finds its deployment by them.
+
+| output | what it is |
+| --- | --- |
+"""
+
+
+def parameters_page() -> str:
+    """docs/parameters.md as it should be."""
+    template = yaml.load((ROOT / "template.yaml").read_text("utf-8"), _Loader)  # noqa: S506 a safe loader, a file of ours
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    told = "".join(_group(each, template["Parameters"]) for each in groups)
+    outputs = "".join(
+        f"| `{name}` | {each.get('Description', 'The name of an alarm')} |\n"
+        for name, each in template["Outputs"].items()
+    )
+    return _PARAMETERS + told + _OUTPUTS + outputs
+
+
+def _group(group: Mapping[str, Any], parameters: Mapping[str, Mapping[str, Any]]) -> str:
+    head = f"\n### {group['Label']['default']}\n\n{_COLUMNS}"
+    return head + "".join(_parameter(name, parameters[name]) for name in group["Parameters"])
+
+
+def _parameter(name: str, parameter: Mapping[str, Any]) -> str:
+    default = f"`{parameter['Default']}`" if parameter["Default"] != "" else "(empty)"
+    return f"| `{name}` | {default} | {parameter['Description']} | {_allowed(parameter)} |\n"
+
+
+def _allowed(parameter: Mapping[str, Any]) -> str:
+    if "AllowedValues" in parameter:
+        return ", ".join(f"`{each}`" for each in parameter["AllowedValues"])
+    if parameter["Type"] == "Number":
+        return f"{parameter['MinValue']} to {parameter['MaxValue']}"
+    return str(parameter["ConstraintDescription"])
+
+
+class _Loader(yaml.SafeLoader):
+    """Passes over CloudFormation's functions: nothing here asks for them."""
+
+
+_Loader.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
+
+
+# --- the command line
+
+_COMMANDS = """\
+# The command line
+
+<!-- Written by tools/docs.py from the commands. Do not edit it here. -->
+
+Every command as `--help` prints it. Exit codes are in [contracts.md](contracts.md#exit-codes): 0 done or yes, 1 the
+answer is no, 2 wrong use or bad input, 3 AWS refused or could not be reached, 70 a bug, 130 interrupted.
+`jitr local` is there in a checkout only.
+"""
+_WIDTH = 100
+
+
+def commands_page() -> str:
+    """docs/command-line.md as it should be."""
+    return _COMMANDS + "".join(_described("jitr", jitr, 2))
+
+
+def _described(path: str, command: click.Command, level: int) -> Iterator[str]:
+    # A context without parents: usage lines name the whole path.
+    context = click.Context(command, info_name=path, terminal_width=_WIDTH, max_content_width=_WIDTH)
+    text = re.sub(r" +$", "", command.get_help(context), flags=re.MULTILINE)
+    yield f"\n{'#' * level} {path}\n\n```text\n{text}\n```\n"
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            found = local if (path, name) == ("jitr", "local") else command.get_command(context, name)
+            if found is not None and not found.hidden:
+                yield from _described(f"{path} {name}", found, min(level + 1, 4))
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "command-line.md": commands_page,
+    "metrics.md": metrics_page,
+    "parameters.md": parameters_page,
+    "reasons.md": reasons_page,
+}
+"""Every page of docs/ that follows from code alone."""

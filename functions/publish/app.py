@@ -13,9 +13,10 @@ from jitr.aws import environment
 from jitr.aws.drops import Drops
 from jitr.aws.list_import import Imports, Leftovers
 from jitr.aws.table import Table
-from jitr.aws.telemetry import NAMESPACE, Telemetry
+from jitr.aws.telemetry import Telemetry
 from jitr.drop import Dropped, Outcome, Verdict, read_record
 from jitr.errors import InputError
+from jitr.metrics import NAMESPACE
 from jitr.times import rfc3339
 
 logger = Logger()

@@ -12,7 +12,8 @@ from jitr.aws import environment
 from jitr.aws.recheck import Recheck
 from jitr.aws.registration_queue import RegistrationQueue
 from jitr.aws.table import Table
-from jitr.aws.telemetry import NAMESPACE, Telemetry
+from jitr.aws.telemetry import Telemetry
+from jitr.metrics import NAMESPACE
 
 # Both take the stack's name as their service, from POWERTOOLS_SERVICE_NAME: two stacks in one account are told apart.
 logger = Logger()

@@ -18,7 +18,8 @@ from jitr.aws.iot import Iot
 from jitr.aws.pacing import Pace
 from jitr.aws.register import Registrar
 from jitr.aws.table import Table
-from jitr.aws.telemetry import NAMESPACE, Telemetry
+from jitr.aws.telemetry import Telemetry
+from jitr.metrics import NAMESPACE
 
 # Both take the stack's name as their service, from POWERTOOLS_SERVICE_NAME: two stacks in one account are told apart.
 logger = Logger()

@@ -1,6 +1,6 @@
 """The documentation is true of the code: generated pages are current, links resolve, commands exist, rules are read.
 
-`UPDATE_DOCS=1 .venv/bin/pytest tests/unit/test_docs.py` brings the generated page up to date.
+`UPDATE_DOCS=1 make test-unit PYTEST="-k current"` brings the generated pages up to date.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 import pytest
+from tools.docs import PAGES as GENERATED
 from tools.docs import reasons_page
 
 from jitr.reasons import CODES
@@ -24,6 +25,8 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("events/**/README.md")])
 TUTORIAL = DOCS / "getting-started.md"
+
+UPDATE = 'UPDATE_DOCS=1 make test-unit PYTEST="-k current" writes it anew'
 
 page = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 
@@ -48,12 +51,13 @@ def prose(text: str) -> str:
 # Generated pages
 
 
-def test_the_page_of_reason_codes_is_current() -> None:
-    made = reasons_page()
-    path = DOCS / "reasons.md"
+@pytest.mark.parametrize("name", GENERATED)
+def test_the_generated_page_is_current(name: str) -> None:
+    made = GENERATED[name]()
+    path = DOCS / name
     if os.environ.get("UPDATE_DOCS"):
         path.write_text(made, encoding="utf-8")
-    assert path.read_text(encoding="utf-8") == made, "UPDATE_DOCS=1 .venv/bin/pytest tests/unit/test_docs.py"
+    assert path.read_text(encoding="utf-8") == made, f"{name} is stale: {UPDATE}"
 
 
 def test_the_page_of_reason_codes_has_each_code_once_in_order_of_weight() -> None:

@@ -15,6 +15,10 @@ ROOT = Path(__file__).parents[2]
 
 LOGICAL_IDS = {
     "BugsAlarm": "AWS::CloudWatch::Alarm",
+    "Cleanup": "Custom::Cleanup",
+    "CleanupFunction": "AWS::Serverless::Function",
+    "CleanupLogGroup": "AWS::Logs::LogGroup",
+    "Dashboard": "AWS::CloudWatch::Dashboard",
     "ConfigurationBucket": "AWS::S3::Bucket",
     "CrlFailuresAlarm": "AWS::CloudWatch::Alarm",
     "DeniedAlarm": "AWS::CloudWatch::Alarm",
@@ -58,6 +62,10 @@ OUTPUTS = {
 
 # Each statement that names every resource, and why it may.
 EVERY_RESOURCE = {
+    (
+        "CleanupRole",
+        "OnlyOnTheLocalStack",
+    ): "its condition holds for no AWS account: MiniStack authorises on other ARNs",
     (
         "RegisterRole",
         "OnlyOnTheLocalStack",
@@ -175,7 +183,7 @@ def test_outputs_are_there_for_the_command_line() -> None:
 
 
 def test_every_reference_leads_somewhere() -> None:
-    known = {"AWS::Partition", "AWS::Region", "AWS::AccountId", "AWS::StackName", "AWS::NoValue"}
+    known = {"AWS::Partition", "AWS::Region", "AWS::AccountId", "AWS::StackName", "AWS::StackId", "AWS::NoValue"}
     assert references(TEMPLATE) <= RESOURCES.keys() | PARAMETERS.keys() | known
 
 
@@ -303,6 +311,8 @@ def _types_of(resource: dict[str, str] | str, service: str) -> set[str]:
         return {"index"}
     if resource.get("Fn::GetAtt", "").endswith(".StreamArn"):
         return {"stream"}
+    if resource == {"Ref": "AWS::StackId"}:
+        return {"stack"}
     if "Fn::Sub" in resource:
         in_bucket = re.fullmatch(r"\$\{(\w+)\.Arn\}/.+", resource["Fn::Sub"])
         if in_bucket:
@@ -316,6 +326,7 @@ def _types_of(resource: dict[str, str] | str, service: str) -> set[str]:
         "AWS::SNS::Topic": {"topic"},
         "AWS::Serverless::Function": {"function"},
         "AWS::DynamoDB::Table": {"table"},
+        "AWS::IoT::Policy": {"policy"},
         "AWS::Logs::LogGroup": {"log-group", "log-stream"},  # its Arn ends in :*
         "AWS::SQS::Queue": {"queue"},
     }[target]

@@ -1,0 +1,68 @@
+"""The metrics that the functions write. ``docs/metrics.md`` is generated from this module.
+
+A metric is never renamed and never changes its unit: dashboards and alarms of others count on it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+NAMESPACE = "jitr"
+
+
+class Unit(StrEnum):
+    """As CloudWatch writes them."""
+
+    COUNT = "Count"
+    MILLISECONDS = "Milliseconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One documented metric, in the dimension ``service``: the stack's name.
+
+    One with ``reasons`` is also there by ``service`` and ``reason``; the text says what the reason may be.
+    """
+
+    name: str
+    unit: Unit
+    meaning: str
+    reasons: str | None = None
+
+
+_COUNT, _MS = Unit.COUNT, Unit.MILLISECONDS
+_CAUSES = (
+    "`throttled`, `unavailable`, `unreachable`, `denied`, `rules`, `conflict`, `busy`, `edited`, `unknown`, `status`, "
+    "`deadline`, `pace` or `format`"
+)
+
+_ALL = (
+    Metric("Admitted", _COUNT, "decisions to admit that were carried out"),
+    Metric("Held", _COUNT, "decisions to hold", reasons="the heaviest reason code"),
+    Metric("Rejected", _COUNT, "decisions to reject that were carried out", reasons="the heaviest reason code"),
+    Metric("TimeToAdmission", _MS, "from the knock that was admitted to `ACTIVE`"),
+    Metric("SettledKnocks", _COUNT, "knocks of devices that were decided already"),
+    Metric("HeldKnocks", _COUNT, "knocks of held devices for which nothing has changed"),
+    Metric("NotPending", _COUNT, "events whose certificate is no longer pending"),
+    Metric("Retries", _COUNT, "messages put back", reasons=_CAUSES),
+    Metric("Changes", _COUNT, "edits that the recheck function was told of"),
+    Metric("HeldLookedAt", _COUNT, "held devices that it worked out the decision of"),
+    Metric(
+        "Rechecked", _COUNT, "held devices that it put back on the queue", reasons="`edit`, `pass`, `due` or `every`"
+    ),
+    Metric(
+        "RecheckPasses", _COUNT, "passes over all held devices that came to their end", reasons="`changed` or `every`"
+    ),
+    Metric("RulesUnavailable", _COUNT, "messages put back because no rules are published or they cannot be read"),
+    Metric(
+        "CrlFailures",
+        _COUNT,
+        "revocation lists that could not be fetched or used, at most one a minute for each list and environment",
+    ),
+    Metric("Poison", _COUNT, "messages moved to `RegistrationFailures`", reasons="a reason code of `event.*`"),
+    Metric("Bugs", _COUNT, "exceptions that nobody declared"),
+    Metric("DropsPublished", _COUNT, "what was dropped in the bucket and is in force"),
+    Metric("DropsRefused", _COUNT, "what was dropped in the bucket and was refused"),
+)
+
+METRICS = {each.name: each for each in _ALL}
+"""Every metric by its name."""

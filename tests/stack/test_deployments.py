@@ -1,0 +1,156 @@
+"""`sam deploy --config-env dev|prod` and `sam delete`, with samconfig.toml as it is: what each leaves behind."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from jitr_local import environment, ministack
+from jitr_local.aws import session
+from jitr_local.folder import Folder
+from jitr_local.stack import CHECKOUT, LocalStack, _environment_of_ministack, _tool
+
+pytestmark = pytest.mark.stack
+
+
+@dataclass(frozen=True)
+class Account:
+    """An AWS account with nothing in it, and SAM at its door."""
+
+    folder: Folder
+    endpoint_url: str
+    template: Path
+
+    def session(self) -> boto3.Session:
+        return session(self.endpoint_url, environment.REGION, environment.ACCESS_KEY_ID, environment.SECRET_ACCESS_KEY)
+
+    def sam(self, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        variables = environment.for_deploy(
+            os.environ, home=self.folder.home, tmp=self.folder.tmp, endpoint_url=self.endpoint_url
+        )
+        command = [str(_tool("sam", "sam")), *words]
+        return subprocess.run(
+            command, cwd=CHECKOUT, env=variables, input=typed, capture_output=True, text=True, check=False
+        )
+
+    def deploy(self, name: str, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        """Deploy as `sam deploy --config-env NAME` does in the checkout, after a build."""
+        named = ["--config-file", str(CHECKOUT / "samconfig.toml"), "--template-file", str(self.template)]
+        return self.sam("deploy", "--config-env", name, *named, *words, typed=typed)
+
+    def resources(self, stack: str) -> dict[str, str]:
+        """Physical ids by logical id."""
+        pages = self.session().client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
+        return {
+            each["LogicalResourceId"]: each["PhysicalResourceId"]
+            for page in pages
+            for each in page["StackResourceSummaries"]
+        }
+
+    def inventory(self) -> set[str]:
+        """Whatever there is of the kinds that the template makes."""
+        clients = self.session()
+        s3, iam, logs = clients.client("s3"), clients.client("iam"), clients.client("logs")
+        iot, watch = clients.client("iot"), clients.client("cloudwatch")
+        found = {f"bucket {each['Name']}" for each in s3.list_buckets()["Buckets"]}
+        found |= {f"table {each}" for each in clients.client("dynamodb").list_tables()["TableNames"]}
+        found |= {f"queue {each}" for each in clients.client("sqs").list_queues().get("QueueUrls", [])}
+        found |= {f"function {each['FunctionName']}" for each in clients.client("lambda").list_functions()["Functions"]}
+        found |= {f"layer {each['LayerName']}" for each in clients.client("lambda").list_layers()["Layers"]}
+        found |= {f"role {each['RoleName']}" for each in iam.list_roles()["Roles"]}
+        found |= {f"logs {each['logGroupName']}" for each in logs.describe_log_groups()["logGroups"]}
+        found |= {f"rule {each['ruleName']}" for each in iot.list_topic_rules()["rules"]}
+        found |= {f"iot policy {each['policyName']}" for each in iot.list_policies()["policies"]}
+        found |= {f"alarm {each['AlarmName']}" for each in watch.describe_alarms()["MetricAlarms"]}
+        found |= {f"dashboard {each['DashboardName']}" for each in watch.list_dashboards()["DashboardEntries"]}
+        return found
+
+
+@pytest.fixture(scope="module")
+def account(local_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """MiniStack with nothing deployed, beside the built template of the local stack."""
+    folder = Folder(tmp_path_factory.mktemp("account"))
+    folder.create()
+    try:
+        _process, ports = ministack.start(_tool("stack", "python"), folder, _environment_of_ministack(folder))
+        yield Account(folder, ports.endpoint_url, local_stack.log.parent / "sam/build/template.yaml")
+    finally:
+        for process in reversed(folder.processes()):
+            folder.stop(process)
+
+
+def filled(account: Account, resources: dict[str, str]) -> None:
+    """What a stack holds once it is used: versions and delete markers in its bucket, an attached IoT policy, rows."""
+    clients = account.session()
+    s3, bucket = clients.client("s3"), resources["ConfigurationBucket"]
+    for text in (b"one", b"two"):
+        s3.put_object(Bucket=bucket, Key="kept/admission.yaml", Body=text)
+        s3.put_object(Bucket=bucket, Key="kept/gone.csv", Body=text)
+    s3.delete_object(Bucket=bucket, Key="kept/gone.csv")
+    iot = clients.client("iot")
+    made = iot.create_keys_and_certificate(setAsActive=True)
+    iot.attach_policy(policyName=resources["SensorPolicy"], target=made["certificateArn"])
+    clients.client("dynamodb").put_item(TableName=resources["Table"], Item={"pk": {"S": "a"}, "sk": {"S": "b"}})
+
+
+def test_nothing_is_left_of_a_deleted_dev_stack_though_it_was_used(account: Account) -> None:
+    before = account.inventory()
+    deployed = account.deploy("dev")
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    filled(account, account.resources("jitr-dev"))
+    deleted = account.sam("delete", "--stack-name", "jitr-dev", "--no-prompts", "--region", environment.REGION)
+    assert deleted.returncode == 0, deleted.stdout + deleted.stderr
+    assert {each for each in account.inventory() - before if "aws-sam-cli-managed" not in each} == set()
+
+
+def test_a_dev_stack_that_turns_to_keeping_its_data_is_not_emptied(account: Account) -> None:
+    """Then Cleanup alone is deleted, and asked to clean up like with the stack."""
+    assert account.deploy("dev").returncode == 0
+    resources = account.resources("jitr-dev")
+    filled(account, resources)
+    kept = account.deploy("dev", "--parameter-overrides", "DataDeletionPolicy=Retain")
+    assert kept.returncode == 0, kept.stdout + kept.stderr
+    assert "Cleanup" not in account.resources("jitr-dev")
+    s3 = account.session().client("s3")
+    assert len(s3.list_object_versions(Bucket=resources["ConfigurationBucket"])["Versions"]) == 4
+
+
+def test_prod_is_deployed_after_a_yes_only_and_keeps_its_data_when_it_is_deleted(account: Account) -> None:
+    refused = account.deploy("prod", typed="n\n")
+    assert "Deploy this changeset?" in refused.stdout + refused.stderr
+    assert account.resources("jitr-prod") == {}
+    assert account.deploy("prod", typed="y\n").returncode == 0
+    resources = account.resources("jitr-prod")
+    assert "Cleanup" not in resources
+    filled(account, resources)
+    table = account.session().client("dynamodb")
+    with pytest.raises(ClientError, match=r"(?i)protect"):
+        table.delete_table(TableName=resources["Table"])
+    deleted = account.sam("delete", "--stack-name", "jitr-prod", "--no-prompts", "--region", environment.REGION)
+    assert deleted.returncode == 0, deleted.stdout + deleted.stderr
+    left = account.inventory()
+    assert left >= {
+        f"table {resources['Table']}",
+        f"bucket {resources['ConfigurationBucket']}",
+        f"iot policy {resources['SensorPolicy']}",
+    }
+    assert f"function {resources['RegisterFunction']}" not in left
+    assert table.scan(TableName=resources["Table"])["Count"] == 1
+
+
+def test_the_dashboard_is_deployed_and_names_what_there_is(local_stack: LocalStack) -> None:
+    name = f"{local_stack.stack_name}-{local_stack.region}"
+    body = local_stack.session().client("cloudwatch").get_dashboard(DashboardName=name)["DashboardBody"]
+    (alarms,) = [each["properties"]["alarms"] for each in json.loads(body)["widgets"] if each["type"] == "alarm"]
+    told = local_stack.session().client("cloudwatch").describe_alarms()["MetricAlarms"]
+    assert sorted(alarms) == sorted(each["AlarmArn"] for each in told)
+    assert f'"QueueName","{local_stack.outputs["RegistrationQueueUrl"].rpartition("/")[2]}"' in body
+    assert f'"TableName","{local_stack.outputs["TableName"]}"' in body
+    assert "${Table" not in body
+    assert local_stack.outputs["DashboardUrl"].endswith(name)
