@@ -287,7 +287,7 @@ def test_a_certificate_out_of_its_time(
     found = diagnosed()
     assert found.problems == [code]
     assert "the endpoint ended the TLS handshake" in found.told("symptom")
-    monkeypatch.setattr(diagnose_files, "date_at", lambda _host: NOW)
+    monkeypatch.setattr(diagnose_files, "date_at", lambda _host: datetime.now(UTC))
     assert "agrees with the endpoint's" in diagnosed().told("clock")
 
 

@@ -97,7 +97,7 @@ def test_recheck_of_all_is_left_to_the_recheck_function(ready: Table, run: Run) 
     hold(ready, 1)
     assert json.loads(run("held", "recheck", "--all", "--json").stdout) == {"rechecked": "all"}
     assert sent(Queues()) == []
-    assert [each["kind"] for each in ready.query("CHANGES")][-1] == "held"
+    assert "held" in [each["kind"] for each in ready.query("CHANGES")]
 
 
 def test_decisions_are_listed_and_filtered(ready: Table, run: Run) -> None:

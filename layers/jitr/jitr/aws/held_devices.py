@@ -108,7 +108,7 @@ class HeldDevices:
         return done is not None
 
     def _waiting(self, keys: list[Item]) -> Iterator[Item]:
-        for item in self._table.get(keys):
+        for item in self._table.get(keys, of_any_format=True):  # whoever reads the record tells of its format
             if item["state"] == "applied" and (item["decision"] == "hold" or item["stays_pending"]):
                 yield item
 

@@ -125,9 +125,8 @@ def _plain(value: Mapping[str, Any]) -> Any:
     raise TypeError(f"the table holds no {kind}")
 
 
-def _understood(item: Mapping[str, Any]) -> Item:
-    """Plain values from DynamoDB. Raises Retry for an item that a newer version wrote: it is not guessed at."""
-    plain = from_item(item)
+def understood(plain: Item) -> Item:
+    """The item as it is. Raises Retry for one that a newer version wrote: it is not guessed at."""
     if plain.get("format", FORMAT) > FORMAT:
         raise Retry(
             "format",
@@ -159,8 +158,9 @@ class Table:
 
         In one request for up to 99 certificates; ``Record.glanced`` reads an item.
         """
-        found = {item["pk"]: item for item in self.get([HEADS, *map(certificate_key, certificate_ids)], only=_GLANCE)}
-        heads = heads_from(found.pop("HEADS", None))
+        keys = [HEADS, *map(certificate_key, certificate_ids)]
+        found = {item["pk"]: item for item in self.get(keys, only=_GLANCE, of_any_format=True)}
+        heads = heads_from(understood(found.pop("HEADS", {})))
         return {pk.removeprefix("CERTIFICATE#"): item for pk, item in found.items()}, heads
 
     def records(self, certificate_ids: Sequence[str]) -> Iterator[Record]:
@@ -184,8 +184,11 @@ class Table:
             found[name].append((key, ListRow.from_json(item["row"])))
         return found
 
-    def get(self, keys: Sequence[Item], *, only: Sequence[str] = ()) -> Iterator[Item]:
-        """The items of these keys that exist, by consistent reads, in no order; or only these attributes of them."""
+    def get(self, keys: Sequence[Item], *, only: Sequence[str] = (), of_any_format: bool = False) -> Iterator[Item]:
+        """The items of these keys that exist, by consistent reads, in no order; or only these attributes of them.
+
+        ``of_any_format`` is for those who look at each item's format themselves: one of them then keeps no other back.
+        """
         names = {f"#{place}": name for place, name in enumerate(only)}
         asked: Any = {"ConsistentRead": True}
         if names:
@@ -195,7 +198,8 @@ class Table:
             while wanted:
                 with told_apart():
                     answer = self.client.batch_get_item(RequestItems={self.name: {"Keys": wanted} | asked})
-                yield from map(_understood, answer["Responses"].get(self.name, []))
+                found = map(from_item, answer["Responses"].get(self.name, []))
+                yield from found if of_any_format else map(understood, found)
                 left = answer["UnprocessedKeys"]
                 unread = list(left[self.name]["Keys"]) if self.name in left else []
                 if len(unread) == len(wanted):
@@ -205,7 +209,7 @@ class Table:
     def query(self, partition: str, *, newest_first: bool = False, index: str | None = None) -> Iterator[Item]:
         """Every item of a partition, page by page."""
         for page in self.raw_pages(partition, newest_first=newest_first, index=index):
-            yield from map(_understood, page)
+            yield from map(understood, map(from_item, page))
 
     def raw_pages(
         self, partition: str, *, newest_first: bool = False, index: str | None = None
