@@ -193,8 +193,9 @@ def commands_page() -> str:
 
 
 def _described(path: str, command: click.Command, level: int) -> Iterator[str]:
-    # A context without parents: usage lines name the whole path.
-    context = click.Context(command, info_name=path, terminal_width=_WIDTH, max_content_width=_WIDTH)
+    # A context without parents: usage lines name the whole path. A command keeps the help option that it made first.
+    settings = {**jitr.context_settings, "terminal_width": _WIDTH, "max_content_width": _WIDTH}
+    context = click.Context(command, info_name=path, **settings)
     text = re.sub(r" +$", "", command.get_help(context), flags=re.MULTILINE)
     yield f"\n{'#' * level} {path}\n\n```text\n{text}\n```\n"
     if isinstance(command, click.Group):

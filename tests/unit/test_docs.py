@@ -170,7 +170,7 @@ def parse(words: list[str]) -> None:
     if isinstance(command, click.Group) or "--help" in arguments:
         return
     try:
-        command.make_context("jitr", list(arguments)).close()
+        command.make_context("jitr", list(arguments), **jitr.context_settings).close()
     except click.UsageError as error:
         raise Wrong(f"jitr {' '.join(words)}: {error.format_message()}") from error
 
