@@ -41,7 +41,8 @@ def _told_plainly() -> Iterator[None]:
         raise _Failed(str(error)) from error
 
 
-@click.group()
+# As the command line that it is a part of, also where it is called alone: a command keeps its first help option.
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
