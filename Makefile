@@ -6,7 +6,7 @@ ARCHITECTURE ?= arm64
 DEVICES ?= 24
 PYTEST ?=
 
-SOURCES = $(wildcard bench cli docs functions layers local tests tools)
+SOURCES = $(wildcard bench cli docs functions fuzz layers local tests tools)
 UV = UV_PYTHON_DOWNLOADS=never .venv/bin/uv --quiet pip
 LOCK = UV_PYTHON_DOWNLOADS=never .venv/bin/uv --quiet pip compile --universal --generate-hashes --python-version 3.11 \
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
@@ -17,7 +17,7 @@ IN_PLACE := $(shell test -x .venv/bin/python && test "`cat .venv/.made 2>/dev/nu
 MADE = printf '%s\n' "$(CURDIR)" >$@
 
 .NOTPARALLEL:
-.PHONY: help setup lock lint format test test-unit soak bench build demo invoke clean distclean FORCE
+.PHONY: help setup lock lint format test test-unit soak fuzz bench build demo invoke clean distclean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,9 @@ test-unit: setup ## the tests that need neither a build nor the local stack
 soak: setup ## ten thousand random histories of devices, operators, faults and other hands; takes a while
 	JITR_SOAK_EXAMPLES=10000 .venv/bin/pytest tests/aws/test_model.py $(PYTEST)
 	JITR_SOAK_HELD=100000 .venv/bin/pytest -s tests/stack/test_recheck.py $(PYTEST)
+
+fuzz: setup ## hostile input for every reader of what strangers write, for so long: SECONDS=600; ONLY=crl,csv for some
+	.venv/bin/python -m fuzz --seconds $(or $(SECONDS),60) $(if $(ONLY),--only $(ONLY))
 
 bench: setup ## how fast, how cheap, how flat: writes bench/results and the figures in docs/; ONLY=decision,burst for some parts
 	.venv/bin/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)

@@ -16,6 +16,7 @@ from jitr.lists import LIST_NAME
 
 RULES_KEY = "admission.yaml"
 _LIST_KEY = re.compile(r"lists/([^/]*)\.csv")
+_MOST_SHOWN = 120  # characters of a key in a message
 # What a person may put on an object (``x-amz-meta-...``): why, and that a list may shrink.
 MESSAGE, CONFIRM, SHRINK = "jitr-message", "jitr-confirm", "shrink"
 
@@ -38,9 +39,9 @@ class Dropped:
             return None
         found = _LIST_KEY.fullmatch(self.key)
         if found is None:
-            raise InputError(f"{visible(self.key)} is neither {RULES_KEY} nor lists/NAME.csv: it was not read")
+            raise InputError(f"{_shown(self.key)} is neither {RULES_KEY} nor lists/NAME.csv: it was not read")
         if LIST_NAME.fullmatch(found[1]) is None:
-            told = f"{visible(found[1])!r} is not a list's name: letters, digits and _.- (at most 64, no sign first)"
+            told = f"{_shown(found[1])!r} is not a list's name: letters, digits and _.- (at most 64, no sign first)"
             raise InputError(f"{told}; drop it as lists/NAME.csv with such a name")
         return found[1]
 
@@ -128,6 +129,10 @@ class Verdict:
             *(f"warning: {visible(each)}" for each in self.warnings),
         ]
         return "\n".join(lines) + "\n"
+
+
+def _shown(text: str) -> str:
+    return visible(text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…")
 
 
 def visible(text: str) -> str:

@@ -1,0 +1,110 @@
+"""The first samples of the corpus: ``python -m fuzz.seeds`` writes them anew. No private key is among them.
+
+The keys that sign them are made each time and forgotten, so all of a folder's samples are written together.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from cryptography import x509
+from tests import pki
+from tests.crls import Draft, entry, extension, pem
+
+from fuzz.targets import CORPUS
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def certificates() -> Mapping[str, bytes]:
+    """CAs and devices of the kinds that there are."""
+    factory, classic = pki.ca("Factory A"), pki.make(pki.ca_draft("Factory B", kind="RSA-2048"))
+    names = (x509.DNSName("a.example"), x509.IPAddress(IPv4Address("10.0.0.1")), pki.tlv(0x87, bytes(16)))
+    directory = pki.tlv(0xA4, pki.distinguished_name(("CN", "a"), ("O", "b")))
+    other = pki.tlv(0xA0, pki.oid("1.3.6.1.4.1.311.20.2.3"), pki.tlv(0xA0, pki.string("a")))
+    policies = pki.sequence(pki.sequence(pki.oid("1.2.3")))
+    subject = (("CN", "a", "BMPString"), ("O", "b", "TeletexString"), ("C", "TR", "PrintableString"))
+    return {
+        "ca": factory.der,
+        "ca-rsa": classic.der,
+        "usual": factory.usual_device().issue().der,
+        "v1": factory.device().v1().issue().der,
+        "rsa": classic.usual_device(kind="RSA-2048").issue().der,
+        "rsa-pss": classic.device().signed_with("sha256", pss=True).issue().der,
+        "ed25519": factory.device(kind="Ed25519").issue().der,
+        "names": factory.usual_device().alternative_names(*names, directory, other).issue().der,
+        "policies": factory.usual_device().extension("certificatePolicies", policies, critical=True).issue().der,
+        "strings": factory.device().subject(*subject).issue().der,
+        "pem": factory.usual_device().issue().pem,
+        "bundle": factory.usual_device().issue().pem + factory.pem,
+    }
+
+
+def crls() -> Mapping[str, bytes]:
+    """Lists of the first CA, good ones and those that are refused."""
+    factory = pki.ca("Factory A")
+    entries = tuple(entry(each, reason) for each, reason in enumerate(("keyCompromise", "certificateHold", None), 1))
+    good = Draft(factory, entries).issue()
+    point = pki.sequence(pki.tlv(0xA0, pki.tlv(0xA0, pki.tlv(0x86, b"https://crl.example.com/7.crl"))))
+    return {
+        "good": good,
+        "pem": pem(good),
+        "empty": Draft(factory).issue(),
+        "v1": Draft(factory, (entry(5),), version=None, number=None).issue(),
+        "delta": Draft(factory, extensions=(extension("deltaCRLIndicator", pki.integer(1), critical=True),)).issue(),
+        "partition": Draft(factory, extensions=(extension("issuingDistributionPoint", point, critical=True),)).issue(),
+        "users": Draft(factory, extensions=(extension("issuingDistributionPoint", b"\x30\x03\x81\x01\xff"),)).issue(),
+        "indirect": Draft(factory, (entry(5, None, extension("certificateIssuer", pki.sequence())),)).issue(),
+        "rsa": Draft(pki.make(pki.ca_draft("Factory B", kind="RSA-2048")), entries).issue(),
+    }
+
+
+def events() -> Mapping[str, bytes]:
+    """The bodies in events/, and what AWS IoT is known to write otherwise."""
+    found = {}
+    for path in sorted((ROOT / "events").glob("*.json")):
+        for record in json.loads(path.read_text())["Records"]:
+            found[path.stem] = record["body"].encode()
+    return found
+
+
+def drops() -> Mapping[str, bytes]:
+    """The records in events/publish."""
+    found = {}
+    for path in sorted((ROOT / "events" / "publish").glob("*.json")):
+        for record in json.loads(path.read_text()).get("Records", []):
+            found[path.stem] = json.dumps(record).encode()
+    return found
+
+
+def rules() -> Mapping[str, bytes]:
+    """The examples in the documentation."""
+    text = (ROOT / "docs" / "rules.md").read_text() + (ROOT / "README.md").read_text()
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return {f"example-{number}": each.encode() for number, each in enumerate(blocks) if "format:" in each}
+
+
+def lists() -> Mapping[str, bytes]:
+    """The examples in the documentation, and other ways of writing them."""
+    text = (ROOT / "docs" / "lists.md").read_text()
+    blocks = re.findall(r"^```csv(?: wrong)?\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    found = {f"example-{number}": each.encode() for number, each in enumerate(blocks)}
+    whole = "common_name,serial_number,ca,certificate_sha256,public_key_sha256,thing_name,expires,note,attr.batch\r\n"
+    whole += f'snr-0001,1a2b,factory-a,{"0a" * 32},{"0b" * 32},thing:1,2026-06-30T12:00:00Z,"on, the roof",7\r\n'
+    return found | {"whole": whole.encode(), "utf-16": whole.encode("utf-16"), "sep": b"sep=;\ncommon_name;note\na;b\n"}
+
+
+def main() -> None:
+    """Write them all."""
+    made = {"certificate": certificates, "crl": crls, "event": events, "drop": drops, "rules": rules, "csv": lists}
+    for name, make in made.items():
+        folder = CORPUS / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for stem, data in make().items():
+            (folder / f"{stem}.sample").write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""The readers, what each may answer, and what must be true of its answers; anything else is a bug."""
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from fuzz.inputs import Seeds
+from jitr.certificate import CaReading, read_ca, read_certificate
+from jitr.chain import verify_chain
+from jitr.crl import read_crl, why_not_by
+from jitr.drop import read_record
+from jitr.duplicates import Duplicates
+from jitr.errors import InputError, Poison, Unreadable, UnusableCrl
+from jitr.event import CLOCK_SKEW, own_event, parse_event
+from jitr.lists_csv import Reader, read_list, write_rows
+from jitr.reasons import CODES
+from jitr.rules.model import load
+from jitr.rules.problems import RulesError
+from jitr.rules.reader import read_rules
+from jitr.rules.selftest import run
+
+CORPUS = Path(__file__).parent / "corpus"
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ACCOUNT = "000000000000"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One reader. ``read`` raises for whatever is a bug."""
+
+    name: str
+    read: Callable[[bytes], None]
+    tokens: tuple[bytes, ...]
+    # Beyond it a reader refuses an input by its size alone: what it costs up to there is what matters.
+    largest: int
+    # Lines of this software that run for any input, and for each of its octets: linear, and twice what was ever seen.
+    fixed: int
+    per_octet: int
+    is_der: bool = False
+
+    def allowed(self, data: bytes) -> int:
+        """How many lines may run for an input."""
+        return self.fixed + self.per_octet * len(data)
+
+    @property
+    def corpus(self) -> Path:
+        """Where its samples are: good ones, and those that once found something."""
+        return CORPUS / self.name
+
+    @property
+    def seeds(self) -> Seeds:
+        """What its inputs are made from."""
+        return _seeds(self)
+
+
+@cache
+def _seeds(target: Target) -> Seeds:
+    samples = [path.read_bytes() for path in sorted(target.corpus.iterdir())]
+    return Seeds([each for each in samples if each], target.tokens, target.is_der)
+
+
+def told(message: str) -> None:
+    """A message is one line, shows no control characters, and is not as long as a hostile input may be."""
+    assert message, "a message is empty"
+    assert message.isprintable(), "a message does not print on one line"
+    assert len(message) <= 2000, "a message is as long as whoever writes the input likes"
+
+
+def event(data: bytes) -> None:
+    """The body of a message on the queue."""
+    try:
+        found = parse_event(data.decode("utf-8", "surrogateescape"), account_id=ACCOUNT, sent_at=NOW)
+    except Poison as poison:
+        assert poison.code in CODES
+        told(str(poison))
+        return
+    assert found.knocked_at <= NOW + CLOCK_SKEW
+    again = own_event(found.certificate_id, found.ca_certificate_id, ACCOUNT, NOW)
+    assert parse_event(again, account_id=ACCOUNT, sent_at=NOW).certificate_id == found.certificate_id
+
+
+def drop(data: bytes) -> None:
+    """A record of S3's event about an object that was dropped."""
+    try:
+        record = json.loads(data)
+    except (ValueError, RecursionError):
+        return  # Lambda reads it, and nothing that is not JSON arrives
+    try:
+        dropped = read_record(record)
+    except InputError as error:
+        told(str(error))
+        return
+    assert dropped.beside is None or dropped.beside.isprintable()
+    try:
+        assert dropped.list is None or "/" not in dropped.list
+    except InputError as error:
+        told(str(error).replace("\n", ""))
+
+
+@cache
+def _cas() -> tuple[CaReading, ...]:
+    found = []
+    for path in sorted((CORPUS / "certificate").iterdir()):
+        with suppress(Unreadable):
+            ca = read_ca(path.read_bytes(), status="ACTIVE")
+            if ca.facts.is_ca and ca.key is not None:
+                found.append(ca)
+    return tuple(found)
+
+
+@cache
+def _signed() -> frozenset[bytes]:
+    """What the corpus has that a CA in it signed: nobody else can sign anything."""
+    found = set()
+    for path in sorted((CORPUS / "certificate").iterdir()):
+        with suppress(Unreadable):
+            found.add(read_certificate(path.read_bytes()).signed)
+    for path in sorted((CORPUS / "crl").iterdir()):
+        with suppress(UnusableCrl):
+            found.add(read_crl(path.read_bytes()).signed)
+    return frozenset(found)
+
+
+def certificate(data: bytes) -> None:
+    """A certificate, as a device's and as a CA's."""
+    try:
+        reading = read_certificate(data)
+    except Unreadable as error:
+        assert error.code in ("certificate.unreadable", "certificate.too-large")
+        told(str(error))
+    else:
+        facts = reading.facts
+        assert type(facts).from_json(json.loads(json.dumps(facts.to_json()))) == facts
+        for ca in _cas():
+            assert not verify_chain(reading, ca).signature_valid or reading.signed in _signed(), "a forged signature"
+    try:
+        of_ca = read_ca(data, status="ACTIVE").facts
+    except Unreadable as error:
+        told(str(error))
+    else:
+        assert type(of_ca).from_json(json.loads(json.dumps(of_ca.to_json()))) == of_ca
+
+
+def crl(data: bytes) -> None:
+    """A revocation list."""
+    try:
+        found = read_crl(data)
+    except UnusableCrl as error:
+        told(str(error))
+        return
+    assert found.look_up(-1) is None or len(found)
+    for ca in _cas():
+        problem = why_not_by(found, ca)
+        if problem is None:
+            assert found.signed in _signed(), "a forged signature"
+        else:
+            told(problem)
+
+
+def rules(data: bytes) -> None:
+    """A rules file: read and refused as a whole."""
+    try:
+        found = read_rules(data, source="admission.yaml")
+    except RulesError as error:
+        assert error.problems
+        for each in error.problems:
+            assert min(each.line, each.column, each.length) >= 1
+            told(each.message)
+            assert each.hint is None or each.hint.isprintable()
+        return
+    assert load(found.rules.compiled) == found.rules
+    assert all(str(each) for each in run(found))
+
+
+def csv(data: bytes) -> None:
+    """A device list."""
+    reader = Reader([data], source="f", duplicates=Duplicates())
+    rows = [each.row for each in reader]
+    for problem in reader.problems:
+        assert min(problem.line, problem.column) >= 1
+        told(problem.message)
+    assert bool(reader.problem_count) == bool(reader.problems)
+    if rows and len(data) < 4096 and not reader.problem_count:
+        assert list(read_list("".join(write_rows(rows)).encode(), "f")) == rows, "an export is not what was imported"
+
+
+_JSON = tuple(
+    b'{ } [ ] : , " \\ null true -1 1e999 NaN Infinity 9999999999999999999 \\ud800 \\u0000 "0" 1772366398500 '
+    b'"2026-03-01" "certificateId" "caCertificateId" "awsAccountId" "timestamp" "000000000000"'.split()
+)
+_DER = (
+    b"\x30\x80", b"\x30\x82", b"\x30\x84\xff\xff\xff\xff", b"\x02\x01\x00", b"\x05\x00", b"\xa0\x03\x02\x01\x02",
+    b"\x17\x0d260101000000Z", b"\x18\x0f99991231235959Z", b"\x06\x03\x55\x04\x03", b"\x06\x03\x55\x1d\x11",
+    b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n", b"-----BEGIN X509 CRL-----\n",
+    b"-----END X509 CRL-----\n", b"-----BEGIN ", b"-----", b"MII", b"\r\n", b"\xff\xfe",
+)  # fmt: skip
+_CSV = (
+    b",", b";", b"\t", b"|", b'"', b'""', b"'", b"\n", b"\r", b"\r\n", b"sep=;\n", b"\xef\xbb\xbf", b"\xff\xfe", b"=",
+    b"+1", b"@", b"\x00", b"\xc3", b"PK\x03\x04", b"common_name", b"serial_number", b"certificate_sha256",
+    b"public_key_sha256", b"ca", b"expires", b"attr.batch", b"note", b"thing_name", b"0a" * 32, b"9999-12-31", b"1E5",
+)  # fmt: skip
+_YAML = (
+    b"\n", b"\n  - ", b": ", b"- ", b"[", b"]", b"{", b"}", b"#", b"&a ", b"*a", b"!", b"|", b">", b"'", b'"', b"%",
+    b"\t", b"---\n", b"...\n", b"<<: *a\n", b"%YAML 1.1\n", b'"\\ud800"', b'"\\x00"', b"\xc2\x85", b"\xe2\x80\xa8",
+    b"allow:\n", b"deny:\n", b"cas:\n", b"tests:\n", b"grant: ", b"common_name: ", b"serial_number: ", b"window: ",
+    b"{attr.x}", b"{common_name}", b"*a" * 30, b"9" * 400, b"2026-13-01", b"..", b"0x1..",
+)  # fmt: skip
+
+TARGETS: Mapping[str, Target] = {
+    each.name: each
+    for each in (
+        Target("event", event, _JSON, 256 * 1024, 1000, 1),
+        Target("drop", drop, (*_JSON, b"%ff", b"%00", b"lists/", b".csv", b"..", b"/"), 256 * 1024, 2000, 1),
+        Target("certificate", certificate, _DER, 64 * 1024, 10_000, 15, is_der=True),
+        Target("crl", crl, _DER, 16 * 1024 * 1024, 10_000, 12, is_der=True),
+        # Names that are misspelt are compared with those that there are, at most so many times.
+        Target("rules", rules, _YAML, 4 * 1024 * 1024, 600_000, 40),
+        Target("csv", csv, _CSV, 1 << 40, 10_000, 100),
+    )
+}
