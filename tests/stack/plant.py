@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +21,7 @@ from jitr_cli import pki
 from jitr_cli.files import read_certificate
 from jitr_cli.main import jitr
 from jitr_local.cli import variables_of
-from jitr_local.device import CONNECT_TIMEOUT, Broker, Device
+from jitr_local.device import CONNECT_TIMEOUT, Broker, Device, Fate
 from jitr_local.stack import LocalStack
 
 if TYPE_CHECKING:
@@ -69,6 +71,10 @@ class Made:
     device: Device
     certificate_id: str
 
+    def is_in(self) -> bool:
+        """Whether its first message has arrived."""
+        return self.device.fate is Fate.PUBLISHED
+
     @contextmanager
     def knocking(self) -> Iterator[Device]:
         """It knocks while the block runs; afterwards it has stopped, and so has its thread."""
@@ -104,6 +110,14 @@ class Plant:
         assert result.exit_code == code, f"jitr {arguments} ended with {result.exit_code}:\n{result.output}"
         return result
 
+    def type(self, commands: str, folder: Path) -> subprocess.CompletedProcess[str]:
+        """Type commands in a shell, which ends at the first that fails."""
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+        variables = {"PATH": path, "HOME": str(folder)} | variables_of(self.stack, {})
+        return subprocess.run(
+            ["bash", "-eu", "-c", commands], cwd=folder, env=variables, capture_output=True, text=True, check=False
+        )
+
     def json(self, *arguments: str | Path) -> Any:
         """What a ``jitr`` command prints with ``--json``."""
         return json.loads(self.jitr(*arguments, "--json").stdout)
@@ -112,6 +126,10 @@ class Plant:
         """Make a CA and register it with proof of possession."""
         self.jitr("ca", "create", name, "--organization", name.upper(), "--out-dir", self.folder)
         ca = self.folder / f"{name}.pem"
+        return self.registered(name, ca)
+
+    def registered(self, name: str, ca: Path) -> Factory:
+        """Register a CA that there is, with proof of possession."""
         found = self.json("ca", "register", ca, "--key", ca.with_suffix(".key"))
         return Factory(name, ca, found["ca_certificate_id"])
 
@@ -141,6 +159,13 @@ class Plant:
         broker = Broker(self.stack.mqtt_host, self.stack.mqtt_port, self.stack.broker_ca)
         device = Device(name, certificate, key, f"devices/{name}/hello", broker)
         return Made(device, pki.certificate_sha256(read_certificate(certificate)))
+
+    def knocks(self, made: Made, until_what: Callable[[Made], object] = Made.is_in) -> Made:
+        """The device knocks, from its first attempt on, until it is in, or until something else is so; who knocked."""
+        again = self.made(made.device.name, made.device.certificate, made.device.key)
+        with again.knocking():
+            until(lambda: until_what(again), f"{made.device.name} has got that far")
+        return again
 
     # --- what became of it
 

@@ -1,16 +1,12 @@
 """docs/operators.md as it stands, on the local stack; and what its day is about, with a real device and a real drop."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jitr_local.cli import variables_of
 from jitr_local.device import Fate
 from jitr_local.stack import CHECKOUT
 from tests.stack.plant import Plant, until
@@ -18,15 +14,6 @@ from tests.stack.plant import Plant, until
 pytestmark = pytest.mark.stack
 
 PAGE = CHECKOUT / "docs" / "operators.md"
-
-
-def typed(plant: Plant, command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Type commands in a shell."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    variables = {"PATH": path, "HOME": str(folder)} | variables_of(plant.stack, {})
-    return subprocess.run(
-        ["bash", "-eu", "-c", command], cwd=folder, env=variables, capture_output=True, text=True, check=False
-    )
 
 
 def drop(plant: Plant, key: str, text: str) -> dict[str, Any]:
@@ -48,7 +35,7 @@ def drop(plant: Plant, key: str, text: str) -> dict[str, Any]:
 
 def test_the_page_is_typed_from_its_beginning_to_its_end(plant: Plant, tmp_path: Path) -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    done = typed(plant, "\n".join(blocks), tmp_path)
+    done = plant.type("\n".join(blocks), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "typo.csv:3:1: common_name: 'snr-0003' is on line 2 already" in done.stderr
     assert "refused, exit code 2" in done.stdout

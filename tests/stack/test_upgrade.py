@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pytest
 from jitr_local.device import Fate
 from jitr_local.session import running_stack
 from jitr_local.stack import CHECKOUT, up
-from tests.stack.plant import Made, Plant, until
+from tests.stack.plant import Plant, until
 
 pytestmark = pytest.mark.stack
 
@@ -59,19 +59,6 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Earlier]:
         yield Earlier(Plant(stack, folder), checkout)
 
 
-def knock(plant: Plant, made: Made, until_what: Callable[[Made], object]) -> Made:
-    """The device knocks, from its first attempt on, until this is so; who knocked."""
-    again = plant.made(made.device.name, made.device.certificate, made.device.key)
-    with again.knocking():
-        until(lambda: until_what(again), f"{made.device.name} has got that far")
-    return again
-
-
-def is_in(made: Made) -> bool:
-    """Whether its first message has arrived."""
-    return made.device.fate is Fate.PUBLISHED
-
-
 def test_an_update_loses_nothing_of_what_the_earlier_version_held_and_decided(earlier: Earlier) -> None:
     """Before it one device is in, one waits for its row, one was let in by hand, one kept out; one knocks throughout.
 
@@ -85,9 +72,9 @@ def test_an_update_loses_nothing_of_what_the_earlier_version_held_and_decided(ea
     rows.write_text("common_name,attr.batch\nline-in,7\nline-twice,7\n")
     earlier.jitr("lists", "import", "wanted", rows)
     earlier.jitr("rules", "publish", rules, "--yes")
-    knock(plant, plant.device(factory, "line-in"), is_in)
+    plant.knocks(plant.device(factory, "line-in"))
     late, by_hand, kept_out = (
-        knock(plant, plant.device(factory, name), plant.record) for name in ("line-late", "line-hand", "line-out")
+        plant.knocks(plant.device(factory, name), plant.record) for name in ("line-late", "line-hand", "line-out")
     )
     earlier.jitr("held", "admit", by_hand.certificate_id, "--rule", "line", "--yes")
     earlier.jitr("held", "reject", kept_out.certificate_id, "--yes")
@@ -105,8 +92,8 @@ def test_an_update_loses_nothing_of_what_the_earlier_version_held_and_decided(ea
         plant.jitr("lists", "add", "wanted", "common_name=line-busy")
         until(lambda: busy.fate is not Fate.KNOCKING, "it is let in")
     assert busy.fate is Fate.PUBLISHED, busy.last_error
-    assert is_in(knock(plant, late, is_in))
-    assert is_in(knock(plant, by_hand, is_in))
+    plant.knocks(late)
+    plant.knocks(by_hand)
     decisions = {each["certificate_id"]: each for each in plant.json("decisions", "ls")}
     assert decisions[kept_out.certificate_id]["decision"] == "reject"
     assert plant.status(kept_out) == "INACTIVE"
@@ -117,6 +104,6 @@ def test_an_update_loses_nothing_of_what_the_earlier_version_held_and_decided(ea
     plant.publish(rules)
     plant.jitr("device", "issue", "line-in", "--ca", other.ca, "--out-dir", plant.folder / "other")
     twin = plant.made("line-in", plant.folder / "other/line-in.pem", plant.folder / "other/line-in.key")
-    record = until(lambda: plant.record(knock(plant, twin, plant.record)), "it is decided")
+    record = until(lambda: plant.record(plant.knocks(twin, plant.record)), "it is decided")
     assert record.reasons[0]["code"] == "grant.thing-claimed"
     assert plant.json("failures", "ls") == []
