@@ -17,7 +17,7 @@ IN_PLACE := $(shell test -x .venv/bin/python && test "`cat .venv/.made 2>/dev/nu
 MADE = printf '%s\n' "$(CURDIR)" >$@
 
 .NOTPARALLEL:
-.PHONY: help setup lock lint format test test-unit soak fuzz bench build demo invoke clean distclean FORCE
+.PHONY: help setup lock lint audit format test test-unit soak fuzz bench build demo invoke clean distclean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -42,17 +42,21 @@ setup: .venv/.made .venv-stack/.made .venv-sam/.made ## install everything that 
 stop-if = $(if $(1),$(error $(1)))
 
 lock: .venv/.made ## pin what requirements/*.in name; UPGRADE=1 takes newer versions
-	@for name in uv project stack sam; do \
+	@for name in uv project stack sam audit; do \
 		$(LOCK) --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
 	@$(LOCK) --constraint requirements/project.txt --output-file layers/jitr/requirements.txt requirements/layer.in
 	@$(LOCK) --constraint requirements/project.txt --output-file layers/yaml/requirements.txt requirements/yaml.in
 
-lint: setup ## ruff, mypy, the line around the pure library, the template
+lint: setup ## ruff, mypy, the line around the pure library, no committed secrets, the template
 	.venv/bin/ruff check $(SOURCES)
 	.venv/bin/ruff format --check $(SOURCES)
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/python tools/committed_secrets.py
 	$(SAM) validate --lint
+
+audit: .venv-audit/.made ## known vulnerabilities of everything that is pinned; needs the network
+	@.venv-audit/bin/python tools/audit.py
 
 format: setup ## put the code into the project's format
 	.venv/bin/ruff check --fix $(SOURCES)
@@ -93,4 +97,4 @@ clean: ## remove builds and caches, and the local stack's files if none is runni
 	else rm -rf .local; fi
 
 distclean: clean ## remove the environments as well
-	@rm -rf .venv .venv-stack .venv-sam
+	@rm -rf .venv .venv-stack .venv-sam .venv-audit

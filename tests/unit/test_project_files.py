@@ -17,6 +17,7 @@ LOCKED = {
     "requirements/stack.txt": ["stack.in"],
     "requirements/sam.txt": ["sam.in"],
     "requirements/uv.txt": ["uv.in"],
+    "requirements/audit.txt": ["audit.in"],
     "layers/jitr/requirements.txt": ["layer.in"],
 }
 PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9.-]*)==(?P<version>[^ ;\\]+)(?P<rest>.*)$")

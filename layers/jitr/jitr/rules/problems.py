@@ -112,6 +112,7 @@ class Findings:
     def _problem(self, place: Place, message: str, hint: str | None, severity: str) -> Problem:
         excerpt, underline = _shown(self.line(place.line), place)
         length = max(1, place.length)
+        hint = None if hint is None else _visible(hint)
         return Problem(
             place.line, place.column, length, message, hint, severity, self.source, excerpt=excerpt, underline=underline
         )
@@ -129,6 +130,11 @@ def _shown(line: str, place: Place) -> tuple[str, str]:
     before = place.column - 1 - start
     meant = part[before : before + max(1, place.length)]
     return part, " " * _width(part[:before]) + "^" + "~" * (_width(meant) - 1)
+
+
+def _visible(text: str) -> str:
+    """On one line: hints repeat the text as it is to be written, which may have a tab in it."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def _width(text: str) -> int:
