@@ -7,7 +7,7 @@ Amazon SQS Developer Guide, standard queues: visibility timeout, receive count, 
 import heapq
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from bench.simulation.account import Timed
@@ -20,12 +20,14 @@ TIMEOUT = 30.0
 # Between two invocations of one environment: Lambda's poller fetches a batch, invokes, deletes what is done.
 BETWEEN_INVOCATIONS = 0.015
 COLD_START = 1.0
+_LOOKS_EVERY = 0.025  # Lambda polls without a pause
 
 
 @dataclass(slots=True)
 class _Message:
     number: int
     body: str
+    about: str  # certificateId
     sent_at: float
     receives: int = 0
     visible_at: float = 0.0
@@ -55,12 +57,14 @@ class Queue(Timed):
         self._number = 0
         self.failures: list[tuple[str, str]] = []  # bodies and reasons
         self.longest = 0
+        self.undecided: Callable[[str], bool] = lambda _about: False
+        self.waited_until = 0.0  # when a message about an undecided certificate was last handed over
 
-    def send(self, body: str) -> None:
+    def send(self, body: str, about: str) -> None:
         """What the topic rule does."""
         self._number += 1
         self._bill.requests += 1
-        message = _Message(self._number, body, self.clock.now)
+        message = _Message(self._number, body, about, self.clock.now)
         self._messages[self._number] = message
         self._ready.append(message)
         self.longest = max(self.longest, len(self._messages))
@@ -85,12 +89,10 @@ class Queue(Timed):
             else:
                 self._hide(message, VISIBILITY)
                 taken.append(_record(message))
-        self._bill.requests += 1
+                if self.undecided(message.about):
+                    self.waited_until = now
+        self._bill.requests += bool(taken)  # one that finds nothing waits for up to 20 s, whoever comes or not
         return taken
-
-    def next_visible(self) -> float | None:
-        """When a message that is hidden now will be there; None where none is."""
-        return self._hidden[0][0] if self._hidden else None
 
     def delete(self, number: int) -> None:
         """Done with."""
@@ -130,7 +132,6 @@ class Environments:
     bill: Bill
     # Makes the handler of one environment: a batch's records and what tells the milliseconds left, to its failures.
     make: Callable[[], Callable[[list[dict[str, Any]], Callable[[], int]], dict[str, list[dict[str, str]]]]]
-    cpu: Callable[[int], float] = field(default=lambda _count: 0.0)  # seconds of computing that a batch takes
     stopped: bool = False
 
     def start(self, count: int) -> None:
@@ -143,13 +144,12 @@ class Environments:
         while not self.stopped:
             records = self.queue.take()
             if not records:
-                self._wait()
+                self.clock.sleep(_LOOKS_EVERY)
                 continue
             began = self.clock.now
             if handle is None:
                 self.clock.sleep(COLD_START)
                 handle = self.make()
-            self.clock.sleep(self.cpu(len(records)))
             answer = handle(records, lambda began=began: round((began + TIMEOUT - self.clock.now) * 1000))  # type: ignore[misc]
             self.bill.invocations += 1
             self.bill.seconds += self.clock.now - began
@@ -159,7 +159,3 @@ class Environments:
                 if record["messageId"] not in failed:
                     self.queue.delete(int(record["receiptHandle"]))
             self.clock.sleep(BETWEEN_INVOCATIONS)
-
-    def _wait(self) -> None:
-        """Lambda polls without a pause; here it looks when something can be there, and every 50 ms."""
-        self.clock.sleep(0.05)

@@ -4,28 +4,32 @@ import json
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from aws_lambda_powertools import Logger, Metrics
 from tests import pki
+from tests.aws import fakes
 
 from bench.simulation.account import Dynamodb, Gate, Iot
 from bench.simulation.clock import EPOCH, Clock
 from bench.simulation.queue import Bill, Environments, Queue
 from jitr.aws.batch import Batch
+from jitr.aws.device_lists import DeviceLists
 from jitr.aws.iot import Iot as Adapter
 from jitr.aws.pacing import Pace
 from jitr.aws.publication import publish
 from jitr.aws.register import Registrar
-from jitr.aws.table import Table
+from jitr.aws.table import Table, row_key
 from jitr.aws.telemetry import Telemetry
+from jitr.lists import RowKey
 from jitr.pace import Quotas
 from jitr.rules.model import Rules
 from jitr.times import rfc3339
 
 ACCOUNT = "123456789012"
+CERTIFICATES = f"{fakes.ARN}:cert"
 CONCURRENCY = 5  # template.yaml, MaximumConcurrency
 
 # As AWS's device SDKs: the wait doubles from the first to the longest (1 s and 128 s), half of it by chance.
@@ -74,10 +78,11 @@ class Device:
 
 @dataclass
 class World:
-    """The account. ``knocks`` is told the body of every registration event."""
+    """The account. ``knocks`` is told the body of every registration event, and the certificate that it is about."""
 
     ca: pki.CA
     seed: int = 1
+    concurrency: int = CONCURRENCY
     clock: Clock = field(default_factory=Clock)
     devices: list[Device] = field(default_factory=list)
     bill: Bill = field(default_factory=Bill)
@@ -94,15 +99,32 @@ class World:
         self.iot.policies.add("Sensor")
         self.iot.cas[self.ca.id] = (self.ca.pem.decode(), "ACTIVE")
         self.random = random.Random(self.seed)  # noqa: S311 (the same run each time)
-        self.knocks: Callable[[str], None] = self.queue.send
+        self.queue.undecided = self.undecided
+        self.knocks: Callable[[str, str], None] = self.queue.send
 
     def publish(self, rules: Rules) -> None:
         """Put rules in force, before time begins."""
         publish(self.table, rules, b"", self.table.heads(), at=rfc3339(EPOCH), by="bench")
 
+    def enlist(self, name: str, rows: Iterable[str]) -> None:
+        """Put a device list of common names in force, before time begins."""
+        head = DeviceLists(self.table).ensure(name, rfc3339(EPOCH), "one")
+        for each in rows:
+            key = RowKey("common_name", each)
+            self.dynamodb._put(row_key(name, head.generation, key) | {"format": 1, "row": {"common_name": each}})
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing that was done until now counts: it was the preparation."""
+        self.bill.__init__()  # type: ignore[misc]
+        self.iot.calls.clear()
+        self.dynamodb.calls.clear()
+        self.dynamodb.read_units = self.dynamodb.write_units = 0.0
+        self.telemetry.counts.clear()
+
     def handler(self) -> Callable[[list[dict[str, Any]], Callable[[], int]], dict[str, list[dict[str, str]]]]:
         """What functions/register makes at its first invocation, on simulated clients and time."""
-        pace = Pace(Quotas(environments=CONCURRENCY), clock=lambda: self.clock.now, sleep=self.clock.sleep)
+        pace = Pace(Quotas(environments=self.concurrency), clock=lambda: self.clock.now, sleep=self.clock.sleep)
         registrar = Registrar(
             iot=Adapter(cast(Any, self.iot), pace),
             table=self.table,
@@ -122,7 +144,7 @@ class World:
     def register(self) -> Environments:
         """Let the register function poll the queue."""
         environments = Environments(self.clock, self.queue, self.bill, self.handler)
-        environments.start(CONCURRENCY)
+        environments.start(self.concurrency)
         return environments
 
     def arrive(self, issued: list[pki.Issued], within: float, *, longest: float = LONGEST_WAIT) -> None:
@@ -158,7 +180,7 @@ class World:
             device.knocks += 1
             self.events += 1
             body = self.event(device)
-            self.clock.start(lambda: self.knocks(body), self.clock.now + _RULE)
+            self.clock.start(lambda: self.knocks(body, device.id), self.clock.now + _RULE)
         return False
 
     def event(self, device: Device) -> str:
@@ -174,6 +196,11 @@ class World:
             }
         )
 
-    def all_in(self) -> bool:
-        """Whether every device that came is connected."""
-        return all(each.connected is not None for each in self.devices)
+    def held(self, certificate_id: str) -> bool:
+        """Whether a device is on hold."""
+        item = self.dynamodb.items.get((f"CERTIFICATE#{certificate_id}", "DECISION"))
+        return item is not None and item["decision"] == "hold"
+
+    def undecided(self, certificate_id: str) -> bool:
+        """Whether nothing came of a device yet."""
+        return certificate_id not in self.iot.admitted and not self.held(certificate_id)

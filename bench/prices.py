@@ -1,0 +1,58 @@
+"""AWS's list prices, and what a run comes to.
+
+us-east-1, US dollars, without free tier, discounts and taxes, as AWS's pricing pages had them in 2025: AWS Lambda
+pricing (arm64, first tier), Amazon SQS pricing (standard queues, first tier), Amazon DynamoDB pricing for on-demand
+capacity (since November 2024), AWS IoT Core pricing (registry, rules engine), Amazon CloudWatch pricing (logs). Whoever
+finds another price changes it here, and `make bench` does the rest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+AS_OF = "2025, us-east-1"
+
+LAMBDA_GB_SECOND = 0.0000133334
+LAMBDA_REQUEST = 0.20 / 1e6
+SQS_REQUEST = 0.40 / 1e6
+DYNAMODB_READ_UNIT = 0.125 / 1e6
+DYNAMODB_WRITE_UNIT = 0.625 / 1e6
+DYNAMODB_GB_MONTH = 0.25
+IOT_RULE = (0.15 + 0.15) / 1e6  # triggered, with one action
+IOT_REGISTRY = 1.25 / 1e6
+LOGS_GB = 0.50
+
+MEMORY = 0.5  # GB, template.yaml
+
+# "AWS IoT Core additional metering details", Registry: these calls are charged, those about certificates and IoT
+# policies are not.
+REGISTRY = frozenset(
+    {
+        *("CreateThing", "DescribeThing", "UpdateThing", "AttachThingPrincipal", "DetachThingPrincipal"),
+        *("AddThingToThingGroup", "ListThingPrincipals"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What was used of what AWS charges for."""
+
+    events: int  # registration events, each of which triggers the topic rule
+    iot: Mapping[str, int]  # calls by operation
+    invocations: int
+    seconds: float  # of functions
+    sqs: int = 0
+    read_units: float = 0.0
+    write_units: float = 0.0
+    log_bytes: float = 0.0
+
+    def dollars(self) -> dict[str, float]:
+        """What it comes to, by service."""
+        return {
+            "IoT rule": self.events * IOT_RULE,
+            "IoT registry": sum(count for name, count in self.iot.items() if name in REGISTRY) * IOT_REGISTRY,
+            "SQS": self.sqs * SQS_REQUEST,
+            "Lambda": self.invocations * LAMBDA_REQUEST + self.seconds * MEMORY * LAMBDA_GB_SECOND,
+            "DynamoDB": self.read_units * DYNAMODB_READ_UNIT + self.write_units * DYNAMODB_WRITE_UNIT,
+            "logs": self.log_bytes / 1e9 * LOGS_GB,
+        }

@@ -1,0 +1,161 @@
+"""A storm: 10,000 held devices knock every 5 seconds for an hour, and eligible newcomers come in between.
+
+Simulated time, and a sample: two minutes of the hour are run, knock by knock, through the register function's own
+code, after a minute in which the storm begins; every minute of the hour is like these, since a held device is counted
+once a minute and nothing else changes. The counts of the hour are those of the sample times thirty. What is real and
+what is simulated: see `bench.burst`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, cast
+
+from bench import prices
+from bench.burst import LIST, fleet_rules
+from bench.fleet import factory
+from bench.results import Result
+from bench.simulation.world import ACCOUNT, CONCURRENCY, Device, World
+from jitr.aws.iot import Iot
+from jitr.aws.register import Message, Registrar
+
+HELD = 10_000
+EVERY = 5.0  # seconds
+_BEGINS, _SAMPLE, _HOUR = 60.0, 120.0, 3600.0
+_AFTER = 30.0  # seconds for the last newcomers
+_AS_FAST = 1.5  # times the calm
+
+
+@dataclass
+class Outcome:
+    """What became of the sample."""
+
+    world: World
+    knocks: int
+    seconds: float
+    newcomers: list[Device]
+    reads: float
+    writes: float
+    longest: int
+
+    def waits(self) -> list[float]:
+        """Seconds from a newcomer's first knock until it was ACTIVE, in order; endless for one that was not."""
+        admitted = self.world.iot.admitted
+        return sorted(admitted.get(each.id, float("inf")) - (each.first or 0.0) for each in self.newcomers)
+
+    def calls(self) -> int:
+        """Calls to AWS IoT for held devices: all but what the newcomers needed, and but those about CAs."""
+        iot = self.world.iot.calls
+        return iot["DescribeCertificate"] - sum(each.id in self.world.iot.admitted for each in self.newcomers)
+
+
+def storm(held: int, concurrency: int, seconds: float = _SAMPLE) -> Outcome:
+    """Let it begin, then watch it for some seconds. With nobody held it is the calm."""
+    world = World(factory("P-256"), concurrency=concurrency)
+    world.publish(fleet_rules(world.ca))
+    count = int(seconds) // 2
+    world.enlist(LIST, (f"snr-{place:07d}" for place in range(count)))
+    _hold(world, held)
+    waiting, began = list(world.devices), world.clock.now
+    world.forget()
+    environments = world.register()
+    for device in waiting:
+        world.clock.start(lambda device=device: _knocks(world, device), began + world.random.random() * _BEGINS)  # type: ignore[misc]
+    world.clock.run(began + _BEGINS)
+    world.forget()
+    newcomers = [world.ca.usual_device(f"snr-{place:07d}").serial(place + 1).issue() for place in range(count)]
+    world.arrive(newcomers, seconds)
+    world.queue.longest = 0
+    world.clock.run(began + _BEGINS + seconds)
+    knocks = world.telemetry.counts["HeldKnocks"]
+    table = world.dynamodb
+    outcome = Outcome(
+        world, knocks, seconds, world.devices[held:], table.read_units, table.write_units, world.queue.longest
+    )
+    world.clock.run(began + _BEGINS + seconds + _AFTER)
+    environments.stopped = world.stopped = True
+    return outcome
+
+
+def _hold(world: World, count: int) -> None:
+    """Devices that are on no list, decided by the function's own code, outside of time."""
+    registrar = Registrar(
+        iot=Iot(cast(Any, world.iot)),
+        table=world.table,
+        account_id=ACCOUNT,
+        clock=lambda: world.clock.time,
+        telemetry=world.telemetry,
+    )
+    world.gate.open = True
+    for place in range(count):
+        issued = world.ca.usual_device(f"late-{place:07d}").key("P-256", f"late {place % 50}").serial(place + 1).issue()
+        device = Device(issued, issued.sha256)
+        world.devices.append(device)
+        world.iot._registered(issued.pem.decode(), world.ca.id, "PENDING_ACTIVATION")
+        registrar.handle(Message(world.event(device), world.clock.time, 1, f"hold {place}"))
+    world.gate.open = False
+
+
+def _knocks(world: World, device: Device) -> None:
+    while not world.stopped:
+        world.events += 1
+        world.queue.send(world.event(device), device.id)
+        world.clock.sleep(EVERY)
+
+
+def run(*, quick: bool) -> Result:
+    """Measure it."""
+    result = Result("storm")
+    held, seconds = (40, 10.0) if quick else (HELD, _SAMPLE)
+    calm, stormy = storm(0, CONCURRENCY, seconds), storm(held, CONCURRENCY, seconds)
+    hours = _HOUR / stormy.seconds
+    requests = stormy.world.dynamodb.calls
+    reads, writes = stormy.reads / stormy.knocks, stormy.writes / stormy.knocks
+    result.goal("A storm: calls to AWS IoT for held devices", "0", f"{stormy.calls()}", met=stormy.calls() == 0)
+    asked = requests["BatchGetItem"] / stormy.knocks
+    result.goal("A storm: table reads a knock", "at most 1 request", f"{asked:.2f}, {reads:.2f} units", met=asked <= 1)
+    counted = requests["UpdateItem"] / (held * seconds / 60)
+    result.goal("A storm: table writes a held device and minute", "at most 1", f"{counted:.2f}", met=counted <= 1)
+    ratio = _worst(stormy.waits()) / _worst(calm.waits())
+    result.goal(
+        "A storm: a newcomer's time to ACTIVE, median and 99th percentile",
+        f"at most {_AS_FAST} × the calm",
+        f"{median(stormy.waits()) / median(calm.waits()):.2f} × and {ratio:.2f} ×",
+        met=max(ratio, median(stormy.waits()) / median(calm.waits())) <= _AS_FAST,
+    )
+    result.table("newcomers", ("a newcomer's seconds to ACTIVE", "median", "p99", "worst"), _waits(calm, stormy))
+    result.table("hour", ("in an hour", "", ""), _hour(stormy, hours, reads, writes))
+    return result
+
+
+def _worst(waits: list[float]) -> float:
+    return waits[len(waits) * 99 // 100]
+
+
+def _waits(calm: Outcome, stormy: Outcome) -> Iterator[list[str]]:
+    for name, outcome in (("in calm", calm), ("in the storm", stormy)):
+        waits = outcome.waits()
+        yield [name, *(f"{each:.2f}" for each in (median(waits), _worst(waits), waits[-1]))]
+
+
+def _hour(stormy: Outcome, hours: float, reads: float, writes: float) -> Iterator[list[str]]:
+    bill, table = stormy.world.bill, stormy.world.dynamodb
+    used = prices.Used(
+        events=round(stormy.knocks * hours),
+        iot={},
+        invocations=round(bill.invocations * hours),
+        seconds=bill.seconds * hours,
+        sqs=round(bill.requests * hours),
+        read_units=stormy.reads * hours,
+        write_units=stormy.writes * hours,
+    )
+    yield ["knocks", f"{stormy.knocks * hours:,.0f}", ""]
+    yield ["most messages in the queue", f"{stormy.longest:,}", ""]
+    yield ["invocations", f"{used.invocations:,}", f"{stormy.knocks / bill.invocations:.1f} knocks each"]
+    yield ["table requests that read", f"{table.calls['BatchGetItem'] * hours:,.0f}", f"{reads:.2f} units a knock"]
+    yield ["table requests that write", f"{table.calls['UpdateItem'] * hours:,.0f}", f"{writes:.2f} units a knock"]
+    yield [
+        "US$",
+        f"{sum(used.dollars().values()):.2f}",
+        ", ".join(f"{k} {v:.2f}" for k, v in used.dollars().items() if v),
+    ]
