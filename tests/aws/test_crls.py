@@ -17,7 +17,7 @@ from jitr.reasons import Verdict
 from jitr.rules.model import Ca, Crl, Rules
 from tests import pki
 from tests.aws.world import PENDING, CrlFiles, World
-from tests.crls import crl, entry
+from tests.crls import crl, entry, extension
 from tests.knocks import allow, rules
 from tests.pki import NOW
 
@@ -94,23 +94,64 @@ def test_a_held_device_that_is_revoked_meanwhile_is_never_admitted(ready: World)
     assert (ready.status(DEVICE), ready.codes(DEVICE)) == ("INACTIVE", ["revocation.revoked"])
 
 
-@pytest.mark.parametrize(("when_stale", "status"), [(Verdict.HOLD, PENDING), (Verdict.ADMIT, "ACTIVE")])
-def test_where_no_list_is_to_be_had_the_rules_say_what_then(ready: World, when_stale: Verdict, status: str) -> None:
+@pytest.mark.parametrize("when_stale", [Verdict.HOLD, Verdict.ADMIT])
+def test_where_no_list_was_ever_to_be_had_devices_wait_for_one(ready: World, when_stale: Verdict) -> None:
     ready.publish(in_force(when_stale))
     ready.crl_source.at.clear()
     ready.knock(DEVICE, FACTORY)
-    assert ready.status(DEVICE) == status
+    assert (ready.status(DEVICE), ready.codes(DEVICE)) == (PENDING, ["revocation.unusable"])
+    ready.crl_source.at[URL] = crl(FACTORY)
+    ready.later(minutes=15)
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+
+
+@pytest.mark.parametrize(("when_stale", "status"), [(Verdict.HOLD, PENDING), (Verdict.ADMIT, "ACTIVE")])
+def test_where_a_list_ran_out_and_none_follows_the_rules_say_what_then(
+    ready: World, when_stale: Verdict, status: str
+) -> None:
+    """Who was on it stays out either way."""
+    ready.publish(in_force(when_stale))
+    on_it = [entry(0x1003, "keyCompromise")]
+    ready.crl_source.at[URL] = crl(FACTORY, on_it, next_update=ready.now + timedelta(minutes=20))
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+    ready.crl_source.at.clear()
+    ready.later(minutes=30)
+    ready.knock(OTHER, FACTORY)
+    assert ready.status(OTHER) == status
     if status == PENDING:
-        assert ready.codes(DEVICE) == ["revocation.stale"]
-        ready.crl_source.at[URL] = crl(FACTORY)
-        ready.later(minutes=15)
-        ready.knock(DEVICE, FACTORY)
-        assert ready.status(DEVICE) == "ACTIVE"
+        assert ready.codes(OTHER) == ["revocation.stale"]
+    revoked = FACTORY.usual_device("snr-0003").serial(0x1003).issue()
+    ready.connect(revoked)
+    ready.knock(revoked, FACTORY)
+    assert ready.status(revoked) == "INACTIVE"
 
 
 def test_a_list_of_somebody_else_admits_nobody_whatever_the_rules_say(ready: World) -> None:
     ready.publish(in_force(Verdict.ADMIT))
     ready.crl_source.at[URL] = crl(FACTORY, signer=pki.key("P-256", "a forger"))
+    ready.knock(DEVICE, FACTORY)
+    assert (ready.status(DEVICE), ready.codes(DEVICE)) == (PENDING, ["revocation.unusable"])
+
+
+_POINT = pki.sequence(pki.tlv(0xA0, pki.tlv(0xA0, pki.tlv(0x86, b"https://crl.example.com/7.crl"))))
+
+
+@pytest.mark.parametrize(
+    "extensions",
+    [
+        extension("deltaCRLIndicator", pki.integer(1), critical=True),
+        extension("issuingDistributionPoint", pki.sequence(pki.tlv(0x84, b"\xff")), critical=True),
+        extension("issuingDistributionPoint", _POINT, critical=True),
+        extension("1.2.3.4", b"", critical=True),
+    ],
+    ids=["delta", "indirect", "partitioned", "unknown critical"],
+)
+@pytest.mark.parametrize("when_stale", [Verdict.HOLD, Verdict.ADMIT])
+def test_a_list_that_is_not_complete_admits_nobody(ready: World, extensions: bytes, when_stale: Verdict) -> None:
+    ready.publish(in_force(when_stale))
+    ready.crl_source.at[URL] = crl(FACTORY, extensions=(extensions,))
     ready.knock(DEVICE, FACTORY)
     assert (ready.status(DEVICE), ready.codes(DEVICE)) == (PENDING, ["revocation.unusable"])
 

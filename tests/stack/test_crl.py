@@ -79,7 +79,7 @@ def test_a_list_outside_crls_cannot_be_read_by_the_function(plant: Plant) -> Non
     made = plant.device(factory, "crl-b-1")
     publish_with(plant, factory, "elsewhere/b.crl", crl(factory, {}))
     with made.knocking():
-        until(lambda: reasons(plant, made) == (Verdict.HOLD, ["revocation.stale"]), "it is held")
+        until(lambda: reasons(plant, made) == (Verdict.HOLD, ["revocation.unusable"]), "it is held")
     record = plant.record(made)
     assert record is not None
     assert "AccessDenied" in record.reasons[0]["message"]

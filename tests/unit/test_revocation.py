@@ -48,9 +48,10 @@ def stale(found: Revocation) -> Revocation:
         (stale(REVOKED), HOLD, REJECT, ["revocation.revoked", "revocation.stale"]),
         (stale(REVOKED), ADMIT, REJECT, ["revocation.revoked"]),
         (stale(ON_HOLD), ADMIT, HOLD, ["revocation.on-hold"]),
-        # none to be had
-        (Revocation(failure="HTTP 503"), HOLD, HOLD, ["revocation.stale"]),
-        (Revocation(failure="HTTP 503"), ADMIT, ADMIT, ["allow.rule"]),
+        # never to be had: that is not late, and whoever keeps it away does not decide who gets in
+        (Revocation(failure="HTTP 503"), HOLD, HOLD, ["revocation.unusable"]),
+        (Revocation(failure="HTTP 503"), ADMIT, HOLD, ["revocation.unusable"]),
+        (Revocation(), ADMIT, HOLD, ["revocation.unusable"]),
         # not to be used: no `when_stale` makes up for it
         (Revocation(problem="it is a delta revocation list"), HOLD, HOLD, ["revocation.unusable"]),
         (Revocation(problem="it is a delta revocation list"), ADMIT, HOLD, ["revocation.unusable"]),

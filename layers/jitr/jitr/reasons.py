@@ -237,13 +237,14 @@ _ALL = (
     ReasonCode(
         "revocation.unusable",
         _HOLD,
-        "The CA's revocation list cannot be used: wrong signer, damaged, delta, indirect or partitioned.",
-        "Have the CA publish one complete revocation list, signed by the CA itself.",
+        "The CA's revocation list cannot be used (wrong signer, damaged, delta, indirect, partitioned) or was never to "
+        "be had, whatever the rules file says under `when_stale`.",
+        "Have the CA publish one complete revocation list, signed by the CA itself, at the address in the rules file.",
     ),
     ReasonCode(
         "revocation.stale",
         _HOLD,
-        "No fresh revocation list is to be had, and the rules file says `when_stale: hold`.",
+        "The CA's revocation list ran out, no fresh one is to be had, and the rules file says `when_stale: hold`.",
         "Have the CA publish a fresh list, or say `when_stale: admit` knowingly.",
     ),
     ReasonCode(

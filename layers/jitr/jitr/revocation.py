@@ -65,7 +65,12 @@ def _reasons(crl: Crl, found: Revocation | None, floor: Floor, now: datetime) ->
     problem = found.problem or _problem(found, floor, now)
     if problem is not None:
         return (Reason("revocation.unusable", f"{crl.url}: {problem}"),)
-    return (*_listed(found), *_stale(crl, found, now))
+    if found.next_update is None:
+        # `when_stale: admit` is for a list that is late. Where there is none at all, whoever keeps it away would
+        # decide who gets in.
+        why = f" ({found.failure})" if found.failure else ""
+        return (Reason("revocation.unusable", f"the revocation list {crl.url} was never to be had{why}"),)
+    return (*_listed(found), *_stale(crl, found, found.next_update, now))
 
 
 def _problem(found: Revocation, floor: Floor, now: datetime) -> str | None:
@@ -91,15 +96,11 @@ def _listed(found: Revocation) -> tuple[Reason, ...]:
     return (Reason("revocation.revoked", f"the CA revoked the certificate at {since} ({found.reason})"),)
 
 
-def _stale(crl: Crl, found: Revocation, now: datetime) -> tuple[Reason, ...]:
-    if crl.when_stale is Verdict.ADMIT:
+def _stale(crl: Crl, found: Revocation, next_update: datetime, now: datetime) -> tuple[Reason, ...]:
+    if crl.when_stale is Verdict.ADMIT or now <= next_update:
         return ()
     why = f" ({found.failure})" if found.failure else ""
-    if found.next_update is None:
-        return (Reason("revocation.stale", f"the revocation list {crl.url} is not to be had{why}"),)
-    if now <= found.next_update:
-        return ()
-    told = f"ran out {span(now - found.next_update)} ago, at {rfc3339(found.next_update)}"
+    told = f"ran out {span(now - next_update)} ago, at {rfc3339(next_update)}"
     return (Reason("revocation.stale", f"the revocation list {crl.url} {told}{why}"),)
 
 

@@ -204,7 +204,7 @@ CRL = Record(
         Field(
             "when_stale",
             Choice("a decision for a stale list", _STALE),
-            "What is decided where no fresh list is to be had.",
+            "What is decided where the list ran out and no fresh one is to be had.",
             "admit",
             default="hold",
         ),
