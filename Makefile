@@ -17,7 +17,7 @@ IN_PLACE := $(shell test -x .venv/bin/python && test "`cat .venv/.made 2>/dev/nu
 MADE = printf '%s\n' "$(CURDIR)" >$@
 
 .NOTPARALLEL:
-.PHONY: help setup lock lint audit format test test-unit soak fuzz bench build demo invoke clean distclean FORCE
+.PHONY: help setup lock lint audit format test docs test-unit soak fuzz bench build demo invoke clean distclean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -64,6 +64,9 @@ format: setup ## put the code into the project's format
 
 test: setup ## every test, also on the local stack; PYTEST="-k name" for some of them
 	.venv/bin/pytest -n 2 --dist loadgroup $(PYTEST)
+
+docs: setup ## documentation is true: links, generated pages, examples typed on local stacks; UPDATE=1 writes generated pages
+	$(if $(UPDATE),UPDATE_DOCS=1) .venv/bin/pytest -n 2 --dist loadgroup -m docs $(if $(UPDATE),-k current) $(PYTEST)
 
 test-unit: setup ## the tests that need neither a build nor the local stack
 	.venv/bin/pytest -n 2 --dist loadgroup tests/unit $(PYTEST)

@@ -1,4 +1,4 @@
-"""Makes the reference pages that follow from code: `UPDATE_DOCS=1 make test-unit PYTEST="-k current"` writes them."""
+"""Makes the reference pages that follow from code: `make docs UPDATE=1` writes them."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping

@@ -54,10 +54,12 @@ def messages() -> list[str]:
     return [sent[1] for topic in topics for sent in topic.sent_notifications]
 
 
+@pytest.mark.docs
 def test_each_file_has_a_row_and_each_row_a_file() -> None:
     assert sorted(TABLE) == FILES
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("name", FILES)
 def test_what_comes_out_is_what_the_table_says(bucket: Bucket, handler: Any, name: str) -> None:
     told = event(name, "")

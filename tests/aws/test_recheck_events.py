@@ -16,10 +16,12 @@ FOLDER = Path(__file__).parents[2] / "events" / "recheck"
 ROWS = re.findall(r"^\| \[(\S+)\]\(\1\) \| .* \| (.*) \|$", (FOLDER / "README.md").read_text(), re.MULTILINE)
 
 
+@pytest.mark.docs
 def test_every_file_has_its_row() -> None:
     assert {name for name, _ in ROWS} == {each.name for each in FOLDER.glob("*.json")}
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize(("name", "expected"), ROWS, ids=[name for name, _ in ROWS])
 def test_each_event_has_those_decided_again_that_its_row_names(name: str, expected: str) -> None:
     devices = {each: FACTORY.usual_device(each).issue() for each in ("snr-0001", "snr-0002")}

@@ -68,10 +68,12 @@ def handled(world: World, name: str) -> tuple[str, ...]:
     return event_files.outcomes(batch, answer, _poison(world), look)
 
 
+@pytest.mark.docs
 def test_each_file_has_a_row_and_each_row_a_file() -> None:
     assert sorted(event_files.table()) == FILES
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("name", FILES)
 def test_what_comes_out_is_what_the_table_says(world: World, name: str) -> None:
     assert handled(world, name) == event_files.table()[name]

@@ -26,6 +26,13 @@ def local_stack() -> Iterator[LocalStack]:
         yield stack
 
 
+@pytest.fixture(scope="session")
+def second_stack() -> Iterator[LocalStack]:
+    """Another account with the same template: for pages that are typed as they stand, and name things as they like."""
+    with running_stack() as stack:
+        yield stack
+
+
 @pytest.fixture
 def plant(local_stack: LocalStack, tmp_path: Path) -> Plant:
     """An operator and factories for one test; every name is the test's own."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ from jitr_cli.files import read_certificate
 from jitr_cli.main import jitr
 from jitr_local.cli import variables_of
 from jitr_local.device import CONNECT_TIMEOUT, Broker, Device, Fate
-from jitr_local.stack import LocalStack
+from jitr_local.stack import CHECKOUT, LocalStack
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -53,6 +54,11 @@ def until(look: Callable[[], T | None], what: str, seconds: float = PATIENCE) ->
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
         time.sleep(0.1)
     return seen
+
+
+def commands(page: str) -> list[str]:
+    """The commands on a page of docs/, a block each."""
+    return re.findall(r"^```sh\n(.*?)^```$", (CHECKOUT / "docs" / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -2,31 +2,22 @@
 
 import base64
 import json
-import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jitr_local.session import running_stack
-from jitr_local.stack import CHECKOUT
-from tests.stack.plant import Factory, Made, Plant, until
+from jitr_local.stack import LocalStack
+from tests.stack.plant import Factory, Made, Plant, commands, until
 
-pytestmark = pytest.mark.stack
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
-    """An account of its own in which this checkout's template was deployed, and nothing else was done."""
-    with running_stack() as stack:
-        yield Plant(stack, tmp_path_factory.mktemp("empty"))
+pytestmark = [pytest.mark.stack, pytest.mark.docs]
 
 
-def blocks(page: str) -> list[str]:
-    """The commands on a page, a block each."""
-    return re.findall(r"^```sh\n(.*?)^```$", (CHECKOUT / "docs" / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+@pytest.fixture
+def empty(second_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Plant:
+    """An operator of the other account."""
+    return Plant(second_stack, tmp_path_factory.mktemp("empty"))
 
 
 def test_rules_and_lists_that_were_saved_let_the_same_devices_in_elsewhere(
@@ -46,7 +37,7 @@ def test_rules_and_lists_that_were_saved_let_the_same_devices_in_elsewhere(
     plant.publish(rules)
     made = plant.device(factory, "saved-0001")
     plant.knocks(made)
-    save, restore = blocks("back-up.md")
+    save, restore = commands("back-up.md")
     saved = plant.type(save, tmp_path)
     assert saved.returncode == 0, saved.stdout + saved.stderr
 
@@ -82,7 +73,7 @@ def test_every_command_of_the_runbook_is_typed_and_mends_what_its_entry_is_about
     put(empty, "RuleFailures", json.dumps({"base64OriginalPayload": payload, "failures": failed}))
     held = empty.knocks(empty.device(factory, "stranger"), empty.record)
     variables = f"CERTIFICATE={held.certificate_id}\nCA={factory.id}\n"
-    for block in blocks("runbook.md"):
+    for block in commands("runbook.md"):
         typed = empty.type(variables + block, tmp_path)
         # An explanation of a device that is not in is the answer "no".
         assert typed.returncode == (1 if "jitr explain" in block else 0), block + typed.stdout + typed.stderr

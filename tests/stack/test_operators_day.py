@@ -8,12 +8,9 @@ from typing import Any
 import pytest
 
 from jitr_local.device import Fate
-from jitr_local.stack import CHECKOUT
-from tests.stack.plant import Plant, until
+from tests.stack.plant import Plant, commands, until
 
 pytestmark = pytest.mark.stack
-
-PAGE = CHECKOUT / "docs" / "operators.md"
 
 
 def drop(plant: Plant, key: str, text: str) -> dict[str, Any]:
@@ -33,9 +30,9 @@ def drop(plant: Plant, key: str, text: str) -> dict[str, Any]:
     return until(verdict, f"the verdict on {key}")
 
 
+@pytest.mark.docs
 def test_the_page_is_typed_from_its_beginning_to_its_end(plant: Plant, tmp_path: Path) -> None:
-    blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    done = plant.type("\n".join(blocks), tmp_path)
+    done = plant.type("\n".join(commands("operators.md")), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "typo.csv:3:1: common_name: 'snr-0003' is on line 2 already" in done.stderr
     assert "refused, exit code 2" in done.stdout

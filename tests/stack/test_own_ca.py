@@ -88,16 +88,19 @@ def reader(local_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) ->
     return reader
 
 
+@pytest.mark.docs
 def test_every_command_of_the_page_is_run_here() -> None:
     assert sections("sh").keys() == {*BY_HAND, FIRST, *WITH_OPENSSL}
 
 
+@pytest.mark.docs
 def test_the_page_brings_a_device_in_with_our_commands(reader: Reader, plant: Plant) -> None:
     certificate = plant.iot.describe_certificate(certificateId=reader.id_of("drill-0001"))["certificateDescription"]
     assert certificate["status"] == "ACTIVE"
     assert certificate["caCertificateId"] == reader.id_of("drill-shop")
 
 
+@pytest.mark.docs
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="this machine has no openssl")
 def test_the_page_brings_a_device_in_with_openssl_and_takes_the_ca_away(reader: Reader, plant: Plant) -> None:
     for heading in WITH_OPENSSL:

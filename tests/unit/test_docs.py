@@ -1,6 +1,6 @@
 """The documentation is true of the code: generated pages are current, links resolve, commands exist, rules are read.
 
-`UPDATE_DOCS=1 make test-unit PYTEST="-k current"` brings the generated pages up to date.
+`make docs UPDATE=1` brings the generated pages up to date.
 """
 
 import hashlib
@@ -23,11 +23,12 @@ from jitr_cli.main import jitr
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("events/**/README.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md"), *ROOT.glob("events/**/README.md")])
 TUTORIAL = DOCS / "getting-started.md"
 
-UPDATE = 'UPDATE_DOCS=1 make test-unit PYTEST="-k current" writes it anew'
+UPDATE = "`make docs UPDATE=1` writes it anew"
 
+pytestmark = pytest.mark.docs
 page = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 
 
@@ -88,8 +89,31 @@ def anchors(file: Path) -> set[str]:
 
 def test_the_index_leads_to_every_page() -> None:
     text = (DOCS / "index.md").read_text("utf-8")
-    missing = [each.name for each in DOCS.iterdir() if each.name != "index.md" and f"({each.name})" not in text]
-    assert not missing
+    pages = {each.name for each in DOCS.glob("*.*")} - {"index.md"}
+    assert not {each for each in pages if f"({each})" not in text}
+
+
+def test_the_list_of_decisions_has_each_by_its_number_and_title() -> None:
+    notes = sorted((DOCS / "decisions").glob("0*.md"))
+    listed = re.findall(
+        r"^- \[(\d{4})\]\((.*)\) (.*)$", (DOCS / "decisions/README.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert listed == [(note.name[:4], note.name, note.read_text("utf-8").split("\n")[0][8:]) for note in notes]
+
+
+@pytest.mark.parametrize("note", sorted((DOCS / "decisions").glob("0*.md")), ids=lambda path: path.name[:4])
+def test_a_decision_is_dated_and_names_what_else_there_was(note: Path) -> None:
+    text = note.read_text("utf-8")
+    assert re.match(r"# \d{4}: .+\n\n20\d\d-\d\d-\d\d\n", text)
+    headings = ["Why a decision", "What was decided", "What else there was", "What follows"]
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == headings
+    assert len(re.findall(r"^- \*\*", text, re.MULTILINE)) >= 2
+
+
+@pytest.mark.parametrize("name", re.findall(r"`([\w./-]+/[\w./-]*)`", (ROOT / "CONTRIBUTING.md").read_text("utf-8")))
+def test_a_file_that_contributors_are_sent_to_is_there(name: str) -> None:
+    places = [ROOT, ROOT / "layers/jitr", ROOT / "layers/jitr/jitr"]
+    assert name.startswith(".fuzz/") or any((place / name).exists() for place in places), name
 
 
 @page
