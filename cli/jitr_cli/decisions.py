@@ -9,7 +9,7 @@ from jitr.errors import InputError
 from jitr.reasons import CODES, Verdict
 from jitr.record import APPLIED, Record
 from jitr.times import rfc3339
-from jitr_cli import words
+from jitr_cli import knocking, words
 from jitr_cli.deployment import Choice, stack_options
 from jitr_cli.device_registry import Registry
 from jitr_cli.held import common_name
@@ -160,7 +160,7 @@ def _show(record: Record) -> None:
             ("state", record.state),
             ("decided", record.decided_at),
             ("since", record.since),
-            ("knocked", f"about {record.knocks} times, last {rfc3339(record.knocked_at)}"),
+            ("knocked", knocking.told(record)),
             *([("due", record.due)] if record.due else []),
             *([("reservation", record.reservation)] if record.reservation else []),
             ("rules", (record.digest or "")[:12]),

@@ -12,8 +12,7 @@ from jitr.facts import CertificateFacts
 from jitr.names import rfc4514
 from jitr.reasons import CODES
 from jitr.record import Record
-from jitr.times import rfc3339
-from jitr_cli import ca_registry, output
+from jitr_cli import ca_registry, knocking, output
 from jitr_cli.deployment import Choice, stack_options
 from jitr_cli.device_records import account_and_table, facts_of, name_in, records_of
 from jitr_cli.device_registry import STATUSES, DeviceCertificate, Listed, Registry, Thing
@@ -207,7 +206,7 @@ def _tell_decision(device: _Device) -> None:
             ("rule", f"{record.rule} ({record.at})" if record.rule else "none"),
             ("decided", record.decided_at),
             ("since", record.since),
-            ("knocks", f"about {record.knocks}, the last at {rfc3339(record.knocked_at)}"),
+            ("knocks", knocking.told(record)),
             *([("due", record.due)] if record.due else []),
         ]
     )

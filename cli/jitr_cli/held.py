@@ -11,11 +11,12 @@ from jitr.decide import OperatorWord
 from jitr.errors import InputError
 from jitr.facts import CertificateFacts
 from jitr.reasons import Verdict
-from jitr.record import Record
+from jitr.record import Record, knock_interval
 from jitr.rules.model import Rules
 from jitr.times import rfc3339
 from jitr_cli import words
 from jitr_cli.deployment import Choice, Deployment, stack_options
+from jitr_cli.knocking import how_often
 from jitr_cli.output import confirm, emit, json_option, note, progress, table
 from jitr_cli.records import newest
 from jitr_cli.table import now, now_text, operator, table_of
@@ -33,7 +34,8 @@ def held() -> None:
 @stack_options
 @json_option
 def ls(reason: str | None, ca: str | None, limit: int, choice: Choice, as_json: bool) -> None:
-    """Show held devices, the newest first: which, why, since when, when they are due.
+    """Show held devices, the newest first: which, since when, when they are due, about how often
+    they knock, and why.
 
     \b
     Examples:
@@ -169,6 +171,7 @@ def _is_wanted(record: Record, reason: str | None, ca: str | None) -> bool:
 
 
 def _document(record: Record) -> dict[str, object]:
+    interval = knock_interval(record)
     return {
         "certificate_id": record.certificate_id,
         "common_name": common_name(record),
@@ -176,7 +179,8 @@ def _document(record: Record) -> dict[str, object]:
         "since": record.since,
         "due": record.due,
         "knocks": record.knocks,
-        "knocked_at": record.knocked_at,
+        "knocked_at": record.counted_at,
+        "knocks_every_seconds": None if interval is None else round(interval.total_seconds()),
         "reasons": [dict(each) for each in record.reasons],
         "near_misses": [dict(each) for each in record.near_misses],
     }
@@ -192,7 +196,7 @@ def _show(records: list[Record]) -> None:
             common_name(each),
             rfc3339(each.since),
             "" if each.due is None else rfc3339(each.due),
-            each.knocks,
+            how_often(each),
             "; ".join(f"{reason['code']}: {reason['message']}" for reason in each.reasons),
         )
         for each in records

@@ -13,9 +13,10 @@ from jitr import der
 from jitr.aws.errors import told_apart
 from jitr.certificate import read_ca, read_certificate
 from jitr.errors import Poison, Refused, Retry
+from jitr.event import own_event
 from jitr.lists import ListRow
 from jitr.reasons import Verdict
-from jitr.record import APPLIED, APPLYING, Record
+from jitr.record import APPLIED, APPLYING, Record, knock_interval
 from jitr.rules.conditions import AttributeCondition, Glob
 from jitr.rules.model import Ca, Grant, Rules
 from jitr.signatures import other_form
@@ -207,6 +208,37 @@ def test_a_knock_of_a_held_device_costs_one_read_and_at_most_one_write_a_minute(
     record = ready.record(DEVICE)
     assert record is not None
     assert record.knocks == 2
+
+
+def test_what_we_send_ourselves_has_a_device_decided_again_and_is_no_knock_of_its(ready: World) -> None:
+    """However often operators and the recheck function ask: how often it knocks is told from its own knocks."""
+    ready.publish(rules(allow(lists=("line-a",))))
+    ready.knock(DEVICE, FACTORY)
+    first = ready.now
+    for hour in range(1, 4):
+        ready.now = first + timedelta(hours=hour)
+        ready.knock(DEVICE, FACTORY)
+    own = own_event(DEVICE.sha256, FACTORY.id, ACCOUNT, ready.now)
+    for minute in range(5):
+        ready.later(minutes=2)
+        ready.put_on("line-a", ListRow(common_name=f"other-{minute}"))
+        for _ in range(2):  # decided again, then only looked at
+            ready.registrar.handle(ready.message(own))
+        ready.registrar.settle_known([replace(ready.message(own), id=f"{minute}")])
+    record = ready.record(DEVICE)
+    assert record is not None
+    assert (record.knocks, record.first_knock_at, record.counted_at) == (4, first, first + timedelta(hours=3))
+    assert knock_interval(record) == timedelta(hours=1)
+
+
+def test_a_device_that_never_knocked_here_has_no_knocks(ready: World) -> None:
+    """A sweep found it: nothing but our own message says that it is there."""
+    ready.publish(rules(allow(lists=("line-a",))))
+    ready.registrar.handle(ready.message(own_event(DEVICE.sha256, FACTORY.id, ACCOUNT, ready.now)))
+    record = ready.record(DEVICE)
+    assert record is not None
+    assert (record.decision, record.knocks, record.counted_at) == (Verdict.HOLD, 0, None)
+    assert knock_interval(record) is None
 
 
 def test_a_held_device_gets_in_at_its_next_knock_after_its_list_was_edited(ready: World) -> None:
@@ -540,6 +572,32 @@ def test_max_devices_holds_the_one_too_many_and_counts_renewals_once(ready: Worl
     ready.knock(renewed, FACTORY)
     assert ready.status(renewed) == "ACTIVE"
     assert taken(ready) == 1
+
+
+def test_a_device_that_a_guard_still_refuses_when_due_costs_no_call_for_certificates(ready: World) -> None:
+    """Thousands of them come due every hour: they would leave nothing of 10 calls a second to those who can get in."""
+    ready.publish(rules(allow(grant=FULL, max_devices=1)))
+    ready.knock(DEVICE, FACTORY)
+    second = FACTORY.usual_device("snr-0002", kind="P-384").issue()
+    ready.connect(second)
+    ready.knock(second, FACTORY)
+    for _ in range(3):
+        ready.later(hours=2)
+        ready.calls.made.clear()
+        ready.knock(second, FACTORY)
+        assert set(ready.calls.of("iot")) <= {"DescribeThing", "DescribeCACertificate"}
+        record = ready.record(second)
+        assert record is not None
+        assert record.due == ready.now + timedelta(hours=1)
+    # Neither does an edit that changes what it would be granted, and nothing about the guard.
+    ready.publish(rules(allow(grant=replace(FULL, attributes={"line": "b"}), max_devices=1)))
+    ready.calls.made.clear()
+    ready.knock(second, FACTORY)
+    assert ready.codes(second) == ["grant.max-devices"]
+    assert set(ready.calls.of("iot")) <= {"DescribeThing", "DescribeCACertificate"}  # the CA's, of all of them at once
+    ready.publish(rules(allow(grant=FULL, max_devices=2)))
+    ready.knock(second, FACTORY)
+    assert (ready.status(second), taken(ready)) == ("ACTIVE", 2)
 
 
 def test_a_hold_that_aws_brought_about_gives_its_place_and_name_back(ready: World) -> None:

@@ -15,6 +15,7 @@ from jitr.event import RegistrationEvent
 from jitr.lists import ListRow, RowKey
 from jitr.reasons import Verdict
 from jitr.record import APPLIED, facts_json, recorded
+from jitr.times import rfc3339
 from jitr_cli.records import count_at_most
 from jitr_cli.status import attention
 from jitr_cli.status_screen import show
@@ -296,6 +297,22 @@ def test_held_devices_are_listed_the_newest_first_with_why(ready: Table, run: Ru
     assert [each["certificate_id"][-1] for each in told] == ["2", "1", "0"]
     assert told[0]["reasons"][0]["code"] == "allow.unmatched"
     assert {"since", "due", "knocks", "common_name"} <= set(told[0])
+
+
+def test_held_devices_are_told_with_about_how_often_they_knock(ready: Table, run: Run) -> None:
+    """From the device's own knocks: a count alone says nothing where one has waited an hour and another a year."""
+    for number in range(3):
+        hold(ready, number)
+    for number, minutes in ((1, 1), (2, 30)):
+        record = ready.record_and_heads(f"{number:064x}")[0]
+        assert record is not None
+        for knocks in range(1, 5):
+            ready.count_knock(record, rfc3339(record.decided_at + timedelta(minutes=minutes * knocks)))
+    told = json.loads(run("held", "ls", "--json").stdout)
+    assert [each["knocks_every_seconds"] for each in told] == [1800, 60, None]
+    shown = run("held", "ls").stdout.splitlines()[1:]
+    for line, often in zip(shown, ("every 30 min", "every minute or more often", "once"), strict=True):
+        assert often in line
 
 
 def test_held_devices_are_filtered_and_limited(ready: Table, run: Run) -> None:

@@ -16,17 +16,24 @@ from jitr.times import from_epoch_ms, parse_time
 
 _ID = re.compile(r"[0-9a-f]{64}")
 
+# What marks a message of ours; AWS IoT's events have no such key.
+_OWN = "decideAgain"
+
 # A time further in the future than this is not believed; the time the message was sent stands in.
 CLOCK_SKEW = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
 class RegistrationEvent:
-    """One knock: the certificate, the CA that AWS IoT says it belongs to, and when."""
+    """One knock: the certificate, the CA that AWS IoT says it belongs to, and when.
+
+    Or a message of ours in its place (``own_event``): decided like a knock, and not counted as one.
+    """
 
     certificate_id: str
     ca_certificate_id: str
     knocked_at: datetime
+    own: bool = False
 
 
 def parse_event(body: str, *, account_id: str, sent_at: datetime) -> RegistrationEvent:
@@ -41,12 +48,18 @@ def parse_event(body: str, *, account_id: str, sent_at: datetime) -> Registratio
     if not isinstance(account, str | int) or str(account) != account_id:
         raise Poison("event.account", f"the event names account {_told(account)}, and this is {account_id}")
     return RegistrationEvent(
-        certificate_id, _identifier(data, "caCertificateId"), _time(data.get("timestamp"), sent_at)
+        certificate_id,
+        _identifier(data, "caCertificateId"),
+        _time(data.get("timestamp"), sent_at),
+        own=data.get(_OWN) is True,
     )
 
 
 def own_event(certificate_id: str, ca_certificate_id: str, account_id: str, now: datetime) -> str:
-    """The body of a message of ours by which a device is decided again: like the event of a device that knocks now."""
+    """The body of a message of ours by which a device is decided again: like the event of a device that knocks now.
+
+    It is marked, so that operators are told how often the device knocks, and not how often we asked.
+    """
     event = {
         "certificateId": certificate_id,
         "caCertificateId": ca_certificate_id,
@@ -54,6 +67,7 @@ def own_event(certificate_id: str, ca_certificate_id: str, account_id: str, now:
         "certificateStatus": "PENDING_ACTIVATION",
         "awsAccountId": account_id,
         "certificateRegistrationTimestamp": None,
+        _OWN: True,
     }
     return json.dumps(event)
 

@@ -96,7 +96,8 @@ class Record:
     reopened: Mapping[str, str] | None = None  # an operator's wish to decide a rejected device again: by, at
     described_at: datetime | None = None
     knocks: int = 1
-    counted_at: datetime | None = None
+    counted_at: datetime | None = None  # the last knock that was counted
+    first_knock_at: datetime | None = None  # the first; None in records of before it was kept
     hints: tuple[str, ...] = ()  # what a held device is found by in the table, see jitr.held
     revision: int = 0  # of the item: what a conditional write is conditional on
 
@@ -132,6 +133,7 @@ class Record:
             "described_at": _text(self.described_at),
             "knocks": self.knocks,
             "counted_at": _text(self.counted_at),
+            "first_knock_at": _text(self.first_knock_at),
             "hints": list(self.hints),
             "revision": self.revision,
         }
@@ -171,6 +173,7 @@ class Record:
             described_at=_time(data.get("described_at")),
             knocks=int(data["knocks"]),
             counted_at=_time(data.get("counted_at")),
+            first_knock_at=_time(data.get("first_knock_at")),
             hints=tuple(data.get("hints", ())),
             revision=int(data["revision"]),
         )
@@ -315,11 +318,28 @@ def recorded(
         # A device that was rejected stays INACTIVE: it is reopened until another decision is carried out (settled).
         reopened=None if previous is None else previous.reopened,
         described_at=now,
-        knocks=1 if previous is None else previous.knocks + 1,
-        counted_at=now,
+        knocks=(0 if previous is None else previous.knocks) + (0 if event.own else 1),
+        counted_at=now if not event.own else None if previous is None else previous.counted_at,
+        first_knock_at=_first_knock(event, previous),
         hints=() if previous is None else previous.hints,
         revision=0 if previous is None else previous.revision,
     )
+
+
+def _first_knock(event: RegistrationEvent, previous: Record | None) -> datetime | None:
+    known = None if previous is None else previous.first_knock_at or (previous.since if previous.knocks else None)
+    return known or (None if event.own else event.knocked_at)
+
+
+def knock_interval(record: Record) -> timedelta | None:
+    """About how long the device waits between its knocks; None where it did not knock twice.
+
+    Knocks are counted at most once in ``COUNT_AGAIN``: a device that knocks more often seems to knock that often.
+    """
+    first = record.first_knock_at or record.since
+    if record.knocks < 2 or record.counted_at is None or record.counted_at <= first:
+        return None
+    return (record.counted_at - first) / (record.knocks - 1)
 
 
 def settled(record: Record, now: datetime, *, stays_pending: bool = False) -> Record:

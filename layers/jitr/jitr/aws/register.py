@@ -129,8 +129,9 @@ class Registrar:
                     self._telemetry.count("SettledKnocks")
                     done.add(identifier)
                 case Remembered.HELD:
-                    self._count_knock(record, now, again=record.certificate_id not in counted)
-                    counted.add(record.certificate_id)
+                    if not event.own:
+                        self._count_knock(record, now, again=record.certificate_id not in counted)
+                        counted.add(record.certificate_id)
                     done.add(identifier)
         return frozenset(done)
 
@@ -172,7 +173,8 @@ class Registrar:
             case Remembered.SETTLED:
                 self._telemetry.count("SettledKnocks")
             case Remembered.HELD if record is not None:
-                self._count_knock(record, now)
+                if not event.own:
+                    self._count_knock(record, now)
             case Remembered.DECIDE_AGAIN if record is not None and record.facts is not None:
                 self._decide_again(case, record, record.facts)
             case _:
@@ -197,6 +199,10 @@ class Registrar:
         decision = self._decide(case, knock, rules)
         if would_be_refused_again(record, decision, now):
             again = refused_again(record, decision, case.heads)
+        elif (refusal := self._refused_still(record, decision, rules)) is not None:
+            held = held_instead(decision, refusal, now)
+            again = refused_now(self._recorded(case, held, facts_json(knock), APPLIED), record, decision)
+            decision = held
         elif asks_for_more(record, decision, now):
             self._gather(case)
             return
@@ -205,6 +211,17 @@ class Registrar:
             if record.stays_pending:
                 again = replace(again, stays_pending=True, due=record.due)
         self._put_waiting(again, decision)
+
+    def _refused_still(self, record: Record, decision: Decision, rules: Rules) -> Reason | None:
+        """Why a guard would refuse once more what was refused before.
+
+        The guards are asked before AWS IoT describes the certificate: thousands of devices that one guard keeps out
+        come due every hour, and would leave none of its few calls to those that can get in.
+        """
+        if record.refused is None or record.decision is not Verdict.HOLD or decision.verdict is not Verdict.ADMIT:
+            return None
+        public_key = str((record.facts or {})["public_key_sha256"])
+        return self._reservations.refusal(decision, record.certificate_id, public_key, rules)
 
     def _gather(self, case: _Case) -> None:
         event = case.event
