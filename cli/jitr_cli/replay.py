@@ -4,16 +4,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
+from jitr.aws.redecide import redecide
 from jitr.aws.table import Table
-from jitr.decide import Decision, decide, lists_needed
-from jitr.lists import device_keys, membership
+from jitr.decide import Decision
 from jitr.reasons import Verdict
-from jitr.record import Heads, Record, recorded_knock
+from jitr.record import Heads, Record
 from jitr.revocation import without_crls
 from jitr.rules.model import Rules
 from jitr_cli.records import newest
+
+_AT_ONCE = 100  # records whose list rows are read together
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +83,39 @@ def replay(
     outcome = Outcome()
     rules = without_crls(rules)
     heads = table.heads()
-    for record in records:
-        advance(1)
-        outcome.looked_at[record.decision] += 1
-        if record.facts is None:
-            continue
-        decision = _again(table, rules, heads, record, record.facts, now)
-        outcome.decided += 1
-        if decision.verdict is not record.decision and not _kept_out_otherwise(record, decision):
-            outcome.changes.append(Change(record, decision))
+    left = iter(records)
+    while some := list(islice(left, _AT_ONCE)):
+        outcome.looked_at.update(each.decision for each in some)
+        for each, decision in _again(table, rules, heads, some, now):
+            outcome.decided += 1
+            if decision.verdict is not each.decision and not _kept_out_otherwise(each, decision):
+                outcome.changes.append(Change(each, decision))
+        advance(len(some))
     return outcome
 
 
-def _again(table: Table, rules: Rules, heads: Heads, record: Record, facts: Any, now: datetime) -> Decision:
-    knock = recorded_knock(facts, rules)
-    # A window is for the time a device knocked; for one that is held it is now, as on a recheck.
-    knocked_at = now if record.decision is Verdict.HOLD else record.knocked_at
-    word = record.operator_word
-    needed = lists_needed(knock, rules, knocked_at, word)
-    found = table.rows({name: heads.lists[name] for name in needed if name in heads.lists}, device_keys(knock))
-    memberships = {name: membership(knock, found.get(name, ()), now) for name in needed}
-    return decide(knock, rules, memberships, now, knocked_at, word)
+def _again(
+    table: Table, rules: Rules, heads: Heads, records: Iterable[Record], now: datetime
+) -> Iterator[tuple[Record, Decision]]:
+    """What some records would be decided as; those that would be held from now on are told what they nearly match."""
+    readable = [each for each in records if each.facts is not None]
+    held: list[Record] = []
+    for again in redecide(table, rules, heads, readable, now, _knocked_at(now)):
+        if again.decision is None:
+            raise again.bug or AssertionError
+        if again.decision.verdict is Verdict.HOLD is not again.record.decision:
+            held.append(again.record)
+        else:
+            yield again.record, again.decision
+    for again in redecide(table, rules, heads, held, now, _knocked_at(now), nearest=True):
+        if again.decision is None:
+            raise again.bug or AssertionError
+        yield again.record, again.decision
+
+
+def _knocked_at(now: datetime) -> Callable[[Record], datetime]:
+    """A window is for the time a device knocked; for one that is held it is now, as on a recheck."""
+    return lambda record: now if record.decision is Verdict.HOLD else record.knocked_at
 
 
 def _kept_out_otherwise(record: Record, decision: Decision) -> bool:

@@ -152,12 +152,16 @@ def decide(
     now: datetime,
     knocked_at: datetime,
     word: OperatorWord | None = None,
+    *,
+    nearest: bool = True,
 ) -> Decision:
     """Decide one device.
 
     ``memberships`` has an entry for each list in :func:`lists_needed`, None where the device is not on it. ``now`` is
     for validity, ``knocked_at`` (when the device knocked, or now on a recheck) for windows. Both aware. An operator's
     ``word`` stands in place of the matching of the rule it names; certificate checks, denials and guards still hold.
+    Without ``nearest`` an unmatched device is not told which rules it nearly matched, which takes the longest by far:
+    for those who decide many devices again and only ask whether the answer is another.
     """
     seen = Circumstances(knock, memberships, knocked_at)
     denies = _denies(rules, seen)
@@ -175,7 +179,7 @@ def decide(
     grant_reasons: tuple[Reason, ...] = ()
     near_misses: tuple[NearMiss, ...] = ()
     if matched is None:
-        near_misses = _near_misses(rules, seen)
+        near_misses = _near_misses(rules, seen) if nearest else ()
         reasons.append(_unmatched(rules, ambiguous, near_misses))
     else:
         grant, grant_reasons = fill(matched, seen)

@@ -4,9 +4,11 @@ This module knows no certificate library: ``jitr.certificate`` fills these value
 fills them from JSON, and a test in a rules file fills them by hand.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from jitr.times import parse_time, rfc3339
@@ -130,17 +132,12 @@ class CertificateFacts:
             public_key_sha256=data["public_key_sha256"],
             version=int(data["version"]),
             serial_number=data["serial_number"],
-            subject=tuple(Attribute(**each) for each in data["subject"]),
-            issuer=tuple(Attribute(**each) for each in data["issuer"]),
-            not_before=parse_time(data["not_before"]),
-            not_after=parse_time(data["not_after"]),
-            key=KeyFacts(
-                data["key"]["kind"],
-                _int_or_none(data["key"]["bits"]),
-                data["key"]["curve"],
-                data["key"].get("weakness"),
-            ),
-            signature=SignatureFacts(data["signature"]["algorithm"], data["signature"]["hash"]),
+            subject=_attributes(data["subject"]),
+            issuer=_attributes(data["issuer"]),
+            not_before=_time(data["not_before"]),
+            not_after=_time(data["not_after"]),
+            key=_key(data["key"]["kind"], data["key"]["bits"], data["key"]["curve"], data["key"].get("weakness")),
+            signature=_signature(data["signature"]["algorithm"], data["signature"]["hash"]),
             is_ca=data["is_ca"],
             key_usage=_tuple_or_none(data["key_usage"]),
             extended_key_usage=_tuple_or_none(data["extended_key_usage"]),
@@ -179,8 +176,11 @@ class CaFacts:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "CaFacts":
-        """Back from ``to_json``."""
-        return cls(
+        """Back from ``to_json``. What was read last of a CA serves again while nothing about it is another."""
+        known = _cas.get(data["ca_certificate_id"])
+        if known is not None and known[0] == data:
+            return known[1]
+        read = cls(
             ca_certificate_id=data["ca_certificate_id"],
             status=data["status"],
             not_before=parse_time(data["not_before"]),
@@ -188,8 +188,12 @@ class CaFacts:
             is_ca=data["is_ca"],
             may_sign=data["may_sign"],
             name_constraints=data["name_constraints"],
-            subject=tuple(Attribute(**each) for each in data["subject"]),
+            subject=_attributes(data["subject"]),
         )
+        if len(_cas) >= _KEPT:
+            _cas.clear()
+        _cas[read.ca_certificate_id] = (deepcopy(dict(data)), read)
+        return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +267,24 @@ class Knock:
     chain: ChainFacts | None
     aliases: frozenset[str] = field(default_factory=frozenset)
     revocations: Mapping[str, Revocation] = field(default_factory=dict)
+
+
+# A fleet's certificates have most of this in common. The values are frozen, so that what was read once serves again;
+# where every device brings its own, the oldest go.
+_KEPT = 1024
+_cas: dict[str, tuple[dict[str, Any], CaFacts]] = {}
+_attribute = lru_cache(_KEPT)(Attribute)
+_signature = lru_cache(_KEPT)(SignatureFacts)
+_time = lru_cache(_KEPT)(parse_time)
+
+
+@lru_cache(_KEPT)
+def _key(kind: str, bits: Any, curve: str | None, weakness: str | None) -> KeyFacts:
+    return KeyFacts(kind, _int_or_none(bits), curve, weakness)
+
+
+def _attributes(data: Iterable[Mapping[str, Any]]) -> tuple[Attribute, ...]:
+    return tuple([_attribute(each["name"], each["value"], each.get("encoding", "UTF8String")) for each in data])
 
 
 def _time_or_none(time: datetime | None) -> str | None:

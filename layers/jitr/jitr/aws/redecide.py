@@ -39,8 +39,12 @@ def redecide(
     records: Iterable[Record],
     now: datetime,
     knocked_at: Callable[[Record], datetime],
+    *,
+    nearest: bool = False,
 ) -> Iterator[Again]:
     """Decide each record with facts again under ``rules`` and the rows in force, in no order.
+
+    Only with ``nearest`` is a device that no rule matches told which rules it nearly matches: that takes the longest.
 
     One that cannot be decided does not keep the others from being: it comes with what went wrong.
     """
@@ -59,7 +63,7 @@ def redecide(
     }
     for case in cases:
         try:
-            yield Again(case.record, _decide(case, rules, found, now))
+            yield Again(case.record, _decide(case, rules, found, now, nearest))
         except Exception as bug:  # noqa: BLE001 - nor here
             yield Again(case.record, None, bug)
 
@@ -77,9 +81,9 @@ def _case(record: Record, rules: Rules, heads: Heads, knocked_at: datetime) -> _
     return _Case(record, knock, knocked_at, places)
 
 
-def _decide(case: _Case, rules: Rules, found: dict[Place, ListRow], now: datetime) -> Decision:
+def _decide(case: _Case, rules: Rules, found: dict[Place, ListRow], now: datetime, nearest: bool) -> Decision:
     memberships = {
         name: membership(case.knock, [(key, found[place]) for place, key in places.items() if place in found], now)
         for name, places in case.places.items()
     }
-    return decide(case.knock, rules, memberships, now, case.knocked_at, case.record.operator_word)
+    return decide(case.knock, rules, memberships, now, case.knocked_at, case.record.operator_word, nearest=nearest)
