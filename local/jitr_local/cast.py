@@ -12,6 +12,7 @@ from jitr.reasons import Verdict
 from jitr_cli import pki
 from jitr_cli.subjects import SubjectParts
 from jitr_local.device import Broker, Device, Fate
+from jitr_local.folder import write_private
 from jitr_local.x509v1 import issue_v1
 
 YEAR = timedelta(days=365)
@@ -153,8 +154,7 @@ class Casting:
         file = self._folder / f"{name}{'-twin' if after else ''}.pem"
         file.write_bytes(pem)
         key_file = file.with_suffix(".key")
-        key_file.touch(mode=0o600)
-        key_file.write_bytes(pki.private_pem(key))
+        write_private(key_file, pki.private_pem(key).decode())
         device = Device(name, file, key_file, topic or f"devices/{name}/hello", self._broker)
         return Role(device, what, expected, x509.load_pem_x509_certificate(pem), after)
 

@@ -103,6 +103,19 @@ def _time(value: Any, sent_at: datetime) -> datetime:
 
 
 def _told(value: Any) -> str:
-    """What stood there, short and on one line."""
-    text = repr(value)
+    """What stood there, short and on one line, and nothing of what could be a key: it goes into logs.
+
+    Whoever sends a message of any other kind to the queue by mistake may send a secret.
+    """
+    text = _ENCODED.sub(_withheld, repr(value).partition("-----BEGIN")[0][:_MOST_LOOKED_AT])
     return text if len(text) <= 120 else text[:117] + "..."
+
+
+_MOST_LOOKED_AT = 4096
+# Longer than any word and shorter than any key in base64 or hexadecimal; an identifier of 64 digits is no secret.
+_ENCODED = re.compile(r"[A-Za-z0-9+/=_-]{32,}")
+
+
+def _withheld(found: re.Match[str]) -> str:
+    text = found[0]
+    return text if _ID.fullmatch(text.lower()) else f"({len(text)} characters)"
