@@ -125,6 +125,36 @@ def test_no_page_names_a_package_registry_or_a_path_of_one_machine(page: Path) -
     assert str(ROOT) not in text
 
 
+# Security
+
+SECURITY = (ROOT / "SECURITY.md").read_text("utf-8")
+NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+
+
+@pytest.mark.parametrize(("file", "name"), sorted(set(NAMED_TEST.findall(SECURITY))))
+def test_a_test_that_shows_a_promise_is_there(file: str, name: str) -> None:
+    assert re.search(rf"^def {name}\(", (ROOT / file).read_text("utf-8"), re.MULTILINE), f"{file}::{name}"
+
+
+def test_each_promise_of_security_names_the_test_that_shows_it() -> None:
+    promises = re.findall(
+        r"^- (.*?)(?=^- |^[^- ]|\Z)", SECURITY.partition("\n## A device\n")[2], re.DOTALL | re.MULTILINE
+    )
+    assert len(promises) > 30
+    assert [each for each in promises if not NAMED_TEST.search(each)] == []
+
+
+def test_each_statement_on_every_resource_is_in_security_with_why() -> None:
+    told = set(re.findall(r"`(\w+:\w+)`", SECURITY.partition("What says `*`")[2].partition("\n## ")[0]))
+    text = (ROOT / "template.yaml").read_text("utf-8")
+    statements = re.findall(r"- Sid: (\w+)\n\s+Effect: Allow\n\s+Action: ([^\n]+)\n\s+Resource: \"\*\"", text)
+    actions = {
+        each for sid, listed in statements if sid != "OnlyOnTheLocalStack" for each in re.findall(r"\w+:\w+", listed)
+    }
+    assert actions
+    assert told == actions
+
+
 # Commands
 
 # How a page says that a command it names is still to come.

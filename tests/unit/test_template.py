@@ -344,14 +344,65 @@ def test_each_function_has_a_role_of_its_own() -> None:
     assert len(roles) == len(set(roles))
 
 
-def test_aws_iot_takes_the_role_for_this_account_only() -> None:
-    """https://docs.aws.amazon.com/iot/latest/developerguide/cross-service-confused-deputy-prevention.html"""
-    (trust,) = RESOURCES["TopicRuleRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
-    assert trust["Principal"] == {"Service": "iot.amazonaws.com"}
+# Services that are let in without a condition, and why they may be.
+NO_CONDITION = {
+    "lambda.amazonaws.com": "it takes roles of the function's own account only: iam:PassRole does not reach across "
+    "accounts; AWS documents no aws:SourceArn there, and one that is not sent would lock the function out",
+}
+
+
+@pytest.mark.parametrize("name", of_type("AWS::IAM::Role"))
+def test_each_service_is_let_in_for_this_account_only(name: str) -> None:
+    """No service is a confused deputy: it takes a role only for what is of this account, in this Region.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
+    """
+    (trust,) = RESOURCES[name]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert (trust["Effect"], trust["Action"]) == ("Allow", "sts:AssumeRole")
+    (service,) = trust["Principal"].values()
+    if service in NO_CONDITION:
+        assert "Condition" not in trust
+        return
     assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
-    assert substituted(trust["Condition"]["ArnLike"]) == {
-        "aws:SourceArn": "arn:aws-us-gov:iot:ap-southeast-99:111111111111:rule/*"
+    arns = {
+        key: value
+        for operator in ("ArnLike", "ArnEquals")
+        for key, value in trust["Condition"].get(operator, {}).items()
     }
+    source = substituted(arns)["aws:SourceArn"]
+    assert (
+        source
+        in {
+            # https://docs.aws.amazon.com/iot/latest/developerguide/cross-service-confused-deputy-prevention.html
+            "iot.amazonaws.com": "arn:aws-us-gov:iot:ap-southeast-99:111111111111:rule/*",
+            # https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
+            "scheduler.amazonaws.com": "arn:aws-us-gov:scheduler:ap-southeast-99:111111111111:schedule-group/default",
+        }[service]
+    )
+
+
+def test_the_schedule_is_in_the_group_that_its_role_trusts() -> None:
+    """SAM puts it into `default` unless told otherwise."""
+    schedules = [
+        event["Properties"]
+        for function in of_type("AWS::Serverless::Function").values()
+        for event in function.get("Events", {}).values()
+        if event["Type"] == "ScheduleV2"
+    ]
+    assert schedules
+    assert [each for each in schedules if "GroupName" in each] == []
+
+
+def test_no_policy_of_a_resource_lets_anybody_in() -> None:
+    """Queues, bucket and topic: statements only deny, so who may is for this account's roles to say."""
+    documents = [
+        statement
+        for kind in ("AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy")
+        for policy in of_type(kind).values()
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+    assert len(documents) == sum(len(of_type(f"AWS::{each}")) for each in ("SQS::Queue", "S3::Bucket", "SNS::Topic"))
+    assert {each["Effect"] for each in documents} == {"Deny"}
 
 
 # --- What an admitted device may do
