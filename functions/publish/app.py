@@ -5,11 +5,10 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 from aws_lambda_powertools import Logger, Metrics
 from botocore.config import Config
 
-from jitr.aws import environment
+from jitr.aws import clients, environment
 from jitr.aws.drops import Drops
 from jitr.aws.list_import import Imports, Leftovers
 from jitr.aws.table import Table
@@ -36,10 +35,10 @@ class _Publisher:
         self._settings = environment.publish()
         self._telemetry = Telemetry(logger, metrics)
         self._left = context.get_remaining_time_in_millis
-        self._table = Table(boto3.client("dynamodb", config=_CONFIG), self._settings.table)
+        self._table = Table(clients.client("dynamodb", config=_CONFIG), self._settings.table)
         self._drops = Drops(
-            s3=boto3.client("s3", config=_CONFIG),
-            iot=boto3.client("iot", config=_CONFIG),
+            s3=clients.client("s3", config=_CONFIG),
+            iot=clients.client("iot", config=_CONFIG),
             table=self._table,
             imports=Imports(self._table, clock=_now, token=_generation, hurry=self._hurry),
             clock=_clock,
@@ -57,7 +56,7 @@ class _Publisher:
         if verdict is None:
             logger.info("not judged: it has its verdict, or is not the latest version", extra=_about(dropped))
         elif not verdict.final:
-            boto3.client("lambda", config=_CONFIG).invoke(
+            clients.client("lambda", config=_CONFIG).invoke(
                 FunctionName=self._settings.function,
                 InvocationType="Event",
                 Payload=json.dumps({"Records": [record], "edition": verdict.details["edition"]}).encode(),
@@ -76,7 +75,7 @@ class _Publisher:
         logger.info(f"drop {verdict.outcome.value}", extra=_about(verdict.dropped) | {"verdict": verdict.message})
         if verdict.outcome is Outcome.REFUSED:
             self._telemetry.count("DropsRefused")
-            boto3.client("sns", config=_CONFIG).publish(
+            clients.client("sns", config=_CONFIG).publish(
                 TopicArn=self._settings.refusals_topic,
                 Subject="jitr refused what was dropped in the configuration bucket",
                 Message=verdict.text(),

@@ -4,11 +4,10 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-import boto3
 from aws_lambda_powertools import Logger, Metrics
 from botocore.config import Config
 
-from jitr.aws import environment
+from jitr.aws import clients, environment
 from jitr.aws.recheck import Recheck
 from jitr.aws.registration_queue import RegistrationQueue
 from jitr.aws.table import Table
@@ -27,9 +26,9 @@ def _recheck() -> Recheck:
     """Made at the first invocation, so that importing this module asks nothing of AWS or the environment."""
     settings = environment.read_for_recheck()
     return Recheck(
-        table=Table(boto3.client("dynamodb", config=_PATIENT), settings.table),
+        table=Table(clients.client("dynamodb", config=_PATIENT), settings.table),
         queue=RegistrationQueue(
-            boto3.client("sqs", config=_PATIENT),
+            clients.client("sqs", config=_PATIENT),
             settings.registration_queue_url,
             settings.account_id,
             settings.most_waiting,

@@ -6,11 +6,10 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-import boto3
 from aws_lambda_powertools import Logger, Metrics
 from botocore.config import Config
 
-from jitr.aws import environment
+from jitr.aws import clients, environment
 from jitr.aws.batch import Batch
 from jitr.aws.crl_sources import CrlSources
 from jitr.aws.crls import Crls
@@ -38,19 +37,19 @@ def _batch() -> Batch:
     settings = environment.read()
     telemetry = Telemetry(logger, metrics)
     pace = Pace(environment.quotas(), clock=time.monotonic, sleep=time.sleep)
-    dynamodb = boto3.client("dynamodb", config=_OTHERS)
+    dynamodb = clients.client("dynamodb", config=_OTHERS)
     dynamodb.meta.events.register("before-call", pace.in_time)
     registrar = Registrar(
-        iot=Iot(boto3.client("iot", config=_IOT), pace),
+        iot=Iot(clients.client("iot", config=_IOT), pace),
         table=Table(dynamodb, settings.table),
         account_id=settings.account_id,
         clock=lambda: datetime.now(UTC),
         telemetry=telemetry,
-        crls=Crls(CrlSources(lambda: boto3.client("s3", config=_CRLS)), telemetry),
+        crls=Crls(CrlSources(lambda: clients.client("s3", config=_CRLS)), telemetry),
     )
     return Batch(
         handler=registrar,
-        sqs=boto3.client("sqs", config=_OTHERS),
+        sqs=clients.client("sqs", config=_OTHERS),
         queue_url=settings.registration_queue_url,
         failures_url=settings.failures_queue_url,
         telemetry=telemetry,

@@ -11,6 +11,7 @@ from urllib.parse import unquote_plus
 import boto3
 import pytest
 
+from jitr.aws import clients
 from jitr.aws.device_lists import DeviceLists
 from tests import list_edits
 from tests.aws.test_drops import BUCKET, Bucket, listed, rules
@@ -96,14 +97,14 @@ def test_what_is_not_done_in_time_is_handed_to_the_next_invocation(
     bucket: Bucket, handler: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     invoked: list[dict[str, Any]] = []
-    real: Any = boto3.client
+    real: Any = clients.client
 
     def client(service: str, **more: Any) -> Any:
         if service == "lambda":
             return SimpleNamespace(invoke=lambda **arguments: invoked.append(arguments))
         return real(service, **more)
 
-    monkeypatch.setattr(boto3, "client", client)
+    monkeypatch.setattr(clients, "client", client)
     list_edits.one_after_another(monkeypatch)
     version = bucket.drop("lists/line-a.csv", listed(*range(2000)))["s3"]["object"]["versionId"]
     told = event("list.json", version)

@@ -3,6 +3,7 @@
 A missing dependency hides elsewhere: tests and the local stack have far more to import from.
 """
 
+import importlib.util
 import json
 import re
 import shutil
@@ -94,11 +95,25 @@ def test_function_is_one_file(build: Path, name: str) -> None:
     assert [path.name for path in (ROOT / "functions" / name).iterdir() if path.name != "__pycache__"] == ["app.py"]
 
 
-def test_layer_holds_no_caches_and_no_scripts(build: Path) -> None:
+def test_layer_holds_no_scripts_and_no_notes_of_pips(build: Path) -> None:
     layer = build / "JitrLayer/python"
     assert {path.name for path in layer.iterdir()} >= {"jitr", "cryptography", "aws_lambda_powertools"}
     assert not (layer / "bin").exists()
-    assert [path for path in layer.rglob("*") if path.name in {"__pycache__", "RECORD", "tests"}] == []
+    assert [path for path in layer.rglob("*") if path.name in {"RECORD", "tests"}] == []
+
+
+@pytest.mark.parametrize("name", [each for each in FUNCTIONS if each != "cleanup"])
+def test_layer_brings_the_bytecode_of_what_a_function_imports(build: Path, sdk: Path, name: str) -> None:
+    """Lambda keeps none: what is not there is compiled at every cold start. It is not compared with its source."""
+    layer = build / "JitrLayer/python"
+    path = [str(task(build, name)), *(str(build / each / "python") for each in layers(name)), str(sdk)]
+    command = ["env", "-i", sys.executable, "-I", "-S", "-B", "-c", PROBE, json.dumps(path)]
+    files = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["files"]
+    sources = [file for file in files if file.startswith(str(layer)) and file.endswith(".py")]
+    assert len(sources) > 50
+    for source in sources:
+        header = Path(importlib.util.cache_from_source(source)).read_bytes()[:8]
+        assert header == importlib.util.MAGIC_NUMBER + b"\x01\0\0\0", source  # PEP 552: by hash, and never checked
 
 
 def test_layer_for_lambda_has_the_same_bytes_each_time(tmp_path: Path) -> None:

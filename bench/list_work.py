@@ -1,0 +1,113 @@
+"""What `bench.lists` measures, each in a process of its own: ``python -m bench.list_work WORK ROWS LIST TABLE``.
+
+The AWS account is the one that the environment names. The result is a line of JSON: seconds, and the most memory that
+the process had.
+"""
+
+import csv
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from jitr.aws.device_lists import DeviceLists
+from jitr.aws.list_import import Imports, Source
+from jitr.aws.table import Table
+from jitr.lists_csv import write_rows
+
+_CONNECTIONS = 8  # as many as an import has
+_BATCH = 25
+_PIECE = 1 << 20
+
+
+def name_of(number: int) -> str:
+    """The common name in a row."""
+    return f"line-a-{number:09d}"
+
+
+def _file(rows: int) -> Path:
+    with NamedTemporaryFile("w", suffix=".csv", prefix="jitr-bench-", delete=False) as file:
+        file.write("common_name,attr.batch\n")
+        file.writelines(f"{name_of(number)},{number % 97}\n" for number in range(rows))
+    return Path(file.name)
+
+
+def _pieces(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as opened:
+        while piece := opened.read(_PIECE):
+            yield piece
+
+
+def imported(table: Table, name: str, file: Path) -> None:
+    """As `jitr lists import --replace` does it: checked whole, then written, noted on the way, and in force at once."""
+    imports = Imports(table, clock=lambda: "2026-03-01T00:00:00Z", token=lambda: f"g{time.time_ns()}")
+    source = Source(file.name, lambda: _pieces(file))
+    checked = imports.check(name, source, advance=lambda _bytes: None)
+    imports.replace(name, checked, by="bench", advance=lambda _rows: None)
+
+
+def bare(table: Table, name: str, file: Path) -> None:
+    """The same rows as items, read by Python's csv and sent 25 at a time: no check, no order, no way back."""
+
+    def write(some: list[dict[str, str]]) -> None:
+        items: list[Any] = [
+            {
+                "PutRequest": {
+                    "Item": {
+                        "pk": {"S": f"BARE#{name}#{row['attr.batch']}"},
+                        "sk": {"S": row["common_name"]},
+                        "row": {"M": {key: {"S": text} for key, text in row.items()}},
+                    }
+                }
+            }
+            for row in some
+        ]
+        while items:
+            left = table.client.batch_write_item(RequestItems={table.name: items}).get("UnprocessedItems", {})
+            items = list(left.get(table.name, []))
+
+    with file.open(newline="") as opened, ThreadPoolExecutor(_CONNECTIONS) as pool:
+        rows = iter(csv.DictReader(opened))
+        while some := [batch for _ in range(4 * _CONNECTIONS) if (batch := list(islice(rows, _BATCH)))]:
+            list(pool.map(write, some))
+
+
+def exported(table: Table, name: str, _file: Path) -> None:
+    """As `jitr lists export` does it, into nothing."""
+    lists = DeviceLists(table)
+    rows = lists.rows(name, lists.all()[name].head.generation)
+    with Path(os.devnull).open("w") as nowhere:
+        nowhere.writelines(write_rows(rows, ("common_name", "attr.batch")))
+
+
+_WORK: dict[str, Callable[[Table, str, Path], None]] = {"import": imported, "bare": bare, "export": exported}
+
+
+def main() -> None:
+    """Do it once."""
+    work, rows, name, table_name = sys.argv[1:]
+    file = _file(int(rows))
+    try:
+        table = Table(boto3.client("dynamodb", config=Config(max_pool_connections=_CONNECTIONS)), table_name)
+        table.client.batch_get_item(RequestItems={table_name: {"Keys": [{"pk": {"S": "none"}, "sk": {"S": "none"}}]}})
+        before = time.monotonic()
+        _WORK[work](table, name, file)
+        seconds = time.monotonic() - before
+    finally:
+        file.unlink()
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux tells it in KB
+    print(json.dumps({"seconds": seconds, "megabytes": most}))
+
+
+if __name__ == "__main__":
+    main()
