@@ -71,9 +71,10 @@ docs: setup ## documentation is true: links, generated pages, examples typed on 
 test-unit: setup ## the tests that need neither a build nor the local stack
 	.venv/bin/pytest -n 2 --dist loadgroup tests/unit $(PYTEST)
 
-soak: setup ## ten thousand random histories of devices, operators, faults and other hands; takes a while
+soak: setup ## ten thousand random histories, 100,000 held devices, each permission of each role taken away; an hour
 	JITR_SOAK_EXAMPLES=10000 .venv/bin/pytest tests/aws/test_model.py $(PYTEST)
 	JITR_SOAK_HELD=100000 .venv/bin/pytest -s tests/stack/test_recheck.py $(PYTEST)
+	JITR_SOAK_PERMISSIONS=1 .venv/bin/pytest -s tests/stack/test_permissions.py $(PYTEST)
 
 fuzz: setup ## hostile input for every reader of what strangers write, for so long: SECONDS=600; ONLY=crl,csv for some
 	.venv/bin/python -m fuzz --seconds $(or $(SECONDS),60) $(if $(ONLY),--only $(ONLY))

@@ -209,13 +209,14 @@ class Plant:
 
     def log(self, certificate_id: str) -> list[dict[str, Any]]:
         """What the function logged about a certificate, in order."""
-        return [each for each in self._log_lines() if each.get("certificateId") == certificate_id]
+        return [each for each in self.log_lines() if each.get("certificateId") == certificate_id]
 
     def metrics(self, name: str) -> list[dict[str, Any]]:
         """What the function reported under a metric's name, as CloudWatch's embedded metric format."""
-        return [each for each in self._log_lines() if "_aws" in each and name in each]
+        return [each for each in self.log_lines() if "_aws" in each and name in each]
 
-    def _log_lines(self) -> Iterator[dict[str, Any]]:
+    def log_lines(self) -> Iterator[dict[str, Any]]:
+        """What the function logged, in order."""
         logs = self.stack.session().client("logs")
         group = self.stack.outputs["RegisterLogGroupName"]
         for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group):

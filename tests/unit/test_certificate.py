@@ -748,14 +748,14 @@ def test_every_certificate_among_the_library_s_vectors_is_read_as_the_library_re
     for path in vector_files():
         data = path.read_bytes()
         loaded = the_library_reads(data)
-        started = time.perf_counter()
+        started = time.process_time()
         try:
             reading = read_certificate(data)
         except Unreadable:
             refused += [path.name] if loaded else []
             continue
         finally:
-            assert time.perf_counter() - started < 1, path
+            assert time.process_time() - started < 1, path
         assert CertificateFacts.from_json(json.loads(json.dumps(reading.facts.to_json()))) == reading.facts
         with suppress(Unreadable):
             read_ca(data, status="ACTIVE")
@@ -898,8 +898,8 @@ def test_a_deeply_nested_certificate_takes_no_time() -> None:
     nested = b""
     for _ in range(3000):
         nested = pki.sequence(nested)
-    started = time.perf_counter()
+    started = time.process_time()
     for draft in (CA.device().subject(nested), with_extension("subjectAltName", nested)):
         with suppress(Unreadable):
             facts_of(draft)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

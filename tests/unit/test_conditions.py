@@ -173,9 +173,9 @@ def test_globs_fit_the_texts_made_from_them(kinds: list[str], data: st.DataObjec
 
 @pytest.mark.parametrize("pattern", ["*a" * 30 + "*b", "*?" * 30 + "b", "*aa?a" * 10 + "b", "a*" * 30 + "b*c"])
 def test_a_hostile_value_takes_no_time(pattern: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert not Glob(pattern).matches("a" * 10_000)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 # --- subject attributes

@@ -714,10 +714,10 @@ def test_the_duplicate_check_takes_a_few_bytes_a_key() -> None:
 def _seconds(data: bytes) -> float:
     best = float("inf")
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in Reader([data], source="f", duplicates=Duplicates()):
             pass
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     return best
 
 

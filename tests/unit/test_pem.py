@@ -213,10 +213,10 @@ def test_a_certificate_beyond_the_limit_is_too_large_before_it_is_parsed(wrap) -
 )
 def test_hostile_repetition_takes_no_time(unit: bytes) -> None:
     data = b"-----BEGIN X-----\n-----END X-----\n" + unit * (MAX_INPUT // len(unit) - 1)
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(Unreadable):
         find_certificate(data[:MAX_INPUT])
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 PIECES = [LEAF.pem, LEAF.der, b"-----BEGIN ", b"CERTIFICATE-----", b"-----END ", b"-----", b"\n", b"A=", b"\xff\xfe"]

@@ -1,5 +1,6 @@
 """The files that install, build and check the project: pinned, free of this machine, and in step with each other."""
 
+import json
 import os
 import re
 import runpy
@@ -129,3 +130,12 @@ def test_missing_prerequisite_is_one_line_that_says_what_to_install(tmp_path: Pa
     assert "install python3-venv" in said(no_venv)
     assert all(said(each).count("\n") == 1 for each in (no_venv, interpreter("old", "exit 1")))
     assert said(interpreter("good", "exit 0")) == ""
+
+
+def test_an_editor_is_told_of_the_interpreter_and_the_schema_that_there_are() -> None:
+    settings = json.loads((ROOT / ".vscode/settings.json").read_text())
+    assert settings["python.defaultInterpreterPath"] == "${workspaceFolder}/.venv/bin/python"
+    assert all((ROOT / path).is_dir() for path in settings["python.analysis.extraPaths"])
+    (schema,) = settings["yaml.schemas"]
+    assert (ROOT / schema).is_file()
+    assert "admission.yaml" in settings["yaml.schemas"][schema]
