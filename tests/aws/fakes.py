@@ -573,7 +573,15 @@ class FakeSqs(FakeClient):
 
     def _receive_message(self, QueueUrl: str, **_more: Any) -> Any:  # noqa: N803
         queue = _had(self.queues, QueueUrl, "ReceiveMessage")
-        return {"Messages": [{"Body": each.body, "MessageAttributes": each.attributes} for each in queue.values()]}
+        return {
+            "Messages": [
+                {"Body": each.body, "MessageAttributes": each.attributes, "ReceiptHandle": str(each.number)}
+                for each in queue.values()
+            ]
+        }
+
+    def _delete_message(self, QueueUrl: str, ReceiptHandle: str) -> None:  # noqa: N803
+        _had(self.queues, QueueUrl, "DeleteMessage").pop(int(ReceiptHandle), None)
 
     def take(self, queue_url: str, most: int = 10) -> list[dict[str, Any]]:
         """The messages that are visible now, as Lambda brings them; they are hidden from then on."""

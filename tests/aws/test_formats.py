@@ -14,11 +14,15 @@ from typing import Any
 import pytest
 
 from jitr.aws.device_lists import DeviceLists
+from jitr.aws.passes import Passes, PassKind
 from jitr.errors import Retry
 from jitr.lists import ListRow
 from jitr.reasons import Verdict
 from jitr.record import APPLIED, APPLYING
+from jitr.times import rfc3339
+from tests import list_edits, pki
 from tests.aws.fakes import FakeDynamodb, FakeIot, fake_world
+from tests.aws.held import plenty, queued, recheck_of, stream_of
 from tests.aws.test_outage import prepare
 from tests.aws.test_register import FACTORY, rules
 from tests.aws.world import World
@@ -130,6 +134,60 @@ def test_an_item_of_a_later_version_makes_its_devices_wait_and_is_left_as_it_is(
         upgraded.knock("held" if kind == "LIST#line-a" else "cut short")
     assert caught.value.cause == "format"
     assert items.items == before
+
+
+def later_record(world: World, certificate_id: str) -> dict[str, Any]:
+    """Make a record one of a later version; as it is then."""
+    items: Any = world.dynamodb
+    item: dict[str, Any] = items.items[f"CERTIFICATE#{certificate_id}", "DECISION"]
+    item["format"] = 2
+    return dict(item)
+
+
+def rechecked(world: World, event: dict[str, Any]) -> set[str]:
+    """Whom the recheck function puts on the queue."""
+    recheck_of(world).handle(event, plenty)
+    return {json.loads(each)["certificateId"] for each in queued(world)}
+
+
+def test_an_edit_about_a_record_of_a_later_version_waits_in_the_queue_for_that_version(upgraded: Upgraded) -> None:
+    """The change is told once: what is asked for here is still there when the later version is deployed again."""
+    world, held = upgraded.world, upgraded.ids["held"]
+    before = later_record(world, held)
+    list_edits.replace(world.table, "line-a", ListRow(common_name="snr-0001"), at=rfc3339(world.now))
+    assert held in rechecked(world, stream_of(world))
+    assert later_record(world, held) == before
+
+
+@pytest.mark.parametrize("why", ["due", "every"])
+def test_a_record_of_a_later_version_is_not_written_because_it_is_due_or_all_are_asked_for(
+    upgraded: Upgraded, why: str
+) -> None:
+    """When it is due its own version finds it; the others are asked for all the same."""
+    world, held, unlisted = upgraded.world, upgraded.ids["held"], upgraded.ids["unlisted"]
+    items: Any = world.dynamodb
+    world.later(days=2)
+    for each in (held, unlisted):  # the earlier version had no index by time
+        place = {"due_shard": "due#1", "due_at": rfc3339(pki.NOW)}
+        items.items[f"CERTIFICATE#{each}", "DECISION"] |= place
+    before = later_record(world, held)
+    asked = rechecked(world, {"recheck": why})
+    assert asked & {held, unlisted} == ({unlisted} if why == "due" else {held, unlisted})
+    assert later_record(world, held) == before
+
+
+def test_passes_of_a_later_version_are_left_to_it(upgraded: Upgraded) -> None:
+    """The change that calls for one comes again until that version is deployed."""
+    world = upgraded.world
+    Passes(world.table).want(PassKind.CHANGED)
+    items: Any = world.dynamodb
+    (place,) = (key for key in items.items if key[0] == "RECHECK")
+    items.items[place] |= {"format": 2, "wanted": 7}
+    world.publish(rules(allow()))
+    with pytest.raises(Retry) as caught:
+        rechecked(world, stream_of(world))
+    assert caught.value.cause == "format"
+    assert (items.items[place]["format"], items.items[place]["wanted"]) == (2, 7)
 
 
 def test_messages_about_items_of_a_later_version_wait_for_six_hours_without_being_given_up() -> None:

@@ -11,7 +11,9 @@ from botocore.exceptions import ClientError
 
 from jitr import der
 from jitr.aws.errors import told_apart
+from jitr.aws.table import certificate_key
 from jitr.certificate import read_ca, read_certificate
+from jitr.decide import DUE_LATEST
 from jitr.errors import Poison, Refused, Retry
 from jitr.event import own_event
 from jitr.lists import ListRow
@@ -20,6 +22,7 @@ from jitr.record import APPLIED, APPLYING, Record, knock_interval
 from jitr.rules.conditions import AttributeCondition, Glob
 from jitr.rules.model import Ca, Grant, Rules
 from jitr.signatures import other_form
+from jitr.times import rfc3339
 from tests import pki
 from tests.aws.world import ACCOUNT, PENDING, World
 from tests.knocks import allow, deny
@@ -315,6 +318,23 @@ def test_a_certificate_that_is_not_pending_is_never_changed(ready: World, status
     assert ready.record(device) is None
 
 
+def test_a_held_device_whose_status_another_hand_changed_is_described_once_a_day_not_each_time_it_is_due(
+    ready: World,
+) -> None:
+    """Its certificate knocks no more, but the record would be due every minute from then on."""
+    ready.publish(rules(allow(lists=("line-a",), grant=FULL)))
+    ready.knock(DEVICE, FACTORY)
+    ready.iot.update_certificate(certificateId=DEVICE.sha256, newStatus="ACTIVE")
+    ready.put_on("line-a", ListRow(common_name="snr-0001"))
+    ready.later(days=1)
+    ready.knock(DEVICE, FACTORY)
+    record = ready.record(DEVICE)
+    assert record is not None
+    assert (record.decision, record.due) == (Verdict.HOLD, ready.now + DUE_LATEST)
+    (item,) = ready.table.get([certificate_key(DEVICE.sha256)])
+    assert item["due_at"] == rfc3339(ready.now + DUE_LATEST)
+
+
 def test_a_status_changed_while_applying_takes_long_is_not_overwritten(ready: World) -> None:
     create = ready.iot.create_thing
 
@@ -399,6 +419,25 @@ def test_an_unknown_certificate_is_waited_for_and_poison_in_the_end(ready: World
     with pytest.raises(Poison) as poison:
         ready.registrar.handle(ready.message(body, deliveries=5))
     assert poison.value.code == "event.certificate-unknown"
+
+
+def test_a_knock_of_a_certificate_that_is_gone_leaves_its_record_as_it_is(ready: World) -> None:
+    """It is poison in the end; the device registers its certificate anew, and is decided anew then."""
+    ready.publish(rules(allow(lists=("line-a",), grant=FULL)))
+    ready.knock(DEVICE, FACTORY)
+    before = ready.record(DEVICE)
+    ready.iot.update_certificate(certificateId=DEVICE.sha256, newStatus="INACTIVE")
+    ready.iot.delete_certificate(certificateId=DEVICE.sha256)
+    ready.put_on("line-a", ListRow(common_name="snr-0001"))
+    body = ready.event(DEVICE.sha256, FACTORY.id)
+    with pytest.raises(Retry):
+        ready.registrar.handle(ready.message(body))
+    with pytest.raises(Poison, match=r"knows no certificate"):
+        ready.registrar.handle(ready.message(body, deliveries=5))
+    assert ready.record(DEVICE) == before
+    ready.connect(DEVICE)
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
 
 
 def test_without_rules_nobody_is_decided(world: World) -> None:

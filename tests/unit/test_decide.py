@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr.decide import DUE_ELSEWHERE, DUE_LATEST, _outcome, held_instead, unreadable
+from jitr.decide import DUE_ELSEWHERE, DUE_LATEST, _outcome, decide, held_instead, unreadable
 from jitr.facts import ChainFacts, KeyFacts, Knock, SignatureFacts
 from jitr.lists import ListRow, membership_in, rows_by_key
 from jitr.reasons import CODES, Reason, Verdict, by_weight, verdict_of
@@ -222,6 +222,13 @@ def test_a_held_device_is_due_when_its_window_opens_when_it_becomes_valid_or_in_
     soon = NOW + timedelta(hours=3)
     assert decided(knock(not_before=soon), rules(allow())).due == soon
     assert decided(knock(), rules()).due == NOW + DUE_LATEST
+
+
+def test_a_window_that_opened_between_knock_and_decision_makes_the_device_due_at_once() -> None:
+    """Its knock was too early; its next one, or the next recheck, is decided and not just counted."""
+    opens = rules(allow(ca="factory-a", window=Window(date(2026, 3, 1), date(2026, 3, 9))))
+    late = decide(knock(), opens, {}, NOW, NOW.replace(month=2, day=28))
+    assert (late.verdict, late.due) == (Verdict.HOLD, NOW.replace(hour=0))
 
 
 def test_what_no_edit_announces_is_due_within_the_hour() -> None:

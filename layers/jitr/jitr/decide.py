@@ -341,5 +341,6 @@ def _due(knock: Knock, rules: Rules, seen: Circumstances, reasons: list[Reason],
         times.append(_after(now, DUE_REVOCATION))
     if knock.certificate.not_before > now:
         times.append(knock.certificate.not_before)
-    opening = rules.allow_index.next_opening(knock.aliases, max(now, seen.knocked_at))
+    # Not from now on: a window that opened since the device knocked is open to it when it is decided again, at once.
+    opening = rules.allow_index.next_opening(knock.aliases, seen.knocked_at)
     return min(times if opening is None else (*times, opening))

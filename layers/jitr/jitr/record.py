@@ -5,10 +5,15 @@ States of a certificate, as the record knows them, and what moves it::
     (none) --event--> applying(admit | reject) --steps done--> applied(admit | reject)
     (none) --event--> applied(hold)
     applied(hold) --event, and rules or lists changed or due--> as (none)
-    applying(admit) --AWS IoT refuses for good--> applied(hold), not tried again before it is due or rules change
+    applying(admit) --a guard or AWS IoT refuses for good--> applied(hold), not tried again before it is due, unless
+        another rule or another grant admits it
     applying(*) --event of another message--> it comes back: one delivery at a time works on a certificate
     applying(*) --the same message again, or a minute later--> decided again from what AWS IoT says now
     applied(admit | reject) --event later than settled--> described again: pending anew, or nothing to do
+    applied(reject), where AWS IoT refuses the status: it stays pending, and waits as a held one does
+    applied(hold), where another hand changed the status: stays, looked at again in a day
+    any --AWS IoT is asked, and the certificate is gone--> stays; the message comes back a few times, then it is poison
+    any --`jitr device delete`--> (none), with what it had reserved
     applied(hold) --operator's word: due now--> as (none), the word in place of a rule's matching
     applied(reject) --reopened by an operator--> as (none), from INACTIVE if that was our doing
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from jitr.aws.table import Item, Table, certificate_key, due_shards, hint_key, state_shards
+from jitr.aws.table import Item, Table, certificate_key, due_shards, hint_key, is_newer, state_shards
 from jitr.held import hint
 from jitr.lists import RowKey
 from jitr.times import rfc3339
@@ -58,22 +58,29 @@ class HeldDevices:
                     break
 
     def records(self, certificate_ids: Iterable[str]) -> Iterator[Item]:
-        """The records of those devices that wait now, as items, by consistent reads."""
+        """The records of those devices that wait now, as items, by consistent reads; all of a later format as well."""
         return self._waiting([certificate_key(each) for each in dict.fromkeys(certificate_ids)])
 
     def some(self, place: Place, until: datetime) -> tuple[list[Item], Place]:
-        """The records of some devices that have been held since before ``until``, and where to go on."""
+        """The records of some devices that have been held since before ``until``, and where to go on.
+
+        All of a later format are among them: whether they wait is not for this version to tell.
+        """
         items, after = self._table.page(_SHARDS[place.shard], index="by_state", until=rfc3339(until), after=place.after)
         following = Place(place.shard, after) if after is not None else Place(place.shard + 1)
         return list(self._waiting(_keys(items))), following
 
     def due(self, now: datetime) -> Iterator[list[Item]]:
-        """The records of devices that are due, a page at a time, those of one shard in order."""
+        """The records of devices that are due, a page at a time, those of one shard in order.
+
+        None of a later format is: its own version finds it due, and until then its place in the index stays.
+        """
         for shard in due_shards():
             after = None
             while True:
                 items, after = self._table.page(shard, index="by_due", until=rfc3339(now), after=after)
-                found = [each for each in self._waiting(_keys(items)) if each.get("due_at", "~") <= rfc3339(now)]
+                waiting = (each for each in self._waiting(_keys(items)) if not is_newer(each))
+                found = [each for each in waiting if each.get("due_at", "~") <= rfc3339(now)]
                 if found:
                     yield found
                 if after is None:
@@ -109,7 +116,7 @@ class HeldDevices:
 
     def _waiting(self, keys: list[Item]) -> Iterator[Item]:
         for item in self._table.get(keys, of_any_format=True):  # whoever reads the record tells of its format
-            if item["state"] == "applied" and (item["decision"] == "hold" or item["stays_pending"]):
+            if is_newer(item) or (item["state"] == "applied" and (item["decision"] == "hold" or item["stays_pending"])):
                 yield item
 
 

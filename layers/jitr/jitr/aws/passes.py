@@ -22,6 +22,7 @@ from enum import Enum
 
 from jitr.aws.held_devices import Place
 from jitr.aws.table import Item, Table
+from jitr.errors import Retry
 from jitr.times import parse_time, rfc3339
 
 PARTITION = "RECHECK"
@@ -59,22 +60,22 @@ class Passes:
         self._table = table
 
     def want(self, kind: PassKind) -> None:
-        """Call for a pass."""
-        self._table.update(
+        """Call for a pass. Raises Retry where a later version keeps them in a format of its own."""
+        done = self._table.update(
             _key(kind),
             "SET #format = :format ADD #wanted :one",
             {":format": FORMAT, ":one": 1},
             _names("format", "wanted"),
-            None,
+            "attribute_not_exists(#format) OR #format = :format",
         )
+        if done is None:
+            raise Retry("format", f"the passes have another format than {FORMAT}: deploy the newer version again")
 
     def take(self, kind: PassKind, now: datetime) -> Pass | None:
         """Take a pass on where one is due or was left unfinished; None where none is, or another invocation runs it."""
         item = next(iter(self._table.get([_key(kind)])), None)
         if item is None or item.get("done", 0) >= item.get("wanted", 0):
             return None
-        if int(item["format"]) != FORMAT:
-            raise ValueError(f"a pass of format {item['format']}; this version knows {FORMAT}")
         if "lease_until" in item and now < parse_time(item["lease_until"]):
             return None
         values: Item = {

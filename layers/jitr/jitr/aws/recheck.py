@@ -22,7 +22,7 @@ from jitr.aws.passes import Pass, Passes, PassKind
 from jitr.aws.redecide import redecide
 from jitr.aws.registration_queue import RegistrationQueue
 from jitr.aws.rulebook import Rulebook
-from jitr.aws.table import Item, Table, from_item
+from jitr.aws.table import Item, Table, from_item, is_newer
 from jitr.aws.telemetry import Telemetry
 from jitr.event import CLOCK_SKEW
 from jitr.held import would_change
@@ -145,21 +145,25 @@ class Recheck:
         items, place = self._held.some(mine.place, since)
         if mine.kind is PassKind.EVERY:
             now = self._clock()
-            self._ask([_device(each) for each in items if self._held.make_due(each, now)], "every")
+            known, later = _by_format(items)
+            self._ask([*later, *(_device(each) for each in known if self._held.make_due(each, now))], "every")
         else:
             self._look(items, "pass")
         return self._passes.move(mine, place, self._clock())
 
     def _look(self, items: Sequence[Item], why: str) -> None:
-        """Put those of some waiting devices on the queue whose decision would be another under what is in force."""
+        """Put those of some waiting devices on the queue whose decision would be another under what is in force.
+
+        And those with a record of a later format: the message waits in the queue for the version that reads it.
+        """
         self._telemetry.count("HeldLookedAt", len(items))
         heads = self._table.heads()  # before any row is read, so that what is decided on is no older
         if heads.digest is None or not items:
             return
         rules = without_crls(self._rulebook.in_force(heads))
-        asked: list[Device] = []
         records = []
-        for item in items:
+        known, asked = _by_format(items)
+        for item in known:
             try:
                 record = Record.from_json(item)
             except (ValueError, KeyError, TypeError) as unreadable:
@@ -191,6 +195,14 @@ class Recheck:
         self._telemetry.count("Bugs")
         extra = {"certificateId": item["certificate_id"]}
         self._telemetry.logger.error("bug", exc_info=bug, extra=extra)
+
+
+def _by_format(items: Sequence[Item]) -> tuple[list[Item], list[Device]]:
+    """The records that this version reads, and the devices of those of a later format."""
+    later = [each for each in items if is_newer(each)]
+    if not later:
+        return list(items), []
+    return [each for each in items if not is_newer(each)], list(map(_device, later))
 
 
 def _device(item: Item) -> Device:

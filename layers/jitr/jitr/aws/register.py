@@ -20,7 +20,7 @@ from jitr.aws.table import Item, Table
 from jitr.aws.telemetry import Telemetry
 from jitr.certificate import CaReading, CertificateReading, read_certificate
 from jitr.chain import verify_chain
-from jitr.decide import Decision, decide, held_instead, lists_needed, unreadable
+from jitr.decide import DUE_LATEST, Decision, decide, held_instead, lists_needed, unreadable
 from jitr.errors import Poison, Refused, Retry, Unreadable
 from jitr.event import RegistrationEvent, parse_event
 from jitr.facts import Knock
@@ -382,7 +382,10 @@ class Registrar:
                 self._told("rejected", record)
             return
         if record is not None:
-            self._table.put_record(replace(record, described_at=now))
+            again = replace(record, described_at=now)
+            if record.waiting:  # or it would be due, and described, every minute for good
+                again = replace(again, due=now + DUE_LATEST)
+            self._table.put_record(again)
         self._telemetry.count("NotPending")
         self._telemetry.logger.info("not pending", extra={"status": found.status})
 

@@ -125,9 +125,14 @@ def _plain(value: Mapping[str, Any]) -> Any:
     raise TypeError(f"the table holds no {kind}")
 
 
+def is_newer(plain: Item) -> bool:
+    """Whether an item was written by a later version, in a format that this one does not know."""
+    return int(plain.get("format", FORMAT)) > FORMAT
+
+
 def understood(plain: Item) -> Item:
     """The item as it is. Raises Retry for one that a newer version wrote: it is not guessed at."""
-    if plain.get("format", FORMAT) > FORMAT:
+    if is_newer(plain):
         raise Retry(
             "format",
             f"the table's item {plain.get('pk')} has format {plain['format']}, this version reads {FORMAT}: "
@@ -236,7 +241,8 @@ class Table:
     ) -> tuple[list[Item], Item | None]:
         """Some items of a partition in the order of their sort keys, and after which the next ones come, if any do.
 
-        ``until`` is the last sort key that is asked for, ``after`` what the call before answered.
+        ``until`` is the last sort key that is asked for, ``after`` what the call before answered. For partitions whose
+        items are places of others (hints, and those of the indexes): formats are looked at where those are read.
         """
         arguments: dict[str, Any] = {
             "TableName": self.name,
