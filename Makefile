@@ -17,14 +17,14 @@ IN_PLACE := $(shell test -x .venv/bin/python && test "`cat .venv/.made 2>/dev/nu
 MADE = printf '%s\n' "$(CURDIR)" >$@
 
 .NOTPARALLEL:
-.PHONY: help setup lock lint audit format test docs test-unit soak fuzz bench build demo invoke clean distclean FORCE
+.PHONY: help setup lock lint audit format test docs test-unit soak fuzz bench build dist demo invoke clean distclean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/.made .venv-stack/.made .venv-sam/.made ## install everything that the other targets need
 
-.venv/.made: requirements/uv.txt requirements/project.txt pyproject.toml $(if $(IN_PLACE),,FORCE)
+.venv/.made: requirements/uv.txt requirements/project.txt pyproject.toml layers/jitr/jitr/__init__.py $(if $(IN_PLACE),,FORCE)
 	$(call stop-if,$(shell sh tools/prerequisites "$(PYTHON)"))
 	@echo "Installing into .venv, .venv-stack and .venv-sam"
 	@$(if $(IN_PLACE),true,rm -rf .venv .venv-stack .venv-sam && "$(PYTHON)" -m venv .venv)
@@ -44,6 +44,7 @@ stop-if = $(if $(1),$(error $(1)))
 lock: .venv/.made ## pin what requirements/*.in name; UPGRADE=1 takes newer versions
 	@for name in uv project stack sam audit; do \
 		$(LOCK) --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
+	@$(LOCK) --constraint requirements/project.txt --output-file requirements/cli.txt requirements/cli.in
 	@$(LOCK) --constraint requirements/project.txt --output-file layers/jitr/requirements.txt requirements/layer.in
 	@$(LOCK) --constraint requirements/project.txt --output-file layers/yaml/requirements.txt requirements/yaml.in
 
@@ -86,6 +87,9 @@ build: setup ## build the functions and the layer for Lambda; ARCHITECTURE=x86_6
 	$(SAM) build --no-cached --parameter-overrides Architecture=$(ARCHITECTURE)
 	@du -sk .aws-sam/build/JitrLayer | awk '{ printf "\nLayer: %.1f MB\n", $$1 / 1024 }'
 	@du -sk .aws-sam/build/YamlLayer | awk '{ printf "YAML, for PublishFunction alone: %.1f MB\n", $$1 / 1024 }'
+
+dist: setup ## a release in dist/: wheel, deployable archives, bill of materials, checksums
+	@.venv/bin/python -m tools.dist
 
 demo: setup ## devices connect for the first time, on the local stack; DEVICES=200 for more
 	.venv/bin/jitr local demo --devices $(DEVICES)

@@ -114,15 +114,3 @@ def test_layer_brings_the_bytecode_of_what_a_function_imports(build: Path, sdk: 
     for source in sources:
         header = Path(importlib.util.cache_from_source(source)).read_bytes()[:8]
         assert header == importlib.util.MAGIC_NUMBER + b"\x01\0\0\0", source  # PEP 552: by hash, and never checked
-
-
-def test_layer_for_lambda_has_the_same_bytes_each_time(tmp_path: Path) -> None:
-    contents = [_layer_for_lambda(tmp_path / each) for each in ("one", "two")]
-    assert contents[0] == contents[1]
-    assert any(name.endswith("-aarch64-linux-gnu.so") for name in contents[0])
-
-
-def _layer_for_lambda(folder: Path) -> dict[str, bytes]:
-    command = ["make", "build-JitrLayer", f"ARTIFACTS_DIR={folder}", f"JITR_LAYER_PIP_PYTHON={sys.executable}"]
-    subprocess.run(command, cwd=ROOT / "layers/jitr", capture_output=True, text=True, check=True)
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

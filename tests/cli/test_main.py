@@ -14,6 +14,7 @@ import click
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
 
+from jitr import __version__
 from jitr.errors import InputError, Poison, Retry
 from jitr_cli import deployment, main, output
 from jitr_cli.deployment import Choice
@@ -33,7 +34,7 @@ def test_help_lists_the_commands_and_names_the_exit_codes(run: Run) -> None:
 
 
 def test_version(run: Run) -> None:
-    assert run("--version").stdout == "jitr, version 0.1.0\n"
+    assert run("--version").stdout == f"jitr, version {__version__}\n"
 
 
 def test_no_command_is_wrong_use(run: Run) -> None:
@@ -147,7 +148,7 @@ def test_a_bug_is_called_one_and_says_how_to_get_the_traceback(fails: Any) -> No
     result = fails(ZeroDivisionError("division by zero"))
     assert result.exit_code == 70
     [line] = result.stderr.splitlines()
-    assert "this is a bug in jitr 0.1.0: ZeroDivisionError at " in line
+    assert f"this is a bug in jitr {__version__}: ZeroDivisionError at " in line
     assert "jitr --debug" in line
     assert "JITR_DEBUG=1" in line
 

@@ -2,7 +2,9 @@
 
 import json
 import os
+import platform
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from tools import dist
 
 from jitr_local import environment, ministack
 from jitr_local.aws import session
@@ -30,13 +33,13 @@ class Account:
     def session(self) -> boto3.Session:
         return session(self.endpoint_url, environment.REGION, environment.ACCESS_KEY_ID, environment.SECRET_ACCESS_KEY)
 
-    def sam(self, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    def sam(self, *words: str, typed: str = "", folder: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
         variables = environment.for_deploy(
             os.environ, home=self.folder.home, tmp=self.folder.tmp, endpoint_url=self.endpoint_url
         )
         command = [str(_tool("sam", "sam")), *words]
         return subprocess.run(
-            command, cwd=CHECKOUT, env=variables, input=typed, capture_output=True, text=True, check=False
+            command, cwd=folder, env=variables, input=typed, capture_output=True, text=True, check=False
         )
 
     def deploy(self, name: str, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
@@ -142,6 +145,28 @@ def test_prod_is_deployed_after_a_yes_only_and_keeps_its_data_when_it_is_deleted
     }
     assert f"function {resources['RegisterFunction']}" not in left
     assert table.scan(TableName=resources["Table"])["Count"] == 1
+
+
+def test_a_release_is_deployed_from_its_archive_without_this_repository(account: Account, tmp_path: Path) -> None:
+    """As docs/deploy-a-release.md says: unpacked, and `sam deploy`; nothing is built."""
+    architecture = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
+    dist.main(tmp_path / "dist", [architecture])
+    (archive,) = (tmp_path / "dist").glob("jitr-stack-*.zip")
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(tmp_path / "elsewhere")
+    folder = tmp_path / "elsewhere" / archive.stem
+    deployed = account.sam("deploy", "--config-env", "dev", folder=folder)
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    clients = account.session()
+    # Its layers are those of Lambda's own Python: this machine's may not import them, and is not asked to.
+    functions = {each: name for each, name in account.resources("jitr-dev").items() if each.endswith("Function")}
+    assert functions.keys() == {"RegisterFunction", "RecheckFunction", "PublishFunction", "CleanupFunction"}
+    for each, name in functions.items():
+        found = clients.client("lambda").get_function(FunctionName=name)["Configuration"]
+        assert found["Architectures"] == [architecture]
+        assert len(found["Layers"]) == (2 if each == "PublishFunction" else 1)
+    deleted = account.sam("delete", "--stack-name", "jitr-dev", "--no-prompts", "--region", environment.REGION)
+    assert deleted.returncode == 0, deleted.stdout + deleted.stderr
 
 
 def test_the_dashboard_is_deployed_and_names_what_there_is(local_stack: LocalStack) -> None:

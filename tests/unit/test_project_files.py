@@ -7,9 +7,12 @@ import runpy
 import subprocess
 import tomllib
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+from jitr import __version__
 
 ROOT = Path(__file__).parents[2]
 # Each pinned file, and what it is made from by `make lock`.
@@ -19,7 +22,9 @@ LOCKED = {
     "requirements/sam.txt": ["sam.in"],
     "requirements/uv.txt": ["uv.in"],
     "requirements/audit.txt": ["audit.in"],
+    "requirements/cli.txt": ["cli.in", "layer.in"],
     "layers/jitr/requirements.txt": ["layer.in"],
+    "layers/yaml/requirements.txt": ["yaml.in"],
 }
 PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9.-]*)==(?P<version>[^ ;\\]+)(?P<rest>.*)$")
 
@@ -84,6 +89,14 @@ def test_deployments_ask_for_no_more_than_unnamed_roles() -> None:
     tables = [table for name, table in configuration.items() if name != "version"]
     assert {table["deploy"]["parameters"]["capabilities"] for table in tables} == {"CAPABILITY_IAM"}
     assert len({table["global"]["parameters"]["stack_name"] for table in tables}) == len(tables)
+
+
+def test_one_place_says_the_version() -> None:
+    """jitr/__init__.py; the changelog begins with it."""
+    assert version("jitr") == __version__, "make setup installs it anew"
+    assert "version" not in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    headings = re.findall(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == __version__
 
 
 def test_make_alone_lists_every_target_in_one_line_each() -> None:
