@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -22,6 +21,7 @@ from jitr_cli.files import read_bytes
 from jitr_cli.output import note, safe
 from jitr_local import runtime, signals, stack
 from jitr_local.errors import StackError
+from jitr_local.event_kinds import kind_of
 from jitr_local.functions import Function, Reference, read_functions
 from jitr_local.ministack import end_of
 from jitr_local.stack import CHECKOUT, TEMPLATE, LocalStack
@@ -33,8 +33,6 @@ _SOURCES = ("functions", "layers")
 
 _MOST = 6 * 1024 * 1024  # bytes: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _EXAMPLE = "make invoke FUNCTION=RegisterFunction EVENT=events/first-connection.json"
-_OF_A_MESSAGE = {"messageId": str, "receiptHandle": str, "body": str, "attributes": dict}
-_NUMBERS = ("ApproximateReceiveCount", "SentTimestamp")
 
 
 class _BadInput(click.ClickException):
@@ -109,40 +107,24 @@ def chosen_function(name: str, template: Path = TEMPLATE) -> Function:
 
 def read_event(name: str, function: Function) -> bytes:
     """An event's file. Raises InputError where there is none, or where it is not what the function takes."""
+    kind = kind_of(function)
+    if kind is None:
+        raise InputError(
+            f"{function.name} takes no event from a file: CloudFormation calls it, and waits for its answer at an "
+            "address of its own. Deleting a stack whose DataDeletionPolicy is Delete runs it"
+        )
     path = Path(name)
     if not path.is_file():
-        there = ", ".join(sorted(each.name for each in EVENTS.glob("*.json")))
         asked = f"there is no file {name}" if name else f"which event? Like this: {_EXAMPLE}"
-        raise InputError(f"{asked}. In events/ there are: {there}")
+        raise InputError(f"{asked}. For {function.name} there are: {', '.join(kind.files(EVENTS))}")
     data = read_bytes(path, _MOST)
     try:
         event = json.loads(data)
     except (ValueError, RecursionError) as problem:
         raise InputError(f"{path} is not JSON: {problem}") from None
-    if "SQS" in function.takes and (wrong := _no_batch(event)):
-        raise InputError(
-            f"{path}: {wrong}. {function.name} takes a batch of messages from SQS, like those in events/; "
-            "`jitr events make` writes one for a certificate"
-        )
+    if wrong := kind.wrong(event):
+        raise InputError(f"{path}: {wrong}. {function.name} takes {kind.words}")
     return data
-
-
-def _no_batch(event: Any) -> str | None:
-    """Why this is not a batch of messages as Lambda brings them from SQS."""
-    if isinstance(event, dict) and "certificateId" in event:
-        return "this is an event as AWS IoT publishes it, and not yet a message"
-    if not isinstance(event, dict) or not isinstance(event.get("Records"), list):
-        return "there is no list Records in it"
-    for place, record in enumerate(event["Records"]):
-        if not isinstance(record, dict):
-            return f"Records[{place}] is not an object"
-        for key, kind in _OF_A_MESSAGE.items():
-            if not isinstance(record.get(key), kind):
-                return f"Records[{place}] has no {key}, or it is not {'text' if kind is str else 'an object'}"
-        for key in _NUMBERS:
-            if not str(record["attributes"].get(key)).isdigit():
-                return f"Records[{place}].attributes has no {key}, or it is not a number"
-    return None
 
 
 # --- what it takes to run it

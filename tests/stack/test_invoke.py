@@ -109,6 +109,16 @@ def test_an_event_made_for_a_certificate_is_taken(plant: Plant, tmp_path: Path) 
     assert plant.status(made) == "ACTIVE"
 
 
+@pytest.mark.parametrize(
+    ("function", "name"), [("RecheckFunction", "recheck/due.json"), ("PublishFunction", "publish/tidy.json")]
+)
+def test_the_other_functions_run_too_with_layers_and_rights_of_their_own(
+    plant: Plant, function: str, name: str
+) -> None:
+    result = invoked(plant.stack, function, event_files.EVENTS / name)
+    assert (result.exit_code, json.loads(result.stdout)) == (0, None), result.output
+
+
 def test_what_the_stack_does_not_have_is_told(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     newer = replace(read_functions(TEMPLATE)["RegisterFunction"], name="NewFunction")
     monkeypatch.setattr(invoke, "chosen_function", lambda _name: newer)

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from jitr.errors import InputError
 from jitr_local import invoke
 from jitr_local.errors import StackError
+from jitr_local.event_kinds import kind_of
 from jitr_local.functions import Reference, read_functions
 from jitr_local.stack import TEMPLATE
 from tests.built import event_files
@@ -140,10 +141,69 @@ def test_a_file_that_is_not_json_is_told(tmp_path: Path, content: str) -> None:
         invoke.read_event(str(file), read_functions(TEMPLATE)["RegisterFunction"])
 
 
-@pytest.mark.parametrize("name", event_files.FILES)
-def test_each_file_in_events_is_taken(name: str) -> None:
-    path = event_files.EVENTS / name
-    assert invoke.read_event(str(path), read_functions(TEMPLATE)["RegisterFunction"]) == path.read_bytes()
+RECORD = {"eventName": "INSERT", "dynamodb": {"NewImage": {}}}
+DROP = {"s3": {"bucket": {"name": "b"}, "object": {"key": "k"}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "event", "told"),
+    [
+        ("RecheckFunction", {}, "no list Records in it. RecheckFunction takes what the table's stream brings"),
+        ("RecheckFunction", {"recheck": "all"}, 'recheck is neither "due" nor "every"'),
+        ("RecheckFunction", {"Records": [RECORD, {**RECORD, "dynamodb": "x"}]}, r"Records\[1\] has no dynamodb"),
+        ("RecheckFunction", {"Records": [{"dynamodb": {}}]}, r"Records\[0\] has no eventName"),
+        ("RecheckFunction", {"Records": [MESSAGE]}, "like those in events/recheck/"),
+        ("PublishFunction", [], "no list Records in it. PublishFunction takes what S3 sends"),
+        ("PublishFunction", {"Records": [{}]}, r"Records\[0\] has no s3.bucket.name"),
+        (
+            "PublishFunction",
+            {"Records": [DROP, {"s3": {**DROP["s3"], "object": 3}}]},
+            r"Records\[1\] has no s3.object.key",
+        ),
+        ("PublishFunction", {"recheck": "due"}, "like those in events/publish/"),
+        ("CleanupFunction", {}, "takes no event from a file: CloudFormation calls it"),
+    ],
+)
+def test_an_event_of_another_kind_is_answered_with_the_kind_that_the_function_takes(
+    tmp_path: Path, name: str, event: Any, told: str
+) -> None:
+    (file := tmp_path / "event.json").write_text(json.dumps(event))
+    with pytest.raises(InputError, match=told):
+        invoke.read_event(str(file), read_functions(TEMPLATE)[name])
+
+
+OF_EACH = {"": "RegisterFunction", "recheck": "RecheckFunction", "publish": "PublishFunction"}
+ALL_FILES = [(folder, path.name) for folder in OF_EACH for path in sorted((event_files.EVENTS / folder).glob("*.json"))]
+
+
+@pytest.mark.parametrize(("folder", "name"), ALL_FILES)
+def test_each_file_in_events_is_taken_by_its_function_and_by_no_other(folder: str, name: str) -> None:
+    path = event_files.EVENTS / folder / name
+    functions = read_functions(TEMPLATE)
+    for each in OF_EACH.values():
+        if each == OF_EACH[folder]:
+            assert invoke.read_event(str(path), functions[each]) == path.read_bytes()
+        else:
+            with pytest.raises(InputError, match=f"{each} takes "):
+                invoke.read_event(str(path), functions[each])
+
+
+@pytest.mark.parametrize(("folder", "name"), OF_EACH.items())
+def test_an_unknown_file_is_answered_with_those_for_the_function(folder: str, name: str) -> None:
+    result = invoked(name, "nowhere.json")
+    there = sorted(
+        path.relative_to(event_files.EVENTS.parent).as_posix() for path in (event_files.EVENTS / folder).glob("*.json")
+    )
+    assert result.exit_code == 2
+    assert result.stderr == f"Error: there is no file nowhere.json. For {name} there are: {', '.join(there)}\n"
+
+
+def test_every_function_of_the_template_has_events_or_says_who_calls_it() -> None:
+    kinds = {name: kind_of(function) for name, function in read_functions(TEMPLATE).items()}
+    assert {name for name, kind in kinds.items() if kind is None} == {"CleanupFunction"}
+    assert {name: kind.folder for name, kind in kinds.items() if kind} == {
+        name: folder for folder, name in OF_EACH.items()
+    }
 
 
 def test_without_a_local_stack_one_line_says_how_to_start_one(tmp_path: Path) -> None:
