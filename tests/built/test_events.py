@@ -14,6 +14,7 @@ from tests.built import event_files
 from tests.built.event_files import CA, FILES, OTHER_CA
 from tests.knocks import allow, deny, rules
 
+from jitr.event import own_event
 from jitr.reasons import CODES
 from jitr.record import Record
 from jitr.rules.model import Ca
@@ -115,6 +116,13 @@ def test_a_file_is_a_batch_as_lambda_brings_it_from_sqs(name: str) -> None:
         assert all(isinstance(value, str) for value in each["attributes"].values())
         assert each["md5OfBody"] == hashlib.md5(each["body"].encode(), usedforsecurity=False).hexdigest()
         assert each["attributes"]["SentTimestamp"] <= each["attributes"]["ApproximateFirstReceiveTimestamp"]
+
+
+def test_a_message_of_our_own_is_in_the_file_as_it_is_sent() -> None:
+    (record,) = event_files.records(event_files.text("decided-again.json"))
+    at = datetime(2026, 3, 1, 11, 59, 58, 500000, UTC)
+    certificate, ca = event_files.ALLOWED * 32, event_files.CA * 32
+    assert record["body"] == own_event(certificate, ca, event_files.ACCOUNT, at)
 
 
 def test_the_files_name_only_the_ids_that_the_readme_explains() -> None:

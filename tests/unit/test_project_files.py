@@ -99,6 +99,17 @@ def test_one_place_says_the_version() -> None:
     assert headings[0] == __version__
 
 
+def test_an_editor_is_told_of_places_that_are_there_after_make_setup() -> None:
+    settings = json.loads((ROOT / ".vscode/settings.json").read_text())
+    places = [settings["python.defaultInterpreterPath"].removeprefix("${workspaceFolder}/")]
+    places += [
+        *settings["python.analysis.extraPaths"],
+        *settings["python.testing.pytestArgs"],
+        *settings["yaml.schemas"],
+    ]
+    assert [each for each in places if not (ROOT / each).exists()] == []
+
+
 def test_make_alone_lists_every_target_in_one_line_each() -> None:
     text = (ROOT / "Makefile").read_text()
     phony = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
