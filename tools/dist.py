@@ -6,7 +6,8 @@
     jitr-VERSION.cdx.json                  bill of materials, CycloneDX
     SHA256SUMS                             of all of these
 
-The same sources give the same bytes, on any machine whose zlib compresses alike: no times, no users, no paths.
+The same sources give the same bytes, on any machine whose zlib compresses alike: no times, no users, no paths. Without
+a Python of Lambda's own version (layers/jitr/Makefile) the layers have no bytecode, which is said, and is not the same.
 """
 
 import argparse
@@ -91,6 +92,7 @@ def _run(command: list[str], folder: Path) -> None:
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(command[:3])} failed (exit {done.returncode}):\n{done.stdout}{done.stderr}")
+    sys.stderr.write(done.stderr)
 
 
 def _stack(architecture: str, layers: Mapping[str, Path]) -> dict[str, bytes]:

@@ -47,7 +47,9 @@ def _said(command: list[str]) -> str:
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that `make dist` fills."""
     folder = tmp_path_factory.mktemp("release") / "dist"
-    dist.main(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JITR_LAYER_COMPILER", python("3.13") or "python3.13")
+        dist.main(folder)
     return folder
 
 
@@ -85,6 +87,7 @@ def test_two_releases_of_the_same_sources_are_the_same_bytes_for_both_processors
     """Whoever makes them, when, where, and with which Python's pip."""
     other = next((found for each in reversed(PYTHONS) if (found := python(each))), sys.executable)
     monkeypatch.setenv("JITR_LAYER_PIP_PYTHON", other)
+    monkeypatch.setenv("JITR_LAYER_COMPILER", python("3.13") or "python3.13")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1234567890")
     monkeypatch.setenv("TZ", "Asia/Kathmandu")
     previous = os.umask(0o077)
