@@ -17,7 +17,7 @@ from bench.fleet import factory
 from bench.results import Line, Plot, Result
 from bench.simulation.account import QUOTAS
 from bench.simulation.asynchronous import Asynchronous
-from bench.simulation.world import CONCURRENCY, World
+from bench.simulation.world import CONCURRENCY, LONGEST_WAIT, World
 from jitr.rules.conditions import AttributeCondition, CaCondition, Glob, ListCondition
 from jitr.rules.model import AllowRule, Ca, Grant, Rules, load
 
@@ -50,10 +50,11 @@ def fleet_rules(ca: pki.CA) -> Rules:
 
 
 @cache
-def devices(count: int, first: int = 0) -> list[pki.Issued]:
+def devices(count: int) -> list[pki.Issued]:
     """Devices with keys of their own, called snr-0000000 and on."""
     ca = factory("P-256")
-    return [ca.usual_device(f"snr-{number:07d}").serial(number + 1).issue() for number in range(first, first + count)]
+    drafts = (ca.usual_device(f"snr-{number:07d}").serial(number + 1) for number in range(count))
+    return [each.key("P-256", f"sensor {number}").issue() for number, each in enumerate(drafts)]
 
 
 @dataclass
@@ -110,7 +111,7 @@ class Outcome:
 
     def used(self, until: float) -> float:
         """Share of the quota that binds which was used from the first knock until then."""
-        return bisect(self.world.iot.passed[self.operation], until) / (QUOTA * (until - self.began))
+        return bisect(self.world.iot.passed[self.operation], until) / (QUOTA * self.world.quotas * (until - self.began))
 
     def dollars_a_million(self) -> dict[str, float]:
         """What a million devices cost at this rate, by service."""
@@ -133,11 +134,19 @@ class Outcome:
         return [(each * step / 60, float(bisect(at, each * step))) for each in range(201)]
 
 
-def ours(size: int, concurrency: int = CONCURRENCY) -> Outcome:
-    """The register function answers the burst."""
-    world, expected = _world(size, concurrency)
+def ours(
+    size: int,
+    concurrency: int = CONCURRENCY,
+    quotas: int = 1,
+    *,
+    within: float = WITHIN,
+    longest: float = LONGEST_WAIT,
+    strangers: bool = True,
+) -> Outcome:
+    """The register function answers the burst; ``quotas`` says how many times the default ones the account has."""
+    world, expected = _world(size, concurrency, quotas, strangers=strangers)
     environments = world.register()
-    world.arrive(devices(size), WITHIN)
+    world.arrive(devices(size), within, longest=longest)
     _until(world, lambda: all(each.connected is not None for each in world.devices if each.id in expected))
     environments.stopped = world.stopped = True
     needed = _FOR_AN_ADMISSION * len(expected) + _FOR_A_HOLD * (size - len(expected))
@@ -146,7 +155,7 @@ def ours(size: int, concurrency: int = CONCURRENCY) -> Outcome:
 
 def baselines(size: int, until: float) -> Outcome:
     """AWS's example answers it; it knows no list and admits everybody."""
-    world, _ = _world(size, CONCURRENCY)
+    world, _ = _world(size, CONCURRENCY, 1)
     example = Asynchronous(world)
     world.arrive(devices(size), WITHIN)
     _until(world, lambda: all(each.connected is not None for each in world.devices), until)
@@ -155,13 +164,14 @@ def baselines(size: int, until: float) -> Outcome:
     return Outcome("AWS's example", world, everybody, example.given_up, _FOR_THE_BASELINE * size, "UpdateCertificate")
 
 
-def _world(size: int, concurrency: int) -> tuple[World, frozenset[str]]:
+def _world(size: int, concurrency: int, quotas: int, *, strangers: bool = True) -> tuple[World, frozenset[str]]:
     ca = factory("P-256")
-    world = World(ca, concurrency=concurrency)
+    world = World(ca, concurrency=concurrency, quotas=quotas)
     world.publish(fleet_rules(ca))
-    listed = [each for place, each in enumerate(devices(size)) if place % _STRANGERS]
-    world.enlist(LIST, (f"snr-{place:07d}" for place in range(size) if place % _STRANGERS))
-    return world, frozenset(each.sha256 for each in listed)
+    listed = [place for place in range(size) if place % _STRANGERS or not strangers]
+    world.enlist(LIST, (f"snr-{place:07d}" for place in listed))
+    fleet = devices(size)
+    return world, frozenset(fleet[place].sha256 for place in listed)
 
 
 def _until(world: World, done: Callable[[], bool], seconds: float = _SECONDS) -> None:
@@ -184,6 +194,10 @@ def run(*, quick: bool) -> Result:
         "cost", ("US$ a million devices", *(f"{each.who}, {each.size:,}" for each in outcomes)), _costs(outcomes)
     )
     result.data["dollars a million"] = {f"{each.who}, {each.size}": each.dollars_a_million() for each in outcomes}
+    if not quick:
+        from bench import checked  # it needs what is here
+
+        checked.add_to(result)
     return result
 
 

@@ -2,7 +2,7 @@
 
 us-east-1, US dollars, without free tier, discounts and taxes, as AWS's pricing pages had them in 2025: AWS Lambda
 pricing (arm64, first tier), Amazon SQS pricing (standard queues, first tier), Amazon DynamoDB pricing for on-demand
-capacity (since November 2024), AWS IoT Core pricing (registry, rules engine), Amazon CloudWatch pricing (logs). Whoever
+capacity (since November 2024), AWS IoT Core pricing (registry, rules engine). Whoever
 finds another price changes it here, and `make bench` does the rest.
 """
 
@@ -19,7 +19,6 @@ DYNAMODB_WRITE_UNIT = 0.625 / 1e6
 DYNAMODB_GB_MONTH = 0.25
 IOT_RULE = (0.15 + 0.15) / 1e6  # triggered, with one action
 IOT_REGISTRY = 1.25 / 1e6
-LOGS_GB = 0.50
 
 MEMORY = 0.5  # GB, template.yaml
 
@@ -54,5 +53,4 @@ class Used:
             "SQS": self.sqs * SQS_REQUEST,
             "Lambda": self.invocations * LAMBDA_REQUEST + self.seconds * MEMORY * LAMBDA_GB_SECOND,
             "DynamoDB": self.read_units * DYNAMODB_READ_UNIT + self.write_units * DYNAMODB_WRITE_UNIT,
-            "logs": self.log_bytes / 1e9 * LOGS_GB,
         }

@@ -1,18 +1,19 @@
 """A storm: 10,000 held devices knock every 5 seconds for an hour, and eligible newcomers come in between.
 
-Simulated time, and a sample: two minutes of the hour are run, knock by knock, through the register function's own
-code, after a minute in which the storm begins; every minute of the hour is like these, since a held device is counted
-once a minute and nothing else changes. The counts of the hour are those of the sample times thirty. What is real and
-what is simulated: see `bench.burst`.
+Simulated time, and a sample: one minute of the hour is run, knock by knock, through the register function's own code,
+after a minute in which the storm begins; every minute of the hour is like this one, since a held device is counted once
+a minute and nothing else changes. The counts of the hour are those of the sample times sixty. What is real and what is
+simulated: see `bench.burst`.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, cast
 
 from bench import prices
-from bench.burst import LIST, fleet_rules
+from bench.burst import LIST, devices, fleet_rules
 from bench.fleet import factory
 from bench.results import Result
 from bench.simulation.world import ACCOUNT, CONCURRENCY, Device, World
@@ -21,9 +22,10 @@ from jitr.aws.register import Message, Registrar
 
 HELD = 10_000
 EVERY = 5.0  # seconds
-_BEGINS, _SAMPLE, _HOUR = 60.0, 120.0, 3600.0
+_BEGINS, _SAMPLE, _HOUR = 60.0, 60.0, 3600.0
 _AFTER = 30.0  # seconds for the last newcomers
 _AS_FAST = 1.5  # times the calm
+_FEWER = 5  # environments: what the template had before this was measured
 
 
 @dataclass
@@ -34,9 +36,10 @@ class Outcome:
     knocks: int
     seconds: float
     newcomers: list[Device]
-    reads: float
-    writes: float
-    longest: int
+    used: prices.Used  # in the sample
+    requests: Counter[str]  # to the table
+    longest: int  # most messages in the queue
+    left: int  # in the queue when the sample was over
 
     def waits(self) -> list[float]:
         """Seconds from a newcomer's first knock until it was ACTIVE, in order; endless for one that was not."""
@@ -53,7 +56,7 @@ def storm(held: int, concurrency: int, seconds: float = _SAMPLE) -> Outcome:
     """Let it begin, then watch it for some seconds. With nobody held it is the calm."""
     world = World(factory("P-256"), concurrency=concurrency)
     world.publish(fleet_rules(world.ca))
-    count = int(seconds) // 2
+    count = int(seconds)
     world.enlist(LIST, (f"snr-{place:07d}" for place in range(count)))
     _hold(world, held)
     waiting, began = list(world.devices), world.clock.now
@@ -63,14 +66,23 @@ def storm(held: int, concurrency: int, seconds: float = _SAMPLE) -> Outcome:
         world.clock.start(lambda device=device: _knocks(world, device), began + world.random.random() * _BEGINS)  # type: ignore[misc]
     world.clock.run(began + _BEGINS)
     world.forget()
-    newcomers = [world.ca.usual_device(f"snr-{place:07d}").serial(place + 1).issue() for place in range(count)]
-    world.arrive(newcomers, seconds)
+    world.arrive(devices(count), seconds)
     world.queue.longest = 0
     world.clock.run(began + _BEGINS + seconds)
     knocks = world.telemetry.counts["HeldKnocks"]
     table = world.dynamodb
+    used = prices.Used(
+        events=knocks,
+        iot={},
+        invocations=world.bill.invocations,
+        seconds=world.bill.seconds,
+        sqs=world.bill.requests,
+        read_units=table.read_units,
+        write_units=table.write_units,
+    )
+    newcomer = world.devices[held:]
     outcome = Outcome(
-        world, knocks, seconds, world.devices[held:], table.read_units, table.write_units, world.queue.longest
+        world, knocks, seconds, newcomer, used, Counter(table.calls), world.queue.longest, len(world.queue)
     )
     world.clock.run(began + _BEGINS + seconds + _AFTER)
     environments.stopped = world.stopped = True
@@ -88,7 +100,7 @@ def _hold(world: World, count: int) -> None:
     )
     world.gate.open = True
     for place in range(count):
-        issued = world.ca.usual_device(f"late-{place:07d}").key("P-256", f"late {place % 50}").serial(place + 1).issue()
+        issued = world.ca.usual_device(f"late-{place:07d}").key("P-256", f"late {place}").serial(place + 1).issue()
         device = Device(issued, issued.sha256)
         world.devices.append(device)
         world.iot._registered(issued.pem.decode(), world.ca.id, "PENDING_ACTIVATION")
@@ -107,14 +119,13 @@ def run(*, quick: bool) -> Result:
     """Measure it."""
     result = Result("storm")
     held, seconds = (40, 10.0) if quick else (HELD, _SAMPLE)
-    calm, stormy = storm(0, CONCURRENCY, seconds), storm(held, CONCURRENCY, seconds)
-    hours = _HOUR / stormy.seconds
-    requests = stormy.world.dynamodb.calls
-    reads, writes = stormy.reads / stormy.knocks, stormy.writes / stormy.knocks
+    calm, stormy, fewer = (
+        storm(who, at, seconds) for who, at in ((0, CONCURRENCY), (held, CONCURRENCY), (held, _FEWER))
+    )
     result.goal("A storm: calls to AWS IoT for held devices", "0", f"{stormy.calls()}", met=stormy.calls() == 0)
-    asked = requests["BatchGetItem"] / stormy.knocks
+    asked, reads = stormy.requests["BatchGetItem"] / stormy.knocks, stormy.used.read_units / stormy.knocks
     result.goal("A storm: table reads a knock", "at most 1 request", f"{asked:.2f}, {reads:.2f} units", met=asked <= 1)
-    counted = requests["UpdateItem"] / (held * seconds / 60)
+    counted = stormy.requests["UpdateItem"] / (held * seconds / 60)
     result.goal("A storm: table writes a held device and minute", "at most 1", f"{counted:.2f}", met=counted <= 1)
     ratio = _worst(stormy.waits()) / _worst(calm.waits())
     result.goal(
@@ -123,8 +134,9 @@ def run(*, quick: bool) -> Result:
         f"{median(stormy.waits()) / median(calm.waits()):.2f} × and {ratio:.2f} ×",
         met=max(ratio, median(stormy.waits()) / median(calm.waits())) <= _AS_FAST,
     )
-    result.table("newcomers", ("a newcomer's seconds to ACTIVE", "median", "p99", "worst"), _waits(calm, stormy))
-    result.table("hour", ("in an hour", "", ""), _hour(stormy, hours, reads, writes))
+    columns = ("a newcomer's seconds to ACTIVE", "median", "p99", "worst", "messages that wait at the end")
+    result.table("newcomers", columns, _waits(calm, stormy, fewer))
+    result.table("hour", ("in an hour", "", ""), _hour(stormy))
     return result
 
 
@@ -132,30 +144,21 @@ def _worst(waits: list[float]) -> float:
     return waits[len(waits) * 99 // 100]
 
 
-def _waits(calm: Outcome, stormy: Outcome) -> Iterator[list[str]]:
-    for name, outcome in (("in calm", calm), ("in the storm", stormy)):
+def _waits(calm: Outcome, stormy: Outcome, fewer: Outcome) -> Iterator[list[str]]:
+    storms = (("in calm", calm), ("in the storm", stormy), (f"in the storm, {_FEWER} environments", fewer))
+    for name, outcome in storms:
         waits = outcome.waits()
-        yield [name, *(f"{each:.2f}" for each in (median(waits), _worst(waits), waits[-1]))]
+        seconds = (f"{each:.2f}" for each in (median(waits), _worst(waits), waits[-1]))
+        yield [name, *seconds, f"{outcome.left:,}"]
 
 
-def _hour(stormy: Outcome, hours: float, reads: float, writes: float) -> Iterator[list[str]]:
-    bill, table = stormy.world.bill, stormy.world.dynamodb
-    used = prices.Used(
-        events=round(stormy.knocks * hours),
-        iot={},
-        invocations=round(bill.invocations * hours),
-        seconds=bill.seconds * hours,
-        sqs=round(bill.requests * hours),
-        read_units=stormy.reads * hours,
-        write_units=stormy.writes * hours,
-    )
-    yield ["knocks", f"{stormy.knocks * hours:,.0f}", ""]
+def _hour(stormy: Outcome) -> Iterator[list[str]]:
+    times, used, knocks = _HOUR / stormy.seconds, stormy.used, stormy.knocks
+    reads, writes = stormy.requests["BatchGetItem"], stormy.requests["UpdateItem"]
+    dollars = {service: each * times for service, each in used.dollars().items() if each}
+    yield ["knocks", f"{knocks * times:,.0f}", ""]
     yield ["most messages in the queue", f"{stormy.longest:,}", ""]
-    yield ["invocations", f"{used.invocations:,}", f"{stormy.knocks / bill.invocations:.1f} knocks each"]
-    yield ["table requests that read", f"{table.calls['BatchGetItem'] * hours:,.0f}", f"{reads:.2f} units a knock"]
-    yield ["table requests that write", f"{table.calls['UpdateItem'] * hours:,.0f}", f"{writes:.2f} units a knock"]
-    yield [
-        "US$",
-        f"{sum(used.dollars().values()):.2f}",
-        ", ".join(f"{k} {v:.2f}" for k, v in used.dollars().items() if v),
-    ]
+    yield ["invocations", f"{used.invocations * times:,.0f}", f"{knocks / used.invocations:.1f} knocks each"]
+    yield ["table requests that read", f"{reads * times:,.0f}", f"{used.read_units / knocks:.2f} units a knock"]
+    yield ["table requests that write", f"{writes * times:,.0f}", f"{used.write_units / knocks:.2f} units a knock"]
+    yield ["US$", f"{sum(dollars.values()):.2f}", ", ".join(f"{name} {each:.2f}" for name, each in dollars.items())]

@@ -113,6 +113,7 @@ class Iot(Timed, fakes.FakeIot):
         self.throttled: Counter[str] = Counter()
         self.admitted: dict[str, float] = {}
         self.without_policy: list[str] = []  # became ACTIVE before any IoT policy was attached
+        self._refusals = {name: fakes.refusal(name, "ThrottlingException") for name in QUOTAS}  # there are millions
         self.passed: dict[str, list[float]] = {name: [] for name in QUOTAS}  # when calls were let through
 
     def _call(self, operation: str, does: Callable[..., Any], arguments: dict[str, Any]) -> Any:
@@ -120,7 +121,7 @@ class Iot(Timed, fakes.FakeIot):
             self.calls[operation] += 1
             self.throttled[operation] += 1
             self.clock.sleep(_THROTTLED_AFTER / 1000)
-            raise fakes.refusal(operation, "ThrottlingException")
+            raise self._refusals[operation].with_traceback(None)
         self.passed[operation].append(self.clock.now)
         answer = super()._call(operation, does, arguments)
         if operation == "UpdateCertificate" and arguments["newStatus"] == "ACTIVE":
@@ -139,6 +140,8 @@ class Dynamodb(Timed, fakes.FakeDynamodb):
         Timed.__init__(self, clock, seed)
         self.read_units = 0.0
         self.write_units = 0.0
+        self.read_of: Counter[str] = Counter()  # units by partition key
+        self.written_of: Counter[str] = Counter()
         self._as_typed: dict[tuple[str, str], tuple[dict[str, Any], int]] = {}
 
     def _batch_get_item(self, RequestItems: Any) -> Any:  # noqa: N803
@@ -148,7 +151,9 @@ class Dynamodb(Timed, fakes.FakeDynamodb):
         found = []
         for key in wanted["Keys"]:
             item, size = self._typed((key["pk"]["S"], key["sk"]["S"]))
-            self.read_units += max(1, math.ceil(size / 4096)) * (1 if wanted.get("ConsistentRead") else 0.5)
+            units = max(1, math.ceil(size / 4096)) * (1 if wanted.get("ConsistentRead") else 0.5)
+            self.read_units += units
+            self.read_of[key["pk"]["S"]] += units  # type: ignore[assignment]
             if item is not None:
                 found.append({name: item[name] for name in names if name in item} if names else item)
         return {"Responses": {table: found}, "UnprocessedKeys": {}}
@@ -171,7 +176,9 @@ class Dynamodb(Timed, fakes.FakeDynamodb):
             self._as_typed.pop(place, None)
             units = max(1, math.ceil(self._typed(place)[1] / 1024))
             # Twice in a transaction; and one for the index, where the item is in it.
-            self.write_units += units * (1 if alone else 2) + ("state_shard" in self.items.get(place, {}))
+            units *= 1 if alone else 2
+            self.write_units += units + ("state_shard" in self.items.get(place, {}))
+            self.written_of[place[0]] += units
 
     def _put(self, item: dict[str, Any]) -> None:
         super()._put(item)

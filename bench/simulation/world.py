@@ -12,7 +12,7 @@ from aws_lambda_powertools import Logger, Metrics
 from tests import pki
 from tests.aws import fakes
 
-from bench.simulation.account import Dynamodb, Gate, Iot
+from bench.simulation.account import QUOTAS, Dynamodb, Gate, Iot
 from bench.simulation.clock import EPOCH, Clock
 from bench.simulation.queue import Bill, Environments, Queue
 from jitr.aws.batch import Batch
@@ -30,7 +30,7 @@ from jitr.times import rfc3339
 
 ACCOUNT = "123456789012"
 CERTIFICATES = f"{fakes.ARN}:cert"
-CONCURRENCY = 5  # template.yaml, MaximumConcurrency
+CONCURRENCY = 8  # template.yaml, MaximumConcurrency
 
 # As AWS's device SDKs: the wait doubles from the first to the longest (1 s and 128 s), half of it by chance.
 FIRST_WAIT, LONGEST_WAIT = 1.0, 128.0
@@ -83,6 +83,7 @@ class World:
     ca: pki.CA
     seed: int = 1
     concurrency: int = CONCURRENCY
+    quotas: int = 1  # times the default ones
     clock: Clock = field(default_factory=Clock)
     devices: list[Device] = field(default_factory=list)
     bill: Bill = field(default_factory=Bill)
@@ -91,7 +92,7 @@ class World:
     stopped: bool = False
 
     def __post_init__(self) -> None:
-        self.gate = Gate(self.clock)
+        self.gate = Gate(self.clock, {name: each * self.quotas for name, each in QUOTAS.items()})
         self.iot = Iot(self.clock, self.gate)
         self.dynamodb = Dynamodb(self.clock)
         self.queue = Queue(self.clock, self.bill)
@@ -120,11 +121,20 @@ class World:
         self.iot.calls.clear()
         self.dynamodb.calls.clear()
         self.dynamodb.read_units = self.dynamodb.write_units = 0.0
+        self.dynamodb.read_of.clear()
+        self.dynamodb.written_of.clear()
         self.telemetry.counts.clear()
 
     def handler(self) -> Callable[[list[dict[str, Any]], Callable[[], int]], dict[str, list[dict[str, str]]]]:
         """What functions/register makes at its first invocation, on simulated clients and time."""
-        pace = Pace(Quotas(environments=self.concurrency), clock=lambda: self.clock.now, sleep=self.clock.sleep)
+        default = Quotas()
+        quotas = Quotas(
+            certificates=default.certificates * self.quotas,
+            policies=default.policies * self.quotas,
+            things=default.things * self.quotas,
+            environments=self.concurrency,
+        )
+        pace = Pace(quotas, clock=lambda: self.clock.now, sleep=self.clock.sleep)
         registrar = Registrar(
             iot=Adapter(cast(Any, self.iot), pace),
             table=self.table,

@@ -43,7 +43,7 @@ NOWHERE = {
     "JITR_POLICY_QUOTA": "15",
     "JITR_THING_QUOTA": "100",
     "JITR_QUOTA_SHARE": "96",
-    "JITR_MAXIMUM_CONCURRENCY": "5",
+    "JITR_MAXIMUM_CONCURRENCY": "8",
 }
 
 # Does as its event says.

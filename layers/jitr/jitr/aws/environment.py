@@ -56,7 +56,7 @@ def quotas() -> Quotas:
         policies=float(os.environ.get("JITR_POLICY_QUOTA", "15")),
         things=float(os.environ.get("JITR_THING_QUOTA", "100")),
         share=float(os.environ.get("JITR_QUOTA_SHARE", "96")) / 100,
-        environments=int(os.environ.get("JITR_MAXIMUM_CONCURRENCY", "5")),
+        environments=int(os.environ.get("JITR_MAXIMUM_CONCURRENCY", "8")),
     )
 
 

@@ -1,0 +1,33 @@
+"""The simulated account of bench/ is the one that the template deploys, and its parts run at their smallest."""
+
+import pytest
+from bench import prices, scale
+from bench.simulation.account import QUOTAS
+from bench.simulation.queue import BATCH, MOST_RECEIVES, TIMEOUT, VISIBILITY
+from bench.simulation.world import CONCURRENCY
+
+from jitr.pace import Quotas
+from tests.unit.test_template import PARAMETERS, RESOURCES
+
+pytestmark = pytest.mark.xdist_group("bench")
+
+
+def test_the_simulated_account_is_deployed_as_the_template_has_it() -> None:
+    function, queue = RESOURCES["RegisterFunction"]["Properties"], RESOURCES["RegistrationQueue"]["Properties"]
+    assert PARAMETERS["MaximumConcurrency"]["Default"] == CONCURRENCY
+    assert function["Events"]["Registrations"]["Properties"]["BatchSize"] == BATCH
+    assert (function["Timeout"], function["MemorySize"]) == (TIMEOUT, prices.MEMORY * 1024)
+    assert queue["VisibilityTimeout"] == VISIBILITY
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == MOST_RECEIVES
+    quotas = Quotas()
+    assert quotas.share * 100 == PARAMETERS["QuotaShare"]["Default"]
+    assert QUOTAS["DescribeCertificate"] == quotas.certificates == PARAMETERS["CertificateQuota"]["Default"]
+    assert QUOTAS["AttachPolicy"] == quotas.policies == PARAMETERS["PolicyQuota"]["Default"]
+    assert QUOTAS["CreateThing"] == quotas.things == PARAMETERS["ThingQuota"]["Default"]
+
+
+def test_no_key_of_the_table_is_shared_but_those_that_the_page_on_scale_names() -> None:
+    """Whatever grows with the fleet has a key for each device; a list has its shards."""
+    result = scale.run(quick=True)
+    shared = {row[0].partition(":")[0] for row in result.tables["keys"].rows if row[1] == "1"}
+    assert shared == {"HEADS", "CHANGES", "RULES", "SOURCE", "VERSIONS"}
