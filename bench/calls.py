@@ -1,7 +1,7 @@
 """What each kind of event asks of AWS: every call counted, and how many of them have to wait for one another.
 
 The register function's own code on AWS in memory (tests/aws/fakes.py), from the SQS record to the answer. Every call
-takes 10 ms there, so that calls which overlap are seen to. An execution environment has worked before: it knows the CA
+takes 50 ms there, so that calls which overlap are seen to. An execution environment has worked before: it knows the CA
 and the rules. What the first event of a new one asks more is told apart.
 """
 
@@ -24,7 +24,7 @@ from jitr.lists import ListRow
 from jitr.rules.conditions import AttributeCondition, CaCondition, Condition, Glob, ListCondition
 from jitr.rules.model import AllowRule, Ca, DenyRule, Grant, Rules
 
-_TAKES = 0.01  # seconds a call
+_TAKES = 0.05  # seconds a call
 _PLENTY = 60_000  # milliseconds left in the invocation
 
 FACTORY = pki.ca("Factory of the bench")

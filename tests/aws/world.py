@@ -5,7 +5,7 @@ moto leaves some things out (see the notes at each); the end-to-end tests on the
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,6 +23,7 @@ from jitr.aws.crl_sources import Fetched, NotFetched
 from jitr.aws.crls import Crls
 from jitr.aws.device_lists import DeviceLists
 from jitr.aws.iot import Iot
+from jitr.aws.overlap import at_once
 from jitr.aws.publication import publish
 from jitr.aws.register import Message, Registrar
 from jitr.aws.table import Table
@@ -109,6 +110,7 @@ class World:
     calls: Calls
     now: datetime = pki.NOW
     crl_source: "CrlFiles" = field(default_factory=lambda: CrlFiles())
+    at_once: Callable[[Iterable[Callable[[], None]]], None] = at_once
 
     def __post_init__(self) -> None:
         self.telemetry = Telemetry(Logger(service="test"), Metrics(namespace="test", service="test"))
@@ -123,6 +125,7 @@ class World:
             clock=lambda: self.now,
             telemetry=self.telemetry,
             crls=Crls(self.crl_source, self.telemetry),
+            at_once=self.at_once,
         )
 
     def batch(self) -> Batch:

@@ -4,7 +4,7 @@ ACTIVE comes last: whatever fails on the way leaves a certificate that cannot co
 finishes the work.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from jitr.decide import Decision
@@ -68,3 +68,27 @@ def plan(decision: Decision) -> tuple[Step, ...]:
         steps.extend(AddToGroup(group, grant.thing) for group in grant.thing_groups)
     steps.extend(AttachIotPolicy(name) for name in grant.iot_policies)
     return (*steps, SetStatus("ACTIVE"))
+
+
+# Steps that need nothing of one another; and one such stage after the other.
+Stage = tuple[Step, ...]
+Lane = tuple[Stage, ...]
+
+
+def lanes(steps: Iterable[Step]) -> tuple[Lane, ...]:
+    """The steps before the status in lanes that need nothing of one another: the thing and what is attached to it,
+    and the IoT policies, one by one, so that nothing more is asked once one of them is refused.
+    """
+    things: list[Step] = []
+    attached: list[Step] = []
+    policies: list[Step] = []
+    for step in steps:
+        match step:
+            case EnsureThing():
+                things.append(step)
+            case AttachPrincipal() | AddToGroup():
+                attached.append(step)
+            case AttachIotPolicy():
+                policies.append(step)
+    found = ((tuple(things), tuple(attached)), tuple((each,) for each in policies))
+    return tuple(lane for each in found if (lane := tuple(filter(None, each))))

@@ -5,14 +5,16 @@ idempotent), or Poison (the message can never be handled), or a bug. A certifica
 gathering that it is PENDING_ACTIVATION.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from jitr.aws.cas import Cas
 from jitr.aws.crls import Crls
 from jitr.aws.iot import Description, Iot
+from jitr.aws.overlap import at_once
 from jitr.aws.pacing import NotYet
 from jitr.aws.reservations import Claim, Reservations
 from jitr.aws.rulebook import Rulebook
@@ -25,7 +27,7 @@ from jitr.errors import Poison, Refused, Retry, Unreadable
 from jitr.event import RegistrationEvent, parse_event
 from jitr.facts import Knock
 from jitr.lists import device_keys, membership
-from jitr.plan import SetStatus, Step, plan
+from jitr.plan import Lane, SetStatus, Step, lanes, plan
 from jitr.reasons import Reason, Verdict
 from jitr.record import (
     APPLIED,
@@ -98,6 +100,7 @@ class Registrar:
         clock: Callable[[], datetime],
         telemetry: Telemetry,
         crls: Crls | None = None,  # without, a CA that has a revocation list configured admits nobody
+        at_once: Callable[[Iterable[Callable[[], None]]], None] = at_once,  # how calls are made that may overlap
     ) -> None:
         self._iot = iot
         self._table = table
@@ -106,6 +109,7 @@ class Registrar:
         self._telemetry = telemetry
         self._cas = Cas(iot)
         self._crls = crls
+        self._at_once = at_once
         self._rulebook = Rulebook(table)
         self._reservations = Reservations(table, iot)
 
@@ -317,10 +321,18 @@ class Registrar:
         return self._reservations.claim(decision, record, str(facts["public_key_sha256"]), rules)
 
     def _carry_out(self, case: _Case, steps: tuple[Step, ...], found: _Found) -> None:
+        """Do a plan's steps, those that need nothing of one another at once, and the status last."""
+        certificate_id, arn = case.event.certificate_id, found.certificate.arn
+        self._at_once(partial(self._go_along, lane, certificate_id, arn) for lane in lanes(steps))
         for step in steps:
-            if isinstance(step, SetStatus) and self._clock() - found.at > STATUS_FRESH:
-                self._still_as_found(case.event, found.certificate)
-            self._iot.carry_out(step, case.event.certificate_id, found.certificate.arn)
+            if isinstance(step, SetStatus):
+                if self._clock() - found.at > STATUS_FRESH:
+                    self._still_as_found(case.event, found.certificate)
+                self._iot.carry_out(step, certificate_id, arn)
+
+    def _go_along(self, lane: Lane, certificate_id: str, arn: str) -> None:
+        for stage in lane:
+            self._at_once(partial(self._iot.carry_out, step, certificate_id, arn) for step in stage)
 
     def _still_as_found(self, event: RegistrationEvent, before: Description) -> None:
         found = self._iot.certificate(event.certificate_id)
