@@ -5,17 +5,18 @@ from itertools import islice
 
 import click
 
+from jitr.aws.decisions import newest_of
 from jitr.errors import InputError
 from jitr.reasons import CODES, Verdict
 from jitr.record import APPLIED, Record
 from jitr.times import rfc3339
-from jitr_cli import knocking, words
+from jitr_cli import completion, knocking, words
 from jitr_cli.deployment import Choice, stack_options
 from jitr_cli.device_registry import Registry
+from jitr_cli.filters import ca_option, of_ca, reason_option, with_reason
 from jitr_cli.held import common_name
 from jitr_cli.output import colour, confirm, emit, json_option, note, pairs, safe, table
-from jitr_cli.replay import recorded_since
-from jitr_cli.since import since_option
+from jitr_cli.since import since_option, until_option
 from jitr_cli.table import now, now_text, operator, table_of
 
 _COLOURS = {Verdict.ADMIT: "green", Verdict.HOLD: "yellow", Verdict.REJECT: "red"}
@@ -28,11 +29,12 @@ def decisions() -> None:
 
 @decisions.command("ls")
 @click.option("--decision", type=click.Choice([each.value for each in Verdict]), help="Only these.")
-@click.option("--rule", metavar="NAME", help="Only those that rest on this rule.")
-@click.option("--reason", metavar="CODE", help="Only those with this reason code.")
-@click.option("--ca", metavar="ID", help="Only those of this caCertificateId (its beginning is enough).")
+@click.option("--rule", metavar="NAME", shell_complete=completion.rule_names, help="Only those that rest on this rule.")
+@reason_option("Only those with this reason code.")
+@ca_option
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
 @since_option
+@until_option
 @stack_options
 @json_option
 def ls(
@@ -42,31 +44,34 @@ def ls(
     ca: str | None,
     limit: int,
     since: datetime | None,
+    until: datetime | None,
     choice: Choice,
     as_json: bool,
 ) -> None:
-    """Show the decision in force on each certificate, the newest of each kind first.
+    """Show the decision in force on each certificate, the newest first.
 
     \b
     Examples:
       jitr decisions ls --decision reject --since 24h
+      jitr decisions ls --rule line-a-sensors --ca factory-a --since 2026-03-01 --until 2026-03-02
       jitr decisions ls --reason certificate.expired --json
     """
+    deployed = table_of(choice.deployment())
+    of_that_ca, with_that_reason = of_ca(deployed, ca), with_reason(reason)
 
     def wanted(record: Record) -> bool:
-        codes = {each["code"] for each in record.reasons}
         return (
-            (decision is None or record.decision.value == decision)
-            and (rule is None or record.rule == rule)
-            and (reason is None or reason in codes)
-            and (ca is None or record.ca_certificate_id.startswith(ca.lower()))
+            (rule is None or record.rule == rule)
+            and (until is None or record.decided_at <= until)
+            and with_that_reason(record)
+            and of_that_ca(record)
         )
 
-    records = recorded_since(table_of(choice.deployment()), since)
+    records = newest_of(deployed, Verdict if decision is None else (Verdict(decision),), since)
     found = list(islice(filter(wanted, records), limit))
     emit(as_json, [each.to_json() for each in found], lambda: _show_all(found))
     if len(found) == limit:
-        note(f"These are {limit}; --limit shows more.")
+        note(f"These are the newest {limit}; --limit shows more.")
 
 
 @decisions.command("show")

@@ -7,7 +7,7 @@ import click
 
 from jitr.errors import InputError
 from jitr.times import rfc3339
-from jitr_cli import output
+from jitr_cli import completion, output
 from jitr_cli.deployment import Account, Choice, aws_options, stack_options
 from jitr_cli.device_recall import Match, find_on_list
 from jitr_cli.device_records import name_in
@@ -71,8 +71,20 @@ def _warn_before_activation(found: DeviceCertificate, time: datetime) -> None:
 
 @click.command()
 @click.argument("which", nargs=-1, metavar="[DEVICE]...")
-@click.option("--list", "list_name", metavar="NAME", help="Recall: every ACTIVE device that is on this device list.")
-@click.option("--crl", "alias", metavar="ALIAS", help="Every ACTIVE device that this CA's revocation list names.")
+@click.option(
+    "--list",
+    "list_name",
+    metavar="NAME",
+    shell_complete=completion.list_names,
+    help="Recall: every ACTIVE device that is on this device list.",
+)
+@click.option(
+    "--crl",
+    "alias",
+    metavar="ALIAS",
+    shell_complete=completion.ca_aliases,
+    help="Every ACTIVE device that this CA's revocation list names.",
+)
 @click.option("--dry-run", is_flag=True, help="With --list or --crl: show the devices, and change nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @stack_options

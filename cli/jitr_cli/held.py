@@ -1,11 +1,13 @@
 """``jitr held``: the devices that knock and are not let in yet."""
 
+from datetime import datetime
 from difflib import get_close_matches
 from itertools import islice
 
 import click
 
 from jitr.aws.changes import change_item, everyone_wanted
+from jitr.aws.decisions import newest, newest_of
 from jitr.aws.rulebook import Rulebook
 from jitr.decide import OperatorWord
 from jitr.errors import InputError
@@ -14,11 +16,12 @@ from jitr.reasons import Verdict
 from jitr.record import Record, knock_interval
 from jitr.rules.model import Rules
 from jitr.times import rfc3339
-from jitr_cli import words
+from jitr_cli import completion, words
 from jitr_cli.deployment import Choice, Deployment, stack_options
+from jitr_cli.filters import ca_option, near_rule, of_ca, reason_option, with_reason
 from jitr_cli.knocking import how_often
 from jitr_cli.output import confirm, emit, json_option, note, progress, table
-from jitr_cli.records import newest
+from jitr_cli.since import since_option
 from jitr_cli.table import now, now_text, operator, table_of
 
 
@@ -28,23 +31,36 @@ def held() -> None:
 
 
 @held.command("ls")
-@click.option("--reason", metavar="CODE", help="Only those held for this reason code.")
-@click.option("--ca", metavar="ID", help="Only those of this caCertificateId (its beginning is enough).")
+@reason_option("Only those held for this reason code.")
+@ca_option
+@click.option(
+    "--rule", metavar="NAME", shell_complete=completion.rule_names, help="Only those that this rule nearly let in."
+)
+@since_option
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
 @stack_options
 @json_option
-def ls(reason: str | None, ca: str | None, limit: int, choice: Choice, as_json: bool) -> None:
-    """Show held devices, the newest first: which, since when, when they are due, about how often
-    they knock, and why.
+def ls(
+    reason: str | None,
+    ca: str | None,
+    rule: str | None,
+    since: datetime | None,
+    limit: int,
+    choice: Choice,
+    as_json: bool,
+) -> None:
+    """Show held devices, the newest first: which, since when, when they are due, about how often they knock, and why.
 
     \b
     Examples:
       jitr held ls
+      jitr held ls --rule line-a-sensors --ca factory-a --since 24h
       jitr held ls --reason allow.unmatched --json
     """
-    records = newest(table_of(choice.deployment()), Verdict.HOLD)
-    wanted = (each for each in records if _is_wanted(each, reason, ca))
-    found = list(islice(wanted, limit))
+    deployed = table_of(choice.deployment())
+    filters = (of_ca(deployed, ca), with_reason(reason), near_rule(rule))
+    records = newest_of(deployed, (Verdict.HOLD,), since)
+    found = list(islice((each for each in records if all(wanted(each) for wanted in filters)), limit))
     emit(as_json, [_document(each) for each in found], lambda: _show(found))
     if len(found) == limit:
         note(f"These are the newest {limit}; --limit shows more.")
@@ -52,7 +68,13 @@ def ls(reason: str | None, ca: str | None, limit: int, choice: Choice, as_json: 
 
 @held.command("admit")
 @click.argument("device")
-@click.option("--rule", required=True, metavar="NAME", help="The allow rule whose grant it gets.")
+@click.option(
+    "--rule",
+    required=True,
+    metavar="NAME",
+    shell_complete=completion.allow_rule_names,
+    help="The allow rule whose grant it gets.",
+)
 @click.option("--message", "-m", metavar="TEXT", help="Why, for the record.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @stack_options
@@ -94,7 +116,7 @@ def reject(device: str, message: str | None, yes: bool, choice: Choice, as_json:
 @held.command("recheck")
 @click.argument("devices", nargs=-1, metavar="[DEVICE]...")
 @click.option("--all", "everyone", is_flag=True, help="Every held device.")
-@click.option("--reason", metavar="CODE", help="With --all: only those held for this reason code.")
+@reason_option("With --all: only those held for this reason code.")
 @stack_options
 @json_option
 def recheck(devices: tuple[str, ...], everyone: bool, reason: str | None, choice: Choice, as_json: bool) -> None:
@@ -116,7 +138,8 @@ def recheck(devices: tuple[str, ...], everyone: bool, reason: str | None, choice
         return
     deployment.announce("sqs")
     if everyone:
-        records = (each for each in newest(deployed, Verdict.HOLD) if _is_wanted(each, reason, None))
+        of_that = with_reason(reason)
+        records = (each for each in newest(deployed, Verdict.HOLD) if of_that(each))
     else:
         records = (_held(words.decided(each, deployment, deployed)) for each in devices)
     count = 0
@@ -163,11 +186,6 @@ def common_name(record: Record) -> str:
     if record.facts is None:
         return ""
     return ", ".join(CertificateFacts.from_json(record.facts).values("common_name"))
-
-
-def _is_wanted(record: Record, reason: str | None, ca: str | None) -> bool:
-    codes = {each["code"] for each in record.reasons}
-    return (reason is None or reason in codes) and (ca is None or record.ca_certificate_id.startswith(ca.lower()))
 
 
 def _document(record: Record) -> dict[str, object]:

@@ -19,7 +19,7 @@ from jitr.list_changes import shrinks
 from jitr.list_row import read_row
 from jitr.lists import LIST_NAME, ListRow
 from jitr.lists_csv import columns_of, write_rows
-from jitr_cli import list_files
+from jitr_cli import completion, list_files
 from jitr_cli.deployment import Choice, Deployment, stack_options
 from jitr_cli.files import staged
 from jitr_cli.output import confirm, emit, json_option, note, progress, table, warn
@@ -36,7 +36,7 @@ def lists() -> None:
 
 
 @lists.command("import")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.list_names)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--merge", "mode", flag_value=MERGE, default=True, help="Add the rows to those there (default).")
 @click.option("--replace", "mode", flag_value=REPLACE, help="Put them in place of all rows there, at once.")
@@ -101,7 +101,7 @@ def _import(imports: Imports, name: str, checked: Checked, mode: str, by: str) -
 
 
 @lists.command("add")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.list_names)
 @click.argument("values", nargs=-1, required=True, metavar="COLUMN=VALUE...")
 @stack_options
 @json_option
@@ -125,7 +125,7 @@ def add(name: str, values: tuple[str, ...], choice: Choice, as_json: bool) -> No
 
 
 @lists.command("remove")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.list_names)
 @click.argument("values", nargs=-1, required=True, metavar="KEY=VALUE...")
 @stack_options
 @json_option
@@ -151,7 +151,7 @@ def remove(context: click.Context, name: str, values: tuple[str, ...], choice: C
 
 
 @lists.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.list_names)
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many rows.")
 @stack_options
 @json_option
@@ -174,7 +174,7 @@ def show(name: str, limit: int, choice: Choice, as_json: bool) -> None:
 
 
 @lists.command("export")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.list_names)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @stack_options
@@ -211,7 +211,7 @@ def export(name: str, file: Path, force: bool, choice: Choice, as_json: bool) ->
 
 
 @lists.command("delete")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.list_names)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @stack_options
 @json_option

@@ -152,15 +152,20 @@ def pairs(values: Sequence[tuple[str, object]]) -> None:
 
 @contextmanager
 def progress(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error while the block runs, on a terminal only; call what it gives to advance it."""
+    """A progress bar on standard error while the block runs, on a terminal only; call what it gives to advance it.
+
+    Without ``total``, a count in place of a bar.
+    """
     if not sys.stderr.isatty():
         yield lambda _count: None
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,.0f}"))
+    shown = Progress.get_default_columns() if total is not None else (*columns, TimeElapsedColumn())
     console = Console(file=sys.stderr, no_color=not _coloured(sys.stderr))
-    with Progress(console=console, transient=True) as bar:
+    with Progress(*shown, console=console, transient=True) as bar:
         task = bar.add_task(description, total=total)
         yield lambda count: bar.advance(task, count)
 

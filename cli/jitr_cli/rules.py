@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from difflib import unified_diff
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +9,16 @@ import click
 
 from jitr.aws import publication
 from jitr.aws.account import known_in, missing_cas
+from jitr.aws.replay import MOST_REPLAYED, effect_of
 from jitr.aws.table import Conflict, Table
 from jitr.errors import InputError
-from jitr.reasons import Verdict
 from jitr.record import Heads
 from jitr.rules.model import Rules
 from jitr_cli.deployment import Choice, stack_options
 from jitr_cli.output import confirm, emit, error, json_option, note, progress, warn
-from jitr_cli.records import newest
-from jitr_cli.replay import Outcome, replay
 from jitr_cli.rules_files import FailedTests, read_and_test, read_file
 from jitr_cli.table import now, now_text, operator, table_of
 
-# Publishing looks at so many decisions of each verdict; more would keep an operator waiting.
-MOST_REPLAYED = 2_000
 _MOST_DIFF = 60  # lines shown
 
 
@@ -104,12 +99,15 @@ def show_preview(table: Table, rules: Rules, text: bytes, before: Heads, *, look
         note(line)
     if len(diff) > _MOST_DIFF:
         note(f"... and {len(diff) - _MOST_DIFF} more lines; `jitr rules diff` shows all once it is in force")
-    outcome = _outcome(table, rules) if look_back else None
+    outcome = None
+    if look_back:
+        with progress("Deciding again", None) as advance:
+            outcome = effect_of(table, rules, now(), advance)
     if outcome is not None and outcome.decided:
-        note(_sentence(outcome))
+        note(outcome.sentence())
         if MOST_REPLAYED in outcome.looked_at.values():
             note(f"(The newest {MOST_REPLAYED} of each decision; `jitr rules replay` looks at all.)")
-    return {"diff": diff, "effect": None if outcome is None else _effect(outcome)}
+    return {"diff": diff, "effect": None if outcome is None else outcome.effect()}
 
 
 def _diff(table: Table, text: bytes, before: Heads) -> list[str]:
@@ -121,46 +119,3 @@ def _diff(table: Table, text: bytes, before: Heads) -> list[str]:
         return []
     was, would_be = (each.decode("utf-8-sig", "replace").splitlines() for each in (old, text))
     return list(unified_diff(was, would_be, f"version {before.version}, in force", "this file", lineterm="", n=2))
-
-
-def _outcome(table: Table, rules: Rules) -> Outcome:
-    """What the rules would do to the devices on record, the newest of each verdict."""
-    records = (record for verdict in Verdict for record in islice(newest(table, verdict), MOST_REPLAYED))
-    with progress("Deciding again", None) as advance:
-        return replay(table, rules, records, now(), advance)
-
-
-def _effect(outcome: Outcome) -> dict[str, int]:
-    return {
-        "decided": outcome.decided,
-        "admits": outcome.count(Verdict.HOLD, Verdict.ADMIT),
-        "rejects": outcome.count(Verdict.HOLD, Verdict.REJECT),
-        "reopens": outcome.count(Verdict.REJECT, Verdict.ADMIT) + outcome.count(Verdict.REJECT, Verdict.HOLD),
-        "stay_active": outcome.count(Verdict.ADMIT, Verdict.HOLD) + outcome.count(Verdict.ADMIT, Verdict.REJECT),
-    }
-
-
-def _sentence(outcome: Outcome) -> str:
-    """What rules would do to real devices."""
-    counts = _effect(outcome)
-    told = []
-    if counts["admits"]:
-        told.append(f"would admit {_devices(counts['admits'], 'held')} now")
-    if counts["rejects"]:
-        told.append(f"would reject {_devices(counts['rejects'], 'held')} now")
-    if counts["stay_active"]:
-        one = counts["stay_active"] == 1
-        stay = "it stays" if one else "they stay"
-        told.append(
-            f"{_devices(counts['stay_active'], 'admitted')} would not be admitted today: {stay} ACTIVE, "
-            "see `jitr device deactivate --list`"
-        )
-    if counts["reopens"]:
-        told.append(
-            f"{_devices(counts['reopens'], 'rejected')} would not be rejected today: see `jitr decisions reopen`"
-        )
-    return "; ".join(told) or f"no decision on record would be another ({counts['decided']} looked at)"
-
-
-def _devices(count: int, kind: str) -> str:
-    return f"1 {kind} device" if count == 1 else f"{count} {kind} devices"

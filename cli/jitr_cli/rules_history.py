@@ -8,13 +8,15 @@ import click
 
 from jitr.aws import publication
 from jitr.aws.account import known_in, unknown_names
+from jitr.aws.decisions import newest_of
 from jitr.aws.publication import Version
+from jitr.aws.replay import Outcome, replay
 from jitr.aws.table import Conflict, Table
 from jitr.errors import InputError
 from jitr.rules.model import load
 from jitr_cli.deployment import Choice, stack_options
+from jitr_cli.held import common_name
 from jitr_cli.output import confirm, emit, json_option, note, progress, safe, table, warn
-from jitr_cli.replay import Outcome, effect, recorded_since, replay
 from jitr_cli.rules import show_preview
 from jitr_cli.rules_files import read_and_test
 from jitr_cli.since import since_option
@@ -92,20 +94,22 @@ def diff(context: click.Context, old: int | None, new: int | None, choice: Choic
 
 
 @click.command("rollback")
-@click.argument("version", type=int)
+@click.argument("version", type=int, required=False)
 @click.option("--message", "-m", metavar="TEXT", help="Why, for the history.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @stack_options
 @json_option
-def rollback(version: int, message: str | None, yes: bool, choice: Choice, as_json: bool) -> None:
-    """Put an earlier VERSION of the rules in force again, as a new version.
+def rollback(version: int | None, message: str | None, yes: bool, choice: Choice, as_json: bool) -> None:
+    """Put an earlier VERSION of the rules in force again, as a new version; by default the one before.
 
     \b
-    Example:
+    Examples:
+      jitr rules rollback
       jitr rules rollback 3 --message "line B is not ready"
     """
     deployment = choice.deployment()
     deployed = table_of(deployment)
+    version = version if version is not None else _version(deployed, None).version - 1
     found = _version(deployed, version)
     compiled = deployed.blob(f"RULES#{found.digest}")
     if compiled is None:
@@ -134,7 +138,9 @@ def rollback(version: int, message: str | None, yes: bool, choice: Choice, as_js
 @json_option
 @click.pass_context
 def replay_command(context: click.Context, file: Path, since: datetime | None, choice: Choice, as_json: bool) -> None:
-    """Decide recorded decisions again under the rules in FILE, and show what would change. Nothing is changed.
+    """Decide recorded decisions again under the rules in FILE, and show what would change, by rule and by device.
+
+    They are decided from the recorded facts and the lists as they are now. Nothing is changed.
 
     Exit code 1 means that some decision would be another.
 
@@ -143,17 +149,31 @@ def replay_command(context: click.Context, file: Path, since: datetime | None, c
       jitr rules replay admission.yaml --since 24h
     """
     rules, _ = read_and_test(file)
-    deployed = table_of(choice.deployment())
+    deployment = choice.deployment()
+    deployed = table_of(deployment)
+    for each in unknown_names(rules, known_in(deployment.client("iot"), deployed)):
+        warn(each)
     with progress("Deciding again", None) as advance:
-        outcome = replay(deployed, rules, recorded_since(deployed, since), now(), advance)
-    document = {"decided": outcome.decided, "changes": [each.to_json() for each in outcome.changes]}
+        outcome = replay(deployed, rules, newest_of(deployed, since=since), now(), advance)
+    if outcome.failed:
+        warn(f"{outcome.failed} decisions could not be made again: that is a bug, and they are left out")
+    document = {
+        "decided": outcome.decided,
+        "effect": outcome.effect(),
+        "by_rule": [_by_rule(*each) for each in outcome.by_rule().most_common()],
+        "changes": [each.to_json() | {"common_name": common_name(each.record)} for each in outcome.changes],
+    }
     emit(as_json, document, lambda: _tell(outcome))
     context.exit(1 if outcome.changes else 0)
 
 
+def _by_rule(change: tuple[str, str, str], devices: int) -> dict[str, object]:
+    was, would_be, by = change
+    return {"from": was, "to": would_be, "by": by, "devices": devices}
+
+
 def _tell(outcome: Outcome) -> None:
-    for line in (f"{outcome.decided} decisions made again.", *effect(outcome)):
-        click.echo(line)
+    click.echo(f"{outcome.decided} decisions made again: {outcome.sentence()}.")
     if not outcome.changes:
         return
     click.echo()
@@ -164,15 +184,16 @@ def _tell(outcome: Outcome) -> None:
     rows = [
         (
             each.record.certificate_id[:12],
+            common_name(each.record),
             each.record.decision.value,
             each.decision.verdict.value,
             "; ".join(f"{reason.code}: {reason.message}" for reason in each.decision.reasons),
         )
         for each in shown
     ]
-    table(("certificate", "was", "would be", "why"), rows)
+    table(("certificate", "common name", "was", "would be", "why"), rows)
     if len(outcome.changes) > len(shown):
-        note(f"These are {len(shown)} of {len(outcome.changes)}; --json has all.")
+        note(f"These are the newest {len(shown)} of {len(outcome.changes)}; --json has all.")
 
 
 def _version(deployed: Table, number: int | None) -> Version:

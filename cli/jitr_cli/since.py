@@ -1,4 +1,4 @@
-"""The option ``--since``: a span back from now, or a time."""
+"""The options ``--since`` and ``--until``: a span back from now, or a time."""
 
 import re
 from datetime import datetime, timedelta
@@ -27,4 +27,9 @@ def _parse(_context: click.Context, _parameter: click.Parameter, text: str | Non
 # The command gets ``since``, an aware time or None.
 since_option = click.option(
     "--since", metavar="SPAN|TIME", callback=_parse, help="Only decisions since then: 24h, 7d, or a time."
+)
+
+# ``until`` likewise.
+until_option = click.option(
+    "--until", metavar="SPAN|TIME", callback=_parse, help="Only decisions up to then: 1h means all but the last hour."
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from jitr.aws.decisions import newest
 from jitr.aws.device_lists import IMPORTS, LEFT, DeviceLists
 from jitr.aws.publication import in_force
 from jitr.aws.rulebook import Rulebook
@@ -16,7 +17,7 @@ from jitr.reasons import Verdict
 from jitr_cli.ca_registry import all_ca_ids, described
 from jitr_cli.deployment import Choice, Deployment, stack_options
 from jitr_cli.output import emit, json_option
-from jitr_cli.records import count_at_most, newest
+from jitr_cli.records import count_at_most
 from jitr_cli.status_screen import show
 from jitr_cli.table import now, table_of
 

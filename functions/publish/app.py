@@ -56,6 +56,8 @@ class _Publisher:
         if verdict is None:
             logger.info("not judged: it has its verdict, or is not the latest version", extra=_about(dropped))
         elif not verdict.final:
+            # AWS Lambda ends a chain of more than 16 such invocations, and tells the refusals topic of it. A list of
+            # MAX_LIST_BYTES takes fewer; an import that gets nowhere ends there.
             clients.client("lambda", config=_CONFIG).invoke(
                 FunctionName=self._settings.function,
                 InvocationType="Event",

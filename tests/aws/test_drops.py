@@ -148,6 +148,22 @@ def test_rules_are_checked_against_the_account_and_kept_with_who_when_and_why(bu
     assert version.published_by == "AWS:AIDAFACTORY (s3://configuration/admission.yaml)"
 
 
+def test_the_verdict_on_rules_says_what_they_do_to_real_devices(bucket: Bucket) -> None:
+    """Nobody is asked before a drop is published: afterwards the verdict says what an operator would have been told."""
+    world = bucket.world
+    text = rules(bucket)
+    bucket.put("admission.yaml", text.replace("    grant:", '    common_name: "other-*"\n    grant:'))
+    for number in range(3):
+        device = FACTORY.usual_device(f"snr-{number}", kind="P-256").issue()
+        world.connect(device)
+        world.knock(device, FACTORY)
+    verdict = bucket.put("admission.yaml", text)
+    assert verdict is not None
+    effect = {"decided": 3, "admits": 3, "rejects": 0, "reopens": 0, "stay_active": 0}
+    assert json.loads(bucket.read("admission.result.json"))["effect"] == effect
+    assert "Devices on record: would admit 3 held devices now" in bucket.read("admission.result.txt")
+
+
 def test_rules_that_are_in_force_already_stay_as_they_are(bucket: Bucket) -> None:
     bucket.put("admission.yaml", rules(bucket))
     verdict = bucket.put("admission.yaml", rules(bucket))

@@ -12,6 +12,7 @@ import botocore.session
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.cli import documents
 from tests.list_edits import one_after_another
 
 REGION = "eu-central-1"
@@ -43,11 +44,18 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run() -> Run:
-    """Run `jitr` as the shell would: exit code, standard output and standard error."""
+    """Run `jitr` as the shell would: exit code, standard output and standard error.
+
+    Every document that it prints is held against docs/json.md.
+    """
     from jitr_cli.main import jitr
 
     def run(*arguments: object, stdin: str | None = None) -> Result:
-        return CliRunner().invoke(jitr, [str(each) for each in arguments], input=stdin, prog_name="jitr")
+        words = [str(each) for each in arguments]
+        result = CliRunner().invoke(jitr, words, input=stdin, prog_name="jitr")
+        if "--json" in words and result.stdout:
+            documents.check(documents.command_in(jitr, words), result.stdout)
+        return result
 
     return run
 

@@ -320,7 +320,36 @@ def test_held_devices_are_filtered_and_limited(ready: Table, run: Run) -> None:
         hold(ready, number)
     assert len(json.loads(run("held", "ls", "--limit", 2, "--json").stdout)) == 2
     assert json.loads(run("held", "ls", "--reason", "chain.ca-missing", "--json").stdout) == []
-    assert len(json.loads(run("held", "ls", "--ca", CA_ID[:10], "--json").stdout)) == 3
+    for ca in (CA_ID[:10], "factory-a"):
+        assert len(json.loads(run("held", "ls", "--ca", ca, "--json").stdout)) == 3
+    assert json.loads(run("held", "ls", "--ca", "00", "--json").stdout) == []
+    assert len(json.loads(run("held", "ls", "--since", "2026-03-01T12:01:00Z", "--json").stdout)) == 2
+    assert json.loads(run("held", "ls", "--rule", "line-a", "--json").stdout) == []
+
+
+@pytest.mark.parametrize("command", [("held", "ls"), ("decisions", "ls")])
+def test_a_filter_that_can_mean_nothing_is_told(ready: Table, run: Run, command: tuple[str, str]) -> None:
+    """An empty answer would be taken for good news."""
+    result = run(*command, "--reason", "allow.unmached")
+    assert (result.exit_code, "did you mean allow.unmatched?" in result.stderr) == (2, True)
+    result = run(*command, "--ca", "factory-z")
+    assert (result.exit_code, "did you mean factory-a?" in result.stderr) == (2, True)
+
+
+def test_decisions_of_all_kinds_are_told_the_newest_first(ready: Table, run: Run) -> None:
+    """However many of one kind there are, they hide none of another that is newer."""
+    for number in range(4):
+        hold(ready, number)
+    device = knock(certificate_sha256="d" * 64)
+    event = RegistrationEvent("d" * 64, CA_ID, NOW)
+    at = NOW + timedelta(minutes=2, seconds=30)
+    facts, heads = facts_json(device), ready.heads()
+    decision = decided(device, made_rules(deny(ca="factory-a")), now=at)
+    ready.put_record(recorded(decision, event=event, heads=heads, facts=facts, state=APPLIED, now=at, previous=None))
+    told = json.loads(run("decisions", "ls", "--limit", 3, "--json").stdout)
+    assert [each["decision"] for each in told] == ["hold", "reject", "hold"]
+    until = json.loads(run("decisions", "ls", "--until", "2026-03-01T12:01:00Z", "--json").stdout)
+    assert len(until) == 2
 
 
 def test_names_of_devices_do_not_steer_the_terminal(ready: Table, run: Run) -> None:

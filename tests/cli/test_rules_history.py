@@ -1,6 +1,7 @@
 """What was, is and would be in force: history, show, diff, rollback and replay."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,15 @@ def test_a_rollback_is_a_new_version_of_the_old_rules(ready: Table, run: Run) ->
     assert told[0]["message"] == "rollback to version 1"
 
 
+def test_a_rollback_without_a_version_is_to_the_one_before(ready: Table, run: Run) -> None:
+    first = ready.heads().digest
+    assert run("rules", "rollback", "--yes").exit_code == 2  # there is none before the first
+    publish(run, RULES + "default: reject\n", "closed")
+    assert ready.heads().digest != first
+    assert run("rules", "rollback", "--yes").exit_code == 0
+    assert (ready.heads().digest, ready.heads().version) == (first, 3)
+
+
 @pytest.mark.parametrize("arguments", [("show", 9), ("diff", 8, 9), ("rollback", 9, "--yes"), ("rollback", 1, "--yes")])
 def test_a_version_that_is_not_there_or_is_in_force_already_is_exit_2(
     ready: Table, run: Run, arguments: tuple[object, ...]
@@ -76,7 +86,20 @@ def test_replay_says_which_held_devices_a_file_would_admit_and_changes_nothing(r
     assert (result.exit_code, told["decided"]) == (1, 3)
     assert [each["to"]["decision"] for each in told["changes"]] == ["admit"] * 3
     assert ready.heads().version == 1
-    assert "3 held devices would be admitted" in run("rules", "replay", "wider.yaml").stdout
+    assert told["by_rule"] == [{"from": "hold", "to": "admit", "by": "line-a", "devices": 3}]
+    assert {each["common_name"] for each in told["changes"]} == {f"snr-{number}\x1b[31m" for number in range(3)}
+    shown = run("rules", "replay", "wider.yaml").stdout
+    assert "3 decisions made again: would admit 3 held devices now." in shown
+    assert re.search(r"^3 +hold +admit +line-a$", shown, re.MULTILINE)  # by rule
+    assert (
+        len(re.findall(r"^0+\w+ +snr-\d\\x1b\[31m +hold +admit +allow\.rule: ", shown, re.MULTILINE)) == 3
+    )  # by device
+
+
+def test_replay_warns_of_what_a_file_names_and_the_account_has_not(ready: Table, run: Run) -> None:
+    Path("other.yaml").write_text(RULES.replace("    list: line-a\n", "    list: line-x\n").split("tests:")[0])
+    result = run("rules", "replay", "other.yaml")
+    assert (result.exit_code, "there is no device list line-x" in result.stderr) == (0, True), result.stderr
 
 
 def test_replay_of_the_rules_in_force_changes_nothing_and_exits_0(ready: Table, run: Run) -> None:

@@ -43,7 +43,10 @@ def missing_cas(iot: "IoTClient", rules: Rules) -> Iterator[str]:
 
 
 def unknown_names(rules: Rules, known: Known) -> Iterator[str]:
-    """A warning for each name in grants that does not exist (any more): devices admitted under it would be held."""
+    """A warning for each name that does not exist (any more): of lists, and of what grants give."""
+    for name in rules.lists:
+        if known.lists is not None and name not in known.lists:
+            yield f"there is no device list {name} here: no device is on it"
     for rule in rules.allow:
         grant = rule.grant
         types = () if grant.thing_type is None else (grant.thing_type,)

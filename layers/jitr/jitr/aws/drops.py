@@ -20,6 +20,7 @@ from jitr.aws.account import known_in, missing_cas
 from jitr.aws.device_lists import DeviceLists, ListInfo
 from jitr.aws.errors import told_apart
 from jitr.aws.list_import import REPLACE, Imports, Source, Unfinished
+from jitr.aws.replay import effect_of
 from jitr.aws.table import Conflict, Table
 from jitr.drop import CONFIRM, MESSAGE, SHRINK, Dropped, Outcome, Verdict
 from jitr.errors import InputError, Refused
@@ -143,6 +144,7 @@ class Drops:
             told = f"these rules are in force already, as version {heads.version}"
             which = {"rules_version": heads.version, "digest": rules.digest}
             return self._verdict(dropped, Outcome.UNCHANGED, told, warnings, **which)
+        outcome = effect_of(self._table, rules, self._clock())  # before: then held devices begin to get in
         done = publication.publish(
             self._table,
             rules,
@@ -153,7 +155,9 @@ class Drops:
             message=latest.metadata.get(MESSAGE) or f"dropped in {dropped.bucket}",
         )
         told = f"in force as version {done.version}: {len(rules.allow)} allow rules, {len(rules.deny)} deny rules"
-        which = {"rules_version": done.version, "digest": done.digest}
+        which = {"rules_version": done.version, "digest": done.digest, "effect": outcome.effect()}
+        if outcome.decided:
+            told += f"\nDevices on record: {outcome.sentence()}"
         return self._verdict(dropped, Outcome.PUBLISHED, told, warnings, **which)
 
     def _certificate(self, dropped: Dropped, path: str) -> bytes:
