@@ -83,7 +83,8 @@ class Made:
 
     @contextmanager
     def knocking(self) -> Iterator[Device]:
-        """It knocks while the block runs; afterwards it has stopped, and so has its thread."""
+        """It knocks while the block runs, perhaps once more; afterwards it has stopped, and so has its thread."""
+        self.device.stop.clear()
         thread = threading.Thread(target=self.device.run, name=self.device.name, daemon=True)
         thread.start()
         try:

@@ -11,6 +11,7 @@ import pytest
 from jitr.aws.table import record_writes
 from jitr.reasons import Verdict
 from jitr.record import Record
+from jitr_local.device import Fate
 from tests.aws.held import clones
 from tests.stack.plant import Factory, Made, Plant, until
 
@@ -50,10 +51,16 @@ def _active(plant: Plant, made: Made, since: float) -> float:
 def test_a_device_that_only_reconnects_as_usual_is_in_within_a_minute_of_its_row(plant: Plant) -> None:
     _, made, _ = _held(plant, "reconnect")
     with made.knocking() as device:
+        attempts = device.attempts
+        until(lambda: device.attempts > attempts + 1, "it knocks in vain")
+        record = plant.record(made)
+        assert record is not None
+        assert (record.decision, plant.status(made)) == (Verdict.HOLD, "PENDING_ACTIVATION")
         began = time.monotonic()
         plant.jitr("lists", "add", "reconnect-list", "common_name=reconnect-1")
         _active(plant, made, began)
-        until(lambda: device.stop.is_set() or plant.status(made) == "ACTIVE", "it is in", PROMISED)
+        until(lambda: device.fate is not Fate.KNOCKING, "it is let in when it reconnects")
+    assert device.fate is Fate.PUBLISHED, device.last_error
 
 
 def test_a_device_that_does_nothing_is_let_in_within_a_minute_of_its_row(plant: Plant) -> None:
