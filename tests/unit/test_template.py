@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 ROOT = Path(__file__).parents[2]
 
@@ -427,6 +429,44 @@ def test_device_talks_on_its_own_topics_only() -> None:
             assert re.search(
                 r":(topic|topicfilter)/devices/\$\{iot:Connection\.Thing\.ThingName\}/\*$", statement["Resource"]
             )
+
+
+# What AWS IoT takes for a thing's name.
+THING_NAMES = st.from_regex(r"[a-zA-Z0-9:_-]{1,128}", fullmatch=True)
+IN_ACCOUNT = "arn:aws-us-gov:iot:ap-southeast-99:111111111111"
+
+
+def device_may(thing: str, action: str, resource: str) -> bool:
+    """What the sample IoT policy says to the device of a thing, as AWS IoT reads it: only `*` and `?` are wildcards.
+
+    https://docs.aws.amazon.com/iot/latest/developerguide/thing-policy-variables.html
+    """
+    patterns = [
+        each["Resource"].replace("${iot:Connection.Thing.ThingName}", thing)
+        for each in _device_statements()
+        if action in aslist(each["Action"])
+    ]
+    wild = [re.escape(each).replace(r"\*", ".*").replace(r"\?", ".") for each in patterns]
+    return any(re.fullmatch(each, f"{IN_ACCOUNT}:{resource}", re.DOTALL) for each in wild)
+
+
+@given(THING_NAMES, THING_NAMES, st.sampled_from(["", "0", "-", ":"]))
+def test_device_reaches_nothing_of_another_whatever_the_two_are_called(own: str, other: str, longer: str) -> None:
+    """Also where the other's name begins with its own."""
+    theirs = f"{own}{longer}" if longer else other
+    assume(theirs != own)
+    assert device_may(own, "iot:Connect", f"client/{own}")
+    assert not device_may(own, "iot:Connect", f"client/{theirs}")
+    shadows = [
+        f"$aws/things/{name}/shadow/{verb}" for name in (own, theirs) for verb in ("get", "update", "name/a/get")
+    ]
+    topics = [f"devices/{theirs}/hello", f"devices/{theirs}/", f"devices/{theirs}", "devices", *shadows]
+    filters = [*topics, f"devices/{theirs}/#", "devices/+/hello", "devices/+/#", "devices/#", "+/+/+", "#", "$aws/#"]
+    for action in ("iot:Publish", "iot:Receive"):
+        assert device_may(own, action, f"topic/devices/{own}/hello")
+        assert [each for each in topics if device_may(own, action, f"topic/{each}")] == []
+    assert device_may(own, "iot:Subscribe", f"topicfilter/devices/{own}/#")
+    assert [each for each in filters if device_may(own, "iot:Subscribe", f"topicfilter/{each}")] == []
 
 
 def _device_statements() -> list[dict[str, Any]]:
