@@ -1,5 +1,6 @@
 """``jitr ca create``: a CA's key and certificate, or the openssl commands that make the same."""
 
+import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,7 +149,7 @@ def _tell_created(certificate: x509.Certificate, file: Path, key_file: Path) -> 
             ("valid until", certificate.not_valid_after_utc),
         ]
     )
-    output.note(f"Next: jitr ca register {file} --key {key_file}")
+    output.note(f"Next: {shlex.join(['jitr', 'ca', 'register', str(file), '--key', str(key_file)])}")
 
 
 def _facts(certificate: x509.Certificate) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -391,4 +392,4 @@ def _tell_issued(issued: list[Issued], listed: Path | None) -> None:
     names = f"{issued[0].plan.file} … {issued[-1].plan.file}"
     click.echo(output.safe(f"Issued {len(issued)} devices, {names}, in {issued[0].file.parent}"))
     if listed is not None:
-        click.echo(output.safe(f"As a device list: {listed} (jitr lists import NAME {listed})"))
+        click.echo(output.safe(f"As a device list: {listed} (jitr lists import NAME {shlex.quote(str(listed))})"))

@@ -1,6 +1,7 @@
 """``jitr rules init``, ``check`` and ``schema``: rules files without AWS; and reading one, for the other commands."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -157,7 +158,7 @@ def init(file: Path, as_json: bool) -> None:
         raise InputError(f"{file} exists, and was left as it is: name another file")
     made = [file, schema_file] if _create(schema_file, _schema_text() + "\n") else [file]
     document = {"files": [str(each) for each in made]}
-    emit(as_json, document, f"Wrote {' and '.join(map(str, made))}. Go on: jitr rules check {file}")
+    emit(as_json, document, f"Wrote {' and '.join(map(str, made))}. Go on: jitr rules check {shlex.quote(str(file))}")
 
 
 @click.command("check")

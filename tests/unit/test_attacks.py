@@ -67,6 +67,12 @@ def roca_modulus() -> int:
     return one * other
 
 
+def unsigned(draft: pki.Draft) -> bytes:
+    """With a signature that has nothing in it."""
+    algorithm = pki.signature_algorithm(draft.signer, draft.hash_name, pss=False)
+    return sequence(draft.signed(), algorithm, pki.bit_string(b""))
+
+
 def names(count: int) -> Iterable[x509.GeneralName]:
     return (x509.DNSName(f"a{each}.example") for each in range(count))
 
@@ -82,8 +88,13 @@ class Attack:
 
 HOLD, REJECT, ADMIT = Verdict.HOLD, Verdict.REJECT, Verdict.ADMIT
 TOO_LARGE, UNREADABLE = ["certificate.too-large"], ["certificate.unreadable"]
+PAST = datetime(2026, 2, 1, tzinfo=UTC)
+FORGER = pki.key("P-256", "a forger")
+SHA_1 = pki.signature_algorithm(FACTORY.key, "sha1", pss=False)
+END_OF_TIME = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280 section 4.1.2.5
+SERVER = FACTORY.device().basic_constraints(ca=False).extended_key_usage("serverAuth")
 CA_1 = pki.ca_draft("Factory A").basic_constraints(ca=False)
-EXPIRED = pki.ca_draft("Factory A").basic_constraints(ca=True).valid(not_after=datetime(2026, 2, 1, tzinfo=UTC))
+EXPIRED = pki.ca_draft("Factory A").basic_constraints(ca=True).valid(not_after=PAST)
 
 ATTACKS = [
     Attack("an honest device", device(), ADMIT, ["allow.rule"]),
@@ -99,6 +110,36 @@ ATTACKS = [
     Attack("a leaf that is a CA", FACTORY.device().basic_constraints(ca=True), REJECT, ["certificate.is-ca"]),
     Attack("a CA without CA:TRUE", device(), HOLD, ["chain.ca-not-a-ca"], pki.make(CA_1)),
     Attack("an expired CA over a valid leaf", device(), HOLD, ["chain.ca-expired"], pki.make(EXPIRED)),
+    Attack("an expired leaf", device().valid(not_after=PAST), REJECT, ["certificate.expired"]),
+    Attack(
+        "a leaf that is not valid yet",
+        device().valid(datetime(2026, 4, 1, tzinfo=UTC)),
+        HOLD,
+        ["certificate.not-yet-valid"],
+    ),
+    Attack(
+        "an expired CA over an expired leaf",
+        device().valid(not_after=PAST),
+        REJECT,
+        ["certificate.expired", "chain.ca-expired"],
+        pki.make(EXPIRED),
+    ),
+    Attack(
+        "lying AKI over the right key: a warning, for the key decides",
+        FACTORY.device().identifiers(authority=b"\x01" * 20),
+        ADMIT,
+        ["allow.rule"],
+    ),
+    Attack("a forger under the CA's name", device().signed_by(FORGER), REJECT, ["chain.bad-signature"]),
+    Attack(
+        "the CA's own certificate",
+        FACTORY.der,
+        REJECT,
+        ["certificate.is-ca", "grant.attribute", "grant.thing-name"],  # there is a space in its name
+    ),
+    Attack("a signature of no octets", unsigned(device()), REJECT, ["chain.bad-signature"]),
+    Attack("two algorithms", device().claiming(SHA_1), HOLD, UNREADABLE),
+    Attack("a server's certificate", SERVER, HOLD, ["certificate.no-client-auth"]),
     # what is in it
     Attack(
         "an unknown critical extension",
@@ -146,7 +187,28 @@ ATTACKS = [
             (0x17, b"260230000000Z"),
             (0x04, b"260101000000Z"),
             (0x17, b""),
+            (0x17, b"2601010000000Z"),
+            (0x17, b"260101000000z"),
+            (0x17, b"260101000060Z"),
+            (0x17, b"-60101000000Z"),
+            (0x17, b"26010100000\x00Z"),
+            (0x18, b"00000101000000Z"),
+            (0x18, b"20260101000000"),
+            (0x18, b"20260101000000+0100"),
+            (0x18, "２０２６0101000000Z".encode()),
         )
+    ),
+    Attack(
+        "its times are the wrong way round",
+        device().valid(datetime(2035, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)),
+        REJECT,
+        ["certificate.expired", "certificate.not-yet-valid"],
+    ),
+    Attack(
+        "the end of time",
+        device().valid(not_after=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ADMIT,
+        ["allow.rule"],
     ),
     Attack(
         "GeneralizedTime before 2050",
@@ -173,13 +235,20 @@ ATTACKS = [
             ("an escape sequence", "snr\x1b[2J"),
             ("right-to-left override", "snr-\u202e1000"),
             ("a homograph", "snr-\u0430001"),
-            ("a variable", "${iot:ClientId}"),
-            ("a wildcard", "snr*"),
+        )
+    ),
+    *(
+        Attack(f"a name with {what}", device(name), HOLD, [*codes, "grant.policy-variable", "grant.thing-name"])
+        for what, name, codes in (
+            ("a variable", "${iot:ClientId}", ["grant.attribute"]),
+            ("a wildcard", "snr*", ["grant.attribute"]),
+            ("a topic's wildcard for one level", "+", ["grant.attribute"]),
+            ("a topic's wildcard", "#", []),
         )
     ),
     *(
         Attack(f"a name with {what}", device(name), HOLD, ["grant.thing-name"])
-        for what, name in (("a topic's slash", "a/b"), ("a topic's wildcard", "#"), ("a formula", "=1"))
+        for what, name in (("a topic's slash", "a/b"), ("a formula", "=1"))
     ),
     Attack("a name of 300 characters", device("s" * 300), HOLD, ["grant.thing-name"]),
     Attack("a name of 2,000 characters", device("s" * 2000), HOLD, TOO_LARGE),

@@ -4,6 +4,7 @@ Nothing is ever "cleaned up": a name that AWS IoT would refuse is a reason to ho
 """
 
 import re
+from collections.abc import Iterator
 
 from jitr.facts import ATTRIBUTE_NAMES
 from jitr.lists import ListRow
@@ -14,6 +15,12 @@ from jitr.rules.model import AllowRule, Grant
 # AWS IoT API reference, CreateThing: thingName and AttributePayload.
 THING_NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 ATTRIBUTE_VALUE = re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]{0,800}")
+
+# What AWS's examples of policy variables tell devices apart by. In an IoT policy * and ? are wildcards and $ begins a
+# variable; + and # are themselves, so that a device with such a name may subscribe to a topic filter that takes in
+# everybody's. AWS IoT Core Developer Guide, "AWS IoT Core policy variables".
+_POLICY_VARIABLES = ("common_name", "subject_serial_number")
+_SPECIAL_IN_POLICIES = re.compile(r"[*?$+#]")
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _SUBJECT_ATTRIBUTES = frozenset(ATTRIBUTE_NAMES.values())
@@ -39,7 +46,18 @@ def fill(rule: AllowRule, seen: Circumstances) -> tuple[Grant, tuple[Reason, ...
             message = f"attribute {name} would be {_short(value)}, which is not [a-zA-Z0-9_.,@/:#=\\[\\]-]{{0,800}}"
             reasons.append(Reason("grant.attribute", message))
         attributes[name] = value or ""
+    reasons += _in_policies(seen)
     return rule.grant.filled(thing, attributes), tuple(reasons)
+
+
+def _in_policies(seen: Circumstances) -> Iterator[Reason]:
+    """Whatever the thing is called, an IoT policy may go by what stands in the certificate."""
+    for name in _POLICY_VARIABLES:
+        for value in seen.knock.certificate.values(name):
+            found = _SPECIAL_IN_POLICIES.search(value)
+            if found is not None:
+                message = f"{name} is {_short(value)}, and {found[0]} has a meaning in IoT policies and topic filters"
+                yield Reason("grant.policy-variable", message)
 
 
 def _row(rule: AllowRule, seen: Circumstances) -> ListRow | None:

@@ -272,6 +272,13 @@ _ALL = (
         "Change the template or the value it reads.",
     ),
     ReasonCode(
+        "grant.policy-variable",
+        _HOLD,
+        "The certificate's common name or serial number attribute has one of `* ? $ + #` in it. Where an IoT policy "
+        "goes by it (`${iot:Certificate.Subject.CommonName}`), the device could reach what is another's.",
+        "Issue the device a certificate with another name.",
+    ),
+    ReasonCode(
         "grant.template-missing",
         _HOLD,
         "A template in the grant names a value that the device does not have, or has more than once.",
