@@ -74,7 +74,9 @@ class _Publisher:
         return bool(self._left() < _RESERVE)
 
     def _tell(self, verdict: Verdict) -> None:
-        logger.info(f"drop {verdict.outcome.value}", extra=_about(verdict.dropped) | {"verdict": verdict.message})
+        # The first line: those after it repeat lines of the file, which belong beside it and not in a log.
+        told = {"verdict": verdict.message.partition("\n")[0]}
+        logger.info(f"drop {verdict.outcome.value}", extra=_about(verdict.dropped) | told)
         if verdict.outcome is Outcome.REFUSED:
             self._telemetry.count("DropsRefused")
             clients.client("sns", config=_CONFIG).publish(

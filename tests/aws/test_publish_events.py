@@ -13,7 +13,7 @@ import pytest
 
 from jitr.aws import clients
 from jitr.aws.device_lists import DeviceLists
-from tests import list_edits
+from tests import list_edits, pki
 from tests.aws.test_drops import BUCKET, Bucket, listed, rules
 from tests.aws.test_drops import bucket as bucket
 from tests.aws.world import ACCOUNT, REGION
@@ -83,6 +83,33 @@ def test_what_comes_out_is_what_the_table_says(bucket: Bucket, handler: Any, nam
     else:
         assert verdicts == [TABLE[name]]
         assert len(told_on_topic) == (TABLE[name] == "refused")
+
+
+@pytest.mark.parametrize("before", ["", "\n" * (64 * 1024 - 21)], ids=["alone", "over two pieces"])
+@pytest.mark.parametrize("key", ["admission.yaml", "lists/line-a.csv"])
+def test_a_private_key_that_is_dropped_by_mistake_is_repeated_nowhere(
+    bucket: Bucket, handler: Any, caplog: pytest.LogCaptureFixture, key: str, before: str
+) -> None:
+    pem = pki.private_pem(pki.key("P-256", "somebody careless")).decode()
+    record = bucket.drop(key, f"{before}\n{pem}")
+    handler({"Records": [record]}, SimpleNamespace(get_remaining_time_in_millis=lambda: 900_000))
+    written = [bucket.read(each) for each in sorted(bucket.keys()) if ".result." in each]
+    told = [*written, *messages(), str([vars(each) for each in caplog.records])]
+    assert len(written) == 2
+    assert "it has a private key in it" in written[0]
+    secret = [line for line in pem.splitlines() if "-----" not in line]
+    assert not [line for line in secret for text in told if line[:24] in text or line[-24:] in text]
+
+
+def test_the_log_does_not_repeat_lines_of_a_file_that_is_refused(
+    bucket: Bucket, handler: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = bucket.drop("admission.yaml", "format: 1\nsecret_note: do not repeat me\n")
+    handler({"Records": [record]}, SimpleNamespace(get_remaining_time_in_millis=lambda: 900_000))
+    assert "secret_note: do not repeat me" in bucket.read("admission.result.txt")
+    log = str([vars(each) for each in caplog.records])
+    assert "drop refused" in log
+    assert "do not repeat me" not in log
 
 
 def test_the_schedule_lets_go_of_what_was_left(bucket: Bucket, handler: Any) -> None:

@@ -107,7 +107,8 @@ def _told(value: Any) -> str:
 
     Whoever sends a message of any other kind to the queue by mistake may send a secret.
     """
-    text = _ENCODED.sub(_withheld, repr(value).partition("-----BEGIN")[0][:_MOST_LOOKED_AT])
+    before, begins, _ = repr(value).partition("-----BEGIN")
+    text = _ENCODED.sub(_withheld, before[:_MOST_LOOKED_AT]) + ("(PEM)" if begins else "")
     return text if len(text) <= 120 else text[:117] + "..."
 
 

@@ -42,6 +42,13 @@ if TYPE_CHECKING:
 MAX_LIST_BYTES = 512 * 1024 * 1024
 _MAX_CERTIFICATE = 64 * 1024
 _PIECE = 64 * 1024
+
+# What is wrong with a file is told with lines of it, beside it and to whoever subscribed: never with these.
+_KEY = b"PRIVATE KEY-----"
+_HAS_A_KEY = (
+    "it has a private key in it, and was not read. Delete this version of the object, and make a new key: whoever may "
+    "read the bucket may have this one"
+)
 _SHOWN = 20  # problems
 
 
@@ -213,7 +220,12 @@ class Drops:
         which = {} if version is None else {"VersionId": version}
         with told_apart():
             body = self._s3.get_object(Bucket=dropped.bucket, Key=key, **which)["Body"]  # type: ignore[arg-type]
-            yield from body.iter_chunks(_PIECE)
+            before = b""
+            for piece in body.iter_chunks(_PIECE):
+                if key == dropped.key and _KEY in before + piece:
+                    raise InputError(_HAS_A_KEY)
+                before = piece[-len(_KEY) :]
+                yield piece
 
     def _bytes(self, dropped: Dropped, key: str, most: int, version: str | None) -> bytes:
         read = b""
