@@ -333,6 +333,12 @@ def test_a_held_device_whose_status_another_hand_changed_is_described_once_a_day
     assert (record.decision, record.due) == (Verdict.HOLD, ready.now + DUE_LATEST)
     (item,) = ready.table.get([certificate_key(DEVICE.sha256)])
     assert item["due_at"] == rfc3339(ready.now + DUE_LATEST)
+    ready.iot.update_certificate(certificateId=DEVICE.sha256, newStatus="INACTIVE")
+    ready.iot.delete_certificate(certificateId=DEVICE.sha256)
+    ready.connect(DEVICE)  # and when it is registered anew, its first knock is decided
+    ready.later(minutes=2)
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
 
 
 def test_a_status_changed_while_applying_takes_long_is_not_overwritten(ready: World) -> None:

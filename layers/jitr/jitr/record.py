@@ -11,7 +11,7 @@ States of a certificate, as the record knows them, and what moves it::
     applying(*) --the same message again, or a minute later--> decided again from what AWS IoT says now
     applied(admit | reject) --event later than settled--> described again: pending anew, or nothing to do
     applied(reject), where AWS IoT refuses the status: it stays pending, and waits as a held one does
-    applied(hold), where another hand changed the status: stays, looked at again in a day
+    applied(hold), where another hand changed the status: stays, looked at again in a day or when it knocks
     any --AWS IoT is asked, and the certificate is gone--> stays; the message comes back a few times, then it is poison
     any --`jitr device delete`--> (none), with what it had reserved
     applied(hold) --operator's word: due now--> as (none), the word in place of a rule's matching

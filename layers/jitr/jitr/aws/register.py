@@ -395,8 +395,10 @@ class Registrar:
             return
         if record is not None:
             again = replace(record, described_at=now)
-            if record.waiting:  # or it would be due, and described, every minute for good
-                again = replace(again, due=now + DUE_LATEST)
+            if record.waiting:
+                # Or it would be due, and described, every minute for good. Once it knocks it is pending anew, and then
+                # no edit need have been made to decide it again.
+                again = replace(again, due=now + DUE_LATEST, meaning=None)
             self._table.put_record(again)
         self._telemetry.count("NotPending")
         self._telemetry.logger.info("not pending", extra={"status": found.status})
