@@ -1,8 +1,9 @@
 """Simulated time. Processes are greenlets: they call ordinary code, and what waits in it waits in simulated time."""
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 
 from greenlet import getcurrent, greenlet
@@ -37,6 +38,32 @@ class Clock:
             return
         self._wake(getcurrent(), then)
         self._hub.switch()
+
+    def at_once(self, works: Iterable[Callable[[], None]]) -> None:
+        """What ``jitr.aws.overlap.at_once`` does, in processes instead of threads."""
+        wanted, caller = list(works), getcurrent()
+        if len(wanted) < 2 or caller is self._hub:
+            for each in wanted:
+                each()
+            return
+        errors: list[Exception | None] = [None] * len(wanted)
+        under_way = len(wanted)
+
+        def do(place: int, work: Callable[[], None]) -> None:
+            nonlocal under_way
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001 (the caller raises it)
+                errors[place] = error
+            under_way -= 1
+            if under_way == 0:
+                self._wake(caller, self.now)
+
+        for place, work in enumerate(wanted):
+            self.start(partial(do, place, work))
+        self._hub.switch()
+        for error in filter(None, errors):
+            raise error
 
     def run(self, until: float) -> None:
         """Let everything happen up to a time; what waits for a later one goes on at the next run."""

@@ -141,6 +141,7 @@ class World:
             account_id=ACCOUNT,
             clock=lambda: self.clock.time,
             telemetry=self.telemetry,
+            at_once=self.clock.at_once,
         )
         return Batch(
             handler=registrar,
