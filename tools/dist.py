@@ -81,18 +81,21 @@ def _layer(folder: Path, name: str, architecture: str) -> Path:
     copy = folder / "sources"
     shutil.copytree(ROOT / "layers" / name, copy, ignore=shutil.ignore_patterns("__pycache__"))
     target = f"build-{name.capitalize()}Layer"
-    _run(["make", "-s", target, f"ARTIFACTS_DIR={folder / 'layer'}", f"JITR_LAYER_ARCHITECTURE={architecture}"], copy)
+    said = _run(
+        ["make", "-s", target, f"ARTIFACTS_DIR={folder / 'layer'}", f"JITR_LAYER_ARCHITECTURE={architecture}"], copy
+    )
+    sys.stderr.write(said and f"{name} for {architecture}: {said}")
     return folder / "layer"
 
 
-def _run(command: list[str], folder: Path) -> None:
-    """Raises SystemExit with what it printed."""
+def _run(command: list[str], folder: Path) -> str:
+    """What it said on standard error. Raises SystemExit with all that it printed."""
     done = subprocess.run(  # noqa: S603 programs of ours
         command, cwd=folder, env=environment(os.environ), capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(command[:3])} failed (exit {done.returncode}):\n{done.stdout}{done.stderr}")
-    sys.stderr.write(done.stderr)
+    return done.stderr
 
 
 def _stack(architecture: str, layers: Mapping[str, Path]) -> dict[str, bytes]:
