@@ -42,7 +42,7 @@ class Earlier:
 
     def update(self) -> None:
         """Build and deploy this checkout's template to the same stack."""
-        up(self.plant.stack.log.parent, parameters={"MaximumConcurrency": "5"}, redeploy=True)
+        up(self.plant.stack.log.parent, parameters={"MaximumConcurrency": "8"}, redeploy=True)
         self.plant.stack.__dict__.pop("outputs", None)  # there are more of them now
 
 
