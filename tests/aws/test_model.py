@@ -1,7 +1,7 @@
 """Any history: events twice, late and out of order, edits, operators, crashes and other hands, in any order.
 
-Hypothesis plays histories against the register function and a model of what must be true after each step. Two
-deliveries at once are played for real: one runs inside the other, before any of its calls to AWS.
+Hypothesis plays histories against the register and the recheck function and a model of what must be true after each
+step. Two invocations at once are played for real: one runs inside the other, before any of its calls to AWS.
 
 ``JITR_SOAK_EXAMPLES`` sets the number of histories; ``make soak`` plays 10,000.
 """
@@ -18,25 +18,34 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from jitr.aws.changes import PARTITION as CHANGES
+from jitr.aws.changes import change_item, everyone_wanted
+from jitr.aws.held_devices import ASK_AGAIN
 from jitr.aws.iot import Iot
+from jitr.aws.passes import LEASE
+from jitr.aws.passes import PARTITION as PASSES
+from jitr.aws.recheck import Recheck
 from jitr.aws.register import STATUS_FRESH, Message, Registrar
 from jitr.aws.reservations import Reservations
-from jitr.aws.table import from_item, heads_from
+from jitr.aws.table import Item, certificate_key, from_item, heads_from, to_item
 from jitr.certificate import read_ca, read_certificate
 from jitr.chain import verify_chain
 from jitr.decide import Decision, OperatorWord, decide, lists_needed
 from jitr.errors import Poison, Retry
+from jitr.event import parse_event
 from jitr.facts import Knock
+from jitr.held import would_change
 from jitr.lists import ListRow, membership_in, rows_by_key
 from jitr.reasons import Verdict
-from jitr.record import APPLIED, Heads, Record
+from jitr.record import APPLIED, Heads, Record, recorded_knock
 from jitr.rules.conditions import Window
 from jitr.rules.model import Grant, Rules
 from jitr.times import rfc3339
 from tests import list_edits, pki
 from tests.aws.fakes import FakeDynamodb, fake_world
+from tests.aws.held import queued, recheck_of, stream_record
 from tests.aws.test_register import FACTORY, OTHER, rules
-from tests.aws.world import PENDING, Silent, World, listening, moto_world, new_clients
+from tests.aws.world import ACCOUNT, PENDING, Silent, World, listening, moto_world, new_clients
 from tests.knocks import allow, deny
 
 ACTIVE, INACTIVE, REVOKED = "ACTIVE", "INACTIVE", "REVOKED"
@@ -45,6 +54,7 @@ HISTORIES = int(os.environ.get("JITR_SOAK_EXAMPLES", "500"))
 STEPS = 30
 
 FUNCTION_TIMEOUT = timedelta(seconds=30)  # as in template.yaml
+RECHECK_TIMEOUT = timedelta(seconds=60)
 CA_STATUS_AGE = timedelta(seconds=60)  # jitr.aws.cas: how old the status of a CA may be
 
 
@@ -186,12 +196,15 @@ ACTS = st.one_of(
     st.builds(Act, st.just("word"), st.tuples(WHICH, st.sampled_from([None, "line-a", "line-b"]))),
     st.builds(Act, st.sampled_from(["reopen", "recheck"]), st.tuples(WHICH)),
     st.sampled_from([Act("late policy"), Act("foreign thing", (False,)), Act("foreign thing", (True,))]),
+    st.just(Act("everyone")),
 )
+# What has held devices rechecked: the stream with all changes or with the first, and the schedule.
+RECHECKS = st.sampled_from(["changes", "changes", "first change", "due"])
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What befalls a delivery, and before which of its calls to AWS."""
+    """What befalls an invocation, and before which of its calls to AWS."""
 
     how: str = ""  # before | after | throttled | meanwhile
     point: int = 0
@@ -199,6 +212,7 @@ class Plan:
     deliver: int | None = None  # another message, by its place in the queue
     knock: int | None = None  # a device, whose event is delivered at once
     takes: int = 0  # seconds
+    recheck: str | None = None
 
 
 POINTS = st.integers(1, 18)  # an admission makes up to so many calls
@@ -213,12 +227,21 @@ PLANS = st.one_of(
         st.none() | st.integers(0, 5),
         st.none() | WHICH,
         st.sampled_from([0, 0, 4, 8]),
+        st.none() | RECHECKS,
     ),
 )
 
 
 class Killed(BaseException):
     """The function's process is gone: nothing in it can catch this."""
+
+
+class Alert(Silent):
+    """Silent as well, but not about what the functions take for bugs of theirs and go on after."""
+
+    def count(self, name: str, number: int = 1, *, reason: str | None = None) -> None:
+        """Nothing."""
+        assert name != "Bugs"
 
 
 @dataclass(frozen=True)
@@ -246,13 +269,14 @@ class Queued:
 
 @dataclass
 class Flight:
-    """One delivery on its way through the function."""
+    """One invocation on its way: a delivery through the register function, or the recheck function."""
 
-    message: Queued
+    message: Queued | None  # None: the recheck function
     plan: Plan
     started: datetime
     views: list[View]
-    changeable: set[str]  # the statuses that it may change
+    changeable: set[str] = field(default_factory=set)  # the statuses that it may change
+    timeout: timedelta = FUNCTION_TIMEOUT
     read: dict[str, str] = field(default_factory=dict)  # statuses as this delivery last read them
     read_at: datetime = pki.NOT_AFTER
     calls: int = 0
@@ -261,7 +285,7 @@ class Flight:
 
 
 class Life(RuleBasedStateMachine):
-    """The register function among devices, operators, other hands and faults."""
+    """The register and the recheck function among devices, operators, other hands and faults."""
 
     backend: Callable[..., AbstractContextManager[World]] = staticmethod(fake_world)
 
@@ -280,15 +304,17 @@ class Life(RuleBasedStateMachine):
         self.policies = {"Sensor", "Other"}
         self.ca_status = {FACTORY.id: ACTIVE, OTHER.id: ACTIVE}
         self.ca_changes: list[tuple[datetime, str, str]] = []  # when, which, what it was before
+        self.told: set[str] = set()  # the changes that the stream is done with
 
     @initialize(published=RULES, takes_inactive=st.booleans())
     def begin(self, published: Spec, takes_inactive: bool) -> None:
         """An account with two CAs, rules, and nobody registered."""
         self.world = self._stack.enter_context(self._made(takes_inactive))
-        self.world.telemetry = Silent()
+        self.world.telemetry = Alert()
         self.world.at_once = _in_turn
         self.registrars = [self.world.fresh_registrar(), self.world.fresh_registrar()]
-        for client in (self.world.iot, self.world.dynamodb):
+        self.rechecks = [self._new_recheck(), self._new_recheck()]
+        for client in (self.world.iot, self.world.dynamodb, self.world.sqs):
             self._stack.enter_context(listening(client, "before-parameter-build", self._asked))
             self._stack.enter_context(listening(client, "before-call", self._before, first=True))
             self._stack.enter_context(listening(client, "after-call", self._after))
@@ -331,15 +357,22 @@ class Life(RuleBasedStateMachine):
         """An operator, or another hand, changes something."""
         self._act(act)
 
+    @rule(what=RECHECKS, plan=PLANS)
+    def recheck(self, what: str, plan: Plan) -> None:
+        """The table's stream brings changes, or a minute has passed."""
+        self._recheck(what, plan)
+
     @rule(span=SPANS)
     def time_passes(self, span: dict[str, float]) -> None:
         """Nothing happens for a while."""
         self.world.later(**span)
 
     def teardown(self) -> None:
-        """Everybody knocks until nothing changes any more; then everybody is where the rules want them."""
+        """First nobody knocks, then everybody does until nothing changes any more; everybody is where they belong."""
         if hasattr(self, "world"):
             try:
+                self._come_to_rest()
+                self._check_all()
                 self._settle()
                 self._check_all()
                 self._check_end()
@@ -352,13 +385,16 @@ class Life(RuleBasedStateMachine):
         status = self._status(device)
         if status is None:
             # Not while a delivery works on it: nobody deletes and registers a certificate anew within seconds.
-            if self.ca_status[device.ca.id] != ACTIVE or any(each.message.device is device for each in self.flights):
+            if self.ca_status[device.ca.id] != ACTIVE or device in self._devices_in_the_air():
                 return False
             self._register(device)
         elif status != PENDING:
             return False
         self._send(device, times, stamp)
         return True
+
+    def _devices_in_the_air(self) -> list[Device]:
+        return [each.message.device for each in self.flights if each.message is not None]
 
     def _send(self, device: Device, times: int = 1, stamp: str = "") -> None:
         now = self.world.now
@@ -386,7 +422,7 @@ class Life(RuleBasedStateMachine):
         """One delivery, which ends as the batch would have it end."""
         if message.flying:
             return
-        depth = len(self.flights)
+        depth = len(self._devices_in_the_air())
         message.flying, message.deliveries = True, message.deliveries + 1
         record = self._items()[0].get(message.device.id)
         changeable = {PENDING} | ({INACTIVE} if record is not None and record.reopened is not None else set())
@@ -411,12 +447,49 @@ class Life(RuleBasedStateMachine):
         return self.registrars[depth]
 
     def _message(self, message: Queued) -> Message:
-        end = self.world.now + FUNCTION_TIMEOUT
-
-        def remaining() -> int:
-            return int((end - self.world.now).total_seconds() * 1000)
-
+        remaining = self._remaining(FUNCTION_TIMEOUT)
         return Message(message.body, message.sent_at, message.deliveries, f"m{message.number}", remaining)
+
+    def _remaining(self, timeout: timedelta) -> Callable[[], int]:
+        end = self.world.now + timeout
+        return lambda: int((end - self.world.now).total_seconds() * 1000)
+
+    def _new_recheck(self) -> Recheck:
+        return recheck_of(self.world, most_waiting=2)
+
+    def _recheck(self, what: str, plan: Plan = Plan()) -> None:
+        """One invocation of the recheck function, which ends as Lambda would have it end."""
+        event: dict[str, Any] = {"recheck": what}
+        changes: list[Item] = []
+        if what != "due":
+            changes = self._untold()[: 1 if what == "first change" else None]
+            event = {"Records": [stream_record(to_item(each)) for each in changes]}
+            if not changes:
+                return
+        depth = len(self.flights) - len(self._devices_in_the_air())
+        self.flights.append(Flight(None, plan, self.world.now, [self._view()], timeout=RECHECK_TIMEOUT))
+        try:
+            self.rechecks[depth].handle(event, self._remaining(RECHECK_TIMEOUT))
+        except Retry:
+            pass
+        except Killed:
+            self.rechecks[depth] = self._new_recheck()
+        else:
+            self.told |= {each["sk"] for each in changes}
+        finally:
+            self.flights.pop()
+            self._take_what_was_asked_for()
+
+    def _untold(self) -> list[Item]:
+        return [each for each in self._scan() if each["pk"] == CHANGES and each["sk"] not in self.told]
+
+    def _take_what_was_asked_for(self) -> None:
+        """Move what the recheck function put on the queue of SQS to the model's."""
+        with self._by_hand():
+            bodies = queued(self.world)
+        for body in bodies:
+            event = parse_event(body, account_id=ACCOUNT, sent_at=self.world.now)
+            self._enqueue(Queued(BY_ID[event.certificate_id], body, self.world.now, event.knocked_at, 0))
 
     def _act(self, act: Act) -> None:
         with self._by_hand():
@@ -509,6 +582,10 @@ class Life(RuleBasedStateMachine):
             self.world.table.put_record(replace(record, due=self.world.now))
             self._send(device)
 
+    def _act_everyone(self) -> None:
+        """As `jitr held recheck --all` does."""
+        self.world.table.put(change_item(everyone_wanted(rfc3339(self.world.now))))
+
     def _act_ca(self, which: int, active: bool) -> None:
         ca = (FACTORY, OTHER)[which]
         status = ACTIVE if active else INACTIVE
@@ -527,6 +604,18 @@ class Life(RuleBasedStateMachine):
             self.world.iot.create_thing(thingName=name)
         elif not exists and self._thing_exists(name) and not self._principals(name):
             self.world.iot.delete_thing(thingName=name)
+
+    def _come_to_rest(self) -> None:
+        """Nobody knocks; changes are brought, time passes, and what is asked for is delivered."""
+        for turn in range(20):  # the queue has room for two devices a time
+            if turn > 1 and not (self._untold() or self._passes_wanted()):
+                break
+            self.world.now += LEASE  # whoever died on a pass is gone
+            self._recheck("changes")
+            self._recheck("due")
+            self._drain()
+        assert self._untold() == [], "changes that never come to an end"
+        assert not self._passes_wanted(), "passes that never come to an end"
 
     def _settle(self) -> None:
         for span in (
@@ -575,7 +664,7 @@ class Life(RuleBasedStateMachine):
         if not self.flights or self.hands:
             return None
         flight, plan = self.flights[-1], self.flights[-1].plan
-        if self.world.now - flight.started > FUNCTION_TIMEOUT:
+        if self.world.now - flight.started > flight.timeout:
             raise Killed
         flight.calls += 1
         if flight.calls == plan.point:
@@ -588,7 +677,10 @@ class Life(RuleBasedStateMachine):
                     return _throttled()
                 case "meanwhile":
                     self._meanwhile(plan)
-        self._check_call(context["model"].name, flight)
+        if flight.message is None:
+            assert context["model"].service_model.service_name != "iot", "a recheck that asks AWS IoT"
+        else:
+            self._check_call(context["model"].name, flight, flight.message)
         return None
 
     def _meanwhile(self, plan: Plan) -> None:
@@ -599,6 +691,8 @@ class Life(RuleBasedStateMachine):
             self._deliver(self.queue[plan.deliver % len(self.queue)])
         if plan.knock is not None and self._knock(DEVICES[plan.knock]):
             self._deliver(self.queue[-1])
+        if plan.recheck is not None:
+            self._recheck(plan.recheck)
 
     def _after(self, parsed: Mapping[str, Any], **context: Any) -> None:
         if not self.flights or self.hands:
@@ -617,13 +711,13 @@ class Life(RuleBasedStateMachine):
         elif operation == "UpdateCertificate" and "Error" not in parsed:
             changed = flight.arguments["certificateId"]
             self.setter[changed] = "us"
-            if changed != flight.message.device.id:
+            if flight.message is not None and changed != flight.message.device.id:
                 self.replaced.add(changed)
 
     # --- what must be true of a call
 
-    def _check_call(self, operation: str, flight: Flight) -> None:
-        device, arguments = flight.message.device, flight.arguments
+    def _check_call(self, operation: str, flight: Flight, message: Queued) -> None:
+        device, arguments = message.device, flight.arguments
         if operation in ("AttachPolicy", "AttachThingPrincipal"):
             assert flight.read.get(device.id) in flight.changeable, f"{operation} on one that was not pending"
         if operation != "UpdateCertificate":
@@ -634,7 +728,7 @@ class Life(RuleBasedStateMachine):
             return
         assert flight.read.get(changed) in flight.changeable, f"{status} over {flight.read.get(changed)}"
         verdict = Verdict.ADMIT if status == ACTIVE else Verdict.REJECT
-        decisions = [each for each in self._decisions(flight) if each.verdict is verdict]
+        decisions = [each for each in self._decisions(flight, message) if each.verdict is verdict]
         assert decisions, f"{status} without {verdict} by anything in force since its gathering"
         if status == ACTIVE:
             with self._by_hand():
@@ -643,14 +737,14 @@ class Life(RuleBasedStateMachine):
             given = [(set(g.iot_policies), set() if g.thing is None else {g.thing}) for g in grants]
             assert attached in given, f"ACTIVE with {attached}, and granted was {given}"
 
-    def _decisions(self, flight: Flight) -> list[Decision]:
+    def _decisions(self, flight: Flight, message: Queued) -> list[Decision]:
         """What a decision could be, on anything that was in force while the delivery was on its way."""
-        device = flight.message.device
+        device = message.device
         since = flight.started - CA_STATUS_AGE
         earlier = {status for when, ca, status in self.ca_changes if ca == device.ca.id and when >= since}
         statuses = {self.ca_status[device.ca.id]} | earlier
         return [
-            self._decided(device, view, flight.message.knocked_at, status)
+            self._decided(device, view, message.knocked_at, status)
             for view in flight.views
             for status in sorted(statuses)
         ]
@@ -662,7 +756,9 @@ class Life(RuleBasedStateMachine):
             ca=replace(device.knock.ca, status=ca_status),
             aliases=view.rules.aliases_of(device.ca.id),
         )
-        word = view.words.get(device.id)
+        return self._decided_under(view, knock, knocked_at, view.words.get(device.id))
+
+    def _decided_under(self, view: View, knock: Knock, knocked_at: datetime, word: OperatorWord | None) -> Decision:
         memberships = {
             name: membership_in(knock, rows_by_key(view.lists.get(name, ())), view.now)
             for name in lists_needed(knock, view.rules, knocked_at, word)
@@ -691,6 +787,8 @@ class Life(RuleBasedStateMachine):
             if record is not None:
                 self._check_record(device, record, status)
                 self._check_no_edit_is_lost(device, record)
+                if status == PENDING:
+                    self._check_is_not_forgotten(device, record)
         self._check_names(records)
 
     def _check_places(self, reservations: Mapping[str, Any], places: Mapping[str, int]) -> None:
@@ -734,6 +832,25 @@ class Life(RuleBasedStateMachine):
         if record.unchanged(self._heads()) and not record.due_at(self.world.now):
             decision = self._decided(device, self._view(), self.world.now, ACTIVE)
             assert decision.verdict is Verdict.HOLD, "an edit was lost between a miss and a hold"
+
+    def _check_is_not_forgotten(self, device: Device, record: Record) -> None:
+        """A held device that would be decided otherwise need not knock: something brings it back."""
+        held = record.decision is Verdict.HOLD and record.waiting and record.facts is not None
+        if not held or record.facts is None or any(each.device is device for each in self.queue):
+            return
+        view = self._view()
+        knock = recorded_knock(record.facts, view.rules)
+        again = self._decided_under(view, knock, view.now, record.operator_word)
+        if not would_change(record, again, view.now):
+            return
+        if record.due_at(view.now):
+            (item,) = (each for each in self._scan() if certificate_key(device.id).items() <= each.items())
+            assert item["due_at"] <= rfc3339(view.now + ASK_AGAIN), "due, and out of sight"
+        else:
+            assert self._untold() or self._passes_wanted(), "held, would not be now, and nobody looks"
+
+    def _passes_wanted(self) -> bool:
+        return any(each["pk"] == PASSES and each.get("done", 0) < each["wanted"] for each in self._scan())
 
     def _heads(self) -> Heads:
         return heads_from(next((each for each in self._scan() if each["pk"] == "HEADS"), None))
