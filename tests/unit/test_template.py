@@ -13,6 +13,8 @@ import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from jitr.pace import QUOTA_OF, Quotas
+
 ROOT = Path(__file__).parents[2]
 
 LOGICAL_IDS = {
@@ -627,6 +629,15 @@ def test_the_function_knows_the_quotas_and_with_how_many_it_shares_them() -> Non
         assert variables[variable] == {"Ref": parameter}
     assert PARAMETERS["MaximumConcurrency"]["Default"] <= PARAMETERS["CertificateQuota"]["Default"]
     assert PARAMETERS["QuotaShare"]["MaxValue"] == 100
+
+
+def test_by_default_all_environments_together_leave_some_of_each_quota_to_others() -> None:
+    default = {name: float(PARAMETERS[name]["Default"]) for name in PARAMETERS if name.endswith(("Quota", "Share"))}
+    environments = int(PARAMETERS["MaximumConcurrency"]["Default"])
+    certificates, policies, things = (default[f"{kind}Quota"] for kind in ("Certificate", "Policy", "Thing"))
+    ours = Quotas(certificates, policies, things, share=default["QuotaShare"] / 100, environments=environments)
+    for operation, kind in QUOTA_OF.items():
+        assert ours.rate(operation) * environments < getattr(ours, kind)
 
 
 def test_functions_and_layer_are_for_one_runtime_and_one_architecture() -> None:
