@@ -155,17 +155,17 @@ def test_a_release_is_deployed_from_its_archive_without_this_repository(account:
     with zipfile.ZipFile(archive) as opened:
         opened.extractall(tmp_path / "elsewhere")
     folder = tmp_path / "elsewhere" / archive.stem
-    deployed = account.sam("deploy", "--config-env", "dev", folder=folder)
+    deployed = account.sam("deploy", "--config-env", "dev", "--stack-name", "jitr-release", folder=folder)
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     clients = account.session()
     # Its layers are those of Lambda's own Python: this machine's may not import them, and is not asked to.
-    functions = {each: name for each, name in account.resources("jitr-dev").items() if each.endswith("Function")}
+    functions = {each: name for each, name in account.resources("jitr-release").items() if each.endswith("Function")}
     assert functions.keys() == {"RegisterFunction", "RecheckFunction", "PublishFunction", "CleanupFunction"}
     for each, name in functions.items():
         found = clients.client("lambda").get_function(FunctionName=name)["Configuration"]
         assert found["Architectures"] == [architecture]
         assert len(found["Layers"]) == (2 if each == "PublishFunction" else 1)
-    deleted = account.sam("delete", "--stack-name", "jitr-dev", "--no-prompts", "--region", environment.REGION)
+    deleted = account.sam("delete", "--stack-name", "jitr-release", "--no-prompts", "--region", environment.REGION)
     assert deleted.returncode == 0, deleted.stdout + deleted.stderr
 
 
