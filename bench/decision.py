@@ -107,7 +107,7 @@ class Cedar:
 def run(*, quick: bool) -> Result:
     """Measure it."""
     result = Result("decision")
-    turns, count = (3, 40) if quick else (15, DEVICES)
+    turns, count = (3, 40) if quick else (9, DEVICES)
     sizes = SIZES[:2] if quick else SIZES
     curves: list[Line] = []
     rows: list[list[str]] = []
