@@ -41,7 +41,7 @@ _EVENTS = "SELECT * FROM '$aws/events/certificates/registered/#'"
 def run(*, quick: bool) -> Result:
     """Measure it."""
     result = Result("first_message")
-    turns, devices = (2, 1) if quick else (10, 3)
+    turns, devices = (2, 1) if quick else (7, 3)
     with running_stack() as stack, TemporaryDirectory(prefix="jitr-bench-") as name:
         plant = Plant(stack, Path(name).resolve())
         factory = plant.factory("bench")

@@ -50,7 +50,7 @@ class Where:
 def run(*, quick: bool) -> Result:
     """Measure it."""
     result = Result("lists")
-    on_stack = ((1_000, 2), (2_000, 2)) if quick else ((10_000, 3), (100_000, 2))
+    on_stack = ((1_000, 2), (2_000, 2)) if quick else ((10_000, 3), (100_000, 1))
     in_nothing = ((1_000, 1), (4_000, 1)) if quick else ((10_000, 2), (1_000_000, 1))
     with running_stack() as stack, nothing() as null:
         local = _of(stack)
