@@ -48,6 +48,7 @@ BY_THE_SERVICE = {
 ELSEWHERE = {
     "TellMissingFromDenied.s3:ListBucket": "without it S3 calls a missing object denied; the local stack does not",
     "HaveDevicesDecided.sqs:SendMessage": "AWS authorises SendMessageBatch so; the local stack by a name of its own",
+    "ReadRevocationListsElsewhere.s3:GetObject": "for what CrlObjectArns names: nothing, where it is empty as here",
     "GoOnWhenTheTimeIsUp.lambda:InvokeFunction": "a list for which fifteen minutes are not enough",
 }
 
