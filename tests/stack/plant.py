@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +59,19 @@ def until(look: Callable[[], T | None], what: str, seconds: float = PATIENCE) ->
 def commands(page: str) -> list[str]:
     """The commands on a page of docs/, a block each."""
     return re.findall(r"^```sh\n(.*?)^```$", (CHECKOUT / "docs" / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def event(certificate_id: str, ca_certificate_id: str, **changes: Any) -> str:
+    """A registration event as AWS IoT publishes it."""
+    plain = {
+        "certificateId": certificate_id,
+        "caCertificateId": ca_certificate_id,
+        "timestamp": int(time.time() * 1000),
+        "certificateStatus": "PENDING_ACTIVATION",
+        "awsAccountId": "000000000000",
+        "certificateRegistrationTimestamp": None,
+    }
+    return json.dumps(plain | changes)
 
 
 @dataclass(frozen=True)
@@ -173,6 +186,23 @@ class Plant:
         with again.knocking():
             until(lambda: until_what(again), f"{made.device.name} has got that far")
         return again
+
+    def pending(self, factory: Factory, *names: str) -> list[Made]:
+        """Devices whose certificates are pending, and whose events were lost: nothing is on record of them."""
+        devices = [self.device(factory, name) for name in names]
+        (rule,) = self.iot.list_topic_rules()["rules"]
+        self.iot.disable_topic_rule(ruleName=rule["ruleName"])
+        try:
+            with ExitStack() as knocking:
+                for made in devices:
+                    knocking.enter_context(made.knocking())
+                until(
+                    lambda: all(self.status(made) == "PENDING_ACTIVATION" for made in devices),
+                    "their first connections register their certificates",
+                )
+        finally:
+            self.iot.enable_topic_rule(ruleName=rule["ruleName"])
+        return devices
 
     # --- what became of it
 

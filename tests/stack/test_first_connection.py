@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from jitr.rules.conditions import AttributeCondition, Glob
 from jitr.rules.model import AllowRule, Grant, Rules
 from jitr_local.device import Fate
 from jitr_local.stack import LocalStack
-from tests.stack.plant import Factory, Made, Plant, until
+from tests.stack.plant import Plant, event, until
 
 pytestmark = pytest.mark.stack
 
@@ -70,38 +69,12 @@ def stray(local_stack: LocalStack) -> str:
     return body
 
 
-def event(certificate_id: str, ca_certificate_id: str, **changes: Any) -> str:
-    """A registration event as AWS IoT publishes it."""
-    plain = {
-        "certificateId": certificate_id,
-        "caCertificateId": ca_certificate_id,
-        "timestamp": int(time.time() * 1000),
-        "certificateStatus": PENDING,
-        "awsAccountId": "000000000000",
-        "certificateRegistrationTimestamp": None,
-    }
-    return json.dumps(plain | changes)
-
-
 def send(plant: Plant, *bodies: str) -> None:
     """Put messages on the registration queue, all at once."""
     plant.sqs.send_message_batch(
         QueueUrl=plant.stack.outputs["RegistrationQueueUrl"],
         Entries=[{"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)],
     )
-
-
-def pending(plant: Plant, factory: Factory, name: str) -> Made:
-    """A device whose certificate is pending and whose events were lost, so nothing is on record."""
-    made = plant.device(factory, name)
-    (rule,) = plant.iot.list_topic_rules()["rules"]
-    plant.iot.disable_topic_rule(ruleName=rule["ruleName"])
-    try:
-        with made.knocking():
-            until(lambda: plant.status(made) == PENDING, "its first connection registers its certificate")
-    finally:
-        plant.iot.enable_topic_rule(ruleName=rule["ruleName"])
-    return made
 
 
 # --- what can never be handled
@@ -113,7 +86,7 @@ def test_poison_is_put_aside_with_its_reason_and_moves_nothing(plant: Plant, fai
     """
     bursa, other = plant.factory("bursa"), plant.factory("other")
     plant.publish(plant.rules(bursa, other))
-    made = pending(plant, bursa, "bursa-0001")
+    (made,) = plant.pending(bursa, "bursa-0001")
     poison = {
         "}{ this is not JSON": "event.not-json",
         json.dumps({"caCertificateId": bursa.id, "awsAccountId": "000000000000"}): "event.certificate-id",

@@ -6,7 +6,6 @@ import platform
 import shlex
 import subprocess
 import sys
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from jitr_local.cli import variables_of
 from jitr_local.functions import read_functions
 from jitr_local.stack import CHECKOUT, TEMPLATE, LocalStack
 from tests.built import event_files
-from tests.stack.plant import Factory, Made, Plant, until
+from tests.stack.plant import Plant
 
 pytestmark = [
     pytest.mark.stack,
@@ -32,24 +31,6 @@ def invoked(stack: LocalStack, *arguments: str | Path) -> Result:
     folder = stack.log.parent
     command = ["--folder", folder, "--build", folder / "sam" / "build", *arguments]
     return CliRunner().invoke(invoke.invoke, [str(each) for each in command])
-
-
-def pending(plant: Plant, factory: Factory, *names: str) -> list[Made]:
-    """Devices whose certificates are pending, and whose events were lost: nobody else handles them."""
-    devices = [plant.device(factory, name) for name in names]
-    (rule,) = plant.iot.list_topic_rules()["rules"]
-    plant.iot.disable_topic_rule(ruleName=rule["ruleName"])
-    try:
-        with ExitStack() as knocking:
-            for made in devices:
-                knocking.enter_context(made.knocking())
-            until(
-                lambda: all(plant.status(made) == "PENDING_ACTIVATION" for made in devices),
-                "their first connections register their certificates",
-            )
-    finally:
-        plant.iot.enable_topic_rule(ruleName=rule["ruleName"])
-    return devices
 
 
 @pytest.fixture
@@ -65,7 +46,7 @@ def ids(plant: Plant) -> dict[str, str]:
         event_files.UNMATCHED: "new-0002",
         event_files.DENIED: "old-0003",
     }
-    devices = pending(plant, factory, *names.values())
+    devices = plant.pending(factory, *names.values())
     return {event_files.CA: factory.id, **{key: made.certificate_id for key, made in zip(names, devices, strict=True)}}
 
 
@@ -102,7 +83,7 @@ def test_files_without_certificates_are_answered_as_they_are(plant: Plant, name:
 def test_an_event_made_for_a_certificate_is_taken(plant: Plant, tmp_path: Path) -> None:
     factory = plant.factory("made")
     plant.publish(plant.rules(factory))
-    (made,) = pending(plant, factory, "made-0001")
+    (made,) = plant.pending(factory, "made-0001")
     plant.jitr("events", "make", made.device.certificate, "--out", tmp_path / "event.json")
     result = invoked(plant.stack, "RegisterFunction", tmp_path / "event.json")
     assert (result.exit_code, json.loads(result.stdout)) == (0, {"batchItemFailures": []}), result.output
@@ -145,7 +126,7 @@ def test_sam_local_invoke_admits_a_device_of_the_local_stack(plant: Plant, tmp_p
         pytest.skip("sam local invoke: no container engine answers")
     factory = plant.factory("contained")
     plant.publish(plant.rules(factory))
-    (made,) = pending(plant, factory, "contained-0001")
+    (made,) = plant.pending(factory, "contained-0001")
     plant.jitr("events", "make", made.device.certificate, "--out", tmp_path / "event.json")
     build, invoked = sam_local.command(sam_local.write_variables(plant.stack)).splitlines()
     machine = build.rpartition("=")[2]

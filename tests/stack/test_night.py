@@ -2,14 +2,13 @@
 
 import base64
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jitr_local.stack import LocalStack
-from tests.stack.plant import Factory, Made, Plant, commands, until
+from tests.stack.plant import Plant, commands, event, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.docs]
 
@@ -65,10 +64,10 @@ def test_every_command_of_the_runbook_is_typed_and_mends_what_its_entry_is_about
     for text in (good, good.replace("night-*", "nobody")):  # the page goes back to version 3
         rules.write_text(text)
         empty.publish(rules)
-    exhausted, bug, undelivered = lost(empty, factory, ("night-1", "night-2", "night-3"))
-    put(empty, "RegistrationFailures", event(factory, exhausted))
-    put(empty, "RegistrationFailures", event(factory, bug), reason="event.bug")
-    payload = base64.b64encode(event(factory, undelivered).encode()).decode()
+    exhausted, bug, undelivered = empty.pending(factory, "night-1", "night-2", "night-3")
+    put(empty, "RegistrationFailures", event(exhausted.certificate_id, factory.id))
+    put(empty, "RegistrationFailures", event(bug.certificate_id, factory.id), reason="event.bug")
+    payload = base64.b64encode(event(undelivered.certificate_id, factory.id).encode()).decode()
     failed = [{"failedAction": "SqsAction", "errorMessage": "Failed to send message. AccessDenied"}]
     put(empty, "RuleFailures", json.dumps({"base64OriginalPayload": payload, "failures": failed}))
     held = empty.knocks(empty.device(factory, "stranger"), empty.record)
@@ -84,33 +83,6 @@ def test_every_command_of_the_runbook_is_typed_and_mends_what_its_entry_is_about
     ca = empty.iot.describe_ca_certificate(certificateId=factory.id)["certificateDescription"]
     assert ca["status"] == "ACTIVE"
     assert empty.json("rules", "history")[0]["version"] == 5
-
-
-def lost(plant: Plant, factory: Factory, names: tuple[str, ...]) -> list[Made]:
-    """Devices whose certificates are pending and whose events are nowhere."""
-    (rule,) = plant.iot.list_topic_rules()["rules"]
-    plant.iot.disable_topic_rule(ruleName=rule["ruleName"])
-    try:
-        return [
-            plant.knocks(plant.device(factory, name), lambda made: plant.status(made) == "PENDING_ACTIVATION")
-            for name in names
-        ]
-    finally:
-        plant.iot.enable_topic_rule(ruleName=rule["ruleName"])
-
-
-def event(factory: Factory, made: Made) -> str:
-    """The registration event of a device, as AWS IoT publishes it."""
-    return json.dumps(
-        {
-            "certificateId": made.certificate_id,
-            "caCertificateId": factory.id,
-            "timestamp": int(time.time() * 1000),
-            "certificateStatus": "PENDING_ACTIVATION",
-            "awsAccountId": "000000000000",
-            "certificateRegistrationTimestamp": None,
-        }
-    )
 
 
 def put(plant: Plant, queue: str, body: str, reason: str | None = None) -> None:

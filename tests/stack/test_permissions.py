@@ -21,7 +21,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from jitr_local.stack import CHECKOUT, LocalStack
-from tests.stack.plant import Factory, Made, Plant, until
+from tests.stack.plant import Factory, Made, Plant, event, until
 from tests.stack.test_crl import crl
 
 pytestmark = [
@@ -264,21 +264,8 @@ class Site:
 
     def knock(self, made: Made) -> Any:
         """The event of a device that knocks, handled. It is one message that comes again and again."""
-        record = self.record(self.event(made.certificate_id)) | {"messageId": f"of {made.certificate_id}"}
+        record = self.record(event(made.certificate_id, self.factory.id)) | {"messageId": f"of {made.certificate_id}"}
         return self.call("RegisterFunction", {"Records": [record]})
-
-    def event(self, certificate_id: str) -> str:
-        """A registration event, as AWS IoT publishes it."""
-        return json.dumps(
-            {
-                "certificateId": certificate_id,
-                "caCertificateId": self.factory.id,
-                "timestamp": int(time.time() * 1000),
-                "certificateStatus": "PENDING_ACTIVATION",
-                "awsAccountId": "000000000000",
-                "certificateRegistrationTimestamp": None,
-            }
-        )
 
     def record(self, body: str, handle: str = "none", *, deliveries: int = 1) -> dict[str, Any]:
         """A message as Lambda brings it from the queue."""
@@ -402,7 +389,7 @@ def settles_a_batch_at_a_glance(site: Site) -> None:
     made = site.pending(wanted(site, site.name()))
     site.gets_in(made)
     before = len(list(glances_missed(site)))
-    body = site.event(made.certificate_id)
+    body = event(made.certificate_id, site.factory.id)
     answer = site.call("RegisterFunction", {"Records": [site.record(body), site.record(body)]})
     assert answer == {"batchItemFailures": []}
     assert len(list(glances_missed(site))) == before
@@ -427,7 +414,7 @@ def puts_poison_aside(site: Site) -> None:
 def puts_a_message_back_for_a_moment_only(site: Site) -> None:
     """Without, it would come back after the queue's own three minutes."""
     url = site.plant.stack.outputs["RegistrationQueueUrl"]
-    body = site.event("ab" * 32)
+    body = event("ab" * 32, site.factory.id)
     site.plant.sqs.purge_queue(QueueUrl=url)
     site.plant.sqs.send_message(QueueUrl=url, MessageBody=body)
     (message,) = site.plant.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=2)["Messages"]
