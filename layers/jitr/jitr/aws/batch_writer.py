@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from jitr.aws.errors import told_apart
 from jitr.aws.table import Item, Table
+from jitr.aws.typed_writes import send_as_they_are
 from jitr.errors import Retry
 
 A = TypeVar("A")
@@ -71,6 +72,7 @@ class BatchWriter:
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        send_as_they_are(table.client)
         self._table = table
         self._sleep = sleep
         self._jitter = jitter
