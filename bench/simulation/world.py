@@ -145,7 +145,7 @@ class World:
         )
         return Batch(
             handler=registrar,
-            sqs=cast(Any, self.queue),
+            sqs=lambda: cast(Any, self.queue),
             queue_url="registration",
             failures_url="failures",
             telemetry=self.telemetry,

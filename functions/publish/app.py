@@ -38,7 +38,7 @@ class _Publisher:
         self._table = Table(clients.client("dynamodb", config=_CONFIG), self._settings.table)
         self._drops = Drops(
             s3=clients.client("s3", config=_CONFIG),
-            iot=clients.client("iot", config=_CONFIG),
+            iot=lambda: clients.client("iot", config=_CONFIG),
             table=self._table,
             imports=Imports(self._table, clock=_now, token=_generation, hurry=self._hurry),
             clock=_clock,

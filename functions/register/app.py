@@ -49,7 +49,7 @@ def _batch() -> Batch:
     )
     return Batch(
         handler=registrar,
-        sqs=clients.client("sqs", config=_OTHERS),
+        sqs=lambda: clients.client("sqs", config=_OTHERS),
         queue_url=settings.registration_queue_url,
         failures_url=settings.failures_queue_url,
         telemetry=telemetry,

@@ -61,7 +61,7 @@ class Bucket:
         clock = self.clock or (lambda: self.world.now)
         return Drops(
             s3=self.s3,
-            iot=self.world.iot,
+            iot=lambda: self.world.iot,
             table=self.world.table,
             imports=Imports(
                 self.world.table,

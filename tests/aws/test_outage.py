@@ -73,7 +73,7 @@ class Service:
                 clock=lambda: self.world.now,
                 telemetry=self.world.telemetry,
             ),
-            sqs=self.world.sqs,
+            sqs=lambda: self.world.sqs,
             queue_url=self.world.queue_url,
             failures_url=self.world.failures_url,
             telemetry=self.world.telemetry,

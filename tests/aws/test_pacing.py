@@ -45,7 +45,7 @@ class Paced:
         )
         self.batch = Batch(
             handler=registrar,
-            sqs=self.world.sqs,
+            sqs=lambda: self.world.sqs,
             queue_url=self.world.queue_url,
             failures_url=self.world.failures_url,
             telemetry=self.world.telemetry,

@@ -132,7 +132,7 @@ class World:
         """The batch around the registrar, without jitter."""
         return Batch(
             handler=self.registrar,
-            sqs=self.sqs,
+            sqs=lambda: self.sqs,
             queue_url=self.queue_url,
             failures_url=self.failures_url,
             telemetry=self.telemetry,

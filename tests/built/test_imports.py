@@ -103,13 +103,13 @@ def test_layer_holds_no_scripts_and_no_notes_of_pips(build: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [each for each in FUNCTIONS if each != "cleanup"])
-def test_layer_brings_the_bytecode_of_what_a_function_imports(build: Path, sdk: Path, name: str) -> None:
+def test_layers_bring_the_bytecode_of_what_a_function_imports(build: Path, sdk: Path, name: str) -> None:
     """Lambda keeps none: what is not there is compiled at every cold start. It is not compared with its source."""
-    layer = build / "JitrLayer/python"
-    path = [str(task(build, name)), *(str(build / each / "python") for each in layers(name)), str(sdk)]
+    brought = tuple(str(build / each / "python") for each in layers(name))
+    path = [str(task(build, name)), *brought, str(sdk)]
     command = ["env", "-i", sys.executable, "-I", "-S", "-B", "-c", PROBE, json.dumps(path)]
     files = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["files"]
-    sources = [file for file in files if file.startswith(str(layer)) and file.endswith(".py")]
+    sources = [file for file in files if file.startswith(brought) and file.endswith(".py")]
     assert len(sources) > 50
     for source in sources:
         header = Path(importlib.util.cache_from_source(source)).read_bytes()[:8]

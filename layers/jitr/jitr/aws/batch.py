@@ -51,14 +51,14 @@ class Batch:
         self,
         *,
         handler: Handler,
-        sqs: "SQSClient",
+        sqs: Callable[[], "SQSClient"],
         queue_url: str,
         failures_url: str,
         telemetry: Telemetry,
         jitter: Callable[[], float],
     ) -> None:
         self._handler = handler
-        self._sqs = sqs
+        self._sqs = sqs  # asked where a message fails: most invocations need no client for it
         self._queue_url = queue_url
         self._failures_url = failures_url
         self._telemetry = telemetry
@@ -128,7 +128,7 @@ class Batch:
         self._telemetry.logger.error("poison", extra={"reason": poison.code, "detail": str(poison)})
         attributes = {"reason": poison.code, "message": str(poison)[:_MOST_ATTRIBUTE]}
         try:
-            self._sqs.send_message(
+            self._sqs().send_message(
                 QueueUrl=self._failures_url,
                 MessageBody=record["body"],
                 MessageAttributes={
@@ -150,7 +150,7 @@ class Batch:
             "put back", extra={"cause": retry.cause, "detail": str(retry), "seconds": wait, "deliveries": deliveries}
         )
         try:
-            self._sqs.change_message_visibility(
+            self._sqs().change_message_visibility(
                 QueueUrl=self._queue_url, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=wait
             )
         except (ClientError, BotoCoreError):

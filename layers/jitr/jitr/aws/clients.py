@@ -16,6 +16,10 @@ def _session() -> botocore.session.Session:
     return botocore.session.get_session()
 
 
+@cache
 def client(service: str, config: Config) -> Any:
-    """A client as ``boto3.client`` makes it, for the Region and with the credentials that the environment gives."""
+    """A client as ``boto3.client`` makes it, for the Region and with the credentials that the environment gives.
+
+    Asked again with the same configuration, it is the same client: it keeps its connections between invocations.
+    """
     return _session().create_client(service, config=config)
