@@ -15,6 +15,9 @@ _TYPOGRAPHIC = re.compile(r"[“„‟«‹‘‚].*[”“»›’‘]", re.DOT
 _PLAIN = frozenset(COLUMNS) - {"common_name", "note"}
 _HEX = frozenset({"serial_number", "certificate_sha256", "public_key_sha256"})
 
+# Most cells: nothing below is to be done with them. One that begins with a letter is no floating-point number.
+_SOUND = re.compile(r"[A-Za-z0-9]+|[A-Za-z][A-Za-z0-9_.:/-]*")
+
 _OR_APOSTROPHE = "; if it is really so, put an apostrophe (') before it"
 
 
@@ -25,7 +28,7 @@ def to_cell(text: str) -> str:
 
 def from_cell(column: str, cell: str) -> str:
     """The text that a cell stands for. Raises WrongValue where a spreadsheet or editor has probably damaged it."""
-    if cell.isascii() and cell.isalnum():
+    if _SOUND.fullmatch(cell):
         return cell
     if not cell.isprintable():
         _check_encoding(cell)

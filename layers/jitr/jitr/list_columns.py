@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from jitr.lists import KEY_KINDS
 
@@ -48,6 +49,7 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= 40 else f"{text[:37]}...")
 
 
+@lru_cache(maxsize=1024)  # it is asked of the same few names for each row of a list
 def is_column(name: str) -> bool:
     """Whether a list may have a column of this name."""
     if name.startswith(ATTRIBUTE_PREFIX):

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 
 from jitr.errors import InputError
 from jitr.list_columns import ATTRIBUTE_PREFIX, Fault, is_column, shown, unknown_column, without_partner
@@ -32,30 +33,32 @@ def read_row(
     ``text_of(column, value)`` is the text that a value stands for, where it does not stand for itself; it raises
     WrongValue where it stands for none.
     """
-    unknown = tuple(Fault(None, unknown_column(name)) for name in values if not is_column(name))
-    if unknown:
-        return unknown
+    if not all(map(is_column, values)):
+        return tuple(Fault(None, unknown_column(name)) for name in values if not is_column(name))
     fields: dict[str, str | datetime] = {}
     attributes: dict[str, str] = {}
     faults = []
     for column, value in values.items():
         try:
             text = text_of(column, value)
-            if column in _CHECKS:
-                fields[column] = _CHECKS[column](text)
-            else:
+            check = _CHECKS.get(column)
+            if check is None:
                 attributes[column.removeprefix(ATTRIBUTE_PREFIX)] = _attribute(text)
+            else:
+                fields[column] = check(text)
         except WrongValue as wrong:
             faults.append(Fault(column, str(wrong)))
     if not faults and (fault := _row_fault(fields)):
         faults.append(fault)
-    return tuple(faults) or ListRow(**fields, attributes=attributes)  # type: ignore[arg-type]
+    if faults:
+        return tuple(faults)
+    return ListRow(**fields, attributes=attributes)  # type: ignore[arg-type]
 
 
 def _row_fault(fields: Mapping[str, object]) -> Fault | None:
     if alone := without_partner(fields):
         return alone
-    if not any(kind in fields for kind in KEY_KINDS):
+    if fields.keys().isdisjoint(KEY_KINDS):
         return Fault(None, f"the row names no device: give {', '.join(KEY_KINDS[:-1])} or {KEY_KINDS[-1]}")
     return None
 
@@ -79,6 +82,8 @@ def floated(text: str, what: str) -> str:
 
 def _hex(text: str) -> str:
     """The digits of a hex number, lower case, without ``0x``, colons and blanks."""
+    if _HEX_DIGITS.fullmatch(text):
+        return text
     digits = re.sub(r"[\s:]", "", text).lower().removeprefix("0x")
     if _HEX_DIGITS.fullmatch(digits):
         return digits
@@ -96,7 +101,7 @@ def _serial_number(text: str) -> str:
 
 
 def _sha256(text: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9+/]{43}=", text):
+    if len(text) == 44 and re.fullmatch(r"[A-Za-z0-9+/]{43}=", text):
         raise WrongValue(f"{shown(text)} is base64: give the SHA-256 as 64 hex digits")
     digits = _hex(text)
     if len(digits) != 64:
@@ -123,6 +128,7 @@ _MOMENT = re.compile(
 _LOCAL_DAY = re.compile(r"[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}.*|[0-9]{5}")
 
 
+@lru_cache(maxsize=256)  # the rows of a list have few different ones
 def _expires(text: str) -> datetime:
     """The first moment at which the row counts as absent. A day is the last one on which it counts."""
     try:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from jitr.facts import Knock
@@ -33,6 +34,14 @@ class RowKey:
         return f"{self.kind}#{self.value}"
 
 
+# A row's own columns, in their usual order.
+_OWN = (
+    *("common_name", "serial_number", "ca", "certificate_sha256", "public_key_sha256", "thing_name", "expires"),
+    "note",
+)
+_own_values = attrgetter(*_OWN)
+
+
 @dataclass(frozen=True, slots=True)
 class ListRow:
     """One device on a list. Hex is lower case, serial numbers without leading zeros."""
@@ -50,23 +59,26 @@ class ListRow:
     def found_by(self) -> tuple[RowKey, ...]:
         """Every key the row is found by, the most exact first."""
         serial = None if self.serial_number is None else f"{self.ca}/{self.serial_number}"
-        values = (self.public_key_sha256, self.certificate_sha256, serial, self.common_name)
-        return tuple(RowKey(kind, value) for kind, value in zip(KEY_KINDS, values, strict=True) if value is not None)
+        keys = []
+        # Not in a loop over their names: an import asks this of a million rows.
+        if self.public_key_sha256 is not None:
+            keys.append(RowKey("public_key_sha256", self.public_key_sha256))
+        if self.certificate_sha256 is not None:
+            keys.append(RowKey("certificate_sha256", self.certificate_sha256))
+        if serial is not None:
+            keys.append(RowKey("serial_number", serial))
+        if self.common_name is not None:
+            keys.append(RowKey("common_name", self.common_name))
+        return tuple(keys)
 
     def to_json(self) -> dict[str, Any]:
         """The row's own columns, only those it has, attributes as ``attr.NAME``."""
-        plain = {
-            "common_name": self.common_name,
-            "serial_number": self.serial_number,
-            "ca": self.ca,
-            "certificate_sha256": self.certificate_sha256,
-            "public_key_sha256": self.public_key_sha256,
-            "thing_name": self.thing_name,
-            "expires": None if self.expires is None else rfc3339(self.expires),
-            "note": self.note,
-        }
-        named = {f"attr.{name}": value for name, value in self.attributes.items()}
-        return {name: value for name, value in plain.items() if value is not None} | named
+        plain = {name: value for name, value in zip(_OWN, _own_values(self), strict=True) if value is not None}
+        if self.expires is not None:
+            plain["expires"] = rfc3339(self.expires)
+        for name, value in self.attributes.items():
+            plain[f"attr.{name}"] = value
+        return plain
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "ListRow":

@@ -7,6 +7,7 @@ row (list_row). Here every problem gets its place, and no key may be there twice
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 from jitr.csv_records import BadRecord, Record, read_records
 from jitr.duplicates import Duplicates
@@ -105,22 +106,30 @@ class Reader:
 
     def _read(self, record: Record) -> ListRow | None:
         """A row, or None where it has problems."""
-        values, stray = {}, False
-        for number, cell in enumerate(record.cells, 1):
-            if not cell or cell.isspace():
-                continue
-            column = self._columns[number - 1] if number <= len(self._columns) else ""
-            if column:
-                values[column] = cell
-            else:
-                stray = True
-                self._add(record.line, number, f"{shown(cell)} {_STRAY}")
+        columns, cells = self._columns, record.cells
+        values = {column: cell for column, cell in zip(columns, cells, strict=False) if cell and not cell.isspace()}
+        stray = len(cells) > len(columns) or "" in values
+        if stray:
+            stray = self._add_strays(record)
+            values.pop("", None)
         row = read_row(values, from_cell)
         if isinstance(row, ListRow):
             return None if stray else row
         for fault in row:
             self._add(record.line, self.number(fault.column), fault)
         return None
+
+    def _add_strays(self, record: Record) -> bool:
+        """Tell of the cells that are under no column name; whether there are any."""
+        names = chain(self._columns, repeat(""))
+        strays = [
+            (number, cell)
+            for number, (cell, name) in enumerate(zip(record.cells, names, strict=False), 1)
+            if not name and cell and not cell.isspace()
+        ]
+        for number, cell in strays:
+            self._add(record.line, number, f"{shown(cell)} {_STRAY}")
+        return bool(strays)
 
     def _repeats(self, line: int, row: ListRow) -> bool:
         if self._duplicates is None:

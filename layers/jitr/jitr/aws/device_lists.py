@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jitr.aws.batch_writer import BatchWriter, typed
+from jitr.aws.batch_writer import BatchWriter
 from jitr.aws.changes import Change, change_put, list_changed, rows_changed
 from jitr.aws.table import HEADS, Conflict, Item, Table, row_key, row_partitions, to_item
 from jitr.lists import ListRow, RowKey
@@ -17,6 +17,7 @@ from jitr.lists_csv import Row
 from jitr.record import ListHead
 
 FORMAT = 1
+_TYPED_FORMAT = {"N": str(FORMAT)}
 IMPORTS, LEFT = "IMPORTS", "left"  # where imports under way are noted, and generations that are left
 _UNEDITED = "lists.#name.generation = :generation AND lists.#name.edition = :edition"
 
@@ -130,8 +131,7 @@ class DeviceLists:
                 _place(place) in there and there[_place(place)].get("new_in") != mark
                 for place in _places(name, generation, row)
             )
-            marked = {"new_in": mark} if new else {}
-            requests += [{"PutRequest": {"Item": typed(item | marked)}} for item in items(name, generation, row)]
+            requests += puts(name, generation, row, new_in=mark if new else None)
         self._writer.write(requests)
         return len(rows) - len(old), [key for row in (*rows, *old) for key in row.found_by()]
 
@@ -243,10 +243,13 @@ def _places(name: str, generation: str, row: ListRow) -> Iterator[Item]:
     return (row_key(name, generation, key) for key in row.found_by())
 
 
-def items(name: str, generation: str, row: ListRow) -> Iterator[Item]:
-    """A row as it is stored: once under each of its keys."""
-    plain = row.to_json()
-    return (place | {"format": FORMAT, "row": plain} for place in _places(name, generation, row))
+def puts(name: str, generation: str, row: ListRow, new_in: str | None = None) -> Iterator[dict[str, Any]]:
+    """The write requests that store a row: once under each of its keys. ``new_in`` marks it, see ``merge_some``."""
+    stored = {"M": {column: {"S": text} for column, text in row.to_json().items()}}
+    beside = {} if new_in is None else {"new_in": {"S": new_in}}
+    for place in _places(name, generation, row):
+        key = {"pk": {"S": place["pk"]}, "sk": {"S": place["sk"]}}
+        yield {"PutRequest": {"Item": {**key, "format": _TYPED_FORMAT, "row": stored, **beside}}}
 
 
 def _place(item: Item) -> tuple[str, str]:

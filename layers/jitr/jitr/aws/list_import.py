@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from jitr.aws.batch_writer import BatchWriter, batched, in_order, typed
+from jitr.aws.batch_writer import BatchWriter, batched, in_order
 from jitr.aws.changes import MOST_KEYS, list_changed, rows_changed
-from jitr.aws.device_lists import IMPORTS, LEFT, DeviceLists, ListInfo, items, left
+from jitr.aws.device_lists import IMPORTS, LEFT, DeviceLists, ListInfo, left, puts
 from jitr.aws.table import Conflict, Item, Table, to_item
 from jitr.duplicates import Duplicates
 from jitr.errors import InputError, JitrError
@@ -155,9 +155,7 @@ class Imports:
         generation = work.generation
 
         def put(rows: tuple[ListRow, ...]) -> int:
-            self._writer.write(
-                [{"PutRequest": {"Item": typed(item)}} for row in rows for item in items(name, generation, row)]
-            )
+            self._writer.write([put for row in rows for put in puts(name, generation, row)])
             return len(rows)
 
         unnoted = 0
