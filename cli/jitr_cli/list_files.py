@@ -13,7 +13,7 @@ from typing import Any
 from jitr.aws.device_lists import ListInfo
 from jitr.aws.list_import import REPLACE, Checked, Imports, Leftovers, Source
 from jitr.aws.table import Table
-from jitr.duplicates import Duplicates
+from jitr.duplicates import Duplicates, Seen
 from jitr.list_changes import Effect
 from jitr.lists import ListRow
 from jitr.lists_csv import Reader
@@ -29,7 +29,7 @@ OLD_GENERATION = timedelta(hours=1)
 GIVEN_UP = timedelta(days=1)
 
 
-def reader(file: Path, duplicates: Duplicates | None = None) -> Reader:
+def reader(file: Path, duplicates: Seen | None = None) -> Reader:
     """A reader of the rows in a CSV file; OSError where it cannot be opened comes with the first row."""
     return Reader(_pieces(file), source=str(file), duplicates=duplicates)
 

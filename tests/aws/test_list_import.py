@@ -1,10 +1,13 @@
 """Importing lists: checked whole first, never half a list to a reader, gone on with wherever it was cut off."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jitr import duplicates
 from jitr.aws import list_import
 from jitr.aws.batch_writer import BatchWriter, batched, in_order
 from jitr.aws.device_lists import IMPORTS, DeviceLists
@@ -13,7 +16,7 @@ from jitr.aws.table import Conflict, Table
 from jitr.errors import InputError, Retry
 from jitr.list_changes import Effect
 from jitr.lists import ListRow
-from jitr.lists_csv import ListError
+from jitr.lists_csv import ListError, read_list
 from tests import list_edits
 from tests.aws.fakes import FakeDynamodb, fake_world
 
@@ -202,6 +205,36 @@ def test_a_file_that_changes_while_it_is_imported_does_not_come_into_force(table
     with pytest.raises(InputError, match=r"f\.csv was changed while it was imported"):
         carry_out(imports, other, REPLACE)
     assert DeviceLists(table).all() == {}
+
+
+@pytest.mark.parametrize("against", [None, "g"])
+def test_what_is_there_twice_is_told_as_when_the_list_is_read_once(
+    table: Table, against: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With its place and count, the progress told once, and no file left of the keys."""
+    monkeypatch.setattr(duplicates, "_AT_ONCE", 4)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    lines = [*(f"snr-{number}," for number in range(30)), "snr-3,x", "bad ,", *(f"snr-{each}," for each in range(25))]
+    text = ("common_name,note\n" + "\n".join(lines)).encode()
+    with pytest.raises(ListError) as once:
+        read_list(text, "f.csv")
+    told: list[int] = []
+    with pytest.raises(ListError) as found:
+        Imports(table, clock=lambda: AT, token=lambda: "g").check(
+            "line-a", Source("f.csv", lambda: [text]), against=against, overwrite=False, advance=told.append
+        )
+    assert found.value.count == once.value.count == 27
+    assert found.value.problems == once.value.problems
+    assert sum(told) == len(text)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_changes_while_it_is_checked_is_told_so(table: Table) -> None:
+    texts = iter([b"common_name\nsnr-1\nsnr-1\n", b"common_name\nsnr-1\nsnr-2\n"])
+    with pytest.raises(InputError, match=r"f\.csv was changed while it was checked"):
+        list_edits.imports_into(table).check(
+            "line-a", Source("f.csv", lambda: [next(texts)]), advance=lambda _bytes: None
+        )
 
 
 def test_rows_are_compared_with_the_list(table: Table) -> None:

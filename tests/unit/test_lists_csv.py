@@ -1,6 +1,7 @@
 """Device lists as CSV: which files are read, what each wrong one is told, and that an export imports back."""
 
 import csv
+import io
 import re
 import time
 import tracemalloc
@@ -10,12 +11,13 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from jitr import duplicates
 from jitr.csv_records import MAX_ROW
-from jitr.duplicates import Duplicates
-from jitr.errors import InputError
+from jitr.duplicates import Duplicates, KeyLog
+from jitr.errors import InputError, Retry
 from jitr.list_columns import COLUMNS, Fault
 from jitr.list_row import read_row
 from jitr.lists import ListRow, RowKey
@@ -407,10 +409,80 @@ def test_the_duplicate_check_remembers_up_to_its_limit() -> None:
     assert [seen.first_line(key, 9999) for key in (keys[0], keys[1999], keys[2000])] == [2, 2001, None]
 
 
+def test_a_repeated_key_is_found_among_any_number() -> None:
+    keys = [RowKey("common_name", f"snr-{number}") for number in range(150_000)]
+    file = io.BytesIO()
+    log = KeyLog(file)
+    for line, key in enumerate((*keys, keys[3], keys[0], keys[-1]), 2):
+        log.first_line(key, line)
+    assert 1_000_000 < len(file.getbuffer()) < 8 * len(keys), "what does not wait is in the file, eight bytes a key"
+    repeated = log.repeated()
+    assert len(repeated) == 3
+    first = [repeated.first_line(key, line) for line, key in enumerate(keys, 2)]
+    assert set(first) == {None}, "each is the first of its kind"
+    assert [repeated.first_line(keys[number], 9) for number in (0, 3, 4, -1)] == [2, 5, None, 150_001]
+
+
+def test_without_a_repeated_key_no_more_is_told() -> None:
+    log = KeyLog(io.BytesIO())
+    assert not log.repeated()
+    log.first_line(RowKey("common_name", "snr-1"), 2)
+    assert not log.repeated()
+
+
+@given(st.lists(st.integers(0, 40), max_size=60), st.integers(1, 9))
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_two_readings_tell_what_one_does(monkeypatch: pytest.MonkeyPatch, numbers: list[int], at_once: int) -> None:
+    monkeypatch.setattr(duplicates, "_AT_ONCE", at_once)
+    keys = [RowKey("common_name", f"snr-{number}") for number in numbers]
+    once, log = Duplicates(), KeyLog(io.BytesIO())
+    expected = [once.first_line(key, line) for line, key in enumerate(keys, 2)]
+    for line, key in enumerate(keys, 2):
+        log.first_line(key, line)
+    twice = log.repeated()
+    assert [twice.first_line(key, line) for line, key in enumerate(keys, 2)] == expected
+    assert bool(twice) == any(expected)
+
+
+def test_memory_for_repeated_keys_does_not_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "_AT_ONCE", 1000)
+
+    def peak(count: int) -> int:
+        with (tmp_path / str(count)).open("w+b") as file:
+            tracemalloc.start()
+            try:
+                log = KeyLog(file)
+                assert sum(1 for _ in Reader(_rows_of(count), source="f", duplicates=log)) == count
+                assert not log.repeated()
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+    peak(100)
+    assert peak(16_000) < peak(2000) + 100_000
+
+
+def test_a_full_disk_is_told_with_its_remedy() -> None:
+    class Full(io.BytesIO):
+        def write(self, _data: object) -> int:
+            raise OSError(28, "No space left on device")
+
+    reader = Reader(_rows_of(70_000), source="f", duplicates=KeyLog(Full()))
+    with pytest.raises(Retry, match=r"No space left on device\): make room, or name another folder in TMPDIR"):
+        list(reader)
+
+
 def test_keys_of_different_kinds_are_different() -> None:
     seen = Duplicates()
     assert seen.first_line(RowKey("certificate_sha256", SHA), 2) is None
     assert seen.first_line(RowKey("public_key_sha256", SHA), 3) is None
+
+
+def test_keys_of_different_kinds_are_different_in_a_log() -> None:
+    log = KeyLog(io.BytesIO())
+    log.first_line(RowKey("certificate_sha256", SHA), 2)
+    log.first_line(RowKey("public_key_sha256", SHA), 3)
+    assert not log.repeated()
 
 
 # --- problems of headers and files

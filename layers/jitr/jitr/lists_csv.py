@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 
 from jitr.csv_records import BadRecord, Record, read_records
-from jitr.duplicates import Duplicates
+from jitr.duplicates import Duplicates, Seen
 from jitr.errors import InputError
 from jitr.list_cells import from_cell, to_cell
 from jitr.list_columns import COLUMNS, Fault, header_faults, shown
@@ -65,7 +65,7 @@ class Reader:
     ``duplicates``; without one, keys that are there twice go unnoticed.
     """
 
-    def __init__(self, chunks: Iterable[bytes], *, source: str, duplicates: Duplicates | None = None) -> None:
+    def __init__(self, chunks: Iterable[bytes], *, source: str, duplicates: Seen | None = None) -> None:
         self.source = source
         self.problems: list[Problem] = []
         self.problem_count = 0

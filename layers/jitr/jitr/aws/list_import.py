@@ -9,14 +9,16 @@ how far it is. Generations that are left, replaced or never finished, are let go
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from jitr.aws.batch_writer import BatchWriter, batched, in_order
 from jitr.aws.changes import MOST_KEYS, list_changed, rows_changed
 from jitr.aws.device_lists import IMPORTS, LEFT, DeviceLists, ListInfo, left, puts
 from jitr.aws.table import Conflict, Item, Table, to_item
-from jitr.duplicates import Duplicates
+from jitr.duplicates import KeyLog, Seen
 from jitr.errors import InputError, JitrError
 from jitr.list_changes import Effect, conflict, effect
 from jitr.list_columns import Fault
@@ -119,10 +121,28 @@ class Imports:
         ``against`` is a generation of the list to compare the rows with; then a row that would take another device's
         place is a mistake, unless ``overwrite``. ``advance`` is told how many bytes were read.
         """
+        read = partial(self._checked, name, source, against=against, overwrite=overwrite)
+        # No file while there is nothing to put in it; then nobody else's to read, and gone however this ends.
+        with SpooledTemporaryFile(max_size=1, prefix="jitr-") as file:
+            log = KeyLog(file)
+            checked, wrong = read(log, advance=advance)
+            repeated = log.repeated()
+        if repeated:  # which they are, and where each was first
+            digest = checked.digest
+            checked, wrong = read(repeated, advance=lambda _bytes: None)
+            if checked.digest != digest:
+                raise InputError(f"{source.name} was changed while it was checked: import it again")
+        if wrong is not None:
+            raise wrong
+        return checked
+
+    def _checked(
+        self, name: str, source: Source, seen: Seen, *, against: str | None, overwrite: bool, advance: Advance
+    ) -> tuple[Checked, ListError | None]:
+        """The file read to its end, and what is wrong with it."""
         digest = hashlib.sha256()
-        duplicates = Duplicates()
-        reader = Reader(_told(source, digest.update, advance), source=source.name, duplicates=duplicates)
-        found = _Comparison(reader, duplicates, overwrite=overwrite)
+        reader = Reader(_told(source, digest.update, advance), source=source.name, duplicates=seen)
+        found = _Comparison(reader, seen, overwrite=overwrite)
         count = 0
         if against is None:
             count = sum(1 for _ in reader)
@@ -134,9 +154,8 @@ class Imports:
                     count += 1
                     found.add(row, there)
         problems = sorted([*reader.problems, *found.problems], key=lambda each: (each.line, each.column))
-        if problems:
-            raise ListError(source.name, problems[:SHOWN], reader.problem_count + found.problem_count)
-        return Checked(source, digest.hexdigest(), count, found.effects)
+        wrong = ListError(source.name, problems[:SHOWN], reader.problem_count + found.problem_count)
+        return Checked(source, digest.hexdigest(), count, found.effects), wrong if problems else None
 
     def under_way(self, name: str, checked: Checked, mode: str) -> UnderWay | None:
         """The import of this very file that was begun and not finished."""
@@ -301,9 +320,9 @@ class _Unnoted:
 class _Comparison:
     """Counts what rows would do to a list, and keeps the first of those that would take another device's place."""
 
-    def __init__(self, reader: Reader, duplicates: Duplicates, *, overwrite: bool) -> None:
+    def __init__(self, reader: Reader, seen: Seen, *, overwrite: bool) -> None:
         self._reader = reader
-        self._duplicates = duplicates
+        self._seen = seen
         self._overwrite = overwrite
         self.effects = dict.fromkeys(Effect, 0)
         self.problems: list[Problem] = []
@@ -322,11 +341,15 @@ class _Comparison:
     def _shares_a_device(self, row: Row, found: list[tuple[RowKey, ListRow]]) -> Fault | None:
         """Two rows of the file that mean one row of the list, which one of them would take from the other."""
         own = row.row.found_by()
+        found_by: dict[RowKey, RowKey] = {}  # each of their other keys, once: seen again is another line's
         for by, other in found:
             for key in other.found_by():
-                first = None if key in own else self._duplicates.first_line(key, row.line)
-                if first not in (None, row.line):
-                    return Fault(by.kind, f"this row and line {first} are one device on the list")
+                if key not in own:
+                    found_by.setdefault(key, by)
+        for key, by in found_by.items():
+            first = self._seen.first_line(key, row.line)
+            if first is not None:
+                return Fault(by.kind, f"this row and line {first} are one device on the list")
         return None
 
 
