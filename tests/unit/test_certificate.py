@@ -572,6 +572,12 @@ def test_a_damaged_extension_that_is_needed_makes_the_certificate_unreadable(nam
     assert f"its {name} is damaged" in str(refusal)
 
 
+@pytest.mark.parametrize("names", [("keyUsage", "subjectAltName"), ("subjectAltName", "keyUsage")])
+def test_of_two_damaged_extensions_the_same_is_told_whatever_their_order(names: tuple[str, str]) -> None:
+    draft = with_extension(names[0], b"\xff").extension(names[1], b"\xff")
+    assert "its keyUsage is damaged" in str(refusal_of(draft))
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -229,3 +229,37 @@ PIECES = [LEAF.pem, LEAF.der, b"-----BEGIN ", b"CERTIFICATE-----", b"-----END ",
 def test_any_bytes_give_a_certificate_or_unreadable(data: bytes) -> None:
     with suppress(Unreadable):
         read_certificate(data)
+
+
+def _taken(data: bytes) -> tuple[bytes, str | None] | str:
+    try:
+        found = find_certificate(data)
+    except Unreadable as error:
+        return error.code
+    return found.der, found.taken
+
+
+HEAD, TAIL = b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n"
+BETWEEN = [
+    LEAF.pem,
+    HEAD,
+    TAIL,
+    LEAF.pem[len(HEAD) : -len(TAIL)],
+    b"QUJD",
+    b"\n",
+    b"\r\n",
+    b"-----",
+    b"a: b\n\n",
+    b"=",
+    b" ",
+]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(BETWEEN), max_size=5).map(b"".join))
+def test_a_block_alone_is_read_as_it_is_after_a_line_of_text(body: bytes) -> None:
+    alone = _taken(HEAD + body + TAIL)
+    among = _taken(b"text\n" + HEAD + body + TAIL)
+    if isinstance(alone, tuple) and alone[1] is not None:
+        alone = alone[0], alone[1].replace("at line 1", "at line 2")
+    assert alone == among

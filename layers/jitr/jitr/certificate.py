@@ -40,11 +40,13 @@ _CURVES = {
     "1.3.36.3.3.2.8.1.1.11": ("brainpoolP384r1", 384),
     "1.3.36.3.3.2.8.1.1.13": ("brainpoolP512r1", 512),
 }
+_VERSION_3 = der.element(der.INTEGER, b"\x02")  # as nearly all have it
 _EXTENSIONS = der.context(3, constructed=True)
 _OPTIONAL_TAGS = (der.context(1), der.context(2), _EXTENSIONS)
 
 _RSA_KEYS = ("1.2.840.113549.1.1.1", RSA_PSS)
 _EC_KEY = "1.2.840.10045.2.1"
+_NO_KEY = "it is not an algorithm and a key"
 _OTHER_KEYS = {
     "1.3.101.110": "X25519",
     "1.3.101.111": "X448",
@@ -216,6 +218,8 @@ def _fields(certificate: bytes) -> _Fields:
 
 def _version(content: bytes) -> int:
     """RFC 5280 section 4.1.2.1. Version 2 was for unique identifiers, and nobody uses it."""
+    if content == _VERSION_3:
+        return 3
     version = int.from_bytes(der.only(content, der.INTEGER)) + 1
     if version not in (1, 3):
         raise der.DerError("its version is neither 1 nor 3")
@@ -273,12 +277,21 @@ def _key_facts(public_key: bytes) -> KeyFacts:
 def _read_key(public_key: bytes) -> KeyFacts:
     """RFC 5280 section 4.1.2.7."""
     parts = der.children(public_key)
-    algorithm = der.children(der.expect(parts[0], der.SEQUENCE)) if len(parts) == 2 else []
+    if len(parts) != 2:
+        raise der.DerError(_NO_KEY)
+    known = _known_by_algorithm(der.expect(parts[0], der.SEQUENCE))
+    return known if known is not None else _rsa(der.expect(parts[1], der.BIT_STRING))
+
+
+@lru_cache(maxsize=64)  # a fleet has keys of a few kinds
+def _known_by_algorithm(content: bytes) -> KeyFacts | None:
+    """A key as its AlgorithmIdentifier describes it; None for RSA, where size and weakness stand in the key."""
+    algorithm = der.children(content)
     if not algorithm:
-        raise der.DerError("it is not an algorithm and a key")
+        raise der.DerError(_NO_KEY)
     oid = der.object_identifier(der.expect(algorithm[0], der.OBJECT_IDENTIFIER))
     if oid in _RSA_KEYS:
-        return _rsa(der.expect(parts[1], der.BIT_STRING))
+        return None
     if oid == _EC_KEY:
         return _curve(algorithm[1:])
     return KeyFacts(_OTHER_KEYS.get(oid, oid))

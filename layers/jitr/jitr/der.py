@@ -61,9 +61,9 @@ def _long_length(content: bytes, at: int, octets: int) -> tuple[int, int]:
 def only(content: bytes, tag: int) -> bytes:
     """The content of the one element of that tag that ``content`` must be. Raises DerError."""
     found = children(content)
-    if len(found) != 1 or found[0][0] != tag:
-        raise DerError(f"it is not exactly one element with tag {tag:#04x}")
-    return found[0][1]
+    if len(found) == 1 and found[0][0] == tag:
+        return found[0][1]
+    raise DerError(f"it is not exactly one element with tag {tag:#04x}")
 
 
 def expect(element: Element, tag: int) -> bytes:
@@ -118,10 +118,12 @@ def time(tag: int, content: bytes) -> datetime:
 
     To the second, in UTC, the year of two digits from 1950 to 2049.
     """
-    text = content if tag == GENERALIZED_TIME else (b"20" if content < b"50" else b"19") + content
-    if tag not in (UTC_TIME, GENERALIZED_TIME) or not _TIME.fullmatch(text):
+    if tag == UTC_TIME:
+        content = (b"20" if content < b"50" else b"19") + content
+    if tag not in (UTC_TIME, GENERALIZED_TIME) or not _TIME.fullmatch(content):
         raise DerError("it has a time that is not as RFC 5280 section 4.1.2.5 wants it")
+    text = content.decode()
     try:
-        return datetime.fromisoformat(f"{text[:8].decode()}T{text[8:].decode()}")
+        return datetime.fromisoformat(f"{text[:8]}T{text[8:]}")
     except ValueError as error:
         raise DerError(f"it has a time that does not exist ({error})") from None

@@ -4,17 +4,14 @@ A damaged extension that is needed makes the certificate unreadable; one that is
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 
 from jitr import der
 from jitr.errors import Unreadable
 from jitr.facts import AlternativeName
 from jitr.names import MAX_CHARACTERS, read_name, rfc4514
-
-T = TypeVar("T")
 
 MAX_EXTENSIONS = 30
 MAX_ALTERNATIVE_NAMES = 100
@@ -32,7 +29,8 @@ SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
 # Those that may be critical. Policies ask for nothing: whoever admits devices by policy writes it as a rule.
 KNOWN = frozenset({BASIC_CONSTRAINTS, KEY_USAGE, EXTENDED_KEY_USAGE, SUBJECT_ALT_NAME, CERTIFICATE_POLICIES})
 
-_NAMES = {
+# What a decision rests on; the key identifiers are for warnings, and count as absent where they are damaged.
+_NEEDED = {
     BASIC_CONSTRAINTS: "basicConstraints",
     KEY_USAGE: "keyUsage",
     EXTENDED_KEY_USAGE: "extendedKeyUsage",
@@ -68,8 +66,7 @@ EXTENDED_KEY_USAGES = {
 Extension: TypeAlias = tuple[bool, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Extensions:
+class Extensions(NamedTuple):
     """What the extensions say. The fields mean what those of CertificateFacts mean."""
 
     is_ca: bool = False
@@ -92,15 +89,18 @@ def read_extensions(content: bytes) -> Extensions:
     (``certificate.too-large``) beyond the limits of this module.
     """
     found = split_extensions(der.only(content, der.SEQUENCE))
+    said: dict[str, Any] = {}
+    for oid, (field, read) in _READ.items():
+        if oid in found:
+            try:
+                said[field] = read(found[oid][1])
+            except der.DerError as error:
+                if oid in _NEEDED:
+                    raise der.DerError(f"its {_NEEDED[oid]} is damaged: {error}") from error
     return Extensions(
-        is_ca=_needed(found, BASIC_CONSTRAINTS, _basic_constraints, False),
-        key_usage=_needed(found, KEY_USAGE, _key_usage, None),
-        extended_key_usage=_needed(found, EXTENDED_KEY_USAGE, _extended_key_usage, None),
-        alternative_names=_needed(found, SUBJECT_ALT_NAME, _alternative_names, ()),
         unknown_critical=tuple([oid for oid, (critical, _) in found.items() if critical and oid not in KNOWN]),
-        authority_key_identifier=_for_warnings(found, AUTHORITY_KEY_IDENTIFIER, _authority_key_identifier),
-        subject_key_identifier=_for_warnings(found, SUBJECT_KEY_IDENTIFIER, _subject_key_identifier),
         name_constraints=NAME_CONSTRAINTS in found,
+        **said,
     )
 
 
@@ -132,26 +132,6 @@ def _extension(content: bytes) -> tuple[str, Extension]:
     oid = der.object_identifier(der.expect(parts[0], der.OBJECT_IDENTIFIER))
     critical = len(parts) == 3 and der.boolean(der.expect(parts[1], der.BOOLEAN))
     return oid, (critical, der.expect(parts[-1], der.OCTET_STRING))
-
-
-def _needed(found: Mapping[str, Extension], oid: str, read: Callable[[bytes], T], absent: T) -> T:
-    extension = found.get(oid)
-    if extension is None:
-        return absent
-    try:
-        return read(extension[1])
-    except der.DerError as error:
-        raise der.DerError(f"its {_NAMES[oid]} is damaged: {error}") from error
-
-
-def _for_warnings(found: Mapping[str, Extension], oid: str, read: Callable[[bytes], str | None]) -> str | None:
-    extension = found.get(oid)
-    if extension is None:
-        return None
-    try:
-        return read(extension[1])
-    except der.DerError:
-        return None
 
 
 @lru_cache(maxsize=64)
@@ -255,4 +235,14 @@ _GENERAL_NAMES: Mapping[int, tuple[str, Callable[[bytes], str]]] = {
     der.context(6): ("uri", _text),
     der.context(7): ("ip", _address),
     der.context(8): ("registered_id", der.object_identifier),
+}
+
+# In this order, which decides what is told of several that are damaged: the field of Extensions, and how to read it.
+_READ: Mapping[str, tuple[str, Callable[[bytes], Any]]] = {
+    BASIC_CONSTRAINTS: ("is_ca", _basic_constraints),
+    KEY_USAGE: ("key_usage", _key_usage),
+    EXTENDED_KEY_USAGE: ("extended_key_usage", _extended_key_usage),
+    SUBJECT_ALT_NAME: ("alternative_names", _alternative_names),
+    AUTHORITY_KEY_IDENTIFIER: ("authority_key_identifier", _authority_key_identifier),
+    SUBJECT_KEY_IDENTIFIER: ("subject_key_identifier", _subject_key_identifier),
 }

@@ -37,6 +37,7 @@ _LABELS = {
 _CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE", "X.509 CERTIFICATE")  # RFC 7468 section 5.1
 
 _BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
+_FIRST_LINE, _LAST_LINE = b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,9 @@ def find_certificate(data: bytes) -> Found:
         raise Unreadable(
             "certificate.too-large", f"the input has {len(data)} bytes; at most {MAX_INPUT} are read for a certificate"
         )
+    plain = _plain(data)
+    if plain is not None:
+        return Found(_checked(plain))
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell redirects
         data = data.decode("utf-16", "replace").encode("ascii", "replace")
     if _BEGIN in data:
@@ -70,6 +74,17 @@ def find_certificate(data: bytes) -> Found:
     if data[:1] == b"\x30":
         return Found(_checked(data))
     raise _unreadable(_no_certificate(data))
+
+
+def _plain(data: bytes) -> bytes | None:
+    """The DER of one block and nothing else, as AWS IoT gives it: what is base64 throughout holds no other block."""
+    if not (data.startswith(_FIRST_LINE) and data.endswith(_LAST_LINE)):
+        return None
+    body = data[len(_FIRST_LINE) : -len(_LAST_LINE)].replace(b"\n", b"")
+    try:
+        return binascii.a2b_base64(body, strict_mode=True)
+    except binascii.Error:
+        return None
 
 
 def _in_pem(data: bytes) -> Found:

@@ -8,9 +8,10 @@ LEAST_EXPONENT = 65537
 
 # The primes of the fingerprint in Nemec, Sys, Svenda, Klinec, Matyas: "The Return of Coppersmith's Attack" (ACM CCS
 # 2017, CVE-2017-15361): a library in chips of one maker made primes that are powers of 65537 modulo each of them.
+# First come those with the fewest powers, which tell nearly every other key apart at once.
 _PRIMES = (
-    3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109,
-    113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+    97, 37, 79, 11, 61, 73, 127, 151, 3, 5, 7, 13, 17, 19, 23, 29, 31, 41, 43, 47, 53, 59, 67, 71, 83, 89, 101, 103,
+    107, 109, 113, 131, 137, 139, 149, 157, 163, 167,
 )  # fmt: skip
 
 
@@ -21,9 +22,10 @@ def weakness(modulus: int, exponent: int) -> str | None:
         return f"its exponent is {shown} (FIPS 186-5 section 5.1: odd, and at least 65537)"
     if modulus % 2 == 0:
         return "its modulus is even"
-    if all(_powers(prime) >> modulus % prime & 1 for prime in _PRIMES):
-        return "it was made by a chip whose keys can be computed (ROCA, CVE-2017-15361)"
-    return None
+    for prime in _PRIMES:
+        if not _powers(prime) >> modulus % prime & 1:
+            return None
+    return "it was made by a chip whose keys can be computed (ROCA, CVE-2017-15361)"
 
 
 @cache
