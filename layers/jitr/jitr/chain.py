@@ -71,21 +71,20 @@ def _issued_reasons(knock: Knock, ca: CaFacts, chain: ChainFacts) -> list[Reason
 
 
 def _ca_reasons(ca: CaFacts, now: datetime) -> list[Reason]:
-    reasons = []
-    shown = f"the CA {_short(ca.ca_certificate_id)}"
+    found = []
     if ca.status != "ACTIVE":
-        reasons.append(Reason("chain.ca-inactive", f"{shown} is {ca.status}"))
+        found.append(("chain.ca-inactive", f"is {ca.status}"))
     if now > ca.not_after:
-        reasons.append(Reason("chain.ca-expired", f"{shown} was valid until {rfc3339(ca.not_after)}"))
+        found.append(("chain.ca-expired", f"was valid until {rfc3339(ca.not_after)}"))
     if now < ca.not_before:
-        reasons.append(Reason("chain.ca-expired", f"{shown} is not valid before {rfc3339(ca.not_before)}"))
+        found.append(("chain.ca-expired", f"is not valid before {rfc3339(ca.not_before)}"))
     if not ca.is_ca:
-        reasons.append(Reason("chain.ca-not-a-ca", f"{shown} has no basicConstraints with CA:TRUE"))
+        found.append(("chain.ca-not-a-ca", "has no basicConstraints with CA:TRUE"))
     if not ca.may_sign:
-        reasons.append(Reason("chain.ca-not-a-ca", f"{shown} has a keyUsage without keyCertSign"))
+        found.append(("chain.ca-not-a-ca", "has a keyUsage without keyCertSign"))
     if ca.name_constraints:
-        reasons.append(Reason("chain.name-constraints", f"{shown} has name constraints, which are not evaluated"))
-    return reasons
+        found.append(("chain.name-constraints", "has name constraints, which are not evaluated"))
+    return [Reason(code, f"the CA {_short(ca.ca_certificate_id)} {what}") for code, what in found]
 
 
 def _short(ca_certificate_id: str) -> str:

@@ -16,7 +16,6 @@ reasons, so it cannot depend on the order of rules.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import chain, islice
 from typing import Any
 
 from jitr.chain import chain_reasons
@@ -136,12 +135,12 @@ def lists_needed(knock: Knock, rules: Rules, knocked_at: datetime, word: Operato
     seen = Circumstances(knock, {}, knocked_at)
     spoken_for = _spoken_for(rules, word)
     needed: set[str] = set() if spoken_for is None else set(spoken_for.lists)
-    possible = (index.candidates(seen, anchor_lists=False) for index in (rules.deny_index, rules.allow_index))
-    for rule in chain.from_iterable(possible):
-        if rule.lists and all(
-            each.check(seen) is not FAILS for each in rule.conditions if not isinstance(each, ListCondition)
-        ):
-            needed.update(rule.lists)
+    for index in (rules.deny_index, rules.allow_index):
+        for rule in index.candidates(seen, anchor_lists=False):
+            if rule.lists and all(
+                each.check(seen) is not FAILS for each in rule.conditions if not isinstance(each, ListCondition)
+            ):
+                needed.update(rule.lists)
     return tuple(sorted(needed))
 
 
@@ -172,7 +171,7 @@ def decide(
         *chain_reasons(knock, now),
         *profile_reasons(knock.certificate, rules.floor, now),
         *revocation_reasons(knock, rules, now),
-        *(_deny_reason(rules, each) for each in denies),
+        *[_deny_reason(rules, each) for each in denies],
         *_word_reasons(word),
     ]
     grant = None
@@ -244,7 +243,7 @@ def unreadable(code: str, message: str, now: datetime) -> Decision:
 
 def _denies(rules: Rules, seen: Circumstances) -> tuple[DenyRule, ...]:
     candidates = rules.deny_index.candidates(seen)
-    return tuple(rule for rule in candidates if _outcome(rule, seen) is not FAILS)
+    return tuple([rule for rule in candidates if _outcome(rule, seen) is not FAILS])
 
 
 def _allows(rules: Rules, seen: Circumstances) -> tuple[AllowRule | None, tuple[AllowRule, ...]]:
@@ -291,7 +290,7 @@ def _unmatched(rules: Rules, ambiguous: tuple[AllowRule, ...], near_misses: tupl
 
 def _near_misses(rules: Rules, seen: Circumstances) -> tuple[NearMiss, ...]:
     """The allow rules that missed by the fewest conditions, in the file's order where they are equal."""
-    own = list(islice(rules.allow_index.of_cas(seen.knock.aliases), _MOST_RULES_LOOKED_AT))
+    own = rules.allow_index.of_cas(seen.knock.aliases, _MOST_RULES_LOOKED_AT)
     considered = own or rules.allow[:_MOST_RULES_LOOKED_AT]
     holds: dict[int, bool] = {}  # by condition: equal ones of a loaded file are one object (jitr.rules.model)
 

@@ -96,10 +96,15 @@ class CertificateFacts:
     unknown_critical_extensions: tuple[str, ...] = ()  # dotted OIDs
     authority_key_identifier: str | None = None
     subject_key_identifier: str | None = None
+    _values: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def values(self, attribute: str) -> tuple[str, ...]:
         """Every value the subject has of an attribute, in the certificate's order."""
-        return tuple([each.value for each in self.subject if each.name == attribute])
+        values = self._values.get(attribute)
+        if values is None:  # many rules ask for the same
+            values = tuple([each.value for each in self.subject if each.name == attribute])
+            self._values[attribute] = values
+        return values
 
     def to_json(self) -> dict[str, Any]:
         """As in the decision record and under ``facts`` in ``jitr explain --json``."""

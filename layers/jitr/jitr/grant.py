@@ -5,6 +5,7 @@ Nothing is ever "cleaned up": a name that AWS IoT would refuse is a reason to ho
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from jitr.facts import ATTRIBUTE_NAMES
 from jitr.lists import ListRow
@@ -82,10 +83,16 @@ def _thing(rule: AllowRule, row: ListRow | None, seen: Circumstances, reasons: l
 
 def _filled(what: str, template: str, row: ListRow | None, seen: Circumstances, reasons: list[Reason]) -> str | None:
     try:
-        return _PLACEHOLDER.sub(lambda found: _value(found[1], row, seen), template)
+        return "".join([_value(part, row, seen) if place % 2 else part for place, part in enumerate(_parts(template))])
     except _Missing as missing:
         reasons.append(Reason("grant.template-missing", f"{what}: {template!r} needs {missing}"))
         return None
+
+
+@lru_cache(maxsize=1024)  # most rules of a file have their templates in common
+def _parts(template: str) -> tuple[str, ...]:
+    """The text before the first placeholder; then, for each placeholder, its name and the text after it."""
+    return tuple(_PLACEHOLDER.split(template))
 
 
 def _value(name: str, row: ListRow | None, seen: Circumstances) -> str:

@@ -3,7 +3,7 @@
 A code is never renamed and never changes its effect. ``docs/reasons.md`` is generated from this module.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -351,12 +351,11 @@ _WEIGHT = {each.code: weight for weight, each in enumerate(_ALL)}
 _SEVERITY = {_REJECT: 0, _HOLD: 1, _ADMIT: 2}
 
 
-def by_weight(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+def by_weight(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
     """The reasons without repeats, heaviest first: rejects, then holds, then the rest."""
-    told = set(reasons)
-    if len(told) == 1:  # as nearly always
-        return tuple(told)
-    return tuple(sorted(told, key=lambda r: (_SEVERITY[r.effect], _WEIGHT[r.code], r.message)))
+    if len(reasons) == 1:  # as nearly always
+        return tuple(reasons)
+    return tuple(sorted(set(reasons), key=lambda r: (_SEVERITY[r.effect], _WEIGHT[r.code], r.message)))
 
 
 def verdict_of(reasons: Iterable[Reason]) -> Verdict:
@@ -364,4 +363,4 @@ def verdict_of(reasons: Iterable[Reason]) -> Verdict:
 
     Raises ValueError for no reasons at all: nobody is admitted for want of a reason.
     """
-    return min((r.effect for r in reasons), key=_SEVERITY.__getitem__)
+    return min([each.effect for each in reasons], key=_SEVERITY.__getitem__)

@@ -24,8 +24,9 @@ CLOCK_SKEW = timedelta(minutes=5)
 
 def crls_of(knock: Knock, rules: Rules) -> tuple[Crl, ...]:
     """The revocation lists that count for a device: one for each alias of its CA that has one configured."""
-    configured = (rules.cas[alias].crl for alias in sorted(knock.aliases) if alias in rules.cas)
-    return tuple(dict.fromkeys(each for each in configured if each is not None))
+    if not rules.crls:
+        return ()
+    return tuple(dict.fromkeys([rules.crls[alias] for alias in sorted(knock.aliases) if alias in rules.crls]))
 
 
 def read_revocation(crl: CrlReading, ca: CaReading, certificate: CertificateFacts) -> Revocation:
@@ -52,9 +53,11 @@ def revocation_in(crl: CrlReading, problem: str | None, certificate: Certificate
 def revocation_reasons(knock: Knock, rules: Rules, now: datetime) -> tuple[Reason, ...]:
     """Every reason of the codes ``revocation.*``; none where no list is configured, or all is well."""
     return tuple(
-        reason
-        for crl in crls_of(knock, rules)
-        for reason in _reasons(crl, knock.revocations.get(crl.url), rules.floor, now)
+        [
+            reason
+            for crl in crls_of(knock, rules)
+            for reason in _reasons(crl, knock.revocations.get(crl.url), rules.floor, now)
+        ]
     )
 
 

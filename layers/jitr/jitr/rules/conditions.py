@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from jitr.facts import Knock
 from jitr.lists import Membership
@@ -29,8 +29,7 @@ class Outcome(Enum):
 HOLDS, AMBIGUOUS, FAILS = Outcome.HOLDS, Outcome.AMBIGUOUS, Outcome.FAILS
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(NamedTuple):
     """What conditions are checked against: the device, its memberships by list name, and when it knocked.
 
     A list that is absent from ``memberships`` was not looked up; one that maps to None does not have the device.
@@ -234,19 +233,19 @@ def _list_failure(name: str, seen: Circumstances) -> str:
     return f"list {name}: {membership.ambiguous}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Window:
     """UTC days from ``first`` to ``last``, both inclusive."""
 
     first: date
     last: date
 
-    @property
+    @cached_property
     def opens(self) -> datetime:
         """The first moment of it."""
         return datetime.combine(self.first, time.min, UTC)
 
-    @property
+    @cached_property
     def closed(self) -> datetime:
         """The first moment after it."""
         if self.last == date.max:
@@ -268,7 +267,10 @@ class WindowCondition:
     name: str = "window"
 
     def check(self, seen: Circumstances) -> Outcome:
-        return HOLDS if any(seen.knocked_at in each for each in self.windows) else FAILS
+        for window in self.windows:
+            if seen.knocked_at in window:
+                return HOLDS
+        return FAILS
 
     def failure(self, seen: Circumstances) -> str:
         return "; ".join(_window_failure(each, seen.knocked_at) for each in self.windows[:_MOST_TOLD])

@@ -43,9 +43,9 @@ class RuleIndex(Generic[R]):
         self._rules = rules
         self._buckets: dict[frozenset[str], _Bucket] = {}
 
-    def of_cas(self, aliases: frozenset[str]) -> Iterator[R]:
-        """Every rule that is for one of the aliases or for any CA."""
-        return (self._rules[each] for each in self._bucket(aliases).all)
+    def of_cas(self, aliases: frozenset[str], most: int) -> list[R]:
+        """The first rules that are for one of the aliases or for any CA, at most so many."""
+        return [self._rules[each] for each in self._bucket(aliases).all[:most]]
 
     def candidates(self, seen: Circumstances, *, anchor_lists: bool = True) -> Iterator[R]:
         """The rules that could match.
@@ -54,7 +54,7 @@ class RuleIndex(Generic[R]):
         """
         if not self._rules:
             return iter(())
-        return (self._rules[each] for each in self._bucket(seen.knock.aliases).candidates(seen, anchor_lists))
+        return map(self._rules.__getitem__, self._bucket(seen.knock.aliases).candidates(seen, anchor_lists))
 
     def next_opening(self, aliases: frozenset[str], after: datetime) -> datetime | None:
         """When the next window begins of a rule that is for one of the aliases or for any CA."""

@@ -180,6 +180,11 @@ class Rules:
         return RuleIndex(self.allow)
 
     @cached_property
+    def crls(self) -> Mapping[str, Crl]:
+        """The revocation list of each alias that has one configured."""
+        return {alias: ca.crl for alias, ca in self.cas.items() if ca.crl is not None}
+
+    @cached_property
     def lists(self) -> tuple[str, ...]:
         """Every device list that a rule refers to, sorted."""
         return tuple(sorted({each for rule in (*self.deny, *self.allow) for each in rule.lists}))
