@@ -36,7 +36,6 @@ DUE_REVOCATION = timedelta(minutes=15)  # lists are fetched anew that often (jit
 _ELSEWHERE = ("chain.ca-", "apply.", "grant.thing-", "grant.max-devices", "certificate.twin")
 
 _MOST_NEAR_MISSES = 5
-_MOST_RULES_LOOKED_AT = 500  # for near misses; of other CAs' rules only where none is for the device's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,20 +289,8 @@ def _unmatched(rules: Rules, ambiguous: tuple[AllowRule, ...], near_misses: tupl
 
 def _near_misses(rules: Rules, seen: Circumstances) -> tuple[NearMiss, ...]:
     """The allow rules that missed by the fewest conditions, in the file's order where they are equal."""
-    own = rules.allow_index.of_cas(seen.knock.aliases, _MOST_RULES_LOOKED_AT)
-    considered = own or rules.allow[:_MOST_RULES_LOOKED_AT]
-    holds: dict[int, bool] = {}  # by condition: equal ones of a loaded file are one object (jitr.rules.model)
-
-    def missed(rule: AllowRule) -> int:
-        count = 0
-        for each in rule.conditions:
-            if id(each) not in holds:
-                holds[id(each)] = each.check(seen) is HOLDS
-            count += not holds[id(each)]
-        return count
-
-    nearest = sorted(considered, key=missed)
-    return tuple(_near_miss(rules, rule, seen) for rule in nearest[:_MOST_NEAR_MISSES])
+    nearest = rules.allow_index.nearest(seen, _MOST_NEAR_MISSES)
+    return tuple([_near_miss(rules, rule, seen) for rule in nearest])
 
 
 def _near_miss(rules: Rules, rule: AllowRule, seen: Circumstances) -> NearMiss:

@@ -103,10 +103,10 @@ class Glob:
 
     def matches(self, text: str) -> bool:
         """Whether the whole text fits."""
-        if self.literal is not None:
-            return text == self.literal
         if not text.startswith(self.literal_prefix):
             return False  # most do not even get to the expression, which is dear to compile
+        if self.literal is not None:
+            return text == self.literal
         return self._expression.match(text) is not None
 
     @classmethod

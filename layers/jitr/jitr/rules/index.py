@@ -12,6 +12,9 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from jitr.rules.conditions import AttributeCondition, Circumstances, Condition, Glob, WindowCondition
+from jitr.rules.nearest import Nearest
+
+MOST_LOOKED_AT = 500  # rules, for those that a device nearly matched
 
 
 class Indexed(Protocol):
@@ -42,10 +45,18 @@ class RuleIndex(Generic[R]):
     def __init__(self, rules: Sequence[R]) -> None:
         self._rules = rules
         self._buckets: dict[frozenset[str], _Bucket] = {}
+        self._nearest: dict[frozenset[str], Nearest[R]] = {}
 
-    def of_cas(self, aliases: frozenset[str], most: int) -> list[R]:
-        """The first rules that are for one of the aliases or for any CA, at most so many."""
-        return [self._rules[each] for each in self._bucket(aliases).all[:most]]
+    def nearest(self, seen: Circumstances, count: int) -> list[R]:
+        """The rules that the device missed by the fewest conditions, at most so many.
+
+        Of the first MOST_LOOKED_AT that are for its CA or for any; of those of other CAs only where there are no such.
+        """
+        aliases = seen.knock.aliases
+        if aliases not in self._nearest:
+            own = [self._rules[each] for each in self._bucket(aliases).all[:MOST_LOOKED_AT]]
+            self._nearest[aliases] = Nearest(own or self._rules[:MOST_LOOKED_AT])
+        return self._nearest[aliases].to(seen, count)
 
     def candidates(self, seen: Circumstances, *, anchor_lists: bool = True) -> Iterator[R]:
         """The rules that could match.
