@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from jitr import der
 from jitr.errors import Unreadable
 from jitr.extensions import NONE, Extensions, read_extensions
-from jitr.facts import CaFacts, CertificateFacts, KeyFacts
+from jitr.facts import Attribute, CaFacts, CertificateFacts, KeyFacts
 from jitr.names import Name, attributes, read_name
 from jitr.pem import Found, find_certificate, not_a_certificate
 from jitr.rsa import weakness
@@ -116,7 +116,7 @@ def read_certificate(data: bytes) -> CertificateReading:
     try:
         fields = _fields(found.der)
         extensions = _extensions(fields)
-        issuer = _issuer(fields.issuer)
+        issuer, issuer_attributes = _issuer(fields.issuer)
         scheme = read_scheme(fields.algorithm)
         facts = CertificateFacts(
             certificate_sha256=hashlib.sha256(found.der).hexdigest(),
@@ -124,7 +124,7 @@ def read_certificate(data: bytes) -> CertificateReading:
             version=fields.version,
             serial_number=f"{fields.serial_number:x}",
             subject=attributes(read_name(fields.subject, "subject")),
-            issuer=attributes(issuer),
+            issuer=issuer_attributes,
             not_before=fields.not_before,
             not_after=fields.not_after,
             key=_key_facts(fields.public_key),
@@ -251,6 +251,8 @@ def _validity(content: bytes) -> tuple[datetime, datetime]:
 
 def _after_public_key(fields: list[der.Element]) -> bytes | None:
     """The extensions, which may follow two unique identifiers; each at most once, in this order."""
+    if len(fields) == 1 and fields[0][0] == _EXTENSIONS:  # as nearly always
+        return fields[0][1]
     tags = [tag for tag, _ in fields]
     if tags != [each for each in _OPTIONAL_TAGS if each in tags]:
         raise der.DerError("it has fields that no certificate has")
@@ -258,8 +260,9 @@ def _after_public_key(fields: list[der.Element]) -> bytes | None:
 
 
 @lru_cache(maxsize=64)  # a CA writes the same into all its certificates
-def _issuer(content: bytes) -> Name:
-    return read_name(content, "issuer")
+def _issuer(content: bytes) -> tuple[Name, tuple[Attribute, ...]]:
+    name = read_name(content, "issuer")
+    return name, attributes(name)
 
 
 def _extensions(fields: _Fields) -> Extensions:
@@ -301,10 +304,15 @@ def _rsa(content: bytes) -> KeyFacts:
     """RFC 8017 appendix A.1.1."""
     octets, _ = der.bit_string(content)
     numbers = der.children(der.only(octets, der.SEQUENCE))
-    if [tag for tag, _ in numbers] != [der.INTEGER, der.INTEGER]:
+    if len(numbers) != 2 or not numbers[0][0] == numbers[1][0] == der.INTEGER:
         raise der.DerError("it is not a modulus and an exponent")
     modulus, exponent = int.from_bytes(numbers[0][1]), int.from_bytes(numbers[1][1])
-    return KeyFacts("RSA", modulus.bit_length(), weakness=weakness(modulus, exponent))
+    return _rsa_facts(modulus.bit_length(), weakness(modulus, exponent))
+
+
+@lru_cache(maxsize=64)
+def _rsa_facts(bits: int, weak: str | None) -> KeyFacts:
+    return KeyFacts("RSA", bits, weakness=weak)
 
 
 def _curve(parameters: list[der.Element]) -> KeyFacts:

@@ -61,16 +61,21 @@ def _long_length(content: bytes, at: int, octets: int) -> tuple[int, int]:
 def only(content: bytes, tag: int) -> bytes:
     """The content of the one element of that tag that ``content`` must be. Raises DerError."""
     found = children(content)
-    if len(found) == 1 and found[0][0] == tag:
-        return found[0][1]
-    raise DerError(f"it is not exactly one element with tag {tag:#04x}")
+    if len(found) != 1 or found[0][0] != tag:
+        raise DerError(f"it is not exactly one element with tag {tag:#04x}")
+    return found[0][1]
 
 
 def expect(element: Element, tag: int) -> bytes:
     """The content of an element that must have that tag. Raises DerError."""
     if element[0] != tag:
-        raise DerError(f"tag {element[0]:#04x} stands where {tag:#04x} should")
+        raise misplaced(element[0], tag)
     return element[1]
+
+
+def misplaced(tag: int, wanted: int) -> DerError:
+    """What ``expect`` raises, for loops that spare themselves the calls."""
+    return DerError(f"tag {tag:#04x} stands where {wanted:#04x} should")
 
 
 def element(tag: int, content: bytes) -> bytes:

@@ -116,8 +116,10 @@ def split_extensions(content: bytes) -> dict[str, Extension]:
             "certificate.too-large",
             f"the certificate has {len(elements)} extensions; at most {MAX_EXTENSIONS} are read",
         )
-    for each in elements:
-        oid, extension = _extension(der.expect(each, der.SEQUENCE))
+    for tag, inner in elements:
+        if tag != der.SEQUENCE:
+            raise der.misplaced(tag, der.SEQUENCE)
+        oid, extension = _extension(inner)
         if oid in found:  # RFC 5280 section 4.2: not more than one instance of an extension
             raise der.DerError(f"it has the extension {oid} twice")
         found[oid] = extension

@@ -57,10 +57,15 @@ def read_name(content: bytes, what: str) -> Name:
 
     Raises DerError, and Unreadable (``certificate.too-large``) beyond MAX_ATTRIBUTES and MAX_CHARACTERS.
     """
+    found = []
     try:
-        name = tuple([_relative_name(der.expect(each, der.SET)) for each in der.children(content)])
+        for tag, inner in der.children(content):
+            if tag != der.SET:
+                raise der.misplaced(tag, der.SET)
+            found.append(_relative_name(inner))
     except der.DerError as error:
         raise der.DerError(f"its {what} is damaged: {error}") from error
+    name = tuple(found)
     if len(name) > MAX_ATTRIBUTES or sum(map(len, name)) > MAX_ATTRIBUTES:
         raise Unreadable("certificate.too-large", f"the {what} has more than {MAX_ATTRIBUTES} attributes")
     return name
