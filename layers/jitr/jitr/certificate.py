@@ -8,7 +8,6 @@ comes of any input here, in bounded time; the tests hold every field against wha
 """
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
@@ -24,6 +23,7 @@ from jitr.names import Name, attributes, read_name
 from jitr.pem import Found, find_certificate, not_a_certificate
 from jitr.rsa import weakness
 from jitr.signatures import RSA_PSS, Scheme, read_scheme
+from jitr.values import dataclass
 
 # RFC 5280 section 4.1.2.2 allows an issuer 20; some make it a SHA-256.
 MAX_SERIAL_OCTETS = 32

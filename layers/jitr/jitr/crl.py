@@ -10,7 +10,7 @@ against the other.
 import base64
 import binascii
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -21,6 +21,7 @@ from jitr.extensions import split_extensions
 from jitr.names import Name, quoted, read_name, rfc4514, same_name
 from jitr.pem import not_a_certificate
 from jitr.signatures import Scheme, read_scheme, verifies
+from jitr.values import dataclass
 
 # Some 400,000 entries. The function that reads it has 512 MB, and a list takes three times its size there at most.
 MAX_CRL = 16 * 1024 * 1024  # octets of a list's DER

@@ -8,8 +8,9 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
+
+from jitr.values import dataclass
 
 MAX_ROW = 16 * 1024  # characters in one row, line breaks in quoted cells included
 

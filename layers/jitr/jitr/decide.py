@@ -14,7 +14,7 @@ reasons, so it cannot depend on the order of rules.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,7 @@ from jitr.reasons import Reason, Verdict, by_weight, verdict_of
 from jitr.revocation import revocation_reasons
 from jitr.rules.conditions import AMBIGUOUS, FAILS, HOLDS, Circumstances, ListCondition, Outcome
 from jitr.rules.model import AllowRule, DenyRule, Grant, Rule, Rules
+from jitr.values import dataclass
 
 # A held device is decided again at the latest after this long, whatever happens; sooner where waiting on something
 # that no edit of rules or lists announces (a CA's status, a limit at AWS).

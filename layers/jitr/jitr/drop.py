@@ -6,13 +6,14 @@ Whoever may put objects in the bucket chooses their keys, so a key is hostile un
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from enum import Enum
 from typing import Any
 from urllib.parse import unquote_plus
 
 from jitr.errors import InputError
 from jitr.lists import LIST_NAME
+from jitr.values import dataclass
 
 RULES_KEY = "admission.yaml"
 _LIST_KEY = re.compile(r"lists/([^/]*)\.csv")

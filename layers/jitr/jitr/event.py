@@ -7,12 +7,12 @@ on whose word (caCertificateId). AWS IoT Core Developer Guide, "Just-in-time reg
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from jitr.errors import Poison
 from jitr.times import from_epoch_ms, parse_time
+from jitr.values import dataclass
 
 _ID = re.compile(r"[0-9a-f]{64}")
 

@@ -6,12 +6,13 @@ A damaged extension that is needed makes the certificate unreadable; one that is
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from jitr import der
 from jitr.errors import Unreadable
 from jitr.facts import AlternativeName
 from jitr.names import MAX_CHARACTERS, read_name, rfc4514
+from jitr.values import dataclass
 
 MAX_EXTENSIONS = 30
 MAX_ALTERNATIVE_NAMES = 100
@@ -66,7 +67,8 @@ EXTENDED_KEY_USAGES = {
 Extension: TypeAlias = tuple[bool, bytes]
 
 
-class Extensions(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Extensions:
     """What the extensions say. The fields mean what those of CertificateFacts mean."""
 
     is_ca: bool = False

@@ -6,12 +6,13 @@ fills them from JSON, and a test in a rules file fills them by hand.
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from jitr.times import parse_time, rfc3339
+from jitr.values import dataclass
 
 # The subject attributes that rules and templates can name, by object identifier (X.520, RFC 4519, PKCS #9).
 # ``serial_number`` is always the certificate's own serial number; the subject attribute of that name is

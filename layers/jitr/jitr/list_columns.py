@@ -3,10 +3,10 @@
 import difflib
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from jitr.lists import KEY_KINDS
+from jitr.values import dataclass
 
 COLUMNS = (
     "common_name",

@@ -6,13 +6,14 @@ a public key is not a place for another key under the same name. For a deny rule
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
 from jitr.facts import Knock
 from jitr.times import parse_time, rfc3339
+from jitr.values import dataclass
 
 # What a list may be called: it is part of keys in the table and of file names.
 LIST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

@@ -6,7 +6,6 @@ row (list_row). Here every problem gets its place, and no key may be there twice
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, repeat
 
 from jitr.csv_records import BadRecord, Record, read_records
@@ -16,6 +15,7 @@ from jitr.list_cells import from_cell, to_cell
 from jitr.list_columns import COLUMNS, Fault, header_faults, shown
 from jitr.list_row import read_row
 from jitr.lists import ListRow
+from jitr.values import dataclass
 
 SHOWN = 20  # problems kept and shown; the rest is counted
 

@@ -3,8 +3,9 @@
 A metric is never renamed and never changes its unit: dashboards and alarms of others count on it.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from jitr.values import dataclass
 
 NAMESPACE = "jitr"
 

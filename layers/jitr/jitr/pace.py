@@ -7,7 +7,8 @@ no more than a bucket of the quota's size would give that fills at the quota's r
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from jitr.values import dataclass
 
 # https://docs.aws.amazon.com/general/latest/gr/iot-core.html, "AWS IoT Core API rate limits"
 CERTIFICATES, POLICIES, THINGS = "certificates", "policies", "things"

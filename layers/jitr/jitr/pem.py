@@ -7,10 +7,10 @@ private key.
 import binascii
 import codecs
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from jitr import der
 from jitr.errors import Unreadable
+from jitr.values import dataclass
 
 MAX_INPUT = 64 * 1024  # octets of a file or a PEM text
 MAX_CERTIFICATE = 16 * 1024  # octets of one certificate's DER

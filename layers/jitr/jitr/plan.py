@@ -5,10 +5,11 @@ finishes the work.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from jitr.decide import Decision
 from jitr.reasons import Verdict
+from jitr.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

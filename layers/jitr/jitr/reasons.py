@@ -4,8 +4,9 @@ A code is never renamed and never changes its effect. ``docs/reasons.md`` is gen
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from jitr.values import dataclass
 
 
 class Verdict(StrEnum):

@@ -22,7 +22,7 @@ is always visible, and a second delivery finishes the work.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -34,6 +34,7 @@ from jitr.reasons import Verdict
 from jitr.revocation import revocations_json
 from jitr.rules.model import Grant, Rules
 from jitr.times import parse_time, rfc3339
+from jitr.values import dataclass
 
 FORMAT = 1
 

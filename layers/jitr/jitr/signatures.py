@@ -1,6 +1,5 @@
 """Signature algorithms: which one a certificate names, and whether a key verifies by it."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from jitr import der
 from jitr.facts import SignatureFacts
+from jitr.values import dataclass
 
 # By object identifier (RFC 3279, RFC 4055, RFC 5758, RFC 8410, RFC 9881).
 _ALGORITHMS = {

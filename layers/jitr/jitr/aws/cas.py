@@ -1,11 +1,12 @@
 """The registered CAs, read once and kept: a CA's certificate never changes, its status does."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from jitr.aws.iot import CaDescription, Iot
 from jitr.certificate import CaReading, read_ca
 from jitr.errors import Unreadable
+from jitr.values import dataclass
 
 # How long a CA's status may be out of date. An operator who deactivates a CA also stops new registrations at once,
 # in AWS IoT itself.

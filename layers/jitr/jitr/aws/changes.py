@@ -7,7 +7,6 @@ is in force by then, so changes may come late, twice and in any order.
 
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from jitr.aws.table import Item, to_item
 from jitr.lists import RowKey
 from jitr.times import parse_time
+from jitr.values import dataclass
 
 PARTITION = "CHANGES"
 FORMAT = 1

@@ -11,7 +11,6 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
@@ -21,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from jitr.aws.errors import code_of
 from jitr.crl import MAX_INPUT
 from jitr.names import quoted
+from jitr.values import dataclass
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

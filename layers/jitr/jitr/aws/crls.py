@@ -6,7 +6,7 @@ hand is not gone back to.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from jitr.errors import UnusableCrl
 from jitr.facts import Knock, Revocation
 from jitr.revocation import crls_of, revocation_in
 from jitr.rules.model import Rules
+from jitr.values import dataclass
 
 # How long a list is used without asking for a newer one. Devices held by a list are due just after (jitr.decide).
 REFRESH = timedelta(minutes=10)

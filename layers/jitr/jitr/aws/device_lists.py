@@ -6,7 +6,6 @@ together with a change (``jitr.aws.changes``), for whoever rechecks held devices
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from jitr.aws.batch_writer import BatchWriter
@@ -15,6 +14,7 @@ from jitr.aws.table import HEADS, Conflict, Item, Table, row_key, row_partitions
 from jitr.lists import ListRow, RowKey
 from jitr.lists_csv import Row
 from jitr.record import ListHead
+from jitr.values import dataclass
 
 FORMAT = 1
 _TYPED_FORMAT = {"N": str(FORMAT)}

@@ -11,7 +11,7 @@ S3 tells of each version at least once, in no certain order, and several may be 
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ from jitr.rules.reader import read_rules
 from jitr.rules.selftest import run
 from jitr.rules.source import MAX_BYTES
 from jitr.times import rfc3339
+from jitr.values import dataclass
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient

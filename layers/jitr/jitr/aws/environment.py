@@ -1,9 +1,9 @@
 """The one module that reads the environment of a function."""
 
 import os
-from dataclasses import dataclass
 
 from jitr.pace import Quotas
+from jitr.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

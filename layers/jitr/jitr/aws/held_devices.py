@@ -1,7 +1,6 @@
 """Finding held devices: by a key of a list's row, by when they are due, or all of them a page at a time."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,6 +8,7 @@ from jitr.aws.table import Item, Table, certificate_key, due_shards, hint_key, i
 from jitr.held import hint
 from jitr.lists import RowKey
 from jitr.times import rfc3339
+from jitr.values import dataclass
 
 # A device that was put on the queue because it is due is put there again after this long if it still is.
 ASK_AGAIN = timedelta(minutes=30)

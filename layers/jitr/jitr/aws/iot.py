@@ -5,13 +5,13 @@ Every method raises Retry or Refused, as ``jitr.aws.errors`` tells them apart.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jitr.aws.errors import told_apart
 from jitr.aws.pacing import Pace, unpaced
 from jitr.errors import Refused, Retry
 from jitr.plan import AddToGroup, AttachIotPolicy, AttachPrincipal, EnsureThing, SetStatus, Step
+from jitr.values import dataclass
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient

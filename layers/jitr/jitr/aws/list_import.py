@@ -8,7 +8,7 @@ how far it is. Generations that are left, replaced or never finished, are let go
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from itertools import islice
 from tempfile import SpooledTemporaryFile
@@ -24,6 +24,7 @@ from jitr.list_changes import Effect, conflict, effect
 from jitr.list_columns import Fault
 from jitr.lists import ListRow, RowKey
 from jitr.lists_csv import SHOWN, ListError, Problem, Reader, Row
+from jitr.values import dataclass
 
 MERGE, REPLACE = "merge", "replace"
 FORMAT = 1

@@ -16,7 +16,6 @@ move it: the turn is raised by a conditional write.
 """
 
 import json
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -24,6 +23,7 @@ from jitr.aws.held_devices import Place
 from jitr.aws.table import Item, Table
 from jitr.errors import Retry
 from jitr.times import parse_time, rfc3339
+from jitr.values import dataclass
 
 PARTITION = "RECHECK"
 FORMAT = 1

@@ -5,13 +5,13 @@ The compiled rules are stored under their digest, then one conditional write poi
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from jitr.aws.changes import change_put, rules_changed
 from jitr.aws.table import HEADS, Conflict, Item, Table, to_item
 from jitr.record import FORMAT, Heads
 from jitr.rules.model import Rules
+from jitr.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

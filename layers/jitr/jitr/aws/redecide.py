@@ -1,7 +1,6 @@
 """Deciding recorded devices again from their facts, many at a time: the rows of all of them are read together."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
 from jitr.aws.table import Table, row_key
@@ -11,6 +10,7 @@ from jitr.facts import Knock
 from jitr.lists import ListRow, RowKey, device_keys, membership
 from jitr.record import Heads, Record, recorded_knock
 from jitr.rules.model import Rules
+from jitr.values import dataclass
 
 Place = tuple[str, str]  # of an item: pk and sk
 

@@ -6,7 +6,7 @@ gathering that it is PENDING_ACTIVATION.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -49,6 +49,7 @@ from jitr.record import (
 )
 from jitr.rules.model import Rules
 from jitr.times import rfc3339
+from jitr.values import dataclass
 
 PENDING = "PENDING_ACTIVATION"
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from itertools import chain, islice
 from typing import Any
@@ -15,6 +15,7 @@ from jitr.reasons import Verdict
 from jitr.record import Record
 from jitr.revocation import without_crls
 from jitr.rules.model import Rules
+from jitr.values import dataclass
 
 # Publishing looks at so many decisions of each verdict; more would keep whoever publishes waiting.
 MOST_REPLAYED = 2_000
@@ -45,7 +46,7 @@ class Change:
         }
 
 
-@dataclass
+@dataclass(slots=True)
 class Outcome:
     """What deciding again showed. Records without facts (certificates that could not be read) are left out."""
 

@@ -6,7 +6,7 @@ claimed again, one that we found may not.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from jitr.aws.iot import Iot
 from jitr.aws.table import Conflict, Item, Table, certificate_key, hint_deletes, over, record_writes, to_item
@@ -15,6 +15,7 @@ from jitr.errors import Retry
 from jitr.reasons import Reason
 from jitr.record import Record, attaching
 from jitr.rules.model import Grant, Rules
+from jitr.values import dataclass
 
 FORMAT = 1
 

@@ -7,7 +7,6 @@ of the same subject attribute. A deny rule takes an ambiguous condition as holdi
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 from functools import cached_property
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from jitr.facts import Knock
 from jitr.lists import Membership
 from jitr.times import span
+from jitr.values import dataclass
 
 
 class Outcome(Enum):

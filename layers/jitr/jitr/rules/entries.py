@@ -5,7 +5,7 @@ What cannot be read is left out of its entry; what is left out has been told of.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from jitr.rules.fields import FILE
@@ -13,6 +13,7 @@ from jitr.rules.kinds import ScalarKind, Wrong
 from jitr.rules.problems import Findings, Place, did_you_mean, quoted
 from jitr.rules.shapes import AtLeastOne, Kind, Many, Needs, OneOrMany, Record, Table, records_in
 from jitr.rules.source import Broken, Mapping, Node, Scalar, Sequence
+from jitr.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ Each turns a text into a value or raises :class:`Wrong`. How values are put toge
 """
 
 import re
-from dataclasses import dataclass
 from datetime import date, datetime
 from ipaddress import ip_address
 from typing import Any, Protocol
@@ -14,6 +13,7 @@ from jitr.facts import ATTRIBUTE_NAMES, KeyFacts
 from jitr.rules.conditions import Glob, SerialRange, Window
 from jitr.rules.problems import did_you_mean, quoted
 from jitr.times import parse_time
+from jitr.values import dataclass
 
 Schema = dict[str, Any]
 

@@ -8,7 +8,7 @@ in force. ``meaning`` leaves out file name and lines: a moved comment is another
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -26,6 +26,7 @@ from jitr.rules.conditions import (
     WindowCondition,
 )
 from jitr.rules.index import RuleIndex
+from jitr.values import dataclass
 
 FORMAT = 1
 MAX_POLICIES = 10  # per certificate: AWS IoT Core quotas, "Maximum number of policies attached to a certificate"

@@ -3,11 +3,11 @@
 import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from jitr.errors import InputError
+from jitr.values import dataclass
 
 MOST_PROBLEMS = 1000  # told of one file; a file with more is not a rules file gone wrong but another file
 

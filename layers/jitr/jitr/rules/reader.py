@@ -8,7 +8,7 @@ A file with an error in any of the first three is refused whole.
 import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime
 from typing import Any
 
@@ -33,6 +33,7 @@ from jitr.rules.model import AllowRule, Ca, Crl, DenyRule, Floor, Grant, Rules, 
 from jitr.rules.problems import Findings, Place, TooManyProblems, did_you_mean, quoted
 from jitr.rules.rules_file import Device, Expectation, RulesFile, RuleTest
 from jitr.rules.source import parse, read_text
+from jitr.values import dataclass
 
 CertificateId = Callable[[str], str]
 

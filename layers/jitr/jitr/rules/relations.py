@@ -4,8 +4,6 @@ Only what can be proven from the conditions is claimed; False is "not proven". W
 rules with many values each take long to compare.
 """
 
-from dataclasses import dataclass
-
 from jitr.rules.conditions import (
     AttributeCondition,
     CaCondition,
@@ -16,6 +14,7 @@ from jitr.rules.conditions import (
     WindowCondition,
 )
 from jitr.rules.model import Rule, Rules
+from jitr.values import dataclass
 
 
 class BudgetSpent(Exception):

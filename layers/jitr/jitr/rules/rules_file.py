@@ -1,7 +1,7 @@
 """What a rules file is when it has been read: the rules, and the tests that come with them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from jitr.facts import Attribute, KeyFacts
@@ -9,6 +9,7 @@ from jitr.lists import ListRow
 from jitr.reasons import Verdict
 from jitr.rules.model import Rules
 from jitr.rules.problems import Problem
+from jitr.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

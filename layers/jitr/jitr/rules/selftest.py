@@ -6,7 +6,6 @@ a CA that is in order; lists that the test does not give are empty; revocation l
 
 import hashlib
 from collections import ChainMap
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from jitr.decide import Decision, decide
@@ -16,6 +15,7 @@ from jitr.reasons import Verdict
 from jitr.revocation import without_crls
 from jitr.rules.model import Rules
 from jitr.rules.rules_file import Device, RulesFile, RuleTest
+from jitr.values import dataclass
 
 _UNNAMED_CA = hashlib.sha256(b"a CA that the rules do not name").hexdigest()
 _ISSUER = (Attribute("common_name", "made-up CA"),)

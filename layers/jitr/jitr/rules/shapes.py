@@ -5,9 +5,10 @@ The reader (``jitr.rules.entries``), the schema and the tables of the documentat
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from jitr.rules.kinds import ROW_ATTRIBUTE, ScalarKind
+from jitr.values import dataclass
 
 MOST_VALUES = 1000  # of one condition; devices by the thousand belong on a device list
 

@@ -8,13 +8,13 @@ MAX_NODES is refused.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from jitr.rules import syntax
 from jitr.rules.problems import Findings, Place, quoted
+from jitr.values import dataclass
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 20
