@@ -685,6 +685,15 @@ def test_of_two_writers_of_one_record_one_is_told_to_come_back(ready: World) -> 
     assert retry.value.cause == "conflict"
 
 
+def test_a_record_that_is_written_alone_is_not_written_in_a_transaction(ready: World) -> None:
+    """DynamoDB charges a write in a transaction twice. (Developer Guide, "DynamoDB transactions: how it works")"""
+    ready.publish(rules(allow(grant=Grant(iot_policies=("Sensor",)))))
+    ready.calls.made.clear()
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+    assert [each for each in ready.calls.of("dynamodb") if each != "BatchGetItem"] == ["PutItem", "PutItem"]
+
+
 def test_a_record_reads_back_as_it_was_written(ready: World) -> None:
     ready.knock(DEVICE, FACTORY)
     record = ready.record(DEVICE)
