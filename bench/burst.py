@@ -109,9 +109,10 @@ class Outcome:
         """Share of the calls that nobody needed, throttled ones and those that did again what was done."""
         return 1 - self.needed / self.calls()
 
-    def used(self, until: float) -> float:
-        """Share of the quota that binds which was used from the first knock until then."""
-        return bisect(self.world.iot.passed[self.operation], until) / (QUOTA * self.world.quotas * (until - self.began))
+    def used(self, until: float, after: float = 0.0) -> float:
+        """Share of the quota that binds which was used until then, from so many seconds after the first knock."""
+        since, passed = self.began + after, self.world.iot.passed[self.operation]
+        return (bisect(passed, until) - bisect(passed, since)) / (QUOTA * self.world.quotas * (until - since))
 
     def dollars_a_million(self) -> dict[str, float]:
         """What a million devices cost at this rate, by service."""

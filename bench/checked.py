@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.stack.plant import Plant, until
 
-from bench import burst
+from bench import burst, prices
 from bench.results import Result
 from jitr_local.device import LONGEST_WAIT, Device
 from jitr_local.session import running_stack
@@ -31,6 +31,7 @@ class Seen:
 
     admitted: Sequence[float]  # when, in order, in seconds of any clock
     counts: Mapping[str, float]  # the function's metrics
+    logged: int | None = None  # bytes that CloudWatch Logs charges for; the simulation logs nothing
 
     def rate(self) -> float:
         """Admissions a second in the middle half."""
@@ -56,6 +57,10 @@ def _rows(real: Seen, simulated: Seen) -> Iterator[list[str]]:
     ]
     for name in _COUNTS:
         yield [f"metric {name}", *(f"{each.counts.get(name, 0):.0f}" for each in (real, simulated))]
+    assert real.logged is not None
+    a_device = real.logged / DEVICES
+    dollars = a_device / 1e9 * prices.LOGS_GB * 1e6
+    yield ["logged, bytes a device", f"{a_device:.0f}, US$ {dollars:.2f} a million devices", "nothing"]
 
 
 def in_simulation(count: int) -> Seen:
@@ -81,7 +86,7 @@ def on_the_stack(count: int) -> Seen:
         settled = until(lambda: _admitted(plant, ids), f"{count} devices are admitted", _PATIENCE)
         for each in made:
             each.device.stop.set()
-        return Seen(settled, {name: _total(plant, name) for name in _COUNTS})
+        return Seen(settled, {name: _total(plant, name) for name in _COUNTS}, _logged(plant))
 
 
 def _knock(devices: Sequence[Device]) -> None:
@@ -96,6 +101,16 @@ def _admitted(plant: Plant, ids: Sequence[str]) -> list[float]:
     records = list(plant.table.records(ids))
     done = sorted(each.decided_at.timestamp() for each in records if each.state == "applied")
     return done if len(done) == len(ids) else []
+
+
+def _logged(plant: Plant) -> int:
+    """With what Lambda itself writes, and the 26 bytes that are charged with each line.
+
+    Amazon CloudWatch Logs API reference, PutLogEvents.
+    """
+    group = plant.stack.outputs["RegisterLogGroupName"]
+    pages = plant.stack.session().client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
+    return sum(len(each["message"].encode()) + 26 for page in pages for each in page["events"])
 
 
 def _total(plant: Plant, name: str) -> float:

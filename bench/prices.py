@@ -2,8 +2,8 @@
 
 us-east-1, US dollars, without free tier, discounts and taxes, as AWS's pricing pages had them in 2025: AWS Lambda
 pricing (arm64, first tier), Amazon SQS pricing (standard queues, first tier), Amazon DynamoDB pricing for on-demand
-capacity (since November 2024), AWS IoT Core pricing (registry, rules engine). Whoever
-finds another price changes it here, and `make bench` does the rest.
+capacity (since November 2024), AWS IoT Core pricing (registry, rules engine), Amazon CloudWatch pricing (standard
+logs). Whoever finds another price changes it here, and `make bench` does the rest.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ DYNAMODB_WRITE_UNIT = 0.625 / 1e6
 DYNAMODB_GB_MONTH = 0.25
 IOT_RULE = (0.15 + 0.15) / 1e6  # triggered, with one action
 IOT_REGISTRY = 1.25 / 1e6
+LOGS_GB = 0.50  # ingested
 
 MEMORY = 0.5  # GB, template.yaml
 
@@ -43,7 +44,6 @@ class Used:
     sqs: int = 0
     read_units: float = 0.0
     write_units: float = 0.0
-    log_bytes: float = 0.0
 
     def dollars(self) -> dict[str, float]:
         """What it comes to, by service."""

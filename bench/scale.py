@@ -20,6 +20,8 @@ from jitr.lists import RowKey
 # DynamoDB Developer Guide, "Best practices for designing and using partition keys": units a second of one key.
 _KEY_READS, _KEY_WRITES = 3_000, 1_000
 _ROWS = 200_000
+# Seconds after the first knock: all environments are started, and what was not asked for meanwhile is made up for.
+_STARTED = 2.0
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,13 @@ def run(*, quick: bool) -> Result:
     """Count it."""
     result = Result("scale")
     first = ours(100 if quick else 2_000)
-    higher = [
-        ours(size, CONCURRENCY * times, times) for times, size in (((2, 60),) if quick else ((10, 6_000), (50, 12_000)))
-    ]
+    bursts = ((2, 60, 2.0),) if quick else ((10, 6_000, 30.0), (50, 12_000, 12.0))
+    higher = [ours(size, CONCURRENCY * times, times, within=within) for times, size, within in bursts]
     rate = first.used(first.world.queue.waited_until) * 10
     result.table("quotas", _QUOTAS, map(_quota, [first, *higher]))
     for one in higher:
-        used = one.used(one.world.queue.waited_until)
-        goal = (
-            f"A burst of {one.size:,} under {one.world.quotas} times the default quotas: quota used while events wait"
-        )
+        used = one.used(one.world.queue.waited_until, _STARTED)
+        goal = f"A burst under {one.world.quotas} times the default quotas: quota used while events wait, once started"
         result.goal(goal, "at least 95 %", f"{used:.1%}", met=used >= 0.95)
     dollars, stored = sum(first.dollars_a_million().values()), _stored(first)
     result.table("steps", _STEPS, (_step(each, rate, dollars, stored) for each in STEPS))
@@ -77,8 +76,8 @@ _STEPS = (
     *("US$, once", "US$ a month, storage"),
 )
 _QUOTAS = (
-    *("quotas, times the default", "MaximumConcurrency", "devices", "quota used while events wait", "calls wasted"),
-    *("devices a second", "seconds to ACTIVE: p50, p99"),
+    *("quotas, times the default", "MaximumConcurrency", "devices", "quota used while events wait"),
+    *("without the first two seconds", "calls wasted", "devices a second", "seconds to ACTIVE: p50, p99"),
 )
 
 
@@ -90,6 +89,7 @@ def _quota(one: Outcome) -> list[str]:
         f"{one.world.concurrency}",
         f"{one.size:,}",
         f"{one.used(until):.1%}",
+        f"{one.used(until, _STARTED):.1%}",
         f"{one.wasted():.2%}",
         f"{one.size / (one.ended - one.began):,.1f}",
         f"{waits[len(waits) // 2]:.0f}, {waits[len(waits) * 99 // 100]:.0f}",
