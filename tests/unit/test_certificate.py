@@ -1,7 +1,6 @@
 """What is read from a certificate: everything a decision needs, of any certificate a device may honestly have."""
 
 import json
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
@@ -32,6 +31,7 @@ from jitr.facts import (
 )
 from jitr.names import MAX_ATTRIBUTES, MAX_CHARACTERS, rfc4514
 from tests import pki
+from tests.work import steps
 
 CA = pki.ca()
 
@@ -749,19 +749,16 @@ def the_library_reads(data: bytes) -> x509.Certificate | None:
 
 
 def test_every_certificate_among_the_library_s_vectors_is_read_as_the_library_reads_it() -> None:
-    """Hundreds of odd certificates: facts or Unreadable, no warning, quickly, and no field read differently."""
+    """Hundreds of odd certificates: facts or Unreadable, no warning, and no field read differently."""
     refused, accepted, differences = [], [], []
     for path in vector_files():
         data = path.read_bytes()
         loaded = the_library_reads(data)
-        started = time.process_time()
         try:
             reading = read_certificate(data)
         except Unreadable:
             refused += [path.name] if loaded else []
             continue
-        finally:
-            assert time.process_time() - started < 1, path
         assert CertificateFacts.from_json(json.loads(json.dumps(reading.facts.to_json()))) == reading.facts
         with suppress(Unreadable):
             read_ca(data, status="ACTIVE")
@@ -904,8 +901,11 @@ def test_a_deeply_nested_certificate_takes_no_time() -> None:
     nested = b""
     for _ in range(3000):
         nested = pki.sequence(nested)
-    started = time.process_time()
     for draft in (CA.device().subject(nested), with_extension("subjectAltName", nested)):
-        with suppress(Unreadable):
-            facts_of(draft)
-    assert time.process_time() - started < 2
+        der = draft.issue().der
+
+        def read(der: bytes = der) -> None:
+            with suppress(Unreadable):
+                read_certificate(der)
+
+        assert steps(read) < 10 * len(der)

@@ -1,6 +1,5 @@
 """The conditions of a rule: when each holds, when it is ambiguous, and the sentence for a near miss."""
 
-import time
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -27,6 +26,7 @@ from jitr.rules.conditions import (
 )
 from jitr.rules.index import RuleIndex
 from tests.knocks import allow
+from tests.work import ending
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -173,9 +173,8 @@ def test_globs_fit_the_texts_made_from_them(kinds: list[str], data: st.DataObjec
 
 @pytest.mark.parametrize("pattern", ["*a" * 30 + "*b", "*?" * 30 + "b", "*aa?a" * 10 + "b", "a*" * 30 + "b*c"])
 def test_a_hostile_value_takes_no_time(pattern: str) -> None:
-    start = time.process_time()
-    assert not Glob(pattern).matches("a" * 10_000)
-    assert time.process_time() - start < 0.5
+    with ending():
+        assert not Glob(pattern).matches("a" * 10_000)
 
 
 # --- subject attributes

@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-import time
 import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from jitr.list_columns import COLUMNS, Fault
 from jitr.list_row import read_row
 from jitr.lists import ListRow, RowKey
 from jitr.lists_csv import SHOWN, ListError, Problem, Reader, columns_of, read_list, write_rows
+from tests.work import steps
 
 SHA = "0a" * 32
 OTHER_SHA = "0b" * 32
@@ -783,14 +783,8 @@ def test_the_duplicate_check_takes_a_few_bytes_a_key() -> None:
         tracemalloc.stop()
 
 
-def _seconds(data: bytes) -> float:
-    best = float("inf")
-    for _ in range(3):
-        start = time.process_time()
-        for _ in Reader([data], source="f", duplicates=Duplicates()):
-            pass
-        best = min(best, time.process_time() - start)
-    return best
+def _steps(data: bytes) -> int:
+    return steps(lambda: list(Reader([data], source="f", duplicates=Duplicates())))
 
 
 @pytest.mark.parametrize(
@@ -810,14 +804,14 @@ def _seconds(data: bytes) -> float:
     ],
 )
 def test_reading_takes_linear_time(head: bytes, unit: bytes) -> None:
-    """Four times the file takes about four times as long, not sixteen; the constant allows for a busy machine."""
+    """Four times the file takes four times as many steps, not sixteen times."""
     small, large = (head + unit * (size // len(unit)) for size in (60_000, 240_000))
-    assert _seconds(large) < 10 * _seconds(small) + 0.05
+    assert _steps(large) < 4.5 * _steps(small) + 1000
 
 
 def test_a_header_of_hostile_names_takes_no_time() -> None:
     data = b",".join(b"attr" + b"." * 70 + b"\xc3\xa4%d" % number for number in range(150)) + b"\n"
-    assert _seconds(data) < 1
+    assert _steps(data) < 100 * len(data)
 
 
 # --- the reference for operators
