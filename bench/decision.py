@@ -26,6 +26,7 @@ from jitr.rules.model import Rules
 
 KINDS = ("RSA-2048", "P-256", "P-384")
 SIZES = (10, 100, 1_000, 10_000)
+_IN_CEDAR = 50  # devices whose answer is looked at first: at 10,000 rules each takes Cedar 40 ms
 _MOST = 3.0  # times the floor, at 1,000 rules
 
 
@@ -133,9 +134,10 @@ def run(*, quick: bool) -> Result:
 def _measured(kind: str, size: int, fleet: list[bytes], turns: int, verdict: Verdict) -> Compared:
     in_force = rules(size, kind=kind)
     decider, in_cedar = Decider(kind, in_force, fleet), Cedar(kind, in_force, fleet)
-    for _ in fleet:
+    for place, _ in enumerate(fleet):
         assert decider().verdict is verdict
-        assert in_cedar().allowed is (verdict is Verdict.ADMIT)
+        if place < _IN_CEDAR:
+            assert in_cedar().allowed is (verdict is Verdict.ADMIT)
     return compare({"floor": floor(kind, fleet), "jitr": decider, "Cedar": in_cedar}, turns=turns)
 
 

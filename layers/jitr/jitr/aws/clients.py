@@ -4,6 +4,9 @@ They are botocore's: what boto3 adds to it (resources, transfers) is not used he
 a cold start. All clients share a session, which reads the endpoints and each API model once.
 """
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -22,4 +25,21 @@ def client(service: str, config: Config) -> Any:
 
     Asked again with the same configuration, it is the same client: it keeps its connections between invocations.
     """
-    return _session().create_client(service, config=config)
+    with _nothing_is_garbage():
+        return _session().create_client(service, config=config)
+
+
+@contextmanager
+def _nothing_is_garbage() -> Iterator[None]:
+    """API models are read to stay: looking through all that was read so far, again and again, is a fifth of a start.
+
+    Afterwards the collector leaves alone what there is. https://docs.python.org/3/library/gc.html#gc.freeze
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if was_enabled:
+            gc.enable()
