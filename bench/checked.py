@@ -108,9 +108,7 @@ def _logged(plant: Plant) -> int:
 
     Amazon CloudWatch Logs API reference, PutLogEvents.
     """
-    group = plant.stack.outputs["RegisterLogGroupName"]
-    pages = plant.stack.session().client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
-    return sum(len(each["message"].encode()) + 26 for page in pages for each in page["events"])
+    return sum(len(each.encode()) + 26 for each in plant.log_messages())
 
 
 def _total(plant: Plant, name: str) -> float:

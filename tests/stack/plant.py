@@ -248,9 +248,11 @@ class Plant:
 
     def log_lines(self) -> Iterator[dict[str, Any]]:
         """What the function logged, in order."""
+        return (json.loads(each) for each in self.log_messages() if each.startswith("{"))
+
+    def log_messages(self) -> Iterator[str]:
+        """What is in the function's log, with what Lambda itself writes."""
         logs = self.stack.session().client("logs")
         group = self.stack.outputs["RegisterLogGroupName"]
         for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group):
-            for event in page["events"]:
-                if event["message"].startswith("{"):
-                    yield json.loads(event["message"])
+            yield from (each["message"] for each in page["events"])

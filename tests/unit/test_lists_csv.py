@@ -5,6 +5,7 @@ import io
 import re
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
@@ -17,9 +18,9 @@ from jitr import duplicates
 from jitr.csv_records import MAX_ROW
 from jitr.duplicates import Duplicates, KeyLog
 from jitr.errors import InputError, Retry
-from jitr.list_columns import COLUMNS, Fault
+from jitr.list_columns import Fault
 from jitr.list_row import read_row
-from jitr.lists import ListRow, RowKey
+from jitr.lists import COLUMNS, ListRow, RowKey
 from jitr.lists_csv import SHOWN, ListError, Problem, Reader, columns_of, read_list, write_rows
 from tests.work import steps
 
@@ -444,19 +445,24 @@ def test_two_readings_tell_what_one_does(monkeypatch: pytest.MonkeyPatch, number
     assert bool(twice) == any(expected)
 
 
+@contextmanager
+def _traced() -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        tracemalloc.stop()
+
+
 def test_memory_for_repeated_keys_does_not_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplicates, "_AT_ONCE", 1000)
 
     def peak(count: int) -> int:
-        with (tmp_path / str(count)).open("w+b") as file:
-            tracemalloc.start()
-            try:
-                log = KeyLog(file)
-                assert sum(1 for _ in Reader(_rows_of(count), source="f", duplicates=log)) == count
-                assert not log.repeated()
-                return tracemalloc.get_traced_memory()[1]
-            finally:
-                tracemalloc.stop()
+        with (tmp_path / str(count)).open("w+b") as file, _traced():
+            log = KeyLog(file)
+            assert sum(1 for _ in Reader(_rows_of(count), source="f", duplicates=log)) == count
+            assert not log.repeated()
+            return tracemalloc.get_traced_memory()[1]
 
     peak(100)
     assert peak(16_000) < peak(2000) + 100_000
@@ -760,12 +766,9 @@ def _rows_of(count: int) -> Iterator[bytes]:
 
 def test_memory_does_not_grow_with_the_file() -> None:
     def peak(count: int) -> int:
-        tracemalloc.start()
-        try:
+        with _traced():
             assert sum(1 for _ in Reader(_rows_of(count), source="f")) == count
             return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
 
     peak(100)
     assert peak(8000) < peak(1000) + 100_000
@@ -773,14 +776,11 @@ def test_memory_does_not_grow_with_the_file() -> None:
 
 def test_the_duplicate_check_takes_a_few_bytes_a_key() -> None:
     seen = Duplicates()
-    tracemalloc.start()
-    try:
+    with _traced():
         before = tracemalloc.get_traced_memory()[0]
         for number in range(20_000):
             seen.first_line(RowKey("common_name", f"snr-{number}"), number)
         assert tracemalloc.get_traced_memory()[0] - before < 50 * 20_000
-    finally:
-        tracemalloc.stop()
 
 
 def _steps(data: bytes) -> int:
