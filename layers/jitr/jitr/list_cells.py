@@ -6,8 +6,9 @@ formula or read as a number, and reading takes off exactly that one.
 
 import re
 
-from jitr.list_columns import COLUMNS, shown
+from jitr.list_columns import shown
 from jitr.list_row import FLOAT, WrongValue, floated
+from jitr.lists import COLUMNS
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # OWASP, "CSV Injection"
 _TYPOGRAPHIC = re.compile(r"[“„‟«‹‘‚].*[”“»›’‘]", re.DOTALL)

@@ -5,19 +5,9 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 
-from jitr.lists import KEY_KINDS
+from jitr.lists import COLUMNS, KEY_KINDS
 from jitr.values import dataclass
 
-COLUMNS = (
-    "common_name",
-    "serial_number",
-    "ca",
-    "certificate_sha256",
-    "public_key_sha256",
-    "thing_name",
-    "expires",
-    "note",
-)
 ATTRIBUTE_PREFIX = "attr."
 MAX_COLUMNS = 200
 

@@ -36,11 +36,17 @@ class RowKey:
 
 
 # A row's own columns, in their usual order.
-_OWN = (
-    *("common_name", "serial_number", "ca", "certificate_sha256", "public_key_sha256", "thing_name", "expires"),
+COLUMNS = (
+    "common_name",
+    "serial_number",
+    "ca",
+    "certificate_sha256",
+    "public_key_sha256",
+    "thing_name",
+    "expires",
     "note",
 )
-_own_values = attrgetter(*_OWN)
+_own_values = attrgetter(*COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ class ListRow:
 
     def to_json(self) -> dict[str, Any]:
         """The row's own columns, only those it has, attributes as ``attr.NAME``."""
-        plain = {name: value for name, value in zip(_OWN, _own_values(self), strict=True) if value is not None}
+        plain = {name: value for name, value in zip(COLUMNS, _own_values(self), strict=True) if value is not None}
         if self.expires is not None:
             plain["expires"] = rfc3339(self.expires)
         for name, value in self.attributes.items():

@@ -12,9 +12,9 @@ from jitr.csv_records import BadRecord, Record, read_records
 from jitr.duplicates import Duplicates, Seen
 from jitr.errors import InputError
 from jitr.list_cells import from_cell, to_cell
-from jitr.list_columns import COLUMNS, Fault, header_faults, shown
+from jitr.list_columns import Fault, header_faults, shown
 from jitr.list_row import read_row
-from jitr.lists import ListRow
+from jitr.lists import COLUMNS, ListRow
 from jitr.values import dataclass
 
 SHOWN = 20  # problems kept and shown; the rest is counted

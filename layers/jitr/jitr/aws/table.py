@@ -5,7 +5,7 @@ Keys and item shapes are written down in ``docs/contracts.md``. Reads that decid
 
 import hashlib
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -268,22 +268,17 @@ class Table:
     ) -> Item | None:
         """Update an item; the result is what it is afterwards, None where the condition does not hold."""
         conditional: dict[str, Any] = {} if condition is None else {"ConditionExpression": condition}
-        try:
-            with told_apart():
-                answer = self.client.update_item(
-                    TableName=self.name,
-                    Key=to_item(key),
-                    UpdateExpression=update,
-                    ExpressionAttributeNames=dict(names),
-                    ExpressionAttributeValues=to_item(values),
-                    ReturnValues="ALL_NEW",
-                    **conditional,
-                )
-        except Refused as refused:
-            if refused.code != "ConditionalCheckFailedException":
-                raise
-            return None
-        return from_item(answer["Attributes"])
+        answer = _if_it_holds(
+            self.client.update_item,
+            TableName=self.name,
+            Key=to_item(key),
+            UpdateExpression=update,
+            ExpressionAttributeNames=dict(names),
+            ExpressionAttributeValues=to_item(values),
+            ReturnValues="ALL_NEW",
+            **conditional,
+        )
+        return None if answer is None else from_item(answer["Attributes"])
 
     def blob(self, partition: str) -> bytes | None:
         """A stored document that may be larger than an item, or None where there is none, or not whole."""
@@ -315,22 +310,14 @@ class Table:
 
         Alone, if no hint comes or goes with it: in a transaction DynamoDB charges twice as much for it.
         """
-        after, (put, *hints) = record_writes(self.name, record)
-        done = not self.transact([put, *hints]) if hints else self._put_alone(put["Put"])
-        if not done:
+        after, writes = record_writes(self.name, record)
+        if len(writes) == 1:
+            failed = _if_it_holds(self.client.put_item, **writes[0]["Put"]) is None
+        else:
+            failed = bool(self.transact(writes))
+        if failed:
             raise Conflict(f"the record of {record.certificate_id}")
         return after
-
-    def _put_alone(self, put: Mapping[str, Any]) -> bool:
-        """Whether the condition of a put held."""
-        try:
-            with told_apart():
-                self.client.put_item(**put)
-        except Refused as refused:
-            if refused.code != "ConditionalCheckFailedException":
-                raise
-            return False
-        return True
 
     def transact(self, actions: Sequence[Mapping[str, Any]]) -> list[str]:
         """All of the actions or none. The result is empty on success, else a cancellation code for each action.
@@ -348,18 +335,25 @@ class Table:
 
     def count_knock(self, record: Record, at: str) -> None:
         """Add one to the (approximate) count of a held device's knocks, unless its record is gone meanwhile."""
-        try:
-            with told_apart():
-                self.client.update_item(
-                    TableName=self.name,
-                    Key=to_item(certificate_key(record.certificate_id)),
-                    UpdateExpression="SET counted_at = :at, knocked_at = :at ADD knocks :one",
-                    ConditionExpression="attribute_exists(pk)",
-                    ExpressionAttributeValues={":at": {"S": at}, ":one": {"N": "1"}},
-                )
-        except Refused as refused:
-            if refused.code != "ConditionalCheckFailedException":
-                raise
+        _if_it_holds(
+            self.client.update_item,
+            TableName=self.name,
+            Key=to_item(certificate_key(record.certificate_id)),
+            UpdateExpression="SET counted_at = :at, knocked_at = :at ADD knocks :one",
+            ConditionExpression="attribute_exists(pk)",
+            ExpressionAttributeValues={":at": {"S": at}, ":one": {"N": "1"}},
+        )
+
+
+def _if_it_holds(write: Callable[..., Any], **arguments: Any) -> Any:
+    """The answer to a conditional write of one item; None where the condition does not hold."""
+    try:
+        with told_apart():
+            return write(**arguments)
+    except Refused as refused:
+        if refused.code != "ConditionalCheckFailedException":
+            raise
+        return None
 
 
 def record_item(record: Record) -> Item:

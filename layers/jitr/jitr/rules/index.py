@@ -11,19 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
-from jitr.rules.conditions import AttributeCondition, Circumstances, Condition, Glob, WindowCondition
-from jitr.rules.nearest import Nearest
+from jitr.rules.conditions import AttributeCondition, Circumstances, Glob, WindowCondition
+from jitr.rules.nearest import Conditional, Nearest
 
 MOST_LOOKED_AT = 500  # rules, for those that a device nearly matched
 
 
-class Indexed(Protocol):
+class Indexed(Conditional, Protocol):
     """What the index reads of a rule."""
-
-    @property
-    def conditions(self) -> tuple[Condition, ...]:
-        """All of them must hold."""
-        ...
 
     @property
     def cas(self) -> tuple[str, ...] | None:
