@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +41,6 @@ weight: of two reasons that lead to the same, the one further up is told first.
 | --- | --- | --- | --- |
 """
 
-_NOT_YET = "not in this version"
-_COMMAND = re.compile(r"`jitr ([a-z -]+)`")
-
 
 def reasons_page() -> str:
     """docs/reasons.md as it should be."""
@@ -52,8 +48,7 @@ def reasons_page() -> str:
 
 
 def _row(code: ReasonCode) -> str:
-    meaning = code.meaning if _is_given(code.code) else f"{code.meaning} ({_NOT_YET})"
-    cells = (f"`{code.code}`", _effect(code), meaning, _COMMAND.sub(_marked, code.remedy))
+    cells = (f"`{code.code}`", _effect(code), code.meaning, code.remedy)
     return "| " + " | ".join(each.replace("|", r"\|") for each in cells) + " |\n"
 
 
@@ -61,30 +56,6 @@ def _effect(code: ReasonCode) -> str:
     if code.code == "allow.unmatched":
         return "hold or reject"  # the one code whose effect the rules file decides
     return "poison" if code.effect is None else code.effect.value
-
-
-def _marked(found: re.Match[str]) -> str:
-    """A command that a remedy names, marked where the command line does not have it yet."""
-    return found[0] if _is_command(found[1]) else f"{found[0]} ({_NOT_YET})"
-
-
-def _is_command(words: str) -> bool:
-    command: click.Command | None = jitr
-    for word in words.split():
-        if not isinstance(command, click.Group):
-            return False
-        command = command.get_command(click.Context(command), word)
-    return command is not None
-
-
-def _is_given(code: str) -> bool:
-    """Whether the library ever gives the code as a reason."""
-    return f'"{code}"' in _library()
-
-
-@cache
-def _library() -> str:
-    return "".join(file.read_text("utf-8") for file in LIBRARY.rglob("*.py") if file.name != "reasons.py")
 
 
 # --- metrics
