@@ -56,9 +56,26 @@ def until(look: Callable[[], T | None], what: str, seconds: float = PATIENCE) ->
     return seen
 
 
+_FENCED = re.compile(r"^```([a-z]+)(?: ([^\n]*))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
 def commands(page: str) -> list[str]:
-    """The commands on a page of docs/, a block each."""
-    return re.findall(r"^```sh\n(.*?)^```$", (CHECKOUT / "docs" / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    """Return the commands on a page of docs/, a block each.
+
+    A block of another kind that names a file (```` ```csv devices.csv ````) is what the reader saves under that name,
+    and ```` ```sh exit 1 ```` is one command that ends with this code (``exit 0 or 1``: with one of them).
+    """
+    text = (CHECKOUT / "docs" / page).read_text("utf-8")
+    return [each for each in (_typed(*found.groups()) for found in _FENCED.finditer(text)) if each]
+
+
+def _typed(kind: str, named: str | None, body: str) -> str:
+    if kind != "sh":
+        return f"cat >{named} <<'SAVED'\n{body}SAVED\n" if named else ""
+    if named is None:
+        return body
+    codes = "|".join(re.findall(r"\d+", named))
+    return f"code=0; {body.strip()} || code=$?; case $code in {codes}) ;; *) exit 99 ;; esac\n"
 
 
 def event(certificate_id: str, ca_certificate_id: str, **changes: Any) -> str:

@@ -37,9 +37,7 @@ def test_the_page_is_typed_from_its_beginning_to_its_end(plant: Plant, tmp_path:
     done = plant.type("\n".join(commands("operators.md")), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "typo.csv:3:1: common_name: 'tmp-0003' is on line 2 already" in done.stderr
-    assert "refused, exit code 2" in done.stdout
     assert (tmp_path / "recalled.csv").read_text("utf-8-sig").split() == ["common_name", "tmp-0001"]
-    assert "that is what was changed" in done.stdout
     assert re.search(r"Version \d+ is in force again, as version \d+", done.stdout)
     assert "Made 1 certificate INACTIVE" in done.stdout
     (principal,) = plant.iot.list_thing_principals(thingName="tmp-0001")["principals"]
