@@ -85,6 +85,7 @@ bench: setup ## how fast, how cheap, how flat: writes bench/results and the figu
 
 build: setup ## build the functions and the layer for Lambda; ARCHITECTURE=x86_64 for the other processor
 	$(SAM) build --no-cached --parameter-overrides Architecture=$(ARCHITECTURE)
+	@.venv/bin/python -m tools.architecture .aws-sam/build/template.yaml $(ARCHITECTURE)
 	@du -sk .aws-sam/build/JitrLayer | awk '{ printf "\nLayer: %.1f MB\n", $$1 / 1024 }'
 	@du -sk .aws-sam/build/YamlLayer | awk '{ printf "YAML, for PublishFunction alone: %.1f MB\n", $$1 / 1024 }'
 

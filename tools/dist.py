@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tools import bill
+from tools.architecture import bound
 from tools.sam import environment
 
 from jitr import __version__
@@ -120,8 +121,7 @@ def template(architecture: str) -> str:
         text = _replaced(text, f"CodeUri: functions/{each}\n", f"CodeUri: functions/{each}.zip\n")
     for each in ("jitr", "yaml"):
         text = _replaced(text, f"ContentUri: layers/{each}\n", f"ContentUri: layers/{each}.zip\n")
-    text = _replaced(text, "Default: arm64\n", f"Default: {architecture}\n")
-    text = _replaced(text, "AllowedValues: [arm64, x86_64]", f"AllowedValues: [{architecture}]")
+    text = bound(text, architecture)
     text = _replaced(
         text, "The layer must have been built for it, as `make build ARCHITECTURE=x86_64` does.",
         "There is an archive for each.",

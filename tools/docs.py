@@ -90,9 +90,11 @@ _PARAMETERS = """\
 
 <!-- Written by tools/docs.py from template.yaml. Do not edit it here. -->
 
-What a deployment can be given, as in `sam deploy --parameter-overrides LogRetentionDays=90 AlarmTopicArn=…`, and what
-its stack tells. The defaults suit a first deployment, and ten devices as well as some millions; what to raise for a
-fleet that comes all at once is said with each.
+What a deployment can be given, and what its stack tells. Write parameters into `parameter_overrides` of
+`samconfig.toml`, or answer `sam deploy --guided` and have it save them there. On the command line
+`--parameter-overrides` replaces all that `samconfig.toml` gives; what it leaves out keeps the value that the stack has.
+The defaults suit a first deployment, and ten devices as well as some millions; what to raise for a fleet that comes all
+at once is said with each.
 
 ## Parameters
 """

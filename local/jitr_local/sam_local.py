@@ -57,8 +57,7 @@ def command(file: Path) -> str:
     machine = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine().lower(), "x86_64")
     return (
         f"make build ARCHITECTURE={machine}\n"
-        f".venv-sam/bin/sam local invoke RegisterFunction -e events/first-connection.json --env-vars {file} "
-        f"--parameter-overrides Architecture={machine}"
+        f".venv-sam/bin/sam local invoke RegisterFunction -e events/first-connection.json --env-vars {file}"
     )
 
 

@@ -13,6 +13,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from tools import dist
+from tools.architecture import bound
 
 from jitr_local import environment, ministack
 from jitr_local.aws import session
@@ -122,6 +123,26 @@ def test_a_dev_stack_that_turns_to_keeping_its_data_is_not_emptied(account: Acco
     assert "Cleanup" not in account.resources("jitr-dev")
     s3 = account.session().client("s3")
     assert len(s3.list_object_versions(Bucket=resources["ConfigurationBucket"])["Versions"]) == 4
+
+
+def test_what_was_built_for_one_processor_is_refused_by_a_stack_on_the_other(account: Account) -> None:
+    """What `make build ARCHITECTURE=...` makes says its processor itself: `sam deploy` need not be told."""
+    text = account.template.read_text("utf-8")
+    builds = {each: account.template.with_name(f"{each}.yaml") for each in ("arm64", "x86_64")}
+    for architecture, template in builds.items():
+        template.write_text(bound(text, architecture), "utf-8")
+    named = ["deploy", "--config-env", "dev", "--stack-name", "jitr-bound"]
+    named += ["--config-file", str(CHECKOUT / "samconfig.toml"), "--template-file"]
+    first = account.sam(*named, str(builds["x86_64"]))
+    assert first.returncode == 0, first.stdout + first.stderr
+    function = account.resources("jitr-bound")["RegisterFunction"]
+    look = account.session().client("lambda").get_function
+    assert look(FunctionName=function)["Configuration"]["Architectures"] == ["x86_64"]
+    other = account.sam(*named, str(builds["arm64"]))
+    assert other.returncode != 0
+    assert "Architecture" in other.stderr, other.stdout
+    assert look(FunctionName=function)["Configuration"]["Architectures"] == ["x86_64"]
+    account.sam("delete", "--stack-name", "jitr-bound", "--no-prompts", "--region", environment.REGION)
 
 
 def test_prod_is_deployed_after_a_yes_only_and_keeps_its_data_when_it_is_deleted(account: Account) -> None:

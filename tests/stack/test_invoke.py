@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from tools.architecture import bound
 
 from jitr.record import Record
 from jitr_local import invoke, sam_local
@@ -141,8 +142,10 @@ def test_sam_local_invoke_admits_a_device_of_the_local_stack(plant: Plant, tmp_p
     ]
     sam = str(CHECKOUT / ".venv-sam/bin/sam")
     subprocess.run([sam, "build", *options], cwd=CHECKOUT, env=environment, check=True, capture_output=True)
+    template = tmp_path / "build/template.yaml"
+    template.write_text(bound(template.read_text("utf-8"), machine), "utf-8")  # as `make build` does
     words = [str(tmp_path / "event.json") if word.startswith("events/") else word for word in shlex.split(invoked)]
-    words += ["--template-file", str(tmp_path / "build/template.yaml")]
+    words += ["--template-file", str(template)]
     words += ["--skip-pull-image"] if engine.stdout.strip() == "True" else []
     done = subprocess.run(words, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
     assert json.loads(done.stdout) == {"batchItemFailures": []}, done.stderr
