@@ -152,6 +152,33 @@ def env(context: click.Context, folder: Path, as_json: bool, sam: bool) -> None:
 
 
 @local.command()
+@click.argument("event", type=click.Path(dir_okay=False, path_type=Path))
+@_as_json
+@_folder
+def newcomer(folder: Path, event: Path, as_json: bool) -> None:
+    """Make a device that waits to be let in, and write the EVENT of its first connection for `make invoke`.
+
+    \b
+    Example:
+      jitr local newcomer newcomer.json
+      make invoke FUNCTION=RegisterFunction EVENT=newcomer.json
+    """
+    from jitr_local.newcomer import introduce  # boto3 takes a while
+
+    with _told_plainly():
+        made = introduce(stack.load(folder), event)
+    if as_json:
+        click.echo(json.dumps({"name": made.name, "certificate_id": made.certificate_id, "event": str(event)}))
+        return
+    click.echo(
+        f"{made.name} waits, its certificate {made.certificate_id[:12]} is PENDING_ACTIVATION. "
+        f"A rule lets it in.\nIts event is in {event}. Try next:\n"
+        f"  make invoke FUNCTION=RegisterFunction EVENT={shlex.quote(str(event))}\n"
+        f"  jitr decisions show {made.certificate_id[:12]} --local"
+    )
+
+
+@local.command()
 @click.option(
     "--devices", default=24, show_default=True, type=click.IntRange(24, 2000), help="How many in the first group."
 )

@@ -6,11 +6,8 @@ What became of each is compared with what must become of it.
 """
 
 import csv
-import os
 import shlex
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -26,10 +23,9 @@ from jitr.reasons import Verdict
 from jitr.record import Record
 from jitr_cli import pki
 from jitr_cli.files import read_certificate, read_private_key
-from jitr_local import environment
 from jitr_local.cast import ADMITTED, RULES, Casting, Factories, Role
 from jitr_local.device import Broker, Fate
-from jitr_local.errors import StackError
+from jitr_local.operator import Operator
 from jitr_local.stack import LocalStack
 
 LATE = "snr-late"
@@ -200,27 +196,7 @@ class Demo:
             self.say(f"  {line}".rstrip())
 
     def _quietly(self, *arguments: str) -> str:
-        command = [str(Path(sys.executable).parent / "jitr"), *arguments]
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=_variables(self.stack.endpoint_url),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        if done.returncode:
-            raise StackError(f"jitr {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}")
-        return done.stdout
-
-
-def _variables(endpoint_url: str) -> dict[str, str]:
-    """The environment of the commands: the stack, and nothing of the developer's own AWS configuration or proxy."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "JITR_"))}
-    no_files = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
-    no_proxy = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
-    return kept | no_files | no_proxy | environment.aws(endpoint_url)
+        return Operator(self.stack, self.folder).types(*arguments)
 
 
 def unexpected(endings: Iterable[Ending]) -> list[Ending]:

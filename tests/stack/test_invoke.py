@@ -16,7 +16,9 @@ from tools.architecture import bound
 from jitr.record import Record
 from jitr_local import invoke, sam_local
 from jitr_local.cli import variables_of
+from jitr_local.errors import StackError
 from jitr_local.functions import read_functions
+from jitr_local.newcomer import introduce
 from jitr_local.stack import CHECKOUT, TEMPLATE, LocalStack
 from tests.built import event_files
 from tests.stack.plant import Plant
@@ -89,6 +91,26 @@ def test_an_event_made_for_a_certificate_is_taken(plant: Plant, tmp_path: Path) 
     result = invoked(plant.stack, "RegisterFunction", tmp_path / "event.json")
     assert (result.exit_code, json.loads(result.stdout)) == (0, {"batchItemFailures": []}), result.output
     assert plant.status(made) == "ACTIVE"
+
+
+def test_a_newcomer_waits_until_its_event_is_handed_to_the_function(plant: Plant, tmp_path: Path) -> None:
+    """So the first invocation of the README ends with a device that is in. Rules of others stay in force."""
+    rules = plant.rules(plant.factory("others"))
+    plant.publish(rules)
+    with pytest.raises(StackError, match=r"jitr events make"):
+        introduce(plant.stack, tmp_path / "refused.json")
+    assert not (tmp_path / "refused.json").exists()
+    assert plant.json("rules", "show")["text"] == rules.read_text()
+
+    plant.publish(rules.rename(rules.with_name("newcomer.yaml")))
+    made = introduce(plant.stack, tmp_path / "newcomer.json")
+    look = plant.iot.describe_certificate
+    assert look(certificateId=made.certificate_id)["certificateDescription"]["status"] == "PENDING_ACTIVATION"
+    assert plant.table.record_and_heads(made.certificate_id)[0] is None
+    result = invoked(plant.stack, "RegisterFunction", tmp_path / "newcomer.json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"batchItemFailures": []}), result.output
+    assert look(certificateId=made.certificate_id)["certificateDescription"]["status"] == "ACTIVE"
+    assert plant.iot.list_thing_principals(thingName=made.name)["principals"]
 
 
 @pytest.mark.parametrize(
