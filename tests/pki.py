@@ -50,6 +50,7 @@ OIDS = {
     "keyUsage": "2.5.29.15",
     "extendedKeyUsage": "2.5.29.37",
     "subjectAltName": "2.5.29.17",
+    "issuerAltName": "2.5.29.18",
     "certificatePolicies": "2.5.29.32",
     "nameConstraints": "2.5.29.30",
     "authorityKeyIdentifier": "2.5.29.35",
@@ -387,6 +388,10 @@ class Draft:
         """RFC 5280 section 4.2.1.6; bytes are a GeneralName's DER as they are."""
         encoded = (each if isinstance(each, bytes) else _general_name(each) for each in names)
         return self.extension("subjectAltName", sequence(*encoded), critical=critical)
+
+    def issuer_alternative_names(self, *names: x509.GeneralName) -> "Draft":
+        """RFC 5280 section 4.2.1.7."""
+        return self.extension("issuerAltName", sequence(*map(_general_name, names)))
 
     def identifiers(self, *, authority: bytes | None = None) -> "Draft":
         """Subject and authority key identifiers; the latter the signer's, or any other."""

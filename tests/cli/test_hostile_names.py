@@ -64,10 +64,10 @@ NAMES = {
     "policy wildcard for one": Hostile("snr-000?", policy=False),
     "topic wildcard": Hostile("+", policy=False),
     "topic wildcard for all": Hostile("#", attribute=True, policy=False),
-    "topic level": Hostile("snr-0001/x", attribute=True),
-    "path": Hostile("../../snr", attribute=True),
+    "topic level": Hostile("snr-0001/x", attribute=True, policy=False),
+    "path": Hostile("../../snr", attribute=True, policy=False),
     "formula": Hostile("=1+1", policy=False),
-    "formula that links": Hostile('=HYPERLINK("https://a.example")'),
+    "formula that links": Hostile('=HYPERLINK("https://a.example")', policy=False),
     "formula with @": Hostile("@SUM(A1)"),
     "formula with -": Hostile("-1", attribute=True),
     "formula in full width": Hostile("\uff1d1"),
@@ -77,7 +77,7 @@ NAMES = {
     "shell": Hostile("a; rm -rf ~ `id` $(id)", policy=False),
     "shell quotes": Hostile("a'b\"c\\"),
     "option": Hostile("--force", attribute=True),
-    "markup": Hostile("[red]snr[/red][link=https://a.example]x[/link]", attribute=True),
+    "markup": Hostile("[red]snr[/red][link=https://a.example]x[/link]", attribute=True, policy=False),
     "JSON": Hostile('"},{"certificateId":"'),
     "empty": Hostile("", attribute=True, on_lists=False),
     "300 characters": Hostile("s" * 300, attribute=True),
@@ -156,7 +156,7 @@ def test_as_a_variable_in_an_iot_policy(hostile: Hostile) -> None:
     """``${iot:Certificate.Subject.CommonName}``, where the thing has another name or there is no thing.
 
     AWS IoT Core Developer Guide, "AWS IoT Core policy variables": ``*`` is a wildcard, and + and # are themselves, so
-    that a device of that name may subscribe to ``devices/+/...``.
+    that a device of that name may subscribe to ``devices/+/...``; one with a slash has topics below another's.
     """
     for grant in (Grant(iot_policies=("Sensor",)), Grant(iot_policies=("Sensor",), thing="snr-{serial_number}")):
         decision = decided(hostile.name, grant)

@@ -779,6 +779,7 @@ def test_every_certificate_among_the_library_s_vectors_is_read_as_the_library_re
         "InvalidNegativeSerialNumberTest15EE.crt",
         "invalid_utf8_common_name.pem",
         "long-form-name-attribute.pem",
+        "malformed-ian.pem",
         "malformed-san.pem",
         "mismatch_inner_outer_sig_algorithm.der",
         "negative_serial.pem",

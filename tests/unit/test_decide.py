@@ -103,7 +103,7 @@ def test_a_grant_that_cannot_be_filled_in_holds_and_never_falls_through_to_the_n
         (knock(key=KeyFacts("RSA", 1024)), "certificate.key", Verdict.HOLD),
         (knock(key=KeyFacts("Ed25519")), "certificate.key", Verdict.HOLD),
         (knock(signature=SignatureFacts("RSA", "sha1")), "certificate.signature-hash", Verdict.HOLD),
-        (knock(subject=(("common_name", "snr/1"),)), "grant.thing-name", Verdict.HOLD),
+        (knock(subject=(("common_name", "snr.1"),)), "grant.thing-name", Verdict.HOLD),
     ],
 )
 def test_what_is_wrong_with_a_certificate_outweighs_an_allow_rule(device: Knock, code: str, verdict: Verdict) -> None:

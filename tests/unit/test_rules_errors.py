@@ -200,6 +200,16 @@ GRANTS = [
     Case("thing group name", in_grant("thing: t\nthing_groups: a«/»b"), "a thing group name cannot have '/' in it"),
     Case("unknown renewal", in_grant("iot_policies: a\nrenewal: «overwrite»"), "it is one of: hold, coexist, replace"),
     Case("unknown existing", in_grant("iot_policies: a\nexisting: «adpot»"), "did you mean 'adopt'?"),
+    Case(
+        "no policy value",
+        in_grant("iot_policies: a\nnot_in_policies: [«organisation»]"),
+        "did you mean 'organization'?",
+    ),
+    Case(
+        "policy value of another attribute",
+        in_grant("thing: t\niot_policies: a\nattributes: {hall: b}\nnot_in_policies: «attributes.hal»"),
+        "did you mean 'attributes.hall'?",
+    ),
     Case("unknown key in a grant", in_grant("iot_policies: a\n«policies»: b"), "did you mean 'iot_policies'?"),
     Case("max_devices in the grant", in_grant("iot_policies: a\n«max_devices»: 1"), "it is a key of an allow rule"),
 ]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from jitr.policy_variables import VARIABLES
 from jitr.reasons import Verdict
 from jitr.rules import doubts
 from jitr.rules.conditions import (
@@ -85,8 +86,9 @@ def grants(draw: st.DrawFn, *, has_list: bool) -> Grant:
     template = st.lists(parts, min_size=1, max_size=3).map("".join)
     renewal = draw(st.sampled_from(["hold", "coexist", "replace"]))
     existing = draw(st.sampled_from(["hold", "adopt"]))
+    spared = draw(st.just(()) | tuples(st.sampled_from(list(VARIABLES))))
     if draw(st.booleans()):
-        return Grant(draw(tuples(POLICIES, 10)), renewal=renewal, existing=existing)
+        return Grant(draw(tuples(POLICIES, 10)), renewal=renewal, existing=existing, not_in_policies=spared)
     return Grant(
         draw(tuples(POLICIES, 10) | st.just(())),
         draw(template),
@@ -95,6 +97,7 @@ def grants(draw: st.DrawFn, *, has_list: bool) -> Grant:
         draw(tuples(THINGS, 10)),
         renewal,
         existing,
+        spared,
     )
 
 

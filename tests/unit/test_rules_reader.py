@@ -228,6 +228,13 @@ def test_renewal_and_existing() -> None:
     assert (grant.renewal, grant.existing) == ("coexist", "adopt")
 
 
+def test_what_iot_policies_do_not_go_by() -> None:
+    """Attributes of the certificate, alternative names, and the thing's own attributes."""
+    text = "thing: t\niot_policies: p\nattributes: {a: b}\nnot_in_policies: [organization, attributes.a]"
+    assert read(in_grant(text)).rules.allow[0].grant.not_in_policies == ("organization", "attributes.a")
+    assert read(in_grant("iot_policies: p\nnot_in_policies: title")).rules.allow[0].grant.not_in_policies == ("title",)
+
+
 FULL_TEST = """
 name: a test
 at: 2026-03-01T12:00:00+02:00

@@ -169,6 +169,7 @@ BEYOND_A_SCHEMA = {
     "unknown rule",
     "allow rule that should reject",
     "thing for a held device",
+    "policy value of another attribute",
 }
 
 

@@ -133,6 +133,7 @@ def read_certificate(data: bytes) -> CertificateReading:
             key_usage=extensions.key_usage,
             extended_key_usage=extensions.extended_key_usage,
             alternative_names=extensions.alternative_names,
+            issuer_alternative_names=extensions.issuer_alternative_names,
             unknown_critical_extensions=extensions.unknown_critical,
             authority_key_identifier=extensions.authority_key_identifier,
             subject_key_identifier=extensions.subject_key_identifier,

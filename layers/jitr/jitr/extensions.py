@@ -22,6 +22,7 @@ BASIC_CONSTRAINTS = "2.5.29.19"
 KEY_USAGE = "2.5.29.15"
 EXTENDED_KEY_USAGE = "2.5.29.37"
 SUBJECT_ALT_NAME = "2.5.29.17"
+ISSUER_ALT_NAME = "2.5.29.18"
 CERTIFICATE_POLICIES = "2.5.29.32"
 NAME_CONSTRAINTS = "2.5.29.30"
 AUTHORITY_KEY_IDENTIFIER = "2.5.29.35"
@@ -36,6 +37,7 @@ _NEEDED = {
     KEY_USAGE: "keyUsage",
     EXTENDED_KEY_USAGE: "extendedKeyUsage",
     SUBJECT_ALT_NAME: "subjectAltName",
+    ISSUER_ALT_NAME: "issuerAltName",
 }
 
 # RFC 5280 section 4.2.1.3, in the order of their bits.
@@ -75,6 +77,7 @@ class Extensions:
     key_usage: tuple[str, ...] | None = None
     extended_key_usage: tuple[str, ...] | None = None
     alternative_names: tuple[AlternativeName, ...] = ()
+    issuer_alternative_names: tuple[AlternativeName, ...] = ()
     unknown_critical: tuple[str, ...] = ()
     authority_key_identifier: str | None = None
     subject_key_identifier: str | None = None
@@ -247,6 +250,7 @@ _READ: Mapping[str, tuple[str, Callable[[bytes], Any]]] = {
     KEY_USAGE: ("key_usage", _key_usage),
     EXTENDED_KEY_USAGE: ("extended_key_usage", _extended_key_usage),
     SUBJECT_ALT_NAME: ("alternative_names", _alternative_names),
+    ISSUER_ALT_NAME: ("issuer_alternative_names", _alternative_names),
     AUTHORITY_KEY_IDENTIFIER: ("authority_key_identifier", _authority_key_identifier),
     SUBJECT_KEY_IDENTIFIER: ("subject_key_identifier", _subject_key_identifier),
 }

@@ -94,6 +94,7 @@ class CertificateFacts:
     key_usage: tuple[str, ...] | None = None  # names of RFC 5280 section 4.2.1.3; None: no such extension
     extended_key_usage: tuple[str, ...] | None = None  # names (clientAuth, …) or dotted OIDs; None: no such extension
     alternative_names: tuple[AlternativeName, ...] = ()
+    issuer_alternative_names: tuple[AlternativeName, ...] = ()
     unknown_critical_extensions: tuple[str, ...] = ()  # dotted OIDs
     authority_key_identifier: str | None = None
     subject_key_identifier: str | None = None
@@ -109,7 +110,8 @@ class CertificateFacts:
 
     def to_json(self) -> dict[str, Any]:
         """As in the decision record and under ``facts`` in ``jitr explain --json``."""
-        return {
+        issuer = [{"kind": each.kind, "value": each.value} for each in self.issuer_alternative_names]
+        return ({"issuer_alternative_names": issuer} if issuer else {}) | {
             "certificate_sha256": self.certificate_sha256,
             "public_key_sha256": self.public_key_sha256,
             "version": self.version,
@@ -148,6 +150,9 @@ class CertificateFacts:
             key_usage=_tuple_or_none(data["key_usage"]),
             extended_key_usage=_tuple_or_none(data["extended_key_usage"]),
             alternative_names=tuple(AlternativeName(**each) for each in data["alternative_names"]),
+            issuer_alternative_names=tuple(
+                AlternativeName(**each) for each in data.get("issuer_alternative_names", ())
+            ),
             unknown_critical_extensions=tuple(data["unknown_critical_extensions"]),
             authority_key_identifier=data["authority_key_identifier"],
             subject_key_identifier=data["subject_key_identifier"],

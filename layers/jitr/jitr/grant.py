@@ -4,11 +4,11 @@ Nothing is ever "cleaned up": a name that AWS IoT would refuse is a reason to ho
 """
 
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 
 from jitr.facts import ATTRIBUTE_NAMES
 from jitr.lists import ListRow
+from jitr.policy_variables import short, steering
 from jitr.reasons import Reason
 from jitr.rules.conditions import Circumstances
 from jitr.rules.model import AllowRule, Grant
@@ -16,12 +16,6 @@ from jitr.rules.model import AllowRule, Grant
 # AWS IoT API reference, CreateThing: thingName and AttributePayload.
 THING_NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 ATTRIBUTE_VALUE = re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]{0,800}")
-
-# What AWS's examples of policy variables tell devices apart by. In an IoT policy * and ? are wildcards and $ begins a
-# variable; + and # are themselves, so that a device with such a name may subscribe to a topic filter that takes in
-# everybody's. AWS IoT Core Developer Guide, "AWS IoT Core policy variables".
-_POLICY_VARIABLES = ("common_name", "subject_serial_number")
-_SPECIAL_IN_POLICIES = re.compile(r"[*?$+#]")
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _SUBJECT_ATTRIBUTES = frozenset(ATTRIBUTE_NAMES.values())
@@ -40,25 +34,16 @@ def fill(rule: AllowRule, seen: Circumstances) -> tuple[Grant, tuple[Reason, ...
     row = _row(rule, seen)
     reasons: list[Reason] = []
     thing = _thing(rule, row, seen, reasons)
-    attributes = {}
+    attributes, put_in = {}, {}
     for name, template in rule.grant.attributes.items():
-        value = _filled(f"attribute {name}", template, row, seen, reasons)
-        if value is not None and ATTRIBUTE_VALUE.fullmatch(value) is None:
-            message = f"attribute {name} would be {_short(value)}, which is not [a-zA-Z0-9_.,@/:#=\\[\\]-]{{0,800}}"
+        pieces = _filled(f"attribute {name}", template, row, seen, reasons)
+        value = "".join(pieces)
+        if ATTRIBUTE_VALUE.fullmatch(value) is None:
+            message = f"attribute {name} would be {short(value)}, which is not [a-zA-Z0-9_.,@/:#=\\[\\]-]{{0,800}}"
             reasons.append(Reason("grant.attribute", message))
-        attributes[name] = value or ""
-    reasons += _in_policies(seen)
+        attributes[name], put_in[name] = value, pieces[1::2]
+    reasons += steering(seen.knock, put_in, rule.grant.not_in_policies)
     return rule.grant.filled(thing, attributes), tuple(reasons)
-
-
-def _in_policies(seen: Circumstances) -> Iterator[Reason]:
-    """Whatever the thing is called, an IoT policy may go by what stands in the certificate."""
-    for name in _POLICY_VARIABLES:
-        for value in seen.knock.certificate.values(name):
-            found = _SPECIAL_IN_POLICIES.search(value)
-            if found is not None:
-                message = f"{name} is {_short(value)}, and {found[0]} has a meaning in IoT policies and topic filters"
-                yield Reason("grant.policy-variable", message)
 
 
 def _row(rule: AllowRule, seen: Circumstances) -> ListRow | None:
@@ -73,20 +58,24 @@ def _thing(rule: AllowRule, row: ListRow | None, seen: Circumstances, reasons: l
     if rule.grant.thing is None:
         return None
     if row is not None and row.thing_name is not None:
-        name: str | None = row.thing_name
+        name = row.thing_name
     else:
-        name = _filled("thing", rule.grant.thing, row, seen, reasons)
-    if name is not None and THING_NAME.fullmatch(name) is None:
-        reasons.append(Reason("grant.thing-name", f"the thing name {_short(name)} is not [a-zA-Z0-9:_-]{{1,128}}"))
+        pieces = _filled("thing", rule.grant.thing, row, seen, reasons)
+        if not pieces:
+            return None
+        name = "".join(pieces)
+    if THING_NAME.fullmatch(name) is None:
+        reasons.append(Reason("grant.thing-name", f"the thing name {short(name)} is not [a-zA-Z0-9:_-]{{1,128}}"))
     return name
 
 
-def _filled(what: str, template: str, row: ListRow | None, seen: Circumstances, reasons: list[Reason]) -> str | None:
+def _filled(what: str, template: str, row: ListRow | None, seen: Circumstances, reasons: list[Reason]) -> list[str]:
+    """The template's pieces: its own text and, at each odd place, what is put in. None at all if a value is missing."""
     try:
-        return "".join([_value(part, row, seen) if place % 2 else part for place, part in enumerate(_parts(template))])
+        return [_value(part, row, seen) if place % 2 else part for place, part in enumerate(_parts(template))]
     except _Missing as missing:
         reasons.append(Reason("grant.template-missing", f"{what}: {template!r} needs {missing}"))
-        return None
+        return []
 
 
 @lru_cache(maxsize=1024)  # most rules of a file have their templates in common
@@ -111,7 +100,3 @@ def _value(name: str, row: ListRow | None, seen: Circumstances) -> str:
         has = "has not" if not values else f"has {len(values)} times"
         raise _Missing(f"{name}, which the certificate's subject {has}")
     return values[0]
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 160 else text[:157] + "...")

@@ -275,9 +275,11 @@ _ALL = (
     ReasonCode(
         "grant.policy-variable",
         _HOLD,
-        "The certificate's common name or serial number attribute has one of `* ? $ + #` in it. Where an IoT policy "
-        "goes by it (`${iot:Certificate.Subject.CommonName}`), the device could reach what is another's.",
-        "Issue the device a certificate with another name.",
+        "One of `/ + # * ? $` stands in what an IoT policy can go by: a subject attribute, an alternative name, or "
+        "what a template puts into an attribute of the thing. Under a policy that uses it, as "
+        "`${iot:Certificate.Subject.CommonName}`, the device could reach what is another's.",
+        "Issue the device a certificate with another name, or correct its list row. If no IoT policy of the device "
+        "uses that variable, name it under `not_in_policies` in the grant.",
     ),
     ReasonCode(
         "grant.template-missing",

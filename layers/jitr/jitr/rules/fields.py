@@ -13,6 +13,7 @@ from jitr.rules.kinds import (
     Moment,
     Name,
     Pattern,
+    PolicyValue,
     Serial,
     Serials,
     Sha256,
@@ -147,6 +148,12 @@ GRANT = Record(
             "or gets the thing if nothing else is attached to it.",
             "adopt",
             default="hold",
+        ),
+        Field(
+            "not_in_policies",
+            OneOrMany(PolicyValue()),
+            "What no IoT policy of the device goes by, so that it may have `/ + # * ? $` in it.",
+            "[organization, alternative_names.uri]",
         ),
     ),
     (

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from typing import Any, Protocol
 
 from jitr.facts import ATTRIBUTE_NAMES, KeyFacts
+from jitr.policy_variables import VARIABLES
 from jitr.rules.conditions import Glob, SerialRange, Window
 from jitr.rules.problems import did_you_mean, quoted
 from jitr.times import parse_time
@@ -383,6 +384,23 @@ class Key:
 
     def schema(self) -> Schema:
         return _text_schema(pattern="^(P-(256|384|521)|RSA-[1-9][0-9]{2,4})$")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyValue:
+    """What of a device can be put into an IoT policy, by the names of ``jitr.policy_variables``."""
+
+    told: str = "[policy value](#iot-policies)"
+    _attribute = r"attributes\.[a-zA-Z0-9_.,@/:#-]{1,128}"
+
+    def parse(self, text: str) -> str:
+        if text in VARIABLES or re.fullmatch(self._attribute, text):
+            return text
+        hint = did_you_mean(text, VARIABLES) or "an attribute of the thing is named attributes.NAME"
+        raise Wrong(f"{quoted(text)} is nothing that an IoT policy can go by", hint)
+
+    def schema(self) -> Schema:
+        return {"anyOf": [{"enum": list(VARIABLES)}, _text_schema(pattern=f"^{self._attribute}$")]}
 
 
 SUBJECT_ATTRIBUTES = tuple(ATTRIBUTE_NAMES.values())

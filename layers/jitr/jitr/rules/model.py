@@ -70,16 +70,29 @@ class Grant:
     thing_groups: tuple[str, ...] = ()
     renewal: str = "hold"  # hold | coexist | replace
     existing: str = "hold"  # hold | adopt
+    not_in_policies: tuple[str, ...] = ()  # what no IoT policy of the device goes by: jitr.policy_variables
 
     def filled(self, thing: str | None, attributes: Mapping[str, str]) -> "Grant":
         """The grant of one device. Not by ``dataclasses.replace``, which takes longer than all that fills it in."""
         return Grant(
-            self.iot_policies, thing, self.thing_type, attributes, self.thing_groups, self.renewal, self.existing
+            self.iot_policies,
+            thing,
+            self.thing_type,
+            attributes,
+            self.thing_groups,
+            self.renewal,
+            self.existing,
+            self.not_in_policies,
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As in the compiled rules, the decision record and under ``grant`` in ``jitr explain --json``."""
-        return {
+        """As in the compiled rules, the decision record and under ``grant`` in ``jitr explain --json``.
+
+        What was not known from the beginning is there only where a grant has it: rules that do not use it keep their
+        digest and their meaning.
+        """
+        later = {} if not self.not_in_policies else {"not_in_policies": list(self.not_in_policies)}
+        return later | {
             "thing": self.thing,
             "thing_type": self.thing_type,
             "attributes": dict(self.attributes),
@@ -100,6 +113,7 @@ class Grant:
             iot_policies=tuple(data["iot_policies"]),
             renewal=data["renewal"],
             existing=data["existing"],
+            not_in_policies=tuple(data.get("not_in_policies", ())),
         )
 
 

@@ -107,6 +107,8 @@ def _grant(grant: Grant) -> Iterator[str]:
         yield f"renewal: {grant.renewal}"
     if grant.existing != Verdict.HOLD:
         yield f"existing: {grant.existing}"
+    if grant.not_in_policies:
+        yield f"not_in_policies: {_values(grant.not_in_policies)}"
 
 
 def _mapping(values: Mapping[str, str]) -> str:

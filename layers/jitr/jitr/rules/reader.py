@@ -16,6 +16,7 @@ from jitr.errors import InputError
 from jitr.facts import Attribute, KeyFacts
 from jitr.list_row import read_row
 from jitr.lists import ListRow
+from jitr.policy_variables import ATTRIBUTES
 from jitr.reasons import Verdict
 from jitr.rules.conditions import (
     AttributeCondition,
@@ -203,6 +204,8 @@ class _Build:
                 f"{len(attributes)} attributes, and AWS IoT takes {MAX_ATTRIBUTES_WITHOUT_TYPE} of a thing without type"
             )
             self._findings.error(entry.key_place("attributes"), message, "add `thing_type`, or drop some")
+        if "attributes" in entry.found or "attributes" not in entry.keys:
+            self._check_attributes_exist(entry.many("not_in_policies"), [name.value for name, _ in attributes])
         thing_type = entry.one("thing_type")
         self._check_exist((thing_type,) if thing_type else (), self._known.thing_types, "thing type")
         self._check_exist(entry.many("thing_groups"), self._known.thing_groups, "thing group")
@@ -215,7 +218,15 @@ class _Build:
             thing_groups=entry.values("thing_groups"),
             renewal=entry.value("renewal", "hold"),
             existing=entry.value("existing", "hold"),
+            not_in_policies=entry.values("not_in_policies"),
         )
+
+    def _check_attributes_exist(self, spared: tuple[At, ...], attributes: Collection[str]) -> None:
+        for each in spared:
+            name = each.value.removeprefix(ATTRIBUTES)
+            if name != each.value and name not in attributes:
+                hint = self._nearest(each.value, [f"{ATTRIBUTES}{other}" for other in attributes])
+                self._findings.error(each.place, f"the grant has no attribute {quoted(name)}", hint)
 
     def _check_needs_no_list(self, template: At) -> None:
         for name in placeholders(template.value):
