@@ -102,12 +102,13 @@ def may_not_sign(certificate: x509.Certificate) -> str | None:
 
 def _root_of_others(certificate: x509.Certificate) -> str | None:
     constraints = pki.extension(certificate, x509.BasicConstraints)
-    room = constraints.path_length if constraints and constraints.ca else None
-    if certificate.issuer != certificate.subject or not room:
+    if certificate.issuer != certificate.subject or constraints is None or constraints.path_length == 0:
         return None
+    # RFC 5280 section 4.2.1.9: without a path length no limit is imposed.
+    room = "no path length" if constraints.path_length is None else f"path length {constraints.path_length}"
     return (
-        f"it is a root with room for CAs below it (path length {room}). If those sign the devices, register them "
-        "instead: AWS IoT knows a device by the CA that signed it"
+        f"it is a root with room for CAs below it ({room}). If those sign the devices, register them instead: AWS IoT "
+        "knows a device by the CA that signed it. If it signs the devices itself, this is the one"
     )
 
 

@@ -36,6 +36,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_STACK = "jitr"
 _STATE = Path(".local") / "stack.json"
+_INSTALLED = Path(__file__).resolve().parent  # below the checkout, if this is installed from one
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-prefixes
 _REAL_ACCESS_KEY = re.compile(r"(AKIA|ASIA)[A-Z0-9]{12,}")
 _AWS_HOST = re.compile(r"\.(amazonaws\.com(\.cn)?|api\.aws)$")
@@ -176,7 +177,9 @@ def _options(command: F, *, with_stack: bool) -> F:
             _refuse_beside_local(click.get_current_context())
         return command(*args, choice=Choice(**values), **kwargs)
 
-    decorated = click.option("--local", is_flag=True, help="Work on the local stack of this checkout.")(chosen)
+    decorated = click.option(
+        "--local", is_flag=True, help="Work on the local stack of this checkout, or of jitr's own."
+    )(chosen)
     decorated = click.option("--endpoint-url", metavar="URL", help="Another endpoint than AWS's own.")(decorated)
     decorated = click.option("--region", metavar="REGION", help="AWS Region [env: AWS_REGION].")(decorated)
     decorated = click.option("--profile", metavar="NAME", help="AWS profile [env: AWS_PROFILE].")(decorated)
@@ -199,13 +202,18 @@ def _refuse_beside_local(context: click.Context) -> None:
 
 
 def local_stack(start: Path | None = None) -> LocalStack:
-    """The local stack of the checkout that ``start`` (default: the current directory) is in.
+    """Return the local stack of the checkout that ``start`` (default: the current directory) is in.
 
+    Outside a checkout it is that of the checkout which this ``jitr`` was installed from.
     Raises InputError where none is running or its file cannot be used.
     """
-    file = _state_file(start or Path.cwd())
+    starts = (start or Path.cwd(), _INSTALLED)
+    file = next(filter(None, map(_state_file, starts)), None)
     if file is None:
-        raise InputError("no local stack is running: `jitr local up` starts one")
+        looked = " and ".join(dict.fromkeys(str(each.resolve()) for each in starts))
+        raise InputError(
+            f"no local stack is running: `jitr local up` starts one (there is no {_STATE} in {looked}, nor above)"
+        )
     return _read_state(file)
 
 

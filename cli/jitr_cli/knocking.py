@@ -1,4 +1,7 @@
-"""How often a device knocks, for people: about, and from its own knocks alone."""
+"""How often a device knocks, for people: about, and from its own knocks alone.
+
+Knocks are counted at most once a minute, so a count is the least that it can have been, and is told as that.
+"""
 
 from datetime import timedelta
 
@@ -7,10 +10,10 @@ from jitr.times import rfc3339
 
 
 def how_often(record: Record) -> str:
-    """In a few words: ``never``, ``once``, ``every 12 min``."""
+    """Return it in a few words: ``never``, ``at least once``, ``every 12 min``."""
     interval = knock_interval(record)
     if interval is None:
-        return ("never", "once")[min(record.knocks, 1)]
+        return ("never", "at least once")[min(record.knocks, 1)]
     # Knocks are counted at most once a minute, so who knocks more often seems to knock a little less than that often.
     if interval < 1.5 * COUNT_AGAIN:
         return "every minute or more often"
@@ -18,11 +21,11 @@ def how_often(record: Record) -> str:
 
 
 def told(record: Record) -> str:
-    """In a sentence's place: how many, how often, the last."""
+    """Return in a sentence's place how many knocks there were, how often, and when the last."""
     if record.knocks == 0 or record.counted_at is None:
         return "never knocked here"
-    times = "once" if record.knocks == 1 else f"about {record.knocks} times, {how_often(record)}"
-    return f"{times}, last {rfc3339(record.counted_at)}"
+    times = "once" if record.knocks == 1 else f"{record.knocks} times, {how_often(record)}"
+    return f"at least {times}, last {rfc3339(record.counted_at)} (counted at most once a minute)"
 
 
 def _span(interval: timedelta) -> str:

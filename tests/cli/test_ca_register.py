@@ -107,6 +107,7 @@ def test_a_chain_whose_root_comes_first_is_a_warning(run: Run, aws: Aws) -> None
     ("draft", "says"),
     [
         (lambda: drafts.ca_draft().basic_constraints(ca=True, path_length=1), "a root with room for CAs below it"),
+        (lambda: drafts.ca_draft().basic_constraints(ca=True), "a root with room for CAs below it (no path length)"),
         (
             lambda: sound().standard(x509.NameConstraints([x509.DNSName("okida.example")], None), critical=True),
             "all its devices will be held (chain.name-constraints)",

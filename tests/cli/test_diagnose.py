@@ -252,6 +252,45 @@ def test_files_in_other_forms(diagnosed: Diagnosed) -> None:
     assert "and after it its chain (1)" in diagnosed("--passphrase-file", "secret.txt").told("chain")
 
 
+FILES = ("device", "diagnose", "--certificate", "device.pem", "--key", "device.key", "--no-account", "--wait", 0)
+
+
+def test_a_device_is_diagnosed_by_its_certificate_with_the_key_beside_it(run: Run, endpoint: Endpoint) -> None:
+    where = ("--endpoint", f"localhost:{endpoint.port}", "--ca-file", "roots.pem", "--no-account")
+    assert run("device", "diagnose", "device.pem", *where).exit_code == 0
+    for wrong in ((), ("device.pem", "--certificate", "device.pem")):
+        assert run("device", "diagnose", *wrong, *where).exit_code == 2
+
+
+def test_where_to_connect_comes_from_the_variables_that_jitr_local_env_prints(
+    run: Run, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JITR_MQTT_HOST, JITR_MQTT_PORT and JITR_BROKER_CA stand for --endpoint and --ca-file, together."""
+    monkeypatch.setenv("JITR_MQTT_HOST", "localhost")
+    monkeypatch.setenv("JITR_MQTT_PORT", str(endpoint.port))
+    monkeypatch.setenv("JITR_BROKER_CA", "roots.pem")
+    assert run(*FILES).exit_code == 0
+    # What the environment says to trust belongs to its endpoint, and serves for no other.
+    assert run(*FILES, "--endpoint", f"localhost:{endpoint.port}").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("JITR_MQTT_HOST", "", "--endpoint says where the device connects, or JITR_MQTT_HOST"),
+        ("JITR_MQTT_PORT", "no", "JITR_MQTT_HOST and JITR_MQTT_PORT 'localhost:no'"),
+        ("JITR_BROKER_CA", "device.key", "JITR_BROKER_CA device.key: it holds no certificate"),
+    ],
+)
+def test_a_variable_that_is_wrong_is_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv("JITR_MQTT_HOST", "localhost")
+    monkeypatch.setenv(name, value)
+    result = run(*FILES)
+    assert (result.exit_code, says in result.stderr) == (2, True), result.stderr
+
+
 # --- the files
 
 

@@ -322,7 +322,22 @@ def test_a_stack_without_outputs_says_its_status(aws: Aws) -> None:
 def test_without_a_local_stack_local_says_how_to_start_one(run: Run) -> None:
     result = run("ca", "ls", "--local")
     assert result.exit_code == 2
-    assert result.stderr == "error: no local stack is running: `jitr local up` starts one\n"
+    assert result.stderr.startswith("error: no local stack is running: `jitr local up` starts one (there is no ")
+
+
+def test_local_works_from_any_folder_and_says_where_it_looked(
+    workdir: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outside a checkout the local stack is that of the checkout that jitr was installed from."""
+    checkout = tmp_path_factory.mktemp("checkout")
+    monkeypatch.setattr(deployment, "_INSTALLED", checkout / "cli" / "jitr_cli")
+    with pytest.raises(InputError) as told:
+        deployment.local_stack()
+    assert f"{workdir} and {checkout}/cli/jitr_cli, nor above" in str(told.value)
+    local_state(checkout)
+    assert deployment.local_stack().file == checkout / ".local" / "stack.json"
+    local_state(workdir)  # where somebody is goes first
+    assert deployment.local_stack().file == workdir / ".local" / "stack.json"
 
 
 def test_the_local_stack_is_found_from_below_its_checkout(workdir: Path) -> None:

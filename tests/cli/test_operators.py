@@ -311,8 +311,16 @@ def test_held_devices_are_told_with_about_how_often_they_knock(ready: Table, run
     told = json.loads(run("held", "ls", "--json").stdout)
     assert [each["knocks_every_seconds"] for each in told] == [1800, 60, None]
     shown = run("held", "ls").stdout.splitlines()[1:]
-    for line, often in zip(shown, ("every 30 min", "every minute or more often", "once"), strict=True):
+    for line, often in zip(shown, ("every 30 min", "every minute or more often", "at least once"), strict=True):
         assert often in line
+
+
+def test_a_count_of_knocks_is_told_as_the_least_that_it_was(ready: Table, run: Run) -> None:
+    """One minute counts once, however often a device knocks in it: nobody is told "once" of six knocks."""
+    hold(ready, 1)
+    shown = run("decisions", "show", f"{1:064x}").stdout
+    assert "at least once, last " in shown
+    assert "(counted at most once a minute)" in shown
 
 
 def test_held_devices_are_filtered_and_limited(ready: Table, run: Run) -> None:
