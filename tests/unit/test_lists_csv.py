@@ -802,6 +802,19 @@ def _steps(data: bytes) -> int:
         (b"common_name,serial_number,ca\n", b"," + b":" * 8000 + b"g,f\n"),
         (b"attr", b"." * 8000 + b"\n"),
     ],
+    ids=[
+        "quotes within",
+        "quotes in pairs",
+        "quote not closed",
+        "blanks before a line break",
+        "quotes for ever",
+        "one long cell",
+        "empty lines",
+        "empty cells",
+        "apostrophes",
+        "colons",
+        "dots in a name",
+    ],
 )
 def test_reading_takes_linear_time(head: bytes, unit: bytes) -> None:
     """Four times the file takes four times as many steps, not sixteen times."""
