@@ -84,7 +84,8 @@ def _guarded(
     decision: Decision, certificate_id: str, knock: Knock, rules: Rules, reservations: Reservations, now: datetime
 ) -> Decision:
     """An admission after the guards that only the table and AWS IoT know."""
-    refusal = reservations.refusal(decision, certificate_id, knock.certificate.public_key_sha256, rules)
+    key = knock.certificate
+    refusal = reservations.refusal(decision, certificate_id, key.public_key_sha256, rules, key.written_key_sha256)
     return decision if refusal is None else held_instead(decision, refusal, now)
 
 

@@ -90,6 +90,7 @@ def _show_facts(facts: Mapping[str, Any]) -> None:
         ("X.509 version", facts["version"]),
         ("certificate SHA-256", facts["certificate_sha256"]),
         ("public key SHA-256", facts["public_key_sha256"]),
+        *([("  as it is written", facts["written_key_sha256"])] if "written_key_sha256" in facts else []),
         ("CA", facts["ca_certificate_id"]),
     ]
     if facts["alternative_names"]:

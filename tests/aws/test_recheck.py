@@ -33,7 +33,7 @@ from tests.aws.held import (
     stream_of,
     stream_record,
 )
-from tests.aws.test_register import DEVICE, FACTORY, FULL, OTHER, rules
+from tests.aws.test_register import DEVICE, FACTORY, FULL, OTHER, compressed, rules
 from tests.aws.world import PENDING, World, moto_world, new_clients
 from tests.knocks import allow, deny
 
@@ -110,6 +110,20 @@ def test_a_row_finds_the_held_device_by_the_other_form_of_its_certificate(held: 
     assert facts is not None
     held.put_on("line-a", ListRow(certificate_sha256=facts["chain"]["twin_sha256"]))
     assert _after(held) == 1
+
+
+@pytest.mark.parametrize("form", ["public_key_sha256", "written_key_sha256"])
+def test_a_row_finds_the_held_device_by_either_digest_of_its_key(held: World, form: str) -> None:
+    device = compressed(FACTORY.usual_device("snr-0009").key("P-256", "another")).issue()
+    held.connect(device)
+    held.knock(device, FACTORY)
+    record = held.record(device)
+    assert record is not None
+    assert record.facts is not None
+    held.put_on("line-a", ListRow(public_key_sha256=record.facts[form]))
+    _after_last(held)
+    deliver(held)
+    assert held.status(device) == "ACTIVE"
 
 
 def test_another_devices_row_has_nobody_decided_again(held: World) -> None:

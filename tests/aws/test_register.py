@@ -1,13 +1,17 @@
 """The way of one event, on AWS in process: what each decision does, and what a knock means afterwards."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from jitr import der
 from jitr.aws.errors import told_apart
@@ -879,8 +883,12 @@ def twin_of(device: pki.Issued, ca: pki.CA) -> pki.Issued:
     reading, issuer = read_certificate(device.pem), read_ca(ca.pem, status="ACTIVE")
     other = other_form(issuer.key, reading.signature)
     assert other is not None
+    return _with_signature(device, other)
+
+
+def _with_signature(device: pki.Issued, signature: bytes) -> pki.Issued:
     signed, algorithm, _ = der.children(der.only(device.der, der.SEQUENCE))
-    parts = (der.element(*signed), der.element(*algorithm), der.element(der.BIT_STRING, b"\x00" + other))
+    parts = (der.element(*signed), der.element(*algorithm), der.element(der.BIT_STRING, b"\x00" + signature))
     return pki.Issued(der.element(der.SEQUENCE, b"".join(parts)), device.key)
 
 
@@ -907,6 +915,45 @@ def test_a_certificate_that_was_decided_does_not_get_in_again_under_its_other_id
     ready.connect(twin)
     ready.knock(twin, FACTORY)
     assert (ready.codes(twin), ready.status(twin)) == (["certificate.twin"], PENDING)
+
+
+def test_an_rsa_signature_without_its_leading_zero_is_no_other_id_of_the_same_certificate(world: World) -> None:
+    """RFC 8017 section 8.1.2: a signature has the octets of the modulus. Else a rejection by id would be undone."""
+    ca = pki.ca("Factory PSS", kind="RSA-2048")
+    leaves = (ca.usual_device().serial(each).signed_with("sha256", pss=True).issue() for each in count(1))
+    device = next(each for each in leaves if read_certificate(each.der).signature[0] == 0)
+    world.register_ca(ca)
+    world.publish(replace(rules(allow()), cas={"factory-a": Ca("factory-a", (ca.id,), 3)}))
+    other = _with_signature(device, read_certificate(device.der).signature[1:])
+    world.connect(other)
+    world.knock(other, ca)
+    assert (world.codes(other), world.status(other)) == (["chain.bad-signature"], "INACTIVE")
+
+
+def compressed(device: pki.Draft) -> pki.Draft:
+    """The same draft, its key's point written compressed."""
+    public = device.key_pair.public_key()
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    point = public.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    algorithm, _ = der.children(der.only(pki.public_key(device.key_pair), der.SEQUENCE))
+    return device.public_key(pki.sequence(der.element(*algorithm), pki.bit_string(point)))
+
+
+@pytest.mark.parametrize("listed", ["whole", "compressed"])
+@pytest.mark.parametrize("shown", ["whole", "compressed"])
+def test_a_recall_by_public_key_finds_the_key_however_row_and_certificate_write_it(
+    ready: World, listed: str, shown: str
+) -> None:
+    """RFC 5480 section 2.2 lets a point be written in two ways, and who asks for a certificate chooses."""
+    draft = FACTORY.usual_device("snr-0009").key("P-256", "recalled")
+    forms = {"whole": draft, "compressed": compressed(draft)}
+    infos = {name: each.public_key_info or pki.public_key(each.key_pair) for name, each in forms.items()}
+    ready.publish(rules(allow(), deny(lists=("stolen",))))
+    ready.put_on("stolen", ListRow(public_key_sha256=hashlib.sha256(infos[listed]).hexdigest()))
+    device = forms[shown].issue()
+    ready.connect(device)
+    ready.knock(device, FACTORY)
+    assert (ready.codes(device), ready.status(device)) == (["deny.rule"], "INACTIVE")
 
 
 # --- many at once

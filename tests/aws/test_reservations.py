@@ -1,16 +1,18 @@
 """Closing the record of a certificate that is gone: what it reserved is free again, in the same transaction."""
 
+import hashlib
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from jitr.aws.iot import Iot
-from jitr.aws.reservations import Reservations
-from jitr.aws.table import Conflict
+from jitr.aws.reservations import Reservation, Reservations
+from jitr.aws.table import Conflict, to_item
 from jitr.record import Record
 from jitr.rules.model import Ca, Grant
 from tests import pki
+from tests.aws.test_register import compressed
 from tests.aws.world import World
 from tests.knocks import allow
 from tests.knocks import rules as made_rules
@@ -129,3 +131,43 @@ def test_closing_twice_is_a_conflict_and_changes_nothing(ready: World) -> None:
     with pytest.raises(Conflict):
         reservations(ready).close(record)
     assert taken(ready) == 0
+
+
+# --- a key that its certificate writes in another form than the canonical one
+
+
+def earlier(world: World, name: str, digests: dict[str, str]) -> None:
+    """Have a reservation as earlier versions made it: by the SHA-256 of the key as the certificate writes it."""
+    found = reservations(world).read(name)
+    assert found is not None
+    keys = {digests[key]: list(certificates) for key, certificates in found.keys.items()}
+    item = next(iter(world.table.get([{"pk": name, "sk": "RESERVATION"}])))
+    moved = {"pk": name.replace(*next(iter(digests.items())))}
+    world.dynamodb.put_item(TableName=world.table.name, Item=to_item(item | {"keys": keys} | moved))
+
+
+@pytest.mark.parametrize("thing", ["{common_name}", None])
+def test_what_a_key_reserved_in_an_earlier_version_is_still_its_own(world: World, thing: str | None) -> None:
+    """Renewed with the same key, it takes its own name and place, and no second one."""
+    first = compressed(FACTORY.usual_device("snr-0001").key("P-256", "one"))
+    assert first.public_key_info is not None
+    written = hashlib.sha256(first.public_key_info).hexdigest()
+    canonical = hashlib.sha256(pki.public_key(first.key_pair)).hexdigest()
+    world.register_ca(FACTORY)
+    grant(world, thing=thing)
+    device, renewed = first.issue(), first.serial(78).issue()
+    world.connect(device)
+    world.knock(device, FACTORY)
+    earlier(world, "THING#snr-0001" if thing else f"KEY#{canonical}", {canonical: written})
+    world.connect(renewed)
+    world.knock(renewed, FACTORY)
+    assert (world.codes(renewed), world.status(renewed)) == (["allow.rule"], "ACTIVE")
+    assert taken(world) == 1
+
+
+def test_both_digests_of_a_key_are_one_holder() -> None:
+    before = Reservation("THING#snr-0001", {"written": ("a", "b"), "another": ("c",)})
+    assert before.known_as("canonical", "written").keys == {"another": ("c",), "canonical": ("a", "b")}
+    assert before.known_as("canonical", None) is before
+    both = Reservation("THING#snr-0001", {"canonical": ("d",), "written": ("a",)})
+    assert both.known_as("canonical", "written").keys == {"canonical": ("d", "a")}

@@ -121,7 +121,7 @@ def test_versions_other_than_1_and_3_are_unreadable(version: int) -> None:
     assert "its version is neither 1 nor 3" in str(refusal_of(CA.device().but(version=version)))
 
 
-def test_the_public_key_hash_is_of_the_key_as_the_certificate_has_it() -> None:
+def test_the_public_key_hash_is_of_the_key_and_of_nothing_else_in_the_certificate() -> None:
     leaf = CA.device().issue()
     assert read_certificate(leaf.der).facts.public_key_sha256 == facts_of(CA.device("snr-2")).public_key_sha256
     assert facts_of(CA.device().key("P-256", "another")).public_key_sha256 != facts_of(CA.device()).public_key_sha256

@@ -5,20 +5,29 @@ The classic ``openssl`` commands set the measure: version 1, no key identifiers,
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jitr import der
 from jitr.certificate import read_ca, read_certificate
 from jitr.chain import chain_reasons, verify_chain
+from jitr.errors import Unreadable
 from jitr.facts import ChainFacts, Knock
 from jitr.reasons import CODES
 from jitr.signatures import other_form, verifies
 from tests import pki
 
 HASHES = ("sha256", "sha384", "sha512")
+
+# RFC 8032 sections 5.1 and 5.2.
+_ORDER_25519 = (1 << 252) + 27742317777372353535851937790883648493
+_ORDER_448 = (1 << 446) - 13818066809895115352007386748515426880336692474882178609894547503885
 
 
 def chain_of(leaf: pki.Draft | pki.Issued, ca: pki.CA) -> ChainFacts:
@@ -291,7 +300,7 @@ def test_messages_are_single_short_lines_and_codes_are_documented() -> None:
         assert len(each.message) < 400
 
 
-@pytest.mark.parametrize("kind", ["P-256", "P-384", "P-521"])
+@pytest.mark.parametrize("kind", ["P-224", "P-256", "P-384", "P-521", "secp256k1", "brainpoolP256r1"])
 def test_the_twin_of_a_certificate_is_as_valid_and_each_is_the_others_twin(kind: str) -> None:
     """SEC 1 section 4.1.4: with (r, s), (r, n - s) is a signature as well."""
     ca = pki.ca("Factory EC", kind=kind)
@@ -308,3 +317,125 @@ def test_an_rsa_signature_has_one_form() -> None:
     ca = pki.ca("Factory RSA", kind="RSA-2048")
     found = verify_chain(read_certificate(ca.usual_device().issue().der), read_ca(ca.der, status="ACTIVE"))
     assert found.twin_sha256 is None
+
+
+# One certificate, one id: nothing outside what is signed can be written in another way
+
+
+def with_signature(leaf: pki.Issued, signature: bytes, unused: int = 0) -> pki.Issued:
+    """The same certificate with another signature."""
+    signed, algorithm, _ = der.children(der.only(leaf.der, der.SEQUENCE))
+    bits = pki.tlv(0x03, bytes((unused,)), signature)
+    return pki.Issued(pki.sequence(der.element(*signed), der.element(*algorithm), bits), leaf.key)
+
+
+def beginning_with_zero(ca: pki.CA, *, pss: bool) -> tuple[pki.Issued, bytes]:
+    """A device's certificate whose signature begins with a zero octet, as one in 256 does; and the signature."""
+    for serial in count(1):
+        leaf = ca.usual_device().serial(serial).signed_with("sha256", pss=pss).issue()
+        signature = read_certificate(leaf.der).signature
+        if signature[0] == 0:
+            return leaf, signature
+    raise AssertionError
+
+
+@pytest.mark.parametrize("pss", [True, False])
+@pytest.mark.parametrize("kind", ["RSA-1024", "RSA-1025"])
+def test_an_rsa_signature_has_exactly_the_octets_of_the_modulus(kind: str, pss: bool) -> None:
+    """RFC 8017 sections 8.1.2 and 8.2.2, step 1. OpenSSL takes a PSS signature without the zeros it begins with."""
+    ca = pki.ca("Factory RSA", kind=kind)
+    leaf, signature = beginning_with_zero(ca, pss=pss)
+    assert chain_of(leaf, ca).signature_valid
+    for other in (signature[1:], b"\x00" + signature, signature + b"\x00", b"\x00\x00" + signature[1:]):
+        assert not chain_of(with_signature(leaf, other), ca).signature_valid
+
+
+@pytest.mark.parametrize("pss", [True, False])
+def test_an_rsa_signature_is_below_the_modulus(pss: bool) -> None:
+    """RFC 8017 section 5.2.2: s + n is s to whoever does not look."""
+    ca = pki.ca("Factory RSA", kind="RSA-1024")
+    leaf = ca.usual_device().signed_with("sha256", pss=pss).issue()
+    key = ca.key.public_key()
+    assert isinstance(key, rsa.RSAPublicKey)
+    signature = int.from_bytes(read_certificate(leaf.der).signature) + key.public_numbers().n
+    other = signature.to_bytes(128 if signature < 1 << 1024 else 129)
+    assert not chain_of(with_signature(leaf, other), ca).signature_valid
+
+
+@pytest.mark.parametrize("kind", ["P-256", "P-521"])
+def test_an_ecdsa_signature_has_one_der(kind: str) -> None:
+    """X.690 section 8.3.2: integers without padding; numbers below the order, above zero (SEC 1 section 4.1.4)."""
+    ca = pki.ca("Factory EC", kind=kind)
+    leaf = ca.usual_device().issue()
+    r, s = decode_dss_signature(read_certificate(leaf.der).signature)
+    key = ca.key.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    n, ri, si = key.curve.group_order, pki.integer(r), pki.integer(s)
+    padded_r, padded_s = pki.tlv(0x02, b"\x00", ri[2:]), pki.tlv(0x02, b"\x00", si[2:])
+    sound = pki.sequence(ri, si)
+    assert chain_of(with_signature(leaf, sound), ca).signature_valid
+    others = [
+        pki.sequence(padded_r, si),
+        pki.sequence(ri, padded_s),
+        pki.sequence(ri, si, pki.integer(0)),
+        sound + b"\x00",
+        b"\x30\x82" + (len(ri) + len(si)).to_bytes(2) + ri + si,
+        pki.sequence(pki.integer(r + n), si),
+        pki.sequence(ri, pki.integer(s + n)),
+        pki.sequence(ri, pki.integer(-s)),
+        pki.sequence(pki.integer(r - n), si),
+    ]
+    for other in others:
+        assert not chain_of(with_signature(leaf, other), ca).signature_valid
+
+
+@pytest.mark.parametrize(("kind", "order"), [("Ed25519", _ORDER_25519), ("Ed448", _ORDER_448)])
+def test_an_edwards_signature_is_below_the_order(kind: str, order: int) -> None:
+    """RFC 8032 sections 5.1.7 and 5.2.7: S + L is S to whoever does not look."""
+    ca = pki.ca(kind=kind)
+    leaf = ca.device().issue()
+    signature = read_certificate(leaf.der).signature
+    half = len(signature) // 2
+    number = int.from_bytes(signature[half:], "little") + order
+    other = signature[:half] + number.to_bytes(half, "little")
+    assert not chain_of(with_signature(leaf, other), ca).signature_valid
+
+
+@pytest.mark.parametrize("kind", ["RSA-1024", "P-256", "Ed25519"])
+def test_no_octet_outside_what_is_signed_can_be_another(kind: str) -> None:
+    """Every octet, its every bit, and one octet more or fewer at each place: unreadable, or not valid."""
+    ca = pki.ca(kind=kind)
+    authority, leaf = read_ca(ca.der, status="ACTIVE"), ca.usual_device().issue().der
+    signed = read_certificate(leaf).signed
+    at = leaf.index(signed)
+    outside = [*range(at), *range(at + len(signed), len(leaf) + 1)]
+    for place in outside:
+        changed = [leaf[:place] + b"\x00" + leaf[place:], leaf[:place] + leaf[place + 1 :]]
+        if place < len(leaf):
+            changed += [leaf[:place] + bytes((leaf[place] ^ 1 << bit,)) + leaf[place + 1 :] for bit in range(8)]
+        for other in changed:
+            if other == leaf:
+                continue
+            try:
+                reading = read_certificate(other)
+            except Unreadable:
+                continue
+            assert not verify_chain(reading, authority).signature_valid, f"octet {place} of {len(leaf)}"
+
+
+@pytest.mark.parametrize("which", ["outer", "signature"])
+def test_a_length_written_longer_than_it_needs_is_unreadable(which: str) -> None:
+    """X.690 section 10.1; the indefinite form is not DER either."""
+    ca = pki.ca()
+    signed, algorithm, bits = der.children(der.only(ca.usual_device().issue().der, der.SEQUENCE))
+    inner = der.element(*signed) + der.element(*algorithm)
+    whole = inner + der.element(*bits)
+    for size in (3, 4, 5):
+        if which == "outer":
+            long = b"\x30" + bytes((0x80 | size,)) + len(whole).to_bytes(size) + whole
+        else:
+            long = pki.sequence(inner, b"\x03" + bytes((0x80 | size,)) + len(bits[1]).to_bytes(size) + bits[1])
+        with pytest.raises(Unreadable):
+            read_certificate(long)
+    with pytest.raises(Unreadable):
+        read_certificate(b"\x30\x80" + whole + b"\x00\x00")

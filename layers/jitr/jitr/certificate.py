@@ -11,54 +11,24 @@ import hashlib
 from datetime import datetime
 from functools import lru_cache
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from jitr import der
 from jitr.errors import Unreadable
 from jitr.extensions import NONE, Extensions, read_extensions
 from jitr.facts import Attribute, CaFacts, CertificateFacts, KeyFacts
+from jitr.keys import read_key, usable_key
 from jitr.names import Name, attributes, read_name
 from jitr.pem import Found, find_certificate, not_a_certificate
-from jitr.rsa import weakness
-from jitr.signatures import RSA_PSS, Scheme, read_scheme
+from jitr.signatures import Scheme, read_scheme
 from jitr.values import dataclass
 
 # RFC 5280 section 4.1.2.2 allows an issuer 20; some make it a SHA-256.
 MAX_SERIAL_OCTETS = 32
 
-# Curves by object identifier (RFC 5480, SEC 2, RFC 5639).
-_CURVES = {
-    "1.2.840.10045.3.1.1": ("P-192", 192),
-    "1.3.132.0.33": ("P-224", 224),
-    "1.2.840.10045.3.1.7": ("P-256", 256),
-    "1.3.132.0.34": ("P-384", 384),
-    "1.3.132.0.35": ("P-521", 521),
-    "1.3.132.0.10": ("secp256k1", 256),
-    "1.3.36.3.3.2.8.1.1.7": ("brainpoolP256r1", 256),
-    "1.3.36.3.3.2.8.1.1.11": ("brainpoolP384r1", 384),
-    "1.3.36.3.3.2.8.1.1.13": ("brainpoolP512r1", 512),
-}
 _VERSION_3 = der.element(der.INTEGER, b"\x02")  # as nearly all have it
 _EXTENSIONS = der.context(3, constructed=True)
 _OPTIONAL_TAGS = (der.context(1), der.context(2), _EXTENSIONS)
-
-_RSA_KEYS = ("1.2.840.113549.1.1.1", RSA_PSS)
-_EC_KEY = "1.2.840.10045.2.1"
-_NO_KEY = "it is not an algorithm and a key"
-_OTHER_KEYS = {
-    "1.3.101.110": "X25519",
-    "1.3.101.111": "X448",
-    "1.3.101.112": "Ed25519",
-    "1.3.101.113": "Ed448",
-    "1.2.840.10040.4.1": "DSA",
-    "1.2.840.10046.2.1": "DH",
-    "1.2.840.113549.1.3.1": "DH",
-    "2.16.840.1.101.3.4.3.17": "ML-DSA-44",
-    "2.16.840.1.101.3.4.3.18": "ML-DSA-65",
-    "2.16.840.1.101.3.4.3.19": "ML-DSA-87",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +88,17 @@ def read_certificate(data: bytes) -> CertificateReading:
         extensions = _extensions(fields)
         issuer, issuer_attributes = _issuer(fields.issuer)
         scheme = read_scheme(fields.algorithm)
+        key = read_key(fields.public_key)
         facts = CertificateFacts(
             certificate_sha256=hashlib.sha256(found.der).hexdigest(),
-            public_key_sha256=hashlib.sha256(der.element(der.SEQUENCE, fields.public_key)).hexdigest(),
+            public_key_sha256=key.sha256,
             version=fields.version,
             serial_number=f"{fields.serial_number:x}",
             subject=attributes(read_name(fields.subject, "subject")),
             issuer=issuer_attributes,
             not_before=fields.not_before,
             not_after=fields.not_after,
-            key=_key_facts(fields.public_key),
+            key=key.facts,
             signature=scheme.facts,
             is_ca=extensions.is_ca,
             key_usage=extensions.key_usage,
@@ -137,6 +108,8 @@ def read_certificate(data: bytes) -> CertificateReading:
             unknown_critical_extensions=extensions.unknown_critical,
             authority_key_identifier=extensions.authority_key_identifier,
             subject_key_identifier=extensions.subject_key_identifier,
+            written_key_sha256=key.written_sha256,
+            compressed_key_sha256=key.compressed_sha256,
         )
     except der.DerError as error:
         raise _unreadable(found, error) from error
@@ -154,8 +127,8 @@ def read_ca(data: bytes, *, status: str, ca_certificate_id: str | None = None) -
         fields = _fields(found.der)
         extensions = _extensions(fields)
         subject = read_name(fields.subject, "subject")
-        key_facts = _key_facts(fields.public_key)
-        key = _public_key(fields.public_key, key_facts)
+        key_facts = read_key(fields.public_key).facts
+        key = usable_key(fields.public_key, key_facts)
     except der.DerError as error:
         raise _unreadable(found, error) from error
     certificate_sha256 = hashlib.sha256(found.der).hexdigest()
@@ -268,67 +241,3 @@ def _issuer(content: bytes) -> tuple[Name, tuple[Attribute, ...]]:
 
 def _extensions(fields: _Fields) -> Extensions:
     return NONE if fields.extensions is None else read_extensions(fields.extensions)
-
-
-def _key_facts(public_key: bytes) -> KeyFacts:
-    """What kind of key it is, without asking whether anybody can use it: it is not used here."""
-    try:
-        return _read_key(public_key)
-    except der.DerError as error:
-        raise der.DerError(f"its public key is damaged: {error}") from error
-
-
-def _read_key(public_key: bytes) -> KeyFacts:
-    """RFC 5280 section 4.1.2.7."""
-    parts = der.children(public_key)
-    if len(parts) != 2:
-        raise der.DerError(_NO_KEY)
-    known = _known_by_algorithm(der.expect(parts[0], der.SEQUENCE))
-    return known if known is not None else _rsa(der.expect(parts[1], der.BIT_STRING))
-
-
-@lru_cache(maxsize=64)  # a fleet has keys of a few kinds
-def _known_by_algorithm(content: bytes) -> KeyFacts | None:
-    """A key as its AlgorithmIdentifier describes it; None for RSA, where size and weakness stand in the key."""
-    algorithm = der.children(content)
-    if not algorithm:
-        raise der.DerError(_NO_KEY)
-    oid = der.object_identifier(der.expect(algorithm[0], der.OBJECT_IDENTIFIER))
-    if oid in _RSA_KEYS:
-        return None
-    if oid == _EC_KEY:
-        return _curve(algorithm[1:])
-    return KeyFacts(_OTHER_KEYS.get(oid, oid))
-
-
-def _rsa(content: bytes) -> KeyFacts:
-    """RFC 8017 appendix A.1.1."""
-    octets, _ = der.bit_string(content)
-    numbers = der.children(der.only(octets, der.SEQUENCE))
-    if len(numbers) != 2 or not numbers[0][0] == numbers[1][0] == der.INTEGER:
-        raise der.DerError("it is not a modulus and an exponent")
-    modulus, exponent = int.from_bytes(numbers[0][1]), int.from_bytes(numbers[1][1])
-    return _rsa_facts(modulus.bit_length(), weakness(modulus, exponent))
-
-
-@lru_cache(maxsize=64)
-def _rsa_facts(bits: int, weak: str | None) -> KeyFacts:
-    return KeyFacts("RSA", bits, weakness=weak)
-
-
-def _curve(parameters: list[der.Element]) -> KeyFacts:
-    """RFC 5480 section 2.1.1: a named curve, and nothing else."""
-    if len(parameters) != 1 or parameters[0][0] != der.OBJECT_IDENTIFIER:
-        return KeyFacts("EC", curve="explicit parameters")
-    oid = der.object_identifier(parameters[0][1])
-    name, bits = _CURVES.get(oid, (oid, None))
-    return KeyFacts("EC", bits, name)
-
-
-def _public_key(info: bytes, facts: KeyFacts) -> PublicKeyTypes | None:
-    if facts.kind not in ("RSA", "EC", "Ed25519", "Ed448"):
-        return None
-    try:
-        return load_der_public_key(der.element(der.SEQUENCE, info))
-    except (ValueError, UnsupportedAlgorithm):
-        raise der.DerError(f"its {facts.kind} public key cannot be used") from None

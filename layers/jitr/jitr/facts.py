@@ -81,7 +81,7 @@ class CertificateFacts:
     """Everything read from one device certificate. Hex is lower case; serial numbers have no leading zeros."""
 
     certificate_sha256: str
-    public_key_sha256: str  # of the DER SubjectPublicKeyInfo
+    public_key_sha256: str  # of the key's canonical form (jitr.keys)
     version: int  # 1 or 3
     serial_number: str
     subject: tuple[Attribute, ...]
@@ -98,6 +98,9 @@ class CertificateFacts:
     unknown_critical_extensions: tuple[str, ...] = ()  # dotted OIDs
     authority_key_identifier: str | None = None
     subject_key_identifier: str | None = None
+    written_key_sha256: str | None = None  # of the key as it stands in the certificate, if that is another form
+    # Of an EC key with its point compressed, where that is neither of the above; it is not recorded.
+    compressed_key_sha256: str | None = field(default=None, compare=False)
     _values: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def values(self, attribute: str) -> tuple[str, ...]:
@@ -111,26 +114,30 @@ class CertificateFacts:
     def to_json(self) -> dict[str, Any]:
         """As in the decision record and under ``facts`` in ``jitr explain --json``."""
         issuer = [{"kind": each.kind, "value": each.value} for each in self.issuer_alternative_names]
-        return ({"issuer_alternative_names": issuer} if issuer else {}) | {
-            "certificate_sha256": self.certificate_sha256,
-            "public_key_sha256": self.public_key_sha256,
-            "version": self.version,
-            "serial_number": self.serial_number,
-            "subject": [_attribute_json(each) for each in self.subject],
-            "issuer": [_attribute_json(each) for each in self.issuer],
-            "not_before": rfc3339(self.not_before),
-            "not_after": rfc3339(self.not_after),
-            "key": {"kind": self.key.kind, "bits": self.key.bits, "curve": self.key.curve}
-            | ({} if self.key.weakness is None else {"weakness": self.key.weakness}),
-            "signature": {"algorithm": self.signature.algorithm, "hash": self.signature.hash},
-            "is_ca": self.is_ca,
-            "key_usage": _list_or_none(self.key_usage),
-            "extended_key_usage": _list_or_none(self.extended_key_usage),
-            "alternative_names": [{"kind": each.kind, "value": each.value} for each in self.alternative_names],
-            "unknown_critical_extensions": list(self.unknown_critical_extensions),
-            "authority_key_identifier": self.authority_key_identifier,
-            "subject_key_identifier": self.subject_key_identifier,
-        }
+        return (
+            ({"issuer_alternative_names": issuer} if issuer else {})
+            | {
+                "certificate_sha256": self.certificate_sha256,
+                "public_key_sha256": self.public_key_sha256,
+                "version": self.version,
+                "serial_number": self.serial_number,
+                "subject": [_attribute_json(each) for each in self.subject],
+                "issuer": [_attribute_json(each) for each in self.issuer],
+                "not_before": rfc3339(self.not_before),
+                "not_after": rfc3339(self.not_after),
+                "key": {"kind": self.key.kind, "bits": self.key.bits, "curve": self.key.curve}
+                | ({} if self.key.weakness is None else {"weakness": self.key.weakness}),
+                "signature": {"algorithm": self.signature.algorithm, "hash": self.signature.hash},
+                "is_ca": self.is_ca,
+                "key_usage": _list_or_none(self.key_usage),
+                "extended_key_usage": _list_or_none(self.extended_key_usage),
+                "alternative_names": [{"kind": each.kind, "value": each.value} for each in self.alternative_names],
+                "unknown_critical_extensions": list(self.unknown_critical_extensions),
+                "authority_key_identifier": self.authority_key_identifier,
+                "subject_key_identifier": self.subject_key_identifier,
+            }
+            | ({} if self.written_key_sha256 is None else {"written_key_sha256": self.written_key_sha256})
+        )
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "CertificateFacts":
@@ -156,6 +163,7 @@ class CertificateFacts:
             unknown_critical_extensions=tuple(data["unknown_critical_extensions"]),
             authority_key_identifier=data["authority_key_identifier"],
             subject_key_identifier=data["subject_key_identifier"],
+            written_key_sha256=data.get("written_key_sha256"),
         )
 
 

@@ -38,6 +38,8 @@ def hints(record: Record) -> tuple[str, ...]:
 def _hints(record: Record) -> Iterator[str]:
     facts = record.facts or {}
     yield hint(RowKey("public_key_sha256", facts["public_key_sha256"]))
+    if (written := facts.get("written_key_sha256")) is not None:
+        yield hint(RowKey("public_key_sha256", written))
     twin = (facts["chain"] or {}).get("twin_sha256")
     for each in (facts["certificate_sha256"], twin):
         if each not in (None, record.certificate_id):  # the record itself is found by its certificateId

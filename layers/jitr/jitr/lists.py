@@ -2,6 +2,9 @@
 
 A row is found by any one of its keys. For an allow rule the row's other keys must then fit as well: a row that pins
 a public key is not a place for another key under the same name. For a deny rule any one key is enough.
+
+A public key is compared in its canonical form (``jitr.keys``). A row that has the SHA-256 of the key as the device's
+certificate writes it is that device's, too; one that has that of the compressed point counts for deny rules only.
 """
 
 import re
@@ -114,12 +117,25 @@ class Membership:
 
 def device_keys(knock: Knock) -> tuple[RowKey, ...]:
     """Every key under which a list could have this device, the most exact first."""
+    own, compressed = _own_keys(knock), _compressed(knock)
+    return own if compressed is None else (*own, compressed)
+
+
+def _compressed(knock: Knock) -> RowKey | None:
+    compressed = knock.certificate.compressed_key_sha256
+    return None if compressed is None else RowKey("public_key_sha256", compressed)
+
+
+def _own_keys(knock: Knock) -> tuple[RowKey, ...]:
+    """The keys that a row's must be among for it to count for allow rules."""
     certificate = knock.certificate
     cas = (*sorted(knock.aliases), knock.ca_certificate_id)
     # One certificate has two ids, because an ECDSA signature has two forms: a row with either means this device.
     twin = None if knock.chain is None else knock.chain.twin_sha256
+    written = certificate.written_key_sha256
     return (
         RowKey("public_key_sha256", certificate.public_key_sha256),
+        *(() if written is None else (RowKey("public_key_sha256", written),)),
         RowKey("certificate_sha256", certificate.certificate_sha256),
         *(() if twin is None else (RowKey("certificate_sha256", twin),)),
         *(RowKey("serial_number", f"{ca}/{certificate.serial_number}") for ca in cas),
@@ -155,8 +171,14 @@ def _ambiguity(knock: Knock, key: RowKey, row: ListRow) -> str | None:
         return (
             f"on it by common_name, which the certificate has {len(names)} times: it does not count for an allow rule"
         )
+    own, compressed = _own_keys(knock), _compressed(knock)
     for other in row.found_by():
-        if other not in device_keys(knock):
+        if other == compressed:
+            return (
+                f"on it by {key.kind}, and the row's public_key_sha256 is that of the key with its point compressed, "
+                f"which does not count for an allow rule: give {knock.certificate.public_key_sha256}"
+            )
+        if other not in own:
             what = "serial number or its ca" if other.kind == "serial_number" else other.kind
             return f"on it by {key.kind}, but the row's {what} is another"
     return None

@@ -123,23 +123,15 @@ def _mask_hash(algorithm: der.Element) -> str:
     return _hash(parts[1])
 
 
-# Orders of the curves that AWS IoT takes (FIPS 186-4 appendix D.1.2).
-_ORDERS = {
-    "secp256r1": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
-    "secp384r1": 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973,
-    "secp521r1": (1 << 521) - 0x5AE79787C40D069948033FEB708F65A2FC44A36477663B851449048E16EC79BF7,
-}
-
-
 def other_form(key: PublicKeyTypes | None, signature: bytes) -> bytes | None:
     """The other ECDSA signature that is as good: (r, n - s) for (r, s); None where there is none.
 
     Whoever holds a certificate can put it in place of the CA's own, and has a certificate with another SHA-256
     that verifies (SEC 1 section 4.1.4; RFC 6979 does not help: the signer is not asked).
     """
-    order = _ORDERS.get(key.curve.name) if isinstance(key, EllipticCurvePublicKey) else None
-    if order is None:
+    if not isinstance(key, EllipticCurvePublicKey):
         return None
+    order = key.curve.group_order
     try:
         r, s = decode_dss_signature(signature)
     except ValueError:
@@ -152,6 +144,10 @@ def verifies(key: PublicKeyTypes | None, scheme: Scheme, signature: bytes, signe
     algorithm, hash_algorithm = scheme.facts.algorithm, _HASHES.get(scheme.facts.hash)
     try:
         if isinstance(key, RSAPublicKey) and scheme.padding is not None and hash_algorithm is not None:
+            if len(signature) != (key.key_size + 7) // 8:
+                # RFC 8017 sections 8.1.2 and 8.2.2. OpenSSL takes a PSS signature without the zeros it begins with:
+                # the same certificate would have another SHA-256.
+                return False
             key.verify(signature, signed, scheme.padding, hash_algorithm)
         elif isinstance(key, EllipticCurvePublicKey) and algorithm == "ECDSA" and hash_algorithm is not None:
             key.verify(signature, signed, ECDSA(hash_algorithm))

@@ -225,8 +225,9 @@ class Registrar:
         """
         if record.refused is None or record.decision is not Verdict.HOLD or decision.verdict is not Verdict.ADMIT:
             return None
-        public_key = str((record.facts or {})["public_key_sha256"])
-        return self._reservations.refusal(decision, record.certificate_id, public_key, rules)
+        facts = record.facts or {}
+        public_key, written = str(facts["public_key_sha256"]), facts.get("written_key_sha256")
+        return self._reservations.refusal(decision, record.certificate_id, public_key, rules, written)
 
     def _gather(self, case: _Case) -> None:
         event = case.event
@@ -319,7 +320,8 @@ class Registrar:
         if twin is not None and any(self._table.records((twin,))):
             return Claim(record, Reason("certificate.twin", f"it was decided here as certificate {twin}"))
         rules = self._rulebook.in_force(case.heads)
-        return self._reservations.claim(decision, record, str(facts["public_key_sha256"]), rules)
+        public_key, written = str(facts["public_key_sha256"]), facts.get("written_key_sha256")
+        return self._reservations.claim(decision, record, public_key, rules, written)
 
     def _carry_out(self, case: _Case, steps: tuple[Step, ...], found: _Found) -> None:
         """Do a plan's steps, those that need nothing of one another at once, and the status last."""

@@ -1,8 +1,9 @@
 """Reservations: a thing name and a place under ``max_devices``, taken by one device in one transaction.
 
-A device is known by its public key. What it reserves is its thing name, or itself where the grant has no thing. The
-item stays when its device lets go of it, because it also says whether we made the thing: a thing that we made may be
-claimed again, one that we found may not.
+A device is known by its public key in its canonical form (``jitr.keys``). Earlier versions took the key as its
+certificate writes it: what is reserved by that SHA-256 (``written``) is the device's own. What a device reserves is its
+thing name, or itself where the grant has no thing. The item stays when its device lets go of it, because it also says
+whether we made the thing: a thing that we made may be claimed again, one that we found may not.
 """
 
 from collections.abc import Mapping
@@ -54,6 +55,13 @@ class Reservation:
         keys = {key: certificates for key, certificates in left.items() if certificates}
         return replace(self, keys=keys, rule=self.rule if keys else None)
 
+    def known_as(self, key: str, written: str | None) -> "Reservation":
+        """The same, with what the key holds under the SHA-256 of its other form counted as its own."""
+        if written is None or written not in self.keys:
+            return self
+        others = {each: certificates for each, certificates in self.keys.items() if each not in (key, written)}
+        return replace(self, keys={**others, key: (*self.keys.get(key, ()), *self.keys[written])})
+
     def shared(self, key: str) -> bool:
         """Whether a device with another key holds the name."""
         return any(each != key for each in self.keys)
@@ -90,7 +98,9 @@ class Reservations:
             revision=int(item["revision"]),
         )
 
-    def claim(self, decision: Decision, record: Record, public_key: str, rules: Rules) -> Claim:
+    def claim(
+        self, decision: Decision, record: Record, public_key: str, rules: Rules, written: str | None = None
+    ) -> Claim:
         """Take what the grant needs and write the record, in one transaction; or the reason why it cannot be had.
 
         Predecessors keep the name until they are replaced (``settle``): if nothing comes of it, it is still theirs.
@@ -99,12 +109,12 @@ class Reservations:
         grant = decision.grant
         if grant is None:
             raise ValueError("a claim without a grant")
-        name = _name(decision, public_key)
+        name = self._name(decision, public_key, written)
         if record.reservation is not None and record.reservation != name:
             record = self.release(record)  # of an earlier decision that was never carried out
         if name is None:
             return Claim(self._table.put_record(attaching(record, grant)))
-        before = self.read(name) or Reservation(name)
+        before = (self.read(name) or Reservation(name)).known_as(public_key, written)
         refusal = _claimed(before, grant, public_key, rules) or self._exists(before, grant, record.certificate_id)
         if refusal is not None:
             return Claim(record, refusal)
@@ -144,13 +154,18 @@ class Reservations:
         return stored
 
     def refusal(
-        self, decision: Decision, certificate_id: str, public_key: str, rules: Rules | None = None
+        self,
+        decision: Decision,
+        certificate_id: str,
+        public_key: str,
+        rules: Rules | None = None,
+        written: str | None = None,
     ) -> Reason | None:
         """Why ``claim`` would not take what the grant needs, as things stand; None where it would."""
-        name, grant = _name(decision, public_key), decision.grant
+        name, grant = self._name(decision, public_key, written), decision.grant
         if grant is None or name is None:
             return None
-        before = self.read(name) or Reservation(name)
+        before = (self.read(name) or Reservation(name)).known_as(public_key, written)
         refused = _claimed(before, grant, public_key, rules) or self._exists(before, grant, certificate_id)
         rule = _counts_under(before, decision, public_key)
         if refused is None and rule not in (None, before.rule) and decision.max_devices is not None:
@@ -182,6 +197,15 @@ class Reservations:
             self._let_go(before, record, deletion, thing_gone=thing_gone)
         elif self._table.transact(deletion):
             raise Conflict(f"the record of {record.certificate_id}")
+
+    def _name(self, decision: Decision, public_key: str, written: str | None) -> str | None:
+        """What the decision reserves, or None where it reserves nothing."""
+        if decision.grant is not None and decision.grant.thing is not None:
+            return f"THING#{decision.grant.thing}"
+        if decision.max_devices is None:
+            return None
+        earlier = None if written is None else self.read(f"KEY#{written}")
+        return f"KEY#{public_key}" if earlier is None or not earlier.keys else earlier.name
 
     def _held(self, record: Record) -> Reservation | None:
         """The reservation that the record names, if the certificate still holds it."""
@@ -261,13 +285,6 @@ class Reservations:
             update["ConditionExpression"] = "attribute_not_exists(taken) OR taken < :limit"
             values[":limit"] = {"N": str(limit)}
         return update
-
-
-def _name(decision: Decision, public_key: str) -> str | None:
-    """What the decision reserves, or None where it reserves nothing."""
-    if decision.grant is not None and decision.grant.thing is not None:
-        return f"THING#{decision.grant.thing}"
-    return None if decision.max_devices is None else f"KEY#{public_key}"
 
 
 def _claimed(before: Reservation, grant: Grant, public_key: str, rules: Rules | None) -> Reason | None:
