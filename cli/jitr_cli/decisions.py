@@ -1,7 +1,9 @@
 """``jitr decisions``: what was decided on each device, and why."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
 import click
 
@@ -11,6 +13,7 @@ from jitr.reasons import CODES, Verdict
 from jitr.record import APPLIED, Record
 from jitr.times import rfc3339
 from jitr_cli import completion, knocking, words
+from jitr_cli.by_hand import Act, acts_of
 from jitr_cli.deployment import Choice, stack_options
 from jitr_cli.device_registry import Registry
 from jitr_cli.filters import ca_option, of_ca, reason_option, with_reason
@@ -69,7 +72,8 @@ def ls(
 
     records = newest_of(deployed, Verdict if decision is None else (Verdict(decision),), since)
     found = list(islice(filter(wanted, records), limit))
-    emit(as_json, [each.to_json() for each in found], lambda: _show_all(found))
+    acts = acts_of(deployed, (each.certificate_id for each in found))
+    emit(as_json, [_document(each, acts) for each in found], lambda: _show_all(found, acts))
     if len(found) == limit:
         note(f"These are the newest {limit}; --limit shows more.")
 
@@ -81,6 +85,8 @@ def ls(
 def show(device: str, choice: Choice, as_json: bool) -> None:
     """Show the decision on one DEVICE: rule, reasons, near misses, what was granted, under which rules.
 
+    And what operators did to its status since, by `jitr device activate`, `deactivate` and `revoke`: who, when, why.
+
     DEVICE is a certificateId or its beginning, a thing's name or the certificate's file.
 
     \b
@@ -88,8 +94,10 @@ def show(device: str, choice: Choice, as_json: bool) -> None:
       jitr decisions show 3f9c0c6f
     """
     deployment = choice.deployment()
-    record = words.decided(device, deployment, table_of(deployment))
-    emit(as_json, record.to_json(), lambda: _show(record))
+    deployed = table_of(deployment)
+    record = words.decided(device, deployment, deployed)
+    acts = acts_of(deployed, [record.certificate_id])
+    emit(as_json, _document(record, acts), lambda: _show(record, acts.get(record.certificate_id, ())))
 
 
 @decisions.command("reopen")
@@ -127,7 +135,12 @@ def _require_ours(record: Record, status: str) -> None:
         raise InputError(f"certificate {short} is ACTIVE: another hand made it so after it was rejected")
 
 
-def _show_all(found: list[Record]) -> None:
+def _document(record: Record, acts: Mapping[str, tuple[Act, ...]]) -> dict[str, Any]:
+    done = acts.get(record.certificate_id)
+    return record.to_json() | ({"by_hand": [each.to_json() for each in done]} if done else {})
+
+
+def _show_all(found: list[Record], acts: Mapping[str, tuple[Act, ...]]) -> None:
     if not found:
         note("No decision on record.")
         return
@@ -139,13 +152,15 @@ def _show_all(found: list[Record]) -> None:
             common_name(each),
             each.rule,
             ", ".join(reason["code"] for reason in each.reasons),
+            *([] if not acts else [acts[each.certificate_id][-1].told if each.certificate_id in acts else ""]),
         )
         for each in found
     ]
-    table(("decided", "decision", "certificate", "common name", "rule", "reasons"), rows)
+    columns = ("decided", "decision", "certificate", "common name", "rule", "reasons")
+    table((*columns, "by hand") if acts else columns, rows)
 
 
-def _show(record: Record) -> None:
+def _show(record: Record, acts: tuple[Act, ...]) -> None:
     rule = f"  {safe(record.rule)} ({safe(record.at or '')})" if record.rule else ""
     click.echo(colour(record.decision.value.upper(), _COLOURS[record.decision]) + rule)
     for reason in record.reasons:
@@ -156,6 +171,8 @@ def _show(record: Record) -> None:
         click.echo(f"  near: {safe(miss['rule'])} ({safe(miss['at'])})")
         for failed in miss["failed"]:
             click.echo(f"    {safe(failed['message'])}")
+    if acts and acts[-1].cut_off:
+        click.echo(colour("CUT OFF", "red") + safe(f"  {acts[-1].told}"))
     click.echo()
     pairs(
         [
@@ -170,6 +187,7 @@ def _show(record: Record) -> None:
             *([("reservation", record.reservation)] if record.reservation else []),
             ("rules", (record.digest or "")[:12]),
             *(("list", f"{name} at {edition}") for name, edition in record.editions.items()),
+            *(("by hand", each.told) for each in acts),
         ]
     )
     if record.grant:

@@ -17,6 +17,7 @@ from jitr.aws.table import Table
 from jitr.errors import InputError
 from jitr.record import Record
 from jitr_cli import output
+from jitr_cli.by_hand import forget
 from jitr_cli.deployment import Account, Choice, stack_options
 from jitr_cli.device_records import facts_of, name_in, records_of
 from jitr_cli.device_registry import DeviceCertificate, Registry
@@ -98,6 +99,7 @@ def delete(
     output.confirm(_question(deletion, with_thing), yes)
     _clear(iot, registry, deletion, with_thing)
     if table is not None:
+        forget(table, deletion.id)
         _close(iot, table, deletion)
     output.emit(as_json, _document(deletion), lambda: _tell(deletion))
 

@@ -11,17 +11,18 @@ from jitr_cli.output import note
 from jitr_cli.table import table_of
 
 
-def account_and_table(choice: Choice) -> tuple[Account, Table | None]:
-    """The account, and the table of the stack; None, and a note, where there is no stack.
+def account_and_table(choice: Choice, without: str = "No decisions are shown") -> tuple[Account, Table | None]:
+    """Return the account, and the table of the stack; None, and a note, where there is no stack.
 
-    Raises InputError where it is the account or the Region that cannot be found.
+    ``without`` says what that means for the command. Raises InputError where it is the account or the Region that
+    cannot be found.
     """
     try:
         deployment = choice.deployment()
         return deployment, table_of(deployment)
     except InputError as problem:
         account = choice.account()  # what was wrong with the account is wrong here, too
-        note(f"No decisions are shown: {problem}")
+        note(f"{without}: {problem}")
         return account, None
 
 

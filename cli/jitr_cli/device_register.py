@@ -1,4 +1,4 @@
-"""``jitr device register``: what devices do by connecting, done by hand: no event, no rules, no decision.
+"""``jitr device register``: what devices do by connecting, done by hand: no event, and no rule need admit them.
 
 Everything that can be wrong is looked for before the first certificate is registered. ACTIVE comes last, so that
 whatever fails on the way leaves a certificate that cannot connect, and the same command again carries on.
@@ -18,8 +18,10 @@ from jitr.facts import KeyFacts
 from jitr.grant import THING_NAME
 from jitr.times import rfc3339
 from jitr_cli import output
+from jitr_cli.activation import NOT_ASKED, Asked, require_reason
 from jitr_cli.ca_registry import Registered
-from jitr_cli.deployment import Choice, aws_options
+from jitr_cli.deployment import Choice, stack_options
+from jitr_cli.device_records import account_and_table
 from jitr_cli.device_registry import DeviceCertificate, Registry, is_missing, read_device_file
 from jitr_cli.issuing import FILE
 from jitr_cli.pki import MIN_RSA_BITS
@@ -63,21 +65,28 @@ class _Device:
 @click.option("--iot-policy", "iot_policies", multiple=True, metavar="NAME", help="Attach it; may be repeated.")
 @click.option("--thing", metavar="NAME", help="Attach it to this thing, made if there is none.")
 @click.option("--without-iot-policy", is_flag=True, help="Activate it even if no IoT policy is attached.")
+@click.option("--overrule", metavar="REASON", help="Activate it even if the rules in force deny it; this is kept.")
 @click.option("--yes", is_flag=True, help="Do not ask before a second certificate is attached to a thing.")
-@aws_options
+@stack_options
 @output.json_option
+@click.pass_context
 def register(
+    context: click.Context,
     files: tuple[Path, ...],
     ca: str | None,
     activate: bool,
     iot_policies: tuple[str, ...],
     thing: str | None,
     without_iot_policy: bool,
+    overrule: str | None,
     yes: bool,
     choice: Choice,
     as_json: bool,
 ) -> None:
-    """Register device certificates by hand. Their CA must be registered and ACTIVE; rules are not asked.
+    """Register device certificates by hand. Their CA must be registered and ACTIVE; no rule need admit them.
+
+    None that the rules in force deny is made ACTIVE (exit code 1, and nothing is registered), unless --overrule says
+    why it is to be let in all the same.
 
     Run it again after whatever went wrong: it carries on. One that is registered already is brought to what the
     options ask for.
@@ -91,17 +100,25 @@ def register(
         _check_thing_name(thing, files)
     if without_iot_policy and not activate:
         raise click.UsageError("--without-iot-policy goes with --activate.")
+    if overrule is not None and not activate:
+        raise click.UsageError("--overrule goes with --activate.")
+    require_reason(overrule)
     readings = _read(files, now())
-    account = choice.account()
+    account, table = account_and_table(choice, NOT_ASKED) if activate else (choice.account(), None)
     account.announce()
     iot = account.client("iot")
     registry = Registry(iot)
     wanted = _Wanted(activate, tuple(dict.fromkeys(iot_policies)), thing)
     devices = _look(registry, Signers(iot, ca), readings)
     _require_policies(iot, registry, devices, wanted, without_iot_policy)
+    asked = Asked(account, table, overrule)
+    denials = [_denial(asked, each) for each in devices] if activate else []
+    if any(denials):
+        output.error("\n".join(filter(None, denials)))
+        context.exit(1)
     if thing is not None:
         _require_room_on(registry, thing, devices[0], yes)
-    done = _register_all(iot, registry, devices, wanted)
+    done = _register_all(iot, registry, devices, wanted, asked)
     document = {"devices": done, "account_id": account.account_id, "region": account.region}
     output.emit(as_json, document, lambda: _tell(done))
 
@@ -198,6 +215,15 @@ def _require_policies(
             )
 
 
+def _denial(asked: Asked, device: _Device) -> str | None:
+    """Return why the rules in force keep a device from being made ACTIVE."""
+    existing = device.existing
+    pem = ssl.DER_cert_to_PEM_cert(device.reading.der)
+    ca_id = existing.ca_certificate_id if existing else device.ca.id if device.ca else None
+    changes = existing is None or existing.status != "ACTIVE"
+    return asked.denial(device.id, pem, ca_id, str(device.file), changes=changes)
+
+
 def _require_room_on(registry: Registry, thing: str, device: _Device, yes: bool) -> None:
     others = [each for each in registry.certificates_of(thing) or () if each != device.id]
     if others:
@@ -212,13 +238,13 @@ def _require_room_on(registry: Registry, thing: str, device: _Device, yes: bool)
 
 
 def _register_all(
-    iot: "IoTClient", registry: Registry, devices: list[_Device], wanted: _Wanted
+    iot: "IoTClient", registry: Registry, devices: list[_Device], wanted: _Wanted, asked: Asked
 ) -> list[dict[str, Any]]:
     done: list[dict[str, Any]] = []
     try:
         with output.progress("Registering", len(devices)) as advance:
             for device in devices:
-                done.append(_register_one(iot, registry, device, wanted))
+                done.append(_register_one(iot, registry, device, wanted, asked))
                 advance(1)
     except BaseException:
         if len(devices) > 1:
@@ -227,7 +253,9 @@ def _register_all(
     return done
 
 
-def _register_one(iot: "IoTClient", registry: Registry, device: _Device, wanted: _Wanted) -> dict[str, Any]:
+def _register_one(
+    iot: "IoTClient", registry: Registry, device: _Device, wanted: _Wanted, asked: Asked
+) -> dict[str, Any]:
     arn, status, ca_id = _registered(iot, device)
     for name in wanted.iot_policies:
         iot.attach_policy(policyName=name, target=arn)
@@ -238,7 +266,7 @@ def _register_one(iot: "IoTClient", registry: Registry, device: _Device, wanted:
     if wanted.activate and status != "ACTIVE":
         if status == "PENDING_ACTIVATION":
             output.warn(f"{device.file}: it was pending, and no rule admitted it; it is made ACTIVE at your word")
-        registry.set_status(device.id, "ACTIVE")
+        asked.activate(registry, device.id, status)
         status = "ACTIVE"
     return {
         "file": device.file,

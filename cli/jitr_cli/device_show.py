@@ -13,6 +13,7 @@ from jitr.names import rfc4514
 from jitr.reasons import CODES
 from jitr.record import Record
 from jitr_cli import ca_registry, knocking, output
+from jitr_cli.by_hand import Act, acts_of
 from jitr_cli.deployment import Choice, stack_options
 from jitr_cli.device_records import account_and_table, facts_of, name_in, records_of
 from jitr_cli.device_registry import STATUSES, DeviceCertificate, Listed, Registry, Thing
@@ -90,7 +91,8 @@ def show(which: str, choice: Choice, as_json: bool) -> None:
     registry = Registry(account.client("iot"))
     ids = registry.find(which)
     records = records_of(table, ids)
-    found = [_gathered(registry, each, records.get(each)) for each in ids]
+    acts = acts_of(table, ids)
+    found = [_gathered(registry, each, records.get(each), acts.get(each, ())) for each in ids]
     output.emit(as_json, {"devices": [_document(each) for each in found]}, lambda: _tell(found))
 
 
@@ -102,12 +104,14 @@ class _Device:
         certificate_id: str,
         certificate: DeviceCertificate | None,
         record: Record | None,
+        acts: tuple[Act, ...],
         iot_policies: tuple[str, ...] = (),
         things: tuple[Thing, ...] = (),
     ) -> None:
         self.id = certificate_id
         self.certificate = certificate
         self.record = record
+        self.acts = acts
         self.iot_policies = iot_policies
         self.things = things
 
@@ -118,7 +122,7 @@ class _Device:
         return reading.facts if reading else facts_of(self.record)
 
 
-def _gathered(registry: Registry, certificate_id: str, record: Record | None) -> _Device:
+def _gathered(registry: Registry, certificate_id: str, record: Record | None, acts: tuple[Act, ...]) -> _Device:
     certificate = registry.get(certificate_id)
     if certificate is None:
         if record is None:
@@ -126,9 +130,9 @@ def _gathered(registry: Registry, certificate_id: str, record: Record | None) ->
                 f"no certificate {certificate_id} is registered in this account and Region, and nothing was decided "
                 "about it: see `jitr device ls`"
             )
-        return _Device(certificate_id, None, record)
+        return _Device(certificate_id, None, record, acts)
     things = tuple(registry.thing(each) for each in registry.things(certificate.arn))
-    return _Device(certificate_id, certificate, record, registry.iot_policies(certificate.arn), things)
+    return _Device(certificate_id, certificate, record, acts, registry.iot_policies(certificate.arn), things)
 
 
 def _document(device: _Device) -> dict[str, Any]:
@@ -147,6 +151,7 @@ def _document(device: _Device) -> dict[str, Any]:
         "iot_policies": list(device.iot_policies),
         "things": [each.to_json() for each in device.things],
         "record": device.record.to_json() if device.record else None,
+        "by_hand": [each.to_json() for each in device.acts],
     }
 
 
@@ -178,7 +183,7 @@ def _pairs_of_certificate(device: _Device) -> list[tuple[str, object]]:
     if certificate is not None:
         pairs.append(("registered", certificate.created))
         pairs.append(("IoT policies", ", ".join(device.iot_policies) or "none"))
-    return pairs
+    return pairs + [("by hand", each.told) for each in device.acts]
 
 
 def _pairs_of_things(device: _Device) -> list[tuple[str, object]]:

@@ -1,6 +1,6 @@
 """``jitr device activate | deactivate | revoke``: the status of device certificates, changed at an operator's word."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import click
@@ -8,13 +8,16 @@ import click
 from jitr.errors import InputError
 from jitr.times import rfc3339
 from jitr_cli import completion, output
-from jitr_cli.deployment import Account, Choice, aws_options, stack_options
+from jitr_cli.activation import NOT_ASKED, Asked, require_reason
+from jitr_cli.by_hand import Hand
+from jitr_cli.deployment import Choice, stack_options
 from jitr_cli.device_recall import Match, find_on_list
-from jitr_cli.device_records import name_in
+from jitr_cli.device_records import account_and_table, name_in
 from jitr_cli.device_registry import DeviceCertificate, Registry
-from jitr_cli.device_revoked import find_revoked
-from jitr_cli.table import now
+from jitr_cli.device_revoked import Revoked, find_revoked
+from jitr_cli.table import now, table_of
 
+NOT_KEPT = "It is not written down who does this"
 SHOWN = 50  # of the devices that are on a list
 # https://docs.aws.amazon.com/iot/latest/apireference/API_UpdateCertificate.html
 _CUT_OFF = "A device that is connected is disconnected within minutes, and cannot connect again"
@@ -23,18 +26,27 @@ _CUT_OFF = "A device that is connected is disconnected within minutes, and canno
 @click.command()
 @click.argument("which", metavar="DEVICE")
 @click.option("--without-iot-policy", is_flag=True, help="Even if no IoT policy is attached.")
-@aws_options
+@click.option("--overrule", metavar="REASON", help="Even if the rules in force deny it; the reason is kept.")
+@stack_options
 @output.json_option
-def activate(which: str, without_iot_policy: bool, choice: Choice, as_json: bool) -> None:
+@click.pass_context
+def activate(
+    context: click.Context, which: str, without_iot_policy: bool, overrule: str | None, choice: Choice, as_json: bool
+) -> None:
     """Make a device certificate ACTIVE: the device may connect.
 
     DEVICE is a certificateId, its first 8 digits or more, a thing's name, or the device's certificate file.
 
+    It is decided first under the rules and lists in force. One that they deny, as a recalled device, stays as it is
+    (exit code 1), unless --overrule says why it is to be let in all the same.
+
     \b
-    Example:
+    Examples:
       jitr device activate snr-0001
+      jitr device activate snr-0001 --overrule "bad radio replaced, ticket 4711"
     """
-    account = choice.account()
+    require_reason(overrule)
+    account, table = account_and_table(choice, NOT_ASKED)
     account.announce()
     registry = Registry(account.client("iot"))
     found = registry.require(registry.find_one(which))
@@ -42,9 +54,14 @@ def activate(which: str, without_iot_policy: bool, choice: Choice, as_json: bool
         raise InputError(f"{found.id} is REVOKED, which is final: issue and register another certificate")
     if not without_iot_policy and not registry.may_connect(found):
         raise InputError(_no_policy(found))
+    asked = Asked(account, table, overrule)
+    denied = asked.denial(found.id, found.pem, found.ca_certificate_id, _words(found), changes=found.status != "ACTIVE")
+    if denied is not None:
+        output.error(denied)
+        context.exit(1)
     if found.status != "ACTIVE":
         _warn_before_activation(found, now())
-        registry.set_status(found.id, "ACTIVE")
+        asked.activate(registry, found.id, found.status)
     output.emit(as_json, _change(found, "ACTIVE"), f"{_words(found)}: ACTIVE{_as_before(found, 'ACTIVE')}")
 
 
@@ -127,7 +144,7 @@ def deactivate(
 
 
 def _deactivate_named(which: tuple[str, ...], yes: bool, choice: Choice, as_json: bool) -> None:
-    account = choice.account()
+    account, table = account_and_table(choice, NOT_KEPT)
     account.announce()
     registry = Registry(account.client("iot"))
     ids = dict.fromkeys(registry.find_one(each) for each in which)
@@ -136,7 +153,7 @@ def _deactivate_named(which: tuple[str, ...], yes: bool, choice: Choice, as_json
     if to_change:
         names = "\n".join(f"  {_words(each)}, {each.status}" for each in to_change)
         output.confirm(f"Make INACTIVE:\n{names}\n{_CUT_OFF}. Go on?", yes)
-    _deactivate_all(registry, [each.id for each in to_change])
+    _deactivate_all(registry, {each.id: each.status for each in to_change}, Hand(account, table), None)
     ends = {each.id: "REVOKED" if each.status == "REVOKED" else "INACTIVE" for each in found}
     document = {"devices": [_change(each, ends[each.id]) for each in found]}
     human = "\n".join(f"{_words(each)}: {ends[each.id]}{_as_before(each, ends[each.id])}" for each in found)
@@ -152,7 +169,8 @@ def _recall(list_name: str, dry_run: bool, yes: bool, choice: Choice, as_json: b
     _show(matches, list_name)
     if matches and not dry_run:
         output.confirm(f"Make {_counted(len(matches))} INACTIVE? {_CUT_OFF}.", yes)
-        _deactivate_all(registry, [each.certificate_id for each in matches])
+        hand = Hand(deployment, table_of(deployment))
+        _deactivate_all(registry, _active(matches), hand, f"on list {list_name}")
     document = {
         "list": list_name,
         "dry_run": dry_run,
@@ -173,7 +191,8 @@ def _revoked(alias: str, dry_run: bool, yes: bool, choice: Choice, as_json: bool
     _show_lines([str(each) for each in found], f"on the revocation list of {alias}")
     if found and not dry_run:
         output.confirm(f"Make {_counted(len(found))} INACTIVE? {_CUT_OFF}.", yes)
-        _deactivate_all(registry, [each.certificate_id for each in found])
+        hand = Hand(deployment, table_of(deployment))
+        _deactivate_all(registry, _active(found), hand, f"on the revocation list of {alias}")
     document = {
         "crl": alias,
         "dry_run": dry_run,
@@ -212,17 +231,23 @@ def _counted(number: int) -> str:
     return "1 certificate" if number == 1 else f"{number} certificates"
 
 
-def _deactivate_all(registry: Registry, certificate_ids: Sequence[str]) -> None:
+def _active(found: Sequence[Match | Revoked]) -> dict[str, str]:
+    return {each.certificate_id: "ACTIVE" for each in found}
+
+
+def _deactivate_all(registry: Registry, statuses: Mapping[str, str], hand: Hand, why: str | None) -> None:
+    """Make certificates INACTIVE, given their statuses by id, and write down of each who did it."""
     done = 0
     try:
-        with output.progress("Deactivating", len(certificate_ids)) as advance:
-            for each in certificate_ids:
+        with output.progress("Deactivating", len(statuses)) as advance:
+            for each, before in statuses.items():
                 registry.set_status(each, "INACTIVE")
                 done += 1
+                hand.cut_off(each, "INACTIVE", before, why)
                 advance(1)
     except BaseException:
-        if len(certificate_ids) > 1:
-            output.note(f"Made {done} of {len(certificate_ids)} INACTIVE. The same command again carries on.")
+        if len(statuses) > 1:
+            output.note(f"Made {done} of {len(statuses)} INACTIVE. The same command again carries on.")
         raise
 
 
@@ -232,7 +257,7 @@ def _deactivate_all(registry: Registry, certificate_ids: Sequence[str]) -> None:
 @click.command()
 @click.argument("which", metavar="DEVICE")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@aws_options
+@stack_options
 @output.json_option
 def revoke(which: str, yes: bool, choice: Choice, as_json: bool) -> None:
     """Revoke a device certificate. Nobody can undo it: the device needs another certificate.
@@ -244,13 +269,14 @@ def revoke(which: str, yes: bool, choice: Choice, as_json: bool) -> None:
     Example:
       jitr device revoke snr-0001
     """
-    account: Account = choice.account()
+    account, table = account_and_table(choice, NOT_KEPT)
     account.announce()
     registry = Registry(account.client("iot"))
     found = registry.require(registry.find_one(which))
     if found.status != "REVOKED":
         output.confirm(f"Revoke {_words(found)}, {found.status}? This is final. {_CUT_OFF}.", yes)
         registry.set_status(found.id, "REVOKED")
+        Hand(account, table).cut_off(found.id, "REVOKED", found.status)
     output.emit(as_json, _change(found, "REVOKED"), f"{_words(found)}: REVOKED{_as_before(found, 'REVOKED')}")
 
 

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 from jitr.aws.table import Table
 from jitr.certificate import CertificateReading, read_ca
 from jitr.chain import verify_chain
-from jitr.errors import InputError, JitrError, Unreadable
+from jitr.decide import Decision
+from jitr.errors import InputError, JitrError, Retry, Unreadable
 from jitr.reasons import CODES, Verdict
 from jitr.record import APPLYING, Record
+from jitr_cli.by_hand import Act, acts_of
 from jitr_cli.ca_registry import all_ca_ids, described
-from jitr_cli.deployment import Account, Choice
+from jitr_cli.deployment import Account, Choice, Deployment
 from jitr_cli.device_records import records_of
-from jitr_cli.device_registry import Registry
+from jitr_cli.device_registry import DeviceCertificate, Registry
 from jitr_cli.findings import Findings
-from jitr_cli.table import table_of
+from jitr_cli.table import now, table_of
+from jitr_cli.today import Today, reasons_text
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -30,6 +33,8 @@ class View:
     iot_policies: tuple[str, ...] = ()
     things: tuple[str, ...] = ()
     record: Record | None = None
+    acts: tuple[Act, ...] = ()  # what was done by hand, the latest last
+    today: Decision | None = None  # what it would be decided as now; looked at where it is INACTIVE
 
     @property
     def settled(self) -> bool:
@@ -78,7 +83,10 @@ class AccountView:
         things = registry.things(certificate.arn)
         inherited = [policy for each in things for policy in registry.thing(each).inherited]
         policies = tuple(dict.fromkeys([*registry.iot_policies(certificate.arn), *inherited]))
-        return View(certificate.status, policies, things, record)
+        if certificate.status != "INACTIVE":
+            return View(certificate.status, policies, things, record)
+        acts = acts_of(table, [self.id]).get(self.id, ())
+        return View(certificate.status, policies, things, record, acts, _today(account, table, certificate, record))
 
     def tell(self, view: View, findings: Findings) -> None:
         """Note why AWS IoT turns it away, unless that is up to the client id."""
@@ -154,6 +162,21 @@ def _account(choice: Choice) -> tuple[Account, Table | None]:
         return choice.account(), None  # no stack, so no decisions; what AWS IoT holds is there to be seen
 
 
+def _today(
+    account: Account, table: Table | None, certificate: DeviceCertificate, record: Record | None
+) -> Decision | None:
+    """Return what the certificate would be decided as now; None where no rules are in force, or they cannot be read."""
+    if table is None or not isinstance(account, Deployment):
+        return None
+    today = Today(account, table)
+    if today.heads.digest is None:
+        return None
+    try:
+        return today.explain(certificate.pem, certificate.ca_certificate_id, record, now()).decision
+    except Retry:
+        return None  # `jitr device activate` asks again, and does nothing where nobody can say
+
+
 def _tell_pending(certificate_id: str, view: View, findings: Findings) -> None:
     record = view.record
     told = "AWS IoT has registered the certificate, and it waits to be admitted (PENDING_ACTIVATION)"
@@ -184,8 +207,25 @@ def _tell_inactive(certificate_id: str, view: View, findings: Findings) -> None:
                 CODES[reason["code"]].remedy if reason["code"] in CODES else "See `jitr device show`.",
             )
         return
+    last = view.acts[-1] if view.acts else None
+    who = (
+        f"{last.by} made it so at {last.at}"
+        if last and last.cut_off
+        else "somebody deactivated it, or registered it so"
+    )
+    why = f": {last.message}" if last and last.cut_off and last.message else ""
+    told = f"AWS IoT holds the certificate as INACTIVE: {who}{why}"
+    if view.today is not None and view.today.verdict is Verdict.REJECT:
+        findings.bad(
+            "denied",
+            f"{told}; and the rules in force deny it: {reasons_text(view.today)}",
+            f"{CODES[view.today.reasons[0].code].remedy} Until then `jitr device activate` refuses it.",
+        )
+        return
+    held = view.today is not None and view.today.verdict is Verdict.HOLD
     findings.bad(
         "inactive",
-        "AWS IoT holds the certificate as INACTIVE: somebody deactivated it, or registered it so",
+        told
+        + (f"; and the rules in force would not admit it: {reasons_text(view.today)}" if held and view.today else ""),
         f"If the device is to connect: `jitr device activate {certificate_id[:12]}`.",
     )

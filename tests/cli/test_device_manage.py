@@ -16,7 +16,9 @@ from click.testing import Result
 from jitr.aws.table import Table
 from jitr.lists import ListRow
 from jitr.rules.model import Ca, Crl, Grant, Rules
-from jitr_cli import device_registry, output
+from jitr_cli import by_hand, device_registry, output
+from jitr_cli.by_hand import Hand, acts_of
+from jitr_cli.deployment import Choice
 from tests import crls
 from tests import pki as drafts
 from tests.aws.world import Calls, World
@@ -103,7 +105,7 @@ def put_in(client: Any, device: drafts.Issued, ca: drafts.CA = FACTORY, state: s
 
 def not_changed(aws: Aws) -> None:
     """Nothing was asked of AWS IoT but questions."""
-    words = ("Get", "Describe", "List", "Batch")
+    words = ("Get", "Describe", "List", "Batch", "Query")
     assert [each for each in aws.operations if not each.startswith(words)] == []
 
 
@@ -417,6 +419,155 @@ def test_activating_twice_is_activating_once_and_revoked_is_final(run: Run, iot:
     result = run("device", "activate", revoked.sha256)
     assert (result.exit_code, "REVOKED, which is final" in result.stderr) == (2, True)
     not_changed(aws)
+
+
+def recalled(world: World, device: drafts.Issued, name: str) -> None:
+    """An admitted device that was put on a recall list since, and taken out."""
+    world.put_on("recall-17", ListRow(common_name=name))
+    grant = Grant(iot_policies=("Sensor",), thing="{common_name}")
+    world.publish(
+        rules_of(
+            deny("recalled-boards", lists=("recall-17",), reason="bad radio"),
+            allow("line-a", grant=grant, ca="factory-a"),
+        )
+    )
+
+
+def test_what_the_rules_deny_is_activated_only_over_a_reason_that_is_kept(
+    run: Run, world: World, fleet: dict[str, drafts.Issued], aws: Aws
+) -> None:
+    """Today's decision is asked first, whatever was decided when the device came."""
+    recalled(world, fleet["a"], "a")
+    assert run("device", "deactivate", "--list", "recall-17", "--yes").exit_code == 0
+    aws.calls.clear()
+    refused = run("device", "activate", "a")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "the rules in force deny it, and it stays as it is: deny.rule: rule recalled-boards" in refused.stderr
+    assert "bad radio" in refused.stderr
+    not_changed(aws)
+    assert run("device", "activate", "a", "--overrule", " ").exit_code == 2
+    done = run("device", "activate", "a", "--overrule", "radio replaced")
+    assert (done.exit_code, world.status(fleet["a"])) == (0, "ACTIVE")
+    assert "are overruled: deny.rule" in done.stderr
+    [cut_off, let_in] = json.loads(run("decisions", "show", "a", "--json").stdout)["by_hand"]
+    assert (cut_off["status"], cut_off["status_before"], cut_off["message"]) == (
+        "INACTIVE",
+        "ACTIVE",
+        "on list recall-17",
+    )
+    assert (let_in["status"], let_in["message"], let_in["overruled"]) == ("ACTIVE", "radio replaced", ["deny.rule"])
+    again = run("device", "activate", "a")
+    assert again.exit_code == 0
+    assert "it is ACTIVE, and the rules in force deny it" in again.stderr
+
+
+def test_a_device_that_the_rules_would_only_hold_is_activated_with_a_warning(
+    run: Run, world: World, fleet: dict[str, drafts.Issued]
+) -> None:
+    world.publish(rules_of(allow("line-b", common_name="x-*", ca="factory-a")))
+    assert run("device", "deactivate", "a", "--yes").exit_code == 0
+    done = run("device", "activate", "a")
+    assert (done.exit_code, world.status(fleet["a"])) == (0, "ACTIVE")
+    assert "the rules in force would not admit it (allow.unmatched" in done.stderr
+
+
+def test_a_device_that_nobody_can_decide_is_not_activated(
+    run: Run, world: World, fleet: dict[str, drafts.Issued]
+) -> None:
+    """Rules in force that cannot be read deny nobody in so many words, and let nobody in."""
+    assert run("device", "deactivate", "a", "--yes").exit_code == 0
+    digest = world.table.heads().digest
+    for chunk in world.table.query(f"RULES#{digest}"):
+        world.table.transact(
+            [{"Delete": {"TableName": world.table.name, "Key": {name: {"S": chunk[name]} for name in ("pk", "sk")}}}]
+        )
+    assert run("device", "activate", "a").exit_code == 3
+    assert world.status(fleet["a"]) == "INACTIVE"
+    assert run("device", "activate", "a", "--overrule", "the plant stands still").exit_code == 0
+    assert world.status(fleet["a"]) == "ACTIVE"
+
+
+def test_without_a_stack_a_device_is_activated_and_it_is_told_that_no_rule_was_asked(run: Run, iot: Any) -> None:
+    device = leaf()
+    put_in(iot, device, state="INACTIVE", iot_policies=["Sensor"])
+    done = run("device", "activate", device.sha256)
+    assert (done.exit_code, status(iot, device)) == (0, "ACTIVE")
+    assert "No rule is asked, and it is not written down who does this: there is no stack jitr" in done.stderr
+
+
+def test_what_the_rules_deny_is_not_registered_as_active_either(run: Run, world: World, aws: Aws) -> None:
+    denied = leaf("b")
+    recalled(world, denied, "b")
+    files = [write(leaf("a"), "a.pem"), write(denied, "b.pem")]
+    aws.calls.clear()
+    words = ("device", "register", *files, "--iot-policy", "Sensor")
+    refused = run(*words, "--activate")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "b.pem: the rules in force deny it" in refused.stderr
+    not_changed(aws)
+    assert run(*words, "--overrule", "x").exit_code == 2
+    assert run(*words, "--activate", "--overrule", "for the test bench").exit_code == 0
+    assert world.status(denied) == "ACTIVE"
+    assert acts_of(world.table, [denied.sha256])[denied.sha256][-1].message == "for the test bench"
+
+
+def test_who_cut_a_device_off_when_and_why_is_in_its_decision(
+    run: Run, world: World, fleet: dict[str, drafts.Issued]
+) -> None:
+    """For each of our commands that does it, and for devices that nothing was decided on, too."""
+    assert run("device", "deactivate", "a", "--yes").exit_code == 0
+    assert run("device", "revoke", "b", "--yes").exit_code == 0
+    assert run("device", "deactivate", fleet["hand"].sha256, "--yes").exit_code == 0
+    for name, became in (("a", "INACTIVE"), ("b", "REVOKED")):
+        told = run("decisions", "show", name).stdout
+        assert f"CUT OFF  {became} since 20" in told
+        assert "by arn:aws:sts::123456789012" in told
+    listed = {each["certificate_id"]: each for each in json.loads(run("decisions", "ls", "--json").stdout)}
+    assert listed[fleet["a"].sha256]["by_hand"][-1]["status"] == "INACTIVE"
+    assert "by_hand" not in listed[fleet["c"].sha256]
+    assert "REVOKED since 20" in run("decisions", "ls").stdout
+    [one] = ok(run("device", "show", fleet["hand"].sha256, "--json"))["devices"]
+    assert [each["status"] for each in one["by_hand"]] == ["INACTIVE"]
+    assert run("device", "delete", "a", "--yes").exit_code == 0
+    assert acts_of(world.table, [fleet["a"].sha256]) == {}
+
+
+def test_what_is_written_down_of_a_device_is_bounded_and_survives_another_hand(
+    run: Run, world: World, fleet: dict[str, drafts.Issued], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand = Hand(Choice(region=REGION).deployment(), world.table)
+    for number in range(by_hand.MOST_KEPT + 3):
+        hand.did("ab" * 32, "INACTIVE", "ACTIVE", str(number))
+    assert [each.message for each in acts_of(world.table, ["ab" * 32])["ab" * 32]] == [
+        str(number) for number in range(3, by_hand.MOST_KEPT + 3)
+    ]
+    get, others = world.table.get, [True]
+
+    def slow(keys: Any, **more: Any) -> Any:
+        found = list(get(keys, **more))
+        if others:  # somebody else writes between our reading and our writing
+            others.pop()
+            Hand(Choice(region=REGION).deployment(), world.table).did("ab" * 32, "REVOKED", "INACTIVE", "the other")
+        return iter(found)
+
+    monkeypatch.setattr(world.table, "get", slow)
+    hand.did("ab" * 32, "INACTIVE", "ACTIVE", "mine")
+    assert [each.message for each in acts_of(world.table, ["ab" * 32])["ab" * 32]][-2:] == ["the other", "mine"]
+
+
+def test_devices_are_cut_off_even_where_it_cannot_be_written_down(
+    run: Run, world: World, fleet: dict[str, drafts.Issued], aws: Aws
+) -> None:
+    def denied(_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "UpdateItem")
+
+    aws.overrides["UpdateItem"] = denied
+    done = run("device", "deactivate", "a", "b", "--yes")
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr.count("it cannot be written down who did it") == 1
+    assert {world.status(fleet[name]) for name in ("a", "b")} == {"INACTIVE"}
+    assert run("device", "activate", "a", "--overrule", "x").exit_code == 3  # a reason is kept, or it is none
+    assert world.status(fleet["a"]) == "INACTIVE"
 
 
 # --- deactivate

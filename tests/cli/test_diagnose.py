@@ -562,6 +562,43 @@ def test_a_rejected_device_is_told_its_reason(diagnosed: Diagnosed, aws: Aws, io
     assert "deny.rule: of a test" in found.told("rejected")
 
 
+DENYING = f"""\
+format: 1
+cas:
+  factory-a: {{ids: ["{FACTORY.id}"]}}
+deny:
+  - {{name: recalled-boards, list: recall-17, reason: bad radio}}
+allow:
+  - name: line-a
+    ca: factory-a
+    common_name: "snr-*"
+    grant: {{thing: "{{common_name}}", iot_policies: [Sensor]}}
+"""
+
+
+def test_a_recalled_device_is_told_that_it_is_denied_and_not_to_activate_it(
+    diagnosed: Diagnosed, run: Run, aws: Aws, iot: Any
+) -> None:
+    """Who was admitted once and is INACTIVE is decided anew before anything is advised."""
+    iot.delete_policy(policyName="Sensor")
+    table = deploy()
+    certificate_id = registered(iot, "ACTIVE", iot_policy=True)
+    on_record(table, certificate_id, Verdict.ADMIT, "allow.rule")
+    Path("rules.yaml").write_text(DENYING)
+    assert run("lists", "add", "recall-17", "common_name=another").exit_code == 0
+    assert run("rules", "publish", "rules.yaml", "--yes").exit_code == 0
+    assert run("device", "deactivate", certificate_id, "--yes").exit_code == 0
+    found = diagnosed(account=True)
+    assert found.problems == ["inactive"]
+    assert "made it so at 20" in found.told("inactive")
+    assert f"`jitr device activate {certificate_id[:12]}`" in found.told("inactive")
+    assert run("lists", "add", "recall-17", "common_name=snr-0001").exit_code == 0
+    found = diagnosed(account=True)
+    assert found.problems == ["denied"]
+    assert "the rules in force deny it: deny.rule: rule recalled-boards" in found.told("denied")
+    assert "Until then `jitr device activate` refuses it" in found.told("denied")
+
+
 def test_a_pending_device_without_decision(diagnosed: Diagnosed, aws: Aws, iot: Any) -> None:
     certificate_id = registered(iot, "PENDING_ACTIVATION")
     assert "nothing is decided about it yet" in diagnosed(account=True).told("pending")
