@@ -12,7 +12,7 @@ from jitr.aws.table import BATCH_GET
 from jitr.certificate import CaReading
 from jitr.crl import CrlReading, Entry
 from jitr.errors import InputError
-from jitr.rules.model import Rules
+from jitr.rules.model import Crl, Rules
 from jitr.times import rfc3339
 from jitr_cli import output
 from jitr_cli.crls import crls_with
@@ -76,7 +76,7 @@ def _on(crl: CrlReading, deployment: Deployment, registry: Registry, certificate
 def _lists(deployment: Deployment, alias: str, at: datetime) -> Iterator[tuple[str, CrlReading]]:
     """The list for each registered CA of an alias."""
     rules = _rules(deployment)
-    url = _url(rules, alias)
+    configured = _configured(rules, alias)
     crls, cas = crls_with(deployment), Cas(Iot(deployment.client("iot")))
     registered = [(each, cas.get(each, at)) for each in rules.cas[alias].ids]
     if all(ca is None for _, ca in registered):
@@ -87,7 +87,7 @@ def _lists(deployment: Deployment, alias: str, at: datetime) -> Iterator[tuple[s
         if ca is None:
             output.warn(f"AWS IoT no longer holds the CA {ca_id[:12]}: its devices are not compared")
         else:
-            yield ca_id, _list(crls.list_of(url, ca, at), ca, at)
+            yield ca_id, _list(crls.list_of(configured, ca, at), ca, at)
 
 
 def _list(crl: CrlReading, ca: CaReading, at: datetime) -> CrlReading:
@@ -106,7 +106,7 @@ def _rules(deployment: Deployment) -> Rules:
     return Rulebook(table).in_force(heads)
 
 
-def _url(rules: Rules, alias: str) -> str:
+def _configured(rules: Rules, alias: str) -> Crl:
     ca = rules.cas.get(alias)
     if ca is None:
         raise InputError(
@@ -114,4 +114,4 @@ def _url(rules: Rules, alias: str) -> str:
         )
     if ca.crl is None:
         raise InputError(f"the rules in force give {alias} no revocation list: see `crl` in docs/rules.md")
-    return ca.crl.url
+    return ca.crl

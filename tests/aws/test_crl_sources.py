@@ -1,12 +1,16 @@
 """Fetching revocation lists: S3 with the role's permission, https with everything that a server may try."""
 
+import json
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,9 +19,11 @@ import pytest
 from cryptography import x509
 from moto import mock_aws
 
+from jitr.addresses import Address, in_private_network, off_limits
 from jitr.aws import crl_sources
-from jitr.aws.crl_sources import CrlSources, Fetched, Https, NotFetched, off_limits
+from jitr.aws.crl_sources import CrlSources, Fetched, Https, NotFetched, Resolver
 from tests import pki
+from tests.aws import hostile_server
 from tests.aws.world import REGION
 
 LIST = b"\x30\x03abc"
@@ -131,13 +137,19 @@ class _Quiet(ThreadingHTTPServer):
         """The client hangs up where it has had enough."""
 
 
-@contextmanager
-def serving(folder: Path, name: str = "localhost") -> Iterator[tuple[str, ssl.SSLContext]]:
-    """A TLS server on this machine: its address, and a context that trusts it."""
+def web_certificate(folder: Path, name: str) -> ssl.SSLContext:
+    """Make a server's key and certificate, and a context that trusts it."""
     ca = pki.ca("Web")
     server = ca.device(name).alternative_names(x509.DNSName(name)).valid(not_after=pki.NOT_AFTER).issue()
     (folder / "server.pem").write_bytes(server.pem)
     (folder / "server.key").write_bytes(server.private_pem)
+    return ssl.create_default_context(cadata=ca.pem.decode())
+
+
+@contextmanager
+def serving(folder: Path, name: str = "localhost") -> Iterator[tuple[str, ssl.SSLContext]]:
+    """A TLS server on this machine: its address, and a context that trusts it."""
+    trusting = web_certificate(folder, name)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem", folder / "server.key")
     httpd = _Quiet(("127.0.0.1", 0), Server)
@@ -145,7 +157,6 @@ def serving(folder: Path, name: str = "localhost") -> Iterator[tuple[str, ssl.SS
     httpd.socket = context.wrap_socket(httpd.socket, server_side=True)
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    trusting = ssl.create_default_context(cadata=ca.pem.decode())
     try:
         yield f"https://localhost:{httpd.server_address[1]}", trusting
     finally:
@@ -205,36 +216,215 @@ def test_nobody_there_is_a_failure() -> None:
 
 
 def test_a_name_that_leads_to_the_machine_itself_is_asked_nothing(tmp_path: Path) -> None:
-    """Also where it has a certificate for it: the address counts, not the name."""
+    """Also where it has a certificate for it, and the rules allow a private network: the address counts."""
     Server.asked.clear()
     with serving(tmp_path) as (base, context):
         source = CrlSources(_no_s3, Https(context))
         assert "127.0.0.1" in failure(source, f"{base}/a.crl")
+        with pytest.raises(NotFetched, match=r"127\.0\.0\.1"):
+            source.fetch(f"{base}/a.crl", private_network=True)
     assert Server.asked == []
 
 
+class Names:
+    """Answers in place of name servers: the first answer first, and the last for ever."""
+
+    def __init__(self, *answers: str | list[str]) -> None:
+        self.answers = [[each] if isinstance(each, str) else each for each in answers]
+        self.asked = 0
+
+    def __call__(self, _host: str, port: int, **_: Any) -> list[Any]:
+        self.asked += 1
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return [(socket.AF_INET6 if ":" in each else socket.AF_INET, 1, 6, "", (each, port)) for each in answer]
+
+
+def test_a_name_is_resolved_once_and_what_it_was_resolved_to_is_connected_to(tmp_path: Path) -> None:
+    """An answer that is good when it is looked at, and leads elsewhere a moment later, leads nowhere."""
+    names = Names("127.0.0.1", "127.0.0.99")
+    with serving(tmp_path, "crl.example.com") as (base, context):
+        url = f"{base}/a.crl".replace("localhost", "crl.example.com")
+        https = Https(context, refused=lambda each: str(each) != "127.0.0.1", resolver=Resolver(names))
+        assert https.fetch(url).data == LIST
+        assert names.asked == 1
+        assert "127.0.0.99" in failure(CrlSources(_no_s3, https), url)
+
+
+def connected_to(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that are connected to from here on, none of which answers."""
+    tried: list[str] = []
+
+    def connected(addresses: list[Any], _port: int, _deadline: Any) -> Any:
+        tried.extend(map(str, addresses))
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(crl_sources, "connected", connected)
+    return tried
+
+
+def test_a_private_network_is_asked_only_where_the_rules_allow_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = connected_to(monkeypatch)
+    https = Https(resolver=Resolver(Names("10.0.0.7")))
+    with pytest.raises(NotFetched, match=r"private network, at 10\.0\.0\.7: .*`private_network: true`"):
+        https.fetch("https://crl.corp.example/a.crl")
+    assert tried == []
+    with pytest.raises(NotFetched, match="ConnectionRefusedError"):
+        https.fetch("https://crl.corp.example/a.crl", private_network=True)
+    assert tried == ["10.0.0.7"]
+
+
+def test_of_several_addresses_only_those_that_are_allowed_are_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = connected_to(monkeypatch)
+    answer = ["169.254.169.254", "10.0.0.7", "93.184.216.34", "::1", "64:ff9b::a9fe:a9fe"]
+    failure(CrlSources(_no_s3, Https(resolver=Resolver(Names(answer)))), "https://crl.example.com/a.crl")
+    assert tried == ["93.184.216.34"]
+
+
+NEVER, PRIVATE, PUBLIC = "never", "private", "public"
+
+
 @pytest.mark.parametrize(
-    ("address", "refused"),
+    ("address", "expected"),
     [
-        ("127.0.0.1", True),
-        ("127.9.9.9", True),
-        ("169.254.169.254", True),
-        ("169.254.170.2", True),
-        ("0.0.0.0", True),  # noqa: S104
-        ("224.0.0.1", True),
-        ("255.255.255.255", True),
-        ("::1", True),
-        ("::", True),
-        ("fe80::1", True),
-        ("fd00:ec2::254", True),
-        ("::ffff:169.254.169.254", True),
-        ("2002:a9fe:a9fe::1", True),
-        ("10.0.0.7", False),
-        ("192.168.1.7", False),
-        ("93.184.216.34", False),
-        ("2606:2800:220:1::1", False),
+        ("127.0.0.1", NEVER),
+        ("127.9.9.9", NEVER),
+        ("169.254.169.254", NEVER),
+        ("169.254.170.2", NEVER),
+        ("0.0.0.0", NEVER),  # noqa: S104
+        ("0.1.2.3", NEVER),
+        ("224.0.0.1", NEVER),
+        ("240.0.0.1", NEVER),
+        ("255.255.255.255", NEVER),
+        ("192.0.2.7", NEVER),
+        ("198.18.0.1", NEVER),
+        ("::1", NEVER),
+        ("::", NEVER),
+        ("::7f00:1", NEVER),
+        ("fe80::1", NEVER),
+        ("fe80::1%1", NEVER),
+        ("fec0::1", NEVER),
+        ("ff02::1", NEVER),
+        ("fd00:ec2::254", NEVER),
+        ("fd00:ec2::253", NEVER),
+        ("::ffff:127.0.0.1", NEVER),
+        ("::ffff:169.254.169.254", NEVER),
+        ("64:ff9b::a9fe:a9fe", NEVER),
+        ("64:ff9b::7f00:1", NEVER),
+        ("64:ff9b:1::a9fe:a9fe", NEVER),
+        ("2002:a9fe:a9fe::1", NEVER),
+        ("2002:7f00:1::", NEVER),
+        ("2001:0:1::1", NEVER),
+        ("2001:db8::1", NEVER),
+        ("100::1", NEVER),
+        ("10.0.0.7", PRIVATE),
+        ("172.31.255.1", PRIVATE),
+        ("192.168.1.7", PRIVATE),
+        ("100.64.0.1", PRIVATE),
+        ("fd12:3456::1", PRIVATE),
+        ("::ffff:10.0.0.7", PRIVATE),
+        ("64:ff9b::a00:7", PRIVATE),
+        ("2002:a00:7::1", PRIVATE),
+        ("172.32.0.1", PUBLIC),
+        ("93.184.216.34", PUBLIC),
+        ("64:ff9b::5db8:d822", PUBLIC),
+        ("::ffff:93.184.216.34", PUBLIC),
+        ("2606:2800:220:1::1", PUBLIC),
     ],
 )
-def test_which_addresses_are_off_limits(address: str, refused: bool) -> None:
-    """Those of a private network are not: a function in a VPC may have its CA there."""
-    assert off_limits(ip_address(address)) is refused
+def test_which_addresses_are_off_limits(address: str, expected: str) -> None:
+    """An IPv6 address that only carries an IPv4 address (mapped, NAT64, 6to4) is what it carries."""
+    asked = ip_address(address)
+    assert (NEVER if off_limits(asked) else PRIVATE if in_private_network(asked) else PUBLIC) == expected
+
+
+# --- what is left of it
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, int], ssl.SSLContext]]:
+    """Servers of every kind that means no good, by what they do: their ports, and a context that trusts them."""
+    folder = tmp_path_factory.mktemp("hostile")
+    trusting = web_certificate(folder, "localhost")
+    script = Path(__file__).with_name("hostile_server.py")
+    with subprocess.Popen([sys.executable, script, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        yield json.loads(process.stdout.readline()), trusting
+        process.stdin.close()
+
+
+def left() -> tuple[set[threading.Thread], int]:
+    """The threads and the number of descriptors that this process has."""
+    return set(threading.enumerate()), sum(1 for _ in Path("/dev/fd").iterdir())
+
+
+class AtOnce(Resolver):
+    """Every name is this machine's; without a thread, whose end would have to be waited for."""
+
+    def addresses(self, _host: str, _port: int, _deadline: Any) -> list[Address]:
+        return [ip_address("127.0.0.1")]
+
+
+CUT_OFF = {"hangs up in the headers", "hangs up in the list"}
+ENDS_BY_SIZE = {
+    "100 Continue for ever",
+    "a list for ever",
+    "session tickets for ever",
+}
+
+
+@pytest.mark.parametrize("name", [*hostile_server.ANSWERS, *hostile_server.RAW])
+def test_whatever_a_server_does_nothing_is_left_of_it(
+    hostile: tuple[dict[str, int], ssl.SSLContext], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """No thread and no descriptor, and no more is read than a list and its headers can have."""
+    monkeypatch.setattr(crl_sources, "_WHOLE", 60.0 if name in ENDS_BY_SIZE else 0.5)
+    monkeypatch.setattr(crl_sources, "MAX_INPUT", 1_000_000)
+    ports, context = hostile
+    before = left()
+    url = f"https://localhost:{ports[name]}/a.crl"
+    source = CrlSources(_no_s3, Https(context, refused=lambda _: False, resolver=AtOnce()))
+    if name in CUT_OFF:
+        with suppress(NotFetched):
+            assert source.fetch(url).data in (b"", b"xyz"), "no list, which is found out when it is verified"
+    else:
+        told = failure(source, url)
+        assert name not in ENDS_BY_SIZE or "more than" in told
+    assert left() == before
+
+
+def test_an_hour_of_hostile_servers_leaves_threads_and_descriptors_as_they_were(
+    hostile: tuple[dict[str, int], ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list that fails is asked for once a minute: this is an hour of four."""
+    monkeypatch.setattr(crl_sources, "_WHOLE", 0.02)
+    ports, context = hostile
+    source = CrlSources(_no_s3, Https(context, refused=lambda _: False, resolver=AtOnce()))
+    before = left()
+    for port in islice(cycle(ports.values()), 4 * 60):
+        with suppress(NotFetched):
+            source.fetch(f"https://localhost:{port}/a.crl")
+        assert left() == before
+
+
+def test_a_name_server_that_never_answers_holds_one_thread_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one thing that cannot be ended from here; what asks it gives up by itself."""
+    monkeypatch.setattr(crl_sources, "_WHOLE", 0.1)
+    answers, ended = threading.Event(), threading.Event()
+
+    def look_up(*_: Any, **__: Any) -> list[Any]:
+        answers.wait(60)
+        ended.set()
+        raise socket.gaierror
+
+    source = CrlSources(_no_s3, Https(resolver=Resolver(look_up)))
+    before = threading.active_count()
+    assert "takes more than" in failure(source, "https://crl.example.com/a.crl")
+    for _ in range(20):
+        assert "no name server has answered" in failure(source, "https://crl.example.com/b.crl")
+    assert threading.active_count() == before + 1
+    answers.set()
+    assert ended.wait(60)
+    while "no name server" in (told := failure(source, "https://crl.example.com/a.crl")):
+        pass
+    assert "gaierror" in told

@@ -283,6 +283,14 @@ def test_a_list_is_verified_for_each_ca_that_it_is_asked_for(cache: Cache) -> No
     assert cache.ask().problem is None
 
 
+def test_a_list_from_a_private_network_stands_in_for_none_that_may_not_come_from_there(cache: Cache) -> None:
+    """Two aliases may give one address, and only one of them allow a private network."""
+    cache.ask()
+    allowed = replace(in_force().cas["factory-a"], crl=Crl(URL, private_network=True))
+    cache.crls.of(cache.knock, replace(in_force(), cas={"factory-a": allowed}), CA, NOW)
+    assert cache.files.private == [False, True]
+
+
 def test_what_is_kept_is_bounded(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapter, "MOST_OCTETS", 2 * len(crl(FACTORY)) + 20)
     urls = [f"s3://example-crls/{each}" for each in range(5)]

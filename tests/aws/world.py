@@ -87,10 +87,12 @@ class CrlFiles:
 
     at: dict[str, bytes] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
+    private: list[bool] = field(default_factory=list)
 
-    def fetch(self, url: str, tag: str | None = None) -> Fetched:
+    def fetch(self, url: str, tag: str | None = None, *, private_network: bool = False) -> Fetched:
         """As CrlSources does."""
         self.fetched.append(url)
+        self.private.append(private_network)
         if url not in self.at:
             raise NotFetched("HTTP 503")
         own = hashlib.sha256(self.at[url]).hexdigest()

@@ -78,10 +78,22 @@ CAS = [
             ('"https://a.example/x#y"', "is not an address of a revocation list"),
             ('"s3://abc/d?versionId=1"', "is not an address of a revocation list"),
             ('"file:///etc/passwd"', "is not an address of a revocation list"),
-            ("https://169.254.169.254/latest/meta-data/", "no host of a revocation list | functions fetch nothing"),
+            ("https://169.254.169.254/latest/meta-data/", "no host of a revocation list | nothing is fetched from"),
             ("https://127.0.0.1:9001/2018-06-01/runtime/", "no host of a revocation list"),
             ("https://localhost/a.crl", "no host of a revocation list"),
+            ("https://0.1.2.3/a.crl", "no host of a revocation list"),
+            ("https://240.0.0.1/a.crl", "no host of a revocation list"),
         )
+    ),
+    Case(
+        "private_network of S3",
+        f"format: 1\ncas: {{a: {{ids: {HEX}, crl: {{url: s3://abc/d, «private_network»: true}}}}}}\n",
+        "is about the server of an https:// address; this list is in S3 | leave it out",
+    ),
+    Case(
+        "private_network yes",
+        f"format: 1\ncas: {{a: {{ids: {HEX}, crl: {{url: https://abc/d, private_network: «yes»}}}}}}\n",
+        "neither true nor false | did you mean true?",
     ),
     Case(
         "when_stale reject",

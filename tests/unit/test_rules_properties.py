@@ -107,7 +107,8 @@ def whole_rules(draw: st.DrawFn) -> Rules:
     aliases = draw(st.lists(NAMES, max_size=3, unique=True))
     stale = st.sampled_from([Verdict.HOLD, Verdict.ADMIT])
     urls = words(f"{LETTERS}019").map("s3://example-crls/{}.crl".format) | st.just("https://crl.example.com/")
-    cas = {alias: Ca(alias, draw(tuples(IDS)), 0, draw(st.none() | st.builds(Crl, urls, stale))) for alias in aliases}
+    crls = st.builds(Crl, urls, stale) | st.builds(Crl, st.just("https://crl.example.com/"), stale, st.booleans())
+    cas = {alias: Ca(alias, draw(tuples(IDS)), 0, draw(st.none() | crls)) for alias in aliases}
     names = draw(st.lists(NAMES, max_size=6, unique=True))
     split = draw(st.integers(0, len(names)))
     allow = []

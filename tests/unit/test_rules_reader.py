@@ -98,6 +98,24 @@ def test_the_example_is_read_whole() -> None:
     )
 
 
+def test_a_private_network_is_allowed_in_so_many_words_and_compiled_only_then() -> None:
+    """A file that says nothing of it has the digest that it always had, and rules compiled before it allow none."""
+    text = f"format: 1\ncas: {{a: {{ids: {ID_A}, crl: {{url: https://crl.example.com/a.crl, {{}}}}}}}}\n"
+    silent, no, yes = (
+        read_rules(text.replace("{}", said).encode(), source="admission.yaml").rules
+        for said in ("when_stale: hold", "private_network: false", "private_network: true")
+    )
+    assert [each.cas["a"].crl and each.cas["a"].crl.private_network for each in (silent, no, yes)] == [
+        False,
+        False,
+        True,
+    ]
+    assert silent.digest == no.digest
+    assert b"private_network" not in silent.compiled
+    assert load(yes.compiled) == yes
+    assert yes.meaning != no.meaning
+
+
 def test_compiled_rules_load_as_the_same_rules() -> None:
     rules = read(EXAMPLE).rules
     assert load(rules.compiled) == rules

@@ -147,6 +147,9 @@ BEYOND_A_SCHEMA = {
     "crl at https://169.254.169.254/latest/meta-data/",
     "crl at https://127.0.0.1:9001/2018-06-01/runtime/",
     "crl at https://localhost/a.crl",
+    "crl at https://0.1.2.3/a.crl",
+    "crl at https://240.0.0.1/a.crl",
+    "private_network of S3",
     "unknown CA alias like no other",
     "serial range reversed",
     "serial by a spreadsheet",
@@ -248,7 +251,11 @@ LEAST = {
     "expect": {"decision": "admit"},
 }
 RECORDS = [CA, CRL, CERTIFICATE, DENY, ALLOW, GRANT, TEST, DEVICE, ROW, EXPECT]
-BESIDE = {("row", "serial_number"): {"ca": "factory-a"}, ("row", "ca"): {"serial_number": "1"}}
+BESIDE = {
+    ("row", "serial_number"): {"ca": "factory-a"},
+    ("row", "ca"): {"serial_number": "1"},
+    ("crl", "private_network"): {"url": "https://crl.example.com/a.crl"},
+}
 EXAMPLES = [
     (place, each) for place, record in zip(LEAST, RECORDS, strict=True) for each in record.fields if each.example
 ]

@@ -1,23 +1,25 @@
 """Where revocation lists are fetched from: the addresses in the rules file, and nowhere else.
 
-S3 with the function's own role, or https with the standard library: the server's certificate is verified, no redirect
-is followed, and neither size nor time is the server's to choose. Addresses of the machine itself and of its link (where
-clouds keep their metadata) are refused after the name is resolved and before anything is asked, so that a name that
-points there does not help whoever may edit rules.
+S3 with the function's own role, or https: the server's certificate is verified, no redirect is followed, and neither
+size nor time is the server's to choose. A name is resolved once, and only what it was resolved to is connected to:
+never the machine itself nor its link (where clouds keep their metadata), and a private network only where the rules
+allow it. A name that points there does not help whoever may edit rules.
 """
 
 import http.client
+import socket
 import ssl
 import threading
-import time
-from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from jitr.addresses import Address, in_private_network, off_limits
 from jitr.aws.errors import code_of
+from jitr.aws.tls import Deadline, TlsConnection, TooMuch, connected
 from jitr.crl import MAX_INPUT
 from jitr.names import quoted
 from jitr.values import dataclass
@@ -25,12 +27,10 @@ from jitr.values import dataclass
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-Address: TypeAlias = IPv4Address | IPv6Address
-
-# Together less than what a message leaves of the function's time for one call (jitr.aws.pacing).
-_STEP, _WHOLE = 3.0, 7.0  # seconds: for connecting or waiting once, and for all of it
+# Less than what a message leaves of the function's time for one call (jitr.aws.pacing).
+_WHOLE = 7.0  # seconds
 _CHUNK = 256 * 1024
-_METADATA = ip_address("fd00:ec2::254")
+_MOST_OF_HEAD = 64 * 1024  # what comes before the list itself: any number of 100 Continue, and the headers
 
 
 class NotFetched(Exception):
@@ -53,14 +53,14 @@ class CrlSources:
         self._s3: S3Client | None = None
         self._https = https
 
-    def fetch(self, url: str, tag: str | None = None) -> Fetched:
-        """What is there now. Raises NotFetched."""
+    def fetch(self, url: str, tag: str | None = None, *, private_network: bool = False) -> Fetched:
+        """Return what is there now; ``private_network`` allows a server that is in one. Raises NotFetched."""
         parts = urlsplit(url)
         if parts.scheme == "s3":
             return self._from_s3(parts.netloc, parts.path.removeprefix("/"), tag)
         if parts.scheme == "https":
             self._https = self._https or Https()
-            return self._https.fetch(url, tag)
+            return self._https.fetch(url, tag, private_network=private_network)
         raise NotFetched("it is neither s3:// nor https://")
 
     def _from_s3(self, bucket: str, key: str, tag: str | None) -> Fetched:
@@ -69,9 +69,11 @@ class CrlSources:
         try:
             found = self._s3.get_object(Bucket=bucket, Key=key, **condition)
             with found["Body"] as body:
-                data = _limited(body.read, time.monotonic() + _WHOLE)
+                data = _limited(body.read, Deadline(_WHOLE))
         except ClientError as error:
             return _unchanged_or_refused(error, tag)
+        except TimeoutError as error:
+            raise NotFetched(_TOO_LONG.format(_WHOLE)) from error
         except (BotoCoreError, OSError) as error:
             raise NotFetched(f"S3 could not be reached: {type(error).__name__}") from error
         return Fetched(data, found.get("ETag"))
@@ -86,82 +88,109 @@ def _unchanged_or_refused(error: ClientError, tag: str | None) -> Fetched:
     raise NotFetched(f"S3: {code}")
 
 
-def _limited(read: Callable[[int], bytes], deadline: float) -> bytes:
-    """Read to the end, unless that is too far off or takes too long."""
+_TOO_LONG = "it takes more than {:.0f} seconds"
+
+
+def _limited(read: Callable[[int], bytes], deadline: Deadline) -> bytes:
+    """Read to the end, unless that is too far off. Raises TimeoutError where it takes too long."""
     found, size = [], 0
     while chunk := read(_CHUNK):
         size += len(chunk)
         if size > MAX_INPUT:
             raise NotFetched(f"it has more than {MAX_INPUT} bytes")
-        if time.monotonic() > deadline:
-            raise NotFetched(f"it takes more than {_WHOLE:.0f} seconds")
+        deadline.left()
         found.append(chunk)
     return b"".join(found)
 
 
-def off_limits(address: Address) -> bool:
-    """Whether no revocation list can be there: the machine itself, its link, its metadata, or no single machine."""
-    inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None) or address
-    return (
-        inner.is_loopback
-        or inner.is_link_local
-        or inner.is_multicast
-        or inner.is_unspecified
-        or inner.is_reserved
-        or inner == _METADATA
-    )
+class Resolver:
+    """Resolves names. It is the one thing that cannot be ended: at most one thread waits for an answer on each name."""
 
+    def __init__(self, look_up: Callable[..., Sequence[Any]] = socket.getaddrinfo) -> None:
+        self._look_up = look_up
+        self._under_way: dict[str, threading.Thread] = {}
 
-class Https:
-    """GET over TLS, of public servers and those of the function's own network."""
-
-    def __init__(self, context: ssl.SSLContext | None = None, refused: Callable[[Address], bool] = off_limits) -> None:
-        self._context = context or ssl.create_default_context()
-        self._refused = refused
-
-    def fetch(self, url: str, tag: str | None = None) -> Fetched:
-        """What is there now. Raises NotFetched.
-
-        In a thread, because neither resolving a name nor a server that sends a byte every two seconds ever times out.
-        """
-        answer: list[Fetched | Exception] = []
-        thread = threading.Thread(target=self._into, args=(answer, url, tag), daemon=True)
+    def addresses(self, host: str, port: int, deadline: Deadline) -> list[Address]:
+        """Return the addresses of a host. Raises TimeoutError, OSError, NotFetched."""
+        self._under_way = {name: each for name, each in self._under_way.items() if each.is_alive()}
+        if host in self._under_way:
+            raise NotFetched("its name was asked for before, and no name server has answered yet")
+        answer: list[list[Address] | Exception] = []
+        thread = threading.Thread(target=self._into, args=(answer, host, port), daemon=True)
+        self._under_way[host] = thread
         thread.start()
-        thread.join(_WHOLE)
+        thread.join(deadline.left())
         if not answer:
-            raise NotFetched(f"it takes more than {_WHOLE:.0f} seconds")
+            raise TimeoutError
         if isinstance(answer[0], Exception):
             raise answer[0]
         return answer[0]
 
-    def _into(self, answer: list[Fetched | Exception], url: str, tag: str | None) -> None:
+    def _into(self, answer: list[list[Address] | Exception], host: str, port: int) -> None:
         try:
-            answer.append(self._fetch(url, tag))
-        except ssl.SSLCertVerificationError as error:
-            answer.append(NotFetched(f"the server's certificate is not to be trusted: {error.verify_message}"))
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            answer.append(NotFetched(f"the server could not be asked: {type(error).__name__}"))
+            found = self._look_up(host, port, type=socket.SOCK_STREAM)
+            answer.append(list(dict.fromkeys(ip_address(each[4][0]) for each in found)))
         except Exception as error:  # noqa: BLE001 (raised again where it is waited for)
             answer.append(error)
 
-    def _fetch(self, url: str, tag: str | None) -> Fetched:
-        deadline = time.monotonic() + _WHOLE
-        parts = urlsplit(url)
-        connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=_STEP, context=self._context)
+
+class Https:
+    """GET over TLS, of public servers, and of those in a private network where that is allowed."""
+
+    def __init__(
+        self,
+        context: ssl.SSLContext | None = None,
+        refused: Callable[[Address], bool] = off_limits,
+        resolver: Resolver | None = None,
+    ) -> None:
+        self._context = context or ssl.create_default_context()
+        self._refused = refused
+        self._resolver = resolver or Resolver()
+
+    def fetch(self, url: str, tag: str | None = None, *, private_network: bool = False) -> Fetched:
+        """Return what is there now. Raises NotFetched, and leaves nothing behind, after seven seconds at the latest."""
         try:
-            connection.connect()
-            peer = ip_address(connection.sock.getpeername()[0].partition("%")[0])
-            if self._refused(peer):
-                raise NotFetched(f"it is at {peer}, where no revocation list is fetched from")
-            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            conditions = {} if tag is None else {"If-None-Match": tag}
-            connection.request("GET", path, headers={"User-Agent": "jitr", "Accept": "*/*"} | conditions)
-            return _answer(connection.getresponse(), tag, deadline)
-        finally:
-            connection.close()
+            return self._fetch(url, tag, private_network, Deadline(_WHOLE))
+        except ssl.SSLCertVerificationError as error:
+            raise NotFetched(f"the server's certificate is not to be trusted: {error.verify_message}") from error
+        except TimeoutError as error:
+            raise NotFetched(_TOO_LONG.format(_WHOLE)) from error
+        except TooMuch as error:
+            raise NotFetched("the server sends more than a list and its headers can have") from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise NotFetched(f"the server could not be asked: {type(error).__name__}") from error
+
+    def _fetch(self, url: str, tag: str | None, private_network: bool, deadline: Deadline) -> Fetched:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or http.client.HTTPS_PORT
+        addresses = self._allowed(self._resolver.addresses(host, port, deadline), private_network)
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        conditions = {} if tag is None else {"If-None-Match": tag}
+        headers = {"User-Agent": "jitr", "Accept": "*/*", "Connection": "close"} | conditions
+        asking = http.client.HTTPSConnection(host, port, context=self._context)
+        with connected(addresses, port, deadline) as peer:
+            connection = TlsConnection(peer, host, self._context, deadline, _MOST_OF_HEAD + 2 * MAX_INPUT)
+            asking.sock = connection
+            asking.request("GET", path, headers=headers)
+            connection.allow(_MOST_OF_HEAD)
+            response = asking.getresponse()
+            connection.allow(2 * MAX_INPUT)
+            return _answer(response, tag, deadline)
+
+    def _allowed(self, addresses: list[Address], private_network: bool) -> list[Address]:
+        possible = [each for each in addresses if not self._refused(each)]
+        allowed = [each for each in possible if private_network or not in_private_network(each)]
+        if allowed:
+            return allowed
+        if possible:
+            raise NotFetched(
+                f"it is in a private network, at {possible[0]}: if it belongs there, write `private_network: true` "
+                "under `crl`"
+            )
+        raise NotFetched(f"it is at {addresses[0]}, where no revocation list is fetched from")
 
 
-def _answer(response: http.client.HTTPResponse, tag: str | None, deadline: float) -> Fetched:
+def _answer(response: http.client.HTTPResponse, tag: str | None, deadline: Deadline) -> Fetched:
     if response.status == http.HTTPStatus.NOT_MODIFIED and tag is not None:
         return Fetched(None, tag)
     if 300 <= response.status < 400:

@@ -16,8 +16,9 @@ from jitr.certificate import CaReading
 from jitr.crl import CrlReading, read_crl, why_not_by
 from jitr.errors import UnusableCrl
 from jitr.facts import Knock, Revocation
+from jitr.reasons import Verdict
 from jitr.revocation import crls_of, revocation_in
-from jitr.rules.model import Rules
+from jitr.rules.model import Crl, Rules
 from jitr.values import dataclass
 
 # How long a list is used without asking for a newer one. Devices held by a list are due just after (jitr.decide).
@@ -33,7 +34,7 @@ _MOST_LISTS = 256
 class Source(Protocol):
     """Where lists come from."""
 
-    def fetch(self, url: str, tag: str | None = None) -> Fetched:
+    def fetch(self, url: str, tag: str | None = None, *, private_network: bool = False) -> Fetched:
         """Raises NotFetched."""
         ...
 
@@ -56,7 +57,7 @@ class Crls:
     def __init__(self, source: Source, telemetry: Telemetry | None = None) -> None:
         self._source = source
         self._telemetry = telemetry
-        self._kept: dict[tuple[str, str], _Kept] = {}  # the last one used stands last
+        self._kept: dict[tuple[Crl, str], _Kept] = {}  # the last one used stands last
 
     def of(
         self, knock: Knock, rules: Rules, ca: CaReading | None, now: datetime, in_time: Callable[[], None] | None = None
@@ -67,23 +68,23 @@ class Crls:
         """
         if ca is None:
             return {}
-        return {crl.url: _said(self._current(crl.url, ca, now, in_time), knock) for crl in crls_of(knock, rules)}
+        return {crl.url: _said(self._current(crl, ca, now, in_time), knock) for crl in crls_of(knock, rules)}
 
-    def list_of(self, url: str, ca: CaReading, now: datetime) -> CrlReading:
+    def list_of(self, configured: Crl, ca: CaReading, now: datetime) -> CrlReading:
         """The list itself, verified. Raises UnusableCrl where none is to be had that can be used."""
-        kept = self._current(url, ca, now, None)
+        kept = self._current(configured, ca, now, None)
         if kept.crl is None:
-            raise UnusableCrl(f"{url}: {kept.problem or kept.failure}")
+            raise UnusableCrl(f"{configured.url}: {kept.problem or kept.failure}")
         return kept.crl
 
-    def _current(self, url: str, ca: CaReading, now: datetime, in_time: Callable[[], None] | None) -> _Kept:
-        key = (url, ca.certificate_sha256)
+    def _current(self, configured: Crl, ca: CaReading, now: datetime, in_time: Callable[[], None] | None) -> _Kept:
+        key = (replace(configured, when_stale=Verdict.HOLD), ca.certificate_sha256)
         kept = self._kept.pop(key, None)
         if kept is None or now >= kept.next_at:
             try:
                 if in_time is not None:
                     in_time()
-                kept = self._anew(url, ca, kept, now)
+                kept = self._anew(configured, ca, kept, now)
             finally:
                 if kept is not None:
                     self._kept[key] = kept
@@ -92,10 +93,11 @@ class Crls:
             self._kept[key] = kept
         return kept
 
-    def _anew(self, url: str, ca: CaReading, before: _Kept | None, now: datetime) -> _Kept:
+    def _anew(self, configured: Crl, ca: CaReading, before: _Kept | None, now: datetime) -> _Kept:
+        url = configured.url
         old = before if before is not None and before.crl is not None else _Kept(now)
         try:
-            fetched = self._source.fetch(url, old.tag)
+            fetched = self._source.fetch(url, old.tag, private_network=configured.private_network)
         except NotFetched as failure:
             return self._failed(url, replace(old, failure=str(failure), next_at=now + RETRY), str(failure))
         if fetched.data is None:

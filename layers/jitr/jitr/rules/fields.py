@@ -215,6 +215,13 @@ CRL = Record(
             "admit",
             default="hold",
         ),
+        Field(
+            "private_network",
+            YesNo(),
+            "Whether the server of an `https://` address may be in a private network.",
+            "true",
+            default="false",
+        ),
     ),
 )
 

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from ipaddress import ip_address
 from typing import Any, Protocol
 
+from jitr.addresses import off_limits
 from jitr.facts import ATTRIBUTE_NAMES, KeyFacts
 from jitr.policy_variables import VARIABLES
 from jitr.rules.conditions import Glob, SerialRange, Window
@@ -340,7 +341,7 @@ def _own_address(host: str) -> bool:
         address = ip_address(host)
     except ValueError:
         return False
-    return address.is_loopback or address.is_link_local or address.is_unspecified
+    return off_limits(address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +359,7 @@ class Url:
             raise Wrong(f"{quoted(text)} is not an address of a revocation list", hint)
         host = re.sub(r"^https://|[:/].*$", "", text)
         if text.startswith("https:") and (_own_address(host) or host.lower() == "localhost"):
-            hint = "functions fetch nothing from loopback and link-local addresses"
+            hint = "nothing is fetched from loopback, link-local and reserved addresses"
             raise Wrong(f"{quoted(host)} is no host of a revocation list", hint)
         return text
 

@@ -38,6 +38,17 @@ class Crl:
 
     url: str
     when_stale: Verdict = Verdict.HOLD
+    private_network: bool = False  # whether its server may be in one
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as in the compiled rules: a file that allows no private network has the digest it always had."""
+        plain = {"url": self.url, "when_stale": self.when_stale.value}
+        return plain | {"private_network": True} if self.private_network else plain
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Crl":
+        """Read ``to_json``."""
+        return cls(data["url"], Verdict(data["when_stale"]), data.get("private_network") is True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,15 +314,12 @@ def _without_positions(compiled: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ca_json(ca: Ca) -> dict[str, Any]:
-    crl = None if ca.crl is None else {"url": ca.crl.url, "when_stale": ca.crl.when_stale.value}
-    return {"ids": list(ca.ids), "line": ca.line, "crl": crl}
+    return {"ids": list(ca.ids), "line": ca.line, "crl": None if ca.crl is None else ca.crl.to_json()}
 
 
 def _ca(alias: str, data: Mapping[str, Any]) -> Ca:
     crl = data["crl"]
-    return Ca(
-        alias, tuple(data["ids"]), data["line"], None if crl is None else Crl(crl["url"], Verdict(crl["when_stale"]))
-    )
+    return Ca(alias, tuple(data["ids"]), data["line"], None if crl is None else Crl.from_json(crl))
 
 
 def _conditions_json(rule: Rule) -> dict[str, Any]:

@@ -41,7 +41,8 @@ def _item(lines: Iterable[str]) -> Iterator[str]:
 def _ca(ca: Ca) -> list[str]:
     lines = [f"ids: {_values(ca.ids)}"]
     if ca.crl is not None:
-        lines.append(f"crl: {{url: {_text(ca.crl.url)}, when_stale: {ca.crl.when_stale.value}}}")
+        private = ", private_network: true" if ca.crl.private_network else ""
+        lines.append(f"crl: {{url: {_text(ca.crl.url)}, when_stale: {ca.crl.when_stale.value}{private}}}")
     return _section(_text(ca.alias), lines)
 
 

@@ -122,7 +122,15 @@ class _Build:
         resolved = (self._resolved(each) for each in entry.many("certificate"))
         ids = dict.fromkeys((*entry.values("ids"), *(each for each in resolved if each is not None)))
         crl = entry.entry("crl")
-        return Ca(alias.value, tuple(ids), alias.place.line, None if crl is None else _crl(crl))
+        return Ca(alias.value, tuple(ids), alias.place.line, None if crl is None else self._crl(crl))
+
+    def _crl(self, entry: Entry) -> Crl:
+        url = entry.value("url", "")
+        private_network = entry.value("private_network", default=False)
+        if private_network and url.startswith("s3:"):
+            message = "`private_network` is about the server of an https:// address; this list is in S3"
+            self._findings.error(entry.key_place("private_network"), message, "leave it out")
+        return Crl(url, Verdict(entry.value("when_stale", "hold")), private_network)
 
     def _resolved(self, path: At) -> str | None:
         if self._certificate_id is None:
@@ -330,10 +338,6 @@ def _condition(name: str, values: tuple[Any, ...]) -> Condition:
             return WindowCondition(values)
         case _:
             return AttributeCondition(name, values)
-
-
-def _crl(entry: Entry) -> Crl:
-    return Crl(entry.value("url", ""), Verdict(entry.value("when_stale", "hold")))
 
 
 def _floor(entry: Entry | None) -> Floor:
