@@ -282,12 +282,13 @@ class Extension:
 
     name: str
     value: bytes
-    critical: bool = False
+    critical: bool | None = False  # None: FALSE written out, which is not DER (X.690 section 11.5)
 
     @property
     def der(self) -> bytes:
         """The element."""
-        return sequence(oid(self.name), *([tlv(0x01, b"\xff")] if self.critical else []), tlv(0x04, self.value))
+        critical = {True: tlv(0x01, b"\xff"), False: b"", None: tlv(0x01, b"\x00")}[self.critical]
+        return sequence(oid(self.name), critical, tlv(0x04, self.value))
 
 
 @dataclass(frozen=True)

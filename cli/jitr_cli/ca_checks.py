@@ -4,11 +4,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptography import x509
-
-from jitr.errors import InputError
+from jitr.errors import InputError, Unreadable
+from jitr.names import rfc4514
+from jitr.pem import find_following
 from jitr_cli import output, pki
 from jitr_cli.ca_registry import all_ca_ids, described
+from jitr_cli.certificates import Certificate, read
 from jitr_cli.files import read_bytes
 from jitr_cli.subjects import subject_text
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 MAX_SAME_SUBJECT = 10
 
 
-def require_fit(certificate: x509.Certificate, file: Path, now: datetime) -> None:
+def require_fit(certificate: Certificate, file: Path, now: datetime) -> None:
     """Raises InputError for a CA that AWS IoT would refuse, with everything that is wrong; warns of the rest."""
     errors, warnings = examine(certificate, now)
     if errors:
@@ -30,7 +31,7 @@ def require_fit(certificate: x509.Certificate, file: Path, now: datetime) -> Non
             output.warn(f"{file}: {each}")
 
 
-def examine(certificate: x509.Certificate, now: datetime) -> tuple[list[str], list[str]]:
+def examine(certificate: Certificate, now: datetime) -> tuple[list[str], list[str]]:
     """What speaks against registering a CA: errors, then warnings. Each says what to do."""
     checks = (_not_a_ca(certificate), out_of_time(certificate, now), _weak_key(certificate), weak_hash(certificate))
     errors = [each for each in (*checks, may_not_sign(certificate)) if each]
@@ -38,30 +39,25 @@ def examine(certificate: x509.Certificate, now: datetime) -> tuple[list[str], li
     return errors, warnings
 
 
-def _not_a_ca(certificate: x509.Certificate) -> str | None:
-    if pki.is_ca(certificate):
+def _not_a_ca(certificate: Certificate) -> str | None:
+    if certificate.ca.facts.is_ca:
         return None
-    if _looks_like_a_leaf(certificate):
+    if not certificate.is_self_issued:
         return (
             f"it is the certificate of a device or a server, not of a CA: register the CA that signed it, "
             f"{subject_text(certificate.issuer)}. AWS IoT would answer: The CA certificate does not have the "
             "basicConstraints extension as true."
         )
     return (
+        "it is self-signed, and not of a CA. "
         "AWS IoT would answer: The CA certificate does not have the basicConstraints extension as true. Make the CA "
         "again with basicConstraints=CA:TRUE (`jitr ca create`, or `--print-openssl` for how)"
     )
 
 
-def _looks_like_a_leaf(certificate: x509.Certificate) -> bool:
-    constraints = pki.extension(certificate, x509.BasicConstraints)
-    named = certificate.issuer != certificate.subject
-    return named or constraints is not None or pki.extension(certificate, x509.ExtendedKeyUsage) is not None
-
-
-def out_of_time(certificate: x509.Certificate, now: datetime) -> str | None:
+def out_of_time(certificate: Certificate, now: datetime) -> str | None:
     """That it has expired or is not valid yet; None if it is valid now."""
-    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    start, end = certificate.not_before, certificate.not_after
     if end < now:
         return f"it expired on {end:%Y-%m-%d %H:%M} UTC: use the CA's renewed certificate"
     if now < start:
@@ -69,8 +65,8 @@ def out_of_time(certificate: x509.Certificate, now: datetime) -> str | None:
     return None
 
 
-def _weak_key(certificate: x509.Certificate) -> str | None:
-    problem = pki.key_problem(certificate.public_key())
+def _weak_key(certificate: Certificate) -> str | None:
+    problem = pki.key_problem(certificate.own.facts.key)
     if problem is None:
         return None
     return (
@@ -78,9 +74,9 @@ def _weak_key(certificate: x509.Certificate) -> str | None:
     )
 
 
-def weak_hash(certificate: x509.Certificate) -> str | None:
+def weak_hash(certificate: Certificate) -> str | None:
     """Why AWS IoT refuses the certificate's signature; None if it does not."""
-    hash_name = pki.signature_hash(certificate)
+    hash_name = certificate.own.facts.signature.hash
     if hash_name in pki.SIGNATURE_HASHES:
         return None
     return (
@@ -89,10 +85,9 @@ def weak_hash(certificate: x509.Certificate) -> str | None:
     )
 
 
-def may_not_sign(certificate: x509.Certificate) -> str | None:
+def may_not_sign(certificate: Certificate) -> str | None:
     """That a CA's keyUsage keeps it from signing; None if it may sign."""
-    usage = pki.extension(certificate, x509.KeyUsage)
-    if usage is None or usage.key_cert_sign or not pki.is_ca(certificate):
+    if certificate.ca.facts.may_sign or not certificate.ca.facts.is_ca:
         return None
     return (
         "its keyUsage lacks keyCertSign, so it may not sign certificates (RFC 5280 4.2.1.3), and its devices would be "
@@ -100,25 +95,25 @@ def may_not_sign(certificate: x509.Certificate) -> str | None:
     )
 
 
-def _root_of_others(certificate: x509.Certificate) -> str | None:
-    constraints = pki.extension(certificate, x509.BasicConstraints)
-    if certificate.issuer != certificate.subject or constraints is None or constraints.path_length == 0:
+def _root_of_others(certificate: Certificate) -> str | None:
+    length = certificate.ca.path_length
+    if not certificate.is_self_issued or length == 0:
         return None
     # RFC 5280 section 4.2.1.9: without a path length no limit is imposed.
-    room = "no path length" if constraints.path_length is None else f"path length {constraints.path_length}"
+    room = "no path length" if length is None else f"path length {length}"
     return (
         f"it is a root with room for CAs below it ({room}). If those sign the devices, register them instead: AWS IoT "
         "knows a device by the CA that signed it. If it signs the devices itself, this is the one"
     )
 
 
-def _signed_another(certificate: x509.Certificate, file: Path) -> str | None:
+def _signed_another(certificate: Certificate, file: Path) -> str | None:
     """Whether the file is a chain whose root comes first: AWS IoT wants the CA that signs the devices."""
     try:
-        others = x509.load_pem_x509_certificates(read_bytes(file))[1:]
-    except ValueError:  # DER, which holds one
-        return None
-    below = [each for each in others if pki.is_ca(each) and pki.signed_by(each, certificate)]
+        others = [read(each) for each in find_following(read_bytes(file))]
+    except Unreadable as problem:
+        return f"a certificate that follows in the same file cannot be looked at: {problem}"
+    below = [each for each in others if each.ca.facts.is_ca and each.signed_by(certificate)]
     if not below:
         return None
     return (
@@ -127,8 +122,8 @@ def _signed_another(certificate: x509.Certificate, file: Path) -> str | None:
     )
 
 
-def _name_constraints(certificate: x509.Certificate) -> str | None:
-    if pki.extension(certificate, x509.NameConstraints) is None:
+def _name_constraints(certificate: Certificate) -> str | None:
+    if not certificate.ca.facts.name_constraints:
         return None
     return (
         "it has name constraints, which are not evaluated here: all its devices will be held "
@@ -136,19 +131,24 @@ def _name_constraints(certificate: x509.Certificate) -> str | None:
     )
 
 
-def require_room(iot: "IoTClient", certificate: x509.Certificate) -> None:
+def require_room(iot: "IoTClient", certificate: Certificate) -> None:
     """Raises InputError where AWS IoT has as many CAs of this subject as it takes; warns at the last place."""
     ids = all_ca_ids(iot)
     if len(ids) < MAX_SAME_SUBJECT - 1:
         return  # too few for it to matter: their subjects, one call each, need not be known
     same = 0
+    unreadable = 0
     with output.progress("Comparing subjects", len(ids)) as advance:
         for each in ids:
             other = described(iot, each)
-            subject = other.certificate.subject if other and other.certificate else None
-            same += subject == certificate.subject
+            if other is not None and other.certificate is None:
+                unreadable += 1
+            elif other is not None and other.certificate is not None:
+                same += rfc4514(other.certificate.subject) == rfc4514(certificate.subject)
             advance(1)
     subject_words = f"the subject {subject_text(certificate.subject)}"
+    if unreadable:
+        output.warn(f"{unreadable} registered CAs cannot be read here: whether they have {subject_words} is not known")
     if same >= MAX_SAME_SUBJECT:
         raise InputError(
             f"{same} CAs with {subject_words} are registered, and AWS IoT takes no more: delete one (`jitr ca ls`), "

@@ -8,12 +8,17 @@ from typing import Any
 
 import click
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from jitr.errors import InputError
+from jitr.names import rfc4514
 from jitr_cli import output, pki
+from jitr_cli.certificates import Certificate
 from jitr_cli.files import file_name, read_certificate, read_passphrase, staged
 from jitr_cli.issuing import DAYS, DAYS_HELP, FILE, MAX_DAYS, read_issuer, validity_for, warn_if_outlived
 from jitr_cli.openssl_script import OpensslCa, openssl_script
 from jitr_cli.subjects import SubjectParts, subject_options, subject_text
+from jitr_cli.x509_writer import signing_hash
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ def create(
     with staged(directory, [f"{stem}.pem", f"{stem}.key"], force=force) as stage:
         key = pki.new_key(kind)
         certificate = pki.make_ca(
-            wanted,
+            wanted.public_bytes(),
             key,
             serial_number=pki.random_serial(),
             now=now,
@@ -98,7 +103,7 @@ def create(
             parent=issuer,
         )
         key_file = stage.write(f"{stem}.key", pki.private_pem(key, passphrase), private=True)
-        file = stage.write(f"{stem}.pem", pki.certificate_pem(certificate))
+        file = stage.write(f"{stem}.pem", certificate.pem)
     if issuer:
         warn_if_outlived(certificate, issuer.certificate, "The CA")
     document = _facts(certificate) | {"certificate": file, "key": key_file}
@@ -118,8 +123,7 @@ def _script(
         raise click.UsageError("--parent and --parent-key belong together: give both or neither.")
     digest = kind.hash_name
     if above.certificate is not None:
-        signer: Any = read_certificate(above.certificate).public_key()
-        digest = pki.signing_hash(signer).name
+        digest = _digest_of(above.certificate)
     return openssl_script(
         OpensslCa(
             str(stem),
@@ -136,27 +140,34 @@ def _script(
     )
 
 
+def _digest_of(file: Path) -> str:
+    key = read_certificate(file).ca.key
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+        raise InputError(f"{file} has a key that is neither RSA nor EC: AWS IoT takes only those")
+    return signing_hash(key).name
+
+
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
-def _tell_created(certificate: x509.Certificate, file: Path, key_file: Path) -> None:
+def _tell_created(certificate: Certificate, file: Path, key_file: Path) -> None:
     click.echo(f"Made {output.safe(str(file))} and {output.safe(str(key_file))}.")
     output.pairs(
         [
             ("subject", subject_text(certificate.subject)),
-            ("caCertificateId", pki.certificate_sha256(certificate)),
-            ("valid until", certificate.not_valid_after_utc),
+            ("caCertificateId", certificate.sha256),
+            ("valid until", certificate.not_after),
         ]
     )
     output.note(f"Next: {shlex.join(['jitr', 'ca', 'register', str(file), '--key', str(key_file)])}")
 
 
-def _facts(certificate: x509.Certificate) -> dict[str, Any]:
+def _facts(certificate: Certificate) -> dict[str, Any]:
     return {
-        "ca_certificate_id": pki.certificate_sha256(certificate),
-        "subject": certificate.subject.rfc4514_string(),
-        "serial_number": f"{certificate.serial_number:x}",
-        "not_before": certificate.not_valid_before_utc,
-        "not_after": certificate.not_valid_after_utc,
+        "ca_certificate_id": certificate.sha256,
+        "subject": rfc4514(certificate.subject),
+        "serial_number": certificate.serial_number,
+        "not_before": certificate.not_before,
+        "not_after": certificate.not_after,
     }

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 import click
-from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from jitr.errors import InputError
 from jitr_cli import output, pki
 from jitr_cli.ca_checks import out_of_time, weak_hash
+from jitr_cli.certificates import Certificate
 from jitr_cli.deployment import Choice, aws_options
 from jitr_cli.files import passphrase_from, read_certificate, read_private_key, require_pair, staged
 from jitr_cli.issuing import FILE
@@ -25,7 +24,7 @@ Proof: TypeAlias = Callable[[str], bytes]
 
 
 def read_proof(
-    certificate: x509.Certificate,
+    certificate: Certificate,
     file: Path,
     key_file: Path | None,
     passphrase_file: Path | None,
@@ -48,14 +47,14 @@ def read_proof(
             serial_number=pki.random_serial(),
             now=now,
         )
-        return pki.certificate_pem(verification)
+        return verification.pem
 
     return made
 
 
-def _proof_from_elsewhere(certificate: x509.Certificate, file: Path, verification_file: Path, now: datetime) -> Proof:
+def _proof_from_elsewhere(certificate: Certificate, file: Path, verification_file: Path, now: datetime) -> Proof:
     verification = read_certificate(verification_file)
-    if not pki.signed_by(verification, certificate):
+    if not verification.signed_by(certificate):
         raise InputError(
             f"{verification_file} was not signed with the key of {file}, but by {subject_text(verification.issuer)}: "
             "have that CA sign the request that `jitr ca verification-csr` makes"
@@ -65,14 +64,13 @@ def _proof_from_elsewhere(certificate: x509.Certificate, file: Path, verificatio
         raise InputError(f"{verification_file}: {problem.partition(':')[0]}: have the CA sign the request again")
 
     def checked(code: str) -> bytes:
-        names = verification.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        if [each.value for each in names] != [code]:
+        if verification.own.facts.values("common_name") != (code,):
             raise InputError(
                 f"{verification_file} has the subject {subject_text(verification.subject)}, and this account's "
                 f"registration code here is {code}: make the request for this account and Region "
                 "(`jitr ca verification-csr`), and have the CA sign that"
             )
-        return pki.certificate_pem(verification)
+        return verification.pem
 
     return checked
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from cryptography import x509
 
 from jitr.errors import InputError, Retry
-from jitr_cli import output, pki
+from jitr_cli import output
 from jitr_cli.ca_checks import require_fit, require_room
 from jitr_cli.ca_proof import Proof, read_proof
 from jitr_cli.ca_registry import Registered, described
+from jitr_cli.certificates import Certificate
 from jitr_cli.deployment import Choice, aws_options
 from jitr_cli.files import read_certificate
 from jitr_cli.issuing import FILE
@@ -121,10 +121,10 @@ def _tag(text: str) -> tuple[str, str]:
 
 
 def _register(
-    iot: "IoTClient", certificate: x509.Certificate, proof: Proof | None, wanted: Wanted, yes: bool
+    iot: "IoTClient", certificate: Certificate, proof: Proof | None, wanted: Wanted, yes: bool
 ) -> tuple[Registered, bool]:
     """Register the CA, or bring it in line if it is; how it is then, and whether it was registered before."""
-    ca_id = pki.certificate_sha256(certificate)
+    ca_id = certificate.sha256
     existing = described(iot, ca_id)
     if existing is None:
         require_room(iot, certificate)
@@ -151,7 +151,7 @@ def _as_it_is_now(iot: "IoTClient", ca_id: str) -> Registered:
     return registered
 
 
-def _register_new(iot: "IoTClient", certificate: x509.Certificate, proof: Proof | None, wanted: Wanted) -> bool:
+def _register_new(iot: "IoTClient", certificate: Certificate, proof: Proof | None, wanted: Wanted) -> bool:
     """Register it, ACTIVE and with auto-registration in the same call; False where AWS IoT holds it already.
 
     It may do so though it was not there a moment ago: an answer was lost, and the call was made again.
@@ -159,7 +159,7 @@ def _register_new(iot: "IoTClient", certificate: x509.Certificate, proof: Proof 
     from botocore.exceptions import ClientError
 
     request: dict[str, Any] = {
-        "caCertificate": pki.certificate_pem(certificate).decode(),
+        "caCertificate": certificate.pem.decode(),
         "setAsActive": wanted.active,
         "allowAutoRegistration": wanted.auto_registration,
     }

@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
-
-from jitr.errors import InputError
-from jitr_cli import output, pki
+from jitr.errors import InputError, Unreadable
+from jitr.names import rfc4514
+from jitr_cli import output
+from jitr_cli.certificates import Certificate, read
 from jitr_cli.files import read_certificate
 from jitr_cli.subjects import subject_text
 
@@ -33,12 +33,21 @@ class Registered:
     created: datetime | None = None
 
     @property
-    def certificate(self) -> x509.Certificate | None:
+    def certificate(self) -> Certificate | None:
         """Its certificate, unless that cannot be read."""
         try:
-            return x509.load_pem_x509_certificate(self.pem.encode())
-        except ValueError:
+            return read(self.pem.encode())
+        except Unreadable:
             return None
+
+    @property
+    def problem(self) -> str | None:
+        """Why its certificate cannot be read; None where it can."""
+        try:
+            read(self.pem.encode())
+        except Unreadable as problem:
+            return str(problem)
+        return None
 
     def to_json(self) -> dict[str, Any]:
         """As ``--json`` prints it."""
@@ -46,12 +55,12 @@ class Registered:
         return {
             "ca_certificate_id": self.id,
             "arn": self.arn,
-            "subject": certificate.subject.rfc4514_string() if certificate else None,
+            "subject": rfc4514(certificate.subject) if certificate else None,
             "status": self.status,
             "auto_registration": self.auto_registration == "ENABLE",
             "mode": self.mode,
             "provisioning_template": self.template,
-            "not_after": certificate.not_valid_after_utc if certificate else None,
+            "not_after": certificate.not_after if certificate else None,
         }
 
     @property
@@ -96,7 +105,7 @@ def find(iot: "IoTClient", which: str) -> Registered:
     """The CA that is meant by an id, the beginning of one, or a file. Raises InputError if there is not exactly one."""
     ca_id = which.lower()
     if Path(which).is_file():
-        ca_id = pki.certificate_sha256(read_certificate(Path(which)))
+        ca_id = read_certificate(Path(which)).sha256
     elif not re.fullmatch("[0-9a-f]{8,64}", ca_id):
         raise InputError(
             f"{which!r} is neither a caCertificateId (8 digits of it or more) nor a file: see `jitr ca ls`"

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
-from cryptography import x509
 
 from jitr.rules.model import Rules
 from jitr_cli import output
@@ -20,6 +19,7 @@ from jitr_cli.ca_registry import (
     warn_of_template,
 )
 from jitr_cli.ca_rules import UNKNOWN, Named, account_and_rules, named_in
+from jitr_cli.certificates import Certificate
 from jitr_cli.deployment import Choice, stack_options
 from jitr_cli.subjects import subject_text
 
@@ -41,7 +41,7 @@ class Shown:
         certificate = self.ca.certificate
         return {
             **self.ca.to_json(),
-            "days_left": (certificate.not_valid_after_utc - self.now).days if certificate else None,
+            "days_left": (certificate.not_after - self.now).days if certificate else None,
             **(self.named.to_json() if self.named else UNKNOWN),
             "devices": self.devices,
         }
@@ -56,7 +56,7 @@ class Shown:
         yield "status", self.ca.status
         yield "auto-registration", "on" if self.ca.auto_registration == "ENABLE" else "off"
         yield "mode", self.ca.mode
-        yield "valid until", certificate.not_valid_after_utc.date() if certificate else None
+        yield "valid until", certificate.not_after.date() if certificate else None
         yield "validity left", _left(certificate, self.now) if certificate else None
         if self.devices is not None:
             yield "devices", counts_text(self.devices)
@@ -64,12 +64,17 @@ class Shown:
             yield "rules", ", ".join(name for _, name, _ in self.named.rules)
 
 
-def _left(certificate: x509.Certificate, now: datetime) -> str:
-    if now < certificate.not_valid_before_utc:
-        return f"not valid before {certificate.not_valid_before_utc.date()}"
-    if certificate.not_valid_after_utc < now:
+def _warn_of_unreadable(registered: Registered) -> None:
+    if registered.problem is not None:
+        output.warn(f"the CA {registered.id} cannot be read: {registered.problem}")
+
+
+def _left(certificate: Certificate, now: datetime) -> str:
+    if now < certificate.not_before:
+        return f"not valid before {certificate.not_before.date()}"
+    if certificate.not_after < now:
         return "expired"
-    days = (certificate.not_valid_after_utc - now).days
+    days = (certificate.not_after - now).days
     return f"{days} days" if days != 1 else "1 day"
 
 
@@ -94,6 +99,7 @@ def ls(no_count: bool, choice: Choice, as_json: bool) -> None:
     shown = [Shown(each, _named(rules, each), counts.get(each.id), now) for each in found]
     for each in found:
         warn_of_template(each)
+        _warn_of_unreadable(each)
     output.emit(as_json, {"cas": [each.to_json() for each in shown]}, lambda: _table(shown))
     if not found and not as_json:
         output.note("No CA is registered here: `jitr ca register` registers one.")
@@ -140,6 +146,7 @@ def show(which: str, choice: Choice, as_json: bool) -> None:
     iot = account.client("iot")
     found = find(iot, which)
     warn_of_template(found)
+    _warn_of_unreadable(found)
     shown = Shown(found, _named(rules, found), _count_all(iot, [found])[found.id], datetime.now(UTC))
     document = shown.to_json() | {"created": found.created}
     output.emit(as_json, document, lambda: output.pairs(list(_lines(shown))))

@@ -11,17 +11,19 @@ from typing import Any
 
 import click
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
 
 from jitr.duplicates import Duplicates
 from jitr.errors import InputError
+from jitr.extensions import NAMES
 from jitr.lists import KEY_KINDS, ListRow
 from jitr.lists_csv import Reader, write_rows
+from jitr.signing_request import RequestReading
 from jitr_cli import output, pki
+from jitr_cli.certificates import Certificate
 from jitr_cli.files import Staged, file_name, read_bytes, read_request, staged
 from jitr_cli.issuing import DAYS_HELP, FILE, MAX_DAYS, read_issuer, validity_for, warn_if_outlived
 from jitr_cli.subjects import SubjectParts, subject_options, subject_text
+from jitr_cli.x509_writer import PrivateKey, signing_hash
 
 MAX_COUNT = 1_000_000
 MAX_CSV = 64 * 1024 * 1024  # bytes
@@ -33,10 +35,17 @@ class Plan:
     """One device that is to get a certificate. ``row`` is its row in the list it was taken from."""
 
     file: str  # without suffix
-    subject: x509.Name
+    subject: x509.Name | None  # None: the request's
     serial_number: int | None = None
-    request: x509.CertificateSigningRequest | None = None
+    request: RequestReading | None = None
     row: ListRow | None = None
+
+    @property
+    def subject_der(self) -> bytes:
+        """The subject as it will stand in the certificate: a request's octet for octet."""
+        if self.request is not None:
+            return self.request.subject_der
+        return (self.subject or x509.Name([])).public_bytes()
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class Issued:
     """A device's certificate and its files."""
 
     plan: Plan
-    certificate: x509.Certificate
+    certificate: Certificate
     file: Path
     key: Path | None
     request: Path | None
@@ -66,12 +75,12 @@ class Issued:
         """As ``--json`` prints it."""
         certificate = self.certificate
         return {
-            "common_name": _common_name(certificate.subject),
-            "serial_number": f"{certificate.serial_number:x}",
-            "certificate_sha256": pki.certificate_sha256(certificate),
-            "public_key_sha256": pki.public_key_sha256(_public_key(certificate)),
-            "not_before": certificate.not_valid_before_utc,
-            "not_after": certificate.not_valid_after_utc,
+            "common_name": certificate.common_name,
+            "serial_number": certificate.serial_number,
+            "certificate_sha256": certificate.sha256,
+            "public_key_sha256": certificate.own.facts.public_key_sha256,
+            "not_before": certificate.not_before,
+            "not_after": certificate.not_after,
             "certificate": self.file,
             "key": self.key,
             "csr": self.request,
@@ -152,7 +161,7 @@ def issue(
         listed = _write_list(stage, issued, list_by, issuer) if with_list else None
     warn_if_outlived(issued[-1].certificate, issuer.certificate, "What was issued")
     document = {
-        "ca_certificate_id": pki.certificate_sha256(issuer.certificate),
+        "ca_certificate_id": issuer.certificate.sha256,
         "devices": [each.to_json() for each in issued],
         "list": listed,
     }
@@ -251,17 +260,23 @@ def _plan_of_request(csr: Path, subject: SubjectParts) -> Plan:
     if subject.attributes or subject.text is not None:
         raise click.UsageError("With --csr the subject is the request's: leave out the options for it.")
     request = read_request(csr)
-    if not request.is_signature_valid:
-        raise InputError(f"{csr}: the request's signature is not by its own key: have the device make it again")
-    problem = pki.key_problem(request.public_key())
+    problem = pki.key_problem(request.key_facts)
     if problem:
         raise InputError(
             f"{csr} has {problem}, which AWS IoT refuses: use RSA of 2048 bits or more, or EC P-256 and up"
         )
-    asked = [each.oid._name for each in request.extensions]
-    if asked:
-        output.note(f"{csr} asks for extensions ({', '.join(asked)}): the certificate has our own instead")
-    return Plan(file_name(csr.stem), request.subject, request=request)
+    if not request.signature_valid:
+        raise InputError(f"{csr}: {_unsigned(request)}: have the device make it again")
+    if request.extensions:
+        asked = ", ".join(NAMES.get(each, each) for each in request.extensions)
+        output.note(f"{csr} asks for extensions ({asked}): the certificate has our own instead")
+    return Plan(file_name(csr.stem), None, request=request)
+
+
+def _unsigned(request: RequestReading) -> str:
+    if request.scheme.facts.hash is not None:
+        return "the request's signature is not by its own key"
+    return f"the request is signed by an algorithm that is not supported here ({request.scheme.facts.algorithm})"
 
 
 def _refuse_twice(plans: list[Plan]) -> None:
@@ -311,35 +326,36 @@ def _issue_one(plan: Plan, issuing: Issuing, stage: Staged) -> Issued:
     key_file = request_file = None
     if plan.request is None:
         key = pki.new_key(issuing.key_type)
-        public_key: Any = key.public_key()
+        public_key = pki.public_key_der(key.public_key())
         key_file = stage.write(f"{plan.file}.key", pki.private_pem(key), private=True)
         if issuing.with_csr:
-            request_file = stage.write(f"{plan.file}.csr", pki.request_pem(_request(plan.subject, key)))
+            request_file = stage.write(f"{plan.file}.csr", pki.request_pem(_request(plan, key)))
     else:
-        public_key = plan.request.public_key()
+        public_key = plan.request.public_key_der
     certificate = pki.issue_device(
         issuing.issuer,
-        plan.subject,
+        plan.subject_der,
         public_key,
         serial_number=pki.random_serial() if plan.serial_number is None else plan.serial_number,
         now=issuing.now,
         validity=issuing.validity,
     )
-    pem = pki.certificate_pem(certificate)
+    pem = certificate.pem
     file = stage.write(f"{plan.file}.pem", pem)
     chain = None
     if issuing.chain:
-        chain = stage.write(f"{plan.file}.chain.pem", pem + pki.certificate_pem(issuing.issuer.certificate))
+        chain = stage.write(f"{plan.file}.chain.pem", pem + issuing.issuer.certificate.pem)
     return Issued(plan, certificate, file, key_file, request_file, chain)
 
 
-def _request(subject: x509.Name, key: pki.PrivateKey) -> x509.CertificateSigningRequest:
-    return x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, pki.signing_hash(key))
+def _request(plan: Plan, key: PrivateKey) -> x509.CertificateSigningRequest:
+    subject = plan.subject or x509.Name([])
+    return x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, signing_hash(key))
 
 
 def _write_list(stage: Staged, issued: list[Issued], by: str, issuer: pki.Issuer) -> Path:
     """The devices as a list. One key a row: an allow rule wants every key that a row has to fit."""
-    ca_id = pki.certificate_sha256(issuer.certificate)
+    ca_id = issuer.certificate.sha256
     text = "".join(write_rows(_row(each, by, ca_id) for each in issued))
     return stage.write(DEVICES_CSV, text.encode())
 
@@ -348,10 +364,10 @@ def _row(issued: Issued, by: str, ca_id: str) -> ListRow:
     """One device's row: the key asked for, and what its row in the source said besides keys."""
     certificate, given = issued.certificate, issued.plan.row or ListRow()
     keys: dict[str, str | None] = {
-        "common_name": _common_name(certificate.subject),
-        "serial_number": f"{certificate.serial_number:x}",
-        "certificate_sha256": pki.certificate_sha256(certificate),
-        "public_key_sha256": pki.public_key_sha256(_public_key(certificate)),
+        "common_name": certificate.common_name,
+        "serial_number": certificate.serial_number,
+        "certificate_sha256": certificate.sha256,
+        "public_key_sha256": certificate.own.facts.public_key_sha256,
     }
     return ListRow(
         **{by: keys[by]},
@@ -361,16 +377,6 @@ def _row(issued: Issued, by: str, ca_id: str) -> ListRow:
         note=given.note,
         attributes=given.attributes,
     )
-
-
-def _common_name(subject: x509.Name) -> str | None:
-    names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value) if names else None
-
-
-def _public_key(certificate: x509.Certificate) -> rsa.RSAPublicKey | ec.EllipticCurvePublicKey:
-    key: Any = certificate.public_key()
-    return key  # type: ignore[no-any-return]
 
 
 def _tell_issued(issued: list[Issued], listed: Path | None) -> None:
@@ -383,9 +389,9 @@ def _tell_issued(issued: list[Issued], listed: Path | None) -> None:
                 *([("csr", one.request)] if one.request else []),
                 *([("chain", one.chain)] if one.chain else []),
                 ("subject", subject_text(one.certificate.subject)),
-                ("serial number", f"{one.certificate.serial_number:x}"),
-                ("certificateId", pki.certificate_sha256(one.certificate)),
-                ("valid until", one.certificate.not_valid_after_utc),
+                ("serial number", one.certificate.serial_number),
+                ("certificateId", one.certificate.sha256),
+                ("valid until", one.certificate.not_after),
             ]
         )
         return

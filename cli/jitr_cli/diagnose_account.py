@@ -124,13 +124,15 @@ class AccountView:
         findings.bad("not-registered", f"AWS IoT knows no such certificate in {where}: {message}", remedy)
 
     def _about_the_ca(self, iot: "IoTClient") -> tuple[str, str]:
+        unreadable = []
         for ca_id in all_ca_ids(iot):
             ca = described(iot, ca_id)
             if ca is None:
                 continue
             try:
                 reading = read_ca(ca.pem.encode(), status=ca.status, ca_certificate_id=ca.id)
-            except Unreadable:
+            except Unreadable as problem:
+                unreadable.append(f"{ca_id} ({problem})")
                 continue
             if not verify_chain(self._reading, reading).signature_valid:
                 continue
@@ -147,6 +149,11 @@ class AccountView:
                 + (", if it sends the endpoint's name (SNI)" if ca.mode == "SNI_ONLY" else ""),
                 "Check that the endpoint is that of this account and Region: `aws iot describe-endpoint "
                 "--endpoint-type iot:Data-ATS`.",
+            )
+        if unreadable:
+            return (
+                f"no registered CA that can be read here signed it, and these cannot be read: {', '.join(unreadable)}",
+                "If one of these signed it, the message says what is wrong with it; if not, register the CA that did.",
             )
         return (
             "no registered CA signed it",

@@ -8,13 +8,11 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from jitr.certificate import CertificateReading, read_ca, read_certificate
 from jitr.chain import verify_chain
 from jitr.errors import InputError, Unreadable
 from jitr.names import rfc4514
+from jitr.pem import find_following
 from jitr.times import rfc3339, span
 from jitr_cli.files import passphrase_from, read_bytes, read_private_key
 from jitr_cli.findings import Findings
@@ -58,15 +56,11 @@ def read_identity(file: Path, key_file: Path, passphrase_file: Path | None) -> I
         return asked[-1]
 
     key = read_private_key(key_file, ask)
-    return Identity(file, key_file, reading, _following(data), key, asked[-1] if asked else None)
-
-
-def _following(data: bytes) -> tuple[bytes, ...]:
     try:
-        certificates = x509.load_pem_x509_certificates(data)
-    except ValueError:  # one certificate in DER, or something after it that is none
-        return ()
-    return tuple(each.public_bytes(Encoding.DER) for each in certificates[1:])
+        following = find_following(data)
+    except Unreadable as problem:
+        raise InputError(f"{file}: of what follows the device's certificate, {problem}") from None
+    return Identity(file, key_file, reading, following, key, asked[-1] if asked else None)
 
 
 def look_at_files(identity: Identity, time: datetime, findings: Findings) -> bool:
@@ -78,11 +72,20 @@ def look_at_files(identity: Identity, time: datetime, findings: Findings) -> boo
 
 
 def _look_at_pair(identity: Identity, findings: Findings) -> bool:
-    own = identity.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if own == _public_key_of(identity.reading.der):
+    own = identity.key.public_key()
+    try:
+        pair = read_ca(identity.reading.der, status="ACTIVE").key == own
+    except Unreadable as problem:
+        findings.bad(
+            "key",
+            f"whether {identity.key_file} is the key of {identity.file} cannot be told: {problem}",
+            "Have a certificate issued for this key.",
+        )
+        return False
+    if pair:
         findings.good("key", "key and certificate belong together")
         return True
-    if own in [_public_key_of(each) for each in identity.following]:
+    if any(_has_key(each, own) for each in identity.following):
         findings.bad(
             "chain-order",
             f"the key is that of a later certificate in {identity.file}: the device's own is not the first",
@@ -97,12 +100,11 @@ def _look_at_pair(identity: Identity, findings: Findings) -> bool:
     return False
 
 
-def _public_key_of(der: bytes) -> bytes | None:
+def _has_key(der: bytes, key: object) -> bool:
     try:
-        key = x509.load_der_x509_certificate(der).public_key()
-        return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except Exception:  # noqa: BLE001 - cryptography declares no common class for what it cannot read
-        return None
+        return read_ca(der, status="ACTIVE").key == key
+    except Unreadable:  # which the look at the chain tells
+        return False
 
 
 def _look_at_validity(identity: Identity, time: datetime, findings: Findings) -> None:
@@ -127,7 +129,7 @@ def _look_at_validity(identity: Identity, time: datetime, findings: Findings) ->
 
 def _look_at_kind(identity: Identity, findings: Findings) -> None:
     facts = identity.reading.facts
-    problem = key_problem(identity.key.public_key())
+    problem = key_problem(facts.key)
     if problem:
         findings.bad(
             "key-kind",
@@ -159,8 +161,13 @@ def _look_at_chain(identity: Identity, findings: Findings) -> None:
                 )
                 return
             readings.append(read_certificate(der))
-        except Unreadable:
-            return  # what cannot be read here the endpoint judges
+        except Unreadable as problem:
+            findings.bad(
+                "chain",
+                f"certificate {len(readings) + 1} in {identity.file} cannot be read: {problem}",
+                "Keep the device's certificate first, and after it only the CA that signed it, or nothing.",
+            )
+            return
     if identity.following:
         message = f"{identity.file} has the device's certificate, and after it its chain ({len(identity.following)})"
         findings.good("chain", message)

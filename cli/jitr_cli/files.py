@@ -20,8 +20,10 @@ from jitr.errors import InputError, Unreadable
 from jitr_cli import output
 
 if TYPE_CHECKING:
-    from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    from jitr.signing_request import RequestReading
+    from jitr_cli.certificates import Certificate
 
     PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -47,44 +49,28 @@ def read_bytes(path: Path, limit: int = MAX_FILE) -> bytes:
     return data
 
 
-def read_certificate(path: Path) -> "x509.Certificate":
-    """The certificate in a file, PEM or DER; of a bundle the first, and a note says so. Raises InputError."""
-    from cryptography import x509
-
-    from jitr.pem import find_certificate, not_a_certificate
+def read_certificate(path: Path) -> "Certificate":
+    """Read the certificate in a file, PEM or DER; of a bundle the first, and a note says so. Raises InputError."""
+    from jitr_cli.certificates import read
 
     try:
-        found = find_certificate(read_bytes(path))
+        certificate = read(read_bytes(path))
     except Unreadable as problem:
         raise InputError(f"{path}: {problem}") from None
-    try:
-        certificate = x509.load_der_x509_certificate(found.der)
-        _ = certificate.public_key(), certificate.subject, certificate.issuer, tuple(certificate.extensions)
-    except Exception as problem:  # noqa: BLE001 - cryptography declares no common class for what it cannot read
-        told = not_a_certificate(found.der) or f"this is not a certificate that can be read ({_first_line(problem)})"
-        raise InputError(f"{path}: {told}") from None
-    if found.taken:
-        output.note(f"{path}: {found.taken}, is taken")
+    if certificate.own.taken:
+        output.note(f"{path}: {certificate.own.taken}, is taken")
     return certificate
 
 
-def read_request(path: Path) -> "x509.CertificateSigningRequest":
-    """The certificate signing request in a PEM file (RFC 7468 section 7). Raises InputError."""
-    from cryptography import x509
+def read_request(path: Path) -> "RequestReading":
+    """Read the certificate signing request in a file, PEM or DER. Raises InputError."""
+    from jitr import signing_request
 
     data = read_bytes(path)
-    label = _label(data)
-    if label is None or not label.endswith("CERTIFICATE REQUEST"):
-        raise InputError(
-            f"{path} holds {_what(label)}, not a certificate signing request: give the file that begins with "
-            "-----BEGIN CERTIFICATE REQUEST-----"
-        )
     try:
-        request = x509.load_pem_x509_csr(data)
-        _ = request.public_key(), request.subject, tuple(request.extensions)
-    except Exception as problem:  # noqa: BLE001 - as above
-        raise InputError(f"{path}: this request cannot be read ({_first_line(problem)})") from None
-    return request
+        return signing_request.read_request(data)
+    except InputError as problem:
+        raise InputError(f"{path}: {problem}") from None
 
 
 def read_private_key(path: Path, ask: Ask) -> "PrivateKey":
@@ -115,8 +101,11 @@ def _loaded_key(path: Path, data: bytes, ask: Ask) -> object:
         return load_pem_private_key(data, None)
     except TypeError:  # cryptography's answer to an encrypted key
         passphrase = ask()
-    except (ValueError, UnsupportedAlgorithm) as problem:
-        raise InputError(f"{path}: this private key cannot be read ({_first_line(problem)})") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise InputError(
+            f"{path}: this private key cannot be read: it is damaged, or neither RSA nor EC on a named curve; "
+            "`openssl pkey -check` says more"
+        ) from None
     try:
         return load_pem_private_key(data, passphrase)
     except (ValueError, UnsupportedAlgorithm):
@@ -145,9 +134,9 @@ def read_passphrase(file: Path) -> bytes:
     return first
 
 
-def require_pair(certificate: "x509.Certificate", path: Path, key: "PrivateKey", key_path: Path) -> None:
+def require_pair(certificate: "Certificate", path: Path, key: "PrivateKey", key_path: Path) -> None:
     """Raises InputError where the key is not the certificate's own."""
-    if certificate.public_key() != key.public_key():
+    if certificate.ca.key != key.public_key():
         raise InputError(f"{key_path} is not the key of {path}: give the key that this certificate was made with")
 
 
@@ -174,10 +163,6 @@ def _what(label: str | None) -> str:
         "X509 CRL": "a revocation list",
     }
     return words.get(label.removeprefix("NEW "), repr(label))
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem) or type(problem).__name__).splitlines()[0][:200]
 
 
 # --- writing

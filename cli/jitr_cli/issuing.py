@@ -4,11 +4,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
-from cryptography import x509
 
 from jitr.errors import InputError
 from jitr_cli import output, pki
 from jitr_cli.ca_checks import may_not_sign, out_of_time
+from jitr_cli.certificates import Certificate
 from jitr_cli.files import passphrase_from, read_certificate, read_private_key, require_pair
 
 FILE = click.Path(path_type=Path)
@@ -20,7 +20,7 @@ MAX_DAYS = 3_000_000  # to the year 9999; where exactly it ends is said when the
 def read_issuer(certificate: Path, key: Path, passphrase_file: Path | None, now: datetime, option: str) -> pki.Issuer:
     """A CA and its key from their files. Raises InputError unless they belong together and may sign now."""
     found = read_certificate(certificate)
-    if not pki.is_ca(found):
+    if not found.ca.facts.is_ca:
         raise InputError(f"{certificate} is not a CA (basicConstraints CA:TRUE): give the certificate of a CA")
     for problem in (out_of_time(found, now), may_not_sign(found)):
         if problem:
@@ -34,17 +34,17 @@ def validity_for(days: int | None, issuer: pki.Issuer | None, now: datetime) -> 
     """How long a certificate is to be valid: as long as asked for, or else DAYS but not beyond its CA."""
     if days is not None or issuer is None:
         return timedelta(days=DAYS if days is None else days)
-    return min(timedelta(days=DAYS), issuer.certificate.not_valid_after_utc - now)
+    return min(timedelta(days=DAYS), issuer.certificate.not_after - now)
 
 
-def warn_if_outlived(certificate: x509.Certificate, issuer: x509.Certificate, what: str) -> None:
+def warn_if_outlived(certificate: Certificate, issuer: Certificate, what: str) -> None:
     """Warn where a certificate is valid for longer than the CA that signed it."""
-    if certificate.not_valid_after_utc > issuer.not_valid_after_utc:
+    if certificate.not_after > issuer.not_after:
         output.warn(
             f"{what} is valid until {_day(certificate)}, and the CA that signed it until {_day(issuer)} only: "
             "from then on nothing that it signed gets in."
         )
 
 
-def _day(certificate: x509.Certificate) -> str:
-    return certificate.not_valid_after_utc.date().isoformat()
+def _day(certificate: Certificate) -> str:
+    return certificate.not_after.date().isoformat()

@@ -9,20 +9,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias, TypeVar
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from jitr.certificate import read_ca, read_certificate
-from jitr.chain import verify_chain
 from jitr.errors import InputError
-
-PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
-PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
-Extension = TypeVar("Extension", bound=x509.ExtensionType)
+from jitr.facts import KeyFacts
+from jitr_cli.certificates import Certificate, key_identifier, read
+from jitr_cli.x509_writer import Draft, PrivateKey, PublicKey, signed, signing_hash
 
 MAX_SERIAL_BITS = 159  # 20 octets, and positive: RFC 5280 section 4.1.2.2
 MIN_RSA_BITS = 2048  # what AWS IoT takes: https://docs.aws.amazon.com/iot/latest/developerguide/x509-client-certs.html
@@ -32,6 +28,7 @@ VERIFICATION_VALIDITY = timedelta(days=1)
 
 CURVES: Mapping[str, type[ec.EllipticCurve]] = {"p256": ec.SECP256R1, "p384": ec.SECP384R1, "p521": ec.SECP521R1}
 SIGNATURE_HASHES = ("sha256", "sha384", "sha512")
+SUPPORTED_CURVES = ("P-256", "P-384", "P-521")
 CURVE_NAMES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 
@@ -98,25 +95,19 @@ def private_pem(key: PrivateKey, passphrase: bytes | None = None) -> bytes:
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
 
 
-def certificate_pem(certificate: x509.Certificate) -> bytes:
-    """The certificate in PEM."""
-    return certificate.public_bytes(serialization.Encoding.PEM)
-
-
 def request_pem(request: x509.CertificateSigningRequest) -> bytes:
     """The request in PEM."""
     return request.public_bytes(serialization.Encoding.PEM)
 
 
-def certificate_sha256(certificate: x509.Certificate) -> str:
-    """SHA-256 of the DER, in hex: AWS IoT's certificateId and caCertificateId."""
-    return hashlib.sha256(_der(certificate)).hexdigest()
+def public_key_der(key: PublicKey) -> bytes:
+    """The key's DER SubjectPublicKeyInfo."""
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def public_key_sha256(key: PublicKey) -> str:
     """SHA-256 of the DER SubjectPublicKeyInfo, in hex, as device lists have it."""
-    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(der).hexdigest()
+    return hashlib.sha256(public_key_der(key)).hexdigest()
 
 
 # --- certificates
@@ -126,12 +117,12 @@ def public_key_sha256(key: PublicKey) -> str:
 class Issuer:
     """A CA certificate and its key."""
 
-    certificate: x509.Certificate
+    certificate: Certificate
     key: PrivateKey
 
 
 def make_ca(
-    subject: x509.Name,
+    subject: bytes,
     key: PrivateKey,
     *,
     serial_number: int,
@@ -139,35 +130,51 @@ def make_ca(
     validity: timedelta,
     path_length: int | None = None,
     parent: Issuer | None = None,
-) -> x509.Certificate:
+) -> Certificate:
     """A CA certificate as RFC 5280 section 4.2.1 profiles it, self-signed or signed by ``parent``.
 
-    Raises InputError for a validity beyond the year 9999 and for a parent that may not have such a CA below it.
+    ``subject`` is a Name's DER. Raises InputError for a validity beyond the year 9999 and for a parent that may not
+    have such a CA below it.
     """
     if parent is not None:
         _check_parent(parent.certificate, path_length)
-    signer = parent.key if parent else key
-    builder = (
-        _builder(parent.certificate.subject if parent else subject, subject, key.public_key(), serial_number)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
-        .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(_authority_key_identifier(parent.certificate if parent else key.public_key()), critical=False)
+    public_key = public_key_der(key.public_key())
+    own = key_identifier(public_key)
+    draft = Draft(
+        parent.certificate.ca.subject_der if parent else subject,
+        subject,
+        public_key,
+        serial_number,
+        *_validity(now, validity),
+        (
+            (x509.BasicConstraints(ca=True, path_length=path_length), True),
+            (_key_usage(key_cert_sign=True, crl_sign=True), True),
+            (x509.SubjectKeyIdentifier(own), False),
+            (_authority_key_identifier(parent.certificate.key_identifier if parent else own), False),
+        ),
     )
-    return _valid(builder, now, validity).sign(signer, signing_hash(signer))
+    return read(signed(draft, parent.key if parent else key))
 
 
 def make_verification_certificate(
     ca: Issuer, key: PrivateKey, registration_code: str, *, serial_number: int, now: datetime
-) -> x509.Certificate:
+) -> Certificate:
     """What proves to AWS IoT that we have the CA's key: its common name is the account's registration code.
 
     https://docs.aws.amazon.com/iot/latest/developerguide/register-CA-cert.html
     """
-    builder = _builder(ca.certificate.subject, _named(registration_code), key.public_key(), serial_number)
-    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    builder = builder.add_extension(_authority_key_identifier(ca.certificate), critical=False)
-    return _valid(builder, now, VERIFICATION_VALIDITY).sign(ca.key, signing_hash(ca.key))
+    draft = Draft(
+        ca.certificate.ca.subject_der,
+        _named(registration_code).public_bytes(),
+        public_key_der(key.public_key()),
+        serial_number,
+        *_validity(now, VERIFICATION_VALIDITY),
+        (
+            (x509.BasicConstraints(ca=False, path_length=None), True),
+            (_authority_key_identifier(ca.certificate.key_identifier), False),
+        ),
+    )
+    return read(signed(draft, ca.key))
 
 
 def make_verification_request(key: PrivateKey, registration_code: str) -> x509.CertificateSigningRequest:
@@ -182,44 +189,40 @@ def _named(common_name: str) -> x509.Name:
 
 def issue_device(
     ca: Issuer,
-    subject: x509.Name,
-    public_key: PublicKey,
+    subject: bytes,
+    public_key: bytes,
     *,
     serial_number: int,
     now: datetime,
     validity: timedelta,
-) -> x509.Certificate:
-    """A device certificate for TLS client authentication, version 3. Raises InputError for a validity beyond 9999."""
-    builder = (
-        _builder(ca.certificate.subject, subject, public_key, serial_number)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(digital_signature=True), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        .add_extension(_authority_key_identifier(ca.certificate), critical=False)
+) -> Certificate:
+    """A device certificate for TLS client authentication, version 3, of a Name's and a SubjectPublicKeyInfo's DER.
+
+    Raises InputError for a validity beyond 9999.
+    """
+    draft = Draft(
+        ca.certificate.ca.subject_der,
+        subject,
+        public_key,
+        serial_number,
+        *_validity(now, validity),
+        (
+            (x509.BasicConstraints(ca=False, path_length=None), True),
+            (_key_usage(digital_signature=True), True),
+            (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False),
+            (x509.SubjectKeyIdentifier(key_identifier(public_key)), False),
+            (_authority_key_identifier(ca.certificate.key_identifier), False),
+        ),
     )
-    return _valid(builder, now, validity).sign(ca.key, signing_hash(ca.key))
+    return read(signed(draft, ca.key))
 
 
-def signing_hash(key: PrivateKey | PublicKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512:
-    """The hash that goes with a signer's key: as strong as its curve (RFC 5480 section 4), SHA-256 for RSA."""
-    bits = key.curve.key_size if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey) else 0
-    if bits > 384:
-        return hashes.SHA512()
-    return hashes.SHA384() if bits > 256 else hashes.SHA256()
-
-
-def _builder(issuer: x509.Name, subject: x509.Name, key: PublicKey, serial_number: int) -> x509.CertificateBuilder:
-    return x509.CertificateBuilder(issuer, subject, key, serial_number)
-
-
-def _valid(builder: x509.CertificateBuilder, now: datetime, validity: timedelta) -> x509.CertificateBuilder:
+def _validity(now: datetime, validity: timedelta) -> tuple[datetime, datetime]:
     moment = now.astimezone(UTC).replace(microsecond=0)
     try:
-        end = moment + validity
+        return moment - BACKDATED, moment + validity
     except OverflowError:
         raise InputError(f"{validity.days} days from now is after the year 9999: give fewer --days") from None
-    return builder.not_valid_before(moment - BACKDATED).not_valid_after(end)
 
 
 def _key_usage(**wanted: bool) -> x509.KeyUsage:
@@ -237,22 +240,15 @@ def _key_usage(**wanted: bool) -> x509.KeyUsage:
     return x509.KeyUsage(**{name: wanted.get(name, False) for name in names})
 
 
-def _authority_key_identifier(issuer: x509.Certificate | PublicKey) -> x509.AuthorityKeyIdentifier:
-    """The issuer's own subject key identifier; computed from its key where it has none (RFC 5280 section 4.2.1.1)."""
-    if not isinstance(issuer, x509.Certificate):
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer)
-    identifier = extension(issuer, x509.SubjectKeyIdentifier)
-    if identifier is not None:
-        return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
-    key: Any = issuer.public_key()
-    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
+def _authority_key_identifier(identifier: bytes) -> x509.AuthorityKeyIdentifier:
+    """That of the issuer's key (RFC 5280 section 4.2.1.1)."""
+    return x509.AuthorityKeyIdentifier(identifier, authority_cert_issuer=None, authority_cert_serial_number=None)
 
 
-def _check_parent(parent: x509.Certificate, path_length: int | None) -> None:
-    constraints = extension(parent, x509.BasicConstraints)
-    if constraints is None or not constraints.ca:
+def _check_parent(parent: Certificate, path_length: int | None) -> None:
+    if not parent.ca.facts.is_ca:
         raise InputError("the parent is not a CA (basicConstraints CA:TRUE): give the certificate of a CA")
-    room = constraints.path_length
+    room = parent.ca.path_length
     if room is None:
         return
     if room == 0:
@@ -263,42 +259,15 @@ def _check_parent(parent: x509.Certificate, path_length: int | None) -> None:
         )
 
 
-# --- looking at certificates
+# --- looking at keys
 
 
-def extension(certificate: x509.Certificate, kind: type[Extension]) -> Extension | None:
-    """The certificate's extension of that kind, if it has one."""
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
-
-
-def is_ca(certificate: x509.Certificate) -> bool:
-    """Whether it says basicConstraints CA:TRUE, critical or not."""
-    constraints = extension(certificate, x509.BasicConstraints)
-    return constraints is not None and constraints.ca
-
-
-def key_problem(key: object) -> str | None:
+def key_problem(key: KeyFacts) -> str | None:
     """Why AWS IoT refuses a public key; None if it does not."""
-    if isinstance(key, rsa.RSAPublicKey):
-        return None if key.key_size >= MIN_RSA_BITS else f"an RSA key of {key.key_size} bits"
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return None if key.curve.name in CURVE_NAMES else f"a key on the curve {key.curve.name}"
-    return f"a key that is neither RSA nor EC ({type(key).__name__.removesuffix('PublicKey')})"
-
-
-def signature_hash(certificate: x509.Certificate) -> str | None:
-    """The hash that the certificate's signature was made with, like sha256; None where it has none of its own."""
-    return read_certificate(_der(certificate)).facts.signature.hash
-
-
-def signed_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
-    """Whether the CA's key made the certificate's signature, whatever the names; by the code that decides."""
-    reading = read_ca(_der(ca), status="ACTIVE")
-    return verify_chain(read_certificate(_der(certificate)), reading).signature_valid
-
-
-def _der(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.DER)
+    if key.kind == "RSA":
+        return None if (key.bits or 0) >= MIN_RSA_BITS else f"an RSA key of {key.bits} bits"
+    if key.kind == "EC":
+        if key.curve == "explicit parameters":
+            return "an EC key whose curve is given by parameters, not by name"
+        return None if key.curve in SUPPORTED_CURVES else f"a key on the curve {key.curve}"
+    return f"a key that is neither RSA nor EC ({key.kind})"

@@ -33,6 +33,7 @@ class Signers:
     def __init__(self, iot: "IoTClient", chosen: str | None = None) -> None:
         self._iot = iot
         self._chosen = chosen
+        self._unreadable: list[str] = []
 
     def of(self, device: CertificateReading, file: Path) -> Registered:
         """The ACTIVE CA whose key made the device's signature.
@@ -64,16 +65,18 @@ class Signers:
         """Warn where a certificate that is registered already is not under the chosen CA."""
         if self._chosen is None or device.ca_certificate_id is None:
             return
-        if device.ca_certificate_id not in [each.registered.id for each in self._candidates]:
+        known = [*(each.registered.id for each in self._candidates), *self._unreadable]
+        if device.ca_certificate_id not in known:
             output.warn(f"{file}: it is registered under the CA {device.ca_certificate_id}, and stays so")
 
     def _nobody(self, device: CertificateReading) -> str:
         issuer = _issuer(device)
+        if self._unreadable:
+            ids = ", ".join(self._unreadable)
+            return f"no registered CA that can be read signed it, but {issuer}; these cannot be read: {ids}"
         if self._chosen is not None:
-            ca = self._candidates[0].registered if self._candidates else None
-            return (
-                f"the CA {ca.id if ca else self._chosen} did not sign it, but {issuer}: without --ca it is looked for"
-            )
+            ca = self._candidates[0].registered
+            return f"the CA {ca.id} did not sign it, but {issuer}: without --ca it is looked for"
         namesakes = [each for each in self._candidates if same_name(each.reading.subject, device.issuer)]
         if namesakes:
             ids = ", ".join(each.registered.id for each in namesakes)
@@ -90,6 +93,7 @@ class Signers:
                 reading = read_ca(each.pem.encode(), status=each.status, ca_certificate_id=each.id)
             except Unreadable as problem:
                 output.warn(f"the registered CA {each.id} cannot be read ({problem}), and is passed over")
+                self._unreadable.append(each.id)
                 continue
             candidates.append(_Candidate(each, reading))
         return candidates

@@ -109,7 +109,7 @@ def _cas(deployment: Deployment, at: datetime) -> list[dict[str, Any]]:
         if ca is None:
             continue
         certificate = ca.certificate
-        ends = None if certificate is None else certificate.not_valid_after_utc
+        ends = None if certificate is None else certificate.not_after
         found.append(
             {
                 "ca_certificate_id": ca.id,

@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from jitr.errors import InputError
+from jitr.names import Name, rfc4514
 from jitr_cli import output
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,6 +24,7 @@ _SUBJECT_FIELDS = (
     ("organizational_unit", NameOID.ORGANIZATIONAL_UNIT_NAME),
     ("common_name", NameOID.COMMON_NAME),
 )
+_LONGEST = {"state": 128, "locality": 128}  # others 64: RFC 5280 appendix A.1, "Upper Bounds"
 # Beyond what cryptography reads by itself (RFC 4514 section 3); case does not matter in them.
 _DESCRIPTORS = {
     "serialNumber": NameOID.SERIAL_NUMBER,
@@ -62,10 +64,10 @@ def parse_name(text: str) -> x509.Name:
     """A name as RFC 4514 writes it, the last attribute the most general. Raises InputError."""
     try:
         name = x509.Name.from_rfc4514_string(text, _WRITTEN_NAMES)
-    except ValueError as problem:
-        reason = f": {problem}" if str(problem) else ""
+    except ValueError:
         raise InputError(
-            f"subject {text[:200]!r} cannot be read{reason}; write it like CN=snr-1,O=OKIDA,C=TR"
+            f"subject {text[:200]!r} cannot be read; write it like CN=snr-1,O=OKIDA,C=TR, with a country of two "
+            "letters and names of at most 64 characters"
         ) from None
     if not name.rdns:
         raise InputError("the subject is empty; write it like CN=snr-1,O=OKIDA,C=TR")
@@ -79,8 +81,9 @@ def _relative(attribute: str, value: str) -> x509.RelativeDistinguishedName:
     _refuse_control_characters(option, value)
     try:
         part = x509.NameAttribute(dict(_SUBJECT_FIELDS)[attribute], value)
-    except ValueError as problem:
-        raise InputError(f"{option} {value[:80]!r}: {problem}") from None
+    except ValueError:
+        bound = "two letters, like TR" if attribute == "country" else f"1 to {_LONGEST.get(attribute, 64)} characters"
+        raise InputError(f"{option} {value[:80]!r}: give {bound} (RFC 5280 appendix A.1)") from None
     return x509.RelativeDistinguishedName([part])
 
 
@@ -119,6 +122,6 @@ _SUBJECT = {
 }
 
 
-def subject_text(name: x509.Name) -> str:
+def subject_text(name: Name) -> str:
     """A name as one safe line."""
-    return output.safe(name.rfc4514_string()) or "(empty)"
+    return output.safe(rfc4514(name)) or "(empty)"

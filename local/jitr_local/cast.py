@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from jitr.reasons import Verdict
 from jitr_cli import pki
+from jitr_cli.certificates import Certificate, read
 from jitr_cli.subjects import SubjectParts
+from jitr_cli.x509_writer import Draft, PrivateKey, signed
 from jitr_local.device import Broker, Device, Fate
 from jitr_local.folder import write_private
-from jitr_local.x509v1 import issue_v1
 
 YEAR = timedelta(days=365)
 
@@ -75,13 +75,13 @@ class Role:
     device: Device
     what: str  # what it is, for people
     expected: Expected
-    certificate: x509.Certificate
+    certificate: Certificate
     after: str | None = None  # it starts when this device is through
 
     @property
     def certificate_id(self) -> str:
         """The id that AWS IoT gives its certificate."""
-        return pki.certificate_sha256(self.certificate)
+        return self.certificate.sha256
 
 
 @dataclass(frozen=True)
@@ -148,42 +148,27 @@ class Casting:
     ) -> Role:
         key = pki.new_key(key_type or pki.KeyType(curve="p256"))
         organization = "ANKA" if issuer is self._factories.b else "OKIDA"
-        subject = SubjectParts({"organization": organization}).name(name)
+        subject = SubjectParts({"organization": organization}).name(name).public_bytes()
         now = datetime.now(UTC)
-        pem = _issue(issuer, subject, key, version=version, is_ca=is_ca, now=now - 2 * YEAR if expired else now)
+        made = _issue(issuer, subject, key, version=version, is_ca=is_ca, now=now - 2 * YEAR if expired else now)
         file = self._folder / f"{name}{'-twin' if after else ''}.pem"
-        file.write_bytes(pem)
+        file.write_bytes(made.pem)
         key_file = file.with_suffix(".key")
         write_private(key_file, pki.private_pem(key).decode())
         device = Device(name, file, key_file, topic or f"devices/{name}/hello", self._broker)
-        return Role(device, what, expected, x509.load_pem_x509_certificate(pem), after)
+        return Role(device, what, expected, made, after)
 
 
 def _issue(
-    issuer: pki.Issuer, subject: x509.Name, key: pki.PrivateKey, *, version: int, is_ca: bool, now: datetime
-) -> bytes:
-    serial_number = pki.random_serial()
-    if version == 1:
-        begins, ends = now - timedelta(hours=1), now + YEAR
-        return issue_v1(
-            issuer, subject, key.public_key(), serial_number=serial_number, not_before=begins, not_after=ends
-        )
-    make = _device_that_is_a_ca if is_ca else _device
-    return make(issuer, subject, key, serial_number, now).public_bytes(Encoding.PEM)
-
-
-def _device(
-    issuer: pki.Issuer, subject: x509.Name, key: pki.PrivateKey, serial_number: int, now: datetime
-) -> x509.Certificate:
-    return pki.issue_device(issuer, subject, key.public_key(), serial_number=serial_number, now=now, validity=YEAR)
-
-
-def _device_that_is_a_ca(
-    issuer: pki.Issuer, subject: x509.Name, key: pki.PrivateKey, serial_number: int, now: datetime
-) -> x509.Certificate:
-    """CA:TRUE in a certificate that TLS takes from a client: it could issue devices of its own."""
-    builder = x509.CertificateBuilder(
-        issuer.certificate.subject, subject, key.public_key(), serial_number, now - timedelta(hours=1), now + YEAR
-    )
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    return builder.sign(issuer.key, pki.signing_hash(issuer.key))
+    issuer: pki.Issuer, subject: bytes, key: PrivateKey, *, version: int, is_ca: bool, now: datetime
+) -> Certificate:
+    public_key, serial_number = pki.public_key_der(key.public_key()), pki.random_serial()
+    if version == 3 and not is_ca:
+        return pki.issue_device(issuer, subject, public_key, serial_number=serial_number, now=now, validity=YEAR)
+    # Version 1 as the classic `openssl x509 -req` makes them; or CA:TRUE in a certificate that TLS takes from a
+    # client: it could issue devices of its own.
+    extensions = ((x509.BasicConstraints(ca=True, path_length=None), True),) if is_ca else ()
+    begins, ends = now - timedelta(hours=1), now + YEAR
+    issuer_name = issuer.certificate.ca.subject_der
+    draft = Draft(issuer_name, subject, public_key, serial_number, begins, ends, extensions)
+    return read(signed(draft, issuer.key))

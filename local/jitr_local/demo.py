@@ -16,12 +16,11 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from cryptography import x509
-
 from jitr.aws.table import Table, certificate_key
 from jitr.reasons import Verdict
 from jitr.record import Record
 from jitr_cli import pki
+from jitr_cli.certificates import Certificate
 from jitr_cli.files import read_certificate, read_private_key
 from jitr_local.cast import ADMITTED, RULES, Casting, Factories, Role
 from jitr_local.device import Broker, Fate
@@ -159,8 +158,8 @@ class Demo:
 
     def _publish(self, factories: Factories) -> None:
         rules = RULES.format(
-            factory_a=pki.certificate_sha256(factories.a.certificate),
-            factory_b=pki.certificate_sha256(factories.b.certificate),
+            factory_a=factories.a.certificate.sha256,
+            factory_b=factories.b.certificate.sha256,
             policy=self.stack.outputs["DevicePolicyName"],
             most=self.count + 10,
             today=datetime.now(UTC).date(),
@@ -225,10 +224,10 @@ def summary(endings: list[Ending]) -> str:
     )
 
 
-def _what_tls_minds(certificate: x509.Certificate) -> str:
+def _what_tls_minds(certificate: Certificate) -> str:
     """The broker does not say; the certificate does."""
-    if certificate.not_valid_after_utc < datetime.now(UTC):
-        return f"its certificate expired on {certificate.not_valid_after_utc.date()}"
+    if certificate.not_after < datetime.now(UTC):
+        return f"its certificate expired on {certificate.not_after.date()}"
     return "no CA that signed it is registered"
 
 

@@ -316,6 +316,6 @@ def test_names_from_certificates_cannot_steer_the_terminal(run: Run, aws: Aws) -
     result = run("ca", "register", "ca.pem", "--key", "ca.key")
     assert result.exit_code == 0, result.stderr
     listed = run("ca", "ls").stdout
-    assert "ev\\x1b[2Jil\\u202e" in result.stdout
-    assert "ev\\x1b[2Jil\\u202e" in listed
+    assert "ev\\1b[2Jil\\u202e" in result.stdout
+    assert "ev\\1b[2Jil\\u202e" in listed
     assert "\x1b" not in result.stdout + result.stderr + listed

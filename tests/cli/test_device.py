@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from jitr.lists_csv import read_list
 from jitr_cli import device_issue, pki
-from jitr_cli.files import read_certificate
 from tests import pki as drafts
 from tests.cli.conftest import Openssl, Run
 
@@ -32,6 +32,11 @@ def issue(run: Run, *arguments: object) -> Any:
     result = run("device", "issue", "--ca", "ca.pem", *arguments)
     assert result.exit_code == 0, result.stderr
     return result
+
+
+def read_certificate(file: Path) -> x509.Certificate:
+    """What another reader than ours reads."""
+    return x509.load_pem_x509_certificate(file.read_bytes())
 
 
 def files_in(folder: Path) -> list[str]:
@@ -71,7 +76,7 @@ def test_json_names_ids_and_files(run: Run, openssl: Openssl) -> None:
     fingerprint = openssl("x509", "-in", "snr-1.pem", "-noout", "-fingerprint", "-sha256").strip().partition("=")[2]
     assert one["certificate_sha256"] == fingerprint.replace(":", "").lower()
     assert (one["serial_number"], one["common_name"], one["key"]) == ("1f", "snr-1", "snr-1.key")
-    assert document["ca_certificate_id"] == pki.certificate_sha256(read_certificate(Path("ca.pem")))
+    assert document["ca_certificate_id"] == read_certificate(Path("ca.pem")).fingerprint(hashes.SHA256()).hex()
     assert document["list"] is None
 
 
@@ -162,10 +167,10 @@ def test_a_row_of_the_list_has_one_key_and_it_is_the_devices(run: Run, by: str) 
     keys = {
         "common_name": "a0001",
         "serial_number": f"{certificate.serial_number:x}",
-        "certificate_sha256": pki.certificate_sha256(certificate),
+        "certificate_sha256": certificate.fingerprint(hashes.SHA256()).hex(),
         "public_key_sha256": pki.public_key_sha256(public_key),
     }
-    ca = {"ca": pki.certificate_sha256(read_certificate(Path("ca.pem")))} if by == "serial_number" else {}
+    ca = {"ca": read_certificate(Path("ca.pem")).fingerprint(hashes.SHA256()).hex()} if by == "serial_number" else {}
     assert row.to_json() == {by: keys[by]} | ca
 
 

@@ -16,8 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jitr import der
 from jitr.errors import InputError
+from jitr.keys import read_key
 from jitr_cli import files, pki
+from jitr_cli.certificates import Certificate
 from jitr_cli.subjects import SubjectParts, parse_name
 from tests import pki as drafts
 from tests.cli.conftest import Openssl
@@ -30,19 +33,17 @@ P256 = pki.parse_key_type("ec:p256")
 def make_ca(name: str = "CN=Factory A,O=OKIDA,C=TR", kind: str = "ec:p256", **options: Any) -> pki.Issuer:
     key = pki.new_key(pki.parse_key_type(kind))
     given: dict[str, Any] = {"serial_number": pki.random_serial(), "now": NOW, "validity": YEAR} | options
-    return pki.Issuer(pki.make_ca(parse_name(name), key, **given), key)
+    return pki.Issuer(pki.make_ca(parse_name(name).public_bytes(), key, **given), key)
 
 
-def device(ca: pki.Issuer, name: str = "CN=snr-0001", **options: Any) -> x509.Certificate:
+def device(ca: pki.Issuer, name: str = "CN=snr-0001", **options: Any) -> Certificate:
     key: Any = pki.new_key(P256).public_key()
     given: dict[str, Any] = {"serial_number": pki.random_serial(), "now": NOW, "validity": YEAR} | options
-    return pki.issue_device(ca, parse_name(name), key, **given)
+    return pki.issue_device(ca, parse_name(name).public_bytes(), pki.public_key_der(key), **given)
 
 
-def text_of(openssl: Openssl, certificate: x509.Certificate) -> str:
-    printed = openssl(
-        "x509", "-noout", "-text", "-nameopt", "utf8,sep_comma_plus", stdin=pki.certificate_pem(certificate)
-    )
+def text_of(openssl: Openssl, certificate: Certificate) -> str:
+    printed = openssl("x509", "-noout", "-text", "-nameopt", "utf8,sep_comma_plus", stdin=certificate.pem)
     return re.sub(r"\s+", " ", printed)
 
 
@@ -72,8 +73,8 @@ def test_a_ca_is_what_openssl_calls_one(openssl: Openssl, kind: str, key: str, s
 
 def test_a_ca_is_valid_from_a_minute_ago_for_the_days_asked_for() -> None:
     certificate = make_ca().certificate
-    assert certificate.not_valid_before_utc == datetime(2026, 3, 1, 11, 59, tzinfo=UTC)
-    assert certificate.not_valid_after_utc == datetime(2027, 3, 1, 12, tzinfo=UTC)
+    assert certificate.not_before == datetime(2026, 3, 1, 11, 59, tzinfo=UTC)
+    assert certificate.not_after == datetime(2027, 3, 1, 12, tzinfo=UTC)
 
 
 def test_a_validity_beyond_the_year_9999_is_bad_input() -> None:
@@ -85,11 +86,17 @@ def test_the_chain_of_root_intermediate_and_device_verifies(openssl: Openssl, tm
     root = make_ca("CN=Root", "ec:p384")
     key = pki.new_key(pki.parse_key_type("rsa:2048"))
     certificate = pki.make_ca(
-        parse_name("CN=Batch 7"), key, serial_number=7, now=NOW, validity=YEAR, path_length=0, parent=root
+        parse_name("CN=Batch 7").public_bytes(),
+        key,
+        serial_number=7,
+        now=NOW,
+        validity=YEAR,
+        path_length=0,
+        parent=root,
     )
     leaf = device(pki.Issuer(certificate, key))
     for name, each in (("root", root.certificate), ("batch", certificate), ("leaf", leaf)):
-        (tmp_path / f"{name}.pem").write_bytes(pki.certificate_pem(each))
+        (tmp_path / f"{name}.pem").write_bytes(each.pem)
     at = int(NOW.timestamp())
     verify = ("verify", "-attime", at, "-x509_strict", "-purpose", "sslclient", "-CAfile", tmp_path / "root.pem")
     openssl(*verify, "-untrusted", tmp_path / "batch.pem", tmp_path / "leaf.pem")
@@ -128,11 +135,9 @@ def test_a_device_is_a_tls_client_of_version_3(openssl: Openssl) -> None:
 
 def test_the_authority_key_identifier_is_the_cas_own_subject_key_identifier() -> None:
     ca = make_ca()
-    key_identifier = pki.extension(device(ca), x509.AuthorityKeyIdentifier)
-    own = pki.extension(ca.certificate, x509.SubjectKeyIdentifier)
-    assert key_identifier is not None
-    assert own is not None
-    assert key_identifier.key_identifier == own.digest
+    written = device(ca).own.facts.authority_key_identifier
+    assert written is not None
+    assert written == ca.certificate.ca.subject_key_identifier
 
 
 def test_a_ca_without_key_identifier_still_issues(openssl: Openssl, tmp_path: Path) -> None:
@@ -142,7 +147,7 @@ def test_a_ca_without_key_identifier_still_issues(openssl: Openssl, tmp_path: Pa
     request = ("req", "-x509", "-new", "-key", tmp_path / "c.key", "-subj", "/C=TR/O=OKIDA", "-days", "30")
     openssl(*request, "-out", tmp_path / "c.pem", "-config", tmp_path / "c.cnf", "-extensions", "e")
     ca = pki.Issuer(files.read_certificate(tmp_path / "c.pem"), files.read_private_key(tmp_path / "c.key", lambda: b""))
-    (tmp_path / "d.pem").write_bytes(pki.certificate_pem(device(ca, now=datetime.now(UTC), validity=timedelta(days=1))))
+    (tmp_path / "d.pem").write_bytes(device(ca, now=datetime.now(UTC), validity=timedelta(days=1)).pem)
     openssl("verify", "-CAfile", tmp_path / "c.pem", tmp_path / "d.pem")
 
 
@@ -159,8 +164,8 @@ def test_the_verification_certificate_has_the_code_as_common_name_and_the_cas_si
     ca, code = make_ca(), "5e" * 32
     made = pki.make_verification_certificate(ca, pki.new_key(P256), code, serial_number=1, now=NOW)
     assert f"Subject: CN={code}" in text_of(openssl, made)
-    assert pki.signed_by(made, ca.certificate)
-    assert not pki.signed_by(made, make_ca().certificate)
+    assert made.signed_by(ca.certificate)
+    assert not made.signed_by(make_ca().certificate)
 
 
 def test_the_verification_request_is_one_that_openssl_verifies(openssl: Openssl) -> None:
@@ -275,7 +280,7 @@ def _key_pem() -> bytes:
 
 
 def _certificate_pem() -> bytes:
-    return pki.certificate_pem(make_ca().certificate)
+    return make_ca().certificate.pem
 
 
 @pytest.mark.parametrize(
@@ -287,7 +292,7 @@ def _certificate_pem() -> bytes:
         (lambda: b"hello", "no -----BEGIN CERTIFICATE-----"),
         (
             lambda: b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-            "not a certificate that can be read",
+            "the certificate cannot be read: it is cut short",
         ),
         (lambda: b"x" * 70_000, "more than 65536 bytes"),
     ],
@@ -495,9 +500,9 @@ def test_names_are_kept_as_they_are(name: str) -> None:
 def test_a_signature_is_checked_with_the_key_alone() -> None:
     one, other = make_ca("CN=A", "rsa:2048"), make_ca("CN=A", "ec:p384")
     for ca in (one, other):
-        assert pki.signed_by(device(ca), ca.certificate)
-    assert not pki.signed_by(device(one), other.certificate)
-    assert not pki.signed_by(device(other), one.certificate)
+        assert device(ca).signed_by(ca.certificate)
+    assert not device(one).signed_by(other.certificate)
+    assert not device(other).signed_by(one.certificate)
 
 
 @pytest.mark.parametrize(
@@ -510,17 +515,19 @@ def test_a_signature_is_checked_with_the_key_alone() -> None:
     ],
 )
 def test_keys_that_aws_iot_refuses(kind: str, problem: str | None) -> None:
-    found = pki.key_problem(drafts.key(kind).public_key())
+    key = read_key(der.only(drafts.public_key(drafts.key(kind)), der.SEQUENCE))
+    found = pki.key_problem(key.facts)
     assert (found is None) if problem is None else (found is not None and problem in found)
 
 
 def test_the_hash_of_a_signature_is_named_as_openssl_does() -> None:
-    assert pki.signature_hash(make_ca().certificate) == "sha256"
+    assert make_ca().certificate.own.facts.signature.hash == "sha256"
 
 
 def test_the_library_and_openssl_agree_on_ids(openssl: Openssl) -> None:
     certificate = make_ca().certificate
-    printed = openssl("x509", "-noout", "-fingerprint", "-sha256", stdin=pki.certificate_pem(certificate))
-    assert printed.strip().partition("=")[2].replace(":", "").lower() == pki.certificate_sha256(certificate)
-    assert certificate.fingerprint(hashes.SHA256()).hex() == pki.certificate_sha256(certificate)
-    assert isinstance(certificate.public_key(), ec.EllipticCurvePublicKey)
+    printed = openssl("x509", "-noout", "-fingerprint", "-sha256", stdin=certificate.pem)
+    assert printed.strip().partition("=")[2].replace(":", "").lower() == certificate.sha256
+    loaded = x509.load_der_x509_certificate(certificate.der)
+    assert loaded.fingerprint(hashes.SHA256()).hex() == certificate.sha256
+    assert isinstance(loaded.public_key(), ec.EllipticCurvePublicKey)

@@ -18,7 +18,6 @@ from click.testing import CliRunner, Result
 
 from jitr.aws.table import Table
 from jitr.record import Record
-from jitr_cli import pki
 from jitr_cli.files import read_certificate
 from jitr_cli.main import jitr
 from jitr_local.cli import variables_of
@@ -195,7 +194,7 @@ class Plant:
         """A device with files of its own."""
         broker = Broker(self.stack.mqtt_host, self.stack.mqtt_port, self.stack.broker_ca)
         device = Device(name, certificate, key, f"devices/{name}/hello", broker)
-        return Made(device, pki.certificate_sha256(read_certificate(certificate)))
+        return Made(device, read_certificate(certificate).sha256)
 
     def knocks(self, made: Made, until_what: Callable[[Made], object] = Made.is_in) -> Made:
         """The device knocks, from its first attempt on, until it is in, or until something else is so; who knocked."""

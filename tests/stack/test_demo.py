@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from cryptography import x509
 
 from jitr.reasons import Verdict
 from jitr.record import APPLIED, Record
+from jitr_cli.certificates import Certificate, read
 from jitr_local import cli, demo
 from jitr_local.cast import ADMITTED, Expected, Role
 from jitr_local.demo import LATE, Demo, Ending, seconds_to_first_message, summary, unexpected
@@ -58,9 +58,8 @@ def test_every_device_of_the_demo_ends_as_it_must(
     fleet = {f"snr-{number:04d}": ("admit", Fate.PUBLISHED, "allow.rule") for number in range(1, DEVICES + 1)}
     assert ends == fleet | others
     kinds = {
-        (each.role.certificate.issuer, each.role.certificate.version, type(each.role.certificate.public_key()).__name__)
-        for each in endings
-        if each.name in fleet
+        (facts.issuer, facts.version, facts.key.kind)
+        for facts in (each.role.certificate.own.facts for each in endings if each.name in fleet)
     }
     assert len(kinds) == 8, "two organisations, v1 and v3, EC and RSA"
     assert len(seconds_to_first_message(endings)) == DEVICES
@@ -89,12 +88,12 @@ def _wait_for_devices(performance: Demo) -> None:
 
 
 @pytest.fixture(scope="module")
-def certificate() -> x509.Certificate:
-    return x509.load_pem_x509_certificate(pki.ca("Factory A").device("snr-0001").issue().pem)
+def certificate() -> Certificate:
+    return read(pki.ca("Factory A").device("snr-0001").issue().pem)
 
 
 def ending(
-    certificate: x509.Certificate,
+    certificate: Certificate,
     fate: Fate,
     decision: Verdict | None = None,
     code: str = "allow.rule",
@@ -127,14 +126,14 @@ def ending(
     ],
 )
 def test_an_ending_is_as_expected_only_if_fate_decision_and_reason_are(
-    certificate: x509.Certificate, fate: Fate, decision: Verdict | None, code: str
+    certificate: Certificate, fate: Fate, decision: Verdict | None, code: str
 ) -> None:
     right = ending(certificate, Fate.PUBLISHED, Verdict.ADMIT)
     wrong = ending(certificate, fate, decision, code)
     assert unexpected([right, wrong, right]) == [wrong]
 
 
-def test_a_device_that_must_never_be_an_event_is_unexpected_with_any_decision(certificate: x509.Certificate) -> None:
+def test_a_device_that_must_never_be_an_event_is_unexpected_with_any_decision(certificate: Certificate) -> None:
     right = ending(certificate, Fate.REFUSED_IN_TLS, expected=REFUSED)
     assert unexpected([right]) == []
     decided = ending(certificate, Fate.REFUSED_IN_TLS, Verdict.REJECT, expected=REFUSED)
@@ -142,7 +141,7 @@ def test_a_device_that_must_never_be_an_event_is_unexpected_with_any_decision(ce
     assert unexpected([decided, published]) == [decided, published]
 
 
-def test_times_are_of_devices_that_needed_no_operator(certificate: x509.Certificate) -> None:
+def test_times_are_of_devices_that_needed_no_operator(certificate: Certificate) -> None:
     quick = ending(certificate, Fate.PUBLISHED, Verdict.ADMIT)
     slow = ending(certificate, Fate.PUBLISHED, Verdict.ADMIT)
     slow.role.device.first_message = 10.0
@@ -186,16 +185,14 @@ def run_demo() -> Result:
     return CliRunner().invoke(cli.local, ["demo"])
 
 
-def test_the_demo_ends_with_0_if_every_device_ended_as_it_must(
-    played: list[Ending], certificate: x509.Certificate
-) -> None:
+def test_the_demo_ends_with_0_if_every_device_ended_as_it_must(played: list[Ending], certificate: Certificate) -> None:
     played.append(ending(certificate, Fate.PUBLISHED, Verdict.ADMIT))
     shown = run_demo()
     assert (shown.exit_code, "UNEXPECTED" in shown.output) == (0, False)
 
 
 def test_the_demo_ends_with_1_and_says_which_device_ended_otherwise(
-    played: list[Ending], certificate: x509.Certificate
+    played: list[Ending], certificate: Certificate
 ) -> None:
     held = ending(certificate, Fate.KNOCKING, Verdict.HOLD, "allow.unmatched", name="snr-0002")
     played += [ending(certificate, Fate.PUBLISHED, Verdict.ADMIT), held]

@@ -14,7 +14,6 @@ import pytest
 
 from jitr.reasons import Verdict
 from jitr_cli.files import read_certificate
-from jitr_cli.pki import certificate_sha256
 from jitr_local.cli import variables_of
 from jitr_local.device import Device, Fate
 from jitr_local.stack import CHECKOUT, LocalStack
@@ -75,7 +74,7 @@ class Reader:
 
     def id_of(self, name: str) -> str:
         """The id that AWS IoT gives a certificate in the folder."""
-        return certificate_sha256(read_certificate(self.folder / f"{name}.pem"))
+        return read_certificate(self.folder / f"{name}.pem").sha256
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from jitr import der
 from jitr.errors import Unreadable
-from jitr.extensions import NONE, Extensions, read_extensions
+from jitr.extensions import NONE, Extensions, read_extensions, read_path_length
 from jitr.facts import Attribute, CaFacts, CertificateFacts, KeyFacts
 from jitr.keys import read_key, usable_key
 from jitr.names import Name, attributes, read_name
@@ -56,6 +56,9 @@ class CaReading:
     key_facts: KeyFacts
     subject_key_identifier: str | None
     may_sign_crls: bool  # no keyUsage, or keyUsage with cRLSign (RFC 5280 section 4.2.1.3)
+    subject_der: bytes  # as an element: what stands as issuer in all that it signs
+    public_key_der: bytes  # as an element: SubjectPublicKeyInfo
+    path_length: int | None  # how many CAs may stand below it; None: as many as there are (RFC 5280 section 4.2.1.9)
     taken: str | None = None
 
 
@@ -129,6 +132,8 @@ def read_ca(data: bytes, *, status: str, ca_certificate_id: str | None = None) -
         subject = read_name(fields.subject, "subject")
         key_facts = read_key(fields.public_key).facts
         key = usable_key(fields.public_key, key_facts)
+        _issuer(fields.issuer), read_scheme(fields.algorithm)  # what is no certificate is no CA's
+        path_length = None if fields.extensions is None else read_path_length(fields.extensions)
     except der.DerError as error:
         raise _unreadable(found, error) from error
     certificate_sha256 = hashlib.sha256(found.der).hexdigest()
@@ -151,6 +156,9 @@ def read_ca(data: bytes, *, status: str, ca_certificate_id: str | None = None) -
         key_facts=key_facts,
         subject_key_identifier=extensions.subject_key_identifier,
         may_sign_crls=extensions.key_usage is None or "cRLSign" in extensions.key_usage,
+        subject_der=der.element(der.SEQUENCE, fields.subject),
+        public_key_der=der.element(der.SEQUENCE, fields.public_key),
+        path_length=path_length,
         taken=found.taken,
     )
 

@@ -40,6 +40,14 @@ _NEEDED = {
     ISSUER_ALT_NAME: "issuerAltName",
 }
 
+# For people.
+NAMES = _NEEDED | {
+    CERTIFICATE_POLICIES: "certificatePolicies",
+    NAME_CONSTRAINTS: "nameConstraints",
+    AUTHORITY_KEY_IDENTIFIER: "authorityKeyIdentifier",
+    SUBJECT_KEY_IDENTIFIER: "subjectKeyIdentifier",
+}
+
 # RFC 5280 section 4.2.1.3, in the order of their bits.
 KEY_USAGES = (
     "digitalSignature",
@@ -148,6 +156,17 @@ def _basic_constraints(value: bytes) -> bool:
     if [tag for tag, _ in parts] not in ([], [der.BOOLEAN], [der.INTEGER], [der.BOOLEAN, der.INTEGER]):
         raise der.DerError("it is not cA and pathLenConstraint")
     return bool(parts) and parts[0][0] == der.BOOLEAN and der.boolean(parts[0][1])
+
+
+def read_path_length(content: bytes) -> int | None:
+    """Read pathLenConstraint (RFC 5280 section 4.2.1.9) from the content of a certificate's ``extensions`` field.
+
+    None where there is none. Raises what ``read_extensions`` raises.
+    """
+    found = split_extensions(der.only(content, der.SEQUENCE)).get(BASIC_CONSTRAINTS)
+    parts = [] if found is None else der.children(der.only(found[1], der.SEQUENCE))
+    lengths = [int.from_bytes(number, signed=True) for tag, number in parts if tag == der.INTEGER]
+    return lengths[0] if lengths else None
 
 
 @lru_cache(maxsize=64)

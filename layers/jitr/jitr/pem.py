@@ -9,7 +9,7 @@ import codecs
 from collections.abc import Iterator
 
 from jitr import der
-from jitr.errors import Unreadable
+from jitr.errors import InputError, Unreadable
 from jitr.values import dataclass
 
 MAX_INPUT = 64 * 1024  # octets of a file or a PEM text
@@ -33,6 +33,13 @@ _LABELS = {
     "TRUSTED CERTIFICATE": "a certificate in OpenSSL's own form: give what `openssl x509` writes for it",
     "EC PARAMETERS": "parameters for making keys, not a certificate",
     "DH PARAMETERS": "parameters for making keys, not a certificate",
+}
+_REQUEST_LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")  # RFC 7468 section 7
+_OTHERS = {
+    "CERTIFICATE": "a certificate",
+    "PUBLIC KEY": "a public key",
+    "X509 CRL": "a revocation list",
+    "PKCS7": "a PKCS #7 bundle",
 }
 _CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE", "X.509 CERTIFICATE")  # RFC 7468 section 5.1
 
@@ -67,13 +74,70 @@ def find_certificate(data: bytes) -> Found:
     plain = _plain(data)
     if plain is not None:
         return Found(_checked(plain))
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell redirects
-        data = data.decode("utf-16", "replace").encode("ascii", "replace")
+    data = _single_bytes(data)
     if _BEGIN in data:
         return _in_pem(data)
     if data[:1] == b"\x30":
         return Found(_checked(data))
     raise _unreadable(_no_certificate(data))
+
+
+def find_following(data: bytes) -> tuple[bytes, ...]:
+    """The DER of the certificates that stand after the first one in a PEM bundle: a device's chain.
+
+    They need not be well-formed. Raises Unreadable as ``find_certificate`` does.
+    """
+    data = _single_bytes(data)
+    if _BEGIN not in data:
+        return ()
+    certificates = [each for each in _blocks(data) if each.label in _CERTIFICATE_LABELS]
+    return tuple([_checked(_body_of(data, each)) for each in certificates[1:]])
+
+
+def find_request(data: bytes) -> bytes:
+    """The DER of the certificate signing request in a file, PEM (RFC 7468 section 7) or DER.
+
+    It need not be well-formed. Raises InputError.
+    """
+    if len(data) > MAX_INPUT:
+        raise InputError(f"the input has {len(data)} bytes; at most {MAX_INPUT} are read for a request")
+    data = _single_bytes(data)
+    if _BEGIN in data:
+        return _request_in_pem(data)
+    if data[:1] == b"\x30":
+        return data
+    if not data.strip():
+        raise InputError("the input is empty: give a certificate signing request in PEM or DER")
+    if data.lstrip().startswith(b"MI"):
+        raise InputError(
+            "the input is base64 without its PEM lines: put -----BEGIN CERTIFICATE REQUEST----- before it and "
+            "-----END CERTIFICATE REQUEST----- after it"
+        )
+    raise InputError(
+        "the input has no -----BEGIN CERTIFICATE REQUEST----- and is not DER: give a certificate signing request"
+    )
+
+
+def _request_in_pem(data: bytes) -> bytes:
+    blocks = list(_blocks(data))
+    requests = [each for each in blocks if each.label in _REQUEST_LABELS]
+    if len(requests) == 1:
+        return _body_of(data, requests[0])
+    if requests:
+        raise InputError(f"the input has {len(requests)} certificate signing requests: give a file for each")
+    label = blocks[0].label
+    what = "a private key" if label.endswith("PRIVATE KEY") else _OTHERS.get(label, repr(label[:40]))
+    raise InputError(
+        f"the input holds {what}, not a certificate signing request: give the file that begins with "
+        "-----BEGIN CERTIFICATE REQUEST-----"
+    )
+
+
+def _single_bytes(data: bytes) -> bytes:
+    """A text in UTF-16, as PowerShell redirects, in ASCII; everything else as it is."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace").encode("ascii", "replace")
+    return data
 
 
 def _plain(data: bytes) -> bytes | None:
@@ -98,11 +162,15 @@ def _in_pem(data: bytes) -> Found:
         taken = f"the first of {len(certificates)} certificates, at line {_line(data, first.at)}"
     elif len(blocks) > 1:
         taken = f"the only certificate of {len(blocks)} PEM blocks, at line {_line(data, first.at)}"
+    return Found(_checked(_body_of(data, first)), taken)
+
+
+def _body_of(data: bytes, block: _Block) -> bytes:
     try:
-        return Found(_checked(_decoded(first.body)), taken)
+        return _decoded(block.body)
     except binascii.Error:
-        what = r"has \n written out where its lines end" if b"\\n" in first.body else "is not base64"
-        raise _unreadable(f"the PEM block that begins at line {_line(data, first.at)} {what}") from None
+        what = r"has \n written out where its lines end" if b"\\n" in block.body else "is not base64"
+        raise _unreadable(f"the PEM block that begins at line {_line(data, block.at)} {what}") from None
 
 
 def _blocks(data: bytes) -> Iterator[_Block]:
@@ -188,7 +256,7 @@ def not_a_certificate(data: bytes) -> str | None:
 
 def _signed(fields: tuple[int, ...]) -> str | None:
     """A certificate, a request and a revocation list are the same outside (RFC 5280 section 5.1)."""
-    if fields == _REQUEST_FIELDS:
+    if fields in (_REQUEST_FIELDS, _REQUEST_FIELDS[:3]):
         return _REQUEST
     after_version = fields[1:] if fields[:1] == (der.INTEGER,) else fields
     if after_version[:2] == (der.SEQUENCE, der.SEQUENCE) and after_version[2:3] in ((0x17,), (0x18,)):
