@@ -14,6 +14,7 @@ import importlib.util
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -324,5 +325,7 @@ jitr.add_command(_Elsewhere())  # hidden by the real one wherever that can be im
 
 def run() -> NoReturn:
     """The entry point of the ``jitr`` command: runs it on the process's arguments and exits."""
+    if not sys.warnoptions:  # Python's warnings are for who writes programs, not for who uses them
+        warnings.simplefilter("ignore")
     jitr.main(prog_name="jitr")
     raise AssertionError("click exits by itself")
