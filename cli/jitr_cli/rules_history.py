@@ -19,6 +19,7 @@ from jitr_cli.held import common_name
 from jitr_cli.output import confirm, emit, json_option, note, progress, safe, table, warn
 from jitr_cli.rules import show_preview
 from jitr_cli.rules_files import read_and_test
+from jitr_cli.rules_with_ids import names_files, with_ids
 from jitr_cli.since import since_option
 from jitr_cli.table import now, now_text, operator, table_of
 
@@ -45,19 +46,29 @@ def history(choice: Choice, as_json: bool) -> None:
 
 @click.command("show")
 @click.argument("version", type=int, required=False)
+@click.option("--ids", is_flag=True, help="CAs by their ids, in place of the files that named them.")
 @stack_options
 @json_option
-def show(version: int | None, choice: Choice, as_json: bool) -> None:
+def show(version: int | None, ids: bool, choice: Choice, as_json: bool) -> None:
     """Print the rules file that is in force, or a VERSION of it, as it was published.
+
+    With --ids it needs no CA certificates beside it, so that it can be published from anywhere: for a back-up.
 
     \b
     Examples:
       jitr rules show
+      jitr rules show --ids >admission.yaml
       jitr rules show 3 >earlier.yaml
     """
     deployed = table_of(choice.deployment())
     found = _version(deployed, version)
     text = _source(deployed, found)
+    if ids:
+        text = with_ids(text, load(_compiled(deployed, found)))
+    elif names_files(text):
+        note(
+            "It names CA certificates by their files, and can be published beside those only; --ids gives ids instead."
+        )
     emit(as_json, found.to_json() | {"text": text}, text)
 
 
@@ -111,9 +122,7 @@ def rollback(version: int | None, message: str | None, yes: bool, choice: Choice
     deployed = table_of(deployment)
     version = version if version is not None else _version(deployed, None).version - 1
     found = _version(deployed, version)
-    compiled = deployed.blob(f"RULES#{found.digest}")
-    if compiled is None:
-        raise InputError(f"version {version} is in the history, but its rules are no longer in the table")
+    compiled = _compiled(deployed, found)
     before = deployed.heads()
     if before.digest == found.digest:
         raise InputError(f"version {version} is what is in force: nothing to do")
@@ -206,6 +215,13 @@ def _version(deployed: Table, number: int | None) -> Version:
         if each.version == number:
             return each
     raise InputError(f"there is no version {number}: `jitr rules history` shows those there are")
+
+
+def _compiled(deployed: Table, version: Version) -> bytes:
+    compiled = deployed.blob(f"RULES#{version.digest}")
+    if compiled is None:
+        raise InputError(f"version {version.version} is in the history, but its rules are no longer in the table")
+    return compiled
 
 
 def _source(deployed: Table, version: Version) -> str:

@@ -11,6 +11,7 @@ from jitr.aws.table import Table
 from jitr.event import RegistrationEvent
 from jitr.reasons import Verdict
 from jitr.record import APPLIED, facts_json, recorded
+from tests import pki
 from tests.cli.test_operators import RULES, Run, hold, ready, table
 from tests.knocks import CA_ID, NOW, allow, decided, knock
 from tests.knocks import rules as made_rules
@@ -161,3 +162,46 @@ def test_a_rollback_warns_of_what_is_gone_since(ready: Table, run: Run, aws: Any
     result = run("rules", "rollback", "1", "--yes")
     assert result.exit_code == 0
     assert "there is no IoT policy Sensor here" in result.stderr
+
+
+CAS = """\
+format: 1
+# CAs of the plant
+cas:
+  flow: {certificate: a.pem}  # by a file
+  several:
+    certificate:
+    - a.pem
+    # the next batch
+    - b.pem
+    crl: {url: "https://crl.example/b.crl"}
+  "quoted": {"certificate": "a.pem"}
+  plain: {ids: ["%(ca)s"]}
+allow:
+  - name: line-a
+    ca: flow
+    common_name: "snr-*"
+    grant: {thing: "{common_name}", iot_policies: [Sensor]}
+"""
+
+
+def test_what_show_gives_with_ids_is_published_where_no_ca_file_is(ready: Table, run: Run) -> None:
+    """A back-up restores by itself: rules that name certificates by file come back with ids, and mean the same."""
+    cas = {name: pki.ca(name) for name in ("a", "b")}
+    for name, ca in cas.items():
+        Path(f"{name}.pem").write_bytes(ca.pem)
+    publish(run, CAS % {"ca": CA_ID}, "by files")
+    meaning = ready.heads().meaning
+    plain = run("rules", "show")
+    assert plain.stdout == CAS % {"ca": CA_ID} + "\n"
+    assert "--ids gives ids instead" in plain.stderr
+    shown = run("rules", "show", "--ids")
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert "certificate" not in shown.stdout
+    for kept in ("# CAs of the plant", "# by a file", 'crl: {url: "https://crl.example/b.crl"}', f'["{CA_ID}"]'):
+        assert kept in shown.stdout
+    for name in cas:
+        Path(f"{name}.pem").unlink()
+    publish(run, shown.stdout, "restored")
+    assert (ready.heads().version, ready.heads().meaning) == (3, meaning)
+    assert run("rules", "show", "--ids").stdout == shown.stdout + "\n"  # nothing is left to change

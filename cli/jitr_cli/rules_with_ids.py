@@ -1,0 +1,86 @@
+"""A rules file with the ids of its CAs in place of the files that named them, so that it can be published anywhere.
+
+Everything else stays as it was written, comments included.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import yaml
+
+from jitr.errors import InputError
+from jitr.rules.model import Rules
+from jitr.rules.problems import RulesError
+from jitr.rules.reader import read_rules
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """Characters from ``start`` up to ``end`` that another text takes the place of."""
+
+    start: int
+    end: int
+    text: str
+
+
+def names_files(text: str) -> bool:
+    """Return whether a rules file names CA certificates by their files."""
+    return any(True for _ in _edits(_Lines(text), None))
+
+
+def with_ids(text: str, rules: Rules) -> str:
+    """Return the text with ``ids`` in place of each CA's ``certificate``, as ``rules``, compiled from it, have them.
+
+    Raises InputError where what comes out would not mean the same.
+    """
+    changed = text
+    for edit in sorted(_edits(_Lines(text), rules), key=lambda each: each.start, reverse=True):
+        changed = changed[: edit.start] + edit.text + changed[edit.end :]
+    try:
+        same = read_rules(changed.encode(), source=rules.source).rules.meaning == rules.meaning
+    except RulesError:
+        same = False
+    if not same:
+        raise InputError(
+            f"{rules.source} cannot be written with ids: print it without --ids, and keep the CA files too"
+        )
+    return changed
+
+
+class _Lines:
+    """A text in which PyYAML's marks, lines and columns, are found as offsets."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._starts = [0]
+        for line in text.splitlines(keepends=True):
+            self._starts.append(self._starts[-1] + len(line))
+
+    def at(self, mark: yaml.Mark) -> int:
+        return self._starts[mark.line] + mark.column
+
+
+def _edits(lines: _Lines, rules: Rules | None) -> Iterator[_Edit]:
+    root = yaml.compose(lines.text, Loader=_Loader)
+    for key, aliases in _entries(root):
+        if key.value == "cas":
+            for alias, ca in _entries(aliases):
+                for entry, value in _entries(ca):
+                    if entry.value == "certificate":  # a CA has either this or ids
+                        ids = () if rules is None else rules.cas[alias.value].ids
+                        written = ", ".join(f'"{each}"' for each in ids)
+                        yield _Edit(lines.at(entry.start_mark), lines.at(_end(value)), f"ids: [{written}]")
+
+
+def _end(node: yaml.Node) -> yaml.Mark:
+    """Return where a value ends; PyYAML says of a list of lines that it ends where the next thing begins."""
+    if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:
+        return _end(node.value[-1])
+    return node.end_mark
+
+
+def _entries(node: yaml.Node | None) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
+    if isinstance(node, yaml.MappingNode):
+        yield from ((key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode))
