@@ -15,7 +15,7 @@ _OFFLINE = ("certificate", "cas", "lists", "crls", "at")
 
 
 @click.command("explain")
-@click.argument("subject", required=False, metavar="[CERTIFICATE.pem|CERTIFICATE_ID|THING|EVENT.json]")
+@click.argument("subject", required=False, metavar="[CERTIFICATE.pem|CERTIFICATE_ID|NAME|EVENT.json]")
 @click.option("--rules", "rules_file", type=click.Path(path_type=Path), help="A rules file: decide from files alone.")
 @click.option("--certificate", type=click.Path(path_type=Path), help="With --rules: the device's certificate.")
 @click.option("--ca", "cas", multiple=True, metavar="ALIAS=FILE", help="With --rules: a CA's certificate by alias.")
@@ -39,8 +39,8 @@ def explain(
 ) -> None:
     """Say whether a device gets in, and why. Nothing is changed.
 
-    With a certificate's file or id, a thing's name or an event's file, it is decided under the rules and lists in
-    force, and AWS IoT is asked. With --rules, from files alone: no AWS is asked.
+    With a certificate's file or id, a thing's name, the common name of a device on hold or an event's file, it is
+    decided under the rules and lists in force, and AWS IoT is asked. With --rules, from files alone: no AWS is asked.
 
     Exit code 0 means admit, 1 hold or reject, 2 that an input cannot be read.
 

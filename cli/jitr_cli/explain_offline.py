@@ -20,6 +20,7 @@ from jitr.times import parse_time
 from jitr_cli.explanation import Explanation
 from jitr_cli.files import read_bytes
 from jitr_cli.list_files import read_rows
+from jitr_cli.near_rows import with_near_rows
 from jitr_cli.output import note, warn
 from jitr_cli.rules_files import read_rules_file
 
@@ -68,6 +69,7 @@ def explain_offline(data: bytes, source: str, inputs: Inputs) -> Explanation:
     # Every list, and not only those that decide: near misses then tell of each.
     memberships = {name: membership_in(knock, inputs.lists[name], inputs.at) for name in inputs.rules.lists}
     decision = decide(knock, inputs.rules, memberships, inputs.at, inputs.at)
+    decision = with_near_rows(decision, knock, inputs.rules, lambda name, _keys: inputs.lists[name])
     return Explanation(decision, facts_json(knock), warnings(knock), _not_checked(decision))
 
 

@@ -9,22 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from jitr.aws.iot import Iot
+from jitr.aws.table import Table
 from jitr.errors import InputError, Poison
 from jitr.event import parse_event
 from jitr_cli.deployment import Deployment
-from jitr_cli.device_registry import Registry
 from jitr_cli.explanation import Explanation
 from jitr_cli.files import read_bytes
 from jitr_cli.output import note
 from jitr_cli.records import record_of
 from jitr_cli.table import table_of
 from jitr_cli.today import Today
+from jitr_cli.which import find_one
 
 
 def explain_online(subject: str, deployment: Deployment) -> Explanation:
-    """Explain a certificate file, a certificateId, a thing name or an event file."""
+    """Explain a certificate file, a certificateId, a thing's name, a held device's common name or an event file."""
     iot, table = Iot(deployment.client("iot")), table_of(deployment)
-    certificate_id = _certificate_id(subject, deployment)
+    certificate_id = _certificate_id(subject, deployment, table)
     found = iot.certificate(certificate_id)
     if found is None:
         raise InputError(
@@ -39,17 +40,13 @@ def explain_online(subject: str, deployment: Deployment) -> Explanation:
     return Today(deployment, table).explain(found.pem, found.ca_certificate_id, record, datetime.now(UTC))
 
 
-def _certificate_id(subject: str, deployment: Deployment) -> str:
+def _certificate_id(subject: str, deployment: Deployment, table: Table) -> str:
     file = Path(subject)
     if file.is_file():
         data = read_bytes(file)
         if data.lstrip()[:1] == b"{":
             return _of_event(file, data, deployment)
-    found = Registry(deployment.client("iot")).find(subject)
-    if len(found) > 1:
-        told = ", ".join(each[:12] for each in found)
-        raise InputError(f"thing {subject} has {len(found)} certificates ({told}): give a certificateId")
-    return found[0]
+    return find_one(subject, deployment, table)
 
 
 def _of_event(file: Path, data: bytes, deployment: Deployment) -> str:

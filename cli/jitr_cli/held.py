@@ -1,5 +1,6 @@
 """``jitr held``: the devices that knock and are not let in yet."""
 
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from difflib import get_close_matches
 from itertools import islice
@@ -9,6 +10,7 @@ import click
 from jitr.aws.changes import change_item, everyone_wanted
 from jitr.aws.decisions import newest, newest_of
 from jitr.aws.rulebook import Rulebook
+from jitr.aws.table import Table
 from jitr.decide import OperatorWord
 from jitr.errors import InputError
 from jitr.facts import CertificateFacts
@@ -18,11 +20,13 @@ from jitr.rules.model import Rules
 from jitr.times import rfc3339
 from jitr_cli import completion, words
 from jitr_cli.deployment import Choice, Deployment, stack_options
+from jitr_cli.device_registry import Registry
 from jitr_cli.filters import ca_option, near_rule, of_ca, reason_option, with_reason
 from jitr_cli.knocking import how_often
-from jitr_cli.output import confirm, emit, json_option, note, progress, table
+from jitr_cli.output import confirm, emit, json_option, note, progress, table, warn
 from jitr_cli.since import since_option
 from jitr_cli.table import now, now_text, operator, table_of
+from jitr_cli.today import Today, reasons_text
 
 
 @click.group("held", no_args_is_help=True)
@@ -82,7 +86,8 @@ def ls(
 def admit(device: str, rule: str, message: str | None, yes: bool, choice: Choice, as_json: bool) -> None:
     """Let one held DEVICE in under a rule that does not match it: your word stands in place of the matching.
 
-    Certificate checks, deny rules and guards still hold. Who, when and why are recorded.
+    Certificate checks, deny rules and guards still hold: what would keep the device out all the same is told before
+    you are asked. Who, when and why are recorded.
 
     \b
     Example:
@@ -92,7 +97,7 @@ def admit(device: str, rule: str, message: str | None, yes: bool, choice: Choice
     deployed = table_of(deployment)
     _require_rule(rule, Rulebook(deployed).in_force(deployed.heads()))
     word = OperatorWord(Verdict.ADMIT, operator(deployment), now_text(), rule, message)
-    _speak(device, word, deployment, yes=yes, as_json=as_json)
+    _speak(device, word, deployment, yes=yes, as_json=as_json, warn_of=_still_against)
 
 
 @held.command("reject")
@@ -151,15 +156,45 @@ def recheck(devices: tuple[str, ...], everyone: bool, reason: str | None, choice
     emit(as_json, {"rechecked": count}, f"{count} held devices are decided again now")
 
 
-def _speak(device: str, word: OperatorWord, deployment: Deployment, *, yes: bool, as_json: bool) -> None:
+def _speak(
+    device: str,
+    word: OperatorWord,
+    deployment: Deployment,
+    *,
+    yes: bool,
+    as_json: bool,
+    warn_of: Callable[[Deployment, Table, Record, OperatorWord], Iterable[str]] = lambda *_: (),
+) -> None:
     deployed = table_of(deployment)
     record = _held(words.decided(device, deployment, deployed))
+    for each in warn_of(deployment, deployed, record, word):
+        warn(each)
     deployment.announce("sqs")
     what = f"Admit {_told(record)} under rule {word.rule}?" if word.rule else f"Reject {_told(record)}?"
     confirm(what, yes)
     words.say(deployed, deployment, record, word, now())
     document = {"certificate_id": record.certificate_id, "word": word.to_json()}
     emit(as_json, document, f"Said. `jitr decisions show {record.certificate_id[:12]}` tells what came of it.")
+
+
+def _still_against(deployment: Deployment, deployed: Table, record: Record, word: OperatorWord) -> Iterator[str]:
+    """Yield what will keep a device out although an operator says that it may come in."""
+    decision = Today(deployment, deployed).under_word(record, word, now())
+    if decision is None:
+        yield f"its certificate cannot be read, so it will be held again: {_why(record)}"
+    elif decision.verdict is Verdict.HOLD:
+        yield f"your word does not let it in, it will be held again: {reasons_text(decision)}"
+    elif decision.verdict is Verdict.REJECT:
+        yield f"your word does not let it in, it will be rejected: {reasons_text(decision)}"
+    found = Registry(deployment.client("iot")).get(record.certificate_id)
+    if found is None:
+        yield "AWS IoT knows no such certificate any more: nothing comes of it until the device knocks again"
+    elif found.status != "PENDING_ACTIVATION":
+        yield f"AWS IoT holds the certificate as {found.status}, and only one that is PENDING_ACTIVATION is admitted"
+
+
+def _why(record: Record) -> str:
+    return "; ".join(f"{reason['code']}: {reason['message']}" for reason in record.reasons)
 
 
 def _held(record: Record) -> Record:
@@ -215,7 +250,7 @@ def _show(records: list[Record]) -> None:
             rfc3339(each.since),
             "" if each.due is None else rfc3339(each.due),
             how_often(each),
-            "; ".join(f"{reason['code']}: {reason['message']}" for reason in each.reasons),
+            _why(each),
         )
         for each in records
     ]

@@ -3,6 +3,7 @@
 Everything is read and nothing is changed. Commands ask before they do by hand what the function would not do.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,7 +17,7 @@ from jitr.chain import verify_chain
 from jitr.decide import Decision, OperatorWord, decide, held_instead, lists_needed, unreadable
 from jitr.errors import Unreadable
 from jitr.facts import Knock
-from jitr.lists import device_keys, membership
+from jitr.lists import ListRow, RowKey, device_keys, membership
 from jitr.profile import warnings
 from jitr.reasons import Verdict
 from jitr.record import Heads, Record, facts_json, recorded_knock
@@ -24,6 +25,7 @@ from jitr.rules.model import Rules
 from jitr_cli.crls import crls_with
 from jitr_cli.deployment import Deployment
 from jitr_cli.explanation import Explanation
+from jitr_cli.near_rows import with_near_rows
 
 
 class Today:
@@ -57,7 +59,8 @@ class Today:
         knock, ca = self._knock(reading, ca_certificate_id or recorded_under, now)
         knock = replace(knock, revocations=self._crls.of(knock, self.rules, ca, now))
         word = None if record is None else record.operator_word
-        decision = self._guarded(self._decide(knock, now, word), reading.facts.certificate_sha256, knock, now)
+        decision = with_near_rows(self._decide(knock, now, word), knock, self.rules, self._rows)
+        decision = self._guarded(decision, reading.facts.certificate_sha256, knock, now)
         return Explanation(decision, facts_json(knock), warnings(knock), ())
 
     def under_word(self, record: Record, word: OperatorWord, now: datetime) -> Decision | None:
@@ -91,6 +94,10 @@ class Today:
         found = self._table.rows({name: lists[name] for name in wanted if name in lists}, device_keys(knock))
         memberships = {name: membership(knock, found.get(name, ()), now) for name in wanted}
         return decide(knock, rules, memberships, now, now, word)
+
+    def _rows(self, name: str, keys: Sequence[RowKey]) -> dict[RowKey, ListRow]:
+        head = self.heads.lists.get(name)
+        return {} if head is None else dict(self._table.rows({name: head}, keys)[name])
 
     def _guarded(self, decision: Decision, certificate_id: str, knock: Knock, now: datetime) -> Decision:
         """Return an admission after the guards that only the table and AWS IoT know."""

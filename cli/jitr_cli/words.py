@@ -12,18 +12,16 @@ from jitr.errors import InputError
 from jitr.event import own_event
 from jitr.record import Record
 from jitr_cli.deployment import Deployment
-from jitr_cli.device_registry import Registry
 from jitr_cli.records import record_of
+from jitr_cli.which import find_one
 
 
 def decided(which: str, deployment: Deployment, table: Table) -> Record:
     """The decision record of the device that is meant. Raises InputError where there is none, or several are meant."""
-    found = Registry(deployment.client("iot")).find(which)
-    if len(found) > 1:
-        raise InputError(f"{which} has several certificates: name one of {', '.join(each[:12] for each in found)}")
-    record = record_of(table, found[0])
+    found = find_one(which, deployment, table)
+    record = record_of(table, found)
     if record is None:
-        raise InputError(f"nothing was decided on certificate {found[0][:12]}: it has not knocked here")
+        raise InputError(f"nothing was decided on certificate {found[:12]}: it has not knocked here")
     return record
 
 

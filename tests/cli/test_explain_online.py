@@ -9,10 +9,15 @@ import pytest
 
 from jitr.aws.iot import Iot
 from jitr.aws.reservations import Reservation, Reservations
-from jitr.aws.table import Table, to_item
+from jitr.aws.table import BATCH_GET, Table, to_item
+from jitr.event import RegistrationEvent
+from jitr.record import APPLIED, facts_json, recorded
+from jitr_cli.near_rows import MOST_SPELLINGS, spellings
 from tests import pki
 from tests.cli.stack import deploy
 from tests.cli.test_operators import RULES, Run
+from tests.knocks import NOW, decided, knock
+from tests.knocks import rules as made_rules
 
 FACTORY = pki.ca("Factory A")
 DEVICE = FACTORY.usual_device("snr-1").valid(pki.NOT_BEFORE, pki.NOT_AFTER).issue()
@@ -103,6 +108,73 @@ def test_the_guards_are_asked_and_change_nothing(table: Table, run: Run) -> None
     found = reservations.read("THING#snr-1")
     assert found is not None
     assert found.revision == 1
+
+
+def held_as(table: Table, name: str, *ids: str) -> None:
+    """Devices on hold of one common name."""
+    for each in ids:
+        device = knock(subject=(("common_name", name),), certificate_sha256=each)
+        event = RegistrationEvent(each, FACTORY.id, NOW)
+        decision, facts = decided(device, made_rules(), now=NOW), facts_json(device)
+        table.put_record(
+            recorded(decision, event=event, heads=table.heads(), facts=facts, state=APPLIED, now=NOW, previous=None)
+        )
+
+
+def test_a_device_on_hold_is_found_by_its_common_name(table: Table, run: Run) -> None:
+    """It has no thing yet, and its name is all that people know of it."""
+    held_as(table, "snr-1", DEVICE.sha256)
+    result = run("explain", "snr-1", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["decision"]) == (0, "admit")
+    assert f"snr-1 is the common name of a device on hold, certificate {DEVICE.sha256[:12]}" in result.stderr
+    assert json.loads(run("decisions", "show", "snr-1", "--json").stdout)["certificate_id"] == DEVICE.sha256
+
+
+def test_where_several_devices_bear_a_name_it_is_told(table: Table, run: Run) -> None:
+    held_as(table, "snr-1", "aa" * 32, "bb" * 32)
+    result = run("explain", "snr-1")
+    assert result.exit_code == 2
+    assert f"several devices on hold bear the common name snr-1, say which: {'aa' * 6}, {'bb' * 6}" in result.stderr
+    iot = boto3.client("iot", region_name="eu-central-1")
+    iot.create_thing(thingName="snr-1")
+    arn = f"arn:aws:iot:eu-central-1:123456789012:cert/{DEVICE.sha256}"
+    iot.attach_thing_principal(thingName="snr-1", principal=arn)
+    result = run("explain", "snr-1")  # the thing goes first, and the others are told of
+    assert DEVICE.sha256 in result.stdout
+    assert f"snr-1 is also the common name of a device on hold: {'aa' * 6}, {'bb' * 6}" in result.stderr
+
+
+@pytest.mark.parametrize("row", ["SNR-1", "snr-01", "snr_1", "snr-l", "snr1", "snr-11", "snr-2"])
+def test_the_nearest_row_of_a_list_is_named(table: Table, run: Run, row: str) -> None:
+    """Where a device is on no list, who looks sees at once which row was meant."""
+    assert run("lists", "remove", "line-a", "common_name=snr-1").exit_code == 0
+    assert run("lists", "add", "line-a", f"common_name={row}").exit_code == 0
+    _, document = told(run, DEVICE.sha256)
+    (failed,) = [each for miss in document["near_misses"] for each in miss["failed"]]
+    assert failed["message"] == f"list line-a: not on it; nearest row {row}"
+    assert f"not on it; nearest row {row}" in document["reasons"][0]["message"]
+
+
+def test_looking_for_the_nearest_row_is_bounded_and_happens_only_where_a_list_was_missed(
+    table: Table, run: Run, aws: Any
+) -> None:
+    """By whole keys: a table has no other way to ask for a row."""
+    aws.calls.clear()
+    told(run, DEVICE.sha256)
+    asked = aws.operations.count("BatchGetItem")
+    assert run("lists", "remove", "line-a", "common_name=snr-1").exit_code == 0
+    aws.calls.clear()
+    told(run, DEVICE.sha256)
+    assert aws.operations.count("BatchGetItem") <= asked + MOST_SPELLINGS // BATCH_GET
+    assert len(list(spellings("x" * 500))) < 5_000
+
+
+def test_spellings_are_each_told_once_and_never_the_name_itself() -> None:
+    for name in ("", "7", "snr-0001", "a.b:c/d e", "\U0001f600", "İ"):
+        found = list(spellings(name))
+        assert len(found) == len(set(found))
+        assert name not in found
+        assert "" not in found
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """held admit, reject and recheck, decisions ls, show and reopen: what they write and what they put on the queue."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from jitr.aws.table import Table
 from jitr.event import RegistrationEvent
 from jitr.record import APPLIED, facts_json, recorded
 from tests.cli.test_failures import Queues
-from tests.cli.test_operators import Run, hold, ready, table
+from tests.cli.test_operators import RULES, Run, hold, ready, table
 from tests.knocks import CA_ID, NOW, decided, deny, knock
 from tests.knocks import rules as made_rules
 
@@ -61,6 +62,24 @@ def test_a_word_is_recorded_with_who_and_why_and_the_event_sent_again(ready: Tab
     (event,) = sent(Queues())
     assert (event["certificateId"], event["caCertificateId"]) == (ID, CA_ID)
     assert event["awsAccountId"] == "123456789012"
+
+
+def test_before_a_word_is_said_what_keeps_the_device_out_all_the_same_is_told(ready: Table, run: Run, aws: Any) -> None:
+    """Certificate checks, deny rules and the certificate's status are no matching that a word stands in for."""
+    hold(ready, 1)
+    described(aws, "INACTIVE")
+    asked = run("held", "admit", ID, "--rule", "line-a")
+    assert (asked.exit_code, sent(Queues())) == (2, [])  # nobody is there to answer
+    assert "your word does not let it in, it will be held again: chain.ca-missing" in asked.stderr
+    assert "AWS IoT holds the certificate as INACTIVE, and only one that is PENDING_ACTIVATION" in asked.stderr
+    Path("denying.yaml").write_text(RULES.replace("allow:", "deny:\n  - {name: no-snr, list: line-a}\nallow:", 1))
+    text = Path("denying.yaml").read_text()
+    Path("denying.yaml").write_text(text[: text.index("tests:")])
+    assert run("rules", "publish", "denying.yaml", "--yes").exit_code == 0
+    name = json.loads(run("decisions", "show", ID, "--json").stdout)["facts"]["public_key_sha256"]
+    assert run("lists", "add", "line-a", f"public_key_sha256={name}").exit_code == 0
+    denied = run("held", "admit", ID, "--rule", "line-a")
+    assert "it will be rejected: deny.rule: rule no-snr" in denied.stderr
 
 
 def test_a_word_under_a_rule_that_is_not_there_is_exit_2_with_what_was_meant(ready: Table, run: Run) -> None:
