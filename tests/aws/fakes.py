@@ -415,7 +415,7 @@ class _Expression:
             while True:
                 path = self._path()
                 if verb == "REMOVE":
-                    after.pop(path[-1], None)
+                    _inner(after, path).pop(path[-1], None)
                     if not self._took(","):
                         break
                     continue
@@ -457,6 +457,11 @@ class _Expression:
             otherwise = self._operand()
             self._take(")")
             return otherwise if found is None else found
+        if self._took("size"):
+            self._take("(")
+            found = self._at(self._path())
+            self._take(")")
+            return None if found is None else len(found)
         if self._tokens[0].startswith(":"):
             return self._values[self._next()]
         return self._at(self._path())
@@ -494,9 +499,13 @@ def _only(action: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 def _set(item: dict[str, Any], path: list[str], value: Any) -> None:
+    _inner(item, path)[path[-1]] = value
+
+
+def _inner(item: dict[str, Any], path: list[str]) -> dict[str, Any]:
     for each in path[:-1]:
         item = item[each]
-    item[path[-1]] = value
+    return item
 
 
 def _key(plain: Mapping[str, Any]) -> tuple[str, str]:

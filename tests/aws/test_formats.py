@@ -15,6 +15,7 @@ import pytest
 
 from jitr.aws.device_lists import DeviceLists
 from jitr.aws.passes import Passes, PassKind
+from jitr.aws.table import row_key
 from jitr.errors import Retry
 from jitr.lists import ListRow
 from jitr.reasons import Verdict
@@ -111,6 +112,28 @@ def test_a_device_that_was_held_before_gets_in_once_its_list_is_edited_now(upgra
     assert upgraded.state("unlisted")[0] is Verdict.HOLD
     places = upgraded.world.table.get([{"pk": "PLACES#line-a", "sk": "PLACES"}])
     assert [each["taken"] for each in places] == [3]
+
+
+def test_a_merge_that_the_earlier_version_began_counts_its_rows_once(upgraded: Upgraded) -> None:
+    """It marked rows that were new in an import, and counted them when it noted how far it was."""
+    table = upgraded.world.table
+    lists = DeviceLists(table)
+    there = list(lists.rows("line-a", lists.all()["line-a"].head.generation))
+    rows = [ListRow(common_name=f"late-{number}") for number in range(3)]
+    generation = lists.all()["line-a"].head.generation
+    imports = list_edits.imports_into(table)
+    checked = imports.check("line-a", list_edits.csv_of(rows), advance=lambda _bytes: None)
+    stored: Any = upgraded.world.dynamodb
+    note = {"list": "line-a", "mode": "merge", "digest": checked.digest, "generation": generation, "done": 0}
+    key = {"pk": "IMPORTS", "sk": f"line-a#merge#{checked.digest}", "format": 1}
+    stored.items[key["pk"], key["sk"]] = key | note | {"by": "earlier", "at": "2026-03-01T00:00:00Z"}
+    for row in rows[:2]:
+        place = row_key("line-a", generation, row.found_by()[0])
+        marked = {"row": row.to_json(), "new_in": f"{generation}/{checked.digest[:16]}", "format": 1}
+        stored.items[place["pk"], place["sk"]] = place | marked
+    imports.merge("line-a", checked, by="tests", advance=lambda _rows: None)
+    found = list(lists.rows("line-a", generation))
+    assert lists.all()["line-a"].rows == len(found) == len(there) + 3
 
 
 def test_what_was_settled_before_stays_settled(upgraded: Upgraded) -> None:

@@ -8,9 +8,10 @@ together with a change (``jitr.aws.changes``), for whoever rechecks held devices
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jitr.aws.batch_writer import BatchWriter
 from jitr.aws.changes import Change, change_put, list_changed, rows_changed
+from jitr.aws.row_edits import Edit, RowEdits, count_taken, counts
 from jitr.aws.table import HEADS, Conflict, Item, Table, row_key, row_partitions, to_item
+from jitr.errors import InputError
 from jitr.lists import ListRow, RowKey
 from jitr.lists_csv import Row
 from jitr.record import ListHead
@@ -19,6 +20,10 @@ from jitr.values import dataclass
 FORMAT = 1
 _TYPED_FORMAT = {"N": str(FORMAT)}
 IMPORTS, LEFT = "IMPORTS", "left"  # where imports under way are noted, and generations that are left
+# Every knock reads the heads, one item of at most 400 KB. A list takes at most 240 bytes of it: whatever lists are
+# called, three quarters are left to the rules' own head.
+MOST_LISTS = 400
+_HELD = "None"  # of an action whose condition held, in a transaction that was cancelled
 _UNEDITED = "lists.#name.generation = :generation AND lists.#name.edition = :edition"
 
 
@@ -37,12 +42,22 @@ class DeviceLists:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._writer = BatchWriter(table)
+        self._edits = RowEdits(table)
 
     def all(self) -> dict[str, ListInfo]:
         """Every list, by name."""
+        beside = counts(self._table)
         item = next(iter(self._table.get([HEADS])), {})
-        return {name: _info(name, each) for name, each in sorted((item.get("lists") or {}).items())}
+        found = {}
+        for name, head in sorted((item.get("lists") or {}).items()):
+            counted = sum(int(each["gained"]) for each in beside.get((name, head["generation"]), ()))
+            found[name] = ListInfo(
+                name,
+                ListHead(head["generation"], int(head["edition"])),
+                int(head["rows"]) + counted,
+                head["changed_at"],
+            )
+        return found
 
     def rows(self, name: str, generation: str) -> Iterator[ListRow]:
         """Every row of a generation, once each, in no order."""
@@ -63,13 +78,18 @@ class DeviceLists:
         Raises Conflict where the list was replaced meanwhile.
         """
         info = self.all().get(name)
-        row = None if info is None else self.find(name, info.head.generation, key)
-        if info is None or row is None:
+        if info is None:
             return None
-        places = _places(name, info.head.generation, row)
-        self._writer.write([{"DeleteRequest": {"Key": to_item(place)}} for place in places])
-        self.raise_edition(name, info.head, -1, rows_changed(name, row.found_by(), at))
-        return row
+        head = info.head
+
+        def once() -> tuple[ListRow | None] | None:
+            row = self.find(name, head.generation, key)
+            if row is None:
+                return (None,)
+            edit = self._edits.planned(name, head.generation, take=(row,))
+            return (row,) if self._edited(name, head, edit, at) else None
+
+        return self._edits.until_done(once, f"list {name}")[0]
 
     def delete(self, name: str, *, at: str) -> ListInfo | None:
         """Take a list away, at once for every reader; its rows are noted to be let go.
@@ -79,7 +99,7 @@ class DeviceLists:
         before = self.all().get(name)
         if before is not None:
             values = {":generation": before.head.generation, ":edition": before.head.edition}
-            note = self._left(name, before.head.generation, at)
+            note = self._left(before, at)
             self._update_head(
                 "REMOVE lists.#name", _UNEDITED, name, values, change=list_changed(name, at), beside=[note]
             )
@@ -100,43 +120,29 @@ class DeviceLists:
     def add(self, name: str, row: ListRow, *, at: str, new_generation: str) -> None:
         """Put one row on a list, in place of the rows found by its keys; makes the list if there is none.
 
-        Raises Conflict where the list was replaced meanwhile.
+        Raises Conflict where the list was replaced meanwhile, InputError where there are too many lists to make one.
         """
         head = self.ensure(name, at, new_generation)
-        gained, touched = self.merge_some(name, head.generation, (row,))
-        self.raise_edition(name, head, gained, rows_changed(name, touched, at))
 
-    def merge_some(
-        self, name: str, generation: str, rows: Sequence[ListRow], mark: str | None = None
-    ) -> tuple[int, list[RowKey]]:
-        """Write rows, each in place of the rows found by its keys: how many the list gained, and all keys concerned.
+        def once() -> bool | None:
+            edit = self._edits.planned(name, head.generation, put=(row,))
+            return self._edited(name, head, edit, at) or None
 
-        ``mark`` is of an import: a row that carries it was new in that import, and counts as new when it is written
-        again. The edition is for the caller to raise.
+        self._edits.until_done(once, f"list {name}")
+
+    def _edited(self, name: str, head: ListHead, edit: Edit, at: str) -> bool:
+        """Whether an edit was made: rows, count, edition and change in one transaction.
+
+        Raises Conflict where the list was replaced meanwhile.
         """
-        keys = {_place(place): place for row in rows for place in _places(name, generation, row)}
-        there = {_place(item): item for item in self._table.get(list(keys.values()))}
-        old = {
-            each.found_by(): each
-            for each in (
-                ListRow.from_json(item["row"]) for item in there.values() if mark is None or item.get("new_in") != mark
-            )
-        }.values()
-        stale = {
-            _place(place): place for row in old for place in _places(name, generation, row) if _place(place) not in keys
-        }
-        requests = [{"DeleteRequest": {"Key": to_item(place)}} for place in stale.values()]
-        for row in rows:
-            new = mark is not None and not any(
-                _place(place) in there and there[_place(place)].get("new_in") != mark
-                for place in _places(name, generation, row)
-            )
-            requests += puts(name, generation, row, new_in=mark if new else None)
-        self._writer.write(requests)
-        return len(rows) - len(old), [key for row in (*rows, *old) for key in row.found_by()]
+        change = rows_changed(name, edit.keys, at)
+        failed = self._raise(name, head, edit.gained, change, beside=edit.actions)
+        if failed and failed[0] != _HELD:
+            raise Conflict(f"list {name}")
+        return not failed
 
     def ensure(self, name: str, at: str, generation: str) -> ListHead:
-        """The head of a list, which is made, empty, if there is none."""
+        """The head of a list, which is made, empty, if there is none. Raises InputError as ``put_head`` does."""
         existing = self.all().get(name)
         if existing is not None:
             return existing.head
@@ -155,7 +161,8 @@ class DeviceLists:
     ) -> None:
         """Write a list's head over the one that was read, and what is written ``beside`` it in one transaction.
 
-        Rows of a generation that it leaves are noted to be let go. Raises Conflict.
+        Rows of a generation that it leaves are noted to be let go. Raises Conflict, and InputError where the list would
+        be one too many.
         """
         self._table.transact(
             [
@@ -170,21 +177,46 @@ class DeviceLists:
             ]
         )
         values: Item = {":head": head}
-        condition = "attribute_not_exists(lists.#name)"
-        if before is not None:
+        condition = "attribute_not_exists(lists.#name) AND size(lists) < :most"
+        if before is None:
+            values[":most"] = MOST_LISTS
+        else:
             condition = _UNEDITED
             values |= {":generation": before.head.generation, ":edition": before.head.edition}
-        left = [] if before is None else [self._left(name, before.head.generation, change.at)]
-        self._update_head("SET lists.#name = :head", condition, name, values, change=change, beside=[*beside, *left])
+        written = [*beside, *([] if before is None else [self._left(before, change.at)])]
+        try:
+            self._update_head("SET lists.#name = :head", condition, name, values, change=change, beside=written)
+        except Conflict:
+            there = self.all()
+            if before is None and name not in there and len(there) >= MOST_LISTS:
+                raise InputError(too_many(name)) from None
+            raise
 
     def raise_edition(
-        self, name: str, head: ListHead, gained: int, change: Change, *, beside: Sequence[Mapping[str, Any]] = ()
+        self, name: str, head: ListHead, change: Change, *, beside: Sequence[Mapping[str, Any]] = ()
     ) -> None:
         """Tell readers that rows were written, with what is written ``beside`` it in one transaction.
 
-        Raises Conflict where the list is of another generation by now.
+        What was counted beside the heads is counted in them from then on. Raises Conflict where the list is of another
+        generation by now.
         """
-        self._update_head(
+
+        def once() -> bool | None:
+            counted = counts(self._table).get((name, head.generation), [])
+            gained = sum(int(each["gained"]) for each in counted)
+            taken = [count_taken(self._table.name, each) for each in counted]
+            failed = self._raise(name, head, gained, change, beside=[*beside, *taken])
+            if any(each != _HELD for each in failed[: len(failed) - len(taken)]):
+                raise Conflict(f"list {name}")
+            return not failed or None
+
+        self._edits.until_done(once, f"list {name}")
+
+    def _raise(
+        self, name: str, head: ListHead, gained: int, change: Change, *, beside: Sequence[Mapping[str, Any]]
+    ) -> list[str]:
+        """As ``Table.transact`` answers, the head's code first, the change's second."""
+        return self._transact_head(
             "SET lists.#name.edition = lists.#name.edition + :one, "
             "lists.#name.#rows = lists.#name.#rows + :gained, lists.#name.changed_at = :at",
             "lists.#name.generation = :generation",
@@ -201,12 +233,25 @@ class DeviceLists:
         condition: str,
         name: str,
         values: Item,
-        names: Mapping[str, str] | None = None,
         *,
         change: Change,
         beside: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        failed = self._table.transact(
+        if self._transact_head(update, condition, name, values, {}, change=change, beside=beside):
+            raise Conflict(f"list {name}")
+
+    def _transact_head(
+        self,
+        update: str,
+        condition: str,
+        name: str,
+        values: Item,
+        names: Mapping[str, str],
+        *,
+        change: Change,
+        beside: Sequence[Mapping[str, Any]],
+    ) -> list[str]:
+        return self._table.transact(
             [
                 {
                     "Update": {
@@ -214,7 +259,7 @@ class DeviceLists:
                         "Key": to_item(HEADS),
                         "UpdateExpression": update,
                         "ConditionExpression": condition,
-                        "ExpressionAttributeNames": {"#name": name} | dict(names or {}),
+                        "ExpressionAttributeNames": {"#name": name, **names},
                         "ExpressionAttributeValues": to_item(values),
                     }
                 },
@@ -222,11 +267,10 @@ class DeviceLists:
                 *beside,
             ]
         )
-        if failed:
-            raise Conflict(f"list {name}")
 
-    def _left(self, name: str, generation: str, at: str) -> dict[str, Any]:
-        return {"Put": {"TableName": self._table.name, "Item": to_item(left(name, generation, at))}}
+    def _left(self, before: ListInfo, at: str) -> dict[str, Any]:
+        note = left(before.name, before.head.generation, at)
+        return {"Put": {"TableName": self._table.name, "Item": to_item(note)}}
 
 
 def left(name: str, generation: str, at: str) -> Item:
@@ -235,21 +279,21 @@ def left(name: str, generation: str, at: str) -> Item:
     return key | {"list": name, "mode": LEFT, "generation": generation, "at": at}
 
 
-def _info(name: str, head: Item) -> ListInfo:
-    return ListInfo(name, ListHead(head["generation"], int(head["edition"])), int(head["rows"]), head["changed_at"])
+def too_many(name: str) -> str:
+    """What is said where one list more would be too many."""
+    return (
+        f"there are {MOST_LISTS} device lists, which is the most there may be, so list {name} is not made: "
+        "`jitr lists ls` shows them; delete those that no rule needs with `jitr lists delete NAME`"
+    )
 
 
-def _places(name: str, generation: str, row: ListRow) -> Iterator[Item]:
-    return (row_key(name, generation, key) for key in row.found_by())
-
-
-def puts(name: str, generation: str, row: ListRow, new_in: str | None = None) -> Iterator[dict[str, Any]]:
-    """The write requests that store a row: once under each of its keys. ``new_in`` marks it, see ``merge_some``."""
+def puts(name: str, generation: str, row: ListRow) -> Iterator[dict[str, Any]]:
+    """The write requests that store a row: once under each of its keys."""
     stored = {"M": {column: {"S": text} for column, text in row.to_json().items()}}
-    beside = {} if new_in is None else {"new_in": {"S": new_in}}
-    for place in _places(name, generation, row):
+    for each in row.found_by():
+        place = row_key(name, generation, each)
         key = {"pk": {"S": place["pk"]}, "sk": {"S": place["sk"]}}
-        yield {"PutRequest": {"Item": {**key, "format": _TYPED_FORMAT, "row": stored, **beside}}}
+        yield {"PutRequest": {"Item": {**key, "format": _TYPED_FORMAT, "row": stored}}}
 
 
 def _place(item: Item) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from typing import Any
 from jitr.aws.batch_writer import BatchWriter, batched, in_order
 from jitr.aws.changes import MOST_KEYS, list_changed, rows_changed
 from jitr.aws.device_lists import IMPORTS, LEFT, DeviceLists, ListInfo, left, puts
+from jitr.aws.row_edits import RowEdits, count_taken, counts
 from jitr.aws.table import Conflict, Item, Table, to_item
 from jitr.duplicates import KeyLog, Seen
 from jitr.errors import InputError, JitrError
@@ -74,6 +75,7 @@ class UnderWay:
     by: str
     at: str  # RFC 3339: when it was noted last
     done: int = 0  # rows of the file, from its beginning
+    exact: bool = True  # rows are counted as they are written; not by an earlier version, see ``uncounted``
 
     @property
     def key(self) -> Item:
@@ -86,8 +88,13 @@ class UnderWay:
 
     @classmethod
     def from_item(cls, item: Item) -> "UnderWay":
-        """Back from ``item``."""
-        return cls(**{name: item[name] for name in cls.__slots__})
+        """Back from ``item``. One without ``exact`` was begun by an earlier version."""
+        return cls(**({"exact": False} | {name: item[name] for name in cls.__slots__ if name in item}))
+
+    @property
+    def uncounted(self) -> str | None:
+        """The mark of rows after ``done`` that are on the list and not in its count, as earlier versions left them."""
+        return None if self.exact else f"{self.generation}/{self.digest[:16]}"
 
 
 class Imports:
@@ -108,6 +115,7 @@ class Imports:
     ) -> None:
         self._table = table
         self._lists = DeviceLists(table)
+        self._edits = RowEdits(table)
         self._writer = BatchWriter(table)
         self._clock = clock
         self._token = token
@@ -201,8 +209,8 @@ class Imports:
         )
         return checked.rows
 
-    def merge(self, name: str, checked: Checked, *, by: str, advance: Advance) -> int:
-        """Add a file's rows to a list, each in place of the rows found by its keys; how many rows the list gained.
+    def merge(self, name: str, checked: Checked, *, by: str, advance: Advance) -> None:
+        """Add a file's rows to a list, each in place of the rows found by its keys.
 
         The list is made if there is none. Raises Conflict where it was replaced meanwhile; Unfinished.
         """
@@ -210,26 +218,23 @@ class Imports:
         work = self._begin(name, checked, MERGE, lambda: head.generation, by)
         if work.generation != head.generation:  # replaced since: what was merged before is gone
             work = self._again(work, head.generation)
-        mark = f"{work.generation}/{checked.digest[:16]}"
+        uncounted = work.uncounted
 
-        def put(rows: tuple[ListRow, ...]) -> tuple[int, int, list[RowKey]]:
-            return len(rows), *self._lists.merge_some(name, head.generation, rows, mark)
+        def put(rows: tuple[ListRow, ...]) -> tuple[int, list[RowKey]]:
+            return len(rows), self._edits.write(name, head.generation, rows, uncounted)
 
         unnoted = _Unnoted()
-        total = 0
-        for count, gained, keys in self._written(checked, work, put):
+        for count, keys in self._written(checked, work, put):
             advance(count)
-            unnoted.add(count, gained, keys)
-            total += gained
+            unnoted.add(count, keys)
             if unnoted.rows >= _NOTED_EVERY or self._hurry():
                 noted = replace(work, done=work.done + unnoted.rows, at=self._clock())
                 change = rows_changed(name, unnoted.keys, self._clock())
-                self._lists.raise_edition(name, head, unnoted.gained, change, beside=[self._update(work, noted)])
+                self._lists.raise_edition(name, head, change, beside=[self._update(work, noted)])
                 work, unnoted = noted, _Unnoted()
                 self._stop_in_a_hurry(work, checked)
         change = rows_changed(name, unnoted.keys, self._clock())
-        self._lists.raise_edition(name, head, unnoted.gained, change, beside=[self._finished(work)])
-        return total
+        self._lists.raise_edition(name, head, change, beside=[self._finished(work)])
 
     # --- how far it is
 
@@ -256,7 +261,7 @@ class Imports:
         return noted
 
     def _again(self, work: UnderWay, generation: str) -> UnderWay:
-        noted = replace(work, done=0, at=self._clock(), generation=generation)
+        noted = replace(work, done=0, at=self._clock(), generation=generation, exact=True)
         self._do(work, self._update(work, noted))
         return noted
 
@@ -265,7 +270,7 @@ class Imports:
             raise Conflict(f"the import into list {work.list}")
 
     def _update(self, work: UnderWay, noted: UnderWay) -> dict[str, Any]:
-        """Two who import the same file at once would count its rows twice: the second is told."""
+        """Of two who import the same file at once, the second is told."""
         return {
             "Put": {
                 "TableName": self._table.name,
@@ -308,12 +313,10 @@ class _Unnoted:
     """What a merge did since it was noted last. ``keys`` are all that are concerned, or enough of them to be many."""
 
     rows: int = 0
-    gained: int = 0
     keys: dict[RowKey, None] = field(default_factory=dict)
 
-    def add(self, rows: int, gained: int, keys: Iterable[RowKey]) -> None:
+    def add(self, rows: int, keys: Iterable[RowKey]) -> None:
         self.rows += rows
-        self.gained += gained
         if len(self.keys) <= MOST_KEYS:
             self.keys.update(dict.fromkeys(keys))
 
@@ -391,6 +394,8 @@ class Leftovers:
                 continue  # somebody goes on with it after all
             if not self.let_go(item["list"], item["generation"], expires_at=expires_at):
                 break
+            for counted in counts(self._table).get((item["list"], item["generation"]), ()):
+                self._table.transact([count_taken(self._table.name, counted)])
             self._forget(left(item["list"], item["generation"], item["at"]))
             done += 1
         return done

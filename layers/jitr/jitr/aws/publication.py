@@ -9,9 +9,12 @@ from typing import Any
 
 from jitr.aws.changes import change_put, rules_changed
 from jitr.aws.table import HEADS, Conflict, Item, Table, to_item
+from jitr.errors import InputError
 from jitr.record import FORMAT, Heads
 from jitr.rules.model import Rules
 from jitr.values import dataclass
+
+MOST_MESSAGE = 1000  # characters: every knock reads it, with the heads
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,11 @@ def publish(
 ) -> Version:
     """Put rules in force in place of those that ``before`` names; ``text`` is the file they were read from.
 
-    Raises Conflict, and leaves in force what is, where somebody else published since ``before`` was read.
+    Raises Conflict, and leaves in force what is, where somebody else published since ``before`` was read. Raises
+    InputError for a message that is too long.
     """
+    if message is not None and len(message) > MOST_MESSAGE:
+        raise InputError(f"the message has {len(message):,} characters: at most {MOST_MESSAGE:,} characters are kept")
     version = Version(before.version + 1, rules.digest, rules.meaning, rules.source, at, by, message)
     _store(table, rules, text)
     item = version.to_json()
