@@ -70,6 +70,8 @@ READABLE: Mapping[str, Callable[[Draft], Draft]] = {
     "unique identifiers": lambda draft: draft.but(unique_identifiers=tlv(0x81, b"\x00\x01")),
     "damaged key identifier": _damaged_key_identifier,
     "serial number of 32 octets": lambda draft: draft.serial((1 << 255) - 1),
+    "negative serial number": lambda draft: draft.serial(-5),
+    "serial number 0": lambda draft: draft.serial(0),
     "unknown critical extension": lambda draft: draft.extension("1.2.3.4", b"\x05\x00", critical=True),
     "name constraints damaged": lambda draft: draft.extension("nameConstraints", b"\x05\x00"),
 }
@@ -77,7 +79,6 @@ READABLE: Mapping[str, Callable[[Draft], Draft]] = {
 # What cannot, or may not, be read: each with a declared error.
 UNREADABLE: Mapping[str, Callable[[Draft], Draft]] = {
     "serial number of 33 octets": lambda draft: draft.serial(1 << 260),
-    "negative serial number": lambda draft: draft.serial(-5),
     "two algorithms": lambda draft: draft.claiming(sequence(oid("1.2.840.10045.4.3.3"))),
     "an extension twice": lambda draft: draft.extension("keyUsage", b"\x03\x02\x05\xa0"),
     "not UTF-8": _named(tlv(0x31, sequence(oid("CN"), tlv(0x0C, b"\xff\xfe")))),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from jitr.aws.cas import Cas
+from jitr.aws.cas import Cas, Registered
 from jitr.aws.iot import Iot
 from jitr.aws.rulebook import Rulebook
 from jitr.aws.table import BATCH_GET
@@ -79,15 +79,23 @@ def _lists(deployment: Deployment, alias: str, at: datetime) -> Iterator[tuple[s
     configured = _configured(rules, alias)
     crls, cas = crls_with(deployment), Cas(Iot(deployment.client("iot")))
     registered = [(each, cas.get(each, at)) for each in rules.cas[alias].ids]
-    if all(ca is None for _, ca in registered):
+    if all(ca.reading is None for _, ca in registered):
         raise InputError(
             f"AWS IoT holds none of the CAs that {rules.source} calls {alias}: nothing to verify a list by"
+            if all(ca.problem is None for _, ca in registered)
+            else "; ".join(_why_not(ca_id, ca) for ca_id, ca in registered) + ": nothing to verify a list by"
         )
     for ca_id, ca in registered:
-        if ca is None:
-            output.warn(f"AWS IoT no longer holds the CA {ca_id[:12]}: its devices are not compared")
+        if ca.reading is None:
+            output.warn(f"{_why_not(ca_id, ca)}: its devices are not compared")
         else:
-            yield ca_id, _list(crls.list_of(configured, ca, at), ca, at)
+            yield ca_id, _list(crls.list_of(configured, ca.reading, at), ca.reading, at)
+
+
+def _why_not(ca_id: str, ca: Registered) -> str:
+    if ca.problem is None:
+        return f"AWS IoT no longer holds the CA {ca_id[:12]}"
+    return f"the CA {ca_id[:12]} is registered, but here it is not read ({ca.problem})"
 
 
 def _list(crl: CrlReading, ca: CaReading, at: datetime) -> CrlReading:

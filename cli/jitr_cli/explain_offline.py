@@ -1,5 +1,6 @@
 """The decision about a certificate from files alone: rules, CA certificates, lists and a time."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -9,9 +10,10 @@ from jitr.certificate import CaReading, CertificateReading, read_ca, read_certif
 from jitr.chain import verify_chain
 from jitr.crl import MAX_INPUT, CrlReading, read_crl
 from jitr.decide import Decision, decide, unreadable
-from jitr.errors import InputError, Unreadable, UnusableCrl
+from jitr.errors import InputError, NotACertificate, Unreadable, UnusableCrl
 from jitr.facts import Knock, Revocation
 from jitr.lists import ListRow, RowKey, membership_in, rows_by_key
+from jitr.pem import find_certificate
 from jitr.profile import warnings
 from jitr.record import facts_json
 from jitr.revocation import crls_of, read_revocation
@@ -35,11 +37,19 @@ class Files:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableCa:
+    """A CA certificate that cannot be read, and why not; the id is the one that AWS IoT gives it."""
+
+    ca_certificate_id: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """Everything a decision needs, from files. ``crls`` are by address; one that cannot be used is its problem."""
 
     rules: Rules
-    cas: Mapping[str, CaReading]
+    cas: Mapping[str, "CaReading | UnreadableCa"]
     lists: Mapping[str, Mapping[RowKey, ListRow]]
     crls: Mapping[str, CrlReading | UnusableCrl]
     at: datetime
@@ -59,9 +69,9 @@ def explain_offline(data: bytes, source: str, inputs: Inputs) -> Explanation:
     """
     try:
         reading = read_certificate(data)
+    except NotACertificate as error:
+        raise InputError(f"{source}: {error}") from error
     except Unreadable as error:
-        if error.code == "certificate.unreadable":
-            raise InputError(f"{source}: {error}") from error
         return Explanation(unreadable(error.code, str(error), inputs.at), {}, (), ())
     if reading.taken is not None:
         note(f"{source}: {reading.taken}")
@@ -74,22 +84,28 @@ def explain_offline(data: bytes, source: str, inputs: Inputs) -> Explanation:
 
 
 def _knock(reading: CertificateReading, inputs: Inputs) -> Knock:
-    """The device, under the CA of those given that issued it; the first one whose key verifies its signature."""
-    knocks = []
+    """The device, under the CA of those given that issued it; the first one whose key verifies its signature.
+
+    Nobody knows what a CA issued that cannot be read: such a one is taken where no other is known to be the device's.
+    """
+    knocks: list[tuple[Knock, CaReading | None]] = []
     for alias, ca in inputs.cas.items():
-        chain = verify_chain(reading, ca)
-        ca_id = ca.facts.ca_certificate_id
+        ca_id = ca.ca_certificate_id if isinstance(ca, UnreadableCa) else ca.facts.ca_certificate_id
         aliases = inputs.rules.aliases_of(ca_id) | {alias}
         if ca_id not in inputs.rules.cas[alias].ids:
             warn(f"--ca {alias}: the rules give that name to another CA than this file's ({ca_id[:12]}); taken as said")
-        knocks.append((Knock(reading.facts, ca_id, ca.facts, chain, aliases), ca))
+        if isinstance(ca, UnreadableCa):
+            knocks.append((Knock(reading.facts, ca_id, None, None, aliases, ca_problem=ca.problem), None))
+        else:
+            knocks.append((Knock(reading.facts, ca_id, ca.facts, verify_chain(reading, ca), aliases), ca))
     issuers = [each for each in knocks if each[0].chain is not None and each[0].chain.signature_valid]
     namesakes = [each for each in knocks if each[0].chain is not None and each[0].chain.names_equal]
-    chosen, ca = (*issuers, *namesakes, *knocks)[0]
+    unknown = [each for each in knocks if each[0].chain is None]
+    chosen, issuer = (*issuers, *namesakes, *unknown, *knocks)[0]
     # The same certificate may be given under several aliases: it has all of them.
     same = [each.aliases for each, _ in knocks if each.ca_certificate_id == chosen.ca_certificate_id]
     knock = replace(chosen, aliases=frozenset().union(*same))
-    return replace(knock, revocations=_revocations(knock, ca, inputs))
+    return knock if issuer is None else replace(knock, revocations=_revocations(knock, issuer, inputs))
 
 
 def _revocations(knock: Knock, ca: CaReading, inputs: Inputs) -> dict[str, Revocation]:
@@ -130,17 +146,27 @@ def _not_checked(decision: Decision) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _read_cas(rules: Rules, cas: tuple[str, ...]) -> dict[str, CaReading]:
-    found = {}
+def _read_cas(rules: Rules, cas: tuple[str, ...]) -> dict[str, CaReading | UnreadableCa]:
+    found: dict[str, CaReading | UnreadableCa] = {}
     for alias, file in _named("--ca", "ALIAS=FILE", cas).items():
         _known_ca(rules, "--ca", alias)
+        data = read_bytes(file)
         try:
-            found[alias] = read_ca(read_bytes(file), status="ACTIVE")
-        except Unreadable as error:
+            found[alias] = read_ca(data, status="ACTIVE")
+        except NotACertificate as error:
             raise InputError(f"{file}: {error}") from error
+        except Unreadable as error:
+            found[alias] = UnreadableCa(_ca_certificate_id(file, data), str(error))
     if not found:
         raise InputError("no CA is given: --ca ALIAS=FILE names the certificate of the CA that issued the device's")
     return found
+
+
+def _ca_certificate_id(file: Path, data: bytes) -> str:
+    try:
+        return hashlib.sha256(find_certificate(data).der).hexdigest()
+    except Unreadable as error:  # larger than anything that AWS IoT registers
+        raise InputError(f"{file}: {error}") from error
 
 
 def _read_lists(rules: Rules, lists: tuple[str, ...]) -> dict[str, dict[RowKey, ListRow]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from jitr.aws.cas import Cas
+from jitr.aws.cas import Cas, Registered
 from jitr.aws.iot import Iot
 from jitr.aws.reservations import Reservations
 from jitr.aws.rulebook import Rulebook
@@ -71,21 +71,29 @@ class Today:
         if record.facts is None:
             return None
         knock = recorded_knock(record.facts, self.rules)
-        ca = self._cas.get(knock.ca_certificate_id, now)
-        knock = replace(knock, ca=None if ca is None else ca.facts, chain=knock.chain if ca is not None else None)
+        registered = self._cas.get(knock.ca_certificate_id, now)
+        ca = registered.reading
+        knock = replace(
+            knock,
+            ca=None if ca is None else ca.facts,
+            chain=knock.chain if ca is not None else None,
+            ca_problem=registered.problem,
+        )
         knock = replace(knock, revocations=self._crls.of(knock, self.rules, ca, now))
         return self._guarded(self._decide(knock, now, word), record.certificate_id, knock, now)
 
     def _knock(
         self, reading: CertificateReading, ca_certificate_id: str, now: datetime
     ) -> tuple[Knock, CaReading | None]:
-        ca = self._cas.get(ca_certificate_id, now) if ca_certificate_id else None
+        registered = self._cas.get(ca_certificate_id, now) if ca_certificate_id else Registered()
+        ca = registered.reading
         return Knock(
             certificate=reading.facts,
             ca_certificate_id=ca_certificate_id,
             ca=None if ca is None else ca.facts,
             chain=None if ca is None else verify_chain(reading, ca),
             aliases=self.rules.aliases_of(ca_certificate_id),
+            ca_problem=registered.problem,
         ), ca
 
     def _decide(self, knock: Knock, now: datetime, word: OperatorWord | None) -> Decision:

@@ -22,9 +22,9 @@ from jitr.errors import Poison, Refused, Retry
 from jitr.event import own_event
 from jitr.lists import ListRow
 from jitr.reasons import Verdict
-from jitr.record import APPLIED, APPLYING, Record, knock_interval
+from jitr.record import APPLIED, APPLYING, Record, knock_interval, recorded_knock
 from jitr.rules.conditions import AttributeCondition, Glob
-from jitr.rules.model import Ca, Grant, Rules
+from jitr.rules.model import Ca, Floor, Grant, Rules
 from jitr.signatures import other_form
 from jitr.times import rfc3339
 from tests import pki
@@ -516,6 +516,65 @@ def test_a_certificate_that_cannot_be_read_is_held_under_its_code(ready: World) 
     ready.iot.describe_certificate = garbled  # type: ignore[method-assign]
     ready.knock(DEVICE, FACTORY)
     assert ready.codes(DEVICE) == ["certificate.unreadable"]
+
+
+def odd_ca(draft: pki.Draft) -> pki.CA:
+    """A CA that is registered as Factory Z, and stands in the rules as factory-a."""
+    return pki.make(draft.basic_constraints(ca=True))
+
+
+def ready_for(world: World, ca: pki.CA, floor: Floor | None = None) -> pki.Issued:
+    """Rules that admit every device of a CA, which is registered; one of them has connected."""
+    device = ca.usual_device("snr-0001").issue()
+    known = world.iot.describe_ca_certificate
+
+    def described(**arguments: Any) -> Any:
+        if arguments["certificateId"] != ca.id:
+            return known(**arguments)
+        described = {"certificateId": ca.id, "certificatePem": ca.pem.decode(), "status": "ACTIVE"}
+        return {"certificateDescription": described}
+
+    world.iot.describe_ca_certificate = described  # type: ignore[method-assign]
+    world.connect(device)
+    admitting = rules(allow(), floor=floor)
+    world.publish(replace(admitting, cas={"factory-a": Ca("factory-a", (ca.id,), 3)}))
+    return device
+
+
+def test_a_ca_that_cannot_be_read_is_not_called_gone(ready: World) -> None:
+    """AWS IoT holds it, so to register it again would help nobody."""
+    ca = odd_ca(pki.ca_draft("Factory Z").extension("keyUsage", b"damaged"))
+    device = ready_for(ready, ca)
+    ready.knock(device, ca)
+    record = ready.record(device)
+    assert record is not None
+    assert ready.codes(device) == ["chain.ca-unreadable"]
+    assert "its keyUsage is damaged" in record.reasons[0]["message"]
+    assert recorded_knock(record.facts or {}, rules()).ca_problem is not None
+
+
+@pytest.mark.parametrize("number", [0, -0x1F])
+def test_a_ca_whose_serial_number_is_not_positive_is_admitted_by_the_floor_alone(ready: World, number: int) -> None:
+    """RFC 5280 section 4.1.2.2. Its devices are held under a code of its own, and get in once the owner says so."""
+    ca = odd_ca(pki.ca_draft("Factory Z").serial(number))
+    device = ready_for(ready, ca)
+    ready.knock(device, ca)
+    assert ready.codes(device) == ["chain.ca-serial-number"]
+    ready_for(ready, ca, Floor(serial_numbers="any"))
+    ready.knock(device, ca)
+    assert (ready.codes(device), ready.status(device)) == (["allow.rule"], "ACTIVE")
+
+
+@pytest.mark.parametrize(("number", "row"), [(0, "0"), (-0x1F, "-1f")])
+def test_a_device_whose_serial_number_is_not_positive_is_found_on_lists(ready: World, number: int, row: str) -> None:
+    device = FACTORY.usual_device("snr-0009").serial(number).issue()
+    ready.connect(device)
+    ready.publish(rules(allow(), deny(lists=("stolen",))))
+    ready.knock(device, FACTORY)
+    assert ready.codes(device) == ["certificate.serial-number"]
+    ready.put_on("stolen", ListRow(serial_number=row, ca="factory-a"))
+    ready.knock(device, FACTORY)
+    assert ready.codes(device) == ["deny.rule", "certificate.serial-number"]
 
 
 # --- reservations

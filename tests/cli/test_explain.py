@@ -105,6 +105,40 @@ def test_the_document_has_the_fields_that_the_design_names(bench: Bench) -> None
     assert (told["rule"], told["grant"]) == (None, None)
 
 
+def test_a_damaged_certificate_is_held_as_the_function_holds_it(bench: Bench) -> None:
+    """A certificate that cannot be read is a decision; bytes that are none are bad input."""
+    told = bench.told(device().extension("extendedKeyUsage", b"damaged").without("keyUsage").issue().pem)
+    assert (told["decision"], told["reasons"][0]["code"]) == ("hold", "certificate.unreadable")
+    assert bench.explain(device().extension("subjectAltName", b"damaged").issue().pem).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("draft", "code"),
+    [
+        (pki.ca_draft().basic_constraints(ca=True).extension("keyUsage", b"damaged"), "chain.ca-unreadable"),
+        (pki.ca_draft().basic_constraints(ca=True).serial(0), "chain.ca-serial-number"),
+        (pki.ca_draft().basic_constraints(ca=True).serial(-5), "chain.ca-serial-number"),
+    ],
+)
+def test_a_ca_holds_its_devices_offline_under_the_code_that_the_function_gives(
+    bench: Bench, draft: pki.Draft, code: str
+) -> None:
+    ca = pki.make(draft)
+    bench.write("admission.yaml", RULES.format(factory_a=ca.id))
+    told = bench.told(ca.usual_device().issue().pem, ca=ca.pem)
+    assert (told["decision"], [each["code"] for each in told["reasons"]]) == ("hold", [code])
+    assert told["facts"]["ca_certificate_id"] == ca.id
+
+
+def test_of_cas_given_one_that_cannot_be_read_is_taken_only_where_no_other_is_the_devices(bench: Bench) -> None:
+    damaged = pki.make(pki.ca_draft().basic_constraints(ca=True).extension("keyUsage", b"damaged"))
+    text = RULES.format(factory_a=FACTORY.id).replace("deny:", f'  other: {{ids: ["{damaged.id}"]}}\ndeny:')
+    bench.write("admission.yaml", text)
+    other = bench.write("other.pem", damaged.pem)
+    result = bench.explain(device().issue().pem, "--ca", f"other={other}", "--json")
+    assert json.loads(result.stdout)["decision"] == "admit"
+
+
 def other_key() -> pki.Issued:
     """A device of a CA with Factory A's name and another key."""
     impostor = pki.make(pki.ca_draft("Factory A", kind="P-384").basic_constraints(ca=True))

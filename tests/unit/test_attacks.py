@@ -168,8 +168,8 @@ ATTACKS = [
     Attack("Ed25519", device().key("Ed25519"), HOLD, ["certificate.key"]),
     Attack("Ed448", device().key("Ed448"), HOLD, ["certificate.key"]),
     # numbers and times
-    Attack("a negative serial number", device().serial(-5), HOLD, UNREADABLE),
-    Attack("serial number 0", device().serial(0), HOLD, UNREADABLE),
+    Attack("a negative serial number", device().serial(-5), HOLD, ["certificate.serial-number"]),
+    Attack("serial number 0", device().serial(0), HOLD, ["certificate.serial-number"]),
     Attack("a serial number of 21 octets", device().serial(1 << 160), ADMIT, ["allow.rule"]),
     Attack("a serial number of 33 octets", device().serial(1 << 256), HOLD, TOO_LARGE),
     *(

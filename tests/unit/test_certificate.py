@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jitr import der
 from jitr.certificate import MAX_SERIAL_OCTETS, CertificateReading, read_ca, read_certificate
 from jitr.errors import Unreadable
 from jitr.extensions import EXTENDED_KEY_USAGES, MAX_ALTERNATIVE_NAMES, MAX_EXTENSIONS
@@ -289,12 +290,30 @@ def test_a_serial_number_is_hex_without_leading_zeros(number: int, read: str) ->
     assert facts_of(CA.device().serial(number)).serial_number == read
 
 
-@pytest.mark.parametrize("number", [0, -1, -(2**64)])
-def test_a_serial_number_that_is_not_positive_is_unreadable(number: int) -> None:
-    """RFC 5280 section 4.1.2.2: MUST be positive, and others are to be handled gracefully."""
-    refusal = refusal_of(CA.device().serial(number))
-    assert refusal.code == "certificate.unreadable"
-    assert "its serial number is not positive" in str(refusal)
+@pytest.mark.parametrize(("number", "read"), [(0, "0"), (-1, "-1"), (-0x1F, "-1f"), (-(2**64), f"-{2**64:x}")])
+def test_a_serial_number_that_is_not_positive_is_read_with_its_sign(number: int, read: str) -> None:
+    """RFC 5280 section 4.1.2.2: users SHOULD be prepared for such. Whether they get in is the floor's word."""
+    facts = facts_of(CA.device().serial(number))
+    assert facts.serial_number == read
+    assert CertificateFacts.from_json(facts.to_json()) == facts
+
+
+@pytest.mark.parametrize(("number", "odd"), [(1, None), (0, "0"), (-0x1F, "-1f")])
+def test_a_ca_whose_serial_number_is_not_positive_is_read(number: int, odd: str | None) -> None:
+    """To verify by it takes its name and its key (RFC 5280 section 6.1.1 (d)), not its serial number."""
+    ca = read_ca(pki.make(pki.ca_draft().basic_constraints(ca=True).serial(number)).der, status="ACTIVE").facts
+    assert ca.odd_serial_number == odd
+    assert CaFacts.from_json(ca.to_json()) == ca
+
+
+def test_a_serial_number_without_octets_is_unreadable() -> None:
+    """X.690 section 8.3.1."""
+    issued = CA.device().serial(5).issue().der
+    emptied = CA.device().serial(5).signed().replace(pki.integer(5), pki.tlv(0x02), 1)
+    signed = pki.sequence(emptied[3 if emptied[1] & 0x80 else 2 :])
+    _, algorithm, bits = der.children(der.only(issued, der.SEQUENCE))
+    with pytest.raises(Unreadable, match="its serial number is empty"):
+        read_certificate(pki.sequence(signed, der.element(*algorithm), der.element(*bits)))
 
 
 def test_a_serial_number_beyond_the_limit_is_too_large() -> None:
@@ -776,13 +795,11 @@ def test_every_certificate_among_the_library_s_vectors_is_read_as_the_library_re
         "ed25519-rfc8410.pem",  # critical=FALSE written out, in an example of RFC 8410
     ]
     assert sorted(refused) == [
-        "InvalidNegativeSerialNumberTest15EE.crt",
         "invalid_utf8_common_name.pem",
         "long-form-name-attribute.pem",
         "malformed-ian.pem",
         "malformed-san.pem",
         "mismatch_inner_outer_sig_algorithm.der",
-        "negative_serial.pem",
         "rsa_pss_cert_invalid_mgf.der",
         "rsa_pss_cert_no_sig_params.der",
         "rsa_pss_cert_unsupported_mgf_hash.der",

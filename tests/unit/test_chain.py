@@ -20,6 +20,7 @@ from jitr.chain import chain_reasons, verify_chain
 from jitr.errors import Unreadable
 from jitr.facts import ChainFacts, Knock
 from jitr.reasons import CODES
+from jitr.rules.model import Floor
 from jitr.signatures import other_form, verifies
 from tests import pki
 
@@ -272,6 +273,27 @@ def test_a_ca_that_is_gone_is_the_only_reason() -> None:
     (reason,) = chain_reasons(knock, pki.NOW)
     assert reason.code == "chain.ca-missing"
     assert reason.message == f"AWS IoT no longer holds the CA {ca.id[:12]}… that registered the certificate"
+
+
+def test_a_ca_that_is_there_and_cannot_be_read_is_not_called_gone() -> None:
+    ca = pki.ca()
+    knock = replace(knock_of(ca.device(), ca), ca=None, chain=None, ca_problem="it has a damaged bit string")
+    (reason,) = chain_reasons(knock, pki.NOW)
+    assert reason.code == "chain.ca-unreadable"
+    assert reason.message == (
+        f"AWS IoT holds the CA {ca.id[:12]}… that registered the certificate, but here it is not read: "
+        "it has a damaged bit string"
+    )
+
+
+@pytest.mark.parametrize("number", [0, -5])
+def test_a_ca_whose_serial_number_is_not_positive_holds_its_devices_unless_the_floor_admits_any(number: int) -> None:
+    """RFC 5280 section 4.1.2.2."""
+    ca = pki.make(pki.ca_draft().basic_constraints(ca=True).serial(number))
+    (reason,) = chain_reasons(knock_of(ca.device(), ca), pki.NOW)
+    assert reason.code == "chain.ca-serial-number"
+    assert "only `certificate: {serial_numbers: any}` in the rules file, or a new certificate" in reason.message
+    assert chain_reasons(knock_of(ca.device(), ca), pki.NOW, Floor(serial_numbers="any")) == ()
 
 
 def test_every_reason_is_given_at_once() -> None:

@@ -18,6 +18,7 @@ from jitr import duplicates
 from jitr.csv_records import MAX_ROW
 from jitr.duplicates import Duplicates, KeyLog
 from jitr.errors import InputError, Retry
+from jitr.list_cells import from_cell, to_cell
 from jitr.list_columns import Fault
 from jitr.list_row import read_row
 from jitr.lists import COLUMNS, ListRow, RowKey
@@ -155,6 +156,17 @@ def test_a_serial_number_is_hex_however_written(written: str) -> None:
     assert read(f"serial_number,ca\n{written},factory-a\n")[0].serial_number == "1a2b"
 
 
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [("0", "0"), ("-0", "0"), ("-1f", "-1f"), ("'-1F", "-1f"), ("-0x001f", "-1f"), ("(Negative)1f:a0", "-1fa0")],
+)
+def test_a_serial_number_may_be_zero_or_negative_as_openssl_prints_it(written: str, read_as: str) -> None:
+    """RFC 5280 section 4.1.2.2: users are to be ready for both. A cell is written that reads the same."""
+    (row,) = read(f"serial_number,ca\n{written},factory-a\n")
+    assert row.serial_number == read_as
+    assert from_cell("serial_number", to_cell(read_as)) == read_as
+
+
 @pytest.mark.parametrize(("written", "read_as"), [("0", "0"), ("000", "0"), ("10", "10"), ("1e5", "1e5")])
 def test_a_serial_number_loses_its_leading_zeros_and_is_never_decimal(written: str, read_as: str) -> None:
     assert read(f"serial_number,ca\n{written},factory-a\n")[0].serial_number == read_as
@@ -247,7 +259,8 @@ _FLOATED = "floating-point number; digits are lost: format the column as text an
         ("serial_number", "'7.4E+11", rf"^'7.4E\+11': a spreadsheet turned this hex number into a {_FLOATED}"),
         ("serial_number", "1001.0", rf"^'1001.0': a spreadsheet turned this hex number into a {_FLOATED}"),
         ("serial_number", "10g1", r"^'10g1' is not hex: only 0-9 and a-f; 0x, colons and blanks may be there too$"),
-        ("serial_number", "-1a", r"^'-1a' is not hex"),
+        ("serial_number", "1-a", r"^'1-a' is not hex"),
+        ("serial_number", "-7.4E+11", rf"^'-7.4E\+11': a spreadsheet turned this hex number into a {_FLOATED}"),
         ("serial_number", "0x", r"^'0x' is not hex"),
         ("serial_number", "“1a”", r"^'“1a”' has typographic quotes around it"),
         ("serial_number", "1" * 41, r"^41 hex digits: a serial number has at most 40 \(RFC 5280\)$"),

@@ -138,6 +138,17 @@ def test_an_unknown_critical_extension() -> None:
 # The floor
 
 
+@pytest.mark.parametrize(("number", "told"), [(0, "0"), (-0x1F, "-1f")])
+def test_a_serial_number_that_is_not_positive_holds_unless_the_floor_admits_any(number: int, told: str) -> None:
+    """RFC 5280 section 4.1.2.2. Nothing but the setting, or a new certificate, would help: so the message says."""
+    draft = CA.device().serial(number)
+    (message,) = reasons(draft).values()
+    assert message.startswith(f"the certificate's serial number is {told}, not positive")
+    assert "only `certificate: {serial_numbers: any}` in the rules file, or a new certificate, helps" in message
+    assert list(reasons(draft)) == ["certificate.serial-number"]
+    assert reasons(draft, Floor(serial_numbers="any")) == {}
+
+
 @pytest.mark.parametrize(
     ("kind", "floor", "told"),
     [

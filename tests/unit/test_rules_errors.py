@@ -106,6 +106,7 @@ FLOOR = [
     Case("RSA below AWS's own floor", in_file("certificate: {min_rsa_bits: «1024»}"), "from 2048 to 16384, not 1024"),
     Case("bits not a number", in_file("certificate: {min_rsa_bits: «2k»}"), "digits only, such as 2048"),
     Case("unknown curve", in_file("certificate: {curves: [P-256, «P384»]}"), "did you mean 'P-384'?"),
+    Case("unknown serial numbers", in_file("certificate: {serial_numbers: «all»}"), "one of: positive, any"),
     Case("unknown hash", in_file("certificate: {signature_hashes: «sha1»}"), "'sha1' is not a signature hash"),
 ]
 

@@ -126,6 +126,7 @@ def whole_rules(draw: st.DrawFn) -> Rules:
                 st.integers(2048, 16384),
                 tuples(st.sampled_from(Floor().curves)),
                 tuples(st.sampled_from(Floor().signature_hashes)),
+                st.sampled_from(["positive", "any"]),
             )
         ),
         deny=tuple(

@@ -18,7 +18,7 @@ from jitr.rules.conditions import (
     Window,
     WindowCondition,
 )
-from jitr.rules.kinds import SUBJECT_ATTRIBUTES
+from jitr.rules.kinds import SUBJECT_ATTRIBUTES, Serial, Serials
 from jitr.rules.model import Ca, Crl, DenyRule, Floor, Grant, Rules, load
 from jitr.rules.reader import read_rules
 from jitr.rules.rules_file import Device, Expectation
@@ -69,6 +69,17 @@ tests:
 def conditions(rule: str) -> tuple[Condition, ...]:
     """The conditions of an allow rule."""
     return read(in_allow(rule)).rules.allow[0].conditions
+
+
+def test_serial_numbers_may_be_negative_and_any_of_them_admitted() -> None:
+    """RFC 5280 section 4.1.2.2; the compiled form of rules that do not say so is what it was."""
+    text = in_file("certificate: {serial_numbers: any}")
+    rules = read(text).rules
+    assert rules.floor == Floor(serial_numbers="any")
+    assert load(rules.compiled) == rules
+    assert "serial_numbers" not in read(in_file("certificate: {min_rsa_bits: 3072}")).rules.to_json()["certificate"]
+    assert Serials().parse("-ff..-0x1") == SerialRange(-255, -1)
+    assert Serial().parse("-001F") == "-1f"
 
 
 def test_the_example_is_read_whole() -> None:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from jitr import der
-from jitr.errors import Unreadable
+from jitr.errors import NotACertificate, Unreadable
 from jitr.extensions import NONE, Extensions, read_extensions, read_path_length
 from jitr.facts import Attribute, CaFacts, CertificateFacts, KeyFacts
 from jitr.keys import read_key, usable_key
@@ -146,6 +146,7 @@ def read_ca(data: bytes, *, status: str, ca_certificate_id: str | None = None) -
         may_sign=extensions.key_usage is None or "keyCertSign" in extensions.key_usage,
         name_constraints=extensions.name_constraints,
         subject=attributes(subject),
+        odd_serial_number=f"{fields.serial_number:x}" if fields.serial_number <= 0 else None,
     )
     return CaReading(
         facts=facts,
@@ -164,8 +165,13 @@ def read_ca(data: bytes, *, status: str, ca_certificate_id: str | None = None) -
 
 
 def _unreadable(found: Found, error: der.DerError) -> Unreadable:
-    message = not_a_certificate(found.der) or f"the certificate cannot be read: {error}"
-    return Unreadable("certificate.unreadable", message)
+    instead = not_a_certificate(found.der)
+    if instead is not None:
+        return NotACertificate(instead)
+    told = f"the certificate cannot be read: {error}"
+    if found.der[:1] != bytes((der.SEQUENCE,)):
+        return NotACertificate(told)
+    return Unreadable("certificate.unreadable", told)
 
 
 def _fields(certificate: bytes) -> _Fields:
@@ -209,16 +215,15 @@ def _version(content: bytes) -> int:
 
 
 def _serial_number(content: bytes) -> int:
-    """RFC 5280 section 4.1.2.2: positive; others are to be handled gracefully, which here is to say so."""
+    """RFC 5280 section 4.1.2.2: positive. Others are to be handled gracefully: whether they do is the floor's word."""
     if len(content) > MAX_SERIAL_OCTETS:
         raise Unreadable(
             "certificate.too-large",
             f"the serial number has {len(content)} octets; at most {MAX_SERIAL_OCTETS} are read",
         )
-    number = int.from_bytes(content, signed=True)
-    if number <= 0:
-        raise der.DerError("its serial number is not positive (RFC 5280 section 4.1.2.2)")
-    return number
+    if not content:
+        raise der.DerError("its serial number is empty")
+    return int.from_bytes(content, signed=True)
 
 
 def _validity(content: bytes) -> tuple[datetime, datetime]:

@@ -11,11 +11,14 @@ from jitr import der
 from jitr.certificate import CaReading, CertificateReading
 from jitr.facts import CaFacts, ChainFacts, Knock
 from jitr.names import quoted, rfc4514, same_name
+from jitr.profile import ADMITS_ANY
 from jitr.reasons import Reason
+from jitr.rules.model import Floor
 from jitr.signatures import other_form, verifies
 from jitr.times import rfc3339
 
 _ID_SHOWN = 12  # characters; enough to tell a person's CAs apart
+_USUAL_FLOOR = Floor()
 
 
 def verify_chain(certificate: CertificateReading, ca: CaReading) -> ChainFacts:
@@ -41,7 +44,7 @@ def _twin_sha256(certificate: CertificateReading, ca: CaReading) -> str | None:
     return hashlib.sha256(twin).hexdigest()
 
 
-def chain_reasons(knock: Knock, now: datetime) -> tuple[Reason, ...]:
+def chain_reasons(knock: Knock, now: datetime, floor: Floor = _USUAL_FLOOR) -> tuple[Reason, ...]:
     """Every reason that CA and signature give, of the codes ``chain.*``; none where all is well.
 
     A CA without keyUsage may sign, and basicConstraints need not be critical (RFC 5280 section 4.2.1.9 asks for it,
@@ -49,9 +52,16 @@ def chain_reasons(knock: Knock, now: datetime) -> tuple[Reason, ...]:
     """
     ca, chain = knock.ca, knock.chain
     if ca is None or chain is None:
-        missing = f"AWS IoT no longer holds the CA {_short(knock.ca_certificate_id)} that registered the certificate"
-        return (Reason("chain.ca-missing", missing),)
-    return (*_issued_reasons(knock, ca, chain), *_ca_reasons(ca, now))
+        return (_no_ca(knock),)
+    return (*_issued_reasons(knock, ca, chain), *_ca_reasons(ca, now, floor))
+
+
+def _no_ca(knock: Knock) -> Reason:
+    ca_id = _short(knock.ca_certificate_id)
+    if knock.ca_problem is None:
+        return Reason("chain.ca-missing", f"AWS IoT no longer holds the CA {ca_id} that registered the certificate")
+    told = f"AWS IoT holds the CA {ca_id} that registered the certificate, but here it is not read: {knock.ca_problem}"
+    return Reason("chain.ca-unreadable", told)
 
 
 def _issued_reasons(knock: Knock, ca: CaFacts, chain: ChainFacts) -> list[Reason]:
@@ -70,7 +80,7 @@ def _issued_reasons(knock: Knock, ca: CaFacts, chain: ChainFacts) -> list[Reason
     return reasons
 
 
-def _ca_reasons(ca: CaFacts, now: datetime) -> list[Reason]:
+def _ca_reasons(ca: CaFacts, now: datetime, floor: Floor) -> list[Reason]:
     found = []
     if ca.status != "ACTIVE":
         found.append(("chain.ca-inactive", f"is {ca.status}"))
@@ -84,6 +94,12 @@ def _ca_reasons(ca: CaFacts, now: datetime) -> list[Reason]:
         found.append(("chain.ca-not-a-ca", "has a keyUsage without keyCertSign"))
     if ca.name_constraints:
         found.append(("chain.name-constraints", "has name constraints, which are not evaluated"))
+    if ca.odd_serial_number is not None and floor.serial_numbers != "any":
+        told = (
+            f"has the serial number {ca.odd_serial_number}, not positive (RFC 5280 section 4.1.2.2): only "
+            f"{ADMITS_ANY}, or a new certificate for the CA's key, registered, helps"
+        )
+        found.append(("chain.ca-serial-number", told))
     return [Reason(code, f"the CA {_short(ca.ca_certificate_id)} {what}") for code, what in found]
 
 

@@ -168,7 +168,7 @@ def decide(
     matched, ambiguous = _allows(rules, seen) if spoken_for is None else (spoken_for, ())
 
     reasons = [
-        *chain_reasons(knock, now),
+        *chain_reasons(knock, now, rules.floor),
         *profile_reasons(knock.certificate, rules.floor, now),
         *revocation_reasons(knock, rules, now),
         *[_deny_reason(rules, each) for each in denies],

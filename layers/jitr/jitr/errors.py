@@ -21,6 +21,13 @@ class Unreadable(InputError):
         self.code = code
 
 
+class NotACertificate(Unreadable):
+    """Bytes that are no certificate, but something else by mistake or nothing known; the message says what."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("certificate.unreadable", message)
+
+
 class UnusableCrl(InputError):
     """Bytes that should be a CA's complete revocation list are none; devices of that CA are held meanwhile."""
 

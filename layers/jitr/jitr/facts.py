@@ -78,7 +78,10 @@ class SignatureFacts:
 
 @dataclass(frozen=True, slots=True)
 class CertificateFacts:
-    """Everything read from one device certificate. Hex is lower case; serial numbers have no leading zeros."""
+    """Everything read from one device certificate.
+
+    Hex is lower case; serial numbers have no leading zeros, and a minus sign where they are negative.
+    """
 
     certificate_sha256: str
     public_key_sha256: str  # of the key's canonical form (jitr.keys)
@@ -179,6 +182,7 @@ class CaFacts:
     may_sign: bool  # no keyUsage, or keyUsage with keyCertSign (RFC 5280 section 4.2.1.3)
     name_constraints: bool
     subject: tuple[Attribute, ...] = ()
+    odd_serial_number: str | None = None  # where it is not positive
 
     def to_json(self) -> dict[str, Any]:
         """As in the decision record and under ``facts.ca`` in ``jitr explain --json``."""
@@ -191,7 +195,7 @@ class CaFacts:
             "may_sign": self.may_sign,
             "name_constraints": self.name_constraints,
             "subject": [_attribute_json(each) for each in self.subject],
-        }
+        } | ({} if self.odd_serial_number is None else {"odd_serial_number": self.odd_serial_number})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "CaFacts":
@@ -208,6 +212,7 @@ class CaFacts:
             may_sign=data["may_sign"],
             name_constraints=data["name_constraints"],
             subject=_attributes(data["subject"]),
+            odd_serial_number=data.get("odd_serial_number"),
         )
         if len(_cas) >= _KEPT:
             _cas.clear()
@@ -275,7 +280,8 @@ class Revocation:
 class Knock:
     """One device asking to get in: everything about it that a decision may rest on, except lists and time.
 
-    ``ca`` and ``chain`` are None where AWS IoT no longer holds the CA. ``aliases`` are the names that the rules file
+    ``ca`` and ``chain`` are None where AWS IoT no longer holds the CA, or holds one that cannot be read here:
+    ``ca_problem`` then says why. ``aliases`` are the names that the rules file
     gives to the CA. ``revocations`` is what the revocation lists say, by their addresses: only what was just read, for
     it changes by itself.
     """
@@ -286,6 +292,7 @@ class Knock:
     chain: ChainFacts | None
     aliases: frozenset[str] = field(default_factory=frozenset)
     revocations: Mapping[str, Revocation] = field(default_factory=dict)
+    ca_problem: str | None = None
 
 
 # A fleet's certificates have most of this in common. The values are frozen, so that what was read once serves again;

@@ -92,7 +92,19 @@ def _hex(text: str) -> str:
     raise WrongValue(f"{shown(text)} is not hex: only 0-9 and a-f; 0x, colons and blanks may be there too")
 
 
+# As in "-1f", and as `openssl x509 -text` prints a negative one: " (Negative)1f:a0".
+_NEGATIVE = re.compile(r"\s*(?:-|\(negative\))\s*", re.IGNORECASE)
+
+
 def _serial_number(text: str) -> str:
+    """RFC 5280 section 4.1.2.2 asks users to be ready for serial numbers that are zero or negative, too."""
+    if (sign := _NEGATIVE.match(text)) and not FLOAT.fullmatch(text):
+        digits = _positive(text[sign.end() :])
+        return digits if digits == "0" else f"-{digits}"
+    return _positive(text)
+
+
+def _positive(text: str) -> str:
     digits = _hex(text).lstrip("0") or "0"
     if len(digits) > MAX_SERIAL:
         hint = ", as many as a SHA-256: is it in the wrong column?" if len(digits) > 60 else ""

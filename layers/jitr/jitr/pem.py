@@ -9,7 +9,7 @@ import codecs
 from collections.abc import Iterator
 
 from jitr import der
-from jitr.errors import InputError, Unreadable
+from jitr.errors import InputError, NotACertificate, Unreadable
 from jitr.values import dataclass
 
 MAX_INPUT = 64 * 1024  # octets of a file or a PEM text
@@ -65,7 +65,7 @@ class _Block:
 def find_certificate(data: bytes) -> Found:
     """The certificate in a file or a text: the first of a PEM bundle, as devices and servers keep them leaf first.
 
-    It need not be well-formed. Raises Unreadable (``certificate.unreadable``, ``certificate.too-large``).
+    It need not be well-formed. Raises Unreadable (``certificate.too-large``) and NotACertificate.
     """
     if len(data) > MAX_INPUT:
         raise Unreadable(
@@ -79,7 +79,7 @@ def find_certificate(data: bytes) -> Found:
         return _in_pem(data)
     if data[:1] == b"\x30":
         return Found(_checked(data))
-    raise _unreadable(_no_certificate(data))
+    raise NotACertificate(_no_certificate(data))
 
 
 def find_following(data: bytes) -> tuple[bytes, ...]:
@@ -155,7 +155,7 @@ def _in_pem(data: bytes) -> Found:
     blocks = list(_blocks(data))
     certificates = [each for each in blocks if each.label in _CERTIFICATE_LABELS]
     if not certificates:
-        raise _unreadable(f"at line {_line(data, blocks[0].at)} begins {_instead(blocks[0].label)}")
+        raise NotACertificate(f"at line {_line(data, blocks[0].at)} begins {_instead(blocks[0].label)}")
     first = certificates[0]
     taken = None
     if len(certificates) > 1:
@@ -170,7 +170,7 @@ def _body_of(data: bytes, block: _Block) -> bytes:
         return _decoded(block.body)
     except binascii.Error:
         what = r"has \n written out where its lines end" if b"\\n" in block.body else "is not base64"
-        raise _unreadable(f"the PEM block that begins at line {_line(data, block.at)} {what}") from None
+        raise NotACertificate(f"the PEM block that begins at line {_line(data, block.at)} {what}") from None
 
 
 def _blocks(data: bytes) -> Iterator[_Block]:
@@ -180,7 +180,7 @@ def _blocks(data: bytes) -> Iterator[_Block]:
         label_end, end, following = data.find(_DASHES, label_at), data.find(_END, label_at), data.find(_BEGIN, label_at)
         label = data[label_at:label_end]
         if not 0 < label_end <= end or not data.startswith(label + _DASHES, end + len(_END)) or 0 <= following < end:
-            raise _unreadable(
+            raise NotACertificate(
                 f"the PEM block that begins at line {_line(data, at)} has no end: the file is cut short or damaged"
             )
         yield _Block(label.decode("ascii", "replace"), at, data[label_end + len(_DASHES) : end])
@@ -262,7 +262,3 @@ def _signed(fields: tuple[int, ...]) -> str | None:
     if after_version[:2] == (der.SEQUENCE, der.SEQUENCE) and after_version[2:3] in ((0x17,), (0x18,)):
         return _REVOCATION_LIST
     return None
-
-
-def _unreadable(message: str) -> Unreadable:
-    return Unreadable("certificate.unreadable", message)

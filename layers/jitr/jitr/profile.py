@@ -12,6 +12,7 @@ _AWS_CURVES = ("P-256", "P-384", "P-521")
 _AWS_TAKES = "AWS IoT takes RSA keys and keys on the curves P-256, P-384 and P-521 only"
 
 _LISTED = 5
+ADMITS_ANY = "`certificate: {serial_numbers: any}` in the rules file"
 
 
 def profile_reasons(certificate: CertificateFacts, floor: Floor, now: datetime) -> tuple[Reason, ...]:
@@ -24,6 +25,7 @@ def profile_reasons(certificate: CertificateFacts, floor: Floor, now: datetime) 
         "certificate.critical-extension": _critical_extension(certificate),
         "certificate.key": _key(certificate.key, floor),
         "certificate.signature-hash": _signature_hash(certificate, floor),
+        "certificate.serial-number": _serial_number(certificate, floor),
     }
     return tuple([Reason(code, message) for code, message in problems.items() if message])
 
@@ -99,6 +101,17 @@ def _signature_hash(certificate: CertificateFacts, floor: Floor) -> str | None:
         return None
     with_hash = f" with {signature.hash}" if signature.hash else ""
     return f"the signature is {_cut(signature.algorithm)}{with_hash}, the floor has {', '.join(floor.signature_hashes)}"
+
+
+def _serial_number(certificate: CertificateFacts, floor: Floor) -> str | None:
+    """RFC 5280 section 4.1.2.2: MUST be positive; users are to be ready for others all the same."""
+    number = certificate.serial_number
+    if floor.serial_numbers == "any" or not (number == "0" or number.startswith("-")):
+        return None
+    return (
+        f"the certificate's serial number is {number}, not positive (RFC 5280 section 4.1.2.2): only "
+        f"{ADMITS_ANY}, or a new certificate, helps"
+    )
 
 
 def _listed(values: tuple[str, ...]) -> str:

@@ -193,6 +193,13 @@ _ALL = (
         "Issue the device a certificate signed with SHA-256 or better.",
     ),
     ReasonCode(
+        "certificate.serial-number",
+        _HOLD,
+        "The certificate's serial number is zero or negative (RFC 5280 section 4.1.2.2 wants it positive).",
+        "Set `certificate: {serial_numbers: any}` in the rules file knowingly, or issue the device a new certificate; "
+        "nothing else helps.",
+    ),
+    ReasonCode(
         "certificate.twin",
         _HOLD,
         "The same certificate was decided here before, under another id: only the form of its ECDSA signature differs, "
@@ -204,6 +211,22 @@ _ALL = (
         _HOLD,
         "AWS IoT no longer holds the CA that registered the certificate.",
         "Register the CA again, or delete the certificate.",
+    ),
+    ReasonCode(
+        "chain.ca-unreadable",
+        _HOLD,
+        "AWS IoT holds the CA that registered the certificate, but its certificate cannot be read here; the message "
+        "says why.",
+        "Issue a certificate without that fault for the same key and subject of the CA, and register it; the devices "
+        "keep theirs.",
+    ),
+    ReasonCode(
+        "chain.ca-serial-number",
+        _HOLD,
+        "The CA's certificate has a serial number that is zero or negative (RFC 5280 section 4.1.2.2 wants it "
+        "positive).",
+        "Set `certificate: {serial_numbers: any}` in the rules file knowingly, or issue a certificate with another "
+        "serial number for the same key and subject of the CA, and register it; nothing else helps.",
     ),
     ReasonCode(
         "chain.ca-inactive",

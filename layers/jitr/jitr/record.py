@@ -259,9 +259,11 @@ def facts_json(knock: Knock) -> dict[str, Any]:
     What revocation lists said is there to be seen; deciding again asks them again (``recorded_knock``).
     """
     revocation = {"revocation": revocations_json(knock.revocations)} if knock.revocations else {}
+    problem = {} if knock.ca_problem is None else {"ca_problem": knock.ca_problem}
     return (
         knock.certificate.to_json()
         | revocation
+        | problem
         | {
             "ca_certificate_id": knock.ca_certificate_id,
             "ca": None if knock.ca is None else knock.ca.to_json(),
@@ -282,6 +284,7 @@ def recorded_knock(facts: Mapping[str, Any], rules: Rules) -> Knock:
         ca=None if facts["ca"] is None else CaFacts.from_json(facts["ca"]),
         chain=None if facts["chain"] is None else ChainFacts.from_json(facts["chain"]),
         aliases=rules.aliases_of(ca_certificate_id),
+        ca_problem=facts.get("ca_problem"),
     )
 
 

@@ -15,8 +15,19 @@ _MOST = 256
 
 
 @dataclass(frozen=True, slots=True)
+class Registered:
+    """A CA as AWS IoT holds it: the reading; else, of one that cannot be read, why not; neither where it holds none."""
+
+    reading: CaReading | None = None
+    problem: str | None = None
+
+
+_NONE = Registered()
+
+
+@dataclass(frozen=True, slots=True)
 class _Kept:
-    reading: CaReading | None
+    ca: Registered
     read_at: datetime
 
 
@@ -27,26 +38,26 @@ class Cas:
         self._iot = iot
         self._kept: dict[str, _Kept] = {}
 
-    def get(self, ca_certificate_id: str, now: datetime) -> CaReading | None:
-        """The CA, or None where AWS IoT holds none of that id, or one that cannot be parsed."""
+    def get(self, ca_certificate_id: str, now: datetime) -> Registered:
+        """Return the CA of that id."""
         kept = self._kept.get(ca_certificate_id)
         if kept is not None and now - kept.read_at < STATUS_AGE:
-            return kept.reading
+            return kept.ca
         found = self._iot.ca(ca_certificate_id)
         if found is None:
-            reading = None
-        elif kept is not None and kept.reading is not None:
-            reading = replace(kept.reading, facts=replace(kept.reading.facts, status=found.status))
+            ca = _NONE
+        elif kept is not None and (reading := kept.ca.reading) is not None:
+            ca = Registered(replace(reading, facts=replace(reading.facts, status=found.status)))
         else:
-            reading = _read(found, ca_certificate_id)
+            ca = _read(found, ca_certificate_id)
         if len(self._kept) >= _MOST:
             self._kept.clear()
-        self._kept[ca_certificate_id] = _Kept(reading, now)
-        return reading
+        self._kept[ca_certificate_id] = _Kept(ca, now)
+        return ca
 
 
-def _read(found: CaDescription, ca_certificate_id: str) -> CaReading | None:
+def _read(found: CaDescription, ca_certificate_id: str) -> Registered:
     try:
-        return read_ca(found.pem.encode(), ca_certificate_id=ca_certificate_id, status=found.status)
-    except Unreadable:
-        return None  # AWS IoT registers none such; a device without a CA to check against is held
+        return Registered(read_ca(found.pem.encode(), ca_certificate_id=ca_certificate_id, status=found.status))
+    except Unreadable as problem:
+        return Registered(problem=str(problem))  # a device without a CA to check against is held

@@ -195,8 +195,14 @@ class Registrar:
         now = self._clock()
         rules = self._rulebook.in_force(case.heads)
         knock = recorded_knock(facts, rules)
-        ca = self._cas.get(knock.ca_certificate_id, now)
-        knock = replace(knock, ca=None if ca is None else ca.facts, chain=knock.chain if ca is not None else None)
+        registered = self._cas.get(knock.ca_certificate_id, now)
+        ca = registered.reading
+        knock = replace(
+            knock,
+            ca=None if ca is None else ca.facts,
+            chain=knock.chain if ca is not None else None,
+            ca_problem=registered.problem,
+        )
         if ca is not None and knock.chain is None:
             self._gather(case)  # the CA is back, and was never compared
             return
@@ -260,13 +266,15 @@ class Registrar:
 
     def _knock(self, case: _Case, reading: CertificateReading, rules: Rules) -> Knock:
         ca_certificate_id = case.event.ca_certificate_id
-        ca = self._cas.get(ca_certificate_id, self._clock())
+        registered = self._cas.get(ca_certificate_id, self._clock())
+        ca = registered.reading
         knock = Knock(
             certificate=reading.facts,
             ca_certificate_id=ca_certificate_id,
             ca=None if ca is None else ca.facts,
             chain=None if ca is None else verify_chain(reading, ca),
             aliases=rules.aliases_of(ca_certificate_id),
+            ca_problem=registered.problem,
         )
         return self._asked_of_crls(knock, rules, ca)
 

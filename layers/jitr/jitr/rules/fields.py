@@ -278,6 +278,13 @@ CERTIFICATE = Record(
             "[sha256]",
             default=f"[{', '.join(_FLOOR.signature_hashes)}]",
         ),
+        Field(
+            "serial_numbers",
+            Choice("a word for serial numbers", ("positive", "any")),
+            "Whether devices and CAs with a serial number that is zero or negative (RFC 5280 section 4.1.2.2) get in.",
+            "any",
+            default=_FLOOR.serial_numbers,
+        ),
     ),
 )
 

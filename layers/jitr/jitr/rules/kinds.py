@@ -210,22 +210,23 @@ class Sha256:
         return _text_schema(pattern="^:*([0-9A-Fa-f]:*){64}$")
 
 
-_HEX = r"(?:0[xX])?[0-9A-Fa-f]+(?::[0-9A-Fa-f]+)*"
+_HEX = r"-?(?:0[xX])?[0-9A-Fa-f]+(?::[0-9A-Fa-f]+)*"
 _LONGEST_SERIAL = 40  # hex digits: RFC 5280 section 4.1.2.2, 20 octets
 
 
 def _serial(text: str, offset: int = 0) -> int:
-    bad = re.search("[^0-9A-Fa-f:]", text[2:] if text[:2] in ("0x", "0X") else text)
+    bare = text.removeprefix("-")
+    bad = re.search("[^0-9A-Fa-f:]", bare[2:] if bare[:2] in ("0x", "0X") else bare)
     if re.fullmatch(_HEX, text) is None:
         hint = "write hex digits, with 0x in front or colons between bytes if you like; a range is first..last"
         if bad and bad[0] == "-":
-            hint = f"for a range write {text.replace('-', '..')}"
+            hint = f"for a range write {bare.replace('-', '..')}"
         raise Wrong(f"{quoted(text)} is not a serial number in hex", hint, (offset, offset + len(text)))
-    digits = text.removeprefix("0x").removeprefix("0X").replace(":", "")
+    digits = bare.removeprefix("0x").removeprefix("0X").replace(":", "")
     if len(digits) > _LONGEST_SERIAL:
         message = f"a serial number cannot be longer than {_LONGEST_SERIAL} hex digits; this has {len(digits)}"
         raise Wrong(message, None, (offset, offset + len(text)))
-    return int(digits, 16)
+    return int(digits, 16) if bare == text else -int(digits, 16)
 
 
 @dataclass(frozen=True, slots=True)

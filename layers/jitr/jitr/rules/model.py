@@ -68,6 +68,7 @@ class Floor:
     min_rsa_bits: int = 2048
     curves: tuple[str, ...] = ("P-256", "P-384", "P-521")
     signature_hashes: tuple[str, ...] = ("sha256", "sha384", "sha512")
+    serial_numbers: str = "positive"  # positive | any
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +227,9 @@ class Rules:
                 "min_rsa_bits": self.floor.min_rsa_bits,
                 "curves": list(self.floor.curves),
                 "signature_hashes": list(self.floor.signature_hashes),
-            },
+            }
+            # Only where it is said: the rules of earlier versions keep their meaning.
+            | ({} if self.floor.serial_numbers == "positive" else {"serial_numbers": self.floor.serial_numbers}),
             "deny": [
                 _conditions_json(rule)
                 | {"name": rule.name, "line": rule.line, "reason": rule.reason, "revoke": rule.revoke}
@@ -278,7 +281,12 @@ def _load(data: Mapping[str, Any]) -> Rules:
         source=data["source"],
         default=Verdict(data["default"]),
         cas={alias: _ca(alias, each) for alias, each in data["cas"].items()},
-        floor=Floor(floor["min_rsa_bits"], tuple(floor["curves"]), tuple(floor["signature_hashes"])),
+        floor=Floor(
+            floor["min_rsa_bits"],
+            tuple(floor["curves"]),
+            tuple(floor["signature_hashes"]),
+            floor.get("serial_numbers", "positive"),
+        ),
         deny=tuple(
             DenyRule(each["name"], each["line"], _conditions(each, known), each["reason"], each["revoke"])
             for each in data["deny"]

@@ -54,6 +54,8 @@ def _floor(floor: Floor) -> Iterator[str]:
         yield f"curves: {_values(floor.curves)}"
     if floor.signature_hashes != usual.signature_hashes:
         yield f"signature_hashes: {_values(floor.signature_hashes)}"
+    if floor.serial_numbers != usual.serial_numbers:
+        yield f"serial_numbers: {floor.serial_numbers}"
 
 
 def _deny(rule: DenyRule) -> Iterator[str]:

@@ -348,4 +348,5 @@ def _floor(entry: Entry | None) -> Floor:
         min_rsa_bits=entry.value("min_rsa_bits", usual.min_rsa_bits),
         curves=entry.values("curves", usual.curves),
         signature_hashes=entry.values("signature_hashes", usual.signature_hashes),
+        serial_numbers=entry.value("serial_numbers", usual.serial_numbers),
     )
