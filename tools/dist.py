@@ -102,6 +102,7 @@ def _run(command: list[str], folder: Path) -> str:
 def _stack(architecture: str, layers: Mapping[str, Path]) -> dict[str, bytes]:
     """What the archive for one kind of processor holds, by name."""
     return {
+        "LICENSE": (ROOT / "LICENSE").read_bytes(),
         "README.md": GUIDE.read_bytes(),
         "samconfig.toml": (ROOT / "samconfig.toml").read_bytes(),
         "template.yaml": template(architecture).encode(),
