@@ -17,7 +17,7 @@ IN_PLACE := $(shell test -x .venv/bin/python && test "`cat .venv/.made 2>/dev/nu
 MADE = printf '%s\n' "$(CURDIR)" >$@
 
 .NOTPARALLEL:
-.PHONY: help setup lock lint audit format test docs test-unit soak fuzz bench build dist demo invoke clean distclean FORCE
+.PHONY: help setup lock lint audit format test docs test-unit coverage soak fuzz bench build dist demo invoke clean distclean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -48,13 +48,18 @@ lock: .venv/.made ## pin what requirements/*.in name; UPGRADE=1 takes newer vers
 	@$(LOCK) --constraint requirements/project.txt --output-file layers/jitr/requirements.txt requirements/layer.in
 	@$(LOCK) --constraint requirements/project.txt --output-file layers/yaml/requirements.txt requirements/yaml.in
 
-lint: setup ## ruff, mypy, the line around the pure library, no committed secrets, the template
+lint: setup ## ruff, mypy, the line around the pure library, no committed secrets, the template, the workflows
 	.venv/bin/ruff check $(SOURCES)
 	.venv/bin/ruff format --check $(SOURCES)
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/python tools/committed_secrets.py
 	$(SAM) validate --lint
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	.venv/bin/zizmor --offline --no-progress --quiet .github
 
 audit: .venv-audit/.made ## known vulnerabilities of everything that is pinned; needs the network
 	@.venv-audit/bin/python tools/audit.py
@@ -71,6 +76,9 @@ docs: setup ## documentation is true: links, generated pages, examples typed on 
 
 test-unit: setup ## the tests that need neither a build nor the local stack
 	.venv/bin/pytest -n 2 --dist loadgroup tests/unit $(PYTEST)
+
+coverage: setup ## what the tests in process run of the library and the command line; fails below what it has been
+	.venv/bin/pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered tests/unit tests/aws tests/cli $(PYTEST)
 
 soak: setup ## ten thousand random histories, 100,000 held devices, each permission of each role taken away; an hour
 	JITR_SOAK_EXAMPLES=10000 .venv/bin/pytest tests/aws/test_model.py $(PYTEST)

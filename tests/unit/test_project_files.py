@@ -99,6 +99,27 @@ def test_one_place_says_the_version() -> None:
     assert headings[0] == __version__
 
 
+def test_every_action_of_a_workflow_is_pinned_to_a_commit() -> None:
+    """A tag can be moved. Beside the commit stands the version that it is."""
+    used = [
+        line.strip()
+        for workflow in sorted((ROOT / ".github/workflows").glob("*.yml"))
+        for line in workflow.read_text().splitlines()
+        if "uses:" in line
+    ]
+    assert used
+    assert [each for each in used if not re.fullmatch(r"- uses: [\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each)] == []
+
+
+def test_the_workflow_runs_on_every_python_that_the_package_names() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {found[1] for each in project["classifiers"] if (found := re.fullmatch(r".* :: (3\.\d+)", each))}
+    listed = re.search(r"python: \[(.*)\]", (ROOT / ".github/workflows/ci.yml").read_text())
+    assert named
+    assert listed
+    assert named <= set(re.findall(r"3\.\d+", listed[1]))
+
+
 def test_an_editor_is_told_of_places_that_are_there_after_make_setup() -> None:
     settings = json.loads((ROOT / ".vscode/settings.json").read_text())
     places = [settings["python.defaultInterpreterPath"].removeprefix("${workspaceFolder}/")]
