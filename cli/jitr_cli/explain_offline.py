@@ -121,7 +121,7 @@ def _revocations(knock: Knock, ca: CaReading, inputs: Inputs) -> dict[str, Revoc
         if isinstance(crl, UnusableCrl):
             found[url] = Revocation(problem=str(crl))
         else:
-            found[url] = read_revocation(crl, ca, knock.certificate)
+            found[url] = read_revocation(crl, ca, knock.certificate, url)
     return found
 
 

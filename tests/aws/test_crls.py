@@ -17,9 +17,9 @@ from jitr.reasons import Verdict
 from jitr.rules.model import Ca, Crl, Rules
 from tests import pki
 from tests.aws.world import PENDING, CrlFiles, World
-from tests.crls import crl, entry, extension
+from tests.crls import Draft, crl, entry, extension
 from tests.knocks import allow, rules
-from tests.pki import NOW
+from tests.pki import NOW, sequence, tlv
 
 FACTORY = pki.ca("Factory A")
 CA = read_ca(FACTORY.pem, status="ACTIVE")
@@ -65,6 +65,28 @@ def test_a_revoked_device_is_rejected_with_the_ca_s_reason(ready: World) -> None
     assert ready.codes(DEVICE) == ["revocation.revoked"]
     assert record is not None
     assert "keyCompromise" in record.reasons[0]["message"]
+
+
+def test_a_list_of_one_partition_admits_its_own_devices_and_holds_those_of_the_others(ready: World) -> None:
+    """RFC 5280 section 6.3.3 (b)(2)(i)."""
+
+    def point(uri: str) -> bytes:
+        return tlv(0xA0, tlv(0xA0, tlv(0x86, uri.encode())))
+
+    here, elsewhere = (
+        FACTORY.usual_device(name).serial(serial).extension("2.5.29.31", sequence(sequence(point(uri)))).issue()
+        for name, serial, uri in (
+            ("snr-0003", 3, "http://crl.example.com/1"),
+            ("snr-0004", 4, "http://crl.example.com/2"),
+        )
+    )
+    scope = extension("issuingDistributionPoint", sequence(point("http://crl.example.com/1")), critical=True)
+    ready.crl_source.at[URL] = Draft(FACTORY, extensions=(scope,)).issue()
+    for device in (here, elsewhere):
+        ready.connect(device)
+        ready.knock(device, FACTORY)
+    assert ready.status(here) == "ACTIVE"
+    assert (ready.status(elsewhere), ready.codes(elsewhere)) == (PENDING, ["revocation.unusable"])
 
 
 @pytest.mark.parametrize("after", [[], [*ON_HOLD, *LIFTED]], ids=["left out", "removeFromCRL"])

@@ -10,9 +10,10 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr.certificate import read_ca
+from jitr.certificate import read_ca, read_certificate
 from jitr.crl import CrlReading, read_crl, why_not_by
 from jitr.errors import UnusableCrl
+from jitr.revocation import read_revocation
 from tests import pki
 from tests.crls import CODES, REVOKED_AT, Draft, crl, entry, extension, pem
 from tests.pki import sequence, tlv
@@ -189,8 +190,12 @@ _URI = tlv(0xA0, tlv(0xA0, tlv(0x86, b"https://crl.example.com/7.crl")))
         (Draft(FACTORY, extensions=_point(tlv(0x84, b"\xff"))), "indirect"),
         (Draft(FACTORY, (entry(5, None, extension("certificateIssuer", sequence(), critical=True)),)), "indirect"),
         (Draft(FACTORY, (entry(5, None, extension("certificateIssuer", sequence())),)), "indirect"),
-        (Draft(FACTORY, extensions=_point(_URI)), "partition"),
-        (Draft(FACTORY, extensions=_point(_URI, tlv(0x81, b"\xff"))), "partition"),
+        (Draft(FACTORY, extensions=_point(tlv(0xA0, tlv(0xA1, pki.attribute("CN", "7"))))), "partition"),
+        (Draft(FACTORY, extensions=_point(tlv(0xA0, tlv(0xA0, tlv(0xA4, pki.distinguished_name()))))), "partition"),
+        (Draft(FACTORY, extensions=_point(tlv(0xA0))), "partition"),
+        (Draft(FACTORY, extensions=_point(_URI, tlv(0x82, b"\xff"))), "CA certificates only"),
+        (Draft(FACTORY, extensions=_point(_URI, tlv(0x83, b"\x01\x40"))), "some reasons"),
+        (Draft(FACTORY, extensions=_point(_URI, tlv(0x84, b"\xff"))), "indirect"),
         (Draft(FACTORY, extensions=_point(tlv(0x82, b"\xff"))), "CA certificates only"),
         (Draft(FACTORY, extensions=_point(tlv(0x83, b"\x01\x40"))), "some reasons"),
         (Draft(FACTORY, extensions=_point(tlv(0x85, b"\xff"))), "attribute"),
@@ -213,6 +218,48 @@ _URI = tlv(0xA0, tlv(0xA0, tlv(0x86, b"https://crl.example.com/7.crl")))
 def test_what_is_not_complete_or_not_understood_is_refused(draft: Draft, told: str) -> None:
     """RFC 5280 sections 5.2 and 5.3: a list with what is critical and unknown MUST NOT be used."""
     assert told in refused(draft.issue())
+
+
+def _named_in(*points: bytes) -> pki.Draft:
+    """A device whose certificate says where its CA's lists are."""
+    return FACTORY.device().serial(7).extension("2.5.29.31", sequence(*points))
+
+
+_HERE, _ELSEWHERE = "https://crl.example.com/7.crl", "https://crl.example.com/8.crl"
+_OTHER_URI = tlv(0xA0, tlv(0xA0, tlv(0x86, _ELSEWHERE.encode())))
+
+
+@pytest.mark.parametrize(
+    ("device", "url", "speaks"),
+    [
+        (_named_in(sequence(_URI)), "s3://lists/7.crl", True),
+        (_named_in(sequence(_OTHER_URI), sequence(_URI)), "s3://lists/7.crl", True),
+        (_named_in(sequence(_OTHER_URI)), _HERE, False),
+        (_named_in(sequence(_URI, tlv(0x81, b"\x01\x40"))), _HERE, False),
+        (_named_in(sequence(_URI, tlv(0xA2, tlv(0xA4, FACTORY.subject_name)))), _HERE, False),
+        (_named_in(), _HERE, False),
+        (FACTORY.device().serial(7).extension("2.5.29.31", b"\x30\x05"), _HERE, False),
+        (FACTORY.device().serial(7), _HERE, True),
+        (FACTORY.device().serial(7), _ELSEWHERE, False),
+        (FACTORY.device().serial(7), "s3://lists/7.crl", False),
+    ],
+    ids=["same point", "one of two", "another point", "some reasons", "another issuer", "none", "damaged",
+         "unnamed, list as configured", "unnamed, list of elsewhere", "unnamed, list by another way"],
+)  # fmt: skip
+@pytest.mark.parametrize("scope", [(_URI,), (_URI, tlv(0x81, b"\xff")), (_URI, tlv(0x81, b"\xff"), tlv(0x84, b"\x00"))])
+def test_a_list_that_names_its_point_speaks_only_for_devices_of_that_point(
+    device: pki.Draft, url: str, speaks: bool, scope: tuple[bytes, ...]
+) -> None:
+    """RFC 5280 section 6.3.3 (b)(2)(i): it may be one of several partitions, and step-ca writes each list so."""
+    facts = read_certificate(device.issue().der).facts
+    ca = read_ca(FACTORY.der, status="ACTIVE")
+    of_others = read_crl(Draft(FACTORY, (entry(5),), extensions=_point(*scope)).issue())
+    problem = read_revocation(of_others, ca, facts, url).problem
+    assert (problem is None) == speaks
+    assert problem is None or "may be one of several partitions" in problem
+    with_it = read_crl(Draft(FACTORY, (entry(7),), extensions=_point(*scope)).issue())
+    found = read_revocation(with_it, ca, facts, url)
+    assert found.revoked_at is not None, "who is on any list of its CA is revoked"
 
 
 @pytest.mark.parametrize(

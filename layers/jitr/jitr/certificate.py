@@ -111,6 +111,7 @@ def read_certificate(data: bytes) -> CertificateReading:
             unknown_critical_extensions=extensions.unknown_critical,
             authority_key_identifier=extensions.authority_key_identifier,
             subject_key_identifier=extensions.subject_key_identifier,
+            crl_addresses=extensions.crl_addresses,
             written_key_sha256=key.written_sha256,
             compressed_key_sha256=key.compressed_sha256,
         )

@@ -1,10 +1,12 @@
 """Reading a certificate revocation list (RFC 5280 section 5): from hostile bytes to an index by serial number.
 
-A list is used only if it is complete for its CA's devices. Delta lists, indirect and partitioned ones, and those with
-a critical extension that is unknown here are refused whole: the section forbids to use what is not understood, and half
-a list would let in who stands on the other half. They are read here and not by ``cryptography``, whose look-up goes
-through all entries each time and whose reader leaves entry extensions for whoever asks; the tests hold one reader
-against the other.
+A list is used only if it is complete for its CA's devices. Delta lists, indirect ones, and those with a critical
+extension that is unknown here are refused whole: the section forbids to use what is not understood, and half a list
+would let in who stands on the other half. One that names its distribution point, as step-ca writes each and CAs write
+their partitions, speaks for the devices that this is the point of, and against all that are on it.
+
+They are read here and not by ``cryptography``, whose look-up goes through all entries each time and whose reader leaves
+entry extensions for whoever asks; the tests hold one reader against the other.
 """
 
 import base64
@@ -17,7 +19,8 @@ from functools import lru_cache
 from jitr import der
 from jitr.certificate import CaReading
 from jitr.errors import Unreadable, UnusableCrl
-from jitr.extensions import split_extensions
+from jitr.extensions import distribution_point_uris, split_extensions
+from jitr.facts import CertificateFacts
 from jitr.names import Name, quoted, read_name, rfc4514, same_name
 from jitr.pem import not_a_certificate
 from jitr.signatures import Scheme, read_scheme, verifies
@@ -82,6 +85,7 @@ class CrlReading:
     this_update: datetime
     next_update: datetime
     number: int | None
+    points: tuple[str, ...] | None  # the URIs of its distribution point; None: it is for all devices of the CA
     # By serial number: seconds since 1970, and the reason in the lowest four bits. A tenth of the memory of objects.
     _entries: dict[int, int] = field(repr=False)
 
@@ -119,6 +123,25 @@ def why_not_by(crl: CrlReading, ca: CaReading) -> str | None:
     if not verifies(ca.key, crl.scheme, crl.signature, crl.signed):
         return f"the CA's key does not verify the revocation list's {crl.scheme.facts.algorithm} signature"
     return None
+
+
+def why_not_for(crl: CrlReading, certificate: CertificateFacts, url: str) -> str | None:
+    """Why a list may leave out a device of its CA, though it were revoked; None where it does not.
+
+    RFC 5280 section 6.3.3 (b)(2)(i): a list that names its distribution point is for certificates that name the same
+    one. A CA that makes partitions writes into each certificate which is its own; for one that names none, a list that
+    is named as the address ``url`` is, where the owner says the CA's list is, is complete.
+    """
+    if crl.points is None:
+        return None
+    named = (url,) if certificate.crl_addresses is None else certificate.crl_addresses
+    if not set(crl.points).isdisjoint(named):
+        return None
+    whose = "the certificate names none" if certificate.crl_addresses is None else "the certificate names another one"
+    return (
+        f"the revocation list is for the distribution point {quoted(', '.join(crl.points))} only, and {whose}: it may "
+        "be one of several partitions (issuingDistributionPoint, RFC 5280 section 5.2.5)"
+    )
 
 
 def _find(data: bytes) -> bytes:
@@ -163,6 +186,7 @@ def _read(data: bytes) -> CrlReading:
     if [tag for tag, _ in rest] not in ([], [_EXTENSIONS]):
         raise der.DerError("it has fields that no revocation list has")
     signature, unused = der.bit_string(parts[2][1])
+    number, points = _extensions(rest[0][1]) if rest else (None, None)
     return CrlReading(
         issuer=read_name(issuer[1], "issuer"),
         signed=der.element(der.SEQUENCE, signed),
@@ -170,7 +194,8 @@ def _read(data: bytes) -> CrlReading:
         scheme=read_scheme(algorithm[1]),
         this_update=der.time(*this_update),
         next_update=der.time(*next_update),
-        number=_extensions(rest[0][1]) if rest else None,
+        number=number,
+        points=points,
         _entries=_index(revoked),
     )
 
@@ -183,26 +208,28 @@ def _instead(data: bytes) -> str | None:
 # --- what the list as a whole says of itself
 
 
-def _extensions(content: bytes) -> int | None:
-    """The CRL number, once nothing speaks against using the list."""
+def _extensions(content: bytes) -> tuple[int | None, tuple[str, ...] | None]:
+    """The CRL number and the distribution point, once nothing speaks against using the list."""
     found = split_extensions(der.only(content, der.SEQUENCE))
     if _DELTA_CRL in found:
         raise UnusableCrl("it is a delta revocation list (RFC 5280 section 5.2.4): a complete one is needed")
+    points = None
     if _ISSUING_DISTRIBUTION_POINT in found:
-        _complete(found.pop(_ISSUING_DISTRIBUTION_POINT)[1])
+        points = _scope(found.pop(_ISSUING_DISTRIBUTION_POINT)[1])
     known = (_CRL_NUMBER, _AUTHORITY_KEY_IDENTIFIER)
     unknown = [oid for oid, (critical, _) in found.items() if critical and oid not in known]
     if unknown:
         raise UnusableCrl(f"the revocation list has the critical extension {unknown[0]}, unknown here")
     if _CRL_NUMBER not in found:
-        return None
-    return int.from_bytes(der.only(found[_CRL_NUMBER][1], der.INTEGER)[:_LONGEST_NUMBER])
+        return None, points
+    return int.from_bytes(der.only(found[_CRL_NUMBER][1], der.INTEGER)[:_LONGEST_NUMBER]), points
 
 
 _LONGEST_NUMBER = 20  # octets, RFC 5280 section 5.2.3
 
+_POINT = der.context(0, constructed=True)
 _SCOPES = {
-    der.context(0, constructed=True): "is for one distribution point only: it may be one of several partitions",
+    _POINT: "is for a distribution point that has no address: it may be one of several partitions",
     der.context(2): "is for CA certificates only",
     der.context(3): "has some reasons only",
     der.context(4): "is indirect: it speaks for other CAs as well",
@@ -211,13 +238,21 @@ _SCOPES = {
 _FOR_DEVICES = der.context(1)  # onlyContainsUserCerts: all that this software asks for
 
 
-def _complete(value: bytes) -> None:
-    """RFC 5280 section 5.2.5. Raises UnusableCrl for a list that leaves out some certificates, or some reasons."""
+def _scope(value: bytes) -> tuple[str, ...] | None:
+    """The URIs of the list's distribution point (RFC 5280 section 5.2.5); None where it names none.
+
+    Raises UnusableCrl for a list that leaves out some reasons, or that is for other certificates than devices'.
+    """
+    points = None
     for tag, content in der.children(der.only(value, der.SEQUENCE)):
-        if tag == _FOR_DEVICES or (tag in _SCOPES and tag != 0xA0 and content == b"\x00"):
+        if tag == _POINT:
+            points = distribution_point_uris(content)
+        written_out = tag in _SCOPES and tag != _POINT and content == b"\x00"  # FALSE, which is the default
+        if (tag == _POINT and points) or tag == _FOR_DEVICES or written_out:
             continue
         what = _SCOPES.get(tag, "has an issuingDistributionPoint that is unknown here")
         raise UnusableCrl(f"the revocation list {what} (issuingDistributionPoint, RFC 5280 section 5.2.5)")
+    return points
 
 
 # --- its entries

@@ -27,6 +27,7 @@ CERTIFICATE_POLICIES = "2.5.29.32"
 NAME_CONSTRAINTS = "2.5.29.30"
 AUTHORITY_KEY_IDENTIFIER = "2.5.29.35"
 SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
+CRL_DISTRIBUTION_POINTS = "2.5.29.31"
 
 # Those that may be critical. Policies ask for nothing: whoever admits devices by policy writes it as a rule.
 KNOWN = frozenset({BASIC_CONSTRAINTS, KEY_USAGE, EXTENDED_KEY_USAGE, SUBJECT_ALT_NAME, CERTIFICATE_POLICIES})
@@ -89,6 +90,7 @@ class Extensions:
     unknown_critical: tuple[str, ...] = ()
     authority_key_identifier: str | None = None
     subject_key_identifier: str | None = None
+    crl_addresses: tuple[str, ...] | None = None
     name_constraints: bool = False
 
 
@@ -197,6 +199,41 @@ def _authority_key_identifier(value: bytes) -> str | None:
     return None
 
 
+@lru_cache(maxsize=64)
+def _crl_addresses(value: bytes) -> tuple[str, ...]:
+    """The URIs of cRLDistributionPoints (RFC 5280 section 4.2.1.13) whose lists are the CA's own and of all reasons.
+
+    None of them where the extension is damaged: it is there, and says nothing that a list could be held against.
+    """
+    try:
+        return tuple([uri for point in der.children(der.only(value, der.SEQUENCE)) for uri in _addresses_of(point)])
+    except der.DerError:
+        return ()
+
+
+def _addresses_of(point: der.Element) -> tuple[str, ...]:
+    parts = dict(der.children(der.expect(point, der.SEQUENCE)))
+    if parts.keys() != {_POINT_NAME}:  # with reasons or a cRLIssuer
+        return ()
+    return distribution_point_uris(parts[_POINT_NAME])
+
+
+_POINT_NAME = der.context(0, constructed=True)
+_FULL_NAME = der.context(0, constructed=True)
+_URI = der.context(6)
+
+
+def distribution_point_uris(content: bytes) -> tuple[str, ...]:
+    """The URIs in a DistributionPointName's full name (RFC 5280 section 4.2.1.13); none in a relative one.
+
+    Raises DerError.
+    """
+    [(tag, names), *more] = der.children(content) or [(0, b"")]
+    if tag != _FULL_NAME or more:
+        return ()
+    return tuple([_text(name) for kind, name in der.children(names) if kind == _URI])
+
+
 def _subject_key_identifier(value: bytes) -> str:
     return der.only(value, der.OCTET_STRING).hex()
 
@@ -272,4 +309,5 @@ _READ: Mapping[str, tuple[str, Callable[[bytes], Any]]] = {
     ISSUER_ALT_NAME: ("issuer_alternative_names", _alternative_names),
     AUTHORITY_KEY_IDENTIFIER: ("authority_key_identifier", _authority_key_identifier),
     SUBJECT_KEY_IDENTIFIER: ("subject_key_identifier", _subject_key_identifier),
+    CRL_DISTRIBUTION_POINTS: ("crl_addresses", _crl_addresses),
 }

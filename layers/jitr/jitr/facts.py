@@ -104,6 +104,9 @@ class CertificateFacts:
     written_key_sha256: str | None = None  # of the key as it stands in the certificate, if that is another form
     # Of an EC key with its point compressed, where that is neither of the above; it is not recorded.
     compressed_key_sha256: str | None = field(default=None, compare=False)
+    # Where the certificate says its CA's revocation lists are; None where it says nothing. It is not recorded: whoever
+    # admits has read the certificate anew.
+    crl_addresses: tuple[str, ...] | None = field(default=None, compare=False)
     _values: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def values(self, attribute: str) -> tuple[str, ...]:

@@ -261,8 +261,8 @@ _ALL = (
     ReasonCode(
         "revocation.unusable",
         _HOLD,
-        "The CA's revocation list cannot be used (wrong signer, damaged, delta, indirect, partitioned) or was never to "
-        "be had, whatever the rules file says under `when_stale`.",
+        "The CA's revocation list cannot be used (wrong signer, damaged, delta, indirect, of another partition) or was "
+        "never to be had, whatever the rules file says under `when_stale`.",
         "Have the CA publish one complete revocation list, signed by the CA itself, at the address in the rules file.",
     ),
     ReasonCode(

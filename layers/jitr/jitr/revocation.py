@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from jitr.certificate import CaReading
-from jitr.crl import CrlReading, why_not_by
+from jitr.crl import CrlReading, why_not_by, why_not_for
 from jitr.facts import CertificateFacts, Knock, Revocation
 from jitr.reasons import Reason, Verdict
 from jitr.rules.model import Crl, Floor, Rules
@@ -29,16 +29,18 @@ def crls_of(knock: Knock, rules: Rules) -> tuple[Crl, ...]:
     return tuple(dict.fromkeys([rules.crls[alias] for alias in sorted(knock.aliases) if alias in rules.crls]))
 
 
-def read_revocation(crl: CrlReading, ca: CaReading, certificate: CertificateFacts) -> Revocation:
-    """What a list says of one certificate; ``problem`` where it is not the CA's own."""
-    return revocation_in(crl, why_not_by(crl, ca), certificate)
+def read_revocation(crl: CrlReading, ca: CaReading, certificate: CertificateFacts, url: str) -> Revocation:
+    """What a list from an address says of one certificate; ``problem`` where it is not the CA's own, or not for it."""
+    problem = why_not_by(crl, ca)
+    return Revocation(problem=problem) if problem is not None else revocation_in(crl, certificate, url)
 
 
-def revocation_in(crl: CrlReading, problem: str | None, certificate: CertificateFacts) -> Revocation:
-    """What a list says of one certificate, once it is known whether it is the CA's own (``problem`` None)."""
+def revocation_in(crl: CrlReading, certificate: CertificateFacts, url: str) -> Revocation:
+    """What a list that is the CA's own says of one certificate. One that is not for it still counts against it."""
+    entry = crl.look_up(int(certificate.serial_number, 16))
+    problem = None if entry is not None else why_not_for(crl, certificate, url)
     if problem is not None:
         return Revocation(problem=problem)
-    entry = crl.look_up(int(certificate.serial_number, 16))
     return Revocation(
         this_update=crl.this_update,
         next_update=crl.next_update,

@@ -68,7 +68,7 @@ class Crls:
         """
         if ca is None:
             return {}
-        return {crl.url: _said(self._current(crl, ca, now, in_time), knock) for crl in crls_of(knock, rules)}
+        return {crl.url: _said(self._current(crl, ca, now, in_time), knock, crl.url) for crl in crls_of(knock, rules)}
 
     def list_of(self, configured: Crl, ca: CaReading, now: datetime) -> CrlReading:
         """The list itself, verified. Raises UnusableCrl where none is to be had that can be used."""
@@ -146,7 +146,7 @@ def _next(crl: CrlReading | None, now: datetime) -> datetime:
     return min(now + REFRESH, crl.next_update - LEAD)
 
 
-def _said(kept: _Kept, knock: Knock) -> Revocation:
+def _said(kept: _Kept, knock: Knock, url: str) -> Revocation:
     if kept.crl is None:
         return Revocation(problem=kept.problem, failure=kept.failure)
-    return replace(revocation_in(kept.crl, None, knock.certificate), failure=kept.failure)
+    return replace(revocation_in(kept.crl, knock.certificate, url), failure=kept.failure)
