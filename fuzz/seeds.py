@@ -93,6 +93,9 @@ def lists() -> Mapping[str, bytes]:
     found = {f"example-{number}": each.encode() for number, each in enumerate(blocks)}
     whole = "common_name,serial_number,ca,certificate_sha256,public_key_sha256,thing_name,expires,note,attr.batch\r\n"
     whole += f'snr-0001,1a2b,factory-a,{"0a" * 32},{"0b" * 32},thing:1,2026-06-30T12:00:00Z,"on, the roof",7\r\n'
+    others = 'common_name,serial_number:dec,ca,certificate_sha256,note\n"=""snr-1""",1001,f,SHA256(stdin)= '
+    others += f'{"0a" * 32},\n"subject=O = ""A, B"", CN = snr-2",4098 (0x1002),f,{"0b" * 32}  -,#N/A\n'
+    found |= {"others": others.encode(), "decimal": f"serial_number,ca\n{10**38 + 7},f\n'{'9' * 45},f\n".encode()}
     return found | {"whole": whole.encode(), "utf-16": whole.encode("utf-16"), "sep": b"sep=;\ncommon_name;note\na;b\n"}
 
 

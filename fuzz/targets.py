@@ -16,7 +16,7 @@ from jitr.drop import read_record
 from jitr.duplicates import Duplicates
 from jitr.errors import InputError, Poison, Unreadable, UnusableCrl
 from jitr.event import CLOCK_SKEW, own_event, parse_event
-from jitr.lists_csv import Reader, read_list, write_rows
+from jitr.lists_csv import Reader, read_list, serials_in, write_rows
 from jitr.reasons import CODES
 from jitr.rules.model import load
 from jitr.rules.problems import RulesError
@@ -178,11 +178,13 @@ def rules(data: bytes) -> None:
 
 def csv(data: bytes) -> None:
     """A device list."""
-    reader = Reader([data], source="f", duplicates=Duplicates())
+    reader = Reader([data], source="f", duplicates=Duplicates(), serials=lambda: serials_in(lambda: [data]))
     rows = [each.row for each in reader]
     for problem in reader.problems:
         assert min(problem.line, problem.column) >= 1
         told(problem.message)
+    for each in reader.said:
+        told(each)
     assert bool(reader.problem_count) == bool(reader.problems)
     if rows and len(data) < 4096 and not reader.problem_count:
         assert list(read_list("".join(write_rows(rows)).encode(), "f")) == rows, "an export is not what was imported"
@@ -202,6 +204,8 @@ _CSV = (
     b",", b";", b"\t", b"|", b'"', b'""', b"'", b"\n", b"\r", b"\r\n", b"sep=;\n", b"\xef\xbb\xbf", b"\xff\xfe", b"=",
     b"+1", b"@", b"\x00", b"\xc3", b"PK\x03\x04", b"common_name", b"serial_number", b"certificate_sha256",
     b"public_key_sha256", b"ca", b"expires", b"attr.batch", b"note", b"thing_name", b"0a" * 32, b"9999-12-31", b"1E5",
+    b'"=""', b"CN=", b"subject=CN = ", b"/O=", b"serial=", b"(0x", b"SHA256(stdin)= ",
+    b"serial_number:dec", b"#N/A", b"9" * 40, b"'",
 )  # fmt: skip
 _YAML = (
     b"\n", b"\n  - ", b": ", b"- ", b"[", b"]", b"{", b"}", b"#", b"&a ", b"*a", b"!", b"|", b">", b"'", b'"', b"%",

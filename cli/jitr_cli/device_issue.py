@@ -15,13 +15,15 @@ from cryptography import x509
 from jitr.duplicates import Duplicates
 from jitr.errors import InputError
 from jitr.extensions import NAMES
+from jitr.list_columns import typed
 from jitr.lists import KEY_KINDS, ListRow
-from jitr.lists_csv import Reader, write_rows
+from jitr.lists_csv import Reader, serials_in, write_rows
 from jitr.signing_request import RequestReading
 from jitr_cli import output, pki
 from jitr_cli.certificates import Certificate
 from jitr_cli.files import Staged, file_name, read_bytes, read_request, staged
 from jitr_cli.issuing import DAYS_HELP, FILE, MAX_DAYS, read_issuer, validity_for, warn_if_outlived
+from jitr_cli.list_files import tell
 from jitr_cli.subjects import SubjectParts, subject_options, subject_text
 from jitr_cli.x509_writer import PrivateKey, signing_hash
 
@@ -209,9 +211,10 @@ def _plan(name: str, subject: SubjectParts) -> Plan:
 
 def _plans_of_rows(source: Path, subject: SubjectParts) -> list[Plan]:
     data = _with_ca_column(read_bytes(source, MAX_CSV))
-    reader = Reader([data], source=str(source), duplicates=Duplicates())
+    reader = Reader([data], source=str(source), duplicates=Duplicates(), serials=lambda: serials_in(lambda: [data]))
     rows = list(reader)
     reader.raise_problems()
+    tell(str(source), reader.said)
     if not rows:
         raise InputError(f"{source} has no rows: put one device in each, by common_name")
     plans = []
@@ -242,7 +245,7 @@ def _with_ca_column(data: bytes) -> bytes:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
     except (UnicodeDecodeError, csv.Error):
         return data
-    names = [each.strip().lower() for each in rows[0]] if rows else []
+    names = [typed(each.strip().lower())[0] for each in rows[0]] if rows else []
     if "serial_number" not in names or "ca" in names:
         return data
     place = names.index("serial_number")

@@ -3,7 +3,7 @@
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,12 +13,12 @@ from typing import Any
 from jitr.aws.device_lists import ListInfo
 from jitr.aws.list_import import REPLACE, Checked, Imports, Leftovers, Source
 from jitr.aws.table import Table
-from jitr.duplicates import Duplicates, Seen
+from jitr.duplicates import Duplicates
 from jitr.list_changes import Effect
 from jitr.lists import ListRow
-from jitr.lists_csv import Reader
+from jitr.lists_csv import Reader, serials_in
 from jitr.times import rfc3339
-from jitr_cli.output import progress
+from jitr_cli.output import note, progress
 from jitr_cli.table import now, now_text
 
 _PIECE = 1 << 16  # bytes read at once
@@ -29,17 +29,25 @@ OLD_GENERATION = timedelta(hours=1)
 GIVEN_UP = timedelta(days=1)
 
 
-def reader(file: Path, duplicates: Seen | None = None) -> Reader:
-    """A reader of the rows in a CSV file; OSError where it cannot be opened comes with the first row."""
-    return Reader(_pieces(file), source=str(file), duplicates=duplicates)
-
-
 def read_rows(file: Path) -> tuple[ListRow, ...]:
-    """All rows of a file, keys that are there twice being problems. Raises ListError."""
-    reading = reader(file, Duplicates())
-    rows = tuple(each.row for each in reading)
+    """All rows of a file, keys that are there twice being problems. Raises ListError.
+
+    What cells were taken for something else is told on standard error.
+    """
+    with source(file) as given:
+        reading = Reader(
+            given.pieces(), source=given.name, duplicates=Duplicates(), serials=lambda: serials_in(given.pieces)
+        )
+        rows = tuple(each.row for each in reading)
     reading.raise_problems()
+    tell(given.name, reading.said)
     return rows
+
+
+def tell(name: str, said: Iterable[str]) -> None:
+    """Say on standard error what cells of a list were taken for something else."""
+    for each in said:
+        note(f"{name}: {each}")
 
 
 def _pieces(file: Path) -> Iterator[bytes]:

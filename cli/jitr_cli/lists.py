@@ -15,8 +15,11 @@ from jitr.aws.list_import import MERGE, REPLACE, Checked, Imports
 from jitr.aws.rulebook import Rulebook
 from jitr.aws.table import Conflict
 from jitr.errors import InputError
+from jitr.list_cells import Cells
 from jitr.list_changes import shrinks
+from jitr.list_columns import typed
 from jitr.list_row import read_row
+from jitr.list_serials import UNDECIDED, Base, Serials
 from jitr.lists import LIST_NAME, ListRow
 from jitr.lists_csv import columns_of, write_rows
 from jitr_cli import completion, list_files
@@ -73,7 +76,9 @@ def import_(
                 advance=advance,
             )
         told = list_files.told(checked, mode, before)
+        list_files.tell(str(file), checked.said)
         document = {"list": name, "rows": checked.rows, "mode": mode, "dry_run": dry_run, **told.document}
+        document["read_as"] = list(checked.said)
         if dry_run:
             emit(as_json, document, f"Would import {told.rows} of {file} into list {name} ({mode}){told.effects}")
             return
@@ -288,14 +293,20 @@ def _check_name(name: str) -> None:
 
 def _row(values: tuple[str, ...]) -> ListRow:
     columns: dict[str, str] = {}
+    kind: Base | None = None
     for each in values:
-        column, equals, value = each.partition("=")
+        name, equals, value = each.partition("=")
         if not equals:
             raise InputError(f"{each!r} is not COLUMN=VALUE, as in common_name=snr-0001")
+        column, type_ = typed(name)
+        kind = Base(type_) if type_ else kind
         if column in columns:
             raise InputError(f"{column} is given twice")
         columns[column] = value
-    row = read_row(columns)
+    cells = Cells(Serials(kind) if kind else UNDECIDED)
+    row = read_row(columns, cells.text)
     if isinstance(row, ListRow):
+        for said in cells.said():
+            note(said)
         return row
     raise InputError("\n".join(f"{fault.column}: {fault.message}" if fault.column else fault.message for fault in row))

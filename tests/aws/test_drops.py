@@ -218,11 +218,21 @@ def test_rules_that_are_not_in_order_are_refused_with_why(bucket: Bucket, text: 
 
 def test_a_list_with_a_mistake_is_refused_whole_with_its_lines(bucket: Bucket) -> None:
     bucket.put("lists/line-a.csv", listed(1, 2))
-    verdict = bucket.put("lists/line-a.csv", listed(*range(30)) * 2)
+    twice = listed(*range(30)) * 2  # 30 keys again, and the header
+    verdict = bucket.put("lists/line-a.csv", twice)
     assert verdict is not None
     written = json.loads(bucket.read("lists/line-a.result.json"))
-    assert (written["outcome"], written["problem_count"], len(written["problems"])) == ("refused", 30, 20)
-    assert (written["problems"][0]["line"], written["problems"][0]["column"]) == (33, 1)
+    assert (written["outcome"], written["problem_count"], len(written["problems"])) == ("refused", 31, 20)
+    assert (written["problems"][0]["line"], written["problems"][0]["column"]) == (32, 1)
+    assert bucket.rows() == ["snr-1", "snr-2"]
+
+
+def test_the_verdict_on_a_list_says_what_cells_were_taken_for_something_else(bucket: Bucket) -> None:
+    bucket.put("lists/line-a.csv", 'common_name\n="snr-1"\nCN=snr-2\n')
+    written = json.loads(bucket.read("lists/line-a.result.json"))
+    said = ['read 1 cell of the form ="x" as x', "read 1 cell of the form CN=x as x"]
+    assert (written["outcome"], written["warnings"]) == ("published", said)
+    assert 'warning: read 1 cell of the form ="x" as x' in bucket.read("lists/line-a.result.txt")
     assert bucket.rows() == ["snr-1", "snr-2"]
 
 

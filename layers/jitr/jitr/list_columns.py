@@ -10,6 +10,9 @@ from jitr.values import dataclass
 
 ATTRIBUTE_PREFIX = "attr."
 MAX_COLUMNS = 200
+# How the digits in a column are read, where its name says so.
+TYPES = ("hex", "dec")
+_TYPED = {f"serial_number:{each}": each for each in TYPES}
 
 # What people and other tools call the columns, without case, blanks and punctuation.
 _ALSO_CALLED = {
@@ -47,8 +50,16 @@ def is_column(name: str) -> bool:
     return name in COLUMNS
 
 
+def typed(name: str) -> tuple[str, str | None]:
+    """Return a column's name and type: ``serial_number:dec`` is ``serial_number``, and its digits are decimal."""
+    kind = _TYPED.get(name)
+    return (name, None) if kind is None else ("serial_number", kind)
+
+
 def unknown_column(name: str) -> str:
     """The message for a name that is no column's."""
+    if name.startswith("serial_number:"):
+        return f"unknown type of column in {shown(name)}: it is serial_number:hex or serial_number:dec"
     meant = _meant(name)
     if meant:
         return f"unknown column {shown(name)}: did you mean {meant}?"
@@ -60,6 +71,9 @@ def unknown_column(name: str) -> str:
 
 def _meant(name: str) -> str | None:
     """The column that a wrong name probably stands for."""
+    base, _, kind = name.partition(":")
+    if kind.strip().lower() in TYPES and _meant(base) == "serial_number":
+        return f"serial_number:{kind.strip().lower()}"
     plain = re.sub(r"[\W_]", "", name).lower()
     if plain in _MEANT:
         return _MEANT[plain]

@@ -16,7 +16,7 @@ from jitr.lists import KEY_KINDS, MAX_COMMON_NAME, ListRow
 from jitr.times import parse_time
 
 MAX_SERIAL = 40  # hex digits: RFC 5280 section 4.1.2.2, 20 octets
-MAX_CA = 128
+MAX_CA = 64  # characters, as the rules take an alias
 MAX_ATTRIBUTE = 800  # characters: AWS IoT's limit for the value of a thing attribute
 MAX_NOTE = 1024
 
@@ -70,6 +70,7 @@ FLOAT = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[eE][+-][0-9]+")  # what a spread
 _HEX_DIGITS = re.compile(r"[0-9a-f]+")
 _OTHER_HASHES = {32: "that is an MD5", 40: "that is a SHA-1", 63: "a leading zero is lost", 96: "that is a SHA-384"}
 _CA_ID = re.compile(r"[0-9a-fA-F]{64}")
+_CA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # as the rules take an alias
 
 
 def floated(text: str, what: str) -> str:
@@ -108,6 +109,8 @@ def _positive(text: str) -> str:
     digits = _hex(text).lstrip("0") or "0"
     if len(digits) > MAX_SERIAL:
         hint = ", as many as a SHA-256: is it in the wrong column?" if len(digits) > 60 else ""
+        if len(digits) < 50 and digits.isdigit():  # 20 octets are 49 decimal digits
+            hint = "; is it decimal? Then name the column serial_number:dec"
         raise WrongValue(f"{len(digits)} hex digits: a serial number has at most {MAX_SERIAL} (RFC 5280){hint}")
     return digits
 
@@ -126,7 +129,7 @@ def _ca(text: str) -> str:
     if len(text) >= 64 and _CA_ID.fullmatch(digits := re.sub(r"[\s:]", "", text)):
         return digits.lower()
     _check_text(text)
-    if len(text) > MAX_CA or re.search(r"[\s/]", text):
+    if len(text) > MAX_CA or _CA_NAME.fullmatch(text) is None:
         raise WrongValue(f"{shown(text)} is neither the rules' name for a CA nor a caCertificateId (64 hex digits)")
     return text
 

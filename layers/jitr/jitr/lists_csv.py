@@ -5,15 +5,16 @@ row (list_row). Here every problem gets its place, and no key may be there twice
 """
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, repeat
 
 from jitr.csv_records import BadRecord, Record, read_records
 from jitr.duplicates import Duplicates, Seen
 from jitr.errors import InputError
-from jitr.list_cells import from_cell, to_cell
-from jitr.list_columns import Fault, header_faults, shown
+from jitr.list_cells import Cells, to_cell
+from jitr.list_columns import Fault, header_faults, shown, typed
 from jitr.list_row import read_row
+from jitr.list_serials import UNDECIDED, Base, Known, Serials, judge, look
 from jitr.lists import COLUMNS, ListRow
 from jitr.values import dataclass
 
@@ -62,16 +63,36 @@ class Reader:
     """Iterates, once, over the good rows of a CSV file and keeps the first ``SHOWN`` problems and the count of all.
 
     ``chunks`` are the file's bytes in pieces of any size. Memory does not grow with the file, apart from
-    ``duplicates``; without one, keys that are there twice go unnoticed.
+    ``duplicates``; without one, keys that are there twice go unnoticed. ``serials`` is asked how serial
+    numbers of digits only are read where the header does not say it (``serials_in``); undecided, they are problems.
     """
 
-    def __init__(self, chunks: Iterable[bytes], *, source: str, duplicates: Seen | None = None) -> None:
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        *,
+        source: str,
+        duplicates: Seen | None = None,
+        serials: Callable[[], Serials] = lambda: UNDECIDED,
+    ) -> None:
         self.source = source
         self.problems: list[Problem] = []
         self.problem_count = 0
         self._records = read_records(chunks)
         self._duplicates = duplicates
+        self._ask_serials = serials
+        self._cells = Cells()
         self._columns: list[str] = []  # "" where a column has no name
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What cells so far were taken for something else than they say, a sentence each."""
+        return self._cells.said()
+
+    @property
+    def serials(self) -> Serials:
+        """How serial numbers of digits only are read."""
+        return self._cells.serials
 
     def raise_problems(self) -> None:
         """Raises ListError if there was any problem so far."""
@@ -88,6 +109,8 @@ class Reader:
             row = self._read(record)
             if row is not None and not self._repeats(record.line, row):
                 yield Row(record.line, row)
+        for line, column, message in self._cells.damage():
+            self._add(line, self.number(column), Fault(column, message))
 
     def _read_header(self) -> bool:
         """Whether the first record names the columns. Without good names, no row below it would make sense."""
@@ -100,19 +123,29 @@ class Reader:
             self._columns = [each.strip() for each in first.cells]
             while not self._columns[-1]:
                 self._columns.pop()
+            self._read_types()
             for number, fault in header_faults(self._columns):
                 self._add(first.line, number, fault)
         return not self.problem_count
 
+    def _read_types(self) -> None:
+        if "serial_number" in self._columns:
+            self._cells.serials = self._ask_serials()
+        for number, name in enumerate(self._columns):
+            self._columns[number], kind = typed(name)
+            if kind is not None:
+                self._cells.serials = Serials(Base(kind))
+
     def _read(self, record: Record) -> ListRow | None:
         """A row, or None where it has problems."""
+        self._cells.line = record.line
         columns, cells = self._columns, record.cells
         values = {column: cell for column, cell in zip(columns, cells, strict=False) if cell and not cell.isspace()}
         stray = len(cells) > len(columns) or "" in values
         if stray:
             stray = self._add_strays(record)
             values.pop("", None)
-        row = read_row(values, from_cell)
+        row = read_row(values, self._cells.text)
         if isinstance(row, ListRow):
             return None if stray else row
         for fault in row:
@@ -154,18 +187,27 @@ class Reader:
             self.problems.append(Problem(line, number, fault.column, fault.message))
 
 
+def serials_in(pieces: Callable[[], Iterable[bytes]], known: Callable[[], Known] = Known) -> Serials:
+    """Return how a file's serial numbers are to be read. ``known`` is asked only where the file does not tell."""
+    looked = look(pieces)
+    return judge(looked, Known() if looked.base else known())
+
+
 def read_list(data: bytes, source: str) -> tuple[ListRow, ...]:
     """The rows of a whole list in memory, keys that are there twice being problems.
 
     Raises ListError with the first problems and their count.
     """
-    reader = Reader([data], source=source, duplicates=Duplicates())
+    reader = Reader([data], source=source, duplicates=Duplicates(), serials=lambda: serials_in(lambda: [data]))
     rows = tuple(each.row for each in reader)
     reader.raise_problems()
     return rows
 
 
 # --- writing
+
+
+_HEADER = {"serial_number": "serial_number:hex"}  # digits alone would be read as decimal
 
 
 class _Echo:
@@ -191,6 +233,6 @@ def write_rows(rows: Iterable[ListRow], columns: Sequence[str] | None = None) ->
         rows = tuple(rows)
         columns = columns_of(rows)
     writer = csv.DictWriter(_Echo(), columns, lineterminator="\r\n")
-    yield writer.writeheader()
+    yield writer.writerow({name: _HEADER.get(name, name) for name in columns})
     for row in rows:
-        yield writer.writerow({name: to_cell(value) for name, value in row.to_json().items()})
+        yield writer.writerow({name: to_cell(name, value) for name, value in row.to_json().items()})

@@ -201,9 +201,9 @@ class Drops:
             self._imports.replace(name, checked, by=_who(dropped), over=before, advance=lambda _rows: None)
         except Unfinished as unfinished:
             details |= {"rows_written": unfinished.done, "edition": edition}
-            return self._verdict(dropped, Outcome.IMPORTING, str(unfinished), **details)
+            return self._verdict(dropped, Outcome.IMPORTING, str(unfinished), checked.said, **details)
         told = f"list {name} has {checked.rows} rows now, in place of about {rows}"
-        return self._verdict(dropped, Outcome.PUBLISHED, told, **details)
+        return self._verdict(dropped, Outcome.PUBLISHED, told, checked.said, **details)
 
     # --- objects
 

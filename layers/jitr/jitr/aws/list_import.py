@@ -9,7 +9,7 @@ how far it is. Generations that are left, replaced or never finished, are let go
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field, replace
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import Any
@@ -17,14 +17,16 @@ from typing import Any
 from jitr.aws.batch_writer import BatchWriter, batched, in_order
 from jitr.aws.changes import MOST_KEYS, list_changed, rows_changed
 from jitr.aws.device_lists import IMPORTS, LEFT, DeviceLists, ListInfo, left, puts
+from jitr.aws.list_evidence import known_serials
 from jitr.aws.row_edits import RowEdits, count_taken, counts
 from jitr.aws.table import Conflict, Item, Table, to_item
 from jitr.duplicates import KeyLog, Seen
 from jitr.errors import InputError, JitrError
 from jitr.list_changes import Effect, conflict, effect
 from jitr.list_columns import Fault
+from jitr.list_serials import UNDECIDED, Base, Serials
 from jitr.lists import ListRow, RowKey
-from jitr.lists_csv import SHOWN, ListError, Problem, Reader, Row
+from jitr.lists_csv import SHOWN, ListError, Problem, Reader, Row, serials_in
 from jitr.values import dataclass
 
 MERGE, REPLACE = "merge", "replace"
@@ -56,12 +58,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A file without a mistake. ``effects`` are counted where it was compared with the list, else empty."""
+    """A file without a mistake. ``effects`` are counted where it was compared with the list, else empty.
+
+    ``said`` tells what cells were taken for something else, ``serials`` how serial numbers are read.
+    """
 
     source: Source
     digest: str
     rows: int
     effects: Mapping[Effect, int] = field(default_factory=dict)
+    serials: Serials = UNDECIDED
+    said: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,8 @@ class Imports:
         ``against`` is a generation of the list to compare the rows with; then a row that would take another device's
         place is a mistake, unless ``overwrite``. ``advance`` is told how many bytes were read.
         """
-        read = partial(self._checked, name, source, against=against, overwrite=overwrite)
+        serials = cache(lambda: serials_in(source.pieces, lambda: known_serials(self._table)))
+        read = partial(self._checked, name, source, serials, against=against, overwrite=overwrite)
         # No file while there is nothing to put in it; then nobody else's to read, and gone however this ends.
         with SpooledTemporaryFile(max_size=1, prefix="jitr-") as file:
             log = KeyLog(file)
@@ -146,11 +154,20 @@ class Imports:
         return checked
 
     def _checked(
-        self, name: str, source: Source, seen: Seen, *, against: str | None, overwrite: bool, advance: Advance
+        self,
+        name: str,
+        source: Source,
+        serials: Callable[[], Serials],
+        seen: Seen,
+        *,
+        against: str | None,
+        overwrite: bool,
+        advance: Advance,
     ) -> tuple[Checked, ListError | None]:
         """The file read to its end, and what is wrong with it."""
         digest = hashlib.sha256()
-        reader = Reader(_told(source, digest.update, advance), source=source.name, duplicates=seen)
+        pieces = _told(source, digest.update, advance)
+        reader = Reader(pieces, source=source.name, duplicates=seen, serials=serials)
         found = _Comparison(reader, seen, overwrite=overwrite)
         count = 0
         if against is None:
@@ -164,7 +181,9 @@ class Imports:
                     found.add(row, there)
         problems = sorted([*reader.problems, *found.problems], key=lambda each: (each.line, each.column))
         wrong = ListError(source.name, problems[:SHOWN], reader.problem_count + found.problem_count)
-        return Checked(source, digest.hexdigest(), count, found.effects), wrong if problems else None
+        read_as = _digest(digest, reader.serials)
+        checked = Checked(source, read_as, count, found.effects, reader.serials, reader.said)
+        return checked, wrong if problems else None
 
     def under_way(self, name: str, checked: Checked, mode: str) -> UnderWay | None:
         """The import of this very file that was begun and not finished."""
@@ -300,12 +319,20 @@ class Imports:
         Raises InputError if the file is not the one that was checked.
         """
         digest = hashlib.sha256()
-        reader = Reader(_told(checked.source, digest.update, lambda _bytes: None), source=checked.source.name)
+        pieces = _told(checked.source, digest.update, lambda _bytes: None)
+        reader = Reader(pieces, source=checked.source.name, serials=lambda: checked.serials)
         rows = (each.row for each in islice(reader, work.done, None))
         yield from in_order(put, batched(rows, _ROWS_AT_ONCE), self._workers)
         reader.raise_problems()
-        if digest.hexdigest() != checked.digest:
+        if _digest(digest, checked.serials) != checked.digest:
             raise InputError(f"{checked.source.name} was changed while it was imported: import it again")
+
+
+def _digest(of_file: Any, serials: Serials) -> str:
+    """Name a file and how it is read: read otherwise, it is another import, which does not go on from this one."""
+    if serials.base is Base.DEC:
+        of_file.update(b"\0serial_number:dec")
+    return str(of_file.hexdigest())
 
 
 @dataclass(slots=True)
