@@ -45,6 +45,14 @@ class DeviceCertificate:
         except Unreadable:
             return None
 
+    def problem(self) -> str | None:
+        """Why it cannot be read; None where it can."""
+        try:
+            read_certificate(self.pem.encode())
+        except Unreadable as problem:
+            return str(problem)
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:

@@ -131,6 +131,9 @@ def _gathered(registry: Registry, certificate_id: str, record: Record | None, ac
                 "about it: see `jitr device ls`"
             )
         return _Device(certificate_id, None, record, acts)
+    problem = certificate.problem()
+    if problem is not None:
+        output.warn(f"{certificate_id}: {problem}")
     things = tuple(registry.thing(each) for each in registry.things(certificate.arn))
     return _Device(certificate_id, certificate, record, acts, registry.iot_policies(certificate.arn), things)
 

@@ -258,6 +258,22 @@ def test_the_tenth_ca_of_a_subject_is_the_last(run: Run, aws: Aws, registered: i
     assert ("RegisterCACertificate" in aws.operations) == (exit_code == 0)
 
 
+def test_registered_cas_that_cannot_be_read_are_not_taken_for_cas_of_another_subject(run: Run, aws: Aws) -> None:
+    of_one_subject(aws, 9, write_ca(drafts.classic_ca("New", kind="P-256").draft))
+    answer = aws.overrides["DescribeCACertificate"]
+
+    def describe(given: dict[str, Any]) -> Any:
+        found = answer(given)
+        found["certificateDescription"]["certificatePem"] = "damaged"
+        return found
+
+    aws.overrides["DescribeCACertificate"] = describe
+    result = run("ca", "register", "ca.pem", "--key", "ca.key")
+    assert "9 registered CAs cannot be read here: whether they have the subject O=OKIDA,C=TR is not known" in (
+        result.stderr
+    )
+
+
 def test_cas_of_other_subjects_do_not_count(run: Run, aws: Aws) -> None:
     of_one_subject(aws, 12, write_ca(sound()))
     result = run("ca", "register", "ca.pem", "--key", "ca.key")

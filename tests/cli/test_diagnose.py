@@ -653,6 +653,10 @@ def test_a_device_that_became_active_meanwhile_is_tried_once_more(
         (_ca(), "is registered and ACTIVE, so that its next connection should register it Check that the endpoint"),
         (_ca(certificateMode="SNI_ONLY"), "if it sends the endpoint's name (SNI)"),
         (_ca(certificatePem=STRANGER.pem.decode()), "no registered CA signed it"),
+        (
+            _ca(certificatePem=STRANGER.pem.decode().replace("MII", "MIA")),
+            "no registered CA that can be read here signed it, and these cannot be read",
+        ),
     ],
 )
 def test_a_device_that_aws_iot_does_not_know(

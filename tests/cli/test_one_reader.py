@@ -24,7 +24,7 @@ from jitr_cli import certificates
 from jitr_cli.deployment import Choice
 from jitr_cli.files import MAX_FILE
 from tests import pki, requests
-from tests.cli.cas import LONG, TODAY
+from tests.cli.cas import LONG, TODAY, described
 from tests.cli.conftest import Aws, Openssl, Run
 from tests.odd_certificates import ALL, READABLE
 
@@ -369,3 +369,62 @@ def test_no_request_of_the_library_s_vectors_is_refused_in_foreign_words(walk: W
         said = walk.run("device", "issue", "--csr", "asks.csr", "--ca", "odd.pem", "--ca-key", "odd.key", "--force")
         print(f"{path.name}: {said.splitlines()[0]}")
         assert not [word for word in FOREIGN if word in said], said
+
+
+# --- what AWS IoT holds and we cannot read
+
+
+@pytest.fixture
+def unreadable(aws: Aws, workdir: Path) -> str:
+    """A registered CA that cannot be read; the id of it, and in the current directory a device, odd.pem and odd.key."""
+    held = pki.make(ALL["damaged basicConstraints"](a_ca()))
+    aws.overrides["ListCACertificates"] = lambda _: {"certificates": [{"certificateId": held.id}]}
+    aws.overrides["DescribeCACertificate"] = described(held)
+    device = a_device(pki.ca("Good CA")).issue()
+    (workdir / "odd.pem").write_bytes(device.pem)
+    (workdir / "odd.key").write_bytes(device.private_pem)
+    return held.id
+
+
+WHY = "the certificate cannot be read: its basicConstraints is damaged"
+
+
+def test_a_registered_ca_that_cannot_be_read_is_listed_and_told_why(run: Run, unreadable: str) -> None:
+    for command in (("ca", "ls", "--no-count"), ("ca", "show", unreadable)):
+        result = run(*command)
+        assert result.exit_code == 0, result.stderr
+        assert unreadable in result.stdout
+        assert "(unreadable)" in result.stdout
+        assert f"warning: the CA {unreadable} cannot be read: {WHY}" in result.stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--ca",)])
+def test_device_register_does_not_call_a_ca_unregistered_that_it_cannot_read(
+    run: Run, unreadable: str, more: tuple[str, ...]
+) -> None:
+    result = run("device", "register", "odd.pem", *more, *([unreadable] if more else []))
+    assert result.exit_code == 2
+    assert (
+        f"no registered CA that can be read signed it, but CN=Good CA,O=OKIDA,C=TR; these cannot be read: {unreadable}"
+        in (result.stderr)
+    )
+    assert "is not registered" not in result.stderr
+    assert WHY in result.stderr
+
+
+def test_a_registered_device_that_cannot_be_read_is_shown_and_told_why(run: Run, aws: Aws, workdir: Path) -> None:
+    device = ALL["damaged basicConstraints"](a_device(pki.ca("Good CA"))).issue()
+    aws.overrides["DescribeCertificate"] = lambda _: {
+        "certificateDescription": {
+            "certificateId": device.sha256,
+            "certificateArn": "arn:aws:iot:eu-central-1:123456789012:cert/" + device.sha256,
+            "certificatePem": device.pem.decode(),
+            "status": "PENDING_ACTIVATION",
+            "creationDate": TODAY,
+        }
+    }
+    aws.overrides["ListAttachedPolicies"] = lambda _: {"policies": []}
+    aws.overrides["ListPrincipalThings"] = lambda _: {"things": []}
+    result = run("device", "show", device.sha256)
+    assert result.exit_code == 0, result.stderr
+    assert f"warning: {device.sha256}: {WHY}" in result.stderr
