@@ -13,6 +13,7 @@ from jitr.reasons import CODES, Verdict
 from jitr.record import APPLIED, Record
 from jitr.times import rfc3339
 from jitr_cli import completion, knocking, words
+from jitr_cli.basis import basis_of
 from jitr_cli.by_hand import Act, acts_of
 from jitr_cli.deployment import Choice, stack_options
 from jitr_cli.device_registry import Registry
@@ -97,7 +98,8 @@ def show(device: str, choice: Choice, as_json: bool) -> None:
     deployed = table_of(deployment)
     record = words.decided(device, deployment, deployed)
     acts = acts_of(deployed, [record.certificate_id])
-    emit(as_json, _document(record, acts), lambda: _show(record, acts.get(record.certificate_id, ())))
+    basis = basis_of(deployed)(record)
+    emit(as_json, _document(record, acts), lambda: _show(record, acts.get(record.certificate_id, ()), basis))
 
 
 @decisions.command("reopen")
@@ -160,7 +162,7 @@ def _show_all(found: list[Record], acts: Mapping[str, tuple[Act, ...]]) -> None:
     table((*columns, "by hand") if acts else columns, rows)
 
 
-def _show(record: Record, acts: tuple[Act, ...]) -> None:
+def _show(record: Record, acts: tuple[Act, ...], basis: str | None) -> None:
     rule = f"  {safe(record.rule)} ({safe(record.at or '')})" if record.rule else ""
     click.echo(colour(record.decision.value.upper(), _COLOURS[record.decision]) + rule)
     for reason in record.reasons:
@@ -186,6 +188,7 @@ def _show(record: Record, acts: tuple[Act, ...]) -> None:
             *([("due", record.due)] if record.due else []),
             *([("reservation", record.reservation)] if record.reservation else []),
             ("rules", (record.digest or "")[:12]),
+            *([("reasons", f"{basis}; `jitr explain` has today's")] if basis else []),
             *(("list", f"{name} at {edition}") for name, edition in record.editions.items()),
             *(("by hand", each.told) for each in acts),
         ]

@@ -19,6 +19,7 @@ from jitr.record import Record, knock_interval
 from jitr.rules.model import Rules
 from jitr.times import rfc3339
 from jitr_cli import completion, words
+from jitr_cli.basis import basis_of
 from jitr_cli.deployment import Choice, Deployment, stack_options
 from jitr_cli.device_registry import Registry
 from jitr_cli.filters import ca_option, near_rule, of_ca, reason_option, with_reason
@@ -55,6 +56,9 @@ def ls(
 ) -> None:
     """Show held devices, the newest first: which, since when, when they are due, about how often they knock, and why.
 
+    Reasons are those on record. Where rules or lists were edited since without letting the device in, they are told
+    with the version that they are of; `jitr explain` has today's.
+
     \b
     Examples:
       jitr held ls
@@ -65,7 +69,8 @@ def ls(
     filters = (of_ca(deployed, ca), with_reason(reason), near_rule(rule))
     records = newest_of(deployed, (Verdict.HOLD,), since)
     found = list(islice((each for each in records if all(wanted(each) for wanted in filters)), limit))
-    emit(as_json, [_document(each) for each in found], lambda: _show(found))
+    basis = basis_of(deployed)
+    emit(as_json, [_document(each, basis(each)) for each in found], lambda: _show(found, basis))
     if len(found) == limit:
         note(f"These are the newest {limit}; --limit shows more.")
 
@@ -223,7 +228,7 @@ def common_name(record: Record) -> str:
     return ", ".join(CertificateFacts.from_json(record.facts).values("common_name"))
 
 
-def _document(record: Record) -> dict[str, object]:
+def _document(record: Record, basis: str | None) -> dict[str, object]:
     interval = knock_interval(record)
     return {
         "certificate_id": record.certificate_id,
@@ -236,10 +241,11 @@ def _document(record: Record) -> dict[str, object]:
         "knocks_every_seconds": None if interval is None else round(interval.total_seconds()),
         "reasons": [dict(each) for each in record.reasons],
         "near_misses": [dict(each) for each in record.near_misses],
+        "reasons_are": basis,
     }
 
 
-def _show(records: list[Record]) -> None:
+def _show(records: list[Record], basis: Callable[[Record], str | None]) -> None:
     if not records:
         note("No device is on hold.")
         return
@@ -250,7 +256,7 @@ def _show(records: list[Record]) -> None:
             rfc3339(each.since),
             "" if each.due is None else rfc3339(each.due),
             how_often(each),
-            _why(each),
+            _why(each) + (f" ({old})" if (old := basis(each)) else ""),
         )
         for each in records
     ]

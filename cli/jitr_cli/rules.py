@@ -18,6 +18,7 @@ from jitr_cli.deployment import Choice, stack_options
 from jitr_cli.output import confirm, emit, error, json_option, note, progress, warn
 from jitr_cli.rules_files import FailedTests, read_and_test, read_file
 from jitr_cli.table import now, now_text, operator, table_of
+from jitr_cli.topic_rules import warn_of_others
 
 _MOST_DIFF = 60  # lines shown
 
@@ -50,6 +51,7 @@ def publish(file: Path, message: str | None, no_replay: bool, yes: bool, choice:
         raise click.exceptions.Exit(1) from None  # as `jitr rules check` ends
     for each in missing_cas(deployment.client("iot"), rules):
         warn(each)
+    warn_of_others(deployment)
     table = table_of(deployment)
     before = table.heads()
     if before.digest == rules.digest:

@@ -22,6 +22,7 @@ from jitr_cli.rules_files import read_and_test
 from jitr_cli.rules_with_ids import names_files, with_ids
 from jitr_cli.since import since_option
 from jitr_cli.table import now, now_text, operator, table_of
+from jitr_cli.topic_rules import warn_of_others
 
 _MOST_SHOWN = 50
 
@@ -129,6 +130,7 @@ def rollback(version: int | None, message: str | None, yes: bool, choice: Choice
     rules, text = load(compiled), _source(deployed, found).encode()
     for each in unknown_names(rules, known_in(deployment.client("iot"), deployed)):
         warn(each)
+    warn_of_others(deployment)
     deployment.announce("dynamodb")
     preview = show_preview(deployed, rules, text, before, look_back=True)
     confirm(f"Put version {version} ({found.published_at}) in force in place of version {before.version}?", yes)

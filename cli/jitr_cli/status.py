@@ -14,18 +14,23 @@ from jitr.aws.rulebook import Rulebook
 from jitr.aws.table import Table
 from jitr.errors import Retry
 from jitr.reasons import Verdict
+from jitr.rules.model import Rules
 from jitr_cli.ca_registry import all_ca_ids, described
+from jitr_cli.denied import denied_and_in
 from jitr_cli.deployment import Choice, Deployment, stack_options
+from jitr_cli.device_registry import Registry
 from jitr_cli.output import emit, json_option
 from jitr_cli.records import count_at_most
 from jitr_cli.status_screen import show
 from jitr_cli.table import now, table_of
+from jitr_cli.topic_rules import others_as_far_as_allowed
 
 QUEUES = ("RegistrationQueue", "RegistrationFailures", "RuleFailures")
 
 # What is counted and looked at every morning must not grow with the fleet.
 _MOST_COUNTED = 50_000  # decisions of one verdict, about
 _NEWEST = 1_000  # decisions whose reasons are looked at
+_NAMED = 3  # CAs and devices that one line names
 _CA_ENDS_SOON = 60  # days: renewing a CA takes weeks
 _OLD = timedelta(minutes=10)  # a registration event that waits longer is worth a look
 
@@ -37,8 +42,10 @@ def status(choice: Choice, as_json: bool) -> None:
     """Show what is deployed and in force, and what needs attention first.
 
     Rules and who published them, lists, CAs with the days they have left, decisions by reason, queues and how long
-    their oldest message waits, alarms. Decisions are counted up to about 50,000 of each kind, and reasons are those
-    of the newest 1,000.
+    their oldest message waits, alarms; CAs that rules name and that are not registered, or the other way round; other
+    topic rules that take registration events; devices that are denied today and still ACTIVE. Decisions are counted
+    up to about 50,000 of each kind, reasons are those of the newest 1,000, and of the newest 1,000 admitted devices
+    it is worked out which are denied today (AWS IoT is asked about 20 of these).
 
     \b
     Examples:
@@ -48,6 +55,8 @@ def status(choice: Choice, as_json: bool) -> None:
     deployment = choice.deployment()
     table = table_of(deployment)
     at = now()
+    version, rules = _rules(table)
+    cas = _cas(deployment, rules, at)
     document: dict[str, Any] = {
         "deployment": {
             "stack": deployment.stack_name,
@@ -55,8 +64,10 @@ def status(choice: Choice, as_json: bool) -> None:
             "region": deployment.region,
             "endpoint": deployment.endpoint,
         },
-        "rules": _rules(table),
-        "cas": _cas(deployment, at),
+        "rules": version,
+        "cas": cas,
+        "unregistered_cas": _unregistered(rules, cas),
+        "other_topic_rules": _other_topic_rules(deployment),
         "lists": [
             {"list": each.name, "rows": each.rows, "changed_at": each.changed_at}
             for each in DeviceLists(table).all().values()
@@ -67,6 +78,7 @@ def status(choice: Choice, as_json: bool) -> None:
             if each["mode"] != LEFT
         ],
         **_decisions(table),
+        "denied": None if rules is None else denied_and_in(table, rules, Registry(deployment.client("iot")), at),
         "queues": {name: _waiting(deployment, name, at) for name in QUEUES},
         "alarms": _alarms(deployment),
     }
@@ -74,15 +86,27 @@ def status(choice: Choice, as_json: bool) -> None:
     emit(as_json, document, lambda: show(document))
 
 
-def _rules(table: Table) -> dict[str, Any] | None:
+def _rules(table: Table) -> tuple[dict[str, Any] | None, Rules | None]:
+    """Return the publication in force, and its rules; None in place of what is not there or cannot be read."""
     version = in_force(table)
     if version is None:
-        return None
+        return None, None
     try:
-        Rulebook(table).in_force(table.heads())
+        rules = Rulebook(table).in_force(table.heads())
     except Retry as problem:
-        return version.to_json() | {"unusable": str(problem)}
-    return version.to_json()
+        return version.to_json() | {"unusable": str(problem)}, None
+    return version.to_json(), rules
+
+
+def _unregistered(rules: Rules | None, cas: list[dict[str, Any]]) -> list[dict[str, str]]:
+    registered = {each["ca_certificate_id"] for each in cas}
+    named = [] if rules is None else [(alias, each) for alias, ca in rules.cas.items() for each in ca.ids]
+    return [{"alias": alias, "ca_certificate_id": each} for alias, each in named if each not in registered]
+
+
+def _other_topic_rules(deployment: Deployment) -> list[dict[str, object]] | None:
+    found = others_as_far_as_allowed(deployment)
+    return None if found is None else [each.to_json() | {"meaning": each.told} for each in found]
 
 
 def _decisions(table: Table) -> dict[str, Any]:
@@ -101,7 +125,7 @@ def _decisions(table: Table) -> dict[str, Any]:
     }
 
 
-def _cas(deployment: Deployment, at: datetime) -> list[dict[str, Any]]:
+def _cas(deployment: Deployment, rules: Rules | None, at: datetime) -> list[dict[str, Any]]:
     iot = deployment.client("iot")
     found = []
     for each in all_ca_ids(iot):
@@ -119,9 +143,16 @@ def _cas(deployment: Deployment, at: datetime) -> list[dict[str, Any]]:
                 "not_after": ends,
                 "days_left": None if ends is None else (ends - at).days,
                 "provisioning_template": ca.template,
+                "named": None if rules is None else _is_named(rules, ca.id),
             }
         )
     return sorted(found, key=lambda ca: (ca["days_left"] is None, ca["days_left"]))
+
+
+def _is_named(rules: Rules, ca_id: str) -> bool:
+    """Return whether some allow rule is for devices of this CA: one that names it, or that names no CA."""
+    aliases = rules.aliases_of(ca_id) | {ca_id}
+    return any(each.cas is None or aliases.intersection(each.cas) for each in rules.allow)
 
 
 def _waiting(deployment: Deployment, name: str, at: datetime) -> dict[str, int | None]:
@@ -179,8 +210,11 @@ def attention(document: dict[str, Any]) -> list[str]:
             if each["state"] == "ALARM"
         ),
         *_about_rules(document["rules"]),
+        *(str(each["meaning"]) for each in document["other_topic_rules"] or ()),
+        *_about_denied(document["denied"]),
         *_about_queues(document["queues"]),
         *_about_cas(document["cas"]),
+        *_about_names_of_cas(document),
         *(
             f"an import ({each['mode']}) into list {each['list']} by {each['by']} is not finished: run it again"
             for each in document["imports"]
@@ -221,6 +255,39 @@ def _about_cas(cas: list[dict[str, Any]]) -> list[str]:
         if each["status"] == "ACTIVE" and not each["auto_registration"]:
             told.append(f"{ca} has auto-registration off: devices under it cannot knock; `jitr ca activate`")
     return told
+
+
+def _about_names_of_cas(document: dict[str, Any]) -> list[str]:
+    told = []
+    missing = [f"{each['alias']} ({each['ca_certificate_id'][:12]})" for each in document["unregistered_cas"]]
+    if missing:
+        told.append(f"not registered here, though the rules name them: CA {_some(missing)}; `jitr ca register`")
+    unnamed = [
+        each["ca_certificate_id"][:12]
+        for each in document["cas"]
+        if each["named"] is False and each["status"] == "ACTIVE" and each["auto_registration"]
+    ]
+    if unnamed:
+        told.append(f"registered, and named by no allow rule, so that no device of it gets in: CA {_some(unnamed)}")
+    return told
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _about_denied(denied: dict[str, Any] | None) -> list[str]:
+    if denied is None or not denied["active"]:
+        return []
+    count, among = denied["active"], denied["looked_at"]
+    at_least = "at least " if denied["unknown"] else ""
+    are = "1 device is" if count == 1 and not at_least else f"{at_least}{count} devices are"
+    which = _some([each[:12] for each in denied["certificate_ids"]])
+    return [
+        f"{are} ACTIVE and denied by the rules in force, of the newest {among:,} that were admitted ({which}): "
+        "`jitr device deactivate`, with --list for all on a list"
+    ]
 
 
 def _about_devices(document: dict[str, Any]) -> list[str]:
