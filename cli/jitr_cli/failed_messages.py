@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from jitr.aws.batch import SENT_AT
 from jitr.times import from_epoch_ms
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 QUEUES = ("RegistrationFailures", "RuleFailures")
@@ -37,6 +39,7 @@ class FailedMessage:
     reason: str
     message: str
     since: datetime
+    sent_at: str  # when the event came first, in epoch milliseconds
 
     @property
     def certificate_id(self) -> str | None:
@@ -96,6 +99,12 @@ class FailureQueue:
         self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=self._handles[message.id])
         del self._handles[message.id]
 
+    def in_flight(self) -> int:
+        """Return about how many messages cannot be seen because somebody else holds them."""
+        name: QueueAttributeNameType = "ApproximateNumberOfMessagesNotVisible"
+        answer = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=[name])
+        return max(0, int(answer["Attributes"][name]) - len(self._handles))
+
     def let_go(self) -> None:
         """Let others see again what was not deleted."""
         from botocore.exceptions import BotoCoreError, ClientError
@@ -112,7 +121,9 @@ def _time_of(answer: Any) -> datetime:
     told = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     try:
         time = parsedate_to_datetime(told)
-    except (TypeError, ValueError):
+        # "-0000" is UTC of a clock whose own zone is not told (RFC 5322 section 3.3): Python gives it none at all.
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (TypeError, ValueError, IndexError, OverflowError):  # none, two of them, or no date
         time = datetime.now(UTC)
     return time.replace(microsecond=999_999)
 
@@ -120,8 +131,18 @@ def _time_of(answer: Any) -> datetime:
 def _read(message: "MessageTypeDef", queue: str) -> FailedMessage:
     raw = message["Body"]
     body, reason, told = _of_rule(raw) if queue == "RuleFailures" else _of_function(message)
-    since = from_epoch_ms(int(message["Attributes"]["SentTimestamp"]))
-    return FailedMessage(message["MessageId"], message["ReceiptHandle"], queue, raw, body, reason, told, since)
+    sent = message["Attributes"]["SentTimestamp"]
+    return FailedMessage(
+        id=message["MessageId"],
+        handle=message["ReceiptHandle"],
+        queue=queue,
+        raw=raw,
+        body=body,
+        reason=reason,
+        message=told,
+        since=from_epoch_ms(int(sent)),
+        sent_at=_attribute(message, SENT_AT, sent),
+    )
 
 
 def _of_function(message: "MessageTypeDef") -> tuple[str, str, str]:

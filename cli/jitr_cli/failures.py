@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import click
 
+from jitr.aws.batch import SENT_AT
 from jitr.reasons import CODES
 from jitr_cli.deployment import Choice, Deployment, stack_options
 from jitr_cli.failed_messages import QUEUES, FailedMessage, FailureQueue
@@ -31,6 +32,7 @@ def ls(reason: str | None, queue: str | None, choice: Choice, as_json: bool) -> 
         for each in _queues(choice.deployment(), queue):
             stack.callback(each.let_go)
             found += [message for message in each.messages() if reason in (None, message.reason)]
+            _tell_in_flight(each.name, each.in_flight())
     emit(as_json, [each.to_json() for each in found], lambda: _show(found))
 
 
@@ -58,7 +60,7 @@ def redrive(reason: str | None, queue: str | None, pace: float, yes: bool, choic
     confirm(f"Put back {'all failed messages' if reason is None else f'those with {reason}'}?", yes)
     target = deployment.output("RegistrationQueueUrl")
     sqs = deployment.client("sqs")
-    count = 0
+    count = in_flight = 0
     try:
         with ExitStack() as stack, progress("Putting back", None) as advance:
             for each in _queues(deployment, queue):
@@ -66,20 +68,36 @@ def redrive(reason: str | None, queue: str | None, pace: float, yes: bool, choic
                 for message in each.messages():
                     if reason is not None and message.reason != reason:
                         continue
-                    sqs.send_message(QueueUrl=target, MessageBody=message.body)
+                    sqs.send_message(
+                        QueueUrl=target,
+                        MessageBody=message.body,
+                        # Or a device that knocked in time would be too late for its window.
+                        MessageAttributes={SENT_AT: {"DataType": "String", "StringValue": message.sent_at}},
+                    )
                     each.delete(message)
                     count += 1
                     advance(1)
                     time.sleep(1 / pace)
+                others = each.in_flight()
+                _tell_in_flight(each.name, others)
+                in_flight += others
     except BaseException:
         note(f"{count} messages were put back; the others are where they were")
         raise
-    emit(as_json, {"put_back": count}, f"Put back {count} messages")
+    emit(as_json, {"put_back": count, "in_flight": in_flight}, f"Put back {count} messages")
 
 
 def _queues(deployment: Deployment, only: str | None) -> list[FailureQueue]:
     names = QUEUES if only is None else (only,)
     return [FailureQueue(deployment.client("sqs"), deployment.output(f"{name}Url"), name) for name in names]
+
+
+def _tell_in_flight(queue: str, number: int) -> None:
+    if number:
+        note(
+            f"About {number} more in {queue} cannot be seen: another command holds them, or one was cut off. They are "
+            "seen again within five minutes; run this again then."
+        )
 
 
 def _show(found: list[FailedMessage]) -> None:

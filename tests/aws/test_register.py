@@ -19,7 +19,7 @@ from jitr.aws.table import certificate_key
 from jitr.certificate import read_ca, read_certificate
 from jitr.decide import DUE_LATEST
 from jitr.errors import Poison, Refused, Retry
-from jitr.event import own_event
+from jitr.event import own_event, parse_event
 from jitr.lists import ListRow
 from jitr.reasons import Verdict
 from jitr.record import APPLIED, APPLYING, Record, knock_interval, recorded_knock
@@ -397,6 +397,18 @@ def test_a_crash_after_active_is_finished_by_the_next_delivery(ready: World) -> 
             "event.account",
         ),
         (json.dumps({"certificateId": "ab" * 32, "caCertificateId": "ab" * 32}), "event.account"),
+        (
+            json.dumps(
+                {
+                    "certificateId": "ab" * 32,
+                    "caCertificateId": "cd" * 32,
+                    "awsAccountId": ACCOUNT,
+                    "principal": "EF" * 32,
+                    "clientId": "snr-0001",
+                }
+            ),
+            "event.forged",
+        ),
     ],
 )
 def test_an_event_that_can_never_be_handled_is_poison_and_changes_nothing(ready: World, body: str, code: str) -> None:
@@ -404,6 +416,34 @@ def test_an_event_that_can_never_be_handled_is_poison_and_changes_nothing(ready:
         ready.registrar.handle(ready.message(body))
     assert poison.value.code == code
     assert ready.calls.made == []
+
+
+@pytest.mark.parametrize(
+    "principal",
+    [None, "N/A", "", DEVICE.sha256, FACTORY.id, 7, ["x"]],
+    ids=["none", "N-A", "empty", "the device", "its CA", "a number", "a list"],
+)
+def test_an_event_of_aws_iot_s_own_counts_whatever_the_topic_rule_says_published_it(
+    ready: World, principal: Any
+) -> None:
+    """Only another device's certificate is certain not to be AWS IoT; AWS does not say what stands for itself."""
+    ready.knock(DEVICE, FACTORY, principal=principal, clientId="N/A")
+    assert ready.status(DEVICE) == "ACTIVE"
+
+
+@pytest.mark.parametrize("days", [-40, -1, 1])
+def test_a_time_that_is_not_near_the_message_s_own_counts_for_nothing(ready: World, days: int) -> None:
+    """Or whoever makes an event up would choose the window; the queue's time is nobody's to choose."""
+    told = ready.now + timedelta(days=days)
+    event = parse_event(
+        ready.event(DEVICE.sha256, FACTORY.id, timestamp=int(told.timestamp() * 1000)),
+        account_id=ACCOUNT,
+        sent_at=ready.now,
+    )
+    assert event.knocked_at == ready.now
+    near = ready.now - timedelta(seconds=30)
+    body = ready.event(DEVICE.sha256, FACTORY.id, timestamp=int(near.timestamp() * 1000))
+    assert parse_event(body, account_id=ACCOUNT, sent_at=ready.now).knocked_at == near
 
 
 def test_an_event_that_names_another_ca_than_aws_iot_does_is_poison(ready: World) -> None:
@@ -801,6 +841,32 @@ def test_a_poisonous_message_does_not_fail_its_batch_and_goes_to_the_failure_que
     (message,) = ready.failures()
     assert message["Body"] == "not json"
     assert message["MessageAttributes"]["reason"]["StringValue"] == "event.not-json"
+
+
+def test_a_message_that_was_put_back_from_the_failures_keeps_the_time_when_it_came_first(ready: World) -> None:
+    """So a device that knocked while its window was open is in it, however long mending the fault took."""
+    knocked = ready.now
+    body = ready.event(DEVICE.sha256, FACTORY.id)
+    ready.iot.describe_certificate, describe = None, ready.iot.describe_certificate  # type: ignore[assignment,method-assign]
+    assert failed(ready, delivery(ready, body, 1, deliveries=5)) == []
+    sent_at = ready.failures()[0]["MessageAttributes"]["sent_at"]["StringValue"]
+    ready.iot.describe_certificate = describe  # type: ignore[method-assign]
+    ready.later(hours=30)
+    again = delivery(ready, body, 2) | {"messageAttributes": {"sent_at": {"stringValue": sent_at}}}
+    assert failed(ready, again) == []
+    record = ready.record(DEVICE)
+    assert record is not None
+    assert record.knocked_at == knocked
+
+
+@pytest.mark.parametrize("told", ["", "tomorrow", "-1", "٣", "9" * 40, "99999999999999"])
+def test_no_attribute_makes_a_message_later_than_it_is(ready: World, told: str) -> None:
+    body = ready.event(DEVICE.sha256, FACTORY.id)
+    ready.later(hours=30)
+    assert failed(ready, delivery(ready, body, 1) | {"messageAttributes": {"sent_at": {"stringValue": told}}}) == []
+    record = ready.record(DEVICE)
+    assert record is not None
+    assert record.knocked_at == ready.now
 
 
 def test_a_throttled_message_comes_back_and_the_others_are_done(ready: World) -> None:

@@ -84,7 +84,7 @@ def test_for_people_each_reason_is_told_with_its_remedy(queues: Queues, run: Run
 
 def test_redrive_by_reason_puts_back_only_those(queues: Queues, run: Run) -> None:
     result = run("failures", "redrive", "--reason", "event.bug", "--pace", 1000, "--yes", "--json")
-    assert (result.exit_code, json.loads(result.stdout)) == (0, {"put_back": 1})
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"put_back": 1, "in_flight": 0})
     assert (queues.count("RegistrationQueue"), queues.count("RegistrationFailures")) == (1, 2)
 
 
@@ -137,7 +137,7 @@ def test_what_the_topic_rule_could_not_deliver_is_told_and_its_event_put_back(qu
     assert (told["certificate_id"], told["reason"]) == ("ef" * 32, "event.rule-failed")
     assert "not authorized" in told["message"]
     result = run("failures", "redrive", "--queue", "RuleFailures", "--pace", 1000, "--yes", "--json")
-    assert json.loads(result.stdout) == {"put_back": 1}
+    assert json.loads(result.stdout) == {"put_back": 1, "in_flight": 0}
     (message,) = queues.sqs.receive_message(QueueUrl=queues.urls["RegistrationQueueUrl"])["Messages"]
     assert json.loads(message["Body"]) == event
     assert (queues.count("RuleFailures"), queues.count("RegistrationFailures")) == (0, 3)
@@ -168,7 +168,7 @@ def test_what_fails_again_at_once_is_left_for_the_next_time(queues: Queues, run:
 
     aws.overrides["SendMessage"] = fails_again
     result = run("failures", "redrive", "--queue", "RegistrationFailures", "--pace", 1000, "--yes", "--json")
-    assert json.loads(result.stdout) == {"put_back": 3}
+    assert json.loads(result.stdout) == {"put_back": 3, "in_flight": 0}
     assert sorted(sent) == sorted(["not json", *(json.dumps({"certificateId": each * 32}) for each in ("ab", "cd"))])
     aws.overrides.clear()
     assert queues.count("RegistrationFailures") == 3
@@ -206,5 +206,62 @@ def test_many_messages_are_gone_through_to_the_last_whatever_the_filter_leaves(q
     told = json.loads(run("failures", "ls", "--json").stdout)
     assert len(told) == 48
     result = run("failures", "redrive", "--reason", "event.bug", "--pace", 1000, "--yes", "--json")
-    assert json.loads(result.stdout) == {"put_back": 24}
+    assert json.loads(result.stdout) == {"put_back": 24, "in_flight": 0}
     assert len(queues.bodies("RegistrationFailures")) == 24
+
+
+def test_messages_that_a_command_which_was_cut_off_still_holds_are_told(queues: Queues, run: Run) -> None:
+    """Else "Put back 0" would read as if there were none."""
+    queues.sqs.receive_message(
+        QueueUrl=queues.urls["RegistrationFailuresUrl"], MaxNumberOfMessages=2, VisibilityTimeout=300
+    )
+    first = run("failures", "redrive", "--queue", "RegistrationFailures", "--pace", 1000, "--yes", "--json")
+    assert json.loads(first.stdout) == {"put_back": 1, "in_flight": 2}
+    assert "About 2 more in RegistrationFailures cannot be seen" in first.stderr
+    assert "run this again" in first.stderr
+    again = run("failures", "redrive", "--pace", 1000, "--yes")
+    assert "Put back 0 messages" in again.stdout
+    assert "About 2 more" in again.stderr
+    assert "About 2 more" in run("failures", "ls").stderr
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Thu, 01 Jan 2099 10:00:00 -0000",
+        "Thu, 01 Jan 2099 10:00:00 GMT, Thu, 01 Jan 2099 10:00:01 GMT",
+        "Thu, 01 Jan 2099 10:00:00 +0200",
+        "Thu, 99 Foo 2099 10:00:00 GMT",
+        "",
+        "yesterday",
+        None,
+    ],
+)
+def test_whatever_a_server_says_of_the_time_messages_are_put_back(
+    queues: Queues, run: Run, aws: Any, date: str | None
+) -> None:
+    real = aws.real
+
+    def dated(given: Any) -> Any:
+        answer = real(queues.sqs, "ReceiveMessage", given)
+        answer["ResponseMetadata"]["HTTPHeaders"]["date"] = date
+        return answer
+
+    aws.overrides["ReceiveMessage"] = dated
+    result = run("failures", "redrive", "--pace", 1000, "--yes", "--json")
+    assert json.loads(result.stdout) == {"put_back": 3, "in_flight": 0}
+
+
+def test_what_is_put_back_tells_when_it_came_first(queues: Queues, run: Run) -> None:
+    """A device that knocked while its window was open is not too late because its message had to be put back."""
+    first: Any = {"DataType": "String", "StringValue": "1770000000000"}
+    queues.sqs.send_message(
+        QueueUrl=queues.urls["RegistrationFailuresUrl"], MessageBody="moved", MessageAttributes={"sent_at": first}
+    )
+    assert run("failures", "redrive", "--pace", 1000, "--yes").exit_code == 0
+    answer = queues.sqs.receive_message(
+        QueueUrl=queues.urls["RegistrationQueueUrl"], MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+    )
+    told = {each["Body"]: each["MessageAttributes"]["sent_at"]["StringValue"] for each in answer["Messages"]}
+    assert told.pop("moved") == "1770000000000"
+    assert all(abs(int(each) / 1000 - time.time()) < 3600 for each in told.values())

@@ -23,9 +23,10 @@ from jitr.reasons import Verdict
 from jitr.rules.conditions import AttributeCondition, Glob
 from jitr.rules.model import AllowRule, Grant, Rules
 from jitr_cli.rules_files import read_rules_file
-from jitr_local.device import Fate
+from jitr_local.device import CONNECT_TIMEOUT, Fate
 from jitr_local.stack import LocalStack
 from tests.stack.plant import Plant, event, until
+from tests.stack.test_security import connected
 
 pytestmark = pytest.mark.stack
 
@@ -123,6 +124,40 @@ def test_a_forged_event_does_not_touch_the_record_of_a_held_device(
     until(lambda: failures.reasons(forged), "the forged event in RegistrationFailures")
     assert failures.reasons(forged) == ["event.ca-mismatch"]
     assert (plant.status(made), plant.record(made)) == (PENDING, held)
+
+
+WIDE_POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}
+
+
+def test_an_event_that_a_device_publishes_itself_counts_for_nothing(
+    plant: Plant, failures: Failures, stray: str
+) -> None:
+    """By Basic Ingest, which a wide IoT policy allows: whatever it says, also of who published it, or of our mark."""
+    factory = plant.factory("ingest")
+    plant.publish(plant.rules(factory))
+    insider = plant.knocks(plant.device(factory, "ingest-0001"))
+    arn = plant.iot.describe_certificate(certificateId=insider.certificate_id)["certificateDescription"][
+        "certificateArn"
+    ]
+    plant.iot.create_policy(policyName="wide", policyDocument=json.dumps(WIDE_POLICY))
+    plant.iot.attach_policy(policyName="wide", target=arn)
+    (victim,) = plant.pending(factory, "ingest-0002")
+    rules = plant.iot.get_paginator("list_topic_rules").paginate(topic="$aws/events/certificates/registered/x")
+    (rule,) = [each["ruleName"] for page in rules for each in page["rules"] if "egistration" in each["ruleName"]]
+    forged = json.loads(event(victim.certificate_id, factory.id, timestamp=1_700_000_000_000))
+    forged |= {"principal": "N/A", "clientId": "N/A", "decideAgain": True}
+    with connected(insider, insider.device.name) as session:
+        assert session is not None
+        session.client.publish(f"$aws/rules/{rule}/$aws/events/certificates/registered/x", json.dumps(forged), qos=1)
+        assert session.wait_for(session.published, CONNECT_TIMEOUT)
+    taken = until(
+        lambda: (failures.reasons(""), [each for each in failures.seen if victim.certificate_id in each["body"]])[1],
+        "the forged event in RegistrationFailures",
+    )
+    assert [each["reason"] for each in taken] == ["event.forged"]
+    assert json.loads(taken[0]["body"])["principal"] == insider.certificate_id
+    assert (plant.status(victim), plant.record(victim)) == (PENDING, None)
+    plant.iot.detach_policy(policyName="wide", target=arn)
 
 
 # --- rules that are missing or cannot be read

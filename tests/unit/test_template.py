@@ -481,9 +481,18 @@ def _device_statements() -> list[dict[str, Any]]:
 # --- Nothing is lost
 
 
+def test_what_a_publisher_may_say_cannot_stand_in_for_what_the_topic_rule_knows_of_it() -> None:
+    """`SELECT *` would let a message bring its own `principal`, or our mark for messages of our own."""
+    sql = RESOURCES["RegistrationTopicRule"]["Properties"]["TopicRulePayload"]["Sql"]
+    chosen = [each.strip() for each in sql.removeprefix("SELECT ").partition(" FROM ")[0].split(",")]
+    assert "principal() AS principal" in chosen
+    assert not {"*", "principal", "clientId", "decideAgain"} & set(chosen)
+    assert {"certificateId", "caCertificateId", "timestamp", "awsAccountId"} <= set(chosen)
+
+
 def test_every_registration_event_goes_to_the_queue_and_else_to_rule_failures() -> None:
     payload = RESOURCES["RegistrationTopicRule"]["Properties"]["TopicRulePayload"]
-    assert payload["Sql"] == "SELECT * FROM '$aws/events/certificates/registered/#'"
+    assert payload["Sql"].endswith(" FROM '$aws/events/certificates/registered/#'")
     (action,) = payload["Actions"]
     assert action["Sqs"]["QueueUrl"] == {"Ref": "RegistrationQueue"}
     assert payload["ErrorAction"]["Sqs"]["QueueUrl"] == {"Ref": "RuleFailures"}

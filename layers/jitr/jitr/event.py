@@ -19,7 +19,8 @@ _ID = re.compile(r"[0-9a-f]{64}")
 # What marks a message of ours; AWS IoT's events have no such key.
 _OWN = "decideAgain"
 
-# A time further in the future than this is not believed; the time the message was sent stands in.
+# A time that is further than this from when the message was sent is not believed: whoever made the event up would
+# choose which window it falls into.
 CLOCK_SKEW = timedelta(seconds=60)
 
 
@@ -39,17 +40,19 @@ class RegistrationEvent:
 def parse_event(body: str, *, account_id: str, sent_at: datetime) -> RegistrationEvent:
     """The event in a message's body.
 
-    ``sent_at``, when the message reached the queue, stands in for a timestamp that is missing, garbled or in the
-    future. Raises Poison for a body that can never be handled.
+    ``sent_at``, when the message reached the queue, stands in for a timestamp that is missing, garbled or not near
+    it. Raises Poison for a body that can never be handled, and for one that a device published.
     """
     data = _object(body)
     certificate_id = _identifier(data, "certificateId")
     account = data.get("awsAccountId")
     if not isinstance(account, str | int) or str(account) != account_id:
         raise Poison("event.account", f"the event names account {_told(account)}, and this is {account_id}")
+    ca_certificate_id = _identifier(data, "caCertificateId")
+    _by_aws_iot(data.get("principal"), certificate_id, ca_certificate_id)
     return RegistrationEvent(
         certificate_id,
-        _identifier(data, "caCertificateId"),
+        ca_certificate_id,
         _time(data.get("timestamp"), sent_at),
         own=data.get(_OWN) is True,
     )
@@ -89,6 +92,21 @@ def _identifier(data: dict[str, Any], key: str) -> str:
     return value.lower()
 
 
+def _by_aws_iot(principal: Any, certificate_id: str, ca_certificate_id: str) -> None:
+    """Raise Poison for what another device published, by Basic Ingest: AWS IoT's own events have no such principal.
+
+    The topic rule adds what its function ``principal()`` says, which is the publishing device's certificate (AWS IoT
+    Core Developer Guide, "Functions"). Nothing says what it is for AWS IoT's own events; if it is the certificate that
+    the event is about, no harm is done: a device that can publish is ACTIVE already.
+    """
+    if not isinstance(principal, str) or principal.lower() in (certificate_id, ca_certificate_id):
+        return
+    if _ID.fullmatch(principal.lower()) is not None:
+        raise Poison(
+            "event.forged", f"a device published it, with the certificate {principal.lower()}, and not AWS IoT"
+        )
+
+
 def _time(value: Any, sent_at: datetime) -> datetime:
     try:
         if isinstance(value, str) and not value.isdigit():
@@ -99,7 +117,7 @@ def _time(value: Any, sent_at: datetime) -> datetime:
             return sent_at
     except (ValueError, OverflowError):
         return sent_at
-    return time if time <= sent_at + CLOCK_SKEW else sent_at
+    return time if abs(time - sent_at) <= CLOCK_SKEW else sent_at
 
 
 def _told(value: Any) -> str:

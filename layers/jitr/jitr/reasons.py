@@ -83,6 +83,12 @@ _ALL = (
         "Treat it as forged: nothing was changed. The certificate's own events are handled as ever.",
     ),
     ReasonCode(
+        "event.forged",
+        None,
+        "A device published the event itself, by Basic Ingest; the message names the certificate it did so with.",
+        "Nothing was changed. Take `$aws/rules/*` out of that device's IoT policy, and look at what else it does.",
+    ),
+    ReasonCode(
         "event.certificate-unknown",
         None,
         "AWS IoT knows no certificate of that id, also after several deliveries.",

@@ -27,6 +27,9 @@ _AT_ONCE = frozenset({"conflict", "edited", "deadline"})
 _TIMES_AT_ONCE = 8
 
 _MOST_ATTRIBUTE = 1024
+# The attribute of a message that tells when its event came first, in epoch milliseconds. Events have none: AWS IoT's
+# topic rules send no attributes.
+SENT_AT = "sent_at"
 
 
 class Handler(Protocol):
@@ -126,7 +129,11 @@ class Batch:
         """Move a message to the failure queue with its reason; it is done with once that queue has it."""
         self._telemetry.count("Poison", reason=poison.code)
         self._telemetry.logger.error("poison", extra={"reason": poison.code, "detail": str(poison)})
-        attributes = {"reason": poison.code, "message": str(poison)[:_MOST_ATTRIBUTE]}
+        attributes = {
+            "reason": poison.code,
+            "message": str(poison)[:_MOST_ATTRIBUTE],
+            SENT_AT: str(int(_sent_at(record).timestamp() * 1000)),
+        }
         try:
             self._sqs().send_message(
                 QueueUrl=self._failures_url,
@@ -167,4 +174,7 @@ def _message(record: Mapping[str, Any], remaining: Callable[[], int], *, patient
 
 
 def _sent_at(record: Mapping[str, Any]) -> datetime:
-    return from_epoch_ms(int(record["attributes"]["SentTimestamp"]))
+    """When the message came from the topic rule; one that was put back from the failures tells it in an attribute."""
+    sent = int(record["attributes"]["SentTimestamp"])
+    told = record.get("messageAttributes", {}).get(SENT_AT, {}).get("stringValue", "")
+    return from_epoch_ms(min(sent, int(told)) if told.isascii() and told.isdigit() and len(told) <= 15 else sent)
