@@ -59,6 +59,7 @@ def publish(file: Path, message: str | None, no_replay: bool, yes: bool, choice:
             warn("the rules in force could not be read from the table; they are stored again, and events go on")
         _tell(as_json, publication.in_force(table), changed=False)
         return
+    publication.check_counts(table, rules, before)  # as publishing does, before anything is looked at or asked
     deployment.announce("dynamodb")
     preview = show_preview(table, rules, text, before, look_back=not no_replay)
     confirm(_question(rules, before), yes)

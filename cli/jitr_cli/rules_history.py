@@ -130,6 +130,7 @@ def rollback(version: int | None, message: str | None, yes: bool, choice: Choice
     rules, text = load(compiled), _source(deployed, found).encode()
     for each in unknown_names(rules, known_in(deployment.client("iot"), deployed)):
         warn(each)
+    publication.check_counts(deployed, rules, before)
     warn_of_others(deployment)
     deployment.announce("dynamodb")
     preview = show_preview(deployed, rules, text, before, look_back=True)

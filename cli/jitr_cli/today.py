@@ -113,7 +113,12 @@ class Today:
             return decision
         key = knock.certificate
         refusal = self._reservations.refusal(
-            decision, certificate_id, key.public_key_sha256, self.rules, key.written_key_sha256
+            decision,
+            certificate_id,
+            knock.ca_certificate_id,
+            key.public_key_sha256,
+            self.rules,
+            key.written_key_sha256,
         )
         return decision if refusal is None else held_instead(decision, refusal, now)
 

@@ -28,6 +28,7 @@ from tests.aws.world import Silent, World, listening, moto_world, new_clients
 from tests.knocks import allow, deny
 
 SECOND = same_name()
+HEIR = same_name(FACTORY)
 POLICIES_ONLY = replace(FULL, thing=None, thing_type=None, attributes={}, thing_groups=())
 
 FUNCTION_TIMEOUT = timedelta(seconds=30)  # as in template.yaml
@@ -109,11 +110,12 @@ def _held_then_listed(world: World) -> None:
     world.put_on("line-a", ListRow(common_name="snr-0001"))
 
 
-def _second_knocks(renewal: str) -> Callable[[World], None]:
+def _second_knocks(renewal: str, second: pki.Issued, most: int | None = None) -> Callable[[World], None]:
     def prepare(world: World) -> None:
-        world.publish(both(renewal=renewal))
+        given = both(renewal=renewal, renewal_from=("factory-a",))
+        world.publish(replace(given, allow=tuple(replace(each, max_devices=most) for each in given.allow)))
         world.knock(DEVICE, FACTORY)
-        world.connect(SECOND)
+        world.connect(second)
 
     return prepare
 
@@ -152,9 +154,13 @@ SCENARIOS = [
     Scenario("revoke", _rules(deny(ca="factory-a", revoke=True)), expected="REVOKED"),
     Scenario("admit after a hold and an edit", _held_then_listed),
     Scenario("reject after a hold and new rules", _rules_changed_to_reject, expected="INACTIVE"),
-    Scenario("hold for a claimed thing", _second_knocks("hold"), (SECOND, OTHER)),
-    Scenario("renewal coexist", _second_knocks("coexist"), (SECOND, OTHER)),
-    Scenario("renewal replace", _second_knocks("replace"), (SECOND, OTHER), expected="INACTIVE"),
+    Scenario("hold for a claimed thing", _second_knocks("hold", SECOND), (SECOND, OTHER)),
+    Scenario("renewal coexist", _second_knocks("coexist", SECOND), (SECOND, OTHER)),
+    Scenario("renewal replace", _second_knocks("replace", SECOND), (SECOND, OTHER), expected="INACTIVE"),
+    Scenario("renewal coexist, counted", _second_knocks("coexist", HEIR, 2), (HEIR, FACTORY)),
+    Scenario(
+        "renewal replace in the last place", _second_knocks("replace", HEIR, 1), (HEIR, FACTORY), expected="INACTIVE"
+    ),
     Scenario("adopt an existing thing", _foreign_thing),
     Scenario("hold for a missing IoT policy", _missing_policy, expected="PENDING_ACTIVATION"),
     Scenario("a settled knock", _settled),
@@ -299,7 +305,7 @@ def _snapshot(world: World) -> dict[str, Any]:
             for each in things
         },
         "groups": [each["thingName"] for each in things if _groups(world, each["thingName"])],
-        "records": {device.sha256: _record(world, device) for device in (DEVICE, SECOND)},
+        "records": {device.sha256: _record(world, device) for device in (DEVICE, SECOND, HEIR)},
         "reservations": _reservations(world),
     }
 

@@ -216,6 +216,25 @@ def test_rules_that_are_not_in_order_are_refused_with_why(bucket: Bucket, text: 
     assert [each.outcome for each in bucket.told] == [Outcome.PUBLISHED, Outcome.REFUSED]
 
 
+def test_a_renamed_rule_says_so_wherever_rules_come_from(bucket: Bucket) -> None:
+    """Its count of devices does not begin anew: `jitr rules publish` and a drop refuse it alike."""
+    text = rules(bucket).replace("    ca: factory-a\n", "    ca: factory-a\n    max_devices: 1\n")
+    bucket.put("admission.yaml", text)
+    device = FACTORY.usual_device("snr-0001").issue()
+    bucket.world.connect(device)
+    bucket.world.knock(device, FACTORY)
+    assert bucket.world.status(device) == "ACTIVE"
+    renamed = text.replace("name: line-a", "name: line-x")
+    verdict = bucket.put("admission.yaml", renamed)
+    assert verdict is not None
+    assert verdict.outcome is Outcome.REFUSED
+    assert "admission.yaml:5: rule line-x is new" in verdict.message
+    assert "say so in it, as `formerly: line-a`" in verdict.message
+    verdict = bucket.put("admission.yaml", renamed.replace("name: line-x", "name: line-x\n    formerly: line-a"))
+    assert verdict is not None
+    assert verdict.outcome is Outcome.PUBLISHED
+
+
 def test_a_list_with_a_mistake_is_refused_whole_with_its_lines(bucket: Bucket) -> None:
     bucket.put("lists/line-a.csv", listed(1, 2))
     twice = listed(*range(30)) * 2  # 30 keys again, and the header

@@ -7,6 +7,7 @@ their list, one that was admitted, one that was rejected, and one whose admissio
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,21 @@ from typing import Any
 import pytest
 
 from jitr.aws.device_lists import DeviceLists
+from jitr.aws.iot import Iot
 from jitr.aws.passes import Passes, PassKind
+from jitr.aws.reservations import Reservations
 from jitr.aws.table import row_key
 from jitr.errors import Retry
 from jitr.lists import ListRow
 from jitr.reasons import Verdict
 from jitr.record import APPLIED, APPLYING
+from jitr.rules.model import Ca, Grant
 from jitr.times import rfc3339
 from tests import list_edits, pki
 from tests.aws.fakes import FakeDynamodb, FakeIot, fake_world
 from tests.aws.held import plenty, queued, recheck_of, stream_of
 from tests.aws.test_outage import prepare
-from tests.aws.test_register import FACTORY, rules
+from tests.aws.test_register import FACTORY, OTHER, rules
 from tests.aws.world import World
 from tests.knocks import allow
 
@@ -141,6 +145,58 @@ def test_what_was_settled_before_stays_settled(upgraded: Upgraded) -> None:
         before = upgraded.state(name)
         upgraded.knock(name)
         assert upgraded.state(name) == before
+
+
+def earlier_names(world: World, *keys: str) -> None:
+    """A name as versions before wrote it whose grants coexist: these keys share the one place of line-a."""
+    items: Any = world.dynamodb
+    item = items.items["THING#snr-0002", "RESERVATION"]
+    assert "holders" not in item, "an earlier version knew of no holders"
+    item |= {"renewal": "coexist", "keys": item["keys"] | {key: [key] for key in keys}}
+
+
+def places(world: World) -> int:
+    (item,) = world.table.get([{"pk": "PLACES#line-a", "sk": "PLACES"}])
+    return int(item["taken"])
+
+
+def test_a_name_that_keys_shared_before_keeps_its_one_place_until_the_last_of_them_lets_go(upgraded: Upgraded) -> None:
+    """Counts are what they were, and equal to what reservations say, whoever goes first."""
+    world = upgraded.world
+    record, _ = world.table.record_and_heads(upgraded.ids["admitted"])
+    assert record is not None
+    assert record.reservation == "THING#snr-0002"
+    earlier_names(world, "00" * 32, "ff" * 32)
+    before = places(world)
+    reservations = Reservations(world.table, Iot(world.iot))
+    found = reservations.read("THING#snr-0002")
+    assert found is not None
+    assert (len(found.holders), found.places) == (3, {"line-a": 1})
+    reservations.close(record)
+    left = reservations.read("THING#snr-0002")
+    assert left is not None
+    assert (len(left.holders), left.places, places(world)) == (2, {"line-a": 1}, before)
+    for number, certificate in enumerate(left.certificates, 1):
+        stored = world.table.put_record(replace(record, certificate_id=certificate, revision=0))
+        reservations.close(stored)
+        assert places(world) == before - (number == 2)
+
+
+def test_the_ca_of_a_device_that_came_before_is_in_its_record(upgraded: Upgraded) -> None:
+    """A key of another CA does not follow it, unless that is said, and then it takes the place."""
+    world = upgraded.world
+    world.iot.register_ca_certificate(caCertificate=OTHER.pem.decode(), verificationCertificate="", setAsActive=True)
+    stranger = OTHER.usual_device("snr-0002").key("P-256", "stranger").issue()
+    world.connect(stranger)
+    for renewal_from, codes in (((), ["grant.thing-claimed"]), (("own",), ["allow.rule"])):
+        grant = Grant(iot_policies=("Sensor",), thing="snr-0002", renewal="replace", renewal_from=renewal_from)
+        given = rules(allow(grant=grant, ca="own", max_devices=9), allow("line-b", grant=grant, ca="other"))
+        cas = {"own": Ca("own", (upgraded.ca,), 3), "other": Ca("other", (OTHER.id,), 4)}
+        world.publish(replace(given, cas=cas))
+        world.knock(stranger, OTHER)
+        assert world.codes(stranger) == codes
+        assert upgraded.state("admitted")[2] == ("INACTIVE" if renewal_from else "ACTIVE")
+    assert places(world) == 1
 
 
 @pytest.mark.parametrize("kind", ["CERTIFICATE#", "RULES#", "LIST#line-a", "THING#", "HEADS"])

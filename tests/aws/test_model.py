@@ -31,7 +31,7 @@ from jitr.aws.table import Item, certificate_key, from_item, heads_from, to_item
 from jitr.certificate import read_ca, read_certificate
 from jitr.chain import verify_chain
 from jitr.decide import Decision, OperatorWord, decide, lists_needed
-from jitr.errors import Poison, Retry
+from jitr.errors import InputError, Poison, Retry
 from jitr.event import parse_event
 from jitr.facts import Knock
 from jitr.held import would_change
@@ -90,12 +90,13 @@ def _device(ca: pki.CA, draft: pki.Draft) -> Device:
     return Device(issued, ca, Knock(reading.facts, ca.id, signer.facts, verify_chain(reading, signer)))
 
 
-# One name with two keys and two CAs, a renewed certificate of the first key, and somebody with another name.
+# One name with three keys and two CAs, a renewed certificate of the first key, and somebody with another name.
 DEVICES = (
     _device(FACTORY, FACTORY.usual_device("snr-0001")),
     _device(OTHER, OTHER.usual_device("snr-0001", kind="P-384")),
     _device(FACTORY, FACTORY.usual_device("snr-0001").serial(0x2002)),
     _device(FACTORY, FACTORY.usual_device("snr-0002", kind="P-521")),
+    _device(FACTORY, FACTORY.usual_device("snr-0001").key("P-256", "another")),
 )
 BY_ID = {each.id: each for each in DEVICES}
 
@@ -109,23 +110,32 @@ class Spec:
     listed: bool = False
     thing: str | None = "{common_name}"
     renewal: str = "hold"
+    following: tuple[str, ...] = ()  # renewal_from
     existing: str = "hold"
     policies: tuple[str, ...] = ("Sensor",)
     most: int | None = None
     name: str = "line-a"
+    formerly: str | None = None
     opens: int | None = None  # days from the beginning
     denied: str | None = None
     default: Verdict = Verdict.HOLD
 
     def rules(self) -> Rules:
         """The rules themselves."""
-        grant = Grant(iot_policies=self.policies, thing=self.thing, renewal=self.renewal, existing=self.existing)
+        grant = Grant(
+            iot_policies=self.policies,
+            thing=self.thing,
+            renewal=self.renewal,
+            renewal_from=self.following,
+            existing=self.existing,
+        )
         matching: dict[str, Any] = {"lists": ("line",)} if self.listed else {}
         if self.opens is not None:
-            first = (pki.NOW + timedelta(days=self.opens)).date()
-            matching["window"] = Window(first, first + timedelta(days=400))
+            opening = (pki.NOW + timedelta(days=self.opens)).date()
+            matching["window"] = Window(opening, opening + timedelta(days=400))
+        first = allow(self.name, grant=grant, max_devices=self.most, ca="factory-a", **matching)
         given: list[Any] = [
-            allow(self.name, grant=grant, max_devices=self.most, ca="factory-a", **matching),
+            replace(first, formerly=self.formerly),
             allow("line-b", grant=grant, max_devices=self.most, ca="factory-b", **matching),
         ]
         if self.denied == "listed":
@@ -161,10 +171,12 @@ RULES = st.builds(
     listed=st.booleans(),
     thing=st.sampled_from(["{common_name}", None, "shared"]),
     renewal=st.sampled_from(["hold", "coexist", "replace"]),
+    following=st.sampled_from([(), (), ("factory-a",), ("factory-a", "factory-b")]),
     existing=st.sampled_from(["hold", "adopt"]),
     policies=st.sampled_from([("Sensor",), ("Other",), ("Sensor", "Late")]),
     most=st.sampled_from([None, 1, 2]),
-    name=st.sampled_from(["line-a", "line-x"]),
+    name=st.sampled_from(["line-a", "line-a", "line-x"]),
+    formerly=st.sampled_from([None, None, "line-a", "line-x"]),
     opens=st.sampled_from([None, None, None, 1]),
     denied=st.sampled_from([None, None, None, None, "snr-0002", "snr-0001", "listed"]),
     default=st.sampled_from([Verdict.HOLD] * 5 + [Verdict.REJECT]),
@@ -498,10 +510,18 @@ class Life(RuleBasedStateMachine):
             flight.views.append(self._view())
 
     def _act_publish(self, spec: Spec) -> None:
-        self.in_force = spec.rules()
-        for name in (spec.name, "line-b"):
+        given = spec.rules()
+        counted = {each.places for each in given.allow}
+        try:
+            self.world.publish(given)
+        except InputError:
+            gone = {name for name, taken in self._items()[2].items() if taken} - counted
+            assert gone, "rules refused, and no count would begin anew"
+            assert spec.most is not None, "rules refused for a count that they do not have"
+            return
+        self.in_force = given
+        for name in counted:
             self.most[name] = max(self.most.get(name, 0), spec.most or 0)
-        self.world.publish(self.in_force)
 
     def _act_add(self, name: str, device: On) -> None:
         row = device.row()
@@ -792,12 +812,19 @@ class Life(RuleBasedStateMachine):
         self._check_names(records)
 
     def _check_places(self, reservations: Mapping[str, Any], places: Mapping[str, int]) -> None:
+        """Every key that holds a name under a rule that counts takes a place; a successor shares its predecessor's."""
         live: dict[str, int] = dict.fromkeys(places, 0)
         for item in reservations.values():
-            if item["keys"] and "rule" in item:
-                live[item["rule"]] = live.get(item["rule"], 0) + 1
-        assert places == live, "places taken are not the live reservations"
+            counted = [each for each in item["holders"].values() if "rule" in each]
+            assert all(self._has_whose(each, counted) for each in counted if "shares" in each), "a place of nobody's"
+            for each in counted:
+                live[each["rule"]] = live.get(each["rule"], 0) + ("shares" not in each)
+        assert places == live, "places taken are not the live keys"
         assert all(taken <= self.most[name] for name, taken in places.items()), "more devices than places"
+
+    @staticmethod
+    def _has_whose(sharing: Mapping[str, Any], holders: Iterable[Mapping[str, Any]]) -> bool:
+        return any(each["rule"] == sharing["rule"] and "shares" not in each for each in holders)
 
     def _check_active(self, device: Device, record: Record | None, reservations: Mapping[str, Any]) -> None:
         """Whom we made ACTIVE has IoT policies and holds what it was granted."""
@@ -856,7 +883,7 @@ class Life(RuleBasedStateMachine):
         return heads_from(next((each for each in self._scan() if each["pk"] == "HEADS"), None))
 
     def _check_names(self, records: Mapping[str, Record]) -> None:
-        """One thing name, one key, unless the grant of the last that came says coexist."""
+        """One thing name, one key of one CA, unless the grant of one that came later says coexist, or names the CA."""
         by_name: dict[str, list[tuple[Device, Record]]] = {}
         for device in DEVICES:
             record = records.get(device.id)
@@ -866,6 +893,9 @@ class Life(RuleBasedStateMachine):
         for name, holders in by_name.items():
             if len({device.key for device, _ in holders}) > 1 and all(r.state == APPLIED for _, r in holders):
                 assert any(r.grant and r.grant["renewal"] == "coexist" for _, r in holders), f"{name} has two keys"
+            if len({device.ca.id for device, _ in holders}) > 1 and all(r.state == APPLIED for _, r in holders):
+                named = any(r.grant and r.grant.get("renewal_from") for _, r in holders)
+                assert named, f"{name} has keys of two CAs"
 
     # --- what must be true in the end
 
@@ -877,13 +907,18 @@ class Life(RuleBasedStateMachine):
             if status == PENDING or (reopened and self.setter.get(device.id) == "us"):
                 assert record is not None
                 assert record.waiting, "pending, and nobody waits for anything"
-                self._check_waiting(device, record, reservations, places)
+                self._check_waiting(device, record, records, reservations, places)
             elif self.setter.get(device.id) == "us" and device.id not in self.replaced:
                 assert record is not None
                 assert record.state == APPLIED, "the work was never finished"
 
     def _check_waiting(
-        self, device: Device, record: Record, reservations: Mapping[str, Any], places: Mapping[str, int]
+        self,
+        device: Device,
+        record: Record,
+        records: Mapping[str, Record],
+        reservations: Mapping[str, Any],
+        places: Mapping[str, int],
     ) -> None:
         """A device that still waits is one whom the rules do not want, or one that a guard keeps out."""
         decision = self._decided(device, self._view(), self.world.now, self.ca_status[device.ca.id])
@@ -892,26 +927,44 @@ class Life(RuleBasedStateMachine):
             return
         assert record.decision is Verdict.HOLD
         if decision.verdict is Verdict.ADMIT:
-            assert self._kept_out(device, decision, reservations, places), "eligible, and still waiting"
+            assert self._kept_out(device, decision, records, reservations, places), "eligible, and still waiting"
 
     def _kept_out(
-        self, device: Device, decision: Decision, reservations: Mapping[str, Any], places: Mapping[str, int]
+        self,
+        device: Device,
+        decision: Decision,
+        records: Mapping[str, Record],
+        reservations: Mapping[str, Any],
+        places: Mapping[str, int],
     ) -> bool:
         grant = decision.grant
         assert grant is not None
         if not self.policies.issuperset(grant.iot_policies):
             return True
         held = reservations.get(f"THING#{grant.thing}" if grant.thing else f"KEY#{device.key}", {"keys": {}})
-        theirs = next(
-            (each.grant.renewal for each in self.in_force.allow if each.name == held.get("granted_by")),
-            held.get("renewal"),
-        )
-        if "hold" in (grant.renewal, theirs) and set(held["keys"]) - {device.key}:
+        if self._name_is_another_s(device, grant, records, held):
             return True
         foreign = grant.thing is not None and not held.get("made", False) and self._thing_exists(grant.thing)
         if foreign and grant.existing == "hold":
             return True
-        return decision.max_devices is not None and places.get(decision.rule or "", 0) >= decision.max_devices
+        return decision.max_devices is not None and places.get(decision.places or "", 0) >= decision.max_devices
+
+    def _name_is_another_s(
+        self, device: Device, grant: Grant, records: Mapping[str, Record], held: Mapping[str, Any]
+    ) -> bool:
+        ids = {device.ca.id, *(each for alias in grant.renewal_from for each in self.in_force.cas[alias].ids)}
+        others = set(held["keys"]) - {device.key}
+        if not held["keys"]:
+            left = held.get("ca")
+            return left is not None and left not in ids and grant.thing is not None and self._thing_exists(grant.thing)
+        for key in others:
+            told = held["holders"][key]
+            rule = self.in_force.allow_by_name.get(told.get("granted_by", ""))
+            if "hold" in (grant.renewal, told["renewal"] if rule is None else rule.grant.renewal):
+                return True
+        if device.key in held["keys"] and grant.renewal == "coexist":
+            return False
+        return any(records[each].ca_certificate_id not in ids for key in others for each in held["keys"][key])
 
     # --- reads without side effects
 

@@ -650,7 +650,7 @@ def test_a_renewed_certificate_of_the_same_key_has_the_same_thing(ready: World) 
 
 
 def test_renewal_coexist_admits_another_key_beside_the_first(ready: World) -> None:
-    ready.publish(both(renewal="coexist"))
+    ready.publish(both(renewal="coexist", renewal_from=("factory-a",)))
     ready.knock(DEVICE, FACTORY)
     second = same_name()
     ready.connect(second)
@@ -659,7 +659,7 @@ def test_renewal_coexist_admits_another_key_beside_the_first(ready: World) -> No
 
 
 def test_renewal_replace_deactivates_the_predecessor_once_the_successor_is_active(ready: World) -> None:
-    ready.publish(both(renewal="replace"))
+    ready.publish(both(renewal="replace", renewal_from=("factory-a",)))
     ready.knock(DEVICE, FACTORY)
     second = same_name()
     ready.connect(second)
@@ -669,7 +669,7 @@ def test_renewal_replace_deactivates_the_predecessor_once_the_successor_is_activ
 
 
 def test_a_replacement_that_crashed_after_active_still_deactivates_the_predecessor(ready: World) -> None:
-    ready.publish(both(renewal="replace"))
+    ready.publish(both(renewal="replace", renewal_from=("factory-a",)))
     ready.knock(DEVICE, FACTORY)
     second = same_name()
     ready.connect(second)

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from jitr.aws.iot import Iot
-from jitr.aws.reservations import Reservation, Reservations
+from jitr.aws.reservations import Reservations
 from jitr.aws.table import Conflict, to_item
 from jitr.record import Record
+from jitr.reservation import Holder, Reservation
 from jitr.rules.model import Ca, Grant
 from tests import pki
 from tests.aws.test_register import compressed
@@ -63,7 +64,7 @@ def test_record_name_and_place_go_together(ready: World) -> None:
     assert taken(ready) == 0
     left = reservations(ready).read("THING#snr-0001")
     assert left is not None
-    assert (left.keys, left.made, left.rule) == ({}, True, None)
+    assert (left.holders, left.made, left.places) == ({}, True, {})
     ready.connect(OTHER)
     ready.knock(OTHER, FACTORY)
     assert (ready.status(OTHER), taken(ready)) == ("ACTIVE", 1)
@@ -84,7 +85,7 @@ def test_a_name_that_another_certificate_holds_stays_reserved(ready: World) -> N
     reservations(ready).close(record_of(ready, DEVICE), thing_gone=True)
     left = reservations(ready).read("THING#snr-0001")
     assert left is not None
-    assert (left.certificates, left.rule, taken(ready)) == ((twin.sha256,), "line-a", 1)
+    assert (left.certificates, left.places, taken(ready)) == ((twin.sha256,), {"line-a": 1}, 1)
 
 
 def test_a_place_without_a_thing_is_released(ready: World) -> None:
@@ -96,7 +97,7 @@ def test_a_place_without_a_thing_is_released(ready: World) -> None:
     assert str(record.reservation).startswith("KEY#")
     reservations(ready).close(record)
     left = reservations(ready).read(str(record.reservation))
-    assert left is None or (left.keys, left.rule) == ({}, None)
+    assert left is None or (left.holders, left.places) == ({}, {})
     assert taken(ready) == 0
 
 
@@ -140,8 +141,9 @@ def earlier(world: World, name: str, digests: dict[str, str]) -> None:
     """Have a reservation as earlier versions made it: by the SHA-256 of the key as the certificate writes it."""
     found = reservations(world).read(name)
     assert found is not None
-    keys = {digests[key]: list(certificates) for key, certificates in found.keys.items()}
+    keys = {digests[key]: list(holder.certificates) for key, holder in found.holders.items()}
     item = next(iter(world.table.get([{"pk": name, "sk": "RESERVATION"}])))
+    del item["holders"]
     moved = {"pk": name.replace(*next(iter(digests.items())))}
     world.dynamodb.put_item(TableName=world.table.name, Item=to_item(item | {"keys": keys} | moved))
 
@@ -166,8 +168,13 @@ def test_what_a_key_reserved_in_an_earlier_version_is_still_its_own(world: World
 
 
 def test_both_digests_of_a_key_are_one_holder() -> None:
-    before = Reservation("THING#snr-0001", {"written": ("a", "b"), "another": ("c",)})
-    assert before.known_as("canonical", "written").keys == {"another": ("c",), "canonical": ("a", "b")}
+    """And take one place: that of the one that has one."""
+    before = Reservation("THING#snr-0001", {"written": Holder(("a", "b")), "another": Holder(("c",))})
+    after = before.known_as("canonical", "written")
+    assert after.holders == {"another": Holder(("c",)), "canonical": Holder(("a", "b"))}
     assert before.known_as("canonical", None) is before
-    both = Reservation("THING#snr-0001", {"canonical": ("d",), "written": ("a",)})
-    assert both.known_as("canonical", "written").keys == {"canonical": ("d", "a")}
+    with_place = Holder(("a",), rule="line-a")
+    for own in (Holder(("d",)), Holder(("d",), rule="line-a"), Holder(("d",), rule="line-a", shares=True)):
+        both = Reservation("THING#snr-0001", {"canonical": own, "written": with_place})
+        merged = both.known_as("canonical", "written")
+        assert (merged.holders["canonical"].certificates, merged.places) == (("d", "a"), {"line-a": 1})

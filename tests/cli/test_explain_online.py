@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from jitr.aws.iot import Iot
-from jitr.aws.reservations import Reservation, Reservations
+from jitr.aws.reservations import Reservations
 from jitr.aws.table import BATCH_GET, Table, to_item
 from jitr.event import RegistrationEvent
 from jitr.record import APPLIED, facts_json, recorded
@@ -88,12 +88,11 @@ def test_by_an_event_file_plain_or_as_sqs_brings_it(table: Table, run: Run, wrap
 
 def test_the_guards_are_asked_and_change_nothing(table: Table, run: Run) -> None:
     reservations = Reservations(table, Iot(boto3.client("iot", region_name="eu-central-1")))
-    taken = Reservation("THING#snr-1").held_by("ee" * 32, "dd" * 32)
     table.client.put_item(
         TableName=table.name,
         Item=to_item(
             {
-                "pk": taken.name,
+                "pk": "THING#snr-1",
                 "sk": "RESERVATION",
                 "format": 1,
                 "made": True,

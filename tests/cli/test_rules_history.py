@@ -64,6 +64,28 @@ def test_a_rollback_without_a_version_is_to_the_one_before(ready: Table, run: Ru
     assert (ready.heads().digest, ready.heads().version) == (first, 3)
 
 
+def test_a_count_does_not_begin_anew_by_publication_or_rollback(ready: Table, run: Run) -> None:
+    """It is said before anything is looked at or asked, and by a rollback as well."""
+    counted = RULES.replace("    list: line-a\n", "    list: line-a\n    max_devices: 5\n")
+    publish(run, counted, "at most five")
+    ready.put({"pk": "PLACES#line-a", "sk": "PLACES", "taken": 3})
+    before = ready.heads()
+    Path("admission.yaml").write_text(counted.replace("name: line-a", "name: line-x"))
+    result = run("rules", "publish", "admission.yaml")
+    assert (result.exit_code, "line-a (3 places taken)" in result.stderr) == (2, True), result.stderr
+    assert "admission.yaml:5: rule line-x is new" in result.stderr
+    assert "say so in it, as `formerly: line-a`" in result.stderr
+    assert ready.heads() == before
+    publish(run, counted.replace("name: line-a", "name: line-x\n    formerly: line-a"), "renamed")
+    assert run("rules", "rollback", "--yes").exit_code == 0  # the same count by the first name
+    ready.put({"pk": "PLACES#line-b", "sk": "PLACES", "taken": 1})
+    rule = counted.partition("allow:\n")[2].partition("tests:\n")[0]
+    publish(run, counted.replace("tests:\n", rule.replace("name: line-a", "name: line-b") + "tests:\n"), "another")
+    publish(run, counted.replace("name: line-a", "name: line-b"), "the first is gone")
+    result = run("rules", "rollback", 2, "--yes")
+    assert (result.exit_code, "rule line-a is new" in result.stderr) == (2, True), result.stderr
+
+
 @pytest.mark.parametrize("arguments", [("show", 9), ("diff", 8, 9), ("rollback", 9, "--yes"), ("rollback", 1, "--yes")])
 def test_a_version_that_is_not_there_or_is_in_force_already_is_exit_2(
     ready: Table, run: Run, arguments: tuple[object, ...]

@@ -141,6 +141,21 @@ RULES = [
     Case("revoke with a word", in_file("deny:\n  - {name: a, list: b, revoke: «maybe»}"), "neither true nor false"),
     Case("max_devices zero", in_allow("ca: factory-a\nmax_devices: «0»"), "from 1 to 1000000000, not 0"),
     Case("max_devices with a separator", in_allow("ca: factory-a\nmax_devices: «5,000»"), "digits only"),
+    Case(
+        "former name of a rule that is there",
+        in_allow("ca: factory-a", "name: b\nca: factory-b\nformerly: «rule-1»"),
+        "the rule 'rule-1' on line 6 counts its devices as 'rule-1'",
+    ),
+    Case(
+        "former name of two rules",
+        in_allow("name: a\nca: factory-a\nformerly: line-a", "name: b\nca: factory-b\nformerly: «line-a»"),
+        "the rule 'a' on line 6 counts its devices as 'line-a'",
+    ),
+    Case(
+        "former name with a space",
+        in_allow("name: a\nca: factory-a\nformerly: b« »c"),
+        "a rule name cannot have ' ' in it",
+    ),
     Case("max_devices with a leading zero", in_allow("ca: factory-a\nmax_devices: «0123»"), "digits only"),
 ]
 
@@ -212,6 +227,21 @@ GRANTS = [
     Case("thing type name", in_grant("thing: t\niot_policies: p\nthing_type: a«.»b"), "a thing type name cannot have"),
     Case("thing group name", in_grant("thing: t\nthing_groups: a«/»b"), "a thing group name cannot have '/' in it"),
     Case("unknown renewal", in_grant("iot_policies: a\nrenewal: «overwrite»"), "it is one of: hold, coexist, replace"),
+    Case(
+        "renewal_from without renewal",
+        in_grant("iot_policies: a\n«renewal_from»: factory-a"),
+        "says whom a renewal may follow",
+    ),
+    Case(
+        "renewal_from under hold",
+        in_grant("iot_policies: a\nrenewal: hold\n«renewal_from»: factory-a"),
+        "`renewal: hold` allows none",
+    ),
+    Case(
+        "renewal_from an unknown CA",
+        in_grant("iot_policies: a\nrenewal: replace\nrenewal_from: [«factory-aa»]"),
+        "did you mean 'factory-a'?",
+    ),
     Case("unknown existing", in_grant("iot_policies: a\nexisting: «adpot»"), "did you mean 'adopt'?"),
     Case(
         "no policy value",

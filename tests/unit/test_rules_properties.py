@@ -81,14 +81,17 @@ def conditions(aliases: list[str]) -> st.SearchStrategy[tuple[Condition, ...]]:
 
 
 @st.composite
-def grants(draw: st.DrawFn, *, has_list: bool) -> Grant:
+def grants(draw: st.DrawFn, aliases: list[str], *, has_list: bool) -> Grant:
     parts = PLACEHOLDERS | THINGS | (words(LETTERS).map("{{attr.{}}}".format) if has_list else st.nothing())
     template = st.lists(parts, min_size=1, max_size=3).map("".join)
     renewal = draw(st.sampled_from(["hold", "coexist", "replace"]))
     existing = draw(st.sampled_from(["hold", "adopt"]))
     spared = draw(st.just(()) | tuples(st.sampled_from(list(VARIABLES))))
+    named = st.just(()) | tuples(st.sampled_from(aliases)) if aliases and renewal != "hold" else st.just(())
+    following = draw(named)
     if draw(st.booleans()):
-        return Grant(draw(tuples(POLICIES, 10)), renewal=renewal, existing=existing, not_in_policies=spared)
+        policies = draw(tuples(POLICIES, 10))
+        return Grant(policies, renewal=renewal, existing=existing, not_in_policies=spared, renewal_from=following)
     return Grant(
         draw(tuples(POLICIES, 10) | st.just(())),
         draw(template),
@@ -98,6 +101,7 @@ def grants(draw: st.DrawFn, *, has_list: bool) -> Grant:
         renewal,
         existing,
         spared,
+        following,
     )
 
 
@@ -114,8 +118,9 @@ def whole_rules(draw: st.DrawFn) -> Rules:
     allow = []
     for name in names[split:]:
         matching = draw(conditions(aliases))
-        grant = draw(grants(has_list=any(isinstance(each, ListCondition) for each in matching)))
-        allow.append(AllowRule(name, 0, matching, grant, draw(st.none() | st.integers(1, 10**9))))
+        grant = draw(grants(aliases, has_list=any(isinstance(each, ListCondition) for each in matching)))
+        former = draw(st.none() | st.just(f"was-{name}"[:64]))
+        allow.append(AllowRule(name, 0, matching, grant, draw(st.none() | st.integers(1, 10**9)), former))
     return Rules(
         source="admission.yaml",
         default=draw(st.sampled_from([Verdict.HOLD, Verdict.REJECT])),

@@ -257,6 +257,21 @@ def test_renewal_and_existing() -> None:
     assert (grant.renewal, grant.existing) == ("coexist", "adopt")
 
 
+def test_a_renewal_may_come_from_other_cas() -> None:
+    grant = (
+        read(in_grant("thing: t\niot_policies: p\nrenewal: replace\nrenewal_from: [factory-b]")).rules.allow[0].grant
+    )
+    assert (grant.renewal, grant.renewal_from) == ("replace", ("factory-b",))
+
+
+def test_a_renamed_rule_is_counted_under_its_first_name() -> None:
+    """Two rules may have changed names."""
+    rules = read(in_allow("name: a\nca: factory-a\nformerly: b", "name: b\nca: factory-b\nformerly: a")).rules
+    assert [each.places for each in rules.allow] == ["b", "a"]
+    assert [rules.allow_by_name[name].name for name in "ab"] == ["a", "b"]
+    assert read(in_allow("name: a\nca: factory-a\nformerly: old")).rules.allow_by_name["old"].name == "a"
+
+
 def test_what_iot_policies_do_not_go_by() -> None:
     """Attributes of the certificate, alternative names, and the thing's own attributes."""
     text = "thing: t\niot_policies: p\nattributes: {a: b}\nnot_in_policies: [organization, attributes.a]"

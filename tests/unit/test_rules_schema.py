@@ -173,6 +173,10 @@ BEYOND_A_SCHEMA = {
     "allow rule that should reject",
     "thing for a held device",
     "policy value of another attribute",
+    "renewal_from under hold",
+    "renewal_from an unknown CA",
+    "former name of a rule that is there",
+    "former name of two rules",
 }
 
 
@@ -255,6 +259,7 @@ BESIDE = {
     ("row", "serial_number"): {"ca": "factory-a"},
     ("row", "ca"): {"serial_number": "1"},
     ("crl", "private_network"): {"url": "https://crl.example.com/a.crl"},
+    ("grant", "renewal_from"): {"renewal": "replace"},
 }
 EXAMPLES = [
     (place, each) for place, record in zip(LEAST, RECORDS, strict=True) for each in record.fields if each.example

@@ -80,6 +80,7 @@ class Decision:
     at: str | None = None  # file:line of the rule
     grant: Grant | None = None
     max_devices: int | None = None
+    places: str | None = None  # the name under which the places of ``max_devices`` are counted
     revoke: bool = False
     near_misses: tuple[NearMiss, ...] = ()
     due: datetime | None = None
@@ -195,6 +196,7 @@ def decide(
         at=rules.at(resting) if resting else None,
         grant=grant if verdict is Verdict.ADMIT else None,
         max_devices=matched.max_devices if matched and verdict is Verdict.ADMIT else None,
+        places=matched.places if matched and matched.max_devices and verdict is Verdict.ADMIT else None,
         # Final, so only on a match that is beyond doubt; an ambiguous one makes it INACTIVE.
         revoke=verdict is Verdict.REJECT and any(each.revoke and _outcome(each, seen) is HOLDS for each in denies),
         near_misses=near_misses,
@@ -207,7 +209,7 @@ def _spoken_for(rules: Rules, word: OperatorWord | None) -> AllowRule | None:
     """The rule that an operator's word names, if there still is one of that name."""
     if word is None or word.verdict is not Verdict.ADMIT:
         return None
-    return next((rule for rule in rules.allow if rule.name == word.rule), None)
+    return rules.allow_by_name.get(word.rule or "")
 
 
 def _word_reasons(word: OperatorWord | None) -> tuple[Reason, ...]:

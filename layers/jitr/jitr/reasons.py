@@ -280,8 +280,11 @@ _ALL = (
     ReasonCode(
         "grant.thing-claimed",
         _HOLD,
-        "The thing name is reserved by a device with another key.",
-        "Find out which of the two is real. For a renewal, set `renewal: coexist` or `replace` in the grant.",
+        "The thing name is reserved by a device with another key, or its thing is still there from a device of "
+        "another CA.",
+        "Find out which of the two is real. For a renewal, set `renewal: coexist` or `replace` in the grants of both; "
+        "where they are of two CAs, name the holder's alias under `renewal_from`. A thing that nobody has may be "
+        "deleted.",
     ),
     ReasonCode(
         "grant.thing-exists",
@@ -320,7 +323,7 @@ _ALL = (
         "grant.max-devices",
         _HOLD,
         "The rule has admitted as many devices as its max_devices allows.",
-        "Raise max_devices, or delete devices that are gone.",
+        "Raise max_devices, or delete devices that are gone: every key that holds a name takes a place.",
     ),
     ReasonCode(
         "apply.iot-policy-missing",

@@ -1,17 +1,19 @@
 """Putting rules in force.
 
 The compiled rules are stored under their digest, then one conditional write points at them, together with a change
-(``jitr.aws.changes``) for whoever rechecks held devices.
+(``jitr.aws.changes``) for whoever rechecks held devices. Whichever way rules come, a rule that is renamed keeps its
+count of devices, or says that it is another.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
 from jitr.aws.changes import change_put, rules_changed
+from jitr.aws.reservations import taken
 from jitr.aws.table import HEADS, Conflict, Item, Table, to_item
 from jitr.errors import InputError
 from jitr.record import FORMAT, Heads
-from jitr.rules.model import Rules
+from jitr.rules.model import Rules, load
 from jitr.values import dataclass
 
 MOST_MESSAGE = 1000  # characters: every knock reads it, with the heads
@@ -54,10 +56,11 @@ def publish(
     """Put rules in force in place of those that ``before`` names; ``text`` is the file they were read from.
 
     Raises Conflict, and leaves in force what is, where somebody else published since ``before`` was read. Raises
-    InputError for a message that is too long.
+    InputError for a message that is too long, and as ``check_counts`` does.
     """
     if message is not None and len(message) > MOST_MESSAGE:
         raise InputError(f"the message has {len(message):,} characters: at most {MOST_MESSAGE:,} characters are kept")
+    check_counts(table, rules, before)
     version = Version(before.version + 1, rules.digest, rules.meaning, rules.source, at, by, message)
     _store(table, rules, text)
     item = version.to_json()
@@ -88,6 +91,38 @@ def publish(
     if failed:
         raise Conflict("the rules in force")
     return version
+
+
+def check_counts(table: Table, rules: Rules, before: Heads) -> None:
+    """Raise InputError where a count of devices would begin anew by what looks like a rule's new name.
+
+    That is: a rule with ``max_devices`` is new, and one is gone under which places are taken.
+    """
+    was = _compiled(table, before)
+    if was is None:
+        return
+    known = {each.places for each in was.allow}
+    new = [each for each in rules.allow if each.max_devices is not None and each.places not in known]
+    gone = sorted(known - {each.places for each in rules.allow})
+    places = taken(table, gone) if new else {}
+    if not places:
+        return
+    lost = ", ".join(f"{name} ({count} {'place' if count == 1 else 'places'} taken)" for name, count in places.items())
+    name = next(iter(places))
+    raise InputError(
+        f"{rules.at(new[0])}: rule {new[0].name} is new and has max_devices, and these rules are gone: {lost}. "
+        f"If it is one of them under another name, say so in it, as `formerly: {name}`, and its count goes on. "
+        f"If it is another rule, leave {name} in the file for now, and take it out with the next version"
+    )
+
+
+def _compiled(table: Table, heads: Heads) -> Rules | None:
+    """The rules that the heads name; None where there are none that can be read."""
+    compiled = None if heads.digest is None else table.blob(f"RULES#{heads.digest}")
+    try:
+        return None if compiled is None else load(compiled)
+    except ValueError:
+        return None
 
 
 def restore(table: Table, rules: Rules, text: bytes) -> bool:

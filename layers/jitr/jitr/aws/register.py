@@ -233,7 +233,9 @@ class Registrar:
             return None
         facts = record.facts or {}
         public_key, written = str(facts["public_key_sha256"]), facts.get("written_key_sha256")
-        return self._reservations.refusal(decision, record.certificate_id, public_key, rules, written)
+        return self._reservations.refusal(
+            decision, record.certificate_id, record.ca_certificate_id, public_key, rules, written
+        )
 
     def _gather(self, case: _Case) -> None:
         event = case.event

@@ -6,8 +6,8 @@ thing name, or itself where the grant has no thing. The item stays when its devi
 whether we made the thing: a thing that we made may be claimed again, one that we found may not.
 """
 
-from collections.abc import Mapping
-from dataclasses import field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from jitr.aws.iot import Iot
 from jitr.aws.table import Conflict, Item, Table, certificate_key, hint_deletes, over, record_writes, to_item
@@ -15,56 +15,11 @@ from jitr.decide import Decision
 from jitr.errors import Retry
 from jitr.reasons import Reason
 from jitr.record import Record, attaching
+from jitr.reservation import Holder, Reservation
 from jitr.rules.model import Grant, Rules
 from jitr.values import dataclass
 
 FORMAT = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """Who holds a name. ``keys`` maps the SHA-256 of each public key to the certificates that brought it."""
-
-    name: str  # THING#<thing name> or KEY#<SHA-256 of the public key>
-    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    made: bool = False  # we made the thing (or adopted it)
-    making: bool = False  # it is being made: a thing of that name may be ours, if nobody else is attached to it
-    renewal: str = "hold"  # of the grant that the last one to claim it had: whether another key may follow
-    granted_by: str | None = None  # the rule that gave that grant; while there is one of that name, it says so instead
-    rule: str | None = None  # under whose max_devices it takes a place
-    revision: int = 0
-
-    @property
-    def certificates(self) -> tuple[str, ...]:
-        """Every certificate that holds the name."""
-        return tuple(each for certificates in self.keys.values() for each in certificates)
-
-    def held_by(self, key: str, certificate_id: str) -> "Reservation":
-        """The same, held by this device, too."""
-        certificates = self.keys.get(key, ())
-        if certificate_id not in certificates:
-            certificates = (*certificates, certificate_id)
-        return replace(self, keys={**self.keys, key: certificates})
-
-    def without(self, *certificate_ids: str) -> "Reservation":
-        """The same, let go of by these certificates; one that nobody holds takes no place."""
-        left = {
-            key: tuple(each for each in certificates if each not in certificate_ids)
-            for key, certificates in self.keys.items()
-        }
-        keys = {key: certificates for key, certificates in left.items() if certificates}
-        return replace(self, keys=keys, rule=self.rule if keys else None)
-
-    def known_as(self, key: str, written: str | None) -> "Reservation":
-        """The same, with what the key holds under the SHA-256 of its other form counted as its own."""
-        if written is None or written not in self.keys:
-            return self
-        others = {each: certificates for each, certificates in self.keys.items() if each not in (key, written)}
-        return replace(self, keys={**others, key: (*self.keys.get(key, ()), *self.keys[written])})
-
-    def shared(self, key: str) -> bool:
-        """Whether a device with another key holds the name."""
-        return any(each != key for each in self.keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +40,7 @@ class Reservations:
     def read(self, name: str) -> Reservation | None:
         """The reservation of a name, by a consistent read."""
         item = next(iter(self._table.get([_key(name)])), None)
-        if item is None:
-            return None
-        return Reservation(
-            name=name,
-            keys={key: tuple(certificates) for key, certificates in item["keys"].items()},
-            made=item["made"],
-            making=item.get("making", False),
-            renewal=item.get("renewal", "hold"),
-            granted_by=item.get("granted_by"),
-            rule=item.get("rule"),
-            revision=int(item["revision"]),
-        )
+        return None if item is None else Reservation.from_json(name, item)
 
     def claim(
         self, decision: Decision, record: Record, public_key: str, rules: Rules, written: str | None = None
@@ -114,22 +58,22 @@ class Reservations:
             record = self.release(record)  # of an earlier decision that was never carried out
         if name is None:
             return Claim(self._table.put_record(attaching(record, grant)))
-        before = (self.read(name) or Reservation(name)).known_as(public_key, written)
-        refusal = _claimed(before, grant, public_key, rules) or self._exists(before, grant, record.certificate_id)
+        found = self.read(name) or Reservation(name)
+        before = found.known_as(public_key, written)
+        holders = self._records_of(before.others(public_key))
+        refusal = self._claimed(before, holders, grant, record.ca_certificate_id, public_key, rules)
+        refusal = refusal or self._exists(before, grant, record.certificate_id)
         if refusal is not None:
             return Claim(record, refusal)
-        predecessors = _predecessors(before, grant, public_key)
-        self._wait_for(predecessors, record)
-        after = replace(
-            before.held_by(public_key, record.certificate_id),
-            making=not before.made and grant.thing is not None,
-            renewal=grant.renewal,
-            granted_by=decision.rule,
-            rule=_counts_under(before, decision, public_key),
-        )
+        predecessors = tuple(holders) if grant.renewal == "replace" else ()
+        if predecessors:
+            _wait_for(holders.values(), record)
+        after = _claimed_by(before, decision, grant, record.certificate_id, public_key)
+        after = replace(after, making=not before.made and grant.thing is not None)
         claimed = replace(attaching(record, grant), reservation=name, predecessors=predecessors)
         stored, (put, *more) = record_writes(self._table.name, claimed)
-        failed = self._table.transact([put, *self._changed(before, after, limit=decision.max_devices), *more])
+        changed = self._changed(found, after, limit=decision.max_devices)
+        failed = self._table.transact([put, *changed, *more])
         if not failed:
             return Claim(stored)
         if failed[:2] == ["None", "None"]:
@@ -157,21 +101,25 @@ class Reservations:
         self,
         decision: Decision,
         certificate_id: str,
+        ca_certificate_id: str,
         public_key: str,
-        rules: Rules | None = None,
+        rules: Rules,
         written: str | None = None,
     ) -> Reason | None:
         """Why ``claim`` would not take what the grant needs, as things stand; None where it would."""
         name, grant = self._name(decision, public_key, written), decision.grant
         if grant is None or name is None:
             return None
-        before = (self.read(name) or Reservation(name)).known_as(public_key, written)
-        refused = _claimed(before, grant, public_key, rules) or self._exists(before, grant, certificate_id)
-        rule = _counts_under(before, decision, public_key)
-        if refused is None and rule not in (None, before.rule) and decision.max_devices is not None:
-            item = next(iter(self._table.get([_places(rule or "")])), {"taken": 0})
-            if item["taken"] >= decision.max_devices:
-                return _full(decision)
+        stored = self.read(name) or Reservation(name)
+        before = stored.known_as(public_key, written)
+        holders = self._records_of(before.others(public_key))
+        refused = self._claimed(before, holders, grant, ca_certificate_id, public_key, rules)
+        refused = refused or self._exists(before, grant, certificate_id)
+        after = _claimed_by(before, decision, grant, certificate_id, public_key)
+        if refused is None and decision.max_devices is not None:
+            for rule in after.places - stored.places:
+                if taken(self._table, [rule]).get(rule, 0) >= decision.max_devices:
+                    return _full(decision)
         return refused
 
     def release(self, record: Record) -> Record:
@@ -205,7 +153,7 @@ class Reservations:
         if decision.max_devices is None:
             return None
         earlier = None if written is None else self.read(f"KEY#{written}")
-        return f"KEY#{public_key}" if earlier is None or not earlier.keys else earlier.name
+        return f"KEY#{public_key}" if earlier is None or not earlier.holders else earlier.name
 
     def _held(self, record: Record) -> Reservation | None:
         """The reservation that the record names, if the certificate still holds it."""
@@ -215,7 +163,9 @@ class Reservations:
     def _let_go(self, before: Reservation, record: Record, actions: list[Item], *, thing_gone: bool) -> None:
         """Take the certificate off a reservation, together with what is done to its record."""
         after = before.without(record.certificate_id)
-        gone = thing_gone and not after.keys
+        if not after.holders and after.made:
+            after = replace(after, ca=record.ca_certificate_id)
+        gone = thing_gone and not after.holders
         if self._table.transact([*actions, *self._changed(before, after, gone=gone)]):
             raise Conflict(f"the reservation of {before.name} or the record of {record.certificate_id}")
 
@@ -227,18 +177,56 @@ class Reservations:
         One that nobody holds is kept, so that its revision never begins anew under somebody who has read it.
         """
         actions: list[Item] = [{"Delete": self._delete(after)} if gone else {"Put": self._put(after)}]
-        if before.rule != after.rule:
-            if after.rule is not None:
-                actions.append({"Update": self._count(after.rule, 1, limit=limit)})
-            if before.rule is not None:
-                actions.append({"Update": self._count(before.rule, -1, limit=None)})
+        for rule, more in (after.places - before.places).items():
+            actions.append({"Update": self._count(rule, more, limit=limit)})
+        for rule, fewer in (before.places - after.places).items():
+            actions.append({"Update": self._count(rule, -fewer, limit=None)})
         return actions
 
-    def _wait_for(self, predecessors: tuple[str, ...], record: Record) -> None:
-        """Raises Retry where one that is to be replaced is being admitted at this moment."""
-        for each in self._table.records(predecessors):
-            if each.applying_at(record.decided_at):
-                raise Retry("busy", f"certificate {each.certificate_id} is to be replaced, and is just being admitted")
+    def _claimed(
+        self,
+        before: Reservation,
+        holders: Mapping[str, Record | None],
+        grant: Grant,
+        ca_certificate_id: str,
+        public_key: str,
+        rules: Rules,
+    ) -> Reason | None:
+        """Why this key may not have the name, if another has it or had it before.
+
+        The grants of all who hold it must say that another key may follow, as must its own; and it follows a device
+        of its own CA only, unless its grant names the other's under ``renewal_from``.
+        """
+        others = before.others(public_key)
+        if not others:
+            return self._left(before, grant, ca_certificate_id, public_key, rules)
+        told = f"the thing name {grant.thing} is reserved by certificate"
+        if "hold" in (grant.renewal, *(each.renewal_now(rules) for each in others.values())):
+            return Reason("grant.thing-claimed", f"{told} {next(iter(holders))}, with another key")
+        if public_key in before.holders and grant.renewal == "coexist":
+            return None  # it has the name, and takes it from nobody
+        for certificate, record in holders.items():
+            ca = None if record is None else record.ca_certificate_id
+            if not _may_follow(grant, ca_certificate_id, ca, rules):
+                return Reason("grant.thing-claimed", f"{told} {certificate} {_of_ca(ca, rules)}; {_SAME_CA}")
+        return None
+
+    def _left(
+        self, before: Reservation, grant: Grant, ca_certificate_id: str, public_key: str, rules: Rules
+    ) -> Reason | None:
+        """Why a name that nobody else holds stays with the CA of the device that had it: its thing is still there."""
+        if before.ca is None or public_key in before.holders or not before.made or grant.thing is None:
+            return None
+        if _may_follow(grant, ca_certificate_id, before.ca, rules) or not self._iot.thing_exists(grant.thing):
+            return None
+        told = f"the thing {grant.thing} is still there from a device {_of_ca(before.ca, rules)}"
+        return Reason("grant.thing-claimed", f"{told}; {_SAME_CA}, or once the thing is deleted")
+
+    def _records_of(self, holders: Mapping[str, Holder]) -> dict[str, Record | None]:
+        """The certificates of these holders with their records; None for one without, which should not be."""
+        certificates = [each for holder in holders.values() for each in holder.certificates]
+        known = {each.certificate_id: each for each in self._table.records(certificates)}
+        return {each: known.get(each) for each in certificates}
 
     def _exists(self, before: Reservation, grant: Grant, certificate_id: str) -> Reason | None:
         """Why the thing of that name is not ours to use, if there is one."""
@@ -257,17 +245,7 @@ class Reservations:
         return None
 
     def _put(self, reservation: Reservation) -> Item:
-        item = _key(reservation.name) | {
-            "format": FORMAT,
-            "keys": {key: list(certificates) for key, certificates in reservation.keys.items()},
-            "made": reservation.made,
-            "making": reservation.making,
-            "renewal": reservation.renewal,
-            "granted_by": reservation.granted_by,
-            "revision": reservation.revision + 1,
-        }
-        if reservation.rule is not None:
-            item["rule"] = reservation.rule
+        item = _key(reservation.name) | {"format": FORMAT, "revision": reservation.revision + 1} | reservation.to_json()
         return {"TableName": self._table.name, "Item": to_item(item)} | over(reservation.revision)
 
     def _delete(self, reservation: Reservation) -> Item:
@@ -287,34 +265,42 @@ class Reservations:
         return update
 
 
-def _claimed(before: Reservation, grant: Grant, public_key: str, rules: Rules | None) -> Reason | None:
-    """Why another key may not follow in the name, if another holds it: both grants must say that one may.
-
-    The holder's grant is what its rule says now, so that operators can let a renewed device in; a rule that is gone
-    leaves what it said last.
-    """
-    if not before.shared(public_key):
-        return None
-    in_force = () if rules is None else rules.allow
-    theirs = next((each.grant.renewal for each in in_force if each.name == before.granted_by), before.renewal)
-    if "hold" not in (grant.renewal, theirs):
-        return None
-    holder = next(certificates[0] for key, certificates in before.keys.items() if key != public_key)
-    told = f"the thing name {grant.thing} is reserved by certificate {holder}, with another key"
-    return Reason("grant.thing-claimed", told)
+_SAME_CA = "another key follows under the same CA, or where `renewal_from` in its grant names the other"
 
 
-def _predecessors(before: Reservation, grant: Grant, public_key: str) -> tuple[str, ...]:
-    if grant.renewal != "replace":
-        return ()
-    return tuple(each for key, certificates in before.keys.items() if key != public_key for each in certificates)
+def taken(table: Table, rules: Iterable[str]) -> dict[str, int]:
+    """Return how many places are taken under each of these names, of those under which any are."""
+    found = table.get([_places(each) for each in rules])
+    return {item["pk"].removeprefix("PLACES#"): int(item["taken"]) for item in found if item["taken"]}
 
 
-def _counts_under(before: Reservation, decision: Decision, public_key: str) -> str | None:
-    """The rule under whose ``max_devices`` the name takes its place; a name that is shared takes only one."""
-    if before.shared(public_key) and before.rule is not None:
-        return before.rule
-    return None if decision.max_devices is None else decision.rule
+def _may_follow(grant: Grant, ca_certificate_id: str, other: str | None, rules: Rules) -> bool:
+    """Whether a device of one CA may have the name of a device of the other."""
+    return other == ca_certificate_id or any(
+        other in rules.cas[alias].ids for alias in grant.renewal_from if alias in rules.cas
+    )
+
+
+def _of_ca(ca_certificate_id: str | None, rules: Rules) -> str:
+    if ca_certificate_id is None:
+        return "whose CA is not on record"
+    return f"of CA {', '.join(sorted(rules.aliases_of(ca_certificate_id))) or ca_certificate_id}"
+
+
+def _claimed_by(
+    before: Reservation, decision: Decision, grant: Grant, certificate_id: str, public_key: str
+) -> Reservation:
+    """The reservation once this device has it."""
+    return before.held_by(
+        public_key, certificate_id, renewal=grant.renewal, granted_by=decision.rule, rule=decision.places
+    )
+
+
+def _wait_for(holders: Iterable[Record | None], record: Record) -> None:
+    """Raises Retry where one that is to be replaced is being admitted at this moment."""
+    for each in holders:
+        if each is not None and each.applying_at(record.decided_at):
+            raise Retry("busy", f"certificate {each.certificate_id} is to be replaced, and is just being admitted")
 
 
 def _record_delete(table: str, record: Record) -> Item:

@@ -86,6 +86,7 @@ class Doubts:
 
     def _tell_unused_aliases(self, tests: Iterable[RuleTest]) -> None:
         used = {alias for rule, _ in (*self._deny, *self._allow) for alias in rule.cas or ()}
+        used |= {alias for rule, _ in self._allow for alias in rule.grant.renewal_from}
         used |= {each.device.ca for each in tests if each.device.ca}
         for alias, _ in self._entry.table("cas"):
             if alias.value not in used and self._rules.cas[alias.value].crl is None:

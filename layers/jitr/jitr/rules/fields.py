@@ -142,6 +142,13 @@ GRANT = Record(
             default="hold",
         ),
         Field(
+            "renewal_from",
+            OneOrMany(CA_ALIAS, MAX_CAS),
+            "CAs whose devices' names a device of this grant may have as well; without it only those of its own CA, "
+            "by its caCertificateId.",
+            "factory-a",
+        ),
+        Field(
             "existing",
             Choice("a way to treat an existing thing", ("hold", "adopt")),
             "What happens where a thing of that name exists that this software did not make: the device is held, "
@@ -162,6 +169,7 @@ GRANT = Record(
             "a grant with neither IoT policy nor thing group: the device could not connect",
             "add `iot_policies`, or `thing_groups` with IoT policies of their own",
         ),
+        Needs("renewal_from", "renewal", "`renewal_from` says whom a renewal may follow, and the grant allows none"),
         Needs("thing_type", "thing", "thing_type is of a thing, and the grant has no `thing`"),
         Needs("attributes", "thing", "attributes are of a thing, and the grant has no `thing`"),
         Needs("thing_groups", "thing", "thing groups have things in them, and the grant has no `thing`"),
@@ -193,9 +201,16 @@ ALLOW = Record(
         Field(
             "max_devices",
             Whole("a number of devices", 1, 10**9),
-            "How many devices can hold the rule's grant at once; renewals take no place.",
+            "How many devices can hold the rule's grant at once. Every key takes a place; under `renewal: replace` the "
+            "successor takes its predecessor's.",
             "5000",
             default="no limit",
+        ),
+        Field(
+            "formerly",
+            RULE_NAME,
+            "The name that a renamed rule had first: what was counted under it still counts.",
+            "line-a",
         ),
         Field("grant", GRANT, "What a device gets that the rule matches.", required=True),
     ),

@@ -83,6 +83,7 @@ class Grant:
     renewal: str = "hold"  # hold | coexist | replace
     existing: str = "hold"  # hold | adopt
     not_in_policies: tuple[str, ...] = ()  # what no IoT policy of the device goes by: jitr.policy_variables
+    renewal_from: tuple[str, ...] = ()  # CA aliases: whose devices' names the device may have, beside its own CA's
 
     def filled(self, thing: str | None, attributes: Mapping[str, str]) -> "Grant":
         """The grant of one device. Not by ``dataclasses.replace``, which takes longer than all that fills it in."""
@@ -95,6 +96,7 @@ class Grant:
             self.renewal,
             self.existing,
             self.not_in_policies,
+            self.renewal_from,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -103,8 +105,8 @@ class Grant:
         What was not known from the beginning is there only where a grant has it: rules that do not use it keep their
         digest and their meaning.
         """
-        later = {} if not self.not_in_policies else {"not_in_policies": list(self.not_in_policies)}
-        return later | {
+        later = {"not_in_policies": list(self.not_in_policies), "renewal_from": list(self.renewal_from)}
+        return {name: values for name, values in later.items() if values} | {
             "thing": self.thing,
             "thing_type": self.thing_type,
             "attributes": dict(self.attributes),
@@ -126,6 +128,7 @@ class Grant:
             renewal=data["renewal"],
             existing=data["existing"],
             not_in_policies=tuple(data.get("not_in_policies", ())),
+            renewal_from=tuple(data.get("renewal_from", ())),
         )
 
 
@@ -167,6 +170,12 @@ class AllowRule(Rule):
 
     grant: Grant = field(default_factory=Grant)
     max_devices: int | None = None
+    formerly: str | None = None  # the name that it had first
+
+    @property
+    def places(self) -> str:
+        """The name under which its places are counted; it stays when the rule is renamed."""
+        return self.formerly or self.name
 
 
 @dataclass(frozen=True)
@@ -207,6 +216,12 @@ class Rules:
         return RuleIndex(self.allow)
 
     @cached_property
+    def allow_by_name(self) -> Mapping[str, AllowRule]:
+        """The allow rules by their names, and by those that they had first where no other has them now."""
+        former = {each.formerly: each for each in self.allow if each.formerly is not None}
+        return former | {each.name: each for each in self.allow}
+
+    @cached_property
     def crls(self) -> Mapping[str, Crl]:
         """The revocation list of each alias that has one configured."""
         return {alias: ca.crl for alias, ca in self.cas.items() if ca.crl is not None}
@@ -243,6 +258,7 @@ class Rules:
                     "max_devices": rule.max_devices,
                     "grant": rule.grant.to_json(),
                 }
+                | ({} if rule.formerly is None else {"formerly": rule.formerly})
                 for rule in self.allow
             ],
         }
@@ -298,6 +314,7 @@ def _load(data: Mapping[str, Any]) -> Rules:
                 _conditions(each, known),
                 Grant.from_json(each["grant"]),
                 each["max_devices"],
+                each.get("formerly"),
             )
             for each in data["allow"]
         ),

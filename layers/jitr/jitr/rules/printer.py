@@ -71,6 +71,8 @@ def _allow(rule: AllowRule) -> Iterator[str]:
     lines = [*_matching(rule)]
     if rule.max_devices is not None:
         lines.append(f"max_devices: {rule.max_devices}")
+    if rule.formerly is not None:
+        lines.append(f"formerly: {_text(rule.formerly)}")
     return _item([*lines, *_section("grant", _grant(rule.grant))])
 
 
@@ -106,8 +108,14 @@ def _grant(grant: Grant) -> Iterator[str]:
         yield f"thing_groups: {_values(grant.thing_groups)}"
     if grant.iot_policies:
         yield f"iot_policies: {_values(grant.iot_policies)}"
+    yield from _guards(grant)
+
+
+def _guards(grant: Grant) -> Iterator[str]:
     if grant.renewal != Verdict.HOLD:
         yield f"renewal: {grant.renewal}"
+    if grant.renewal_from:
+        yield f"renewal_from: {_values(grant.renewal_from)}"
     if grant.existing != Verdict.HOLD:
         yield f"existing: {grant.existing}"
     if grant.not_in_policies:

@@ -106,7 +106,7 @@ class _Build:
         if "cas" in entry.found or "cas" not in entry.keys:
             self._aliases = {alias.value: None for alias, _ in entry.table("cas")}
         cas = {alias.value: self._ca(alias, each) for alias, each in entry.table("cas") if each is not None}
-        return Rules(
+        rules = Rules(
             source=source,
             default=Verdict(entry.value("default", "hold")),
             cas=cas,
@@ -114,6 +114,20 @@ class _Build:
             deny=tuple(self._deny(each) for each in entry.entries("deny")),
             allow=tuple(self._allow(each) for each in entry.entries("allow")),
         )
+        self._check_places(rules, entry.entries("allow"))
+        return rules
+
+    def _check_places(self, rules: Rules, entries: tuple[Entry, ...]) -> None:
+        """No two rules count under one name: neither would know its own number."""
+        first = {rule.name: rule for rule in rules.allow if rule.formerly is None}
+        for rule, entry in zip(rules.allow, entries, strict=True):
+            former = entry.one("formerly")
+            other = None if former is None else first.setdefault(former.value, rule)
+            if former is not None and other is not None and other is not rule:
+                message = (
+                    f"the rule {quoted(other.name)} on line {other.line} counts its devices as {quoted(former.value)}"
+                )
+                self._findings.error(former.place, message, "`formerly` is for a rule that has another name now")
 
     def _ca(self, alias: At, entry: Entry) -> Ca:
         if re.fullmatch("[0-9a-fA-F]{64}", alias.value):
@@ -159,6 +173,7 @@ class _Build:
             conditions=conditions,
             grant=Grant() if grant is None else self._grant(grant, has_list="list" in entry.keys),
             max_devices=entry.value("max_devices"),
+            formerly=entry.value("formerly"),
         )
 
     def _rule_name(self, entry: Entry) -> str:
@@ -214,6 +229,10 @@ class _Build:
             self._findings.error(entry.key_place("attributes"), message, "add `thing_type`, or drop some")
         if "attributes" in entry.found or "attributes" not in entry.keys:
             self._check_attributes_exist(entry.many("not_in_policies"), [name.value for name, _ in attributes])
+        self._check_aliases(entry.many("renewal_from"))
+        if "renewal_from" in entry.keys and entry.value("renewal") == "hold":
+            message = "`renewal_from` says whom a renewal may follow, and `renewal: hold` allows none"
+            self._findings.error(entry.key_place("renewal_from"), message, "write `renewal: replace` or `coexist`")
         thing_type = entry.one("thing_type")
         self._check_exist((thing_type,) if thing_type else (), self._known.thing_types, "thing type")
         self._check_exist(entry.many("thing_groups"), self._known.thing_groups, "thing group")
@@ -227,6 +246,7 @@ class _Build:
             renewal=entry.value("renewal", "hold"),
             existing=entry.value("existing", "hold"),
             not_in_policies=entry.values("not_in_policies"),
+            renewal_from=entry.values("renewal_from"),
         )
 
     def _check_attributes_exist(self, spared: tuple[At, ...], attributes: Collection[str]) -> None:
