@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import click
 
 from jitr.errors import InputError, Unreadable
+from jitr.unseen import first_unseen
 from jitr_cli import output
 
 if TYPE_CHECKING:
@@ -173,8 +174,8 @@ def file_name(name: str) -> str:
     reason = None
     if not name:
         reason = "it is empty"
-    elif any(each in "/\\" or not each.isprintable() for each in name):
-        reason = "it has a slash, a backslash or a control character in it"
+    elif any(each in "/\\" for each in name) or not name.isprintable() or first_unseen(name):
+        reason = "it has a slash, a backslash or a character in it that does not show"
     elif name.startswith((".", "-")):
         reason = f"it begins with {name[0]!r}"
     elif len(name.encode("utf-8", "replace")) > MAX_NAME:

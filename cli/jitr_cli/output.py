@@ -8,7 +8,6 @@ Text that comes from certificates, lists or AWS passes through ``safe`` before i
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,12 +18,9 @@ import click
 
 from jitr.errors import InputError
 from jitr.times import rfc3339
+from jitr.unseen import written_out
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-# Control characters, format characters (bidirectional overrides and invisible ones among them), surrogates, line and
-# paragraph separators: what changes how the text around it is shown. https://www.unicode.org/reports/tr36/
-_UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def safe(text: str, *, lines: bool = False) -> str:
@@ -32,18 +28,7 @@ def safe(text: str, *, lines: bool = False) -> str:
 
     ``lines`` keeps line feeds and tabs, for text of our own that runs over several lines.
     """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(each if lines and each in "\n\t" else _visible(each) for each in text)
-
-
-def _visible(character: str) -> str:
-    if unicodedata.category(character) not in _UNSAFE_CATEGORIES:
-        return character
-    code = ord(character)
-    if code <= 0xFF:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+    return written_out(text, keep="\n\t" if lines else "")
 
 
 def json_option(command: F) -> F:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import regex
 from aws_lambda_powertools import Logger
 from click.testing import CliRunner
 
@@ -25,6 +26,7 @@ from jitr.lists import ListRow, Membership
 from jitr.lists_csv import read_list, write_rows
 from jitr.reasons import CODES, Verdict
 from jitr.rules.model import Grant
+from jitr.unseen import quote
 from jitr_cli.main import jitr
 from jitr_cli.output import safe
 from tests import pki
@@ -57,6 +59,14 @@ NAMES = {
     "line separator": Hostile("snr\u20280001", on_lists=False),
     "bidi override": Hostile("snr-\u202e1000", on_lists=False),
     "zero width": Hostile("snr\u200b-0001", on_lists=False),
+    "no-break space": Hostile("snr\u00a00001", on_lists=False),
+    "ideographic space": Hostile("snr\u30000001", on_lists=False),
+    "variation selector": Hostile("snr-0001\ufe0f", on_lists=False),
+    "variation selector of plane 14": Hostile("snr-0001\U000e0100", on_lists=False),
+    "grapheme joiner": Hostile("snr\u034f-0001", on_lists=False),
+    "Hangul filler": Hostile("snr-0001\u3164", on_lists=False),
+    "Hangul choseong filler": Hostile("snr-0001\u115f", on_lists=False),
+    "blank of Braille": Hostile("snr-0001\u2800", on_lists=False),
     "byte order mark": Hostile("\ufeffsnr-0001", on_lists=False),
     "homograph": Hostile("snr-\u0430001"),
     "policy variable": Hostile("${iot:ClientId}", policy=False),
@@ -171,7 +181,12 @@ def test_as_a_variable_in_an_iot_policy(hostile: Hostile) -> None:
 
 def is_plain(text: str) -> bool:
     """Nothing in it steers a terminal, ends a line or reorders what is around it."""
-    return not any(unicodedata.category(each) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for each in text)
+    return not any(
+        unicodedata.category(each) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+        or (unicodedata.category(each) == "Zs" and each != " ")
+        or regex.fullmatch(r"[\p{Default_Ignorable_Code_Point}\u2800]", each)
+        for each in text
+    )
 
 
 @EACH
@@ -180,7 +195,7 @@ def test_in_a_log_line(hostile: Hostile) -> None:
     grant = Grant(iot_policies=("Sensor",), thing="{common_name}", attributes={"name": "{common_name}"})
     decision = decided(hostile.name, grant)
     stream = io.StringIO()
-    logger = Logger(service=f"names {hostile.name!r}", stream=stream)
+    logger = Logger(service=f"names {quote(hostile.name)}", stream=stream)
     logger.info("hold", extra={"reasons": [{"code": each.code, "message": each.message} for each in decision.reasons]})
     (line,) = stream.getvalue().removesuffix("\n").split("\n")
     assert is_plain(line)

@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus
 
 from jitr.errors import InputError
 from jitr.lists import LIST_NAME
+from jitr.unseen import first_unseen, written_out
 from jitr.values import dataclass
 
 RULES_KEY = "admission.yaml"
@@ -42,7 +43,7 @@ class Dropped:
         if found is None:
             raise InputError(f"{_shown(self.key)} is neither {RULES_KEY} nor lists/NAME.csv: it was not read")
         if LIST_NAME.fullmatch(found[1]) is None:
-            told = f"{_shown(found[1])!r} is not a list's name: letters, digits and _.- (at most 64, no sign first)"
+            told = f"'{_shown(found[1])}' is not a list's name: letters, digits and _.- (at most 64, no sign first)"
             raise InputError(f"{told}; drop it as lists/NAME.csv with such a name")
         return found[1]
 
@@ -50,7 +51,12 @@ class Dropped:
     def beside(self) -> str | None:
         """What the verdict's keys begin with; None for a key that nothing should be written beside."""
         stem = re.sub(r"\.(yaml|csv)$", "", self.key)
-        plain = stem.isprintable() and ".." not in stem.split("/") and len(stem.encode()) <= 1000
+        plain = (
+            stem.isprintable()
+            and first_unseen(stem) is None
+            and ".." not in stem.split("/")
+            and len(stem.encode()) <= 1000
+        )
         return stem if plain and stem != self.key else None
 
     def same_object(self, version: str | None, etag: str) -> bool:
@@ -139,5 +145,6 @@ def _shown(text: str) -> str:
 def visible(text: str) -> str:
     """The text with every character that is not to be seen written out; line feeds stay."""
     return "".join(
-        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode("ascii") for each in text
+        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode("ascii")
+        for each in written_out(text, keep="\t\r\n")
     )

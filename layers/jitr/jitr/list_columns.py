@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 
 from jitr.lists import COLUMNS, KEY_KINDS
+from jitr.unseen import quote
 from jitr.values import dataclass
 
 ATTRIBUTE_PREFIX = "attr."
@@ -39,7 +40,7 @@ class Fault:
 
 def shown(text: str) -> str:
     """A value in a message: quoted, harmless on a terminal, short."""
-    return repr(text if len(text) <= 40 else f"{text[:37]}...")
+    return quote(text if len(text) <= 40 else f"{text[:37]}...")
 
 
 @lru_cache(maxsize=1024)  # it is asked of the same few names for each row of a list

@@ -5,7 +5,6 @@ up: one that looks damaged is a fault, not another name.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -14,6 +13,7 @@ from jitr.errors import InputError
 from jitr.list_columns import ATTRIBUTE_PREFIX, Fault, is_column, shown, unknown_column, without_partner
 from jitr.lists import KEY_KINDS, MAX_COMMON_NAME, ListRow
 from jitr.times import parse_time
+from jitr.unseen import JOINERS, VARIATION_SELECTORS, first_unseen
 
 MAX_SERIAL = 40  # hex digits: RFC 5280 section 4.1.2.2, 20 octets
 MAX_CA = 64  # characters, as the rules take an alias
@@ -170,13 +170,8 @@ def _end_of(day: date) -> datetime:
 # --- text
 
 _THING_NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")  # CreateThing, thingName
-_UNSEEN = {
-    "Cc": "a control character",
-    "Cf": "invisible",
-    "Zl": "a line break",
-    "Zp": "a line break",
-    "Cs": "half a character",
-}
+# For people, and matched with nothing: scripts and emoji that are written with them stay.
+_IN_NOTES = dict.fromkeys(map(ord, JOINERS + VARIATION_SELECTORS))
 
 
 def _thing_name(text: str) -> str:
@@ -201,8 +196,7 @@ def _attribute(text: str) -> str:
 
 
 def _note(text: str) -> str:
-    # Persian, Hindi and other scripts are written with these two joiners.
-    _check_text(text.replace("\u200c", "").replace("\u200d", "") or text)
+    _check_text(text.translate(_IN_NOTES) or text)
     if len(text) > MAX_NOTE:
         raise WrongValue(f"{len(text)} characters: at most {MAX_NOTE} are kept")
     return text
@@ -210,13 +204,12 @@ def _note(text: str) -> str:
 
 def _check_text(text: str) -> None:
     """Raises WrongValue for blank text and for characters that nobody sees: they make two names look like one."""
-    if not text.isprintable():
-        for each in text:
-            kind = _UNSEEN.get(unicodedata.category(each))
-            if kind:
-                raise WrongValue(f"{shown(text)} contains U+{ord(each):04X}, which is {kind}: take it away")
     if not text.strip():
         raise WrongValue("there are only blanks")
+    found = first_unseen(text)
+    if found is not None:
+        character, why = found
+        raise WrongValue(f"{shown(text)} contains U+{ord(character):04X}, which is {why}: take it away")
 
 
 _CHECKS: Mapping[str, Callable[[str], str | datetime]] = {

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from jitr import der
 from jitr.errors import Unreadable
 from jitr.facts import ATTRIBUTE_NAMES, Attribute
+from jitr.unseen import quote
 
 # A name is a sequence of relative names, and each of those a set of attributes, of nearly always one.
 Name: TypeAlias = tuple[tuple[Attribute, ...], ...]
@@ -161,4 +162,4 @@ def _escape(character: str) -> str:
 
 def quoted(text: str, limit: int = 120) -> str:
     """Text from a certificate as it is safe to show: quoted, escaped, cut."""
-    return repr(text if len(text) <= limit else text[: limit - 1] + "…")
+    return quote(text if len(text) <= limit else text[: limit - 1] + "…")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from jitr.facts import Knock
 from jitr.lists import Membership
 from jitr.times import span
+from jitr.unseen import quote
 from jitr.values import dataclass
 
 
@@ -161,10 +162,10 @@ class AttributeCondition:
         values = seen.knock.certificate.values(self.name)
         if not values:
             return f"the certificate's subject has no {self.name}"
-        told = ", ".join(_short(repr(value)) for value in values[:_MOST_TOLD])
+        told = ", ".join(_short(quote(value)) for value in values[:_MOST_TOLD])
         if self.check(seen) is AMBIGUOUS:
             return f"the certificate has {self.name} {len(values)} times ({told}): none counts for an allow rule"
-        return f"{self.name} is {told}, not {_either(repr(each.pattern) for each in self.patterns)}"
+        return f"{self.name} is {told}, not {_either(quote(each.pattern) for each in self.patterns)}"
 
     def to_json(self) -> list[str]:
         return [each.pattern for each in self.patterns]

@@ -15,6 +15,7 @@ from jitr.rules.conditions import (
 )
 from jitr.rules.fields import CONDITION_NAMES
 from jitr.rules.model import FORMAT, AllowRule, Ca, DenyRule, Floor, Grant, Rule, Rules
+from jitr.unseen import why_unseen
 
 
 def to_yaml(rules: Rules) -> str:
@@ -139,7 +140,11 @@ def _text(text: str) -> str:
     if _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT:
         return text
     quoted = json.dumps(text, ensure_ascii=False)
-    return re.sub(r"[^\x20-\x7e]", lambda found: found[0] if found[0].isprintable() else _escape(found[0]), quoted)
+    return re.sub(r"[^\x20-\x7e]", lambda found: found[0] if _shows(found[0]) else _escape(found[0]), quoted)
+
+
+def _shows(character: str) -> bool:
+    return character.isprintable() and why_unseen(character) is None
 
 
 def _escape(character: str) -> str:

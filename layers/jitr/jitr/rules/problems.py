@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from jitr.errors import InputError
+from jitr.unseen import quote, why_unseen, written_out
 from jitr.values import dataclass
 
 MOST_PROBLEMS = 1000  # told of one file; a file with more is not a rules file gone wrong but another file
@@ -126,7 +127,7 @@ def _shown(line: str, place: Place) -> tuple[str, str]:
     """The part of a line around a place, and what underlines it."""
     start = 0 if len(line) <= _EXCERPT else max(0, place.column - 1 - _MARGIN)
     part = line[start : start + _EXCERPT]
-    part = "".join(each if each.isprintable() else " " if each == "\t" else "\ufffd" for each in part)
+    part = "".join(" " if each == "\t" else "\ufffd" if _hidden(each) else each for each in part)
     before = place.column - 1 - start
     meant = part[before : before + max(1, place.length)]
     return part, " " * _width(part[:before]) + "^" + "~" * (_width(meant) - 1)
@@ -134,7 +135,11 @@ def _shown(line: str, place: Place) -> tuple[str, str]:
 
 def _visible(text: str) -> str:
     """On one line: hints repeat the text as it is to be written, which may have a tab in it."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    return "".join(written_out(each) if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
+def _hidden(character: str) -> bool:
+    return not character.isprintable() or why_unseen(character) is not None
 
 
 def _width(text: str) -> int:
@@ -146,7 +151,7 @@ def _width(text: str) -> int:
 
 def quoted(text: str) -> str:
     """A text from the file as a message shows it: in quotes, escaped, not too long."""
-    return repr(text if len(text) <= 80 else text[:77] + "...")
+    return quote(text if len(text) <= 80 else text[:77] + "...")
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
