@@ -29,7 +29,6 @@ def basis_of(table: Table) -> Callable[[Record], str | None]:
             for each in islice(publication.history(table), MOST_VERSIONS):
                 versions.setdefault(each.digest, each.version)
         version = versions.get(record.digest or "")
-        which = f"version {version}" if version else f"an earlier version ({(record.digest or '')[:12]})"
-        return f"of {which} of the rules, no longer in force"
+        return f"of {f'version {version}' if version else 'an earlier version'} of the rules, no longer in force"
 
     return basis

@@ -1,6 +1,6 @@
 """``jitr device ls | show``: device certificates as AWS IoT holds them, beside what was decided about them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -13,6 +13,7 @@ from jitr.names import rfc4514
 from jitr.reasons import CODES
 from jitr.record import Record
 from jitr_cli import ca_registry, knocking, output
+from jitr_cli.basis import basis_of
 from jitr_cli.by_hand import Act, acts_of
 from jitr_cli.deployment import Choice, stack_options
 from jitr_cli.device_records import account_and_table, facts_of, name_in, records_of
@@ -93,7 +94,8 @@ def show(which: str, choice: Choice, as_json: bool) -> None:
     records = records_of(table, ids)
     acts = acts_of(table, ids)
     found = [_gathered(registry, each, records.get(each), acts.get(each, ())) for each in ids]
-    output.emit(as_json, {"devices": [_document(each) for each in found]}, lambda: _tell(found))
+    basis = (lambda _record: None) if table is None else basis_of(table)
+    output.emit(as_json, {"devices": [_document(each) for each in found]}, lambda: _tell(found, basis))
 
 
 class _Device:
@@ -163,12 +165,12 @@ def _ca_id(device: _Device) -> str | None:
     return named or (device.record.ca_certificate_id if device.record else None)
 
 
-def _tell(devices: Sequence[_Device]) -> None:
+def _tell(devices: Sequence[_Device], basis: Callable[[Record], str | None]) -> None:
     for place, device in enumerate(devices):
         if place:
             click.echo()
         output.pairs([*_pairs_of_certificate(device), *_pairs_of_things(device)])
-        _tell_decision(device)
+        _tell_decision(device, basis)
 
 
 def _pairs_of_certificate(device: _Device) -> list[tuple[str, object]]:
@@ -203,7 +205,7 @@ def _pairs_of_things(device: _Device) -> list[tuple[str, object]]:
     return pairs or [("thing", "none")]
 
 
-def _tell_decision(device: _Device) -> None:
+def _tell_decision(device: _Device, basis: Callable[[Record], str | None]) -> None:
     record = device.record
     if record is None:
         return
@@ -216,6 +218,7 @@ def _tell_decision(device: _Device) -> None:
             ("since", record.since),
             ("knocks", knocking.told(record)),
             *([("due", record.due)] if record.due else []),
+            *([("reasons", f"{old}; `jitr explain` has today's")] if (old := basis(record)) else []),
         ]
     )
     for reason in record.reasons:

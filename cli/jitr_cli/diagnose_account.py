@@ -10,6 +10,7 @@ from jitr.decide import Decision
 from jitr.errors import InputError, JitrError, Retry, Unreadable
 from jitr.reasons import CODES, Verdict
 from jitr.record import APPLYING, Record
+from jitr_cli.basis import basis_of
 from jitr_cli.by_hand import Act, acts_of
 from jitr_cli.ca_registry import all_ca_ids, described
 from jitr_cli.deployment import Account, Choice, Deployment
@@ -34,6 +35,7 @@ class View:
     things: tuple[str, ...] = ()
     record: Record | None = None
     acts: tuple[Act, ...] = ()  # what was done by hand, the latest last
+    basis: str | None = None  # which rules or lists the record's reasons are of, unless those are in force
     today: Decision | None = None  # what it would be decided as now; looked at where it is INACTIVE
 
     @property
@@ -84,9 +86,10 @@ class AccountView:
         inherited = [policy for each in things for policy in registry.thing(each).inherited]
         policies = tuple(dict.fromkeys([*registry.iot_policies(certificate.arn), *inherited]))
         if certificate.status != "INACTIVE":
-            return View(certificate.status, policies, things, record)
+            return View(certificate.status, policies, things, record, basis=_basis(table, record))
         acts = acts_of(table, [self.id]).get(self.id, ())
-        return View(certificate.status, policies, things, record, acts, _today(account, table, certificate, record))
+        today = _today(account, table, certificate, record)
+        return View(certificate.status, policies, things, record, acts, today=today)
 
     def tell(self, view: View, findings: Findings) -> None:
         """Note why AWS IoT turns it away, unless that is up to the client id."""
@@ -169,6 +172,10 @@ def _account(choice: Choice) -> tuple[Account, Table | None]:
         return choice.account(), None  # no stack, so no decisions; what AWS IoT holds is there to be seen
 
 
+def _basis(table: Table | None, record: Record | None) -> str | None:
+    return None if table is None or record is None else basis_of(table)(record)
+
+
 def _today(
     account: Account, table: Table | None, certificate: DeviceCertificate, record: Record | None
 ) -> Decision | None:
@@ -195,11 +202,12 @@ def _tell_pending(certificate_id: str, view: View, findings: Findings) -> None:
             "messages that wait or failed, alarms.",
         )
         return
+    old = view.basis
     for reason in record.reasons:
         code = CODES.get(reason["code"])
         findings.bad(
             "pending",
-            f"{told}: {record.decision.value}, {reason['code']}: {reason['message']}",
+            f"{told}: {record.decision.value}, {reason['code']}: {reason['message']}" + (f" ({old})" if old else ""),
             code.remedy if code else f"See `jitr device show {certificate_id[:12]}`.",
         )
 

@@ -554,6 +554,19 @@ def test_a_held_device_is_told_its_reason(diagnosed: Diagnosed, aws: Aws, iot: A
     assert "add the device to a list, or change a rule" in found.told("pending")
 
 
+def test_a_reason_of_rules_no_longer_in_force_is_told_as_one(
+    diagnosed: Diagnosed, run: Run, aws: Aws, iot: Any
+) -> None:
+    iot.delete_policy(policyName="Sensor")
+    on_record(deploy(), registered(iot, "PENDING_ACTIVATION"), Verdict.HOLD, "allow.unmatched")
+    Path("rules.yaml").write_text(DENYING.replace("recall-17", "other"))
+    assert run("lists", "add", "other", "common_name=another").exit_code == 0
+    assert run("rules", "publish", "rules.yaml", "--yes").exit_code == 0
+    assert "of a test (of an earlier version of the rules, no longer in force)" in diagnosed(account=True).told(
+        "pending"
+    )
+
+
 def test_a_rejected_device_is_told_its_reason(diagnosed: Diagnosed, aws: Aws, iot: Any) -> None:
     iot.delete_policy(policyName="Sensor")
     on_record(deploy(), registered(iot, "INACTIVE"), Verdict.REJECT, "deny.rule")

@@ -253,3 +253,4 @@ def test_reasons_of_rules_no_longer_in_force_say_which_version_they_are_of(ready
     assert "(of version 1 of the rules, no longer in force)" in said("held ls")
     shown = said(f"decisions show {1:064x}")
     assert "of version 1 of the rules, no longer in force; `jitr explain` has today's" in shown
+    assert "of version 1 of the rules, no longer in force" in said(f"device show {1:064x}")
