@@ -22,16 +22,20 @@ def empty(second_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) ->
 def test_rules_and_lists_that_were_saved_let_the_same_devices_in_elsewhere(
     plant: Plant, empty: Plant, tmp_path: Path
 ) -> None:
-    """The page's commands move them to an empty stack of another account, where the CA is registered as well."""
+    """The page's commands move them to an empty stack of another account, where the CA is registered as well.
+
+    The rules name the CA by its file, as the tutorials do, and the file is not where they are restored.
+    """
     factory = plant.factory("saved")
     rules = plant.rules(factory)
     rules.write_text(
         rules.read_text()
+        .replace(f'ids: ["{factory.id}"]', f"certificate: {factory.ca.name}")
         .replace("    ca: saved\n", "    ca: saved\n    list: line-a-2026\n")
         .replace("      thing: ", '      attributes: {batch: "{attr.batch}"}\n      thing: ')
     )
     rows = tmp_path / "rows.csv"
-    rows.write_text('common_name,attr.batch,note\nsaved-0001,7,"=first, of many"\nsaved-0002,8,\n')
+    rows.write_text('common_name,attr.batch,note\nsaved-0001,7,"\'=first, of many"\nsaved-0002,8,\n')
     plant.jitr("lists", "import", "line-a-2026", rows)
     plant.publish(rules)
     made = plant.device(factory, "saved-0001")
