@@ -1,6 +1,7 @@
 """What people give as a certificate, and what they are told where it is none."""
 
 import base64
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jitr.certificate import read_certificate
-from jitr.errors import Unreadable
-from jitr.pem import MAX_CERTIFICATE, MAX_INPUT, find_certificate
+from jitr.errors import NotACertificate, Unreadable
+from jitr.pem import MAX_CERTIFICATE, MAX_INPUT, find_certificate, find_following
 from tests import pki
 from tests.work import ending, steps
 
@@ -266,3 +267,66 @@ def test_a_block_alone_is_read_as_it_is_after_a_line_of_text(body: bytes) -> Non
     if isinstance(alone, tuple) and alone[1] is not None:
         alone = alone[0], alone[1].replace("at line 1", "at line 2")
     assert alone == among
+
+
+# --- what tools and people add, or wrap it in
+
+
+@pytest.mark.parametrize(
+    ("rest", "told"),
+    [
+        (b"\xff" * 300, r"300 more, of padding \(FF\)"),
+        (b"\x00" * 3, r"3 more, of padding \(00\)"),
+        (b"\n", "1 more, of white space"),
+        (b"\r\n", "2 more, of white space"),
+        (LEAF.der, "that are no part of it"),
+    ],
+    ids=["FF", "00", "a line feed", "a line break", "another certificate"],
+)
+def test_der_with_more_after_it_says_where_it_ends_and_how_to_cut_it(rest: bytes, told: str) -> None:
+    """It is not cut short; and what stands after it is not passed over, for its SHA-256 would be another."""
+    with pytest.raises(NotACertificate, match=told) as caught:
+        read_certificate(LEAF.der + rest)
+    assert f"ends at byte {len(LEAF.der)}" in str(caught.value)
+    assert f"`head -c {len(LEAF.der)} FILE`" in str(caught.value)
+
+
+def test_a_private_key_with_padding_after_it_is_named() -> None:
+    key = LEAF.key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with pytest.raises(NotACertificate, match="the input is a private key"):
+        read_certificate(key + b"\xff" * 16)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("wrap", [base64.b64encode, base64.encodebytes])
+def test_the_base64_of_a_pem_file_is_read_and_said_so(times: int, wrap: Callable[[bytes], bytes]) -> None:
+    """As the data of a Kubernetes secret is, and twice where somebody encoded it once more."""
+    data = LEAF.pem + CA.pem
+    for _ in range(times):
+        data = wrap(data)
+    found = find_certificate(data)
+    assert found.der == LEAF.der
+    assert str(found.taken).startswith("decoded: the input is the base64 of a PEM file; the first of 2 certificates")
+    assert find_following(data) == (CA.der,)
+
+
+def test_the_base64_of_another_pem_file_is_named_and_not_repeated() -> None:
+    with pytest.raises(NotACertificate, match="in what the input is the base64 of, at line 1 begins a private key"):
+        find_certificate(base64.b64encode(LEAF.private_pem))
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (pki.tlv(0x0C, b"B\xfcro"), r"its common_name is a UTF8String that is not UTF-8 from octet 2 on \(fc 72 6f\)"),
+        (pki.tlv(0x13, b"\xe9"), r"its common_name is a PrintableString that is not UTF-8 from octet 1 on \(e9\)"),
+        (pki.tlv(0x1E, b"\x00a\x00"), r"its common_name is a BMPString that is not UTF-16-BE from octet 3 on \(00\)"),
+    ],
+)
+def test_a_string_in_the_wrong_encoding_says_which_octets_of_what_and_what_to_ask(value: bytes, told: str) -> None:
+    leaf = CA.device().subject(pki.tlv(0x31, pki.attribute("CN", value))).issue()
+    with pytest.raises(Unreadable, match=told) as caught:
+        read_certificate(leaf.der)
+    assert "ask the issuer to write it as a UTF8String, in UTF-8" in str(caught.value)

@@ -51,6 +51,19 @@ def children(content: bytes) -> list[Element]:
     return found
 
 
+def end_of_first(content: bytes) -> int:
+    """Return where the first element ends, whatever comes after it. Raises DerError where it is not whole."""
+    try:
+        length, at = content[1], 2
+        if length > 0x7F:
+            length, at = _long_length(content, at, length & 0x7F)
+    except IndexError:
+        raise DerError("it is cut short") from None
+    if at + length > len(content):
+        raise DerError("it is cut short")
+    return at + length
+
+
 def _long_length(content: bytes, at: int, octets: int) -> tuple[int, int]:
     length = int.from_bytes(content[at : at + octets])
     if not 1 <= octets <= 4 or length < 0x80 or content[at] == 0:

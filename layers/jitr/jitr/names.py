@@ -15,6 +15,7 @@ Name: TypeAlias = tuple[tuple[Attribute, ...], ...]
 
 MAX_ATTRIBUTES = 50
 MAX_CHARACTERS = 1024
+_OCTETS_SHOWN = 8
 
 # Tag: the type's name, and the codec it is read with. The single-byte types are read as UTF-8, of which theirs are
 # subsets, because that is what issuers who break the type's alphabet mean; TeletexString as Latin-1, as OpenSSL does.
@@ -91,7 +92,7 @@ def _attribute(content: bytes) -> Attribute:
         raise der.DerError("it has an attribute that is not a type and a value")
     oid = der.object_identifier(der.expect(parts[0], der.OBJECT_IDENTIFIER))
     name = ATTRIBUTE_NAMES.get(oid, oid)
-    value, encoding = _value(*parts[1])
+    value, encoding = _value(name, *parts[1])
     if len(value) > MAX_CHARACTERS:
         raise Unreadable(
             "certificate.too-large", f"a {name} has {len(value)} characters; at most {MAX_CHARACTERS} are read"
@@ -99,15 +100,25 @@ def _attribute(content: bytes) -> Attribute:
     return Attribute(name, value, encoding)
 
 
-def _value(tag: int, content: bytes) -> tuple[str, str]:
+def _value(name: str, tag: int, content: bytes) -> tuple[str, str]:
     """A value as text and its type's name; what is no string as ``#`` and the hex of its DER (RFC 4514 section 2.4)."""
     if tag not in _STRINGS:
         return "#" + der.element(tag, content).hex(), _NOT_STRINGS.get(tag, f"tag {tag:#04x}")
     encoding, codec = _STRINGS[tag]
     try:
         return content.decode(codec), encoding
-    except UnicodeDecodeError:
-        raise der.DerError(f"it has a {encoding} that is not valid") from None
+    except UnicodeDecodeError as wrong:
+        raise der.DerError(_wrongly_encoded(name, encoding, codec, wrong)) from None
+
+
+def _wrongly_encoded(name: str, encoding: str, codec: str, wrong: UnicodeDecodeError) -> str:
+    """Which octets of a name are not what their type says; a name in a certificate is no secret."""
+    octets = wrong.object[wrong.start : wrong.start + _OCTETS_SHOWN].hex(" ")
+    latin = ", as Latin-1 or Windows-1252 would have it" if codec == "utf-8" else ""
+    return (
+        f"its {name} is a {encoding} that is not {codec.upper()} from octet {wrong.start + 1} on ({octets}){latin}: "
+        "ask the issuer to write it as a UTF8String, in UTF-8"
+    )
 
 
 def same_name(one: Name, other: Name) -> bool:

@@ -77,9 +77,33 @@ def find_certificate(data: bytes) -> Found:
     data = _single_bytes(data)
     if _BEGIN in data:
         return _in_pem(data)
+    decoded = _from_base64(data)
+    if decoded is not None:
+        return _in_decoded(decoded)
     if data[:1] == b"\x30":
         return Found(_checked(data))
     raise NotACertificate(_no_certificate(data))
+
+
+def _from_base64(data: bytes) -> bytes | None:
+    """The PEM text that the input is the base64 of, as the data of a Kubernetes secret is; once, or twice."""
+    for _ in range(2):
+        try:
+            data = binascii.a2b_base64(data.translate(None, b" \t\r\n"), strict_mode=True)
+        except binascii.Error:
+            return None
+        if _BEGIN in data:
+            return data
+    return None
+
+
+def _in_decoded(data: bytes) -> Found:
+    try:
+        found = _in_pem(data)
+    except NotACertificate as error:
+        raise NotACertificate(f"in what the input is the base64 of, {error}") from error
+    taken = "decoded: the input is the base64 of a PEM file"
+    return Found(found.der, taken if found.taken is None else f"{taken}; {found.taken}")
 
 
 def find_following(data: bytes) -> tuple[bytes, ...]:
@@ -89,7 +113,7 @@ def find_following(data: bytes) -> tuple[bytes, ...]:
     """
     data = _single_bytes(data)
     if _BEGIN not in data:
-        return ()
+        data = _from_base64(data) or b""
     certificates = [each for each in _blocks(data) if each.label in _CERTIFICATE_LABELS]
     return tuple([_checked(_body_of(data, each)) for each in certificates[1:]])
 
@@ -250,8 +274,28 @@ def not_a_certificate(data: bytes) -> str | None:
         if shape == _SIGNED:
             what = _signed(tuple(tag for tag, _ in der.children(parts[0][1])))
     except der.DerError:
-        return None
+        return _with_more_after(data)
     return None if what is None else f"the input is {what}"
+
+
+def _with_more_after(data: bytes) -> str | None:
+    """What stands after the one element that DER is, as tools leave it that copy a whole block of memory."""
+    try:
+        end = der.end_of_first(data)
+    except der.DerError:
+        return None
+    rest = data[end:]
+    if data[:1] != bytes((der.SEQUENCE,)) or not rest:
+        return None
+    what = "that are no part of it"
+    if not rest.strip(b"\xff") or not rest.strip(b"\x00"):
+        what = f"of padding ({rest[0]:02X})"
+    elif not rest.strip():
+        what = "of white space"
+    return not_a_certificate(data[:end]) or (
+        f"after the certificate, which ends at byte {end}, the input has {len(rest)} more, {what}: cut them off "
+        f"(`head -c {end} FILE` writes what is before them)"
+    )
 
 
 def _signed(fields: tuple[int, ...]) -> str | None:
