@@ -12,7 +12,6 @@ import click
 
 from jitr.aws.device_lists import DeviceLists, ListInfo
 from jitr.aws.list_import import MERGE, REPLACE, Checked, Imports
-from jitr.aws.rulebook import Rulebook
 from jitr.aws.table import Conflict
 from jitr.errors import InputError
 from jitr.list_cells import Cells
@@ -22,10 +21,10 @@ from jitr.list_row import read_row
 from jitr.list_serials import UNDECIDED, Base, Serials
 from jitr.lists import LIST_NAME, ListRow
 from jitr.lists_csv import columns_of, write_rows
-from jitr_cli import completion, list_files
+from jitr_cli import completion, list_check, list_files
 from jitr_cli.deployment import Choice, Deployment, stack_options
 from jitr_cli.files import staged
-from jitr_cli.output import confirm, emit, json_option, note, progress, table, warn
+from jitr_cli.output import confirm, emit, json_option, note, progress, table
 from jitr_cli.table import now_text, operator, table_of
 
 T = TypeVar("T")
@@ -64,7 +63,10 @@ def import_(
     _check_name(name)
     deployment = choice.deployment()
     before = _lists(deployment).all().get(name)
-    imports = list_files.imports(table_of(deployment))
+    table_ = table_of(deployment)
+    imports, fit = list_files.imports(table_), list_check.fit(table_, name)
+    if not dry_run:
+        list_check.ask_about_name(table_, name, yes)
     with list_files.source(file) as source:
         compared = before if before is not None and (mode == MERGE or dry_run) else None
         with progress(f"Checking {file.name}", list_files.size(file)) as advance:
@@ -74,15 +76,18 @@ def import_(
                 against=None if compared is None else compared.head.generation,
                 overwrite=overwrite or mode == REPLACE,
                 advance=advance,
+                watch=lambda each: fit.add(each.row, each.line),
             )
         told = list_files.told(checked, mode, before)
         list_files.tell(str(file), checked.said)
+        list_check.tell(fit)
         document = {"list": name, "rows": checked.rows, "mode": mode, "dry_run": dry_run, **told.document}
-        document["read_as"] = list(checked.said)
+        document |= {"read_as": list(checked.said), "fit": fit.to_json()}
         if dry_run:
             emit(as_json, document, f"Would import {told.rows} of {file} into list {name} ({mode}){told.effects}")
             return
         deployment.announce("dynamodb")
+        list_check.ask_about_rows(fit, yes)
         if before is not None and shrinks(mode, before.rows, checked.rows):
             confirm(f"This shrinks list {name} from about {before.rows} rows to {checked.rows}. Go on?", yes)
         document["resumed_from"] = _import(imports, name, checked, mode, operator(deployment))
@@ -105,12 +110,39 @@ def _import(imports: Imports, name: str, checked: Checked, mode: str, by: str) -
     return done
 
 
+@lists.command("check")
+@click.argument("what", metavar="NAME|FILE", shell_complete=completion.list_names)
+@click.option("--for", "name", metavar="NAME", help="The list that FILE is for; else its name without .csv.")
+@click.option(
+    "--against", default="rules", show_default=True, metavar="rules|records|CA", help="What to compare the rows with."
+)
+@stack_options
+@json_option
+@click.pass_context
+def check(context: click.Context, what: str, name: str | None, against: str, choice: Choice, as_json: bool) -> None:
+    """Count how many rows of a list fit the rules, match a device on record, or can match nothing.
+
+    With `rules`, the patterns of the rules in force are asked; with `records`, the devices on record; with a CA (its
+    alias or caCertificateId), both, but only the devices of that CA. Exit code 1 means that a row can match nothing.
+
+    \b
+    Examples:
+      jitr lists check recall-17 --against records
+      jitr lists check devices.csv --for line-a-2026
+    """
+    found = list_check.check(table_of(choice.deployment()), what, name, against)
+    told = "\n".join([f"{found.sentence()}.", *(f"  {each}" for each in found.remarks())])
+    emit(as_json, {"list": found.name, "against": against, **found.to_json()}, told)
+    context.exit(1 if found.nothing else 0)
+
+
 @lists.command("add")
 @click.argument("name", shell_complete=completion.list_names)
 @click.argument("values", nargs=-1, required=True, metavar="COLUMN=VALUE...")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @stack_options
 @json_option
-def add(name: str, values: tuple[str, ...], choice: Choice, as_json: bool) -> None:
+def add(name: str, values: tuple[str, ...], yes: bool, choice: Choice, as_json: bool) -> None:
     """Add one device to the list NAME, in place of a row with the same key.
 
     \b
@@ -122,7 +154,12 @@ def add(name: str, values: tuple[str, ...], choice: Choice, as_json: bool) -> No
     row = _row(values)
     deployment = choice.deployment()
     deployment.announce("dynamodb")
-    _warn_of_unknown_ca(row, deployment)
+    list_check.ask_about_name(table_of(deployment), name, yes)
+    fit = list_check.fit(table_of(deployment), name)
+    fit.add(row)
+    if fit.nothing:
+        list_check.tell(fit)
+    list_check.ask_about_rows(fit, yes)
     edit = partial(_lists(deployment).add, name, row, at=now_text(), new_generation=list_files.generation())
     _unless_edited(name, edit)
     emit(as_json, {"list": name, "row": row.to_json()}, f"{row.found_by()[0].value} is on list {name}")
@@ -265,16 +302,6 @@ def _unless_edited(name: str, edit: Callable[[], T]) -> T:
 
 def _lists(deployment: Deployment) -> DeviceLists:
     return DeviceLists(table_of(deployment))
-
-
-def _warn_of_unknown_ca(row: ListRow, deployment: Deployment) -> None:
-    """A serial number under a CA that the rules do not name is never found, which a deny list would not tell."""
-    if row.ca is None or _CA_ID.fullmatch(row.ca):
-        return
-    table_ = table_of(deployment)
-    heads = table_.heads()
-    if heads.digest is not None and row.ca not in Rulebook(table_).in_force(heads).cas:
-        warn(f"the rules in force have no CA {row.ca}: while they have not, this row fits no device")
 
 
 def _existing(device_lists: DeviceLists, name: str) -> ListInfo:

@@ -6,7 +6,8 @@ from itertools import islice
 from jitr.aws.decisions import newest
 from jitr.aws.rulebook import Rulebook
 from jitr.aws.table import Table
-from jitr.facts import CertificateFacts
+from jitr.facts import CertificateFacts, Knock
+from jitr.list_fit import Devices, Fit
 from jitr.list_serials import Known
 from jitr.reasons import Verdict
 from jitr.record import Record
@@ -27,6 +28,25 @@ def on_record(table: Table, most: int = MOST_LOOKED_AT) -> Iterator[tuple[Record
         for record in islice(newest(table, verdict), most):
             if record.facts is not None:
                 yield record, CertificateFacts.from_json(record.facts)
+
+
+def devices(table: Table, rules: Rules | None, *, most: int = MOST_LOOKED_AT, ca: str | None = None) -> Devices:
+    """Return the keys of devices on record, of one CA (alias or id) where that is given. Raises Retry."""
+    found, seen = Devices(), 0
+    for record, facts in on_record(table, most):
+        seen += 1
+        ca_id = record.ca_certificate_id
+        aliases = frozenset[str]() if rules is None else rules.aliases_of(ca_id)
+        if ca is None or ca == ca_id or ca in aliases:
+            found.add(Knock(facts, ca_id, None, None, aliases))
+    found.whole = seen < most
+    return found
+
+
+def fit(table: Table, name: str) -> Fit:
+    """Return what counts the rows of a list against the rules in force and the devices on record. Raises Retry."""
+    rules = rules_in_force(table)
+    return Fit(name, rules, devices(table, rules))
 
 
 def known_serials(table: Table) -> Known:

@@ -130,23 +130,30 @@ class Imports:
         self._workers = workers
 
     def check(
-        self, name: str, source: Source, *, against: str | None = None, overwrite: bool = True, advance: Advance
+        self,
+        name: str,
+        source: Source,
+        *,
+        against: str | None = None,
+        overwrite: bool = True,
+        advance: Advance,
+        watch: Callable[[Row], None] = lambda _row: None,
     ) -> Checked:
         """Read a file to its end, and raise ListError if there is anything wrong with it.
 
         ``against`` is a generation of the list to compare the rows with; then a row that would take another device's
-        place is a mistake, unless ``overwrite``. ``advance`` is told how many bytes were read.
+        place is a mistake, unless ``overwrite``. ``advance`` is told how many bytes were read, ``watch`` each good row.
         """
         serials = cache(lambda: serials_in(source.pieces, lambda: known_serials(self._table)))
         read = partial(self._checked, name, source, serials, against=against, overwrite=overwrite)
         # No file while there is nothing to put in it; then nobody else's to read, and gone however this ends.
         with SpooledTemporaryFile(max_size=1, prefix="jitr-") as file:
             log = KeyLog(file)
-            checked, wrong = read(log, advance=advance)
+            checked, wrong = read(log, advance=advance, watch=watch)
             repeated = log.repeated()
         if repeated:  # which they are, and where each was first
             digest = checked.digest
-            checked, wrong = read(repeated, advance=lambda _bytes: None)
+            checked, wrong = read(repeated, advance=lambda _bytes: None, watch=lambda _row: None)
             if checked.digest != digest:
                 raise InputError(f"{source.name} was changed while it was checked: import it again")
         if wrong is not None:
@@ -163,6 +170,7 @@ class Imports:
         against: str | None,
         overwrite: bool,
         advance: Advance,
+        watch: Callable[[Row], None],
     ) -> tuple[Checked, ListError | None]:
         """The file read to its end, and what is wrong with it."""
         digest = hashlib.sha256()
@@ -171,13 +179,16 @@ class Imports:
         found = _Comparison(reader, seen, overwrite=overwrite)
         count = 0
         if against is None:
-            count = sum(1 for _ in reader)
+            for row in reader:
+                count += 1
+                watch(row)
         else:
             for some in in_order(
                 lambda rows: self._lists.found(name, against, rows), batched(reader, _ROWS_AT_ONCE), self._workers
             ):
                 for row, there in some:
                     count += 1
+                    watch(row)
                     found.add(row, there)
         problems = sorted([*reader.problems, *found.problems], key=lambda each: (each.line, each.column))
         wrong = ListError(source.name, problems[:SHOWN], reader.problem_count + found.problem_count)

@@ -1,0 +1,108 @@
+"""How a list fits the rules in force and the devices on record: told by imports, asked by ``lists check``."""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+
+from jitr.aws.device_lists import DeviceLists
+from jitr.aws.list_evidence import devices, fit, known_serials, rules_in_force
+from jitr.aws.table import Table
+from jitr.duplicates import Duplicates
+from jitr.errors import InputError
+from jitr.list_fit import Fit
+from jitr.lists import ListRow
+from jitr.lists_csv import Reader, serials_in
+from jitr.rules.model import Rules
+from jitr_cli import list_files
+from jitr_cli.output import confirm, note, progress
+
+MOST_CHECKED = 50_000  # devices on record, of each verdict
+
+
+def ask_about_name(table: Table, name: str, yes: bool) -> None:
+    """Ask before a list is made that no rule names and whose name is nearly that of another."""
+    there = DeviceLists(table).all()
+    rules = None if name in there else rules_in_force(table)
+    if rules is None or name in rules.lists:
+        return
+    near = get_close_matches(name, sorted({*there, *rules.lists}), n=1, cutoff=0.8)
+    if near:
+        confirm(f"There is no list {name}, and no rule names it. Did you mean {near[0]}? Make list {name}?", yes)
+
+
+def ask_about_rows(found: Fit, yes: bool) -> None:
+    """Ask before rows go on a deny list that can match nothing."""
+    question = found.question()
+    if question:
+        confirm(f"{question} Go on?", yes)
+
+
+def tell(found: Fit) -> None:
+    """Say on standard error how the rows fit, in one line, and what is probably a mistake."""
+    note(f"{found.sentence()}.")
+    for each in found.remarks():
+        note(f"  {each}")
+
+
+def check(table: Table, what: str, name: str | None, against: str) -> Fit:
+    """Count the rows of a list in the table, or of a file, which is for the list ``name``.
+
+    ``against`` is ``rules``, ``records``, or a CA (alias or caCertificateId): then only its devices are looked at, and
+    rows that name another CA are left out.
+    """
+    rules = rules_in_force(table)
+    if against == "rules":
+        counted = Fit(_name_of(what, name), rules, None)
+    elif against == "records":
+        known = devices(table, rules, most=MOST_CHECKED)
+        counted = Fit(_name_of(what, name), rules, known, known_only=True)
+    else:
+        if rules is not None and against not in rules.cas and not rules.aliases_of(against):
+            raise InputError(f"the rules in force have no CA {against}; there are: {', '.join(sorted(rules.cas))}")
+        counted = Fit(_name_of(what, name), rules, devices(table, rules, most=MOST_CHECKED, ca=against))
+    names = None if against in ("rules", "records") else _names_of(rules, against)
+    for line, row in _rows(table, what):
+        if names is None or row.ca is None or row.ca in names:
+            counted.add(row, line)
+    return counted
+
+
+def _names_of(rules: Rules | None, ca: str) -> frozenset[str]:
+    """The alias and the caCertificateIds that a CA goes by in rows."""
+    if rules is None:
+        return frozenset({ca})
+    aliases = rules.aliases_of(ca) | ({ca} & rules.cas.keys())
+    return frozenset({ca, *aliases, *(each for alias in aliases for each in rules.cas[alias].ids)})
+
+
+def _name_of(what: str, name: str | None) -> str:
+    return name or (Path(what).stem if Path(what).is_file() else what)
+
+
+def _rows(table: Table, what: str) -> Iterator[tuple[int | None, ListRow]]:
+    """The rows of a file, or of a list where there is no such file."""
+    file = Path(what)
+    if not file.exists():
+        there = DeviceLists(table).all()
+        if what not in there:
+            near = get_close_matches(what, there, n=1)
+            meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(there) or 'none'}"
+            raise InputError(f"there is neither a file nor a list {what}: {meant}")
+        for row in DeviceLists(table).rows(what, there[what].head.generation):
+            yield None, row
+        return
+    with list_files.source(file) as source, progress(f"Checking {file.name}", list_files.size(file)) as advance:
+        reader = Reader(
+            source.pieces(),
+            source=source.name,
+            duplicates=Duplicates(),
+            serials=lambda: serials_in(source.pieces, lambda: known_serials(table)),
+        )
+        for each in reader:
+            yield each.line, each.row
+        advance(list_files.size(file) or 0)
+    reader.raise_problems()
+    list_files.tell(source.name, reader.said)
+
+
+__all__ = ["ask_about_name", "ask_about_rows", "check", "fit", "tell"]

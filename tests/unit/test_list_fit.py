@@ -1,0 +1,104 @@
+"""How rows fit rules and devices: a list whose every row has the same mistake is seen in one number."""
+
+from dataclasses import replace
+
+import pytest
+
+from jitr.list_fit import Devices, Fit
+from jitr.lists import ListRow
+from jitr.rules.model import Rules
+from tests import knocks
+from tests.knocks import CA_ID, allow, deny, knock
+
+SNR = Rules(
+    "admission.yaml",
+    cas=knocks.rules().cas,
+    deny=(deny("recalled", lists=("recall",)),),
+    allow=(allow("line-a", ca="factory-a", common_name="snr-*", lists=("line-a",)),),
+)
+
+
+def devices(count: int = 3, digits: int = 32) -> Devices:
+    found = Devices()
+    for number in range(count):
+        subject = (("common_name", f"snr-{number}"),)
+        found.add(knock(subject=subject, serial_number=f"{number + 1}".ljust(digits, "a")))
+    return found
+
+
+def fit(name: str, *rows: ListRow, rules: Rules | None = SNR, known: Devices | None = None) -> Fit:
+    found = Fit(name, rules, devices() if known is None else known)
+    for line, row in enumerate(rows, 2):
+        found.add(row, line)
+    return found
+
+
+def test_a_list_none_of_whose_rows_fits_the_pattern_of_the_rule_that_names_it_is_told_so() -> None:
+    found = fit("line-a", *(ListRow(common_name=f"SNR-{number}") for number in range(5000)))
+    assert found.remarks()[0] == "0 of 5,000 rows fit `snr-*` of rule line-a, which names this list"
+    assert found.remarks()[1] == ("line 2, 'SNR-0': it does not fit `snr-*` of rule line-a, which names this list")
+    assert found.sentence() == (
+        "5,000 rows: 0 on record (of 3 devices there), 0 could be devices that come, 5,000 can match nothing"
+    )
+
+
+def test_rows_that_fit_are_counted_in_one_line_and_nothing_more_is_told() -> None:
+    found = fit("line-a", ListRow(common_name="snr-1"), ListRow(common_name="snr-77"))
+    assert (
+        found.sentence()
+        == "2 rows: 1 on record (of 3 devices there), 1 could be devices that come, 0 can match nothing"
+    )
+    assert (found.remarks(), found.question()) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (ListRow(common_name="SNR-1"), "no allow rule lets such a device in (`snr-*` of rule line-a)"),
+        (ListRow(serial_number="1f", ca="factory-a"), "serial numbers of factory-a on record have another length"),
+        (ListRow(serial_number="1f", ca=CA_ID), f"serial numbers of {CA_ID} on record have another length"),
+        (ListRow(serial_number="1f", ca="ee" * 32), "no allow rule lets such a device in"),
+        (ListRow(serial_number="b" * 32, ca="factory-c"), "the rules have no CA factory-c"),
+    ],
+)
+def test_a_row_of_a_deny_list_that_can_match_nothing_is_asked_about(row: ListRow, why: str) -> None:
+    found = fit("recall", ListRow(common_name="snr-1"), row)
+    assert (found.on_record, found.nothing) == (1, 1)
+    question = found.question()
+    assert question is not None
+    assert question.startswith("Deny rule recalled names list recall, and 1 row can match nothing (first line 3, ")
+    assert why in question
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ListRow(common_name="snr-1"),
+        ListRow(common_name="snr-900"),
+        ListRow(certificate_sha256="ab" * 32),
+        ListRow(serial_number="b" * 32, ca="factory-a"),
+        ListRow(serial_number="b" * 30, ca="factory-a"),
+    ],
+)
+def test_a_row_that_could_match_a_device_is_not_asked_about(row: ListRow) -> None:
+    assert fit("recall", row).question() is None
+
+
+def test_a_list_that_no_deny_rule_names_is_not_asked_about() -> None:
+    assert fit("line-a", ListRow(common_name="SNR-1")).question() is None
+    assert fit("else", ListRow(common_name="SNR-1")).question() is None
+
+
+def test_without_rules_nothing_is_impossible() -> None:
+    assert fit("recall", ListRow(common_name="SNR-1"), rules=None).nothing == 0
+
+
+def test_a_rule_that_asks_nothing_of_names_lets_every_name_in() -> None:
+    anybody = replace(SNR, allow=(*SNR.allow, allow("any", ca="factory-a")))
+    assert fit("recall", ListRow(common_name="SNR-1"), rules=anybody).nothing == 0
+
+
+def test_a_range_of_serial_numbers_is_a_pattern_too() -> None:
+    ranged = replace(SNR, allow=(allow("line-a", serial_number=(0x1000, 0x1FFF), lists=("line-a",)),))
+    rows = (ListRow(serial_number="1001", ca="factory-a"), ListRow(serial_number="2001", ca="factory-a"))
+    assert fit("line-a", *rows, rules=ranged, known=Devices()).nothing == 1
