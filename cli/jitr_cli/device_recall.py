@@ -1,4 +1,4 @@
-"""Which of the devices that are in already are on a device list.
+"""Which of the devices that are in already are on a device list, or are being let in at this moment.
 
 AWS IoT says which certificates are ACTIVE, and the decision record what stands in them. Only those that have no
 record (registered by hand, or before this stack was there) are described one by one.
@@ -18,6 +18,7 @@ from jitr.lists import RowKey, device_keys
 from jitr.rules.model import Rules
 from jitr_cli import output
 from jitr_cli.deployment import Deployment
+from jitr_cli.device_admissions import recently_admitted, those_active
 from jitr_cli.device_records import facts_of, name_in, records_of
 from jitr_cli.device_registry import Registry
 from jitr_cli.table import table_of
@@ -41,24 +42,35 @@ class Match:
         }
 
 
-def find_on_list(deployment: Deployment, registry: Registry, name: str, at: datetime) -> list[Match]:
-    """Every ACTIVE certificate that a row of the list fits, as for a deny rule: by any key of the row.
+def find_on_list(deployment: Deployment, registry: Registry, name: str, at: datetime) -> tuple[list[Match], list[str]]:
+    """Find every ACTIVE certificate that a row of the list fits, as for a deny rule: by any key of the row.
 
-    Raises InputError where there is no such list.
+    Waits for devices on the list that are being admitted; the second part of the result are those where that did not
+    come to an end. Raises InputError where there is no such list.
     """
     table = table_of(deployment)
     keys = _keys_on(DeviceLists(table), name, at)
     rules = _rules(table)
     active = (each.id for each in registry.all() if each.status == "ACTIVE")
-    matches = []
+    matches: list[Match] = []
     with output.progress("Comparing certificates", None) as advance:
         while some := list(islice(active, BATCH_GET)):
-            for certificate_id, facts, ca_id in with_facts(table, registry, some):
-                found = _first(_device_keys(facts, ca_id, rules), keys)
-                if found is not None:
-                    matches.append(Match(certificate_id, name_in(facts), found))
-                advance(1)
-    return matches
+            matches += _matches(table, registry, some, keys, rules)
+            advance(len(some))
+    seen = {each.certificate_id for each in matches}
+    recent = [each for each in recently_admitted(table, at) if each not in seen]
+    late = {each.certificate_id: each for each in _matches(table, registry, recent, keys, rules)}
+    admitted, under_way = those_active(table, registry, list(late), at)
+    return [*matches, *(late[each] for each in admitted)], under_way
+
+
+def _matches(
+    table: Table, registry: Registry, certificate_ids: list[str], keys: frozenset[str], rules: Rules | None
+) -> Iterator[Match]:
+    for certificate_id, facts, ca_id in with_facts(table, registry, certificate_ids):
+        found = _first(_device_keys(facts, ca_id, rules), keys)
+        if found is not None:
+            yield Match(certificate_id, name_in(facts), found)
 
 
 def _keys_on(lists: DeviceLists, name: str, at: datetime) -> frozenset[str]:

@@ -17,6 +17,7 @@ from jitr.times import rfc3339
 from jitr_cli import output
 from jitr_cli.crls import crls_with
 from jitr_cli.deployment import Deployment
+from jitr_cli.device_admissions import recently_admitted, those_active
 from jitr_cli.device_recall import with_facts
 from jitr_cli.device_records import name_in
 from jitr_cli.device_registry import Registry
@@ -51,19 +52,29 @@ class Revoked:
         )
 
 
-def find_revoked(deployment: Deployment, registry: Registry, alias: str, at: datetime) -> list[Revoked]:
-    """Every ACTIVE certificate of a CA that is on the revocation list which the rules in force give it.
+def find_revoked(
+    deployment: Deployment, registry: Registry, alias: str, at: datetime
+) -> tuple[list[Revoked], list[str]]:
+    """Find every ACTIVE certificate of a CA that is on the revocation list which the rules in force give it.
 
-    Raises InputError where there is no such CA, no list, or none that can be used.
+    Waits for devices on it that are being admitted; the second part of the result are those where that did not come to
+    an end. Raises InputError where there is no such CA, no list, or none that can be used.
     """
     found: list[Revoked] = []
+    late: dict[str, Revoked] = {}
+    table = table_of(deployment)
     with output.progress("Comparing certificates", None) as advance:
         for ca_id, crl in _lists(deployment, alias, at):
             active = (each.id for each in registry.all(ca_id) if each.status == "ACTIVE")
             while some := list(islice(active, BATCH_GET)):
                 found += _on(crl, deployment, registry, some)
                 advance(len(some))
-    return found
+            seen = {each.certificate_id for each in found}
+            recent = [each for each in recently_admitted(table, at) if each not in seen]
+            of_ca = [each.certificate_id for each in table.records(recent) if each.ca_certificate_id == ca_id]
+            late |= {each.certificate_id: each for each in _on(crl, deployment, registry, of_ca)}
+    admitted, under_way = those_active(table, registry, list(late), at)
+    return [*found, *(late[each] for each in admitted)], under_way
 
 
 def _on(crl: CrlReading, deployment: Deployment, registry: Registry, certificate_ids: list[str]) -> Iterator[Revoked]:

@@ -5,12 +5,14 @@ from datetime import datetime
 
 import click
 
-from jitr.errors import InputError
+from jitr.aws.table import Table
+from jitr.errors import InputError, Retry
 from jitr.times import rfc3339
 from jitr_cli import completion, output
 from jitr_cli.activation import NOT_ASKED, Asked, require_reason
 from jitr_cli.by_hand import Hand
 from jitr_cli.deployment import Choice, stack_options
+from jitr_cli.device_admissions import shut_out_for_good
 from jitr_cli.device_recall import Match, find_on_list
 from jitr_cli.device_records import account_and_table, name_in
 from jitr_cli.device_registry import DeviceCertificate, Registry
@@ -120,7 +122,8 @@ def deactivate(
     DEVICE is a certificateId, its first 8 digits or more, a thing's name, or the device's certificate file.
 
     With --list all ACTIVE certificates are compared with the list's rows; any key of a row is enough, as for a deny
-    rule. A deny rule with the same list keeps devices out that have not come yet.
+    rule. A deny rule with the same list keeps devices out that have not come yet. A device that is being admitted at
+    that moment is waited for, and taken out as well.
 
     With --crl the revocation list that the rules in force give to a CA is fetched and verified, and the CA's ACTIVE
     certificates are looked up in it. Devices that have not come yet are looked up when they come.
@@ -154,10 +157,18 @@ def _deactivate_named(which: tuple[str, ...], yes: bool, choice: Choice, as_json
         names = "\n".join(f"  {_words(each)}, {each.status}" for each in to_change)
         output.confirm(f"Make INACTIVE:\n{names}\n{_CUT_OFF}. Go on?", yes)
     _deactivate_all(registry, {each.id: each.status for each in to_change}, Hand(account, table), None)
+    _stay_out(table, registry, found)
     ends = {each.id: "REVOKED" if each.status == "REVOKED" else "INACTIVE" for each in found}
     document = {"devices": [_change(each, ends[each.id]) for each in found]}
     human = "\n".join(f"{_words(each)}: {ends[each.id]}{_as_before(each, ends[each.id])}" for each in found)
     output.emit(as_json, document, human)
+
+
+def _stay_out(table: Table | None, registry: Registry, found: Sequence[DeviceCertificate]) -> None:
+    """See to it that no admission under way, and none that was taken back, undoes what was just done."""
+    if table is not None:
+        pending = [each.id for each in found if each.status == "PENDING_ACTIVATION"]
+        shut_out_for_good(table, registry, pending, [each.id for each in found])
 
 
 def _recall(list_name: str, dry_run: bool, yes: bool, choice: Choice, as_json: bool) -> None:
@@ -165,8 +176,8 @@ def _recall(list_name: str, dry_run: bool, yes: bool, choice: Choice, as_json: b
     if not dry_run:
         deployment.announce()
     registry = Registry(deployment.client("iot"))
-    matches = find_on_list(deployment, registry, list_name, now())
-    _show(matches, list_name)
+    matches, under_way = find_on_list(deployment, registry, list_name, now())
+    _show(matches, list_name, under_way)
     if matches and not dry_run:
         output.confirm(f"Make {_counted(len(matches))} INACTIVE? {_CUT_OFF}.", yes)
         hand = Hand(deployment, table_of(deployment))
@@ -176,10 +187,13 @@ def _recall(list_name: str, dry_run: bool, yes: bool, choice: Choice, as_json: b
         "dry_run": dry_run,
         "devices": [each.to_json() | {"status": "ACTIVE" if dry_run else "INACTIVE"} for each in matches],
     }
+    if under_way:
+        document["under_way"] = under_way
     would = "Would make" if dry_run else "Made"
     output.emit(as_json, document, f"{would} {_counted(len(matches))} INACTIVE" if matches else "")
     if matches and not dry_run:
         output.note(f"A deny rule with list {list_name} keeps out those of its devices that have not come yet.")
+    _only_part(under_way)
 
 
 def _revoked(alias: str, dry_run: bool, yes: bool, choice: Choice, as_json: bool) -> None:
@@ -187,8 +201,8 @@ def _revoked(alias: str, dry_run: bool, yes: bool, choice: Choice, as_json: bool
     if not dry_run:
         deployment.announce()
     registry = Registry(deployment.client("iot"))
-    found = find_revoked(deployment, registry, alias, now())
-    _show_lines([str(each) for each in found], f"on the revocation list of {alias}")
+    found, under_way = find_revoked(deployment, registry, alias, now())
+    _show_lines([str(each) for each in found], f"on the revocation list of {alias}", under_way)
     if found and not dry_run:
         output.confirm(f"Make {_counted(len(found))} INACTIVE? {_CUT_OFF}.", yes)
         hand = Hand(deployment, table_of(deployment))
@@ -198,16 +212,28 @@ def _revoked(alias: str, dry_run: bool, yes: bool, choice: Choice, as_json: bool
         "dry_run": dry_run,
         "devices": [each.to_json() | {"status": "ACTIVE" if dry_run else "INACTIVE"} for each in found],
     }
+    if under_way:
+        document["under_way"] = under_way
     would = "Would make" if dry_run else "Made"
     output.emit(as_json, document, f"{would} {_counted(len(found))} INACTIVE" if found else "")
     if any(each.entry.on_hold for each in found) and not dry_run:
         output.note(
             "Those on hold stay INACTIVE when the CA lifts its hold: `jitr device activate` lets them in again."
         )
+    _only_part(under_way)
 
 
-def _show(matches: Sequence[Match], list_name: str) -> None:
-    _show_lines([_line(each) for each in matches], f"on list {list_name}")
+def _only_part(under_way: Sequence[str]) -> None:
+    if under_way:
+        names = ", ".join(each[:12] for each in under_way)
+        raise Retry(
+            "busy",
+            f"still being admitted: {names}. A deny rule keeps them out; without one, give the same command again",
+        )
+
+
+def _show(matches: Sequence[Match], list_name: str, under_way: Sequence[str]) -> None:
+    _show_lines([_line(each) for each in matches], f"on list {list_name}", under_way)
 
 
 def _line(each: Match) -> str:
@@ -215,10 +241,11 @@ def _line(each: Match) -> str:
     return f"{each.certificate_id[:12]}  {name}  by {key.kind} {key.value}"
 
 
-def _show_lines(lines: Sequence[str], where: str) -> None:
+def _show_lines(lines: Sequence[str], where: str, under_way: Sequence[str]) -> None:
     """The devices, for the person who is asked next; on standard error, where the question stands, too."""
     if not lines:
-        output.note(f"No ACTIVE certificate is {where}.")
+        others = ", but some that are being admitted are" if under_way else ""
+        output.note(f"No ACTIVE certificate is {where}{others}.")
         return
     output.note(f"{where[0].upper()}{where[1:]} and ACTIVE:")
     for each in lines[:SHOWN]:

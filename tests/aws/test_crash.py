@@ -5,6 +5,8 @@ function is killed or runs into its time-out, before AWS did the call or after (
 or it lives, and the call is throttled, AWS cannot be reached, or only the answer is lost. Then the same message comes
 again; or the device's next knock comes first.
 
+In some scenarios rules or lists are edited meanwhile, at one moment of the admission, whenever that comes.
+
 All of it is played on the clients in memory, and some on moto; ``make soak`` plays all of it there as well.
 """
 
@@ -13,6 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from threading import get_ident
 from typing import Any
 
 import pytest
@@ -24,7 +27,7 @@ from jitr.record import APPLYING_AT_MOST
 from tests import pki
 from tests.aws.fakes import VISIBILITY, fake_world
 from tests.aws.test_register import DEVICE, FACTORY, FULL, OTHER, both, rules, same_name
-from tests.aws.world import Silent, World, listening, moto_world, new_clients
+from tests.aws.world import PENDING, Silent, World, listening, moto_world, new_clients
 from tests.knocks import allow, deny
 
 SECOND = same_name()
@@ -51,10 +54,13 @@ class Fault:
     next_knock_first: bool = False
     calls: int = 0
     struck: str | None = None
+    by_hand: int | None = None  # the thread in which another hand makes calls at this moment
     _striking: bool = field(default=False, repr=False)
 
     def before(self, **context: Any) -> Any:
         """Called by botocore before each call."""
+        if get_ident() == self.by_hand:
+            return None
         self.calls += 1
         if self.calls != self.at:
             return None
@@ -74,7 +80,7 @@ class Fault:
 
     def after(self, **_context: Any) -> None:
         """Called by botocore after each call."""
-        if self._striking:
+        if self._striking and get_ident() != self.by_hand:
             self._striking = False
             if self.how == "answer lost":
                 raise ReadTimeoutError(endpoint_url="https://aws")
@@ -94,6 +100,16 @@ class Scenario:
     prepare: Callable[[World], None]
     knocks: tuple[pki.Issued, pki.CA] = (DEVICE, FACTORY)
     expected: str = "ACTIVE"
+    edit: "Edit | None" = None
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What another hand edits, and when: once, around the first call of an operation to AWS IoT."""
+
+    when: str  # before-call | after-call
+    operation: str
+    does: Callable[[World], None]
 
 
 def _nothing(_world: World) -> None:
@@ -144,6 +160,40 @@ def _rules_changed_to_reject(world: World) -> None:
     world.publish(rules(deny(ca="factory-a")))
 
 
+def _denies(world: World) -> None:
+    world.put_on("recall", ListRow(common_name="snr-0001"))
+
+
+def _revokes(world: World) -> None:
+    world.publish(rules(deny(ca="factory-a", revoke=True)))
+
+
+def _no_longer_allows(world: World) -> None:
+    world.publish(rules(allow(lists=("line-a",), grant=FULL)))
+
+
+def _denies_others(world: World) -> None:
+    world.put_on("recall", ListRow(common_name="snr-0002"))
+
+
+# Between the decision and ACTIVE; between the last look before it and ACTIVE; between ACTIVE and the look after it.
+MOMENTS = (("before-call", "CreateThing"), ("before-call", "UpdateCertificate"), ("after-call", "UpdateCertificate"))
+EDITED = [
+    Scenario(
+        f"{what}, {when} {operation}",
+        _rules(deny(lists=("recall",)), allow(grant=FULL, max_devices=1)),
+        expected=expected,
+        edit=Edit(when, operation, does),
+    )
+    for what, does, ends in (
+        ("recalled", _denies, ("INACTIVE", "INACTIVE", "INACTIVE")),
+        ("revoked", _revokes, ("REVOKED", "REVOKED", "REVOKED")),
+        ("no longer allowed", _no_longer_allows, (PENDING, "INACTIVE", "INACTIVE")),  # never ACTIVE: it waits as it is
+        ("others recalled", _denies_others, ("ACTIVE", "ACTIVE", "ACTIVE")),
+    )
+    for (when, operation), expected in zip(MOMENTS, ends, strict=True)
+]
+
 SCENARIOS = [
     Scenario("admit with thing, type, group and IoT policies", _nothing),
     Scenario("admit with IoT policies only", _rules(allow(grant=POLICIES_ONLY))),
@@ -165,6 +215,7 @@ SCENARIOS = [
     Scenario("hold for a missing IoT policy", _missing_policy, expected="PENDING_ACTIVATION"),
     Scenario("a settled knock", _settled),
     Scenario("a later knock of a settled device", _settled_long_ago),
+    *EDITED,
 ]
 
 
@@ -190,7 +241,7 @@ SOME = [each for each in SCENARIOS if each.name == "renewal replace"]
 def test_nor_does_it_on_moto(scenario: Scenario) -> None:
     """The clients in memory are known to behave as moto does."""
     with fake_world() as one, moto_world(CLIENTS) as other:
-        ends = [_run(each, scenario, None) for each in (one, other)]
+        ends = [_run(each, scenario, Fault(0, "none")) for each in (one, other)]
     assert ends[0] == ends[1]
     _crash_everywhere(_on_moto, scenario, ("killed before", "killed after"))
 
@@ -202,7 +253,7 @@ def _crash_everywhere(
 ) -> int:
     """How many faults were injected: every one of them at every call that a run without any makes."""
     with made() as world:
-        end, calls = _run(world, scenario, None)
+        end, calls = _run(world, scenario, Fault(0, "none"))
     assert end["status"] == scenario.expected
     faults = [Fault(point, how) for point in range(1, calls + 1) for how in hows]
     # Who is alive puts the message back; only where the function is gone another message finds its work unfinished.
@@ -213,11 +264,23 @@ def _crash_everywhere(
         with made() as world:
             after_fault, _ = _run(world, scenario, fault)
         assert fault.struck
-        assert after_fault == end, str(fault)
+        assert _told(scenario, after_fault) == _told(scenario, end), str(fault)
     return len(faults)
 
 
-def _run(world: World, scenario: Scenario, fault: Fault | None) -> tuple[Mapping[str, Any], int]:
+def _told(scenario: Scenario, end: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What of an end is the same whatever befell. An edit may find the certificate pending still, and what is attached
+    to one that is not ACTIVE depends on how far its admission had come.
+    """
+    if scenario.edit is None or end["status"] == "ACTIVE":
+        return end
+    status = "out" if end["status"] in (PENDING, "INACTIVE") else end["status"]
+    records = {each: record and record[:-1] for each, record in end["records"].items()}
+    holders = {name: (item.get("keys"), item.get("taken")) for name, item in end["reservations"].items()}
+    return {"status": status, "records": records, "reservations": holders}
+
+
+def _run(world: World, scenario: Scenario, fault: Fault) -> tuple[Mapping[str, Any], int]:
     """The end of a scenario with a fault in its delivery, and how many calls the delivery without a fault makes."""
     world.register_ca(FACTORY)
     world.register_ca(OTHER)
@@ -226,28 +289,28 @@ def _run(world: World, scenario: Scenario, fault: Fault | None) -> tuple[Mapping
     scenario.prepare(world)
     world.telemetry = Silent()
     world.registrar = world.fresh_registrar()
-    world.calls.made.clear()
     exposed: list[str] = []
     with ExitStack() as stack:
         watch = _watch(world, exposed)
         stack.enter_context(listening(world.iot, "before-parameter-build.iot.UpdateCertificate", watch))
-        if fault is not None:
-            for client in (world.iot, world.dynamodb):
-                stack.enter_context(listening(client, "before-call", fault.before, first=True))
-                stack.enter_context(listening(client, "after-call", fault.after))
+        if scenario.edit is not None:
+            event = f"{scenario.edit.when}.iot.{scenario.edit.operation}"
+            stack.enter_context(listening(world.iot, event, _once(world, scenario.edit, fault), first=True))
+        for client in (world.iot, world.dynamodb):
+            stack.enter_context(listening(client, "before-call", fault.before, first=True))
+            stack.enter_context(listening(client, "after-call", fault.after))
         _deliver_until_done(world, scenario, fault)
-    calls = len(world.calls.made)
     assert exposed == [], "a certificate became ACTIVE without its IoT policies"
-    return _snapshot(world), calls
+    return _snapshot(world), fault.calls
 
 
-def _deliver_until_done(world: World, scenario: Scenario, fault: Fault | None) -> None:
+def _deliver_until_done(world: World, scenario: Scenario, fault: Fault) -> None:
     """As SQS does: again, to a fresh process, until it is done."""
     device, ca = scenario.knocks
     message = replace(world.message(world.event(device.sha256, ca.id)), id="first")
     if _deliver(world, message, fault):
         return
-    if fault is not None and fault.next_knock_first:
+    if fault.next_knock_first:
         world.later(seconds=1)
         again = replace(world.message(world.event(device.sha256, ca.id)), id="second")
         _until_done(world, again, fault, APPLYING_AT_MOST)
@@ -256,7 +319,7 @@ def _deliver_until_done(world: World, scenario: Scenario, fault: Fault | None) -
     _until_done(world, replace(message, deliveries=2), fault, VISIBILITY)
 
 
-def _until_done(world: World, message: Any, fault: Fault | None, wait: timedelta) -> None:
+def _until_done(world: World, message: Any, fault: Fault, wait: timedelta) -> None:
     for _ in range(9):
         if _deliver(world, message, fault):
             return
@@ -264,12 +327,12 @@ def _until_done(world: World, message: Any, fault: Fault | None, wait: timedelta
     raise AssertionError("nine deliveries were not enough")
 
 
-def _deliver(world: World, message: Any, fault: Fault | None) -> bool:
+def _deliver(world: World, message: Any, fault: Fault) -> bool:
     """Whether the message is done with."""
     try:
         world.registrar.handle(message)
     except Killed:
-        if fault is not None and fault.how.startswith("timed out"):
+        if fault.how.startswith("timed out"):
             world.now += FUNCTION_TIMEOUT
     except Retry:
         pass
@@ -277,6 +340,20 @@ def _deliver(world: World, message: Any, fault: Fault | None) -> bool:
         return True
     world.registrar = world.fresh_registrar()
     return False
+
+
+def _once(world: World, edit: Edit, fault: Fault) -> Callable[..., None]:
+    """Edits at the first call, by calls that no fault strikes."""
+    left = [edit]
+
+    def hook(**_context: Any) -> None:
+        if left:
+            left.pop()
+            fault.by_hand = get_ident()
+            edit.does(world)
+            fault.by_hand = None
+
+    return hook
 
 
 def _watch(world: World, exposed: list[str]) -> Callable[..., None]:
@@ -304,7 +381,7 @@ def _snapshot(world: World) -> dict[str, Any]:
             each["thingName"]: (each["attributes"], each.get("thingTypeName"), _principals(world, each["thingName"]))
             for each in things
         },
-        "groups": [each["thingName"] for each in things if _groups(world, each["thingName"])],
+        "groups": {each["thingName"]: sorted(_groups(world, each["thingName"])) for each in things},
         "records": {device.sha256: _record(world, device) for device in (DEVICE, SECOND, HEIR)},
         "reservations": _reservations(world),
     }
@@ -327,7 +404,8 @@ def _record(world: World, device: pki.Issued) -> tuple[Any, ...] | None:
     if record is None:
         return None
     codes = [each["code"] for each in record.reasons]
-    return record.decision, record.state, record.rule, codes, record.grant, record.reservation, record.stays_pending
+    end = record.decision, record.state, record.rule, codes, record.grant, record.reservation, record.stays_pending
+    return *end, record.withdrawn
 
 
 def _reservations(world: World) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from jitr.aws.iot import Iot
 from jitr.aws.passes import LEASE
 from jitr.aws.passes import PARTITION as PASSES
 from jitr.aws.recheck import Recheck
-from jitr.aws.register import STATUS_FRESH, Message, Registrar
+from jitr.aws.register import Message, Registrar
 from jitr.aws.reservations import Reservations
 from jitr.aws.table import Item, certificate_key, from_item, heads_from, to_item
 from jitr.certificate import read_ca, read_certificate
@@ -37,7 +37,7 @@ from jitr.facts import Knock
 from jitr.held import would_change
 from jitr.lists import ListRow, membership_in, rows_by_key
 from jitr.reasons import Verdict
-from jitr.record import APPLIED, Heads, Record, recorded_knock
+from jitr.record import APPLIED, APPLYING, STATUS_FRESH, Heads, Record, recorded_knock
 from jitr.rules.conditions import Window
 from jitr.rules.model import Grant, Rules
 from jitr.times import rfc3339
@@ -209,6 +209,7 @@ ACTS = st.one_of(
     st.builds(Act, st.sampled_from(["reopen", "recheck"]), st.tuples(WHICH)),
     st.sampled_from([Act("late policy"), Act("foreign thing", (False,)), Act("foreign thing", (True,))]),
     st.just(Act("everyone")),
+    st.builds(Act, st.just("recall"), st.tuples(ROWS, st.booleans())),
 )
 # What has held devices rechecked: the stream with all changes or with the first, and the schedule.
 RECHECKS = st.sampled_from(["changes", "changes", "first change", "due"])
@@ -227,7 +228,7 @@ class Plan:
     recheck: str | None = None
 
 
-POINTS = st.integers(1, 18)  # an admission makes up to so many calls
+POINTS = st.integers(1, 22)  # an admission makes up to so many calls
 PLANS = st.one_of(
     st.just(Plan()),
     st.builds(Plan, st.sampled_from(["before", "after", "throttled"]), POINTS),
@@ -242,6 +243,13 @@ PLANS = st.one_of(
         st.none() | RECHECKS,
     ),
 )
+
+
+def _ours(record: Record) -> set[str]:
+    """The statuses that are our own doing, going by what is on record."""
+    found = {INACTIVE} if record.reopened is not None or record.withdrawn else set()
+    cut_off = record.state == APPLYING and (record.decision is Verdict.ADMIT or record.withdrawn)
+    return found | ({ACTIVE} if cut_off else set())
 
 
 class Killed(BaseException):
@@ -310,6 +318,7 @@ class Life(RuleBasedStateMachine):
         self.sent = 0
         self.setter: dict[str, str] = {}  # who last set a certificate's status: us | hand
         self.replaced: set[str] = set()
+        self.recalled: set[str] = set()  # denied, and made INACTIVE where ACTIVE: by an operator who is done
         self.lists: dict[str, tuple[ListRow, ...]] = {}
         self.words: dict[str, OperatorWord] = {}
         self.most: dict[str, int] = {}  # the largest max_devices that a rule ever had
@@ -350,6 +359,11 @@ class Life(RuleBasedStateMachine):
         """A device connects and its event is handled at once."""
         if self._knock(DEVICES[which]):
             self._deliver(self.queue[-1], plan)
+
+    @rule(which=WHICH, point=POINTS, exact=st.booleans())
+    def knock_and_be_recalled(self, which: int, point: int, exact: bool) -> None:
+        """A device connects, and is recalled while its event is handled."""
+        self.knock_and_deliver(which, Plan("meanwhile", point, (Act("recall", (On(which, exact), True)),)))
 
     @precondition(lambda self: self.queue)
     @rule(place=st.integers(0, 5), plan=PLANS)
@@ -425,6 +439,7 @@ class Life(RuleBasedStateMachine):
             )
         self.setter.pop(device.id, None)
         self.replaced.discard(device.id)
+        self.recalled.discard(device.id)
 
     def _enqueue(self, message: Queued) -> None:
         self.sent += 1
@@ -437,7 +452,7 @@ class Life(RuleBasedStateMachine):
         depth = len(self._devices_in_the_air())
         message.flying, message.deliveries = True, message.deliveries + 1
         record = self._items()[0].get(message.device.id)
-        changeable = {PENDING} | ({INACTIVE} if record is not None and record.reopened is not None else set())
+        changeable = {PENDING} | (set() if record is None else _ours(record))
         self.flights.append(Flight(message, plan, self.world.now, [self._view()], changeable))
         try:
             self._registrar(depth).handle(self._message(message))
@@ -508,6 +523,7 @@ class Life(RuleBasedStateMachine):
             getattr(self, "_act_" + act.what.replace(" ", "_"))(*act.arguments)
         for flight in self.flights:
             flight.views.append(self._view())
+        self.recalled = {each for each in self.recalled if self._denied(BY_ID[each])}
 
     def _act_publish(self, spec: Spec) -> None:
         given = spec.rules()
@@ -519,7 +535,7 @@ class Life(RuleBasedStateMachine):
             assert gone, "rules refused, and no count would begin anew"
             assert spec.most is not None, "rules refused for a count that they do not have"
             return
-        self.in_force = given
+        self.spec, self.in_force = spec, given
         for name in counted:
             self.most[name] = max(self.most.get(name, 0), spec.most or 0)
 
@@ -542,6 +558,25 @@ class Life(RuleBasedStateMachine):
                 iot: Any = self.world.iot
                 iot.update_certificate(certificateId=device.id, newStatus=status)
                 self.setter[device.id] = "hand"
+                self.recalled.discard(device.id)
+
+    def _act_recall(self, device: On, published: bool) -> None:
+        """As an operator does: the row, a deny rule, and then INACTIVE whom the list names and who is ACTIVE."""
+        self._act_add("recall", device)
+        if published:
+            self._act_publish(replace(self.spec, denied="listed"))
+        rows = rows_by_key([device.row()])
+        for each in DEVICES:
+            if membership_in(each.knock, rows, self.world.now) is None:
+                continue
+            if self._status(each) == ACTIVE:
+                self._act_set(DEVICES.index(each), INACTIVE)
+            if self._denied(each):
+                self.recalled.add(each.id)
+
+    def _denied(self, device: Device) -> bool:
+        decision = self._decided(device, self._view(), self.world.now, ACTIVE)
+        return any(each.code == "deny.rule" for each in decision.reasons)
 
     def _act_delete(self, which: int) -> None:
         device = DEVICES[which]
@@ -677,7 +712,7 @@ class Life(RuleBasedStateMachine):
         if self.flights and not self.hands:
             flight = self.flights[-1]
             flight.arguments = params
-            if model.name == "UpdateCertificate":
+            if model.name == "UpdateCertificate" and not self._withdrawing(flight):
                 assert self.world.now - flight.read_at <= STATUS_FRESH, "a status changed that was read long ago"
 
     def _before(self, **context: Any) -> Any:
@@ -734,6 +769,13 @@ class Life(RuleBasedStateMachine):
             if flight.message is not None and changed != flight.message.device.id:
                 self.replaced.add(changed)
 
+    def _withdrawing(self, flight: Flight) -> bool:
+        """Whether a status is set only to shut out a device whose admission is being taken back."""
+        arguments = flight.arguments
+        with self._by_hand():
+            record = self._items()[0].get(arguments["certificateId"])
+        return record is not None and record.withdrawn and arguments["newStatus"] != ACTIVE
+
     # --- what must be true of a call
 
     def _check_call(self, operation: str, flight: Flight, message: Queued) -> None:
@@ -747,6 +789,8 @@ class Life(RuleBasedStateMachine):
             assert (flight.read.get(changed), status) == (ACTIVE, INACTIVE), "a predecessor that was not ACTIVE"
             return
         assert flight.read.get(changed) in flight.changeable, f"{status} over {flight.read.get(changed)}"
+        if status == INACTIVE and self._withdrawing(flight):
+            return
         verdict = Verdict.ADMIT if status == ACTIVE else Verdict.REJECT
         decisions = [each for each in self._decisions(flight, message) if each.verdict is verdict]
         assert decisions, f"{status} without {verdict} by anything in force since its gathering"
@@ -804,6 +848,7 @@ class Life(RuleBasedStateMachine):
             status = self._status(device)
             if status == ACTIVE and self.setter.get(device.id) == "us":
                 self._check_active(device, record, reservations)
+                self._check_recalled(device)
             if record is not None:
                 self._check_record(device, record, status)
                 self._check_no_edit_is_lost(device, record)
@@ -830,6 +875,9 @@ class Life(RuleBasedStateMachine):
         """Whom we made ACTIVE has IoT policies and holds what it was granted."""
         assert self._policies(device), "ACTIVE by us without IoT policies"
         assert record is not None
+        if record.withdrawn and record.state == APPLYING:  # the function was ended while it took the admission back
+            assert any(each.device is device for each in self.queue), "to be taken back, and nobody does"
+            return
         assert record.decision is Verdict.ADMIT, f"ACTIVE by us, and the record says {record.decision}"
         assert record.grant is not None
         if record.grant["thing"] is not None:
@@ -837,6 +885,11 @@ class Life(RuleBasedStateMachine):
         if record.reservation is not None:
             holders = reservations[record.reservation]["keys"]
             assert device.id in holders.get(device.key, []), "ACTIVE by us without its reservation"
+
+    def _check_recalled(self, device: Device) -> None:
+        """Once a recall is done and everything is delivered, nobody whom it denies is ACTIVE."""
+        if device.id in self.recalled:
+            assert any(each.device is device for each in self.queue), "recalled, ACTIVE, and nobody looks again"
 
     def _check_record(self, device: Device, record: Record, status: str | None) -> None:
         if record.decision is not Verdict.ADMIT:
@@ -847,7 +900,7 @@ class Life(RuleBasedStateMachine):
                 allowed = {INACTIVE}
             assert status in allowed, f"{record.decision} was applied, and the certificate is {status}"
         if record.decision is Verdict.HOLD and status is not None and device.id not in self.replaced:
-            reopened = record.reopened is not None and status == INACTIVE
+            reopened = status in _ours(record)
             assert reopened or self.setter.get(device.id) != "us", f"held, and yet we made it {status}"
 
     def _check_no_edit_is_lost(self, device: Device, record: Record) -> None:
@@ -903,7 +956,7 @@ class Life(RuleBasedStateMachine):
         records, reservations, places = self._items()
         for device in DEVICES:
             status, record = self._status(device), records.get(device.id)
-            reopened = record is not None and record.reopened is not None and status == INACTIVE
+            reopened = record is not None and status in _ours(record)
             if status == PENDING or (reopened and self.setter.get(device.id) == "us"):
                 assert record is not None
                 assert record.waiting, "pending, and nobody waits for anything"

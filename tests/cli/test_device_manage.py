@@ -1,7 +1,10 @@
 """`jitr device register | activate | deactivate | revoke | ls | show | delete`, on AWS in process."""
 
 import json
+import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +17,7 @@ from botocore.exceptions import ClientError
 from click.testing import Result
 
 from jitr.aws.table import Table
+from jitr.errors import Retry
 from jitr.lists import ListRow
 from jitr.rules.model import Ca, Crl, Grant, Rules
 from jitr_cli import by_hand, device_registry, output
@@ -21,7 +25,7 @@ from jitr_cli.by_hand import Hand, acts_of
 from jitr_cli.deployment import Choice
 from tests import crls
 from tests import pki as drafts
-from tests.aws.world import Calls, World
+from tests.aws.world import Calls, Silent, World, listening
 from tests.cli.conftest import REGION, Aws, Openssl, Run
 from tests.cli.stack import deploy
 from tests.knocks import allow, deny
@@ -734,6 +738,124 @@ def test_a_recall_looks_at_all_pages_and_carries_on(
     del aws.overrides["UpdateCertificate"]
     del aws.overrides["ListCertificates"]
     assert run("device", "deactivate", "--list", "recall-17", "--yes").stdout == "Made 1 certificate INACTIVE\n"
+
+
+def at_call(client: Any, operation: str, does: Callable[[], None]) -> Any:
+    """Have something done once by another hand, before a call of the register function's."""
+    left = [does]
+
+    def hook(**_context: Any) -> None:
+        if left:
+            left.pop()()
+
+    return listening(client, f"before-call.iot.{operation}", hook, first=True)
+
+
+@pytest.mark.parametrize("denied", [True, False])
+def test_a_recall_waits_for_a_device_on_its_list_that_is_being_admitted(
+    run: Run, world: World, fleet: dict[str, drafts.Issued], monkeypatch: pytest.MonkeyPatch, denied: bool
+) -> None:
+    """Also where no rule denies the list; and it never says that there is none."""
+    grant = Grant(iot_policies=("Sensor",), thing="{common_name}")
+    world.publish(rules_of(allow("line-a", grant=grant), *([deny(lists=("recall-17",))] if denied else [])))
+    world.put_on("recall-17", ListRow(common_name="somebody else"))
+    late = leaf("late")
+    world.connect(late)
+    world.telemetry = Silent()
+    world.registrar = world.fresh_registrar()
+    in_turn, resumed = threading.Event(), threading.Event()
+
+    def recalls() -> None:
+        world.put_on("recall-17", ListRow(common_name="late"))
+        in_turn.set()
+        assert resumed.wait(60)
+
+    def knock() -> None:
+        with at_call(world.iot, "UpdateCertificate", recalls), suppress(Retry):
+            world.knock(late, FACTORY)
+
+    admitting = threading.Thread(target=knock)
+    admitting.start()
+    assert in_turn.wait(60)
+    record = world.record(late)
+    assert record is not None
+    assert record.state == "applying"
+
+    def wait(_seconds: float) -> None:
+        resumed.set()
+        admitting.join(60)
+
+    monkeypatch.setattr(time, "sleep", wait)
+    result = run("device", "deactivate", "--list", "recall-17", "--yes")
+    assert result.exit_code == 0
+    assert f"Being admitted at this moment: {late.sha256[:12]}" in result.stderr
+    assert world.status(late) == "INACTIVE"
+    assert result.stdout == ("" if denied else "Made 1 certificate INACTIVE\n")
+
+
+def test_a_recall_never_says_none_while_one_is_still_being_let_in(
+    run: Run, world: World, fleet: dict[str, drafts.Issued], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = world.record(fleet["a"])
+    assert record is not None
+    world.iot.update_certificate(certificateId=fleet["a"].sha256, newStatus="INACTIVE")
+    world.table.put_record(replace(record, state="applying"))
+    world.put_on("recall-17", ListRow(common_name="a"))
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    result = run("device", "deactivate", "--list", "recall-17", "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["under_way"] == [fleet["a"].sha256]
+    assert "No ACTIVE certificate is on list recall-17, but some that are being admitted are." in result.stderr
+    assert "give the same command again" in result.stderr
+    assert sum(waits) >= 60
+
+
+def test_a_device_that_was_just_admitted_is_recalled_also_where_a_listing_does_not_show_it(
+    run: Run, world: World, fleet: dict[str, drafts.Issued], aws: Aws
+) -> None:
+    world.put_on("recall-17", ListRow(common_name="a"))
+    paged(aws, "ListCertificates", [[]])
+    result = run("device", "deactivate", "--list", "recall-17", "--yes")
+    assert (result.exit_code, result.stdout) == (0, "Made 1 certificate INACTIVE\n")
+    assert world.status(fleet["a"]) == "INACTIVE"
+
+
+def test_a_pending_device_that_is_made_inactive_is_so_whatever_was_under_way(
+    run: Run, world: World, fleet: dict[str, drafts.Issued], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A delivery that described it before sets ACTIVE within seconds: whoever waits that long has the last word."""
+    late = leaf("late")
+    world.connect(late)
+    waits: list[float] = []
+
+    def overtaken(seconds: float) -> None:
+        waits.append(seconds)
+        world.iot.update_certificate(certificateId=late.sha256, newStatus="ACTIVE")
+
+    monkeypatch.setattr(time, "sleep", overtaken)
+    result = run("device", "deactivate", late.sha256, "--yes")
+    assert result.exit_code == 0
+    assert waits == [6.0]
+    assert world.status(late) == "INACTIVE"
+
+
+def test_what_was_taken_back_and_then_deactivated_is_not_let_in_again_by_an_edit(
+    run: Run, world: World, fleet: dict[str, drafts.Issued]
+) -> None:
+    late = leaf("late")
+    world.connect(late)
+    grant = Grant(iot_policies=("Sensor",), thing="{common_name}")
+    listed = rules_of(allow("line-b", grant=grant, lists=("wanted",)))
+    with at_call(world.iot, "UpdateCertificate", lambda: world.publish(listed)):
+        world.knock(late, FACTORY)
+    record = world.record(late)
+    assert record is not None
+    assert (record.withdrawn, world.status(late)) == (True, "INACTIVE")
+    assert run("device", "deactivate", late.sha256, "--yes").exit_code == 0
+    world.put_on("wanted", ListRow(common_name="late"))
+    world.knock(late, FACTORY)
+    assert world.status(late) == "INACTIVE"
 
 
 def test_a_list_that_is_not_there_is_told(run: Run, world: World) -> None:

@@ -40,6 +40,7 @@ _ALL = (
     Metric("Admitted", _COUNT, "decisions to admit that were carried out"),
     Metric("Held", _COUNT, "decisions to hold", reasons="the heaviest reason code"),
     Metric("Rejected", _COUNT, "decisions to reject that were carried out", reasons="the heaviest reason code"),
+    Metric("Withdrawn", _COUNT, "admissions taken back because of an edit while they were carried out"),
     Metric("TimeToAdmission", _MS, "from the knock that was admitted to `ACTIVE`"),
     Metric("SettledKnocks", _COUNT, "knocks of devices that were decided already"),
     Metric("HeldKnocks", _COUNT, "knocks of held devices for which nothing has changed"),

@@ -9,6 +9,8 @@ States of a certificate, as the record knows them, and what moves it::
         another rule or another grant admits it
     applying(*) --event of another message--> it comes back: one delivery at a time works on a certificate
     applying(*) --the same message again, or a minute later--> decided again from what AWS IoT says now
+    applying(admit), ACTIVE, and an edit since denies or no longer allows it--> applying(reject | hold), withdrawn
+    applying(reject | hold), withdrawn --made INACTIVE--> applied(reject), or applied(hold) that may be ACTIVE again
     applied(admit | reject) --event later than settled--> described again: pending anew, or nothing to do
     applied(reject), where AWS IoT refuses the status: it stays pending, and waits as a held one does
     applied(hold), where another hand changed the status: stays, looked at again in a day or when it knocks
@@ -42,6 +44,8 @@ APPLYING, APPLIED = "applying", "applied"
 
 # Longer than a function runs (its timeout is 30 s): whoever began to apply a decision before that is gone.
 APPLYING_AT_MOST = timedelta(seconds=60)
+# Where applying took longer than this, another hand may have changed the status meanwhile: it is read again.
+STATUS_FRESH = timedelta(seconds=5)
 # A settled certificate that knocks again is described again at most this often.
 DESCRIBE_AGAIN = timedelta(seconds=60)
 # Knocks of held devices are counted at most this often, so the count is approximate.
@@ -98,6 +102,7 @@ class Record:
     attached: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # what unfinished attempts may have attached
     refused: Mapping[str, Any] | None = None  # the attempt that a guard or AWS IoT refused
     stays_pending: bool = False  # rejected, but AWS IoT refused the new status
+    withdrawn: bool = False  # we made it ACTIVE and took that back: INACTIVE is our doing, and ACTIVE while applying
     word: Mapping[str, Any] | None = None  # an operator's word about this device, see OperatorWord
     reopened: Mapping[str, str] | None = None  # an operator's wish to decide a rejected device again: by, at
     described_at: datetime | None = None
@@ -134,6 +139,7 @@ class Record:
             "attached": {kind: list(names) for kind, names in self.attached.items()},
             "refused": self.refused,
             "stays_pending": self.stays_pending,
+            "withdrawn": self.withdrawn or None,
             "word": self.word,
             "reopened": self.reopened,
             "described_at": _text(self.described_at),
@@ -174,6 +180,7 @@ class Record:
             attached={kind: tuple(names) for kind, names in data.get("attached", {}).items()},
             refused=data.get("refused"),
             stays_pending=data["stays_pending"],
+            withdrawn=data.get("withdrawn", False),
             word=data.get("word"),
             reopened=data.get("reopened"),
             described_at=_time(data.get("described_at")),
@@ -322,7 +329,8 @@ def recorded(
         due=decision.due,
         reservation=None if previous is None else previous.reservation,
         delivery=delivery if state == APPLYING else None,
-        attached={} if previous is None else previous.attached,
+        attached={} if previous is None else _left_attached(previous),
+        withdrawn=previous is not None and previous.withdrawn,
         word=None if previous is None else previous.word,
         # A device that was rejected stays INACTIVE: it is reopened until another decision is carried out (settled).
         reopened=None if previous is None else previous.reopened,
@@ -364,6 +372,7 @@ def settled(record: Record, now: datetime, *, stays_pending: bool = False) -> Re
         delivery=None,
         attached=attached,
         reopened=None,
+        withdrawn=False,
     )
 
 
@@ -393,8 +402,25 @@ def asks_for_more(record: Record, decision: Decision, now: datetime) -> bool:
 
 def refused_again(record: Record, decision: Decision, heads: Heads) -> Record:
     """The same hold, now resting on the rules and lists in force."""
+    return replace(record, **_rests_on(decision, heads))
+
+
+def same_admission(record: Record, decision: Decision) -> bool:
+    """Whether a decision admits a device under the same rule and with the same grant as its record does."""
+    if record.decision is not Verdict.ADMIT or decision.grant is None or record.grant is None:
+        return False
+    return record.rule == decision.rule and Grant.from_json(record.grant) == decision.grant
+
+
+def admitted_again(record: Record, decision: Decision, heads: Heads) -> Record:
+    """The same admission, now resting on the rules and lists in force."""
+    reasons = tuple(each.to_json() for each in decision.reasons)
+    return replace(record, at=decision.at, reasons=reasons, **_rests_on(decision, heads))
+
+
+def _rests_on(decision: Decision, heads: Heads) -> dict[str, Any]:
     editions = {name: heads.edition(name) for name in decision.lists}
-    return replace(record, digest=heads.digest, meaning=heads.meaning, editions=editions)
+    return {"digest": heads.digest, "meaning": heads.meaning, "editions": editions}
 
 
 def _attempt(decision: Decision) -> dict[str, Any]:
@@ -415,6 +441,13 @@ def superfluous(record: Record, grant: Grant) -> tuple[list[str], list[str]]:
     """The IoT policies and the things that unfinished attempts may have attached and that the grant does not give."""
     policies = _attached(record, "iot_policies") - set(grant.iot_policies)
     return sorted(policies), sorted(_attached(record, "things") - _things(grant))
+
+
+def _left_attached(previous: Record) -> Mapping[str, tuple[str, ...]]:
+    """What may be attached when a record is followed by another: unfinished attempts' grants, and a finished one's."""
+    if previous.state != APPLIED or previous.grant is None:
+        return previous.attached
+    return attaching(previous, Grant.from_json(previous.grant)).attached
 
 
 def _attached(record: Record, kind: str) -> set[str]:

@@ -54,6 +54,15 @@ class Pace:
         """
         self._pause(operation, self.wait(operation), TIME_FOR_ONE)
 
+    def until_turn(self, operation: str) -> None:
+        """Wait for the turn of a call, without making it: for what has to be looked at right before it.
+
+        Raises Retry where there is no time to wait.
+        """
+        self.in_time()
+        while (wait := self.wait(operation)) > 0:
+            self._pause(operation, wait, TIME_FOR_ONE_CALL)
+
     def take(self, operation: str) -> None:
         """Wait for the turn of a call that is about to be made. Raises Retry where there is no time to wait."""
         self.in_time()

@@ -3,11 +3,15 @@
 Whatever fails on the way is either a Retry (the message comes back and all of it is done again; every step is
 idempotent), or Poison (the message can never be handled), or a bug. A certificate is changed only if AWS IoT says at
 gathering that it is PENDING_ACTIVATION.
+
+Rules and lists may be edited while an admission is carried out, and who recalls a device sees only those that are
+ACTIVE. So what an admission rests on is looked at again right before ACTIVE and right after it: an edit is then either
+seen here, or was made once the device was ACTIVE for everybody to see.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -18,7 +22,7 @@ from jitr.aws.overlap import at_once
 from jitr.aws.pacing import NotYet
 from jitr.aws.reservations import Claim, Reservations
 from jitr.aws.rulebook import Rulebook
-from jitr.aws.table import Item, Table
+from jitr.aws.table import Conflict, Item, Table
 from jitr.aws.telemetry import Telemetry
 from jitr.certificate import CaReading, CertificateReading, read_certificate
 from jitr.chain import verify_chain
@@ -33,9 +37,11 @@ from jitr.record import (
     APPLIED,
     APPLYING,
     COUNT_AGAIN,
+    STATUS_FRESH,
     Heads,
     Record,
     Remembered,
+    admitted_again,
     asks_for_more,
     facts_json,
     recorded,
@@ -43,6 +49,7 @@ from jitr.record import (
     refused_again,
     refused_now,
     remember,
+    same_admission,
     settled,
     superfluous,
     would_be_refused_again,
@@ -51,12 +58,10 @@ from jitr.rules.model import Rules
 from jitr.times import rfc3339
 from jitr.values import dataclass
 
-PENDING = "PENDING_ACTIVATION"
+PENDING, ACTIVE, INACTIVE = "PENDING_ACTIVATION", "ACTIVE", "INACTIVE"
 
 # A certificate that AWS IoT does not know may be one that it does not know *yet*.
 DELIVERIES_UNKNOWN = 5
-# Where applying took longer than this, another hand may have changed the status meanwhile.
-STATUS_FRESH = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,15 @@ class _Case:
     event: RegistrationEvent
     record: Record | None
     heads: Heads
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """What an admission under way would be decided as on what is in force now."""
+
+    case: _Case
+    decision: Decision
+    facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,15 +208,7 @@ class Registrar:
         """Decide a waiting device from its recorded facts, and ask AWS IoT only if the outcome would change."""
         now = self._clock()
         rules = self._rulebook.in_force(case.heads)
-        knock = recorded_knock(facts, rules)
-        registered = self._cas.get(knock.ca_certificate_id, now)
-        ca = registered.reading
-        knock = replace(
-            knock,
-            ca=None if ca is None else ca.facts,
-            chain=knock.chain if ca is not None else None,
-            ca_problem=registered.problem,
-        )
+        knock, ca = self._remembered_knock(facts, rules)
         if ca is not None and knock.chain is None:
             self._gather(case)  # the CA is back, and was never compared
             return
@@ -222,6 +228,19 @@ class Registrar:
             if record.stays_pending:
                 again = replace(again, stays_pending=True, due=record.due)
         self._put_waiting(again, decision)
+
+    def _remembered_knock(self, facts: Mapping[str, Any], rules: Rules) -> tuple[Knock, CaReading | None]:
+        """The device as its record remembers it, and its CA as it is now."""
+        knock = recorded_knock(facts, rules)
+        registered = self._cas.get(knock.ca_certificate_id, self._clock())
+        ca = registered.reading
+        knock = replace(
+            knock,
+            ca=None if ca is None else ca.facts,
+            chain=knock.chain if ca is not None else None,
+            ca_problem=registered.problem,
+        )
+        return knock, ca
 
     def _refused_still(self, record: Record, decision: Decision, rules: Rules) -> Reason | None:
         """Why a guard would refuse once more what was refused before.
@@ -253,8 +272,11 @@ class Registrar:
                 f"AWS IoT holds the certificate under {found.ca_certificate_id}",
             )
         elif not _may_be_changed(found, case.record):
-            self._not_pending(found, case.record, described_at)
+            self._not_pending(case, found, described_at)
         else:
+            if found.status == ACTIVE:  # by us, and being taken back
+                self._shut_out(event.certificate_id, INACTIVE)
+                found = replace(found, status=INACTIVE)
             decision, facts = self._decide_found(case, found, rules)
             self._apply(case, decision, facts, _Found(found, described_at))
 
@@ -309,21 +331,80 @@ class Registrar:
         grant = decision.grant
         if grant is None or facts is None:
             raise ValueError("an admission without a grant or without facts")
-        record = self._recorded(case, decision, facts, APPLYING)
-        claim = self._claim(case, decision, record, facts)
-        refusal = claim.refusal
+        claim = self._claim(case, decision, self._recorded(case, decision, facts, APPLYING), facts)
+        refusal, record = claim.refusal, claim.record
         if refusal is None:
             try:
-                self._iot.detach(found.certificate.arn, *superfluous(claim.record, grant))
-                self._carry_out(case, plan(decision), found)
+                self._iot.detach(found.certificate.arn, *superfluous(record, grant))
+                record = self._activate(case, plan(decision), record, found)
             except Refused as refused:
                 refusal = _refusal(refused)
         if refusal is None:
-            self._admitted(claim.record)
+            self._activated(case, record)
             return
         held = held_instead(decision, refusal, self._clock())
         again = self._recorded(case, held, facts, APPLIED)
-        self._hold(held, refused_now(again, claim.record, decision))
+        self._hold(held, refused_now(again, record, decision))
+
+    def _activate(self, case: _Case, steps: tuple[Step, ...], record: Record, found: _Found) -> Record:
+        """Do an admission's steps; the result is its record, which rests on what was in force right before ACTIVE."""
+        self._prepare(case, steps, found)
+        self._until_status_may_change(case, found)
+        again = self._decided_since(case, record)
+        if again is not None:
+            if not same_admission(record, again.decision):
+                raise Retry("edited", "rules or lists were edited while the admission was carried out")
+            record = admitted_again(record, again.decision, again.case.heads)
+        self._set_status(case, steps, found)
+        return record
+
+    def _activated(self, case: _Case, record: Record) -> None:
+        """Look once more at what an admission rests on, now that the device is ACTIVE: settle it, or take it back.
+
+        One that gives something else by now stays as it is: so does every device that is in when rules are edited.
+        """
+        again = self._decided_since(case, record)
+        if again is None or again.decision.verdict is Verdict.ADMIT:
+            if again is not None and same_admission(record, again.decision):
+                record = admitted_again(record, again.decision, again.case.heads)
+            self._admitted(record)
+        else:
+            self._withdraw(again)
+
+    def _decided_since(self, case: _Case, record: Record) -> _Again | None:
+        """What an admission would be decided as now; None if what it rests on is what is in force."""
+        heads = self._table.heads()
+        if record.unchanged(heads):
+            return None
+        if record.facts is None:
+            raise ValueError("an admission without facts")
+        rules = self._rulebook.in_force(heads)
+        knock, ca = self._remembered_knock(record.facts, rules)
+        knock = self._asked_of_crls(knock, rules, ca)
+        now = replace(case, record=record, heads=heads)
+        return _Again(now, self._decide(now, knock, rules), facts_json(knock))
+
+    def _withdraw(self, again: _Again) -> None:
+        """Take an admission back: INACTIVE, and on record what the device is decided as instead.
+
+        The record comes first, so that whoever finds the certificate ACTIVE or INACTIVE after a crash knows it for our
+        doing. Where another hand wrote the record meanwhile it says what is to be; but ACTIVE is what we alone know of.
+        """
+        case, decision = again.case, again.decision
+        certificate_id = case.event.certificate_id
+        begun = replace(self._recorded(case, decision, again.facts, APPLYING), withdrawn=True)
+        try:
+            record = self._reservations.release(begun)
+        except Conflict:
+            self._shut_out(certificate_id, INACTIVE)
+            raise
+        self._shut_out(certificate_id, "REVOKED" if decision.revoke else INACTIVE)
+        self._telemetry.count("Withdrawn")
+        self._told("withdrawn", record)
+        if decision.verdict is Verdict.HOLD:
+            self._put_waiting(replace(record, state=APPLIED, delivery=None), decision)
+        else:
+            self._table.put_record(settled(record, self._clock()))
 
     def _claim(self, case: _Case, decision: Decision, record: Record, facts: Mapping[str, Any]) -> Claim:
         twin = facts["chain"]["twin_sha256"]
@@ -333,15 +414,27 @@ class Registrar:
         public_key, written = str(facts["public_key_sha256"]), facts.get("written_key_sha256")
         return self._reservations.claim(decision, record, public_key, rules, written)
 
-    def _carry_out(self, case: _Case, steps: tuple[Step, ...], found: _Found) -> None:
-        """Do a plan's steps, those that need nothing of one another at once, and the status last."""
+    def _shut_out(self, certificate_id: str, status: str) -> None:
+        try:
+            self._iot.set_status(certificate_id, status)
+        except Refused as refused:  # deleted or revoked meanwhile, or in transfer
+            self._telemetry.logger.warning("withdrawn, but the status stays", extra={"refused": str(refused)})
+
+    def _prepare(self, case: _Case, steps: tuple[Step, ...], found: _Found) -> None:
+        """Do all of a plan's steps but the status, those that need nothing of one another at once."""
         certificate_id, arn = case.event.certificate_id, found.certificate.arn
         self._at_once(partial(self._go_along, lane, certificate_id, arn) for lane in lanes(steps))
+
+    def _until_status_may_change(self, case: _Case, found: _Found) -> None:
+        """Wait until the status may be set. Raises Retry where another hand has set it since it was described."""
+        self._iot.pace.until_turn("UpdateCertificate")
+        if self._clock() - found.at > STATUS_FRESH:
+            self._still_as_found(case.event, found.certificate)
+
+    def _set_status(self, case: _Case, steps: tuple[Step, ...], found: _Found) -> None:
         for step in steps:
             if isinstance(step, SetStatus):
-                if self._clock() - found.at > STATUS_FRESH:
-                    self._still_as_found(case.event, found.certificate)
-                self._iot.carry_out(step, certificate_id, arn)
+                self._iot.carry_out(step, case.event.certificate_id, found.certificate.arn)
 
     def _go_along(self, lane: Lane, certificate_id: str, arn: str) -> None:
         for stage in lane:
@@ -363,10 +456,10 @@ class Registrar:
 
     def _deactivate(self, predecessor: str) -> None:
         found = self._iot.certificate(predecessor)
-        if found is None or found.status != "ACTIVE":
+        if found is None or found.status != ACTIVE:
             return
         try:
-            self._iot.set_status(predecessor, "INACTIVE")
+            self._iot.set_status(predecessor, INACTIVE)
         except Refused as refused:  # deleted meanwhile, or in transfer
             extra = {"predecessor": predecessor, "refused": str(refused)}
             self._telemetry.logger.warning("replaced, but the status stays", extra=extra)
@@ -376,7 +469,8 @@ class Registrar:
     def _reject(self, case: _Case, decision: Decision, record: Record, found: _Found) -> None:
         stays_pending = False
         try:
-            self._carry_out(case, plan(decision), found)
+            self._until_status_may_change(case, found)
+            self._set_status(case, plan(decision), found)
         except Refused as refused:
             # The decision stands; AWS IoT may not take a pending certificate to INACTIVE (unconfirmed).
             stays_pending = True
@@ -396,19 +490,23 @@ class Registrar:
         if not record.unchanged(self._table.heads()):
             raise Retry("edited", f"rules or lists were edited while deciding ({', '.join(decision.lists) or 'rules'})")
 
-    def _not_pending(self, found: Description, record: Record | None, now: datetime) -> None:
-        """A certificate that is not pending is not ours to change; but work that was done is recorded as done."""
-        goals = {Verdict.ADMIT: ("ACTIVE",), Verdict.REJECT: ("INACTIVE", "REVOKED"), Verdict.HOLD: ()}
+    def _not_pending(self, case: _Case, found: Description, now: datetime) -> None:
+        """A certificate that is not pending is not ours to change; but work that was begun is brought to its end."""
+        record = case.record
+        goals = {Verdict.ADMIT: (ACTIVE,), Verdict.REJECT: (INACTIVE, "REVOKED"), Verdict.HOLD: ()}
         if record is not None and record.state == APPLYING and found.status in goals[record.decision]:
             if record.decision is Verdict.ADMIT:
-                self._admitted(record)
+                self._activated(case, record)
             else:
                 self._table.put_record(settled(record, now))
                 self._told("rejected", record)
             return
         if record is not None:
             again = replace(record, described_at=now)
-            if record.waiting:
+            if record.state == APPLYING and record.decision is Verdict.HOLD:
+                # An admission that was being taken back, and another hand has set the status since.
+                again = replace(again, state=APPLIED, delivery=None, withdrawn=False)
+            if again.waiting:
                 # Or it would be due, and described, every minute for good. Once it knocks it is pending anew, and then
                 # no edit need have been made to decide it again.
                 again = replace(again, due=now + DUE_LATEST, meaning=None)
@@ -444,11 +542,12 @@ def _glanced(item: Item | None) -> Record | None:
 
 
 def _may_be_changed(found: Description, record: Record | None) -> bool:
-    """Pending; or INACTIVE by our own rejection, which an operator reopened."""
-    if found.status == PENDING:
-        return True
-    ours = record is not None and record.reopened is not None
-    return ours and found.status == "INACTIVE"
+    """Pending; or INACTIVE by our own rejection, which an operator reopened; or an admission that we take back."""
+    if found.status == PENDING or record is None:
+        return found.status == PENDING
+    if found.status == ACTIVE:
+        return record.withdrawn and record.state == APPLYING and record.decision is not Verdict.ADMIT
+    return found.status == INACTIVE and (record.reopened is not None or record.withdrawn)
 
 
 def _unknown(event: RegistrationEvent, message: Message) -> None:

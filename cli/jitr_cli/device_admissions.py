@@ -1,0 +1,83 @@
+"""Admissions under way: devices that are being let in, and that no listing of ACTIVE certificates shows yet.
+
+The register function writes a record before its first step and after its last, and looks at rules and lists right
+before ACTIVE and right after it. A command that takes devices out has to know of what is between the two: nobody need
+have published a rule that denies them.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from jitr.aws.decisions import newest_of
+from jitr.aws.table import Table
+from jitr.reasons import Verdict
+from jitr.record import APPLYING, APPLYING_AT_MOST, STATUS_FRESH
+from jitr_cli import output
+from jitr_cli.device_records import records_of
+from jitr_cli.device_registry import Registry
+from jitr_cli.table import now
+
+# Seconds: nobody applies a decision for longer. A little more, because clocks differ.
+WAIT = int(APPLYING_AT_MOST.total_seconds()) + 10
+# Whoever was admitted this long before may be missing where AWS IoT lists who is ACTIVE.
+_RECENT = 2 * APPLYING_AT_MOST
+# A record of that age was left behind by a function that is gone: its message waits in the queue.
+_LEFT_BEHIND = timedelta(minutes=5)
+
+
+def recently_admitted(table: Table, at: datetime) -> Iterator[str]:
+    """Yield the certificateIds of devices that were, or are being, admitted since shortly before ``at``."""
+    for record in newest_of(table, [Verdict.ADMIT], at - _RECENT):
+        yield record.certificate_id
+
+
+def those_active(
+    table: Table, registry: Registry, certificate_ids: Sequence[str], at: datetime
+) -> tuple[list[str], list[str]]:
+    """Wait until nobody admits these devices any more; return those that are ACTIVE then, and those still under way."""
+    left = until_done(table, certificate_ids, at)
+    found = [registry.get(each) for each in certificate_ids]
+    return [each.id for each in found if each is not None and each.status == "ACTIVE"], left
+
+
+def until_done(table: Table, certificate_ids: Sequence[str], at: datetime) -> list[str]:
+    """Wait until no decision is being applied on these certificates; return those where that did not come to an end."""
+    under_way = _under_way(table, certificate_ids, at)
+    if under_way:
+        names = ", ".join(each[:12] for each in under_way)
+        output.note(f"Being admitted at this moment: {names}. Waiting until that is done, a minute at most.")
+    for _ in range(WAIT):
+        if not under_way:
+            break
+        time.sleep(1)
+        under_way = _under_way(table, under_way, at)
+    return under_way
+
+
+def shut_out_for_good(table: Table, registry: Registry, pending: Sequence[str], changed: Sequence[str]) -> None:
+    """See to it that those who were just made INACTIVE stay so.
+
+    ``pending`` were not ACTIVE before. A delivery that read their status before it was changed sets ACTIVE within
+    ``STATUS_FRESH``, or reads it again. And what the register function took back itself it would let in again after an
+    edit: an operator's INACTIVE is not for it to change.
+    """
+    if pending:
+        output.note("Some were pending: waiting a few seconds, so that no admission under way overtakes this.")
+        time.sleep(STATUS_FRESH.total_seconds() + 1)
+        active, _ = those_active(table, registry, pending, now())
+        for each in active:
+            registry.set_status(each, "INACTIVE")
+    for record in records_of(table, changed).values():
+        if record.waiting and (record.withdrawn or record.reopened is not None):
+            table.put_record(replace(record, withdrawn=False, reopened=None))
+
+
+def _under_way(table: Table, certificate_ids: Sequence[str], at: datetime) -> list[str]:
+    records = records_of(table, certificate_ids)
+    return [
+        each
+        for each, record in records.items()
+        if record.state == APPLYING and record.decision is Verdict.ADMIT and record.decided_at > at - _LEFT_BEHIND
+    ]
