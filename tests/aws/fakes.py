@@ -224,12 +224,20 @@ class FakeIot(FakeClient):
         thingName: str,  # noqa: N803
         thingTypeName: str | None = None,  # noqa: N803
         attributePayload: Mapping[str, Any] | None = None,  # noqa: N803
+        removeThingType: bool = False,  # noqa: N803
     ) -> None:
         found = _had(self.things, thingName, "UpdateThing")
+        if removeThingType and thingTypeName is not None:
+            raise refusal("UpdateThing", "InvalidRequestException")
         if thingTypeName is not None:
             self._known(self.thing_types, thingTypeName, "UpdateThing")
+        if removeThingType or thingTypeName is not None:
             found.kind = thingTypeName
-        found.attributes.update((attributePayload or {}).get("attributes", {}))
+        for name, value in (attributePayload or {}).get("attributes", {}).items():
+            if value:
+                found.attributes[name] = value
+            else:
+                found.attributes.pop(name, None)
 
     def _describe_thing(self, thingName: str) -> Any:  # noqa: N803
         found = _had(self.things, thingName, "DescribeThing")
@@ -273,6 +281,12 @@ class FakeIot(FakeClient):
         groups = _had(self.things, thingName, "AddThingToThingGroup").groups
         if thingGroupName not in groups:
             groups.append(thingGroupName)
+
+    def _remove_thing_from_thing_group(self, thingGroupName: str, thingName: str) -> None:  # noqa: N803
+        self._known(self.thing_groups, thingGroupName, "RemoveThingFromThingGroup")
+        groups = _had(self.things, thingName, "RemoveThingFromThingGroup").groups
+        if thingGroupName in groups:
+            groups.remove(thingGroupName)
 
     def _principal(self, arn: str, operation: str) -> _Certificate:
         found: _Certificate = _had(self.certificates, arn.rpartition("/")[2], operation)

@@ -145,6 +145,12 @@ def _missing_policy(world: World) -> None:
     world.publish(rules(allow(grant=replace(FULL, iot_policies=("Sensor", "Gone")), max_devices=3)))
 
 
+def _failed_with_more(world: World) -> None:
+    world.publish(rules(allow(grant=replace(FULL, iot_policies=("Sensor", "Gone")))))
+    world.knock(DEVICE, FACTORY)
+    world.publish(rules(allow(grant=replace(FULL, thing_type=None, attributes={"site": "b"}, thing_groups=()))))
+
+
 def _settled(world: World) -> None:
     world.knock(DEVICE, FACTORY)
 
@@ -213,6 +219,7 @@ SCENARIOS = [
     ),
     Scenario("adopt an existing thing", _foreign_thing),
     Scenario("hold for a missing IoT policy", _missing_policy, expected="PENDING_ACTIVATION"),
+    Scenario("admit with less than a failed admission gave", _failed_with_more),
     Scenario("a settled knock", _settled),
     Scenario("a later knock of a settled device", _settled_long_ago),
     *EDITED,

@@ -280,7 +280,14 @@ class Site:
 
     # --- rules
 
-    def publish(self, thing: str = "{common_name}", policy: str = "", crl_key: str = "") -> None:
+    def publish(
+        self,
+        thing: str = "{common_name}",
+        policy: str = "",
+        crl_key: str = "",
+        group: str = "allowed",
+        existing: str = "adopt",
+    ) -> None:
         """Put rules in force that ask for everything that rules can ask for."""
         where = f', crl: {{url: "s3://{self.bucket}/{crl_key}"}}' if crl_key else ""
         file = self.plant.folder / "admission.yaml"
@@ -289,6 +296,8 @@ class Site:
                 ca=self.factory.id,
                 crl=where,
                 thing=thing,
+                group=group,
+                existing=existing,
                 policy=policy or self.plant.stack.outputs["DevicePolicyName"],
             )
         )
@@ -312,10 +321,10 @@ allow:
       thing: "{thing}"
       thing_type: Allowed
       attributes: {{batch: "{{attr.batch}}"}}
-      thing_groups: [allowed]
+      thing_groups: [{group}]
       iot_policies: ["{policy}"]
       renewal: replace
-      existing: adopt
+      existing: {existing}
 """
 
 
@@ -362,6 +371,26 @@ def takes_back_what_an_admission_that_was_cut_short_gave(site: Site) -> None:
     policies = site.plant.iot.list_attached_policies(target=arn(site, made))["policies"]
     assert [each["policyName"] for each in policies] == ["other"]
     assert site.plant.iot.list_principal_things(principal=arn(site, made))["things"] == [f"{made.device.name}-b"]
+
+
+def takes_back_what_a_device_that_is_gone_was_granted(site: Site) -> None:
+    """Of a name that an earlier version reserved, which did not write down what its thing was given."""
+    name = wanted(site, site.name())
+    before = site.pending(name)
+    site.gets_in(before)
+    site.plant.jitr("device", "delete", before.certificate_id, "--deactivate", "--yes")
+    site.dynamodb.update_item(
+        TableName=site.plant.stack.outputs["TableName"],
+        Key={"pk": {"S": f"THING#{name}"}, "sk": {"S": "RESERVATION"}},
+        UpdateExpression="REMOVE given",
+    )
+    site.publish(group="others", existing="hold")
+    try:
+        site.gets_in(site.pending(name, "next"))
+    finally:
+        site.publish()
+    groups = site.plant.iot.list_thing_groups_for_thing(thingName=name)["thingGroups"]
+    assert [each["groupName"] for each in groups] == ["others"]
 
 
 def gives_name_and_place_back_when_an_admission_turns_into_a_rejection(site: Site) -> None:
@@ -524,6 +553,7 @@ SITUATIONS: Mapping[str, tuple[Callable[[Site], None], ...]] = {
         renews_with_other_attributes,
         takes_over_a_thing_that_was_made_elsewhere,
         takes_back_what_an_admission_that_was_cut_short_gave,
+        takes_back_what_a_device_that_is_gone_was_granted,
         gives_name_and_place_back_when_an_admission_turns_into_a_rejection,
         settles_a_batch_at_a_glance,
         asks_a_revocation_list,
@@ -569,6 +599,7 @@ def site(second_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> 
     with site.by_hand():
         plant.iot.create_thing_type(thingTypeName="Allowed")
         plant.iot.create_thing_group(thingGroupName="allowed")
+        plant.iot.create_thing_group(thingGroupName="others")
         plant.iot.create_policy(policyName="other", policyDocument='{"Version": "2012-10-17", "Statement": []}')
         for name in ("wanted", "unwanted"):
             plant.jitr("lists", "add", name, "common_name=nobody")

@@ -26,6 +26,8 @@ QUOTA_OF: Mapping[str, str] = {
     "AttachThingPrincipal": THINGS,
     "DetachThingPrincipal": THINGS,
     "AddThingToThingGroup": THINGS,
+    "RemoveThingFromThingGroup": THINGS,
+    "ListThingGroupsForThing": CERTIFICATES,
 }
 
 # A second without a call of an operation that was throttled: others in the account ask, too.

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import field, replace
 from typing import Any
 
+from jitr.plan import NOTHING, Given
 from jitr.rules.model import Rules
 from jitr.values import dataclass
 
@@ -45,6 +46,8 @@ class Reservation:
     made: bool = False  # we made the thing (or adopted it)
     making: bool = False  # it is being made: a thing of that name may be ours, if nobody else is attached to it
     ca: str | None = None  # the caCertificateId of the last holder, where nobody holds it any more
+    # What grants gave to the thing, unfinished ones as well. None: an earlier version wrote it, and nobody knows.
+    given: Given | None = NOTHING
     revision: int = 0
 
     @property
@@ -123,6 +126,7 @@ class Reservation:
             "making": self.making,
             "ca": self.ca,
             "rule": next(iter(self.places), None),
+            "given": None if self.given is None else self.given.to_json(),
         }
         return {name: value for name, value in plain.items() if value is not None}
 
@@ -138,6 +142,7 @@ class Reservation:
             made=item["made"],
             making=item.get("making", False),
             ca=item.get("ca"),
+            given=Given.from_json(item["given"]) if "given" in item else None,
             revision=int(item["revision"]),
         )
 

@@ -5,17 +5,26 @@ Every method raises Retry or Refused, as ``jitr.aws.errors`` tells them apart.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jitr.aws.errors import told_apart
 from jitr.aws.pacing import Pace, unpaced
 from jitr.errors import Refused, Retry
-from jitr.plan import AddToGroup, AttachIotPolicy, AttachPrincipal, EnsureThing, SetStatus, Step
+from jitr.plan import (
+    AddToGroup,
+    AttachIotPolicy,
+    AttachPrincipal,
+    EnsureThing,
+    Given,
+    RemoveFromGroup,
+    SetStatus,
+    Step,
+)
 from jitr.values import dataclass
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
-    from mypy_boto3_iot.type_defs import CreateThingRequestTypeDef
+    from mypy_boto3_iot.type_defs import CreateThingRequestTypeDef, UpdateThingRequestTypeDef
 
 _MISSING = "ResourceNotFoundException"
 
@@ -82,6 +91,19 @@ class Iot:
         """Whether there is a thing of that name."""
         return self._thing(name) is not None
 
+    def given_to(self, thing: str) -> Given:
+        """Return all groups, attributes and types that a thing has; nothing where there is no such thing."""
+        found = self._thing(thing)
+        if found is None:
+            return Given()
+        groups: list[str] = []
+        with _may_be_missing(), self._asking("ListThingGroupsForThing"):
+            for page in self._client.get_paginator("list_thing_groups_for_thing").paginate(thingName=thing):
+                groups.extend(each["groupName"] for each in page["thingGroups"])
+        kind = found.get("thingTypeName")
+        types = frozenset[str]() if kind is None else frozenset({kind})
+        return Given(frozenset(groups), frozenset(found.get("attributes", {})), types)
+
     def principals(self, thing: str) -> frozenset[str]:
         """The ids of all certificates attached to a thing."""
         arns: list[str] = []
@@ -101,6 +123,8 @@ class Iot:
             case AddToGroup(group, thing):
                 with self._asking("AddThingToThingGroup"):
                     self._client.add_thing_to_thing_group(thingGroupName=group, thingName=thing)
+            case RemoveFromGroup(group, thing):
+                self._remove_from_group(group, thing)
             case AttachIotPolicy(name):
                 with self._asking("AttachPolicy"):
                     self._client.attach_policy(policyName=name, target=arn)
@@ -137,21 +161,40 @@ class Iot:
             self._update_thing(step)
 
     def _update_thing(self, step: EnsureThing) -> None:
-        existing = self._thing(step.name) or {}
-        if any(existing.get(name) != value for name, value in step.attributes.items()):
-            with self._asking("UpdateThing"):
-                self._client.update_thing(
-                    thingName=step.name, attributePayload={"attributes": dict(step.attributes), "merge": True}
-                )
-        if step.thing_type is not None:
-            with self._asking("UpdateThing"):
-                self._client.update_thing(thingName=step.name, thingTypeName=step.thing_type)
+        """Give a thing what the step says, and take away what it says; all else that it has stays.
 
-    def _thing(self, name: str) -> Mapping[str, str] | None:
-        """The attributes of a thing, or None where there is none."""
+        "To remove an attribute, call UpdateThing with an empty attribute value": AWS IoT API reference,
+        AttributePayload.
+        """
+        existing = self._thing(step.name) or {}
+        attributes, kind = existing.get("attributes", {}), existing.get("thingTypeName")
+        changes = {name: value for name, value in step.attributes.items() if attributes.get(name) != value}
+        changes |= dict.fromkeys((step.without.attributes - step.attributes.keys()) & attributes.keys(), "")
+        request: UpdateThingRequestTypeDef = {"thingName": step.name}
+        if changes:
+            request["attributePayload"] = {"attributes": changes, "merge": True}
+        if step.thing_type not in (None, kind):
+            request["thingTypeName"] = str(step.thing_type)
+        elif step.thing_type is None and kind in step.without.thing_types:
+            request["removeThingType"] = True
+        if len(request) > 1:
+            with self._asking("UpdateThing"):
+                self._client.update_thing(**request)
+
+    def _remove_from_group(self, group: str, thing: str) -> None:
+        try:
+            with _may_be_missing(), self._asking("RemoveThingFromThingGroup"):
+                self._client.remove_thing_from_thing_group(thingGroupName=group, thingName=thing)
+        except Refused as refused:
+            # Of a dynamic group, which no grant can put a thing in: who is in it follows from its query.
+            if refused.code != "InvalidRequestException":
+                raise
+
+    def _thing(self, name: str) -> Mapping[str, Any] | None:
+        """The description of a thing, or None where there is none."""
         try:
             with self._asking("DescribeThing"):
-                return self._client.describe_thing(thingName=name).get("attributes", {})
+                return self._client.describe_thing(thingName=name)
         except Refused as refused:
             if refused.code == _MISSING:
                 return None

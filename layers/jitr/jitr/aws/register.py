@@ -336,7 +336,7 @@ class Registrar:
         if refusal is None:
             try:
                 self._iot.detach(found.certificate.arn, *superfluous(record, grant))
-                record = self._activate(case, plan(decision), record, found)
+                record = self._activate(case, plan(decision, claim.left), record, found)
             except Refused as refused:
                 refusal = _refusal(refused)
         if refusal is None:

@@ -13,6 +13,7 @@ from jitr.aws.iot import Iot
 from jitr.aws.table import Conflict, Item, Table, certificate_key, hint_deletes, over, record_writes, to_item
 from jitr.decide import Decision
 from jitr.errors import Retry
+from jitr.plan import Given
 from jitr.reasons import Reason
 from jitr.record import Record, attaching
 from jitr.reservation import Holder, Reservation
@@ -28,6 +29,7 @@ class Claim:
 
     record: Record
     refusal: Reason | None = None
+    left: Given = Given()  # what earlier grants gave to the thing and this one does not
 
 
 class Reservations:
@@ -65,17 +67,18 @@ class Reservations:
         refusal = refusal or self._exists(before, grant, record.certificate_id)
         if refusal is not None:
             return Claim(record, refusal)
+        given, gives = self._given(before, grant), Given.by(grant)
         predecessors = tuple(holders) if grant.renewal == "replace" else ()
         if predecessors:
             _wait_for(holders.values(), record)
         after = _claimed_by(before, decision, grant, record.certificate_id, public_key)
-        after = replace(after, making=not before.made and grant.thing is not None)
+        after = replace(after, making=not before.made and grant.thing is not None, given=given | gives)
         claimed = replace(attaching(record, grant), reservation=name, predecessors=predecessors)
         stored, (put, *more) = record_writes(self._table.name, claimed)
         changed = self._changed(found, after, limit=decision.max_devices)
         failed = self._table.transact([put, *changed, *more])
         if not failed:
-            return Claim(stored)
+            return Claim(stored, left=given - gives)
         if failed[:2] == ["None", "None"]:
             return Claim(record, _full(decision))
         raise Conflict(f"the reservation of {name} or the record of {record.certificate_id}")
@@ -90,6 +93,9 @@ class Reservations:
             return self._table.put_record(record)
         after = before.without(*record.predecessors)
         after = replace(after, made=before.made or before.making, making=False)
+        if record.grant is not None and after.certificates == (record.certificate_id,):
+            # Beside another that holds the name, and may be being admitted, what both were given stays written down.
+            after = replace(after, given=Given.by(Grant.from_json(record.grant)))
         if after == before:
             return self._table.put_record(record)
         stored, writes = record_writes(self._table.name, record)
@@ -154,6 +160,16 @@ class Reservations:
             return None
         earlier = None if written is None else self.read(f"KEY#{written}")
         return f"KEY#{public_key}" if earlier is None or not earlier.holders else earlier.name
+
+    def _given(self, before: Reservation, grant: Grant) -> Given:
+        """Return what earlier grants gave to the thing, if it is one that was made here.
+
+        Where that was not written down, all that the thing has counts, unless it may be one that was adopted.
+        """
+        if before.given is not None:
+            return before.given
+        ours = (before.made or before.making) and grant.thing is not None and grant.existing == "hold"
+        return self._iot.given_to(str(grant.thing)) if ours else Given()
 
     def _held(self, record: Record) -> Reservation | None:
         """The reservation that the record names, if the certificate still holds it."""
