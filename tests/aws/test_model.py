@@ -428,7 +428,7 @@ class Life(RuleBasedStateMachine):
         timestamp = int(stamps[stamp].timestamp() * 1000)
         body = self.world.event(device.id, device.ca.id, timestamp=timestamp)
         for _ in range(times):
-            self._enqueue(Queued(device, body, now, min(stamps[stamp], now), 0))
+            self._enqueue(Queued(device, body, now, now, 0))  # a time that is not near the queue's own does not count
 
     def _register(self, device: Device) -> None:
         with self._by_hand():
