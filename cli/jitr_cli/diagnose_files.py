@@ -14,7 +14,7 @@ from jitr.errors import InputError, Unreadable
 from jitr.names import rfc4514
 from jitr.pem import find_following
 from jitr.times import rfc3339, span
-from jitr_cli.files import passphrase_from, read_bytes, read_private_key
+from jitr_cli.files import keeper_of, passphrase_from, read_bytes, read_private_key
 from jitr_cli.findings import Findings
 from jitr_cli.pki import MIN_RSA_BITS, key_problem
 
@@ -33,8 +33,9 @@ class Identity:
     key_file: Path
     reading: CertificateReading
     following: tuple[bytes, ...]  # DER
-    key: "PrivateKey"
+    key: "PrivateKey | None"  # None where it stays in hardware
     passphrase: bytes | None
+    keeper: str | None = None  # what it stays in
 
     @property
     def common_name(self) -> str | None:
@@ -55,12 +56,13 @@ def read_identity(file: Path, key_file: Path, passphrase_file: Path | None) -> I
         asked.append(passphrase_from(passphrase_file, key_file)())
         return asked[-1]
 
-    key = read_private_key(key_file, ask)
+    keeper = keeper_of(key_file)
+    key = None if keeper else read_private_key(key_file, ask)
     try:
         following = find_following(data)
     except Unreadable as problem:
         raise InputError(f"{file}: of what follows the device's certificate, {problem}") from None
-    return Identity(file, key_file, reading, following, key, asked[-1] if asked else None)
+    return Identity(file, key_file, reading, following, key, asked[-1] if asked else None, keeper)
 
 
 def look_at_files(identity: Identity, time: datetime, findings: Findings) -> bool:
@@ -72,6 +74,16 @@ def look_at_files(identity: Identity, time: datetime, findings: Findings) -> boo
 
 
 def _look_at_pair(identity: Identity, findings: Findings) -> bool:
+    if identity.key is None:
+        findings.say(
+            "key",
+            f"{identity.key_file} names a key that stays in {identity.keeper}, which this command does not use: it does "
+            "not tell whether the key belongs to the certificate, and tries no connection",
+            "Have the device's own software connect. To see whether the two belong together, compare what `openssl pkey "
+            f"-pubout` prints for the key, with the provider of {identity.keeper} loaded, with what `openssl x509 "
+            "-noout -pubkey` prints for the certificate.",
+        )
+        return False
     own = identity.key.public_key()
     try:
         pair = read_ca(identity.reading.der, status="ACTIVE").key == own

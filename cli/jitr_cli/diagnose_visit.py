@@ -71,6 +71,8 @@ class Visit:
         if self._has(_OF_TIME):
             look_at_clock(self._goal.host, now, self.findings)
         if not can_try:
+            if self._identity.key is None:
+                self._ask_account()
             return
         self._say_server_name()
         with self._line() as line:
@@ -84,6 +86,16 @@ class Visit:
                 )
                 return
             self._interpret(line, self.last, now)
+
+    def _ask_account(self) -> None:
+        """Note what AWS IoT holds of the certificate, which takes no key."""
+        view = self._view.look()
+        if view is None:
+            self._say_not_asked()
+            return
+        self._view.tell(view, self.findings)
+        if view.status == "ACTIVE" and not self.findings.problems:
+            self.findings.good("account", "AWS IoT holds the certificate as ACTIVE, with an IoT policy")
 
     # --- trying
 

@@ -94,6 +94,29 @@ def read_private_key(path: Path, ask: Ask) -> "PrivateKey":
     return key
 
 
+# Files that name a key which stays in hardware: https://www.hansenpartnership.com/draft-bottomley-tpm2-keys.html,
+# RFC 7512 and the URI file of pkcs11-provider.
+_KEPT_BY_LABEL = {
+    "TSS2 PRIVATE KEY": "a TPM 2.0",
+    "TSS PRIVATE KEY": "a TPM 1.2",
+    "PKCS#11 PROVIDER URI": "a PKCS #11 token",
+}
+_PKCS11 = "pkcs11:"
+
+
+def keeper_of(path: Path) -> str | None:
+    """Return what keeps the key that a file, or a PKCS #11 URI in its place, only names; None for any other file.
+
+    Raises InputError for a file that cannot be read.
+    """
+    if str(path).lower().startswith(_PKCS11):
+        return "a PKCS #11 token"
+    data = read_bytes(path)
+    if data.lstrip()[: len(_PKCS11)].lower() == _PKCS11.encode():
+        return "a PKCS #11 token"
+    return _KEPT_BY_LABEL.get(_label(data) or "")
+
+
 def _loaded_key(path: Path, data: bytes, ask: Ask) -> object:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key

@@ -55,4 +55,7 @@ class Findings:
         for each in told:
             click.echo(f"- {output.safe(each.remedy)}")
         if not self.problems:
-            click.echo("\nThe device can connect.")
+            tried = any(each.code == "connected" for each in self.found)
+            click.echo(
+                "\nThe device can connect." if tried else "\nNothing was found against it; no connection was tried."
+            )

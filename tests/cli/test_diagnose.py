@@ -252,6 +252,33 @@ def test_files_in_other_forms(diagnosed: Diagnosed) -> None:
     assert "and after it its chain (1)" in diagnosed("--passphrase-file", "secret.txt").told("chain")
 
 
+@pytest.mark.parametrize(
+    ("text", "keeper"),
+    [
+        ("-----BEGIN TSS2 PRIVATE KEY-----\nMIH=\n-----END TSS2 PRIVATE KEY-----\n", "a TPM 2.0"),
+        ("pkcs11:token=device;object=key;type=private\n", "a PKCS #11 token"),
+        ("-----BEGIN PKCS#11 PROVIDER URI-----\nMA==\n-----END PKCS#11 PROVIDER URI-----\n", "a PKCS #11 token"),
+    ],
+)
+def test_with_a_key_that_stays_in_hardware_all_is_told_that_needs_no_key(
+    diagnosed: Diagnosed, run: Run, endpoint: Endpoint, text: str, keeper: str
+) -> None:
+    """It says what it cannot do, does the rest, and does not say that the device can connect."""
+    Path("device.key").write_text(text)
+    found = diagnosed()
+    assert (found.code, found.document["attempts"], found.document["connected"]) == (0, 0, False)
+    assert f"names a key that stays in {keeper}" in found.told("key")
+    assert "the certificate is valid until" in found.told("validity")
+    assert "what AWS IoT holds is not known" in found.told("account")
+    assert endpoint.connects == []
+    assert "can connect" not in run(*FILES, "--endpoint", "localhost").stdout
+
+
+def test_a_uri_of_a_key_may_stand_in_place_of_its_file(diagnosed: Diagnosed) -> None:
+    """RFC 7512."""
+    assert "stays in a PKCS #11 token" in diagnosed("--key", "pkcs11:token=device;object=key").told("key")
+
+
 FILES = ("device", "diagnose", "--certificate", "device.pem", "--key", "device.key", "--no-account", "--wait", 0)
 
 
