@@ -10,7 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from jitr.aws.device_lists import ListInfo
+from jitr.aws.device_lists import KEPT_DAYS, ListInfo
+from jitr.aws.list_difference import Difference
 from jitr.aws.list_import import REPLACE, Checked, Imports, Leftovers, Source
 from jitr.aws.table import Table
 from jitr.duplicates import Duplicates
@@ -22,6 +23,10 @@ from jitr_cli.output import note, progress
 from jitr_cli.table import now, now_text
 
 _PIECE = 1 << 16  # bytes read at once
+
+_MANY = 1_000_000
+# Amazon DynamoDB Developer Guide, "On-demand capacity mode": a new table takes 4,000 writes a second.
+_ROWS_A_MINUTE = 4_000 * 60
 
 # How long the rows of a replaced or deleted list stay readable for functions that began with them.
 OLD_GENERATION = timedelta(hours=1)
@@ -91,20 +96,32 @@ def let_go(table: Table) -> None:
     """Let the rows go that no reader looks at any more. Interrupted, the next import or the function goes on."""
     ends, given_up = now() + OLD_GENERATION, now() - GIVEN_UP
     with progress("Letting earlier rows go", None):
-        Leftovers(table).sweep(expires_at=int(ends.timestamp()), given_up_before=rfc3339(given_up))
+        Leftovers(table).sweep(
+            expires_at=int(ends.timestamp()),
+            given_up_before=rfc3339(given_up),
+            kept_since=rfc3339(now() - timedelta(days=KEPT_DAYS)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What an import does to a list, for a person and as JSON."""
+    """What an import does to a list, or did, for a person and as JSON."""
 
     rows: str
     effects: str
     document: dict[str, Any]
 
 
-def told(checked: Checked, mode: str, before: ListInfo | None) -> Told:
-    """What a file does to a list as it was before; that a replace was not compared with it is told by nulls."""
+def told(checked: Checked, mode: str, before: ListInfo | None, found: Difference | None = None) -> Told:
+    """What a file does, or did, to a list as it was before.
+
+    ``found`` is what became of rows that were replaced. Without it, that is worked out from the comparison of the file
+    with the list, where there was one; what is not known is null.
+    """
+    rows = "1 row" if checked.rows == 1 else f"{checked.rows} rows"
+    if found is not None:
+        words = ", ".join(f"{count} {name}" for name, count in found.counts().items())
+        return Told(rows, f": {words}{_removed(found)}", found.to_json())
     counts: dict[str, int | None] = {each.value: checked.effects.get(each) for each in Effect}
     if before is None:
         counts = {Effect.ADDS.value: checked.rows, Effect.CHANGES.value: 0, Effect.NOTHING.value: 0}
@@ -114,5 +131,21 @@ def told(checked: Checked, mode: str, before: ListInfo | None) -> Told:
         was = 0 if before is None else before.rows
         counts["removed"] = max(0, was - sum(known)) if len(known) == len(there) else None
     words = ", ".join(f"{count} {name}" for name, count in counts.items() if count is not None)
-    rows = "1 row" if checked.rows == 1 else f"{checked.rows} rows"
     return Told(rows, f": {words}" if words else "", dict(counts))
+
+
+def _removed(found: Difference) -> str:
+    """The removed rows that are shown, on lines of their own."""
+    lines = [f"\n  removed: {row.found_by()[-1].value}" for row in found.shown]
+    more = found.removed - len(found.shown)
+    return "".join([*lines, f"\n  and {more} more" if more else ""])
+
+
+def say_how_long(rows: int) -> None:
+    """Tell who imports very many rows what to expect of a table that was not used to that."""
+    if rows >= _MANY:
+        minutes = rows // _ROWS_A_MINUTE + 1
+        note(
+            f"{rows:,} rows take about {minutes} minutes on a new table, which takes some 4,000 a second at first. "
+            "Cut off, the same command goes on."
+        )

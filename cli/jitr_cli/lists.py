@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import click
 
-from jitr.aws.device_lists import DeviceLists, ListInfo
+from jitr.aws.device_lists import KEPT_DAYS, DeviceLists, ListInfo
+from jitr.aws.list_difference import Difference
 from jitr.aws.list_import import MERGE, REPLACE, Checked, Imports
 from jitr.aws.table import Conflict
 from jitr.errors import InputError
@@ -53,7 +54,9 @@ def import_(
     """Import a CSV file into the device list NAME, which is made if it does not exist.
 
     The whole file is checked before anything is written. An import that was cut off goes on where it was when the
-    same command is run again.
+    same command is run again. What --replace removed is had back with `jitr lists restore NAME`.
+
+    A file of any size is taken. One dropped in the bucket may have 512 MB and 10,000,000 rows.
 
     \b
     Examples:
@@ -78,36 +81,46 @@ def import_(
                 advance=advance,
                 watch=lambda each: fit.add(each.row, each.line),
             )
+        document = {"list": name, "rows": checked.rows, "mode": mode, "dry_run": dry_run}
         told = list_files.told(checked, mode, before)
         list_files.tell(str(file), checked.said)
         list_check.tell(fit)
-        document = {"list": name, "rows": checked.rows, "mode": mode, "dry_run": dry_run, **told.document}
         document |= {"read_as": list(checked.said), "fit": fit.to_json()}
         if dry_run:
+            document |= told.document
             emit(as_json, document, f"Would import {told.rows} of {file} into list {name} ({mode}){told.effects}")
             return
         deployment.announce("dynamodb")
         list_check.ask_about_rows(fit, yes)
         if before is not None and shrinks(mode, before.rows, checked.rows):
-            confirm(f"This shrinks list {name} from about {before.rows} rows to {checked.rows}. Go on?", yes)
-        document["resumed_from"] = _import(imports, name, checked, mode, operator(deployment))
+            confirm(f"This shrinks list {name} from {before.rows} rows to {checked.rows}. Go on?", yes)
+        list_files.say_how_long(checked.rows)
+        done, found = _import(imports, name, checked, mode, operator(deployment))
+        told = list_files.told(checked, mode, before, found)
+    document |= told.document | {"resumed_from": done}
     emit(as_json, document, f"Imported {told.rows} of {file} into list {name} ({mode}){told.effects}")
+    if mode == REPLACE and before is not None and before.rows:
+        note(f"To have it back as it was, within {KEPT_DAYS} days: jitr lists restore {name}")
     list_files.let_go(table_of(deployment))
 
 
-def _import(imports: Imports, name: str, checked: Checked, mode: str, by: str) -> int:
-    """Import a file that was checked; how many of its rows were there already, from an import that was cut off."""
+def _import(imports: Imports, name: str, checked: Checked, mode: str, by: str) -> tuple[int, Difference | None]:
+    """Import a file that was checked; how many of its rows were there already, from an import that was cut off.
+
+    With it what became of the rows that were replaced, where that was the mode and there were any.
+    """
     begun = imports.under_way(name, checked, mode)
     done = 0 if begun is None else begun.done
     if begun is not None:
         note(
             f"Going on with the import that {begun.by} began: {done} of {checked.rows} rows were written by {begun.at}."
         )
-    work = imports.replace if mode == REPLACE else imports.merge
     with progress("Importing", checked.rows) as advance:
         advance(done)
-        _unless_edited(name, lambda: work(name, checked, by=by, advance=advance))
-    return done
+        if mode == REPLACE:
+            return done, _unless_edited(name, lambda: imports.replace(name, checked, by=by, advance=advance))
+        _unless_edited(name, lambda: imports.merge(name, checked, by=by, advance=advance))
+    return done, None
 
 
 @lists.command("check")
@@ -212,7 +225,7 @@ def show(name: str, limit: int, choice: Choice, as_json: bool) -> None:
     document = {"list": name, "rows": info.rows, "changed_at": info.changed_at, "shown": plain}
     emit(as_json, document, lambda: table(columns, [[each.get(column) for column in columns] for each in plain]))
     if info.rows > len(rows):
-        note(f"{len(rows)} of about {info.rows} rows; --limit shows more, `jitr lists export` writes all.")
+        note(f"{len(rows)} of {info.rows} rows; --limit shows more, `jitr lists export` writes all.")
 
 
 @lists.command("export")
@@ -268,10 +281,43 @@ def delete(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
     device_lists = _lists(deployment)
     info = _existing(device_lists, name)
     deployment.announce("dynamodb")
-    confirm(f"Delete list {name} with about {info.rows} rows?", yes)
+    confirm(f"Delete list {name} with {info.rows} rows?", yes)
     deleted = _unless_edited(name, lambda: device_lists.delete(name, at=now_text()))
     emit(as_json, {"list": name, "deleted": deleted is not None}, f"List {name} is deleted")
+    note(f"To have it back, within {KEPT_DAYS} days: jitr lists restore {name}")
     list_files.let_go(table_of(deployment))
+
+
+@lists.command("restore")
+@click.argument("name", shell_complete=completion.list_names)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@stack_options
+@json_option
+def restore(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
+    """Put the list NAME in force again as it was before it was replaced or deleted last.
+
+    It is kept for 7 days. Edits made since then are undone as well. What the list was meanwhile is kept in turn, so
+    that restoring again undoes it.
+
+    \b
+    Example:
+      jitr lists restore line-a-2026
+    """
+    deployment = choice.deployment()
+    device_lists = _lists(deployment)
+    kept = device_lists.kept().get(name)
+    if kept is None:
+        raise InputError(
+            f"nothing is kept of list {name}: what a list was is kept for {KEPT_DAYS} days after it was replaced or "
+            "deleted. Where it was dropped in the bucket, earlier versions of the object may be there"
+        )
+    deployment.announce("dynamodb")
+    now = device_lists.all().get(name)
+    there = "there is none now" if now is None else f"it has {now.rows} rows now"
+    confirm(f"Put list {name} in force as it was until {kept['at']}, with {kept['rows']} rows ({there})?", yes)
+    info = _unless_edited(name, lambda: device_lists.restore(name, at=now_text()))
+    rows = None if info is None else info.rows
+    emit(as_json, {"list": name, "rows": rows, "until": kept["at"]}, f"List {name} has {rows} rows again")
 
 
 @lists.command("ls")

@@ -9,6 +9,7 @@ from aws_lambda_powertools import Logger, Metrics
 from botocore.config import Config
 
 from jitr.aws import clients, environment
+from jitr.aws.device_lists import KEPT_DAYS
 from jitr.aws.drops import Drops
 from jitr.aws.list_import import Imports, Leftovers
 from jitr.aws.table import Table
@@ -43,6 +44,7 @@ class _Publisher:
             imports=Imports(self._table, clock=_now, token=_generation, hurry=self._hurry),
             clock=_clock,
             told=self._tell,
+            late=self._hurry,
         )
 
     def dropped(self, record: dict[str, Any], edition: str | None) -> None:
@@ -51,6 +53,8 @@ class _Publisher:
             dropped = read_record(record)
         except InputError:
             logger.exception("not an event of S3")
+            return
+        if dropped.left_alone:
             return
         verdict = self._drops.handle(dropped, edition)
         if verdict is None:
@@ -68,7 +72,11 @@ class _Publisher:
         """Let the rows go that no reader looks at any more."""
         now = datetime.now(UTC)
         ends = int((now + _OLD_GENERATION).timestamp())
-        Leftovers(self._table, hurry=self._hurry).sweep(expires_at=ends, given_up_before=rfc3339(now - _GIVEN_UP))
+        Leftovers(self._table, hurry=self._hurry).sweep(
+            expires_at=ends,
+            given_up_before=rfc3339(now - _GIVEN_UP),
+            kept_since=rfc3339(now - timedelta(days=KEPT_DAYS)),
+        )
 
     def _hurry(self) -> bool:
         return bool(self._left() < _RESERVE)

@@ -11,12 +11,13 @@ from urllib.parse import quote_plus
 import boto3
 import pytest
 
+from jitr.aws import drops
 from jitr.aws.device_lists import DeviceLists
 from jitr.aws.drops import Drops
 from jitr.aws.list_import import Imports
 from jitr.drop import Outcome, Verdict, read_record
 from jitr.errors import InputError
-from jitr.lists import ListRow
+from jitr.lists import ListRow, RowKey
 from jitr.times import rfc3339
 from tests import list_edits, pki
 from tests.aws.world import REGION, World, moto_world
@@ -44,6 +45,7 @@ class Bucket:
     s3: "S3Client"
     told: list[Verdict] = field(default_factory=list)
     hurry: Callable[[], bool] = lambda: False
+    late: Callable[[], bool] = lambda: False
     clock: Callable[[], datetime] | None = None
 
     def drop(self, key: str, text: str | bytes, **metadata: str) -> dict[str, Any]:
@@ -72,6 +74,7 @@ class Bucket:
             ),
             clock=clock,
             told=self.told.append,
+            late=self.late,
         )
 
     def answer(self, record: dict[str, Any], edition: str | None = None) -> Verdict | None:
@@ -133,7 +136,131 @@ def test_a_list_is_put_in_place_of_what_was_there_and_the_verdict_beside_it(buck
     assert written["object"]["version"] == verdict.dropped.version
     text = bucket.read("lists/line-a.result.txt")
     assert text.startswith("PUBLISHED: lists/line-a.csv, version ")
-    assert "list line-a has 2 rows now, in place of about 2" in text
+    assert "list line-a has 2 rows now, in place of 2: 1 added, 0 changed, 1 unchanged, 1 removed" in text
+
+
+def test_the_verdict_names_what_was_removed_and_how_to_have_it_back(bucket: Bucket) -> None:
+    first = bucket.put("lists/line-a.csv", listed(*range(40)))
+    bucket.put("lists/line-a.csv", listed(*range(3, 8)), **{"jitr-confirm": "shrink"})
+    assert first is not None
+    written = json.loads(bucket.read("lists/line-a.result.json"))
+    assert (written["added"], written["changed"], written["unchanged"], written["removed"]) == (0, 0, 5, 35)
+    assert len(written["removed_rows"]) == 20
+    assert written["removed_rows"][0].keys() == {"common_name"}
+    assert written["version_before"] == first.dropped.version
+    text = bucket.read("lists/line-a.result.txt")
+    assert "and 15 more\n" in text
+    assert "To have it back as it was, within 7 days: `jitr lists restore line-a`" in text
+    DeviceLists(bucket.world.table).restore("line-a", at="2026-03-01T12:00:00Z")
+    assert len(bucket.rows()) == 40
+
+
+# --- merged
+
+
+def test_what_is_dropped_under_merge_is_added_to_the_list(bucket: Bucket) -> None:
+    bucket.put("lists/line-a.csv", listed(1, 2))
+    verdict = bucket.put("lists/merge/line-a.csv", listed(2, 3))
+    assert verdict is not None
+    assert bucket.rows() == ["snr-1", "snr-2", "snr-3"]
+    written = json.loads(bucket.read("lists/merge/line-a.result.json"))
+    assert (written["outcome"], written["mode"], written["rows"], written["rows_now"]) == ("published", "merge", 2, 3)
+    assert (written["added"], written["changed"], written["unchanged"]) == (1, 0, 1)
+
+
+def test_every_version_that_is_merged_counts_and_none_twice(bucket: Bucket) -> None:
+    """A later upload under the same key says nothing of an earlier one's rows, which would be lost otherwise."""
+    records = [bucket.drop("lists/merge/line-a.csv", listed(number)) for number in range(3)]
+    for each in records:
+        assert bucket.answer(each) is not None
+    assert bucket.rows() == ["snr-0", "snr-1", "snr-2"]
+    DeviceLists(bucket.world.table).remove("line-a", RowKey("common_name", "snr-0"), at="2026-03-01T12:00:00Z")
+    assert [bucket.answer(each) for each in records] == [None, None, None]
+    assert bucket.rows() == ["snr-1", "snr-2"]
+
+
+def test_a_merged_row_that_would_take_another_device_s_place_is_refused_unless_that_is_said(bucket: Bucket) -> None:
+    bucket.put("lists/line-a.csv", f"common_name,public_key_sha256\nsnr-1,{'ab' * 32}\n")
+    other = f"common_name,public_key_sha256\nsnr-2,{'ab' * 32}\n"
+    verdict = bucket.put("lists/merge/line-a.csv", other)
+    assert verdict is not None
+    assert verdict.outcome is Outcome.REFUSED
+    assert "(jitr-confirm=overwrite in the object's metadata puts this row in its place)" in verdict.message
+    assert bucket.rows() == ["snr-1"]
+    bucket.put("lists/merge/line-a.csv", other, **{"jitr-confirm": "overwrite"})
+    assert bucket.rows() == ["snr-2"]
+
+
+def test_a_merge_that_takes_longer_than_the_function_goes_on_in_the_next_invocation(bucket: Bucket) -> None:
+    bucket.put("lists/line-a.csv", listed(1))
+    record = bucket.drop("lists/merge/line-a.csv", listed(*range(120)))
+    bucket.hurry = lambda: True
+    invocations = 0
+    while (verdict := bucket.answer(record, "what the first one said")) is not None and not verdict.final:
+        invocations += 1
+    assert (invocations, len(bucket.rows())) == (2, 120)
+
+
+# --- lists that are made
+
+
+def named(bucket: Bucket) -> None:
+    """Put rules in force that name list line-a."""
+    bucket.put("lists/line-a.csv", listed(1))
+    text = rules(bucket).replace("    ca: factory-a\n", "    ca: factory-a\n    list: line-a\n")
+    verdict = bucket.put("admission.yaml", text)
+    assert verdict is not None
+    assert verdict.outcome is Outcome.PUBLISHED, verdict.message
+
+
+@pytest.mark.parametrize("key", ["lists/lien-a.csv", "lists/merge/lien-a.csv"])
+def test_a_drop_makes_no_list_that_no_rule_names_unless_that_is_said(bucket: Bucket, key: str) -> None:
+    """A mistyped name would let nobody in, or deny nobody, without a word."""
+    named(bucket)
+    verdict = bucket.put(key, listed(1))
+    assert verdict is not None
+    assert verdict.outcome is Outcome.REFUSED
+    assert "there is no list lien-a, and no rule in force names it (did you mean line-a?)" in verdict.message
+    assert "--metadata jitr-confirm=new-list" in verdict.message
+    assert list(DeviceLists(bucket.world.table).all()) == ["line-a"]
+    bucket.put(key, listed(1), **{"jitr-confirm": "new-list"})
+    assert "lien-a" in DeviceLists(bucket.world.table).all()
+
+
+def test_a_drop_makes_a_list_that_a_rule_names(bucket: Bucket) -> None:
+    named(bucket)
+    DeviceLists(bucket.world.table).delete("line-a", at="2026-03-01T12:00:00Z")
+    bucket.put("lists/line-a.csv", listed(7))
+    assert bucket.rows() == ["snr-7"]
+
+
+# --- too much
+
+
+def test_a_list_of_more_rows_than_the_function_has_time_for_is_refused_when_it_is_known(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drops, "MAX_LIST_ROWS", 1000)
+    monkeypatch.setattr(drops, "_PIECE", 64)
+    pieces: list[int] = []
+
+    def late() -> bool:
+        pieces.append(1)
+        return False
+
+    bucket.late = late
+    verdict = bucket.put("lists/line-a.csv", listed(*range(9000)))
+    assert verdict is not None
+    assert "more than 1,000 rows: import it with `jitr lists import line-a FILE --replace`" in verdict.message
+    assert len(pieces) < 9000 * 10 / 64 / 2, "it was read to its end all the same"
+
+
+def test_a_list_that_cannot_be_checked_in_time_is_refused_and_not_left_without_a_verdict(bucket: Bucket) -> None:
+    bucket.late = lambda: True
+    verdict = bucket.put("lists/line-a.csv", "\n" * 1000)
+    assert verdict is not None
+    assert verdict.outcome is Outcome.REFUSED
+    assert "too long to be checked in the time that the function has" in bucket.read("lists/line-a.result.txt")
 
 
 def test_rules_are_checked_against_the_account_and_kept_with_who_when_and_why(bucket: Bucket) -> None:
@@ -259,7 +386,7 @@ def test_a_list_that_shrinks_by_more_than_half_is_refused_unless_that_is_said(bu
     bucket.put("lists/line-a.csv", listed(*range(10)))
     verdict = bucket.put("lists/line-a.csv", listed(1))
     assert verdict is not None
-    assert "from about 10 rows to 1" in verdict.message
+    assert "from 10 rows to 1" in verdict.message
     assert "--metadata jitr-confirm=shrink" in verdict.message
     assert len(bucket.rows()) == 10
     bucket.put("lists/line-a.csv", listed(1), **{"jitr-confirm": "shrink"})
@@ -294,6 +421,31 @@ def test_a_key_from_outside_names_a_list_or_nothing(bucket: Bucket, key: str, *,
 def test_what_is_no_event_of_s3_is_an_input_error(record: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         read_record(record)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("lists/Upper.CSV", "drop it as lists/Upper.csv to replace the list, or under lists/merge/ to add to it"),
+        ("lists/line-a.xlsx", "spreadsheets are not read: save it as CSV UTF-8, and drop it as lists/line-a.csv"),
+        ("weekly.csv", "drop it as lists/weekly.csv"),
+        ("Lists/line-a.csv", "drop it as lists/line-a.csv"),
+        ("lists/merge/sub/line-a.csv", "drop it as lists/line-a.csv"),
+        ("lists/line a.txt", "drop it as lists/NAME.csv"),
+        ("admission.yml", "rules are dropped as admission.yaml"),
+        ("rules/Admission.YAML", "rules are dropped as admission.yaml"),
+        ("notes.docx", "drop rules as admission.yaml, and a list as lists/NAME.csv or lists/merge/NAME.csv"),
+    ],
+)
+def test_what_is_dropped_in_the_wrong_place_or_kind_gets_a_verdict_that_says_what_is_meant(
+    bucket: Bucket, key: str, meant: str
+) -> None:
+    verdict = bucket.put(key, listed(1))
+    assert verdict is not None
+    assert verdict.outcome is Outcome.REFUSED
+    written = next(each for each in sorted(bucket.keys()) if each.endswith(".result.txt"))
+    assert meant in bucket.read(written)
+    assert DeviceLists(bucket.world.table).all() == {}
 
 
 # --- order, repetition, two at once

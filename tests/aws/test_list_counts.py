@@ -67,7 +67,7 @@ ACTS = st.one_of(
     st.builds(Act, st.just("add"), ROWS.map(lambda row: (row,))),
     st.builds(Act, st.just("remove"), ROWS.map(lambda row: (row,))),
     st.builds(Act, st.sampled_from([MERGE, MERGE, REPLACE]), FILES),
-    st.sampled_from([Act("delete"), Act("sweep")]),
+    st.sampled_from([Act("delete"), Act("restore"), Act("sweep")]),
 )
 STEPS = st.builds(
     Step,
@@ -143,6 +143,8 @@ class History:
             self.lists.remove(NAME, act.rows[0].found_by()[0], at=AT)
         elif act.what == "delete":
             self.lists.delete(NAME, at=AT)
+        elif act.what == "restore":
+            self.lists.restore(NAME, at=AT)
         elif act.what == "sweep":
             Leftovers(self.table, workers=1).sweep(expires_at=99, given_up_before="2026-03-02T00:00:00Z")
         else:
@@ -153,7 +155,9 @@ class History:
 
     def apply(self, act: Act) -> None:
         """The same in the model."""
-        if act.what == "delete":
+        if act.what == "restore":
+            self.learn()  # what was kept is asked of test_restore
+        elif act.what == "delete":
             self.model = None
         elif act.what == REPLACE:
             self.model = list(act.rows)
@@ -248,7 +252,7 @@ def test_every_edit_that_is_cut_at_any_call_can_be_finished(what: str, cut: str)
     one = ListRow(common_name="snr-1", public_key_sha256="aa" * 32, certificate_sha256="ab" * 32)
     file = (ListRow(common_name="snr-1", public_key_sha256="bb" * 32), ListRow(common_name="snr-2"))
     act = Act(what, file if what in (MERGE, REPLACE) else (one,))
-    for number in range(1, 60):
+    for number in range(1, 150):
         with fake_world() as world, small():
             history = History(world.table)
             history.step(Step(Act(MERGE, (one, ListRow(common_name="snr-3")))))
@@ -269,6 +273,7 @@ HANDS = (
     Act(MERGE, (ListRow(common_name="snr-1", public_key_sha256="bb" * 32), ListRow(common_name="snr-9"))),
     Act(REPLACE, (ListRow(common_name="snr-9"),)),
     Act("delete"),
+    Act("restore"),
 )
 
 
@@ -276,7 +281,7 @@ HANDS = (
 @pytest.mark.parametrize("act", HANDS, ids=lambda act: act.what)
 def test_of_two_hands_at_once_on_the_same_rows_none_breaks_the_count(act: Act, other: Act) -> None:
     """One runs whole inside the other, before each of its calls in turn."""
-    for number in range(1, 60):
+    for number in range(1, 150):
         with fake_world() as world, small():
             history = History(world.table)
             history.step(Step(Act(MERGE, (ONE, ListRow(common_name="snr-2")))))

@@ -158,14 +158,45 @@ def test_a_row_that_gets_another_key_is_no_longer_found_by_the_old_one(ready: Ta
     assert device_lists.all()["line-a"].rows == 3
 
 
-def test_a_replace_takes_effect_at_once_and_the_old_rows_go_an_hour_later(ready: Table, run: Run) -> None:
-    before = DeviceLists(ready).all()["line-a"].head.generation
-    Path("new.csv").write_text("common_name\nsnr-7\nsnr-8\n")
-    assert run("lists", "import", "line-a", "new.csv", "--replace").exit_code == 0
-    assert rows(ready) == {"snr-7", "snr-8"}
-    partitions = [item for n in range(16) for item in ready.query(f"LIST#line-a#{before}#{n:02d}")]
-    assert len(partitions) == 2
-    assert all(item["expires_at"] for item in partitions)
+def test_a_replace_takes_effect_at_once_and_the_rows_before_the_last_go_an_hour_later(ready: Table, run: Run) -> None:
+    """Those that it replaces are kept for a week, to be had back."""
+    before = [DeviceLists(ready).all()["line-a"].head.generation]
+    for rows_ in ("snr-7\nsnr-8\n", "snr-9\n"):
+        Path("new.csv").write_text("common_name\n" + rows_)
+        assert run("lists", "import", "line-a", "new.csv", "--replace").exit_code == 0
+        before.append(DeviceLists(ready).all()["line-a"].head.generation)
+    assert rows(ready) == {"snr-9"}
+
+    def items(generation: str) -> list[Any]:
+        return [item for n in range(16) for item in ready.query(f"LIST#line-a#{generation}#{n:02d}")]
+
+    assert [len(items(each)) for each in before] == [2, 2, 1]
+    assert [all("expires_at" in item for item in items(each)) for each in before] == [True, False, False]
+
+
+def test_a_replace_says_what_it_did_and_how_to_have_it_back(ready: Table, run: Run) -> None:
+    Path("new.csv").write_text("common_name,attr.batch\nsnr-2,9\nsnr-3,9\n")
+    result = run("lists", "import", "line-a", "new.csv", "--replace")
+    assert ": 1 added, 1 changed, 0 unchanged, 1 removed\n  removed: snr-1" in result.stdout
+    assert "jitr lists restore line-a" in result.stderr
+    Path("none.csv").write_text("common_name\n")
+    told = json.loads(run("lists", "import", "line-a", "none.csv", "--replace", "--yes", "--json").stdout)
+    assert {name: told[name] for name in ("added", "changed", "unchanged", "removed")} == {
+        "added": 0,
+        "changed": 0,
+        "unchanged": 0,
+        "removed": 2,
+    }
+    assert sorted(each["common_name"] for each in told["removed_rows"]) == ["snr-2", "snr-3"]
+
+
+def test_a_list_is_had_back_as_it_was(ready: Table, run: Run) -> None:
+    assert run("lists", "delete", "line-a", "--yes").exit_code == 0
+    told = json.loads(run("lists", "restore", "line-a", "--yes", "--json").stdout)
+    assert (told["list"], told["rows"]) == ("line-a", 2)
+    assert rows(ready) == {"snr-1", "snr-2"}
+    result = run("lists", "restore", "line-a", "--yes")
+    assert (result.exit_code, "nothing is kept of list line-a" in result.stderr) == (2, True)
 
 
 def test_a_replace_that_shrinks_a_list_by_more_than_half_asks(ready: Table, run: Run) -> None:

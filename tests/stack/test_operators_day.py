@@ -15,12 +15,12 @@ from tests.stack.terminal import Terminal
 pytestmark = pytest.mark.stack
 
 
-def drop(plant: Plant, key: str, text: str) -> dict[str, Any]:
+def drop(plant: Plant, key: str, text: str, **metadata: str) -> dict[str, Any]:
     """Drop a file in the bucket; the final verdict on it."""
     s3: Any = plant.stack.session().client("s3")
     bucket = plant.stack.outputs["ConfigurationBucketName"]
-    version = s3.put_object(Bucket=bucket, Key=key, Body=text.encode())["VersionId"]
-    beside = re.sub(r"\.\w+$", ".result.json", key)
+    version = s3.put_object(Bucket=bucket, Key=key, Body=text.encode(), Metadata=metadata)["VersionId"]
+    beside = re.sub(r"\.(csv|yaml)$", "", key) + ".result.json"
 
     def verdict() -> dict[str, Any] | None:
         found = {each["Key"] for each in s3.list_objects_v2(Bucket=bucket).get("Contents", [])}
@@ -119,19 +119,24 @@ def test_a_dropped_list_lets_a_waiting_device_in_and_a_bad_one_changes_nothing(p
     """The rules are dropped as well; a typo, a second operator and a device that asks why in between."""
     factory = plant.factory("dropped")
     rules = plant.rules(factory).read_text().replace("    ca: dropped\n", "    ca: dropped\n    list: dropped-list\n")
-    assert drop(plant, "lists/dropped-list.csv", "common_name\nother-1\n")["outcome"] == "published"
+    plant.publish(plant.rules(factory))
+    assert drop(plant, "lists/dropped-list.csv", "common_name\nother-1\n")["outcome"] == "refused"
+    made = {"jitr-confirm": "new-list"}
+    assert drop(plant, "lists/dropped-list.csv", "common_name\nother-1\n", **made)["outcome"] == "published"
     verdict = drop(plant, "admission.yaml", rules)
     assert verdict["outcome"] == "published", verdict
     assert verdict["effect"].keys() == {"decided", "admits", "rejects", "reopens", "stay_active"}
-    made = plant.device(factory, "dropped-0001")
-    with made.knocking() as device:
-        until(lambda: plant.record(made), "it is held")
-        told = plant.jitr("explain", made.certificate_id, code=1).stdout
+    waiting = plant.device(factory, "dropped-0001")
+    with waiting.knocking() as device:
+        until(lambda: plant.record(waiting), "it is held")
+        told = plant.jitr("explain", waiting.certificate_id, code=1).stdout
         assert "dropped-list" in told
         typo = drop(plant, "lists/dropped-list.csv", "common_name\ndropped-0001\ndropped-0001\n")
         assert (typo["outcome"], typo["problem_count"]) == ("refused", 1)
         assert drop(plant, "admission.yaml", rules + "nonsense: 1\n")["outcome"] == "refused"
-        assert drop(plant, "lists/dropped-list.csv", "common_name\ndropped-0001\n")["outcome"] == "published"
+        assert drop(plant, "Dropped.CSV", "common_name\ndropped-0001\n")["outcome"] == "refused"
+        merged = drop(plant, "lists/merge/dropped-list.csv", "common_name\ndropped-0001\n")
+        assert (merged["outcome"], merged["added"], merged["rows_now"]) == ("published", 1, 2)
         until(lambda: device.fate is not Fate.KNOCKING, "it gets in")
     assert device.fate is Fate.PUBLISHED, device.last_error
     assert plant.json("status")["rules"]["version"] == verdict["rules_version"]

@@ -17,10 +17,16 @@ from jitr.unseen import first_unseen, written_out
 from jitr.values import dataclass
 
 RULES_KEY = "admission.yaml"
-_LIST_KEY = re.compile(r"lists/([^/]*)\.csv")
+_LIST_KEY = re.compile(r"lists/(merge/)?([^/]*)\.csv")
+# What lies in the bucket and is not published: verdicts, what rules name, revocation lists, folders.
+_LEFT_ALONE = re.compile(r".*(\.result\.(json|txt)|\.(pem|crt|cer)|/)|crls/.*", re.DOTALL)
+_SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
+_TABLES = (".csv", ".tsv", ".txt", *_SPREADSHEETS)
 _MOST_SHOWN = 120  # characters of a key in a message
-# What a person may put on an object (``x-amz-meta-...``): why, and that a list may shrink.
-MESSAGE, CONFIRM, SHRINK = "jitr-message", "jitr-confirm", "shrink"
+# What a person may put on an object (``x-amz-meta-...``): why; and that a list may shrink, or be made, or that rows may
+# take the place of other devices' rows.
+MESSAGE, CONFIRM = "jitr-message", "jitr-confirm"
+SHRINK, NEW_LIST, OVERWRITE = "shrink", "new-list", "overwrite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +41,36 @@ class Dropped:
     at: str  # RFC 3339
 
     @property
+    def left_alone(self) -> bool:
+        """Whether nothing is published of such a key, and nothing said: our own verdicts among them."""
+        return _LEFT_ALONE.fullmatch(self.key) is not None
+
+    @property
     def list(self) -> str | None:
-        """The list that it is a replacement of, or None for the rules. Raises InputError for any other key."""
+        """The list that it is of, or None for the rules.
+
+        Raises InputError, with what may be meant, for any other key.
+        """
         if self.key == RULES_KEY:
             return None
         found = _LIST_KEY.fullmatch(self.key)
         if found is None:
-            raise InputError(f"{_shown(self.key)} is neither {RULES_KEY} nor lists/NAME.csv: it was not read")
-        if LIST_NAME.fullmatch(found[1]) is None:
-            told = f"'{_shown(found[1])}' is not a list's name: letters, digits and _.- (at most 64, no sign first)"
+            raise InputError(f"{_shown(self.key)} was not read: {_meant(self.key)}")
+        if LIST_NAME.fullmatch(found[2]) is None:
+            told = f"'{_shown(found[2])}' is not a list's name: letters, digits and _.- (at most 64, no sign first)"
             raise InputError(f"{told}; drop it as lists/NAME.csv with such a name")
-        return found[1]
+        return found[2]
+
+    @property
+    def merges(self) -> bool:
+        """Whether its rows are added to the list, and do not replace it."""
+        found = _LIST_KEY.fullmatch(self.key)
+        return found is not None and found[1] is not None
+
+    @property
+    def each_version(self) -> bool:
+        """Whether each version counts, not the latest only: what is merged says nothing of earlier versions' rows."""
+        return self.merges and self.version is not None
 
     @property
     def beside(self) -> str | None:
@@ -55,9 +80,16 @@ class Dropped:
             stem.isprintable()
             and first_unseen(stem) is None
             and ".." not in stem.split("/")
-            and len(stem.encode()) <= 1000
+            and len(stem.encode()) <= 900
         )
-        return stem if plain and stem != self.key else None
+        return stem if plain else None
+
+    @property
+    def settled_by(self) -> str | None:
+        """The key of the verdict that says that this version is done with; None as for ``beside``."""
+        if self.beside is None:
+            return None
+        return f"{self.beside}.{self.version}.result.json" if self.each_version else f"{self.beside}.result.json"
 
     def same_object(self, version: str | None, etag: str) -> bool:
         """Whether this is that version of the object."""
@@ -136,6 +168,20 @@ class Verdict:
             *(f"warning: {visible(each)}" for each in self.warnings),
         ]
         return "\n".join(lines) + "\n"
+
+
+def _meant(key: str) -> str:
+    """What whoever dropped it under another key may have meant."""
+    name = key.rpartition("/")[2]
+    stem, dot, kind = name.rpartition(".")
+    kind = f"{dot}{kind}".lower()
+    if stem.lower() == "admission" and kind in (".yaml", ".yml"):
+        return f"rules are dropped as {RULES_KEY}"
+    if kind not in _TABLES:
+        return f"drop rules as {RULES_KEY}, and a list as lists/NAME.csv or lists/merge/NAME.csv"
+    meant = f"lists/{stem}.csv" if LIST_NAME.fullmatch(stem) else "lists/NAME.csv"
+    told = f"drop it as {meant} to replace the list, or under lists/merge/ to add to it"
+    return f"spreadsheets are not read: save it as CSV UTF-8, and {told}" if kind in _SPREADSHEETS else told
 
 
 def _shown(text: str) -> str:

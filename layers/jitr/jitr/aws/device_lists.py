@@ -5,7 +5,7 @@ replaced list is a new generation: readers change over with one write of the hea
 together with a change (``jitr.aws.changes``), for whoever rechecks held devices.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jitr.aws.changes import Change, change_put, list_changed, rows_changed
@@ -23,6 +23,7 @@ IMPORTS, LEFT = "IMPORTS", "left"  # where imports under way are noted, and gene
 # Every knock reads the heads, one item of at most 400 KB. A list takes at most 240 bytes of it: whatever lists are
 # called, three quarters are left to the rules' own head.
 MOST_LISTS = 400
+KEPT_DAYS = 7  # what a list was before it was replaced or deleted last
 _HELD = "None"  # of an action whose condition held, in a transaction that was cancelled
 _UNEDITED = "lists.#name.generation = :generation AND lists.#name.edition = :edition"
 
@@ -35,6 +36,7 @@ class ListInfo:
     head: ListHead
     rows: int
     changed_at: str
+    beside: int = 0  # of the rows, those that are counted beside the heads
 
 
 class DeviceLists:
@@ -56,6 +58,7 @@ class DeviceLists:
                 ListHead(head["generation"], int(head["edition"])),
                 int(head["rows"]) + counted,
                 head["changed_at"],
+                counted,
             )
         return found
 
@@ -140,6 +143,37 @@ class DeviceLists:
         if failed and failed[0] != _HELD:
             raise Conflict(f"list {name}")
         return not failed
+
+    def kept(self) -> dict[str, Item]:
+        """What lists were before they were replaced or deleted last, by name, where it can still be had back."""
+        return last_left(self._table.query(IMPORTS))
+
+    def restore(self, name: str, *, at: str) -> ListInfo | None:
+        """Put a list in force again as it was before it was replaced or deleted last; None where that is not kept.
+
+        What it was meanwhile is kept in turn, so that doing it again undoes it. The result is the list as it is now.
+        Raises Conflict where it was edited meanwhile, InputError where there are too many lists to make one.
+        """
+        note = self.kept().get(name)
+        if note is None:
+            return None
+        before = self.all().get(name)
+        edition = int(note["edition"]) if before is None else max(before.head.edition, int(note["edition"]))
+        head = {
+            "generation": note["generation"],
+            "edition": edition + 1,
+            "rows": int(note["rows"]),
+            "changed_at": at,
+        }
+        taken = {
+            "Delete": {
+                "TableName": self._table.name,
+                "Key": to_item({"pk": note["pk"], "sk": note["sk"]}),
+                "ConditionExpression": "attribute_exists(pk) AND attribute_not_exists(going)",
+            }
+        }
+        self.put_head(name, before, head, list_changed(name, at), beside=[taken])
+        return self.all().get(name)
 
     def ensure(self, name: str, at: str, generation: str) -> ListHead:
         """The head of a list, which is made, empty, if there is none. Raises InputError as ``put_head`` does."""
@@ -270,6 +304,7 @@ class DeviceLists:
 
     def _left(self, before: ListInfo, at: str) -> dict[str, Any]:
         note = left(before.name, before.head.generation, at)
+        note |= {"rows": before.rows - before.beside, "edition": before.head.edition}
         return {"Put": {"TableName": self._table.name, "Item": to_item(note)}}
 
 
@@ -277,6 +312,18 @@ def left(name: str, generation: str, at: str) -> Item:
     """The note that no reader looks at a generation any more, and its rows are to be let go."""
     key = {"pk": IMPORTS, "sk": f"{name}#{LEFT}#{generation}", "format": FORMAT}
     return key | {"list": name, "mode": LEFT, "generation": generation, "at": at}
+
+
+def last_left(notes: Iterable[Item]) -> dict[str, Item]:
+    """Of each list the generation that was in force last before the one that is, if it is noted and not let go yet."""
+    found: dict[str, Item] = {}
+    for note in notes:
+        if note["mode"] != LEFT or "edition" not in note or "going" in note:
+            continue
+        last = found.get(note["list"])
+        if last is None or (note["at"], int(note["edition"])) >= (last["at"], int(last["edition"])):
+            found[note["list"]] = note
+    return found
 
 
 def too_many(name: str) -> str:

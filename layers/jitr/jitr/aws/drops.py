@@ -7,25 +7,31 @@ S3 tells of each version at least once, in no certain order, and several may be 
    (``Conflict``). A version that is not the latest is left to the event of the one that is.
 3. Afterwards the latest version is looked at once more; if it is another by now, that one is judged as well. So
    whatever the order, the latest has the last word.
+
+What is merged is different in one thing: a later version says nothing of the rows of an earlier one, so every version
+is merged, once.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from jitr.aws import publication
 from jitr.aws.account import known_in, missing_cas
-from jitr.aws.device_lists import DeviceLists, ListInfo
+from jitr.aws.device_lists import KEPT_DAYS, DeviceLists, ListInfo
 from jitr.aws.errors import told_apart
-from jitr.aws.list_import import REPLACE, Imports, Source, Unfinished
+from jitr.aws.list_difference import Difference
+from jitr.aws.list_import import MERGE, REPLACE, Checked, Imports, Source, TooMany, Unfinished
 from jitr.aws.replay import effect_of
+from jitr.aws.rulebook import Rulebook
 from jitr.aws.table import Conflict, Table
-from jitr.drop import CONFIRM, MESSAGE, SHRINK, Dropped, Outcome, Verdict
+from jitr.drop import CONFIRM, MESSAGE, NEW_LIST, OVERWRITE, SHRINK, Dropped, Outcome, Verdict
 from jitr.errors import InputError, Refused
 from jitr.list_changes import shrinks
-from jitr.lists_csv import ListError
+from jitr.lists_csv import ListError, Problem
 from jitr.record import Heads
 from jitr.rules.ca_files import CaFiles
 from jitr.rules.problems import RulesError
@@ -40,8 +46,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 # Checked in a quarter of the time that the function has, in half of it where rows are there twice: 2.5 MB, 75,000 rows,
-# a second of one processor, measured.
+# a second of one processor, measured. What takes longer all the same, comparing a merge with its list for instance, is
+# refused before the time is up.
 MAX_LIST_BYTES = 512 * 1024 * 1024
+MAX_LIST_ROWS = 10_000_000
 _MAX_CERTIFICATE = 64 * 1024
 _PIECE = 64 * 1024
 
@@ -67,7 +75,8 @@ class Latest:
 class Drops:
     """Judges what is dropped. Every method raises Retry where AWS could not answer now.
 
-    ``imports`` is for lists; ``clock`` tells the time; ``told`` is given each verdict once it is written.
+    ``imports`` is for lists; ``clock`` tells the time; ``told`` is given each verdict once it is written; ``late`` says
+    when a file that is not checked by then is refused.
     """
 
     def __init__(
@@ -79,6 +88,7 @@ class Drops:
         imports: Imports,
         clock: Callable[[], datetime],
         told: Callable[[Verdict], None],
+        late: Callable[[], bool] = lambda: False,
     ) -> None:
         self._s3 = s3
         self._iot = iot  # asked where rules are dropped: lists need no client for it
@@ -86,6 +96,7 @@ class Drops:
         self._imports = imports
         self._clock = clock
         self._told = told
+        self._late = late
 
     def handle(self, dropped: Dropped, edition: str | None = None) -> Verdict | None:
         """Judge a version and write the verdict beside it; None if it is not, or no longer, for this event to judge.
@@ -98,7 +109,7 @@ class Drops:
             judged = self._handle(dropped, edition)
             edition = None
             verdict = judged or verdict
-            if judged is None or not judged.final or judged.dropped.beside is None:
+            if judged is None or not judged.final or judged.dropped.beside is None or dropped.each_version:
                 return verdict
             latest = self._latest(dropped)
             if latest is None or dropped.same_object(latest.version, latest.etag):
@@ -111,30 +122,36 @@ class Drops:
         lists = DeviceLists(self._table).all()  # both before the latest version is looked at
         heads = self._table.heads()
         latest = self._latest(dropped)
-        if latest is None or not dropped.same_object(latest.version, latest.etag):
+        if latest is not None and not dropped.same_object(latest.version, latest.etag):
+            latest = self._latest(dropped, dropped.version) if dropped.each_version else None
+        if latest is None:
             return None
-        try:
-            name = dropped.list
-            if name is None:
-                verdict = self._rules(dropped, latest, heads)
-            else:
-                if edition not in (None, heads.edition(name)):
-                    raise Conflict(f"list {name}")  # noqa: TRY301 - as when the heads are written
-                verdict = self._list(dropped, latest, name, lists.get(name), heads.edition(name))
-        except RulesError as error:
-            found = [each.to_json() for each in error.problems]
-            verdict = self._refused(dropped, str(error), problems=tuple(found[:_SHOWN]), count=len(found))
-        except ListError as error:
-            plain = [{"line": each.line, "column": each.column, "message": each.message} for each in error.problems]
-            verdict = self._refused(dropped, str(error), problems=tuple(plain), count=error.count)
-        except InputError as error:
-            verdict = self._refused(dropped, str(error))
-        except Conflict:
-            told = "somebody else published at the same time, and theirs is in force: look at it, and drop yours again"
-            verdict = self._refused(dropped, told)
+        verdict = self._judged(dropped, latest, lists, heads, edition)
         self._write(verdict)
         self._told(verdict)
         return verdict
+
+    def _judged(
+        self, dropped: Dropped, latest: Latest, lists: Mapping[str, ListInfo], heads: Heads, edition: str | None
+    ) -> Verdict:
+        try:
+            name = dropped.list
+            if name is None:
+                return self._rules(dropped, latest, heads)
+            if not dropped.merges and edition not in (None, heads.edition(name)):
+                raise Conflict(f"list {name}")  # noqa: TRY301 - as when the heads are written
+            return self._list(dropped, latest, name, lists, heads)
+        except RulesError as error:
+            found = [each.to_json() for each in error.problems]
+            return self._refused(dropped, str(error), problems=tuple(found[:_SHOWN]), count=len(found))
+        except ListError as error:
+            plain = [{"line": each.line, "column": each.column, "message": each.message} for each in error.problems]
+            return self._refused(dropped, str(error), problems=tuple(plain), count=error.count)
+        except InputError as error:
+            return self._refused(dropped, str(error))
+        except Conflict:
+            told = "somebody else published at the same time, and theirs is in force: look at it, and drop yours again"
+            return self._refused(dropped, told)
 
     # --- rules
 
@@ -182,36 +199,128 @@ class Drops:
 
     # --- lists
 
-    def _list(self, dropped: Dropped, latest: Latest, name: str, before: ListInfo | None, edition: str) -> Verdict:
-        if latest.size > MAX_LIST_BYTES:
-            megabytes = MAX_LIST_BYTES // 1024 // 1024
-            raise InputError(f"larger than {megabytes} MB: import it with `jitr lists import {name} FILE --replace`")
-        source = Source(dropped.key, lambda: self._pieces(dropped, dropped.key, dropped.version))
-        checked = self._imports.check(name, source, advance=lambda _bytes: None)
+    def _list(
+        self, dropped: Dropped, latest: Latest, name: str, lists: Mapping[str, ListInfo], heads: Heads
+    ) -> Verdict:
+        before = lists.get(name)
+        confirmed = latest.metadata.get(CONFIRM)
+        if before is None and confirmed != NEW_LIST:
+            self._refuse_unnamed(dropped, name, lists, heads)
+        checked = self._checked(dropped, latest, name, before)
         rows = 0 if before is None else before.rows
-        if shrinks(REPLACE, rows, checked.rows) and latest.metadata.get(CONFIRM) != SHRINK:
+        if not dropped.merges and shrinks(REPLACE, rows, checked.rows) and confirmed != SHRINK:
             raise InputError(
-                f"this shrinks list {name} from about {rows} rows to {checked.rows}, and a drop replaces all of it. "
-                f"If that is what you want, drop it again with the metadata {CONFIRM}={SHRINK} "
-                f"(aws s3 cp FILE s3://{dropped.bucket}/{dropped.key} --metadata {CONFIRM}={SHRINK}), "
-                f"or run `jitr lists import {name} FILE --replace`"
+                f"this shrinks list {name} from {rows} rows to {checked.rows}, and a drop replaces all of it. "
+                f"If that is what you want, {_again(dropped, SHRINK)}, "
+                f"or run `jitr lists import {name} FILE --replace`. To add rows to those there, drop it as "
+                f"lists/merge/{name}.csv"
             )
-        details: dict[str, Any] = {"list": name, "rows": checked.rows, "rows_before": rows}
+        mode = MERGE if dropped.merges else REPLACE
+        details: dict[str, Any] = {"list": name, "mode": mode, "rows": checked.rows, "rows_before": rows}
         try:
-            self._imports.replace(name, checked, by=_who(dropped), over=before, advance=lambda _rows: None)
+            if dropped.merges:
+                return self._merged(dropped, name, checked, details)
+            return self._replaced(dropped, name, checked, before, details)
         except Unfinished as unfinished:
-            details |= {"rows_written": unfinished.done, "edition": edition}
+            details |= {"rows_written": unfinished.done, "edition": heads.edition(name)}
             return self._verdict(dropped, Outcome.IMPORTING, str(unfinished), checked.said, **details)
-        told = f"list {name} has {checked.rows} rows now, in place of about {rows}"
+
+    def _refuse_unnamed(self, dropped: Dropped, name: str, lists: Mapping[str, ListInfo], heads: Heads) -> None:
+        """Raise InputError where a drop would make a list that no rule in force names: its name may be mistyped.
+
+        Before the first rules there is no telling, and lists come first.
+        """
+        if heads.digest is None:
+            return
+        named = Rulebook(self._table).in_force(heads).lists
+        if name in named:
+            return
+        near = get_close_matches(name, sorted({*lists, *named}), n=1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        raise InputError(
+            f"there is no list {name}, and no rule in force names it{meant}. If it is to be made, "
+            f"{_again(dropped, NEW_LIST)}, or run `jitr lists import {name} FILE`"
+        )
+
+    def _checked(self, dropped: Dropped, latest: Latest, name: str, before: ListInfo | None) -> Checked:
+        instead = (
+            f"import it with `jitr lists import {name} FILE --{MERGE if dropped.merges else REPLACE}`, which takes any"
+        )
+        if latest.size > MAX_LIST_BYTES:
+            raise InputError(f"larger than {MAX_LIST_BYTES // 1024 // 1024} MB: {instead}")
+
+        def in_time() -> Iterator[bytes]:
+            for piece in self._pieces(dropped, dropped.key, dropped.version):
+                if checking and self._late():
+                    raise InputError(f"too long to be checked in the time that the function has: {instead}")
+                yield piece
+
+        checking = True
+
+        try:
+            return self._imports.check(
+                name,
+                Source(dropped.key, in_time),
+                against=before.head.generation if dropped.merges and before is not None else None,
+                overwrite=not dropped.merges or latest.metadata.get(CONFIRM) == OVERWRITE,
+                most=MAX_LIST_ROWS,
+                advance=lambda _bytes: None,
+            )
+        except TooMany as many:
+            raise InputError(f"{many}: {instead}") from None
+        except ListError as error:
+            if not any("--overwrite" in each.message for each in error.problems):
+                raise
+            raise ListError(error.source, [_as_dropped(each) for each in error.problems], error.count) from None
+        finally:
+            checking = False  # what is imported from then on goes on in the next invocation
+
+    def _merged(self, dropped: Dropped, name: str, checked: Checked, details: dict[str, Any]) -> Verdict:
+        if self._imports.under_way(name, checked, MERGE) is None:  # else some of its rows are on the list already
+            details |= {each.value: count for each, count in checked.effects.items()}
+        self._imports.merge(name, checked, by=_who(dropped), advance=lambda _rows: None)
+        now = DeviceLists(self._table).all().get(name)
+        told = f"{checked.rows} rows were merged into list {name}"
+        if now is not None:
+            details["rows_now"] = now.rows
+            told += f", which has {now.rows} rows now"
         return self._verdict(dropped, Outcome.PUBLISHED, told, checked.said, **details)
+
+    def _replaced(
+        self, dropped: Dropped, name: str, checked: Checked, before: ListInfo | None, details: dict[str, Any]
+    ) -> Verdict:
+        earlier = self._version_in_force(dropped)
+        found = self._imports.replace(name, checked, by=_who(dropped), over=before, advance=lambda _rows: None)
+        told = f"list {name} has {checked.rows} rows now, in place of {0 if before is None else before.rows}"
+        if found is not None:
+            details |= found.to_json()
+            told += f": {_counts(found)}"
+        if found is not None and found.removed:
+            told += f"\nRemoved: {_removed(found)}"
+        if before is not None:
+            details["restore"] = f"jitr lists restore {name}"
+            told += f"\nTo have it back as it was, within {KEPT_DAYS} days: `jitr lists restore {name}`"
+        if earlier is not None:
+            details["version_before"] = earlier
+            told += f"; the version of this object that was published before is {earlier}"
+        return self._verdict(dropped, Outcome.PUBLISHED, told, checked.said, **details)
+
+    def _version_in_force(self, dropped: Dropped) -> str | None:
+        """The version of the object that was published last, as the verdict beside it says."""
+        found = None if dropped.settled_by is None else self._verdict_in(dropped, dropped.settled_by)
+        if found is None or found["outcome"] != Outcome.PUBLISHED.value:
+            return None
+        version = found["object"]["version"]
+        return version if isinstance(version, str) else None
 
     # --- objects
 
-    def _latest(self, dropped: Dropped) -> Latest | None:
-        """The latest version of the object, None where it was deleted."""
+    def _latest(self, dropped: Dropped, version: str | None = None) -> Latest | None:
+        """The latest version of the object, or a certain one; None where it was deleted."""
+        which = {} if version is None else {"VersionId": version}
         try:
             with told_apart():
-                head = self._s3.head_object(Bucket=dropped.bucket, Key=dropped.key)
+                head = self._s3.head_object(Bucket=dropped.bucket, Key=dropped.key, **which)  # type: ignore[arg-type]
         except Refused as refused:
             if refused.code in ("404", "NoSuchKey"):
                 return None
@@ -242,37 +351,38 @@ class Drops:
 
     def _has_verdict(self, dropped: Dropped) -> bool:
         """Whether a final verdict on this very version is written."""
-        if dropped.beside is None:
+        found = None if dropped.settled_by is None else self._verdict_in(dropped, dropped.settled_by)
+        if found is None or found["outcome"] == Outcome.IMPORTING.value:
             return False
+        return dropped.same_object(found["object"]["version"], found["object"]["etag"])
+
+    def _verdict_in(self, dropped: Dropped, key: str) -> Mapping[str, Any] | None:
+        """A verdict that was written, None where there is none, or somebody else's file under that name."""
         try:
-            text = self._bytes(dropped, f"{dropped.beside}.result.json", MAX_BYTES, None)
+            found: Mapping[str, Any] = json.loads(self._bytes(dropped, key, MAX_BYTES, None))
+            there = (found["outcome"], found["object"]["version"], found["object"]["etag"])
         except Refused as refused:
             if refused.code == "NoSuchKey":
-                return False
+                return None
             raise
-        try:
-            found = json.loads(text)
-            there = found["object"]
-            same = dropped.same_object(there["version"], there["etag"])
-            return same and found["outcome"] != Outcome.IMPORTING.value
         except (ValueError, KeyError, TypeError):
-            return False  # somebody else's file under that name
+            return None
+        return found if there else None
 
     def _write(self, verdict: Verdict) -> None:
-        if verdict.dropped.beside is None:
+        beside, settled_by = verdict.dropped.beside, verdict.dropped.settled_by
+        if beside is None or settled_by is None:
             return
         document = json.dumps(verdict.to_json(), indent=2).encode()
-        for suffix, body, kind in (
-            ("result.txt", verdict.text().encode(), "text/plain; charset=utf-8"),
-            ("result.json", document, "application/json"),  # last: with it, the version is done with
-        ):
+        written = {
+            f"{beside}.result.txt": (verdict.text().encode(), "text/plain; charset=utf-8"),
+            f"{beside}.result.json": (document, "application/json"),
+        }
+        if verdict.final:
+            written[settled_by] = (document, "application/json")  # last: with it, the version is done with
+        for key, (body, kind) in written.items():
             with told_apart():
-                self._s3.put_object(
-                    Bucket=verdict.dropped.bucket,
-                    Key=f"{verdict.dropped.beside}.{suffix}",
-                    Body=body,
-                    ContentType=kind,
-                )
+                self._s3.put_object(Bucket=verdict.dropped.bucket, Key=key, Body=body, ContentType=kind)
 
     def _verdict(
         self, dropped: Dropped, outcome: Outcome, message: str, warnings: Sequence[str] = (), **details: Any
@@ -291,3 +401,25 @@ class Drops:
 
 def _who(dropped: Dropped) -> str:
     return f"{dropped.by} (s3://{dropped.bucket}/{dropped.key})"
+
+
+def _again(dropped: Dropped, word: str) -> str:
+    """How to drop it once more, and say that it is meant."""
+    command = f"aws s3 cp FILE s3://{dropped.bucket}/{dropped.key} --metadata {CONFIRM}={word}"
+    return f"drop it again with the metadata {CONFIRM}={word} ({command})"
+
+
+def _as_dropped(problem: Problem) -> Problem:
+    """A problem whose remedy is an option of the command, as whoever drops a file can heed it."""
+    remedy = f"({CONFIRM}={OVERWRITE} in the object's metadata"
+    return replace(problem, message=problem.message.replace("(--overwrite", remedy))
+
+
+def _counts(found: Difference) -> str:
+    return ", ".join(f"{count} {name}" for name, count in found.counts().items())
+
+
+def _removed(found: Difference) -> str:
+    names = ", ".join(row.found_by()[-1].value for row in found.shown)
+    more = found.removed - len(found.shown)
+    return f"{names} and {more} more" if more else names

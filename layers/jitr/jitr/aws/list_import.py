@@ -16,7 +16,8 @@ from typing import Any
 
 from jitr.aws.batch_writer import BatchWriter, batched, in_order
 from jitr.aws.changes import MOST_KEYS, list_changed, rows_changed
-from jitr.aws.device_lists import IMPORTS, LEFT, DeviceLists, ListInfo, left, puts
+from jitr.aws.device_lists import IMPORTS, LEFT, DeviceLists, ListInfo, last_left, left, puts
+from jitr.aws.list_difference import Difference, difference
 from jitr.aws.list_evidence import known_serials
 from jitr.aws.row_edits import RowEdits, count_taken, counts
 from jitr.aws.table import Conflict, Item, Table, to_item
@@ -46,6 +47,13 @@ class Unfinished(JitrError):
         super().__init__(f"{done} of {rows} rows are written; the rest follows")
         self.done = done
         self.rows = rows
+
+
+class TooMany(InputError):
+    """A file has more rows than are taken."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"more than {most:,} rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +144,18 @@ class Imports:
         *,
         against: str | None = None,
         overwrite: bool = True,
+        most: int | None = None,
         advance: Advance,
         watch: Callable[[Row], None] = lambda _row: None,
     ) -> Checked:
         """Read a file to its end, and raise ListError if there is anything wrong with it.
 
         ``against`` is a generation of the list to compare the rows with; then a row that would take another device's
-        place is a mistake, unless ``overwrite``. ``advance`` is told how many bytes were read, ``watch`` each good row.
+        place is a mistake, unless ``overwrite``. A file of more than ``most`` rows is read no further, and raises
+        TooMany. ``advance`` is told how many bytes were read, ``watch`` each good row.
         """
         serials = cache(lambda: serials_in(source.pieces, lambda: known_serials(self._table)))
-        read = partial(self._checked, name, source, serials, against=against, overwrite=overwrite)
+        read = partial(self._checked, name, source, serials, against=against, overwrite=overwrite, most=most)
         # No file while there is nothing to put in it; then nobody else's to read, and gone however this ends.
         with SpooledTemporaryFile(max_size=1, prefix="jitr-") as file:
             log = KeyLog(file)
@@ -169,6 +179,7 @@ class Imports:
         *,
         against: str | None,
         overwrite: bool,
+        most: int | None,
         advance: Advance,
         watch: Callable[[Row], None],
     ) -> tuple[Checked, ListError | None]:
@@ -177,14 +188,15 @@ class Imports:
         pieces = _told(source, digest.update, advance)
         reader = Reader(pieces, source=source.name, duplicates=seen, serials=serials)
         found = _Comparison(reader, seen, overwrite=overwrite)
+        rows = reader if most is None else _at_most(most, reader)
         count = 0
         if against is None:
-            for row in reader:
+            for row in rows:
                 count += 1
                 watch(row)
         else:
             for some in in_order(
-                lambda rows: self._lists.found(name, against, rows), batched(reader, _ROWS_AT_ONCE), self._workers
+                lambda rows: self._lists.found(name, against, rows), batched(rows, _ROWS_AT_ONCE), self._workers
             ):
                 for row, there in some:
                     count += 1
@@ -193,7 +205,8 @@ class Imports:
         problems = sorted([*reader.problems, *found.problems], key=lambda each: (each.line, each.column))
         wrong = ListError(source.name, problems[:SHOWN], reader.problem_count + found.problem_count)
         read_as = _digest(digest, reader.serials)
-        checked = Checked(source, read_as, count, found.effects, reader.serials, reader.said)
+        effects = {} if against is None else found.effects
+        checked = Checked(source, read_as, count, effects, reader.serials, reader.said)
         return checked, wrong if problems else None
 
     def under_way(self, name: str, checked: Checked, mode: str) -> UnderWay | None:
@@ -202,8 +215,12 @@ class Imports:
         item = next(iter(self._table.get([key])), None)
         return None if item is None else UnderWay.from_item(item)
 
-    def replace(self, name: str, checked: Checked, *, by: str, advance: Advance, over: ListInfo | None = None) -> int:
-        """Put a file's rows in place of all of a list's, at once for every reader; how many there are now.
+    def replace(
+        self, name: str, checked: Checked, *, by: str, advance: Advance, over: ListInfo | None = None
+    ) -> Difference | None:
+        """Put a file's rows in place of all of a list's, at once for every reader; what became of the rows there were.
+
+        The result is None where there was no time to compare them.
 
         ``over`` is the list as the caller knows it; without it, it is as it is now. Raises Conflict, and leaves the
         list as it was, where somebody else edited it meanwhile; Unfinished.
@@ -224,6 +241,7 @@ class Imports:
                 work = self._note(work, unnoted)
                 unnoted = 0
                 self._stop_in_a_hurry(work, checked)
+        found = self._difference(name, checked, before, generation)
         at = self._clock()
         self._lists.put_head(
             name,
@@ -237,7 +255,12 @@ class Imports:
             list_changed(name, at),
             beside=[self._finished(work)],
         )
-        return checked.rows
+        return found
+
+    def _difference(self, name: str, checked: Checked, before: ListInfo | None, generation: str) -> Difference | None:
+        if before is None or not before.rows:
+            return Difference({Effect.ADDS: checked.rows, Effect.CHANGES: 0, Effect.NOTHING: 0})
+        return difference(self._table, name, before.head.generation, generation, hurry=self._hurry)
 
     def merge(self, name: str, checked: Checked, *, by: str, advance: Advance) -> None:
         """Add a file's rows to a list, each in place of the rows found by its keys.
@@ -395,6 +418,13 @@ class _Comparison:
         return None
 
 
+def _at_most(most: int, rows: Iterable[Row]) -> Iterator[Row]:
+    for number, row in enumerate(rows, 1):
+        if number > most:
+            raise TooMany(most)
+        yield row
+
+
 def _told(source: Source, update: Callable[[bytes], None], advance: Advance) -> Iterator[bytes]:
     for piece in source.pieces():
         update(piece)
@@ -415,21 +445,24 @@ class Leftovers:
         self._hurry = hurry
         self._workers = workers
 
-    def sweep(self, *, expires_at: int, given_up_before: str) -> int:
+    def sweep(self, *, expires_at: int, given_up_before: str, kept_since: str | None = None) -> int:
         """Let go of every generation that is noted as left; rows go at ``expires_at`` (epoch seconds).
 
-        Imports that were noted last before ``given_up_before`` (RFC 3339) are given up. The result is how many
-        generations are done with.
+        Imports that were noted last before ``given_up_before`` (RFC 3339) are given up. What was in force last before
+        a list was replaced or deleted is kept, to be had back, if that was after ``kept_since``. The result is how
+        many generations are done with.
         """
         done = 0
-        for item in list(self._table.query(IMPORTS)):
-            if item["mode"] != LEFT and item["at"] >= given_up_before:
+        noted = list(self._table.query(IMPORTS))
+        kept = {note["sk"] for note in last_left(noted).values() if kept_since is not None and note["at"] >= kept_since}
+        for item in noted:
+            if item["sk"] in kept or (item["mode"] != LEFT and item["at"] >= given_up_before):
                 continue
             if item["mode"] == MERGE:  # its rows are in a list that is in force
                 self._forget(item)
                 continue
-            if item["mode"] == REPLACE and not self._give_up(item):
-                continue  # somebody goes on with it after all
+            if not (self._going(item) if item["mode"] == LEFT else self._give_up(item)):
+                continue  # somebody goes on with it, or had it back, after all
             if not self.let_go(item["list"], item["generation"], expires_at=expires_at):
                 break
             for counted in counts(self._table).get((item["list"], item["generation"]), ()):
@@ -437,6 +470,17 @@ class Leftovers:
             self._forget(left(item["list"], item["generation"], item["at"]))
             done += 1
         return done
+
+    def _going(self, item: Item) -> bool:
+        """Whether a generation is noted to be going, so that nobody has it back from then on."""
+        update = {
+            "TableName": self._table.name,
+            "Key": to_item({"pk": item["pk"], "sk": item["sk"]}),
+            "UpdateExpression": "SET going = :yes",
+            "ConditionExpression": "attribute_exists(pk)",
+            "ExpressionAttributeValues": to_item({":yes": True}),
+        }
+        return not self._table.transact([{"Update": update}])
 
     def let_go(self, name: str, generation: str, *, expires_at: int) -> bool:
         """Have the table's TTL take the rows of a generation away; whether there was time for all of them.
