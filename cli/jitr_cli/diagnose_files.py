@@ -77,10 +77,10 @@ def _look_at_pair(identity: Identity, findings: Findings) -> bool:
     if identity.key is None:
         findings.say(
             "key",
-            f"{identity.key_file} names a key that stays in {identity.keeper}, which this command does not use: it does "
-            "not tell whether the key belongs to the certificate, and tries no connection",
-            "Have the device's own software connect. To see whether the two belong together, compare what `openssl pkey "
-            f"-pubout` prints for the key, with the provider of {identity.keeper} loaded, with what `openssl x509 "
+            f"{identity.key_file} names a key that stays in {identity.keeper}, which this command does not use: it "
+            "does not tell whether the key belongs to the certificate, and tries no connection",
+            "Have the device's own software connect. To see whether the two belong together, compare what `openssl "
+            f"pkey -pubout` prints for the key, with the provider of {identity.keeper} loaded, with what `openssl x509 "
             "-noout -pubkey` prints for the certificate.",
         )
         return False
