@@ -462,6 +462,34 @@ def test_an_event_that_names_another_ca_than_aws_iot_does_is_poison(ready: World
     assert (ready.status(DEVICE), ready.record(DEVICE)) == (PENDING, None)
 
 
+def test_what_no_ca_of_the_account_can_have_registered_costs_no_description(ready: World) -> None:
+    """300 made-up events: AWS IoT is asked of one CA in ten seconds, of no certificate, and the newcomer is let in."""
+    for number in range(300):
+        body = ready.event(f"{number:064x}", f"{number + 1000:064x}")
+        with pytest.raises(Retry):
+            ready.registrar.handle(ready.message(body))
+        with pytest.raises((Retry, Poison)):
+            ready.registrar.handle(ready.message(body, deliveries=5))
+    assert ready.calls.of("iot") == ["DescribeCACertificate"]
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+
+
+def test_an_event_of_a_ca_that_the_account_does_not_hold_is_waited_for_and_poison_in_the_end(ready: World) -> None:
+    """Each is looked up in its turn before it is put aside."""
+    bodies = [ready.event("ab" * 32, each * 32) for each in ("cd", "ef")]
+    codes = []
+    for body in bodies:
+        with pytest.raises(Retry):
+            ready.registrar.handle(ready.message(body, deliveries=4))
+        ready.later(seconds=10)
+        with pytest.raises(Poison) as poison:
+            ready.registrar.handle(ready.message(body, deliveries=5))
+        codes.append(poison.value.code)
+    assert codes == ["event.ca-unknown"] * 2
+    assert ready.calls.of("iot") == ["DescribeCACertificate"] * 2
+
+
 def test_an_unknown_certificate_is_waited_for_and_poison_in_the_end(ready: World) -> None:
     body = ready.event("ab" * 32, FACTORY.id)
     with pytest.raises(Retry):

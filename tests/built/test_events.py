@@ -126,7 +126,7 @@ def test_a_message_of_our_own_is_in_the_file_as_it_is_sent() -> None:
 
 
 def test_the_files_name_only_the_ids_that_the_readme_explains() -> None:
-    explained = {"ca", "cb", "d0", "d1", "d2", "d3", "d4", "d5"}
+    explained = {"ca", "cb", "cc", "d0", "d1", "d2", "d3", "d4", "d5"}
     found = set()
     for name in FILES:
         for record in event_files.records(event_files.text(name)):

@@ -62,9 +62,9 @@ def failures(local_stack: LocalStack) -> Failures:
 
 
 @pytest.fixture(scope="module")
-def stray(local_stack: LocalStack) -> str:
+def stray(local_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A message on the registration queue whose certificate AWS IoT does not know."""
-    body = event("ab" * 32, "cd" * 32)
+    body = event("ab" * 32, Plant(local_stack, tmp_path_factory.mktemp("stray")).factory("stray").id)
     local_stack.session().client("sqs").send_message(
         QueueUrl=local_stack.outputs["RegistrationQueueUrl"], MessageBody=body
     )

@@ -75,12 +75,17 @@ def test_good_and_bad_are_answered_as_the_table_says_with_the_rights_of_the_func
     assert '"message":"admitted"' in result.stderr
 
 
-@pytest.mark.parametrize("name", ["poison-account.json", "poison-certificate-unknown.json", "not-known-yet.json"])
-def test_files_without_certificates_are_answered_as_they_are(plant: Plant, name: str) -> None:
-    plant.publish(plant.rules(plant.factory(name.removesuffix(".json"))))
-    result = invoked(plant.stack, "RegisterFunction", event_files.EVENTS / name)
+@pytest.mark.parametrize(
+    "name", ["poison-account.json", "poison-ca-unknown.json", "poison-certificate-unknown.json", "not-known-yet.json"]
+)
+def test_files_without_certificates_are_answered_as_the_table_says(plant: Plant, name: str, tmp_path: Path) -> None:
+    factory = plant.factory(name.removesuffix(".json"))
+    plant.publish(plant.rules(factory))
+    content = event_files.text(name, ids={event_files.CA: factory.id})
+    (file := tmp_path / "event.json").write_text(content)
+    result = invoked(plant.stack, "RegisterFunction", file)
     assert result.exit_code == 0, result.output
-    assert outcomes(plant, event_files.text(name), result.stdout) == event_files.table()[name]
+    assert outcomes(plant, content, result.stdout) == event_files.table()[name]
 
 
 def test_an_event_made_for_a_certificate_is_taken(plant: Plant, tmp_path: Path) -> None:

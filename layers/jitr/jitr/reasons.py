@@ -89,6 +89,12 @@ _ALL = (
         "Nothing was changed. Take `$aws/rules/*` out of that device's IoT policy, and look at what else it does.",
     ),
     ReasonCode(
+        "event.ca-unknown",
+        None,
+        "The account holds no CA of the id that the event names, also after several deliveries.",
+        "Nothing, if the CA was deleted meanwhile. Else treat it as forged: nothing was changed.",
+    ),
+    ReasonCode(
         "event.certificate-unknown",
         None,
         "AWS IoT knows no certificate of that id, also after several deliveries.",

@@ -5,13 +5,15 @@ from datetime import datetime, timedelta
 
 from jitr.aws.iot import CaDescription, Iot
 from jitr.certificate import CaReading, read_ca
-from jitr.errors import Unreadable
+from jitr.errors import Retry, Unreadable
 from jitr.values import dataclass
 
 # How long a CA's status may be out of date. An operator who deactivates a CA also stops new registrations at once,
 # in AWS IoT itself.
 STATUS_AGE = timedelta(seconds=60)
 _MOST = 256
+# Of CAs that no rule names and AWS IoT does not hold, one is looked up in this time; events that name more are made up.
+BETWEEN_GUESSES = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Cas:
     def __init__(self, iot: Iot) -> None:
         self._iot = iot
         self._kept: dict[str, _Kept] = {}
+        self._next_guess: datetime | None = None
 
     def get(self, ca_certificate_id: str, now: datetime) -> Registered:
         """Return the CA of that id."""
@@ -54,6 +57,22 @@ class Cas:
             self._kept.clear()
         self._kept[ca_certificate_id] = _Kept(ca, now)
         return ca
+
+    def is_registered(self, ca_certificate_id: str, now: datetime, *, named: bool) -> bool:
+        """Tell whether the account holds a CA; ``named``: the rules in force name it.
+
+        Raises Retry where another that nobody knows was looked up just now: whoever makes up events makes up many.
+        """
+        kept = self._kept.get(ca_certificate_id)
+        if kept is not None and kept.ca != _NONE:
+            return True  # or it was deleted since it was looked up, which is found out before anything is decided
+        unseen = kept is None
+        if unseen and not named and self._next_guess is not None and now < self._next_guess:
+            raise Retry("ca", f"no rule names the CA {ca_certificate_id}, and another was looked up just now")
+        registered = self.get(ca_certificate_id, now) != _NONE
+        if unseen and not named and not registered:
+            self._next_guess = now + BETWEEN_GUESSES
+        return registered
 
 
 def _read(found: CaDescription, ca_certificate_id: str) -> Registered:

@@ -259,6 +259,8 @@ class Registrar:
     def _gather(self, case: _Case) -> None:
         event = case.event
         rules = self._rulebook.in_force(case.heads)  # first: while there are none, waiting costs AWS IoT no call
+        if case.record is None:
+            self._registered_by_a_ca(case, rules)
         if self._iot.pace.wait("DescribeCertificate") > 0:
             raise NotYet
         found = self._iot.certificate(event.certificate_id)
@@ -279,6 +281,16 @@ class Registrar:
                 found = replace(found, status=INACTIVE)
             decision, facts = self._decide_found(case, found, rules)
             self._apply(case, decision, facts, _Found(found, described_at))
+
+    def _registered_by_a_ca(self, case: _Case, rules: Rules) -> None:
+        """Spare the call that tells of a certificate: a CA that the account does not hold registered none."""
+        ca = case.event.ca_certificate_id
+        if self._cas.is_registered(ca, self._clock(), named=bool(rules.aliases_of(ca))):
+            return
+        told = f"AWS IoT holds no CA {ca}"
+        if case.message.deliveries < DELIVERIES_UNKNOWN:
+            raise Retry("ca", told)
+        raise Poison("event.ca-unknown", f"{told}, after {case.message.deliveries} deliveries")
 
     def _decide_found(self, case: _Case, found: Description, rules: Rules) -> tuple[Decision, dict[str, Any] | None]:
         try:
