@@ -77,6 +77,8 @@ def logging_to(world: World, name: str) -> io.StringIO:
     """What the function logs from now on; a logger of one name keeps its first stream."""
     log = io.StringIO()
     world.telemetry = Telemetry(Logger(service=f"flood-{name}", stream=log), Metrics(namespace="test", service="flood"))
+    # All metrics of a process are kept in one place, and printed once there are a hundred: earlier tests' are not ours.
+    world.telemetry.metrics.clear_metrics()
     world.registrar = world.fresh_registrar()
     return log
 
