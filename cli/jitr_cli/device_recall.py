@@ -4,9 +4,10 @@ AWS IoT says which certificates are ACTIVE, and the decision record what stands 
 record (registered by hand, or before this stack was there) are described one by one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 
 from jitr.aws.device_lists import DeviceLists
@@ -21,6 +22,7 @@ from jitr_cli.deployment import Deployment
 from jitr_cli.device_admissions import recently_admitted, those_active
 from jitr_cli.device_records import facts_of, name_in, records_of
 from jitr_cli.device_registry import Registry
+from jitr_cli.recall_misses import Compared
 from jitr_cli.table import table_of
 
 
@@ -42,33 +44,70 @@ class Match:
         }
 
 
-def find_on_list(deployment: Deployment, registry: Registry, name: str, at: datetime) -> tuple[list[Match], list[str]]:
+def find_on_list(
+    deployment: Deployment, registry: Registry, name: str, at: datetime, compared: Compared
+) -> tuple[list[Match], list[str]]:
     """Find every ACTIVE certificate that a row of the list fits, as for a deny rule: by any key of the row.
 
     Waits for devices on the list that are being admitted; the second part of the result are those where that did not
-    come to an end. Raises InputError where there is no such list.
+    come to an end. What is seen of devices is noted in ``compared``. Raises InputError where there is no such list.
     """
     table = table_of(deployment)
     keys = _keys_on(DeviceLists(table), name, at)
     rules = _rules(table)
-    active = (each.id for each in registry.all() if each.status == "ACTIVE")
+    others = _Others(table, keys, rules, compared)
+    active = (each.id for each in registry.all() if each.status == "ACTIVE" or others.put_aside(each.id))
     matches: list[Match] = []
     with output.progress("Comparing certificates", None) as advance:
         while some := list(islice(active, BATCH_GET)):
-            matches += _matches(table, registry, some, keys, rules)
+            matches += _matches(table, registry, some, keys, rules, partial(compared.saw, active=True))
             advance(len(some))
+    others.see()
     seen = {each.certificate_id for each in matches}
     recent = [each for each in recently_admitted(table, at) if each not in seen]
-    late = {each.certificate_id: each for each in _matches(table, registry, recent, keys, rules)}
+    saw = partial(compared.saw, active=False)
+    late = {each.certificate_id: each for each in _matches(table, registry, recent, keys, rules, saw)}
     admitted, under_way = those_active(table, registry, list(late), at)
+    compared.active.update(str(late[each].found_by) for each in admitted)
     return [*matches, *(late[each] for each in admitted)], under_way
 
 
+class _Others:
+    """Certificates that are not ACTIVE, seen as far as there are records: a row that fits one is not a mistake."""
+
+    def __init__(self, table: Table, keys: frozenset[str], rules: Rules | None, compared: Compared) -> None:
+        self._table, self._keys, self._rules, self._compared = table, keys, rules, compared
+        self._ids: list[str] = []
+
+    def put_aside(self, certificate_id: str) -> bool:
+        """Keep a certificate for later; False, because it is not to be compared now."""
+        self._ids.append(certificate_id)
+        if len(self._ids) == BATCH_GET:
+            self.see()
+        return False
+
+    def see(self) -> None:
+        """Note those that were put aside."""
+        for record in records_of(self._table, self._ids).values():
+            facts = facts_of(record)
+            if facts is not None:
+                device = _device_keys(facts, record.ca_certificate_id, self._rules)
+                self._compared.saw(facts, device, self._keys, active=False)
+        self._ids.clear()
+
+
 def _matches(
-    table: Table, registry: Registry, certificate_ids: list[str], keys: frozenset[str], rules: Rules | None
+    table: Table,
+    registry: Registry,
+    certificate_ids: list[str],
+    keys: frozenset[str],
+    rules: Rules | None,
+    saw: Callable[[CertificateFacts, tuple[RowKey, ...], frozenset[str]], None],
 ) -> Iterator[Match]:
     for certificate_id, facts, ca_id in with_facts(table, registry, certificate_ids):
-        found = _first(_device_keys(facts, ca_id, rules), keys)
+        device = _device_keys(facts, ca_id, rules)
+        saw(facts, device, keys)
+        found = _first(device, keys)
         if found is not None:
             yield Match(certificate_id, name_in(facts), found)
 

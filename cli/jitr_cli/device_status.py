@@ -17,6 +17,7 @@ from jitr_cli.device_recall import Match, find_on_list
 from jitr_cli.device_records import account_and_table, name_in
 from jitr_cli.device_registry import DeviceCertificate, Registry
 from jitr_cli.device_revoked import Revoked, find_revoked
+from jitr_cli.recall_misses import Compared, find_misses
 from jitr_cli.table import now, table_of
 
 NOT_KEPT = "It is not written down who does this"
@@ -122,8 +123,8 @@ def deactivate(
     DEVICE is a certificateId, its first 8 digits or more, a thing's name, or the device's certificate file.
 
     With --list all ACTIVE certificates are compared with the list's rows; any key of a row is enough, as for a deny
-    rule. A deny rule with the same list keeps devices out that have not come yet. A device that is being admitted at
-    that moment is waited for, and taken out as well.
+    rule. Rows that fit none are told, with the nearest device. A deny rule with the same list keeps devices out that
+    have not come yet. A device that is being admitted at that moment is waited for, and taken out as well.
 
     With --crl the revocation list that the rules in force give to a CA is fetched and verified, and the CA's ACTIVE
     certificates are looked up in it. Devices that have not come yet are looked up when they come.
@@ -176,8 +177,12 @@ def _recall(list_name: str, dry_run: bool, yes: bool, choice: Choice, as_json: b
     if not dry_run:
         deployment.announce()
     registry = Registry(deployment.client("iot"))
-    matches, under_way = find_on_list(deployment, registry, list_name, now())
+    at, compared = now(), Compared()
+    matches, under_way = find_on_list(deployment, registry, list_name, at, compared)
+    misses = find_misses(table_of(deployment), list_name, at, compared)
     _show(matches, list_name, under_way)
+    for each in misses.lines(list_name):
+        output.note(each)
     if matches and not dry_run:
         output.confirm(f"Make {_counted(len(matches))} INACTIVE? {_CUT_OFF}.", yes)
         hand = Hand(deployment, table_of(deployment))
@@ -186,6 +191,7 @@ def _recall(list_name: str, dry_run: bool, yes: bool, choice: Choice, as_json: b
         "list": list_name,
         "dry_run": dry_run,
         "devices": [each.to_json() | {"status": "ACTIVE" if dry_run else "INACTIVE"} for each in matches],
+        **misses.to_json(),
     }
     if under_way:
         document["under_way"] = under_way

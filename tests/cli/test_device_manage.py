@@ -711,6 +711,38 @@ def test_a_list_recalls_the_devices_that_are_in(run: Run, world: World, fleet: d
     assert "No ACTIVE certificate is on list recall-17." in again.stderr
 
 
+def test_a_recall_tells_of_the_rows_that_fit_no_device_and_of_the_nearest_devices(
+    run: Run, world: World, fleet: dict[str, drafts.Issued]
+) -> None:
+    """A wrong case, or an l for a 1, recalls nobody, and without a word nobody would know."""
+    admitted(world, leaf("snr-41"))
+    world.put_on(
+        "recall-17",
+        ListRow(common_name="A"),
+        ListRow(common_name="snr-4l"),
+        ListRow(common_name="nobody at all"),
+        ListRow(common_name="b"),
+        ListRow(common_name="z", expires=NOW - timedelta(days=1)),
+    )
+    told = run("device", "deactivate", "--list", "recall-17", "--yes")
+    assert told.stdout == "Made 1 certificate INACTIVE\n"
+    assert "3 of 4 rows of list recall-17 fit no ACTIVE certificate\n" in told.stderr
+    assert "no device has common_name A; nearest is a\n" in told.stderr
+    assert "no device has common_name snr-4l; nearest is snr-41\n" in told.stderr
+    assert "no device has common_name nobody at all\n" in told.stderr
+    again = run("device", "deactivate", "--list", "recall-17", "--yes", "--json")
+    document = ok(again)
+    assert (document["rows"], document["rows_without_active"], document["rows_not_active"]) == (4, 4, 1)
+    assert {each["key"]: each["nearest"] for each in document["first_without_device"]} == {
+        "A": "a",
+        "snr-4l": "snr-41",
+        "nobody at all": None,
+    }
+    assert (
+        "4 of 4 rows of list recall-17 fit no ACTIVE certificate; 1 of them fits one that is not ACTIVE" in again.stderr
+    )
+
+
 def test_a_recall_looks_at_all_pages_and_carries_on(
     run: Run, world: World, fleet: dict[str, drafts.Issued], aws: Aws
 ) -> None:
