@@ -12,6 +12,7 @@ from jitr.errors import InputError
 from jitr.rules.model import Rules
 from jitr.rules.problems import RulesError
 from jitr.rules.reader import read_rules
+from jitr.rules.source import parse, read_text
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -26,8 +27,11 @@ class _Edit:
 
 
 def names_files(text: str) -> bool:
-    """Return whether a rules file names CA certificates by their files."""
-    return any(True for _ in _edits(_Lines(text), None))
+    """Return whether a rules file names CA certificates by their files; what is no rules file does not."""
+    try:
+        return any(True for _ in _edits(text, None))
+    except RulesError:
+        return False
 
 
 def with_ids(text: str, rules: Rules) -> str:
@@ -36,9 +40,9 @@ def with_ids(text: str, rules: Rules) -> str:
     Raises InputError where what comes out would not mean the same.
     """
     changed = text
-    for edit in sorted(_edits(_Lines(text), rules), key=lambda each: each.start, reverse=True):
-        changed = changed[: edit.start] + edit.text + changed[edit.end :]
     try:
+        for edit in sorted(_edits(text, rules), key=lambda each: each.start, reverse=True):
+            changed = changed[: edit.start] + edit.text + changed[edit.end :]
         same = read_rules(changed.encode(), source=rules.source).rules.meaning == rules.meaning
     except RulesError:
         same = False
@@ -53,7 +57,6 @@ class _Lines:
     """A text in which PyYAML's marks, lines and columns, are found as offsets."""
 
     def __init__(self, text: str) -> None:
-        self.text = text
         self._starts = [0]
         for line in text.splitlines(keepends=True):
             self._starts.append(self._starts[-1] + len(line))
@@ -62,14 +65,19 @@ class _Lines:
         return self._starts[mark.line] + mark.column
 
 
-def _edits(lines: _Lines, rules: Rules | None) -> Iterator[_Edit]:
-    root = yaml.compose(lines.text, Loader=_Loader)
+def _edits(text: str, rules: Rules | None) -> Iterator[_Edit]:
+    # libyaml's composer recurses, and ends the process on what is nested deep enough: our own reader looks first.
+    checked, findings = read_text(text.encode(), "")
+    parse(checked, findings)
+    findings.raise_errors()
+    lines, root = _Lines(text), yaml.compose(text, Loader=_Loader)
     for key, aliases in _entries(root):
         if key.value == "cas":
             for alias, ca in _entries(aliases):
                 for entry, value in _entries(ca):
                     if entry.value == "certificate":  # a CA has either this or ids
-                        ids = () if rules is None else rules.cas[alias.value].ids
+                        ca_in_force = None if rules is None else rules.cas.get(alias.value)
+                        ids = () if ca_in_force is None else ca_in_force.ids
                         written = ", ".join(f'"{each}"' for each in ids)
                         yield _Edit(lines.at(entry.start_mark), lines.at(_end(value)), f"ids: [{written}]")
 

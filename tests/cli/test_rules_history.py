@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from jitr.aws.table import Table
+from jitr.errors import InputError
 from jitr.event import RegistrationEvent
 from jitr.reasons import Verdict
 from jitr.record import APPLIED, facts_json, recorded
+from jitr_cli.rules_with_ids import names_files, with_ids
 from tests import pki
 from tests.cli.test_operators import RULES, Run, hold, ready, table
 from tests.knocks import CA_ID, NOW, allow, decided, knock
@@ -205,6 +207,16 @@ allow:
     common_name: "snr-*"
     grant: {thing: "{common_name}", iot_policies: [Sensor]}
 """
+
+
+@pytest.mark.parametrize(
+    "text", ["\x1b", "[" * 100_000, "cas: {a: {certificate: x}", "%YAML 9999999999999999999.1\n---\n"]
+)
+def test_a_file_in_the_table_that_is_no_rules_file_is_shown_and_not_rewritten(text: str) -> None:
+    """It cannot have been published as it is, and who looks at it has to see it all the same."""
+    assert names_files(text) is False
+    with pytest.raises(InputError, match="cannot be written with ids"):
+        with_ids(text, made_rules(allow(ca="factory-a")))
 
 
 def test_what_show_gives_with_ids_is_published_where_no_ca_file_is(ready: Table, run: Run) -> None:
