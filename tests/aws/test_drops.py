@@ -382,6 +382,28 @@ def test_the_verdict_on_a_list_says_what_cells_were_taken_for_something_else(buc
     assert bucket.rows() == ["snr-1", "snr-2"]
 
 
+def test_rows_of_a_deny_list_that_can_match_nothing_are_refused_unless_that_is_said(bucket: Bucket) -> None:
+    bucket.put("lists/line-a.csv", listed(1))
+    denying = rules(bucket).replace("allow:", "deny:\n  - name: recalled\n    list: line-a\nallow:", 1)
+    denying = denying.replace("    grant", '    common_name: "snr-*"\n    grant')
+    published = bucket.put("admission.yaml", denying)
+    assert published is not None
+    assert published.outcome is Outcome.PUBLISHED, published.message
+    verdict = bucket.put("lists/line-a.csv", "common_name\nsnr-2\nSNR-3\n")
+    assert verdict is not None
+    assert verdict.outcome is Outcome.REFUSED
+    assert "1 row can match nothing (first line 3, 'SNR-3'" in verdict.message
+    assert "--metadata jitr-confirm=unmatched" in verdict.message
+    assert bucket.rows() == ["snr-1"]
+    verdict = bucket.put("lists/line-a.csv", "common_name\nsnr-2\nSNR-3\n", **{"jitr-confirm": "shrink,unmatched"})
+    assert verdict is not None
+    assert verdict.details["fit"]["nothing"] == 1
+    assert (
+        "2 rows: 0 on record (of 0 devices there), 1 could be devices that come, 1 can match nothing" in verdict.message
+    )
+    assert bucket.rows() == ["SNR-3", "snr-2"]
+
+
 def test_a_list_that_shrinks_by_more_than_half_is_refused_unless_that_is_said(bucket: Bucket) -> None:
     bucket.put("lists/line-a.csv", listed(*range(10)))
     verdict = bucket.put("lists/line-a.csv", listed(1))

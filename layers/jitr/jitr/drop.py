@@ -26,7 +26,7 @@ _MOST_SHOWN = 120  # characters of a key in a message
 # What a person may put on an object (``x-amz-meta-...``): why; and that a list may shrink, or be made, or that rows may
 # take the place of other devices' rows.
 MESSAGE, CONFIRM = "jitr-message", "jitr-confirm"
-SHRINK, NEW_LIST, OVERWRITE = "shrink", "new-list", "overwrite"
+SHRINK, NEW_LIST, OVERWRITE, UNMATCHED = "shrink", "new-list", "overwrite", "unmatched"
 
 
 @dataclass(frozen=True, slots=True)

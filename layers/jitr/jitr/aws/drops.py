@@ -13,6 +13,7 @@ is merged, once.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -24,13 +25,15 @@ from jitr.aws.account import known_in, missing_cas
 from jitr.aws.device_lists import KEPT_DAYS, DeviceLists, ListInfo
 from jitr.aws.errors import told_apart
 from jitr.aws.list_difference import Difference
+from jitr.aws.list_evidence import fit
 from jitr.aws.list_import import MERGE, REPLACE, Checked, Imports, Source, TooMany, Unfinished
 from jitr.aws.replay import effect_of
 from jitr.aws.rulebook import Rulebook
 from jitr.aws.table import Conflict, Table
-from jitr.drop import CONFIRM, MESSAGE, NEW_LIST, OVERWRITE, SHRINK, Dropped, Outcome, Verdict
+from jitr.drop import CONFIRM, MESSAGE, NEW_LIST, OVERWRITE, SHRINK, UNMATCHED, Dropped, Outcome, Verdict
 from jitr.errors import InputError, Refused
 from jitr.list_changes import shrinks
+from jitr.list_fit import Fit
 from jitr.lists_csv import ListError, Problem
 from jitr.record import Heads
 from jitr.rules.ca_files import CaFiles
@@ -203,24 +206,31 @@ class Drops:
         self, dropped: Dropped, latest: Latest, name: str, lists: Mapping[str, ListInfo], heads: Heads
     ) -> Verdict:
         before = lists.get(name)
-        confirmed = latest.metadata.get(CONFIRM)
-        if before is None and confirmed != NEW_LIST:
+        confirmed = _confirmed(latest)
+        if before is None and NEW_LIST not in confirmed:
             self._refuse_unnamed(dropped, name, lists, heads)
-        checked = self._checked(dropped, latest, name, before)
+        found = fit(self._table, name)
+        checked = self._checked(dropped, latest, name, before, found)
+        mode = MERGE if dropped.merges else REPLACE
+        if UNMATCHED not in confirmed and self._imports.under_way(name, checked, mode) is None:
+            _refuse_unmatched(dropped, found, confirmed)
         rows = 0 if before is None else before.rows
-        if not dropped.merges and shrinks(REPLACE, rows, checked.rows) and confirmed != SHRINK:
+        if not dropped.merges and shrinks(REPLACE, rows, checked.rows) and SHRINK not in confirmed:
             raise InputError(
                 f"this shrinks list {name} from {rows} rows to {checked.rows}, and a drop replaces all of it. "
-                f"If that is what you want, {_again(dropped, SHRINK)}, "
+                f"If that is what you want, {_again(dropped, SHRINK, confirmed)}, "
                 f"or run `jitr lists import {name} FILE --replace`. To add rows to those there, drop it as "
                 f"lists/merge/{name}.csv"
             )
-        mode = MERGE if dropped.merges else REPLACE
         details: dict[str, Any] = {"list": name, "mode": mode, "rows": checked.rows, "rows_before": rows}
+        details["fit"] = found.to_json()
+        checked = replace(checked, said=(*checked.said, *found.remarks()))
         try:
             if dropped.merges:
-                return self._merged(dropped, name, checked, details)
-            return self._replaced(dropped, name, checked, before, details)
+                verdict = self._merged(dropped, name, checked, details)
+            else:
+                verdict = self._replaced(dropped, name, checked, before, details)
+            return replace(verdict, message=f"{verdict.message}\n{found.sentence()}")
         except Unfinished as unfinished:
             details |= {"rows_written": unfinished.done, "edition": heads.edition(name)}
             return self._verdict(dropped, Outcome.IMPORTING, str(unfinished), checked.said, **details)
@@ -242,7 +252,7 @@ class Drops:
             f"{_again(dropped, NEW_LIST)}, or run `jitr lists import {name} FILE`"
         )
 
-    def _checked(self, dropped: Dropped, latest: Latest, name: str, before: ListInfo | None) -> Checked:
+    def _checked(self, dropped: Dropped, latest: Latest, name: str, before: ListInfo | None, found: Fit) -> Checked:
         instead = (
             f"import it with `jitr lists import {name} FILE --{MERGE if dropped.merges else REPLACE}`, which takes any"
         )
@@ -262,9 +272,10 @@ class Drops:
                 name,
                 Source(dropped.key, in_time),
                 against=before.head.generation if dropped.merges and before is not None else None,
-                overwrite=not dropped.merges or latest.metadata.get(CONFIRM) == OVERWRITE,
+                overwrite=not dropped.merges or OVERWRITE in _confirmed(latest),
                 most=MAX_LIST_ROWS,
                 advance=lambda _bytes: None,
+                watch=lambda each: found.add(each.row, each.line),
             )
         except TooMany as many:
             raise InputError(f"{many}: {instead}") from None
@@ -403,8 +414,21 @@ def _who(dropped: Dropped) -> str:
     return f"{dropped.by} (s3://{dropped.bucket}/{dropped.key})"
 
 
-def _again(dropped: Dropped, word: str) -> str:
-    """How to drop it once more, and say that it is meant."""
+def _confirmed(latest: Latest) -> frozenset[str]:
+    """What is said to be meant: one word, or several with commas between them."""
+    return frozenset(re.split(r"[,\s]+", latest.metadata.get(CONFIRM, ""))) - {""}
+
+
+def _refuse_unmatched(dropped: Dropped, found: Fit, confirmed: frozenset[str]) -> None:
+    """Raise InputError where rows of a deny list can match nothing."""
+    question = found.question()
+    if question:
+        raise InputError(f"{question} If that is what you want, {_again(dropped, UNMATCHED, confirmed)}")
+
+
+def _again(dropped: Dropped, more: str, confirmed: frozenset[str] = frozenset()) -> str:
+    """How to drop it once more, and say that it is meant, as what was said before."""
+    word = ",".join(sorted({more, *confirmed}))
     command = f"aws s3 cp FILE s3://{dropped.bucket}/{dropped.key} --metadata {CONFIRM}={word}"
     return f"drop it again with the metadata {CONFIRM}={word} ({command})"
 
