@@ -20,7 +20,7 @@ from tests.aws.world import Silent, World, listening
 
 from bench import baseline
 from bench.results import Result
-from jitr.lists import ListRow
+from jitr.devicelists.rows import ListRow
 from jitr.rules.conditions import AttributeCondition, CaCondition, Condition, Glob, ListCondition
 from jitr.rules.model import AllowRule, Ca, DenyRule, Grant, Rules
 

@@ -16,13 +16,13 @@ from bench.fleet import ALIAS, DEVICES, NOW, factory, pems, rules
 from bench.fleet import cedar as in_cedar
 from bench.measure import Compared, compare
 from bench.results import Line, Plot, Result
-from jitr.certificate import read_ca, read_certificate
-from jitr.chain import verify_chain
-from jitr.decide import Decision, decide, lists_needed
+from jitr.decision.chain import verify_chain
+from jitr.decision.decide import Decision, decide, lists_needed
+from jitr.devicelists.rows import ListRow, Membership
 from jitr.facts import Knock
-from jitr.lists import ListRow, Membership
 from jitr.reasons import Verdict
 from jitr.rules.model import Rules
+from jitr.x509.certificate import read_ca, read_certificate
 
 KINDS = ("RSA-2048", "P-256", "P-384")
 SIZES = (10, 100, 1_000, 10_000)

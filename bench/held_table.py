@@ -7,7 +7,7 @@ from typing import Any, cast
 from boto3.dynamodb.types import Binary
 from tests.aws.fakes import FakeDynamodb
 
-from jitr.aws.table import from_item, to_item
+from jitr.aws.dynamodb.table import from_item, to_item
 
 Key = tuple[str, str]
 

@@ -15,14 +15,14 @@ from bench.decision import Decider
 from bench.fleet import DEVICES, NOW, factory, pems, rules
 from bench.measure import compare, timed
 from bench.results import Result
-from jitr.certificate import CaReading, read_ca, read_certificate
-from jitr.chain import verify_chain
-from jitr.crl import read_crl, why_not_by
-from jitr.decide import decide
+from jitr.decision.chain import verify_chain
+from jitr.decision.decide import decide
 from jitr.errors import Unreadable
 from jitr.facts import Knock
-from jitr.pem import MAX_CERTIFICATE
 from jitr.rules.model import Rules
+from jitr.x509.certificate import CaReading, read_ca, read_certificate
+from jitr.x509.crl import read_crl, why_not_by
+from jitr.x509.pem import MAX_CERTIFICATE
 
 KIND = "P-256"
 _MOST_MILLISECONDS = 10.0

@@ -20,10 +20,10 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from jitr.aws.device_lists import DeviceLists
-from jitr.aws.list_import import Imports, Source
-from jitr.aws.table import Table
-from jitr.lists_csv import write_rows
+from jitr.aws.dynamodb.table import Table
+from jitr.devicelists.csv.reader import write_rows
+from jitr.services.lists.device_lists import DeviceLists
+from jitr.services.lists.list_import import Imports, Source
 
 _CONNECTIONS = 8  # as many as an import has
 _BATCH = 25

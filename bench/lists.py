@@ -18,9 +18,9 @@ from typing import Any
 from bench.list_work import name_of
 from bench.measure import Compared, Spread
 from bench.results import Result
-from jitr.aws.device_lists import DeviceLists
-from jitr.aws.table import Table
-from jitr.lists import RowKey
+from jitr.aws.dynamodb.table import Table
+from jitr.devicelists.rows import RowKey
+from jitr.services.lists.device_lists import DeviceLists
 from jitr_local.cli import variables_of
 from jitr_local.session import running_stack
 from jitr_local.stack import LocalStack

@@ -22,18 +22,18 @@ from bench.fleet import NOW, factory, pems, rules
 from bench.held_table import HeldTable
 from bench.measure import Compared, compare
 from bench.results import Result
-from jitr.aws.changes import PARTITION
-from jitr.aws.table import Table, hint_key, record_item, to_item
-from jitr.certificate import read_ca, read_certificate
-from jitr.chain import verify_chain
-from jitr.decide import Decision, decide, lists_needed
+from jitr.aws.dynamodb.changes import PARTITION
+from jitr.aws.dynamodb.table import Table, hint_key, record_item, to_item
+from jitr.decision.chain import verify_chain
+from jitr.decision.decide import Decision, decide, lists_needed
+from jitr.devicelists.rows import ListRow, Membership
 from jitr.facts import Knock
-from jitr.held import hints
-from jitr.lists import ListRow, Membership
 from jitr.reasons import Verdict
-from jitr.record import Record, facts_json, recorded_knock
+from jitr.records.held import hints
+from jitr.records.record import Record, facts_json, recorded_knock
 from jitr.rules.conditions import AttributeCondition, CaCondition, Condition, Glob, ListCondition
 from jitr.rules.model import AllowRule, Ca, Grant, Rules
+from jitr.x509.certificate import read_ca, read_certificate
 
 _WANTED = 20_000  # decisions a second
 _PLENTY = 10_000_000  # milliseconds left in the invocation

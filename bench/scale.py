@@ -14,8 +14,8 @@ from bench import prices
 from bench.burst import Outcome, ours
 from bench.results import Result
 from bench.simulation.world import CONCURRENCY
-from jitr.aws.table import row_key
-from jitr.lists import RowKey
+from jitr.aws.dynamodb.table import row_key
+from jitr.devicelists.rows import RowKey
 
 # DynamoDB Developer Guide, "Best practices for designing and using partition keys": units a second of one key.
 _KEY_READS, _KEY_WRITES = 3_000, 1_000

@@ -18,7 +18,7 @@ from bench.fleet import factory
 from bench.results import Result
 from bench.simulation.world import ACCOUNT, CONCURRENCY, Device, World
 from jitr.aws.iot import Iot
-from jitr.aws.register import Message, Registrar
+from jitr.services.registration.registrar import Message, Registrar
 
 HELD = 10_000
 EVERY = 5.0  # seconds

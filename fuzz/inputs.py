@@ -8,7 +8,7 @@ from random import Random
 
 from hypothesis import strategies as st
 
-from jitr import der
+from jitr.x509 import der
 
 
 @dataclass

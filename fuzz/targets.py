@@ -9,19 +9,19 @@ from functools import cache
 from pathlib import Path
 
 from fuzz.inputs import Seeds
-from jitr.certificate import CaReading, read_ca, read_certificate
-from jitr.chain import verify_chain
-from jitr.crl import read_crl, why_not_by
-from jitr.drop import read_record
-from jitr.duplicates import Duplicates
+from jitr.decision.chain import verify_chain
+from jitr.decision.selftest import run
+from jitr.devicelists.csv.duplicates import Duplicates
+from jitr.devicelists.csv.reader import Reader, read_list, serials_in, write_rows
 from jitr.errors import InputError, Poison, Unreadable, UnusableCrl
-from jitr.event import CLOCK_SKEW, own_event, parse_event
-from jitr.lists_csv import Reader, read_list, serials_in, write_rows
 from jitr.reasons import CODES
+from jitr.records.event import CLOCK_SKEW, own_event, parse_event
+from jitr.records.upload import read_record
+from jitr.rules.file.problems import RulesError
+from jitr.rules.file.reader import read_rules
 from jitr.rules.model import load
-from jitr.rules.problems import RulesError
-from jitr.rules.reader import read_rules
-from jitr.rules.selftest import run
+from jitr.x509.certificate import CaReading, read_ca, read_certificate
+from jitr.x509.crl import read_crl, why_not_by
 
 CORPUS = Path(__file__).parent / "corpus"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

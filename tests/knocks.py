@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from jitr.decide import Decision, decide, lists_needed
+from jitr.decision.decide import Decision, decide, lists_needed
+from jitr.devicelists.rows import ListRow, membership_in, rows_by_key
 from jitr.facts import Attribute, CaFacts, CertificateFacts, ChainFacts, KeyFacts, Knock, SignatureFacts
-from jitr.lists import ListRow, membership_in, rows_by_key
 from jitr.reasons import Verdict
 from jitr.rules.conditions import (
     AttributeCondition,

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from jitr.aws import list_import
-from jitr.aws.list_import import Imports, Source
-from jitr.aws.table import Table
-from jitr.lists import ListRow
-from jitr.lists_csv import write_rows
+from jitr.aws.dynamodb.table import Table
+from jitr.devicelists.csv.reader import write_rows
+from jitr.devicelists.rows import ListRow
+from jitr.services.lists import list_import
+from jitr.services.lists.list_import import Imports, Source
 
 
 def one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:

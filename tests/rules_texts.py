@@ -6,9 +6,9 @@ from textwrap import dedent, indent
 import pytest
 
 from jitr.errors import InputError
-from jitr.rules.problems import Problem, RulesError
-from jitr.rules.reader import Known, read_rules
-from jitr.rules.rules_file import RulesFile
+from jitr.rules.file.problems import Problem, RulesError
+from jitr.rules.file.reader import Known, read_rules
+from jitr.rules.file.rules_file import RulesFile
 
 ID_A, ID_B = "a0" * 32, "b1" * 32
 # Both have revocation lists, so that no file is warned of an alias that no rule uses.

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import yaml
 
-from jitr.metrics import METRICS, Metric
+from jitr.aws.metrics import METRICS, Metric
 from jitr.reasons import CODES, ReasonCode
 from jitr_cli.main import jitr
 from jitr_local.cli import local
@@ -63,7 +63,7 @@ def _effect(code: ReasonCode) -> str:
 _METRICS = """\
 # Metrics
 
-<!-- Written by tools/docs.py from jitr.metrics. Do not edit it here. -->
+<!-- Written by tools/docs.py from jitr.aws.metrics. Do not edit it here. -->
 
 What the functions write, in the namespace `jitr` and the dimension `service`, which is the stack's name. Those with a
 reason are also there by `service` and `reason`. The stack's dashboard shows them (its output `DashboardUrl`); alarms

@@ -15,7 +15,7 @@ from boto3.dynamodb.types import Binary
 from tests.aws import fakes
 
 from bench.simulation.clock import Clock
-from jitr.aws.table import to_item
+from jitr.aws.dynamodb.table import to_item
 
 # https://docs.aws.amazon.com/general/latest/gr/iot-core.html, "AWS IoT Core API rate limits": calls a second.
 QUOTAS: Mapping[str, float] = {

@@ -15,17 +15,17 @@ from tests.aws import fakes
 from bench.simulation.account import QUOTAS, Dynamodb, Gate, Iot
 from bench.simulation.clock import EPOCH, Clock
 from bench.simulation.queue import Bill, Environments, Queue
-from jitr.aws.batch import Batch
-from jitr.aws.device_lists import DeviceLists
+from jitr.aws.dynamodb.table import Table, row_key
 from jitr.aws.iot import Iot as Adapter
 from jitr.aws.pacing import Pace
-from jitr.aws.publication import publish
-from jitr.aws.register import Registrar
-from jitr.aws.table import Table, row_key
+from jitr.aws.quotas import Quotas
 from jitr.aws.telemetry import Telemetry
-from jitr.lists import RowKey
-from jitr.pace import Quotas
+from jitr.devicelists.rows import RowKey
 from jitr.rules.model import Rules
+from jitr.services.lists.device_lists import DeviceLists
+from jitr.services.publishing.publication import publish
+from jitr.services.registration.batch import Batch
+from jitr.services.registration.registrar import Registrar
 from jitr.times import rfc3339
 
 ACCOUNT = "123456789012"

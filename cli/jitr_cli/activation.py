@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import click
 
-from jitr.aws.table import Table
-from jitr.decide import Decision
+from jitr.aws.dynamodb.table import Table
+from jitr.decision.decide import Decision
 from jitr.errors import Retry
 from jitr.reasons import CODES, Verdict
 from jitr_cli import output

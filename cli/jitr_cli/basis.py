@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from itertools import islice
 
-from jitr.aws import publication
-from jitr.aws.table import Table
-from jitr.record import Heads, Record
+from jitr.aws.dynamodb.table import Table
+from jitr.records.record import Heads, Record
+from jitr.services.publishing import publication
 
 MOST_VERSIONS = 500  # of the history that are looked through, the newest
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jitr.aws.table import BATCH_GET, Conflict, Item, Table, certificate_key, to_item
+from jitr.aws.dynamodb.table import BATCH_GET, Conflict, Item, Table, certificate_key, to_item
 from jitr.errors import JitrError
-from jitr.record import FORMAT
+from jitr.records.record import FORMAT
 from jitr_cli import output
 from jitr_cli.deployment import Account, Deployment
 from jitr_cli.table import now_text, operator

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jitr.errors import InputError, Unreadable
-from jitr.names import rfc4514
-from jitr.pem import find_following
+from jitr.x509.names import rfc4514
+from jitr.x509.pem import find_following
 from jitr_cli import output, pki
 from jitr_cli.ca_registry import all_ca_ids, described
 from jitr_cli.certificates import Certificate, read

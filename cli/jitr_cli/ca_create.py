@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from jitr.errors import InputError
-from jitr.names import rfc4514
+from jitr.x509.names import rfc4514
 from jitr_cli import output, pki
 from jitr_cli.certificates import Certificate
 from jitr_cli.files import file_name, read_certificate, read_passphrase, staged

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jitr.errors import InputError, Unreadable
-from jitr.names import rfc4514
+from jitr.x509.names import rfc4514
 from jitr_cli import output
 from jitr_cli.certificates import Certificate, read
 from jitr_cli.files import read_certificate

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import click
 
-from jitr.aws.rulebook import Rulebook
+from jitr.aws.dynamodb.rulebook import Rulebook
 from jitr.errors import JitrError
 from jitr.rules.model import DenyRule, Rule, Rules
 from jitr_cli import output

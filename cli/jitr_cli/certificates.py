@@ -9,10 +9,10 @@ import ssl
 from dataclasses import dataclass
 from datetime import datetime
 
-from jitr import der
-from jitr.certificate import CaReading, CertificateReading, read_ca, read_certificate
-from jitr.chain import verify_chain
-from jitr.names import Name, same_name
+from jitr.decision.chain import verify_chain
+from jitr.x509 import der
+from jitr.x509.certificate import CaReading, CertificateReading, read_ca, read_certificate
+from jitr.x509.names import Name, same_name
 
 
 @dataclass(frozen=True, slots=True)

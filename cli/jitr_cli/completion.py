@@ -14,7 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
-    from jitr.aws.table import Table
+    from jitr.aws.dynamodb.table import Table
     from jitr.rules.model import Rules
 
 PATIENCE = 2.0  # seconds
@@ -61,7 +61,7 @@ def _asked(ask: Callable[[], list[str]]) -> list[str]:
 
 
 def _in_force(table: "Table") -> "Rules":
-    from jitr.aws.rulebook import Rulebook
+    from jitr.aws.dynamodb.rulebook import Rulebook
 
     return Rulebook(table).in_force(table.heads())
 

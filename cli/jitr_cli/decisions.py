@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from jitr.aws.decisions import newest_of
+from jitr.aws.dynamodb.decisions import newest_of
 from jitr.errors import InputError
 from jitr.reasons import CODES, Verdict
-from jitr.record import APPLIED, Record
+from jitr.records.record import APPLIED, Record
 from jitr.times import rfc3339
 from jitr_cli import completion, knocking, words
 from jitr_cli.basis import basis_of

@@ -4,11 +4,11 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from jitr.aws.decisions import newest
-from jitr.aws.replay import replay
-from jitr.aws.table import Table
+from jitr.aws.dynamodb.decisions import newest
+from jitr.aws.dynamodb.table import Table
 from jitr.reasons import Verdict
 from jitr.rules.model import Rules
+from jitr.services.recheck.replay import replay
 from jitr_cli.by_hand import Act, acts_of
 from jitr_cli.device_registry import Registry
 

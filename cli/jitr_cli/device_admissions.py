@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from jitr.aws.decisions import newest_of
-from jitr.aws.table import Table
+from jitr.aws.dynamodb.decisions import newest_of
+from jitr.aws.dynamodb.table import Table
 from jitr.reasons import Verdict
-from jitr.record import APPLYING, APPLYING_AT_MOST, STATUS_FRESH
+from jitr.records.record import APPLYING, APPLYING_AT_MOST, STATUS_FRESH
 from jitr_cli import output
 from jitr_cli.device_records import records_of
 from jitr_cli.device_registry import Registry

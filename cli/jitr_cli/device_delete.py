@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Iot
-from jitr.aws.reservations import Reservations
-from jitr.aws.table import Table
 from jitr.errors import InputError
-from jitr.record import Record
+from jitr.records.record import Record
+from jitr.services.registration.reservations import Reservations
 from jitr_cli import output
 from jitr_cli.by_hand import forget
 from jitr_cli.deployment import Account, Choice, stack_options

@@ -12,13 +12,13 @@ from typing import Any
 import click
 from cryptography import x509
 
-from jitr.duplicates import Duplicates
+from jitr.devicelists.columns import typed
+from jitr.devicelists.csv.duplicates import Duplicates
+from jitr.devicelists.csv.reader import Reader, serials_in, write_rows
+from jitr.devicelists.rows import KEY_KINDS, ListRow
 from jitr.errors import InputError
-from jitr.extensions import NAMES
-from jitr.list_columns import typed
-from jitr.lists import KEY_KINDS, ListRow
-from jitr.lists_csv import Reader, serials_in, write_rows
-from jitr.signing_request import RequestReading
+from jitr.x509.extensions import NAMES
+from jitr.x509.signing_request import RequestReading
 from jitr_cli import output, pki
 from jitr_cli.certificates import Certificate
 from jitr_cli.files import Staged, file_name, read_bytes, read_request, staged

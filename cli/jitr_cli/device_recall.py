@@ -10,13 +10,13 @@ from datetime import datetime
 from functools import partial
 from itertools import islice
 
-from jitr.aws.device_lists import DeviceLists
-from jitr.aws.rulebook import Rulebook
-from jitr.aws.table import BATCH_GET, Table
+from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.dynamodb.table import BATCH_GET, Table
+from jitr.devicelists.rows import RowKey, device_keys
 from jitr.errors import InputError
 from jitr.facts import CertificateFacts, Knock
-from jitr.lists import RowKey, device_keys
 from jitr.rules.model import Rules
+from jitr.services.lists.device_lists import DeviceLists
 from jitr_cli import output
 from jitr_cli.deployment import Deployment
 from jitr_cli.device_admissions import recently_admitted, those_active

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from jitr.aws.table import Table
+from jitr.aws.dynamodb.table import Table
 from jitr.errors import InputError
 from jitr.facts import CertificateFacts
-from jitr.record import Record
+from jitr.records.record import Record
 from jitr_cli.deployment import Account, Choice
 from jitr_cli.output import note
 from jitr_cli.table import table_of

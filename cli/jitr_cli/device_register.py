@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jitr.certificate import CertificateReading
+from jitr.decision.grant import THING_NAME
 from jitr.errors import InputError
 from jitr.facts import KeyFacts
-from jitr.grant import THING_NAME
 from jitr.times import rfc3339
+from jitr.x509.certificate import CertificateReading
 from jitr_cli import output
 from jitr_cli.activation import NOT_ASKED, Asked, require_reason
 from jitr_cli.ca_registry import Registered

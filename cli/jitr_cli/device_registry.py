@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jitr.certificate import CertificateReading, read_certificate
+from jitr.decision.grant import THING_NAME
 from jitr.errors import InputError, Unreadable
-from jitr.grant import THING_NAME
+from jitr.x509.certificate import CertificateReading, read_certificate
 from jitr_cli import output
 from jitr_cli.files import read_bytes
 

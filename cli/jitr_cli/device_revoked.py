@@ -6,14 +6,14 @@ from datetime import datetime
 from itertools import islice
 
 from jitr.aws.cas import Cas, Registered
+from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.dynamodb.table import BATCH_GET
 from jitr.aws.iot import Iot
-from jitr.aws.rulebook import Rulebook
-from jitr.aws.table import BATCH_GET
-from jitr.certificate import CaReading
-from jitr.crl import CrlReading, Entry
 from jitr.errors import InputError
 from jitr.rules.model import Crl, Rules
 from jitr.times import rfc3339
+from jitr.x509.certificate import CaReading
+from jitr.x509.crl import CrlReading, Entry
 from jitr_cli import output
 from jitr_cli.crls import crls_with
 from jitr_cli.deployment import Deployment

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from jitr.aws.table import BATCH_GET, Table
+from jitr.aws.dynamodb.table import BATCH_GET, Table
 from jitr.errors import InputError
 from jitr.facts import CertificateFacts
-from jitr.names import rfc4514
 from jitr.reasons import CODES
-from jitr.record import Record
+from jitr.records.record import Record
+from jitr.x509.names import rfc4514
 from jitr_cli import ca_registry, knocking, output
 from jitr_cli.basis import basis_of
 from jitr_cli.by_hand import Act, acts_of

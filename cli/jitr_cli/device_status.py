@@ -5,7 +5,7 @@ from datetime import datetime
 
 import click
 
-from jitr.aws.table import Table
+from jitr.aws.dynamodb.table import Table
 from jitr.errors import InputError, Retry
 from jitr.times import rfc3339
 from jitr_cli import completion, output

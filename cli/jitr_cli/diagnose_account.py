@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jitr.aws.table import Table
-from jitr.certificate import CertificateReading, read_ca
-from jitr.chain import verify_chain
-from jitr.decide import Decision
+from jitr.aws.dynamodb.table import Table
+from jitr.decision.chain import verify_chain
+from jitr.decision.decide import Decision
 from jitr.errors import InputError, JitrError, Retry, Unreadable
 from jitr.reasons import CODES, Verdict
-from jitr.record import APPLYING, Record
+from jitr.records.record import APPLYING, Record
+from jitr.x509.certificate import CertificateReading, read_ca
 from jitr_cli.basis import basis_of
 from jitr_cli.by_hand import Act, acts_of
 from jitr_cli.ca_registry import all_ca_ids, described

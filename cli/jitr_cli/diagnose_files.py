@@ -8,12 +8,12 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jitr.certificate import CertificateReading, read_ca, read_certificate
-from jitr.chain import verify_chain
+from jitr.decision.chain import verify_chain
 from jitr.errors import InputError, Unreadable
-from jitr.names import rfc4514
-from jitr.pem import find_following
 from jitr.times import rfc3339, span
+from jitr.x509.certificate import CertificateReading, read_ca, read_certificate
+from jitr.x509.names import rfc4514
+from jitr.x509.pem import find_following
 from jitr_cli.files import keeper_of, passphrase_from, read_bytes, read_private_key
 from jitr_cli.findings import Findings
 from jitr_cli.pki import MIN_RSA_BITS, key_problem

@@ -17,9 +17,9 @@ from typing import Any
 
 import click
 
-from jitr.certificate import CertificateReading, read_ca
-from jitr.chain import verify_chain
+from jitr.decision.chain import verify_chain
 from jitr.errors import InputError, Unreadable
+from jitr.x509.certificate import CertificateReading, read_ca
 from jitr_cli.deployment import Account, Choice, aws_options
 from jitr_cli.device_registry import Registry, read_device_file
 from jitr_cli.files import read_bytes, staged

@@ -6,19 +6,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jitr.certificate import CaReading, CertificateReading, read_ca, read_certificate
-from jitr.chain import verify_chain
-from jitr.crl import MAX_INPUT, CrlReading, read_crl
-from jitr.decide import Decision, decide, unreadable
+from jitr.decision.chain import verify_chain
+from jitr.decision.decide import Decision, decide, unreadable
+from jitr.decision.profile import warnings
+from jitr.decision.revocation import crls_of, read_revocation
+from jitr.devicelists.rows import ListRow, RowKey, membership_in, rows_by_key
 from jitr.errors import InputError, NotACertificate, Unreadable, UnusableCrl
 from jitr.facts import Knock, Revocation
-from jitr.lists import ListRow, RowKey, membership_in, rows_by_key
-from jitr.pem import find_certificate
-from jitr.profile import warnings
-from jitr.record import facts_json
-from jitr.revocation import crls_of, read_revocation
+from jitr.records.record import facts_json
 from jitr.rules.model import Rules
 from jitr.times import parse_time
+from jitr.x509.certificate import CaReading, CertificateReading, read_ca, read_certificate
+from jitr.x509.crl import MAX_INPUT, CrlReading, read_crl
+from jitr.x509.pem import find_certificate
 from jitr_cli.explanation import Explanation
 from jitr_cli.files import read_bytes
 from jitr_cli.list_files import read_rows

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Iot
-from jitr.aws.table import Table
 from jitr.errors import InputError, Poison
-from jitr.event import parse_event
+from jitr.records.event import parse_event
 from jitr_cli.deployment import Deployment
 from jitr_cli.explanation import Explanation
 from jitr_cli.files import read_bytes

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from jitr.decide import Decision
+from jitr.decision.decide import Decision
 from jitr.reasons import CODES, Verdict
 from jitr_cli.output import colour, safe
 

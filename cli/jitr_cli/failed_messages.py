@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from jitr.aws.batch import SENT_AT
+from jitr.services.registration.batch import SENT_AT
 from jitr.times import from_epoch_ms
 
 if TYPE_CHECKING:

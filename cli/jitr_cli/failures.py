@@ -6,8 +6,8 @@ from contextlib import ExitStack
 
 import click
 
-from jitr.aws.batch import SENT_AT
 from jitr.reasons import CODES
+from jitr.services.registration.batch import SENT_AT
 from jitr_cli.deployment import Choice, Deployment, stack_options
 from jitr_cli.failed_messages import QUEUES, FailedMessage, FailureQueue
 from jitr_cli.output import confirm, emit, json_option, note, progress, safe, table

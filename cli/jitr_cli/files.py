@@ -23,7 +23,7 @@ from jitr_cli import output
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-    from jitr.signing_request import RequestReading
+    from jitr.x509.signing_request import RequestReading
     from jitr_cli.certificates import Certificate
 
     PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -65,7 +65,7 @@ def read_certificate(path: Path) -> "Certificate":
 
 def read_request(path: Path) -> "RequestReading":
     """Read the certificate signing request in a file, PEM or DER. Raises InputError."""
-    from jitr import signing_request
+    from jitr.x509 import signing_request
 
     data = read_bytes(path)
     try:

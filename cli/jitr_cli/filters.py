@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 import click
 
-from jitr.aws.rulebook import Rulebook
-from jitr.aws.table import Table
+from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.dynamodb.table import Table
 from jitr.errors import InputError
 from jitr.reasons import CODES
-from jitr.record import Record
+from jitr.records.record import Record
 from jitr_cli import completion
 
 F = TypeVar("F", bound=Callable[..., Any])

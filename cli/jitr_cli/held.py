@@ -7,15 +7,15 @@ from itertools import islice
 
 import click
 
-from jitr.aws.changes import change_item, everyone_wanted
-from jitr.aws.decisions import newest, newest_of
-from jitr.aws.rulebook import Rulebook
-from jitr.aws.table import Table
-from jitr.decide import OperatorWord
+from jitr.aws.dynamodb.changes import change_item, everyone_wanted
+from jitr.aws.dynamodb.decisions import newest, newest_of
+from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.dynamodb.table import Table
+from jitr.decision.decide import OperatorWord
 from jitr.errors import InputError
 from jitr.facts import CertificateFacts
 from jitr.reasons import Verdict
-from jitr.record import Record, knock_interval
+from jitr.records.record import Record, knock_interval
 from jitr.rules.model import Rules
 from jitr.times import rfc3339
 from jitr_cli import completion, words

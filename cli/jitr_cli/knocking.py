@@ -5,7 +5,7 @@ Knocks are counted at most once a minute, so a count is the least that it can ha
 
 from datetime import timedelta
 
-from jitr.record import COUNT_AGAIN, Record, knock_interval
+from jitr.records.record import COUNT_AGAIN, Record, knock_interval
 from jitr.times import rfc3339
 
 

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
-from jitr.aws.device_lists import DeviceLists
-from jitr.aws.list_evidence import devices, fit, known_serials, rules_in_force
-from jitr.aws.table import Table
-from jitr.duplicates import Duplicates
+from jitr.aws.dynamodb.table import Table
+from jitr.devicelists.csv.duplicates import Duplicates
+from jitr.devicelists.csv.reader import Reader, serials_in
+from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
-from jitr.list_fit import Fit
-from jitr.lists import ListRow
-from jitr.lists_csv import Reader, serials_in
+from jitr.rules.list_fit import Fit
 from jitr.rules.model import Rules
+from jitr.services.lists.device_lists import DeviceLists
+from jitr.services.lists.evidence import devices, fit, known_serials, rules_in_force
 from jitr_cli import list_files
 from jitr_cli.output import confirm, note, progress
 

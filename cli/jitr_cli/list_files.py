@@ -10,14 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from jitr.aws.device_lists import KEPT_DAYS, ListInfo
-from jitr.aws.list_difference import Difference
-from jitr.aws.list_import import REPLACE, Checked, Imports, Leftovers, Source
-from jitr.aws.table import Table
-from jitr.duplicates import Duplicates
-from jitr.list_changes import Effect
-from jitr.lists import ListRow
-from jitr.lists_csv import Reader, serials_in
+from jitr.aws.dynamodb.table import Table
+from jitr.devicelists.changes import Effect
+from jitr.devicelists.csv.duplicates import Duplicates
+from jitr.devicelists.csv.reader import Reader, serials_in
+from jitr.devicelists.rows import ListRow
+from jitr.services.lists.device_lists import KEPT_DAYS, ListInfo
+from jitr.services.lists.difference import Difference
+from jitr.services.lists.list_import import REPLACE, Checked, Imports, Leftovers, Source
 from jitr.times import rfc3339
 from jitr_cli.output import note, progress
 from jitr_cli.table import now, now_text

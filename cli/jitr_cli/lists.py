@@ -10,18 +10,18 @@ from typing import TypeVar
 
 import click
 
-from jitr.aws.device_lists import KEPT_DAYS, DeviceLists, ListInfo
-from jitr.aws.list_difference import Difference
-from jitr.aws.list_import import MERGE, REPLACE, Checked, Imports
-from jitr.aws.table import Conflict
+from jitr.aws.dynamodb.table import Conflict
+from jitr.devicelists.changes import shrinks
+from jitr.devicelists.columns import typed
+from jitr.devicelists.csv.cells import Cells
+from jitr.devicelists.csv.reader import columns_of, write_rows
+from jitr.devicelists.csv.serials import UNDECIDED, Base, Serials
+from jitr.devicelists.rows import LIST_NAME, ListRow
+from jitr.devicelists.values import read_row
 from jitr.errors import InputError
-from jitr.list_cells import Cells
-from jitr.list_changes import shrinks
-from jitr.list_columns import typed
-from jitr.list_row import read_row
-from jitr.list_serials import UNDECIDED, Base, Serials
-from jitr.lists import LIST_NAME, ListRow
-from jitr.lists_csv import columns_of, write_rows
+from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists, ListInfo
+from jitr.services.lists.difference import Difference
+from jitr.services.lists.list_import import MERGE, REPLACE, Checked, Imports
 from jitr_cli import completion, list_check, list_files
 from jitr_cli.deployment import Choice, Deployment, stack_options
 from jitr_cli.files import staged

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from jitr.decide import Decision
+from jitr.decision.decide import Decision
+from jitr.devicelists.rows import ListRow, RowKey, is_listable
 from jitr.facts import Knock
-from jitr.lists import ListRow, RowKey, is_listable
 from jitr.rules.model import Rules
 
 MOST_SPELLINGS = 400  # of one device, in each list: four requests

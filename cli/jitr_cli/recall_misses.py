@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from jitr.aws.device_lists import DeviceLists
-from jitr.aws.table import Table
+from jitr.aws.dynamodb.table import Table
+from jitr.devicelists.rows import RowKey
 from jitr.facts import CertificateFacts
-from jitr.lists import RowKey
+from jitr.services.lists.device_lists import DeviceLists
 from jitr_cli.near_rows import spellings
 
 SHOWN = 20

@@ -1,8 +1,8 @@
 """Decision records in the table, for commands that count or show them."""
 
-from jitr.aws.table import Table, state_shards
+from jitr.aws.dynamodb.table import Table, state_shards
 from jitr.reasons import Verdict
-from jitr.record import Record
+from jitr.records.record import Record
 
 
 def count_at_most(table: Table, verdict: Verdict, most: int) -> tuple[int, bool]:

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from jitr.aws import publication
 from jitr.aws.account import known_in, missing_cas
-from jitr.aws.replay import MOST_REPLAYED, effect_of
-from jitr.aws.table import Conflict, Table
+from jitr.aws.dynamodb.table import Conflict, Table
 from jitr.errors import InputError
-from jitr.record import Heads
+from jitr.records.record import Heads
 from jitr.rules.model import Rules
+from jitr.services.publishing import publication
+from jitr.services.recheck.replay import MOST_REPLAYED, effect_of
 from jitr_cli.deployment import Choice, stack_options
 from jitr_cli.output import confirm, emit, error, json_option, note, progress, warn
 from jitr_cli.rules_files import FailedTests, read_and_test, read_file

@@ -10,15 +10,15 @@ from typing import Any
 
 import click
 
+from jitr.decision.selftest import TestFailure, run
 from jitr.errors import InputError
-from jitr.rules.ca_files import CaFiles
+from jitr.rules.file.ca_files import CaFiles
+from jitr.rules.file.problems import Problem, RulesError
+from jitr.rules.file.reader import Known, read_rules
+from jitr.rules.file.rules_file import RulesFile
+from jitr.rules.file.schema import json_schema
+from jitr.rules.file.source import MAX_BYTES
 from jitr.rules.model import Rules
-from jitr.rules.problems import Problem, RulesError
-from jitr.rules.reader import Known, read_rules
-from jitr.rules.rules_file import RulesFile
-from jitr.rules.schema import json_schema
-from jitr.rules.selftest import TestFailure, run
-from jitr.rules.source import MAX_BYTES
 from jitr_cli.files import read_bytes
 from jitr_cli.output import emit, json_option, note
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from jitr.aws import publication
 from jitr.aws.account import known_in, unknown_names
-from jitr.aws.decisions import newest_of
-from jitr.aws.publication import Version
-from jitr.aws.replay import Outcome, replay
-from jitr.aws.table import Conflict, Table
+from jitr.aws.dynamodb.decisions import newest_of
+from jitr.aws.dynamodb.table import Conflict, Table
 from jitr.errors import InputError
 from jitr.rules.model import load
+from jitr.services.publishing import publication
+from jitr.services.publishing.publication import Version
+from jitr.services.recheck.replay import Outcome, replay
 from jitr_cli.deployment import Choice, stack_options
 from jitr_cli.held import common_name
 from jitr_cli.output import confirm, emit, json_option, note, progress, safe, table, warn

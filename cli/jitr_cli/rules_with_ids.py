@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import yaml
 
 from jitr.errors import InputError
+from jitr.rules.file.problems import RulesError
+from jitr.rules.file.reader import read_rules
+from jitr.rules.file.source import parse, read_text
 from jitr.rules.model import Rules
-from jitr.rules.problems import RulesError
-from jitr.rules.reader import read_rules
-from jitr.rules.source import parse, read_text
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

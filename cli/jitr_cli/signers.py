@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jitr.certificate import CaReading, CertificateReading, read_ca
-from jitr.chain import verify_chain
+from jitr.decision.chain import verify_chain
 from jitr.errors import InputError, Unreadable
-from jitr.names import rfc4514, same_name
+from jitr.x509.certificate import CaReading, CertificateReading, read_ca
+from jitr.x509.names import rfc4514, same_name
 from jitr_cli import output
 from jitr_cli.ca_registry import Registered, all_ca_ids, described, find, warn_of_template
 from jitr_cli.device_registry import DeviceCertificate

@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from jitr.aws.decisions import newest
-from jitr.aws.device_lists import IMPORTS, LEFT, DeviceLists
-from jitr.aws.publication import in_force
-from jitr.aws.rulebook import Rulebook
-from jitr.aws.table import Table
+from jitr.aws.dynamodb.decisions import newest
+from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.dynamodb.table import Table
 from jitr.errors import Retry
 from jitr.reasons import Verdict
 from jitr.rules.model import Rules
+from jitr.services.lists.device_lists import IMPORTS, LEFT, DeviceLists
+from jitr.services.publishing.publication import in_force
 from jitr_cli.ca_registry import all_ca_ids, described
 from jitr_cli.denied import denied_and_in
 from jitr_cli.deployment import Choice, Deployment, stack_options

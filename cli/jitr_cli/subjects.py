@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from jitr.errors import InputError
-from jitr.names import Name, rfc4514
+from jitr.x509.names import Name, rfc4514
 from jitr_cli import output
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 
-from jitr.aws.sweeping import Marks
+from jitr.aws.dynamodb.sweeping import Marks
 from jitr.errors import Retry
-from jitr.event import own_event
-from jitr.record import APPLYING
+from jitr.records.event import own_event
+from jitr.records.record import APPLYING
 from jitr_cli.ca_registry import all_ca_ids, find
 from jitr_cli.deployment import Choice, Deployment, stack_options
 from jitr_cli.output import confirm, emit, json_option, note, progress, table

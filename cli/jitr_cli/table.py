@@ -3,7 +3,7 @@
 import getpass
 from datetime import UTC, datetime
 
-from jitr.aws.table import Table
+from jitr.aws.dynamodb.table import Table
 from jitr.times import rfc3339
 from jitr_cli.deployment import Deployment
 

@@ -8,20 +8,20 @@ from dataclasses import replace
 from datetime import datetime
 
 from jitr.aws.cas import Cas, Registered
+from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Iot
-from jitr.aws.reservations import Reservations
-from jitr.aws.rulebook import Rulebook
-from jitr.aws.table import Table
-from jitr.certificate import CaReading, CertificateReading, read_certificate
-from jitr.chain import verify_chain
-from jitr.decide import Decision, OperatorWord, decide, held_instead, lists_needed, unreadable
+from jitr.decision.chain import verify_chain
+from jitr.decision.decide import Decision, OperatorWord, decide, held_instead, lists_needed, unreadable
+from jitr.decision.profile import warnings
+from jitr.devicelists.rows import ListRow, RowKey, device_keys, membership
 from jitr.errors import Unreadable
 from jitr.facts import Knock
-from jitr.lists import ListRow, RowKey, device_keys, membership
-from jitr.profile import warnings
 from jitr.reasons import Verdict
-from jitr.record import Heads, Record, facts_json, recorded_knock
+from jitr.records.record import Heads, Record, facts_json, recorded_knock
 from jitr.rules.model import Rules
+from jitr.services.registration.reservations import Reservations
+from jitr.x509.certificate import CaReading, CertificateReading, read_certificate
 from jitr_cli.crls import crls_with
 from jitr_cli.deployment import Deployment
 from jitr_cli.explanation import Explanation

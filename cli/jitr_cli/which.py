@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from jitr.aws.table import Table
+from jitr.aws.dynamodb.table import Table
+from jitr.devicelists.rows import RowKey, is_listable
 from jitr.errors import InputError
-from jitr.held import hint
-from jitr.lists import RowKey, is_listable
+from jitr.records.held import hint
 from jitr_cli.deployment import Deployment
 from jitr_cli.device_registry import Registry
 from jitr_cli.output import note

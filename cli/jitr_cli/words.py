@@ -6,11 +6,11 @@ One path applies decisions: the function takes the message, finds the word in th
 from dataclasses import replace
 from datetime import datetime
 
-from jitr.aws.table import Conflict, Table
-from jitr.decide import OperatorWord
+from jitr.aws.dynamodb.table import Conflict, Table
+from jitr.decision.decide import OperatorWord
 from jitr.errors import InputError
-from jitr.event import own_event
-from jitr.record import Record
+from jitr.records.event import own_event
+from jitr.records.record import Record
 from jitr_cli.deployment import Deployment
 from jitr_cli.records import record_of
 from jitr_cli.which import find_one

@@ -9,14 +9,14 @@ from aws_lambda_powertools import Logger, Metrics
 from botocore.config import Config
 
 from jitr.aws import clients, environment
-from jitr.aws.device_lists import KEPT_DAYS
-from jitr.aws.drops import Drops
-from jitr.aws.list_import import Imports, Leftovers
-from jitr.aws.table import Table
+from jitr.aws.dynamodb.table import Table
+from jitr.aws.metrics import NAMESPACE
 from jitr.aws.telemetry import Telemetry
-from jitr.drop import Dropped, Outcome, Verdict, read_record
 from jitr.errors import InputError
-from jitr.metrics import NAMESPACE
+from jitr.records.upload import Dropped, Outcome, Verdict, read_record
+from jitr.services.lists.device_lists import KEPT_DAYS
+from jitr.services.lists.list_import import Imports, Leftovers
+from jitr.services.publishing.uploads import Drops
 from jitr.times import rfc3339
 
 logger = Logger()

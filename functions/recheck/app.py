@@ -8,11 +8,11 @@ from aws_lambda_powertools import Logger, Metrics
 from botocore.config import Config
 
 from jitr.aws import clients, environment
-from jitr.aws.recheck import Recheck
+from jitr.aws.dynamodb.table import Table
+from jitr.aws.metrics import NAMESPACE
 from jitr.aws.registration_queue import RegistrationQueue
-from jitr.aws.table import Table
 from jitr.aws.telemetry import Telemetry
-from jitr.metrics import NAMESPACE
+from jitr.services.recheck.recheck import Recheck
 
 # Both take the stack's name as their service, from POWERTOOLS_SERVICE_NAME: two stacks in one account are told apart.
 logger = Logger()

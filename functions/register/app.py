@@ -10,15 +10,15 @@ from aws_lambda_powertools import Logger, Metrics
 from botocore.config import Config
 
 from jitr.aws import clients, environment
-from jitr.aws.batch import Batch
 from jitr.aws.crl_sources import CrlSources
 from jitr.aws.crls import Crls
+from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Iot
+from jitr.aws.metrics import NAMESPACE
 from jitr.aws.pacing import Pace
-from jitr.aws.register import Registrar
-from jitr.aws.table import Table
 from jitr.aws.telemetry import Telemetry
-from jitr.metrics import NAMESPACE
+from jitr.services.registration.batch import Batch
+from jitr.services.registration.registrar import Registrar
 
 # Both take the stack's name as their service, from POWERTOOLS_SERVICE_NAME: two stacks in one account are told apart.
 logger = Logger()

@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from jitr.aws.table import Table, certificate_key
+from jitr.aws.dynamodb.table import Table, certificate_key
 from jitr.reasons import Verdict
-from jitr.record import Record
+from jitr.records.record import Record
 from jitr_cli import pki
 from jitr_cli.certificates import Certificate
 from jitr_cli.files import read_certificate, read_private_key

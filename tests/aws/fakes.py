@@ -22,7 +22,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 from botocore.hooks import HierarchicalEmitter
 
-from jitr.aws.table import Table
+from jitr.aws.dynamodb.table import Table
 from tests import pki
 from tests.aws.world import Calls, World, listening
 

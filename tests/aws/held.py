@@ -6,11 +6,11 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-from jitr.aws.changes import PARTITION
-from jitr.aws.recheck import Recheck
+from jitr.aws.dynamodb.changes import PARTITION
+from jitr.aws.dynamodb.table import certificate_key, record_writes, to_item
 from jitr.aws.registration_queue import RegistrationQueue
-from jitr.aws.table import certificate_key, record_writes, to_item
-from jitr.record import Record
+from jitr.records.record import Record
+from jitr.services.recheck.recheck import Recheck
 from tests import pki
 from tests.aws.world import ACCOUNT, World
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from jitr.aws.changes import MOST_KEYS, PARTITION, Change, ChangeKind
-from jitr.aws.device_lists import DeviceLists
-from jitr.aws.publication import publish
-from jitr.aws.table import Conflict
-from jitr.lists import ListRow, RowKey
+from jitr.aws.dynamodb.changes import MOST_KEYS, PARTITION, Change, ChangeKind
+from jitr.aws.dynamodb.table import Conflict
+from jitr.devicelists.rows import ListRow, RowKey
+from jitr.services.lists.device_lists import DeviceLists
+from jitr.services.publishing.publication import publish
 from jitr.times import rfc3339
 from tests import list_edits
 from tests.aws.test_register import rules

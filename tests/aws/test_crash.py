@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
+from jitr.devicelists.rows import ListRow
 from jitr.errors import Retry
-from jitr.lists import ListRow
-from jitr.record import APPLYING_AT_MOST
+from jitr.records.record import APPLYING_AT_MOST
 from tests import pki
 from tests.aws.fakes import VISIBILITY, fake_world
 from tests.aws.test_register import DEVICE, FACTORY, FULL, OTHER, both, rules, same_name

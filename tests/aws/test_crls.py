@@ -9,12 +9,12 @@ import pytest
 
 from jitr.aws import crls as adapter
 from jitr.aws.crls import LEAD, REFRESH, RETRY, Crls
-from jitr.certificate import read_ca, read_certificate
-from jitr.chain import verify_chain
+from jitr.decision.chain import verify_chain
 from jitr.errors import Retry
 from jitr.facts import Knock, Revocation
 from jitr.reasons import Verdict
 from jitr.rules.model import Ca, Crl, Rules
+from jitr.x509.certificate import read_ca, read_certificate
 from tests import pki
 from tests.aws.world import PENDING, CrlFiles, World
 from tests.crls import Draft, crl, entry, extension

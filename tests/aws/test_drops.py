@@ -11,13 +11,13 @@ from urllib.parse import quote_plus
 import boto3
 import pytest
 
-from jitr.aws import drops
-from jitr.aws.device_lists import DeviceLists
-from jitr.aws.drops import Drops
-from jitr.aws.list_import import Imports
-from jitr.drop import Outcome, Verdict, read_record
+from jitr.devicelists.rows import ListRow, RowKey
 from jitr.errors import InputError
-from jitr.lists import ListRow, RowKey
+from jitr.records.upload import Outcome, Verdict, read_record
+from jitr.services.lists.device_lists import DeviceLists
+from jitr.services.lists.list_import import Imports
+from jitr.services.publishing import uploads as drops
+from jitr.services.publishing.uploads import Drops
 from jitr.times import rfc3339
 from tests import list_edits, pki
 from tests.aws.world import REGION, World, moto_world
@@ -267,7 +267,7 @@ def test_rules_are_checked_against_the_account_and_kept_with_who_when_and_why(bu
     verdict = bucket.put("admission.yaml", rules(bucket), **{"jitr-message": "line A starts"})
     assert verdict is not None
     assert (verdict.outcome, verdict.warnings) == (Outcome.PUBLISHED, ())
-    from jitr.aws.publication import in_force
+    from jitr.services.publishing.publication import in_force
 
     version = in_force(bucket.world.table)
     assert version is not None
@@ -509,7 +509,7 @@ def test_a_version_dropped_while_an_earlier_one_is_judged_has_the_last_word(buck
     drops = bucket.drops()
     drops._s3 = _Instead(bucket.s3, head_object)  # type: ignore[assignment]
     drops.handle(read_record(second))
-    from jitr.aws import publication
+    from jitr.services.publishing import publication
 
     version = publication.in_force(bucket.world.table)
     assert version is not None

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from jitr.aws.iot import Iot
-from jitr.aws.reservations import Reservations
-from jitr.plan import Given
-from jitr.record import APPLIED
+from jitr.decision.plan import Given
+from jitr.records.record import APPLIED
 from jitr.rules.model import Grant
+from jitr.services.registration.reservations import Reservations
 from tests.aws.fakes import FakeDynamodb, FakeIot, fake_world
 from tests.aws.test_crash import Fault, Killed
 from tests.aws.test_register import DEVICE, FACTORY, rules

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
+from jitr.aws.dynamodb.table import Conflict
 from jitr.aws.iot import Iot
 from jitr.aws.pacing import Pace
-from jitr.aws.register import Message
-from jitr.aws.table import Conflict
+from jitr.aws.quotas import Quotas
+from jitr.devicelists.rows import ListRow
 from jitr.errors import Retry
-from jitr.lists import ListRow
-from jitr.pace import Quotas
 from jitr.reasons import Verdict
-from jitr.record import APPLIED, APPLYING, Record
+from jitr.records.record import APPLIED, APPLYING, Record
 from jitr.rules.model import Rules
+from jitr.services.registration.registrar import Message
 from tests.aws.fakes import fake_world
 from tests.aws.test_register import DEVICE, FACTORY, FULL, rules
 from tests.aws.world import PENDING, World

@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from jitr.aws.device_lists import DeviceLists
+from jitr.aws.dynamodb.passes import Passes, PassKind
+from jitr.aws.dynamodb.table import row_key
 from jitr.aws.iot import Iot
-from jitr.aws.passes import Passes, PassKind
-from jitr.aws.reservations import Reservations
-from jitr.aws.table import row_key
+from jitr.devicelists.rows import ListRow
 from jitr.errors import Retry
-from jitr.lists import ListRow
 from jitr.reasons import Verdict
-from jitr.record import APPLIED, APPLYING
+from jitr.records.record import APPLIED, APPLYING
 from jitr.rules.model import Ca, Grant
+from jitr.services.lists.device_lists import DeviceLists
+from jitr.services.registration.reservations import Reservations
 from jitr.times import rfc3339
 from tests import list_edits, pki
 from tests.aws.fakes import FakeDynamodb, FakeIot, fake_world

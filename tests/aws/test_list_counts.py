@@ -16,14 +16,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitr.aws import list_import, row_edits
-from jitr.aws.device_lists import MOST_LISTS, DeviceLists
-from jitr.aws.list_import import MERGE, REPLACE, Imports, Leftovers
-from jitr.aws.publication import publish
-from jitr.aws.row_edits import COUNTS, RowEdits
-from jitr.aws.table import HEADS, Conflict, Table, row_key
+from jitr.aws.dynamodb.table import HEADS, Conflict, Table, row_key
+from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
-from jitr.lists import ListRow
+from jitr.services.lists import list_import, row_edits
+from jitr.services.lists.device_lists import MOST_LISTS, DeviceLists
+from jitr.services.lists.list_import import MERGE, REPLACE, Imports, Leftovers
+from jitr.services.lists.row_edits import COUNTS, RowEdits
+from jitr.services.publishing.publication import publish
 from tests import list_edits
 from tests.aws.fakes import fake_world
 from tests.aws.test_register import rules

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from jitr import duplicates
-from jitr.aws import list_import
-from jitr.aws.batch_writer import BatchWriter, batched, in_order
-from jitr.aws.device_lists import IMPORTS, DeviceLists
-from jitr.aws.list_import import MERGE, REPLACE, Checked, Imports, Leftovers, Source, Unfinished
-from jitr.aws.table import Conflict, Table
+from jitr.aws.dynamodb.batch_writer import BatchWriter, batched, in_order
+from jitr.aws.dynamodb.table import Conflict, Table
+from jitr.devicelists.changes import Effect
+from jitr.devicelists.csv import duplicates
+from jitr.devicelists.csv.reader import ListError, read_list
+from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError, Retry
-from jitr.list_changes import Effect
-from jitr.lists import ListRow
-from jitr.lists_csv import ListError, read_list
+from jitr.services.lists import list_import
+from jitr.services.lists.device_lists import IMPORTS, DeviceLists
+from jitr.services.lists.list_import import MERGE, REPLACE, Checked, Imports, Leftovers, Source, Unfinished
 from tests import list_edits
 from tests.aws.fakes import FakeDynamodb, fake_world
 

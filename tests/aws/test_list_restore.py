@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from jitr.aws.device_lists import DeviceLists
-from jitr.aws.list_difference import Difference, difference
-from jitr.aws.list_import import Leftovers
-from jitr.aws.table import Conflict, Table
-from jitr.list_changes import Effect
-from jitr.lists import ListRow, RowKey
+from jitr.aws.dynamodb.table import Conflict, Table
+from jitr.devicelists.changes import Effect
+from jitr.devicelists.rows import ListRow, RowKey
+from jitr.services.lists.device_lists import DeviceLists
+from jitr.services.lists.difference import Difference, difference
+from jitr.services.lists.list_import import Leftovers
 from tests import list_edits
 from tests.aws.fakes import fake_world
 from tests.aws.test_list_counts import FILES

@@ -18,29 +18,29 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from jitr.aws.changes import PARTITION as CHANGES
-from jitr.aws.changes import change_item, everyone_wanted
-from jitr.aws.held_devices import ASK_AGAIN
+from jitr.aws.dynamodb.changes import PARTITION as CHANGES
+from jitr.aws.dynamodb.changes import change_item, everyone_wanted
+from jitr.aws.dynamodb.held_devices import ASK_AGAIN
+from jitr.aws.dynamodb.passes import LEASE
+from jitr.aws.dynamodb.passes import PARTITION as PASSES
+from jitr.aws.dynamodb.table import Item, certificate_key, from_item, heads_from, to_item
 from jitr.aws.iot import Iot
-from jitr.aws.passes import LEASE
-from jitr.aws.passes import PARTITION as PASSES
-from jitr.aws.recheck import Recheck
-from jitr.aws.register import Message, Registrar
-from jitr.aws.reservations import Reservations
-from jitr.aws.table import Item, certificate_key, from_item, heads_from, to_item
-from jitr.certificate import read_ca, read_certificate
-from jitr.chain import verify_chain
-from jitr.decide import Decision, OperatorWord, decide, lists_needed
+from jitr.decision.chain import verify_chain
+from jitr.decision.decide import Decision, OperatorWord, decide, lists_needed
+from jitr.devicelists.rows import ListRow, membership_in, rows_by_key
 from jitr.errors import InputError, Poison, Retry
-from jitr.event import parse_event
 from jitr.facts import Knock
-from jitr.held import would_change
-from jitr.lists import ListRow, membership_in, rows_by_key
 from jitr.reasons import Verdict
-from jitr.record import APPLIED, APPLYING, STATUS_FRESH, Heads, Record, recorded_knock
+from jitr.records.event import parse_event
+from jitr.records.held import would_change
+from jitr.records.record import APPLIED, APPLYING, STATUS_FRESH, Heads, Record, recorded_knock
 from jitr.rules.conditions import Window
 from jitr.rules.model import Grant, Rules
+from jitr.services.recheck.recheck import Recheck
+from jitr.services.registration.registrar import Message, Registrar
+from jitr.services.registration.reservations import Reservations
 from jitr.times import rfc3339
+from jitr.x509.certificate import read_ca, read_certificate
 from tests import list_edits, pki
 from tests.aws.fakes import FakeDynamodb, fake_world
 from tests.aws.held import queued, recheck_of, stream_record

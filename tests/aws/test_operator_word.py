@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from jitr.decide import OperatorWord
+from jitr.decision.decide import OperatorWord
 from jitr.reasons import Verdict
-from jitr.record import APPLIED
+from jitr.records.record import APPLIED
 from jitr.times import rfc3339
 from tests.aws.test_register import DEVICE, FACTORY, FULL, rules
 from tests.aws.world import PENDING, World

@@ -16,11 +16,11 @@ from botocore.exceptions import ConnectTimeoutError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitr.aws.batch import Batch
 from jitr.aws.iot import Iot
 from jitr.aws.pacing import TIME_FOR_ONE_CALL, Pace
-from jitr.aws.register import Registrar
-from jitr.pace import Quotas
+from jitr.aws.quotas import Quotas
+from jitr.services.registration.batch import Batch
+from jitr.services.registration.registrar import Registrar
 from tests import pki
 from tests.aws.fakes import fake_world, refusal
 from tests.aws.test_register import FACTORY, FULL, rules

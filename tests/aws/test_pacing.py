@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from jitr.aws.batch import Batch
 from jitr.aws.iot import Iot
 from jitr.aws.pacing import Pace
-from jitr.aws.register import Registrar
-from jitr.pace import QUOTA_OF, Quotas
+from jitr.aws.quotas import QUOTA_OF, Quotas
+from jitr.services.registration.batch import Batch
+from jitr.services.registration.registrar import Registrar
 from tests import pki
 from tests.aws.fakes import fake_world, refusal
 from tests.aws.test_register import FACTORY, rules

@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 from jitr.aws import clients
-from jitr.aws.device_lists import DeviceLists
+from jitr.services.lists.device_lists import DeviceLists
 from tests import list_edits, pki
 from tests.aws.test_drops import BUCKET, Bucket, listed, rules
 from tests.aws.test_drops import bucket as bucket

@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from jitr.aws import recheck
-from jitr.aws.changes import MOST_KEYS, change_item, everyone_wanted
-from jitr.aws.device_lists import DeviceLists
-from jitr.aws.passes import LEASE, Passes, PassKind
-from jitr.aws.table import BATCH_GET, to_item
-from jitr.certificate import read_certificate
+from jitr.aws.dynamodb.changes import MOST_KEYS, change_item, everyone_wanted
+from jitr.aws.dynamodb.passes import LEASE, Passes, PassKind
+from jitr.aws.dynamodb.table import BATCH_GET, to_item
+from jitr.devicelists.rows import ListRow, RowKey
 from jitr.errors import Retry
-from jitr.held import MOST_NAMES
-from jitr.lists import ListRow, RowKey
 from jitr.reasons import Verdict
-from jitr.record import Record
+from jitr.records.held import MOST_NAMES
+from jitr.records.record import Record
 from jitr.rules.conditions import Window
+from jitr.services.lists.device_lists import DeviceLists
+from jitr.services.recheck import recheck
 from jitr.times import rfc3339
+from jitr.x509.certificate import read_certificate
 from tests import list_edits
 from tests.aws.held import (
     clones,

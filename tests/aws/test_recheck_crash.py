@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from jitr.aws.passes import LEASE, PassKind
+from jitr.aws.dynamodb.passes import LEASE, PassKind
+from jitr.devicelists.rows import ListRow
 from jitr.errors import Retry
-from jitr.lists import ListRow
 from tests import list_edits
 from tests.aws.fakes import fake_world
 from tests.aws.held import clones, hints_in, plenty, recheck_of, seed, stream_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jitr.lists import ListRow
+from jitr.devicelists.rows import ListRow
 from tests.aws.fakes import fake_world
 from tests.aws.held import plenty, recheck_of
 from tests.aws.test_register import FACTORY, FULL, rules

@@ -13,20 +13,20 @@ from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from jitr import der
+from jitr.aws.dynamodb.table import certificate_key
 from jitr.aws.errors import told_apart
-from jitr.aws.table import certificate_key
-from jitr.certificate import read_ca, read_certificate
-from jitr.decide import DUE_LATEST
+from jitr.decision.decide import DUE_LATEST
+from jitr.devicelists.rows import ListRow
 from jitr.errors import Poison, Refused, Retry
-from jitr.event import own_event, parse_event
-from jitr.lists import ListRow
 from jitr.reasons import Verdict
-from jitr.record import APPLIED, APPLYING, Record, knock_interval, recorded_knock
+from jitr.records.event import own_event, parse_event
+from jitr.records.record import APPLIED, APPLYING, Record, knock_interval, recorded_knock
 from jitr.rules.conditions import AttributeCondition, Glob
 from jitr.rules.model import Ca, Floor, Grant, Rules
-from jitr.signatures import other_form
 from jitr.times import rfc3339
+from jitr.x509 import der
+from jitr.x509.certificate import read_ca, read_certificate
+from jitr.x509.signatures import other_form
 from tests import pki
 from tests.aws.world import ACCOUNT, PENDING, World
 from tests.knocks import allow, deny

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from jitr.aws.iot import Iot
-from jitr.aws.reservations import Reservations
+from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
-from jitr.lists import ListRow
 from jitr.reasons import Verdict
 from jitr.rules.conditions import CaCondition
 from jitr.rules.model import AllowRule, Ca, Grant, Rules
+from jitr.services.registration.reservations import Reservations
 from tests import pki
 from tests.aws.test_register import DEVICE, FACTORY, FULL, OTHER, rules, same_name
 from tests.aws.world import PENDING, World

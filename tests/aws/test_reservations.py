@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from jitr.aws.dynamodb.table import Conflict, to_item
 from jitr.aws.iot import Iot
-from jitr.aws.reservations import Reservations
-from jitr.aws.table import Conflict, to_item
-from jitr.record import Record
-from jitr.reservation import Holder, Reservation
+from jitr.records.record import Record
+from jitr.records.reservation import Holder, Reservation
 from jitr.rules.model import Ca, Grant
+from jitr.services.registration.reservations import Reservations
 from tests import pki
 from tests.aws.test_register import compressed
 from tests.aws.world import World

@@ -6,7 +6,7 @@ from typing import Any
 import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
-from jitr.aws.typed_writes import send_as_they_are
+from jitr.aws.dynamodb.typed_writes import send_as_they_are
 
 ITEM = {"pk": {"S": "LIST#ä"}, "sk": {"S": 'a"b'}, "format": {"N": "1"}, "row": {"M": {"note": {"S": "\u2028 x"}}}}
 REQUESTS = {"jitr": [{"PutRequest": {"Item": ITEM}}, {"DeleteRequest": {"Key": {"pk": {"S": "p"}, "sk": {"S": "s"}}}}]}

@@ -18,19 +18,19 @@ from aws_lambda_powertools import Logger, Metrics
 from moto import mock_aws
 from moto.core.config import default_user_config
 
-from jitr.aws.batch import Batch
 from jitr.aws.crl_sources import Fetched, NotFetched
 from jitr.aws.crls import Crls
-from jitr.aws.device_lists import DeviceLists
+from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Iot
 from jitr.aws.overlap import at_once
-from jitr.aws.publication import publish
-from jitr.aws.register import Message, Registrar
-from jitr.aws.table import Table
 from jitr.aws.telemetry import Telemetry
-from jitr.lists import ListRow
-from jitr.record import Record
+from jitr.devicelists.rows import ListRow
+from jitr.records.record import Record
 from jitr.rules.model import Rules
+from jitr.services.lists.device_lists import DeviceLists
+from jitr.services.publishing.publication import publish
+from jitr.services.registration.batch import Batch
+from jitr.services.registration.registrar import Message, Registrar
 from jitr.times import rfc3339
 from tests import list_edits, pki
 

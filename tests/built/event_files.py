@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jitr.reasons import Verdict
-from jitr.record import Record
+from jitr.records.record import Record
 
 EVENTS = Path(__file__).parents[2] / "events"
 FILES = sorted(path.name for path in EVENTS.glob("*.json"))

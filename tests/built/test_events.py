@@ -14,9 +14,9 @@ from tests.built import event_files
 from tests.built.event_files import CA, FILES, OTHER_CA
 from tests.knocks import allow, deny, rules
 
-from jitr.event import own_event
 from jitr.reasons import CODES
-from jitr.record import Record
+from jitr.records.event import own_event
+from jitr.records.record import Record
 from jitr.rules.model import Ca
 
 FACTORY = pki.ca("Factory A")

@@ -4,7 +4,7 @@ import json
 
 import boto3
 
-from jitr.aws.table import Table
+from jitr.aws.dynamodb.table import Table
 
 KEYS = ("pk", "sk", "state_shard", "state_at", "due_shard", "due_at")
 INDEXES = (("by_state", "state_shard", "state_at"), ("by_due", "due_shard", "due_at"))

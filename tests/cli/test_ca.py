@@ -9,9 +9,9 @@ from typing import Any
 import click
 import pytest
 
-from jitr.aws.publication import publish
-from jitr.aws.table import Table
-from jitr.rules.reader import read_rules
+from jitr.aws.dynamodb.table import Table
+from jitr.rules.file.reader import read_rules
+from jitr.services.publishing.publication import publish
 from tests import pki as drafts
 from tests.cli.cas import LONG, TODAY, described, of_one_subject, refusing, sound, write_ca
 from tests.cli.conftest import Aws, Run

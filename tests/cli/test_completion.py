@@ -6,7 +6,7 @@ import click
 import pytest
 from click.shell_completion import ShellComplete
 
-from jitr.aws.table import Table
+from jitr.aws.dynamodb.table import Table
 from jitr.reasons import CODES
 from jitr_cli import completion
 from jitr_cli.main import jitr

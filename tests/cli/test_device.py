@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from jitr.lists_csv import read_list
+from jitr.devicelists.csv.reader import read_list
 from jitr_cli import device_issue, pki
 from tests import pki as drafts
 from tests.cli.conftest import Openssl, Run
@@ -159,7 +159,7 @@ def test_serial_numbers_count_up_from_the_one_given(run: Run) -> None:
 
 @pytest.mark.parametrize("by", ["common_name", "serial_number", "certificate_sha256", "public_key_sha256"])
 def test_a_row_of_the_list_has_one_key_and_it_is_the_devices(run: Run, by: str) -> None:
-    """A row with several keys must fit all of them for an allow rule: see jitr.lists."""
+    """A row with several keys must fit all of them for an allow rule: see jitr.devicelists.rows."""
     issue(run, "--count", 1, "--prefix", "a", "--list-by", by)
     [row] = read_list(Path("devices.csv").read_bytes(), "devices.csv")
     certificate = read_certificate(Path("a0001.pem"))

@@ -16,9 +16,9 @@ import pytest
 from botocore.exceptions import ClientError
 from click.testing import Result
 
-from jitr.aws.table import Table
+from jitr.aws.dynamodb.table import Table
+from jitr.devicelists.rows import ListRow
 from jitr.errors import Retry
-from jitr.lists import ListRow
 from jitr.rules.model import Ca, Crl, Grant, Rules
 from jitr_cli import by_hand, device_registry, output
 from jitr_cli.by_hand import Hand, acts_of

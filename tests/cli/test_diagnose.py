@@ -17,9 +17,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from jitr.aws.table import Table
+from jitr.aws.dynamodb.table import Table
 from jitr.reasons import Verdict
-from jitr.record import APPLIED, APPLYING, Record
+from jitr.records.record import APPLIED, APPLYING, Record
 from jitr_cli import diagnose, diagnose_attempt, diagnose_files, diagnose_visit
 from jitr_cli.diagnose_attempt import connect_packet, publish_packet
 from tests import pki as drafts

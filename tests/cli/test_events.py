@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-from jitr.event import parse_event
+from jitr.records.event import parse_event
 from jitr.times import from_epoch_ms
 from tests import pki
 from tests.cli.conftest import ACCOUNT, REGION, Aws, Run

@@ -7,11 +7,11 @@ from typing import Any
 import boto3
 import pytest
 
+from jitr.aws.dynamodb.table import BATCH_GET, Table, to_item
 from jitr.aws.iot import Iot
-from jitr.aws.reservations import Reservations
-from jitr.aws.table import BATCH_GET, Table, to_item
-from jitr.event import RegistrationEvent
-from jitr.record import APPLIED, facts_json, recorded
+from jitr.records.event import RegistrationEvent
+from jitr.records.record import APPLIED, facts_json, recorded
+from jitr.services.registration.reservations import Reservations
 from jitr_cli.near_rows import MOST_SPELLINGS, spellings
 from tests import pki
 from tests.cli.stack import deploy

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from jitr.aws import publication
-from jitr.aws.table import Table
-from jitr.decide import Decision, decide
-from jitr.event import RegistrationEvent
+from jitr.aws.dynamodb.table import Table
+from jitr.decision.decide import Decision, decide
 from jitr.reasons import Reason, Verdict
-from jitr.record import APPLIED, facts_json, recorded
+from jitr.records.event import RegistrationEvent
+from jitr.records.record import APPLIED, facts_json, recorded
 from jitr.rules.model import Rules, load
+from jitr.services.publishing import publication
 from tests.cli.test_failures import Queues
 from tests.cli.test_operators import RULES, Run, ready, table
 from tests.knocks import CA_ID, NOW, knock

@@ -17,16 +17,16 @@ import regex
 from aws_lambda_powertools import Logger
 from click.testing import CliRunner
 
-from jitr.certificate import read_ca, read_certificate
-from jitr.chain import verify_chain
-from jitr.decide import Decision, decide
+from jitr.decision.chain import verify_chain
+from jitr.decision.decide import Decision, decide
+from jitr.devicelists.csv.reader import read_list, write_rows
+from jitr.devicelists.rows import ListRow, Membership
+from jitr.devicelists.values import read_row
 from jitr.facts import Knock
-from jitr.list_row import read_row
-from jitr.lists import ListRow, Membership
-from jitr.lists_csv import read_list, write_rows
 from jitr.reasons import CODES, Verdict
 from jitr.rules.model import Grant
 from jitr.unseen import quote
+from jitr.x509.certificate import read_ca, read_certificate
 from jitr_cli.main import jitr
 from jitr_cli.output import safe
 from tests import pki

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from jitr.aws import list_import
-from jitr.aws.device_lists import DeviceLists
-from jitr.aws.list_import import Source
-from jitr.aws.table import Table
-from jitr.list_serials import Base, Known
+from jitr.aws.dynamodb.table import Table
+from jitr.devicelists.csv.serials import Base, Known
+from jitr.services.lists import list_import
+from jitr.services.lists.device_lists import DeviceLists
+from jitr.services.lists.list_import import Source
 from tests import list_edits
 from tests.cli.stack import deploy
 

@@ -15,11 +15,11 @@ import pytest
 from botocore.exceptions import ClientError
 from click.testing import Result
 
-from jitr import der
-from jitr.certificate import read_ca, read_certificate
-from jitr.chain import verify_chain
+from jitr.decision.chain import verify_chain
 from jitr.errors import InputError, Unreadable
-from jitr.signing_request import read_request
+from jitr.x509 import der
+from jitr.x509.certificate import read_ca, read_certificate
+from jitr.x509.signing_request import read_request
 from jitr_cli import certificates
 from jitr_cli.deployment import Choice
 from jitr_cli.files import MAX_FILE

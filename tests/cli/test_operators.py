@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from jitr.aws.device_lists import DeviceLists
-from jitr.aws.table import Table
-from jitr.event import RegistrationEvent
-from jitr.lists import ListRow, RowKey
+from jitr.aws.dynamodb.table import Table
+from jitr.devicelists.rows import ListRow, RowKey
 from jitr.reasons import Verdict
-from jitr.record import APPLIED, facts_json, recorded
+from jitr.records.event import RegistrationEvent
+from jitr.records.record import APPLIED, facts_json, recorded
+from jitr.services.lists.device_lists import DeviceLists
 from jitr.times import rfc3339
 from jitr_cli.records import count_at_most
 from jitr_cli.status import attention

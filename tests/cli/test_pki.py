@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr import der
 from jitr.errors import InputError
-from jitr.keys import read_key
+from jitr.x509 import der
+from jitr.x509.keys import read_key
 from jitr_cli import files, pki
 from jitr_cli.certificates import Certificate
 from jitr_cli.subjects import SubjectParts, parse_name

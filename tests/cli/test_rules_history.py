@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from jitr.aws.table import Table
+from jitr.aws.dynamodb.table import Table
 from jitr.errors import InputError
-from jitr.event import RegistrationEvent
 from jitr.reasons import Verdict
-from jitr.record import APPLIED, facts_json, recorded
+from jitr.records.event import RegistrationEvent
+from jitr.records.record import APPLIED, facts_json, recorded
 from jitr_cli.rules_with_ids import names_files, with_ids
 from tests import pki
 from tests.cli.test_operators import RULES, Run, hold, ready, table

@@ -9,10 +9,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from jitr.aws.table import Table
-from jitr.event import RegistrationEvent
+from jitr.aws.dynamodb.table import Table
 from jitr.reasons import Verdict
-from jitr.record import APPLIED, facts_json, recorded
+from jitr.records.event import RegistrationEvent
+from jitr.records.record import APPLIED, facts_json, recorded
 from jitr.rules.model import Grant
 from jitr_cli import denied
 from jitr_cli.by_hand import Hand

@@ -10,9 +10,9 @@ import boto3
 import pytest
 from click.testing import Result
 
-from jitr.event import parse_event
 from jitr.reasons import Verdict
-from jitr.record import APPLIED, APPLYING, Record
+from jitr.records.event import parse_event
+from jitr.records.record import APPLIED, APPLYING, Record
 from tests.cli.conftest import ACCOUNT
 from tests.cli.stack import deploy
 from tests.cli.test_operators import Run

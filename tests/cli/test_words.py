@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from jitr.aws.table import Table
-from jitr.event import RegistrationEvent
-from jitr.record import APPLIED, facts_json, recorded
+from jitr.aws.dynamodb.table import Table
+from jitr.records.event import RegistrationEvent
+from jitr.records.record import APPLIED, facts_json, recorded
 from tests.cli.test_failures import Queues
 from tests.cli.test_operators import RULES, Run, hold, ready, table
 from tests.knocks import CA_ID, NOW, decided, deny, knock

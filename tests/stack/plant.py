@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from click.testing import CliRunner, Result
 
-from jitr.aws.table import Table
-from jitr.record import Record
+from jitr.aws.dynamodb.table import Table
+from jitr.records.record import Record
 from jitr_cli.files import read_certificate
 from jitr_cli.main import jitr
 from jitr_local.cli import variables_of

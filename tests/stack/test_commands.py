@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from jitr.aws import publication
-from jitr.aws.table import Conflict
+from jitr.aws.dynamodb.table import Conflict
+from jitr.services.publishing import publication
 from jitr_cli.main import jitr
 from jitr_cli.rules_files import read_and_test
 from jitr_local.device import Fate

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jitr.reasons import Verdict
-from jitr.record import APPLIED, Record
+from jitr.records.record import APPLIED, Record
 from jitr_cli.certificates import Certificate, read
 from jitr_local import cli, demo
 from jitr_local.cast import ADMITTED, Expected, Role

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from jitr.aws.publication import publish
-from jitr.aws.table import HEADS, to_item
+from jitr.aws.dynamodb.table import HEADS, to_item
 from jitr.reasons import Verdict
 from jitr.rules.conditions import AttributeCondition, Glob
 from jitr.rules.model import AllowRule, Grant, Rules
+from jitr.services.publishing.publication import publish
 from jitr_cli.rules_files import read_rules_file
 from jitr_local.device import CONNECT_TIMEOUT, Fate
 from jitr_local.stack import LocalStack

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tools.architecture import bound
 
-from jitr.record import Record
+from jitr.records.record import Record
 from jitr_local import invoke, sam_local
 from jitr_local.cli import variables_of
 from jitr_local.errors import StackError

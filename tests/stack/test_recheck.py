@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from jitr.aws.table import record_writes
+from jitr.aws.dynamodb.table import record_writes
 from jitr.reasons import Verdict
-from jitr.record import Record
+from jitr.records.record import Record
 from jitr_local.device import Fate
 from tests.aws.held import clones
 from tests.stack.plant import Factory, Made, Plant, until

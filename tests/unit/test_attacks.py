@@ -11,14 +11,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from jitr.certificate import read_ca, read_certificate
-from jitr.chain import verify_chain
-from jitr.decide import decide
+from jitr.decision.chain import verify_chain
+from jitr.decision.decide import decide
 from jitr.errors import Unreadable
 from jitr.facts import Knock
 from jitr.reasons import CODES, Verdict
-from jitr.rsa import weakness
 from jitr.rules.model import Grant
+from jitr.x509.certificate import read_ca, read_certificate
+from jitr.x509.rsa import weakness
 from tests import pki
 from tests.knocks import allow, rules
 from tests.pki import NOW, sequence, tlv

@@ -17,10 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitr import der
-from jitr.certificate import MAX_SERIAL_OCTETS, CertificateReading, read_ca, read_certificate
 from jitr.errors import Unreadable
-from jitr.extensions import EXTENDED_KEY_USAGES, MAX_ALTERNATIVE_NAMES, MAX_EXTENSIONS
 from jitr.facts import (
     ATTRIBUTE_NAMES,
     AlternativeName,
@@ -30,7 +27,10 @@ from jitr.facts import (
     KeyFacts,
     SignatureFacts,
 )
-from jitr.names import MAX_ATTRIBUTES, MAX_CHARACTERS, rfc4514
+from jitr.x509 import der
+from jitr.x509.certificate import MAX_SERIAL_OCTETS, CertificateReading, read_ca, read_certificate
+from jitr.x509.extensions import EXTENDED_KEY_USAGES, MAX_ALTERNATIVE_NAMES, MAX_EXTENSIONS
+from jitr.x509.names import MAX_ATTRIBUTES, MAX_CHARACTERS, rfc4514
 from tests import pki
 from tests.work import ending, steps
 

@@ -14,14 +14,14 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitr import der
-from jitr.certificate import read_ca, read_certificate
-from jitr.chain import chain_reasons, verify_chain
+from jitr.decision.chain import chain_reasons, verify_chain
 from jitr.errors import Unreadable
 from jitr.facts import ChainFacts, Knock
 from jitr.reasons import CODES
 from jitr.rules.model import Floor
-from jitr.signatures import other_form, verifies
+from jitr.x509 import der
+from jitr.x509.certificate import read_ca, read_certificate
+from jitr.x509.signatures import other_form, verifies
 from tests import pki
 
 HASHES = ("sha256", "sha384", "sha512")

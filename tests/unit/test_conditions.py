@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jitr.devicelists.rows import ListRow, Membership
 from jitr.facts import Attribute, CertificateFacts, KeyFacts, Knock, SignatureFacts
-from jitr.lists import ListRow, Membership
 from jitr.rules.conditions import (
     AMBIGUOUS,
     FAILS,

@@ -10,10 +10,10 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr.certificate import read_ca, read_certificate
-from jitr.crl import CrlReading, read_crl, why_not_by
+from jitr.decision.revocation import read_revocation
 from jitr.errors import UnusableCrl
-from jitr.revocation import read_revocation
+from jitr.x509.certificate import read_ca, read_certificate
+from jitr.x509.crl import CrlReading, read_crl, why_not_by
 from tests import pki
 from tests.crls import CODES, REVOKED_AT, Draft, crl, entry, extension, pem
 from tests.pki import sequence, tlv

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr.decide import DUE_ELSEWHERE, DUE_LATEST, _outcome, decide, held_instead, unreadable
+from jitr.decision.decide import DUE_ELSEWHERE, DUE_LATEST, _outcome, decide, held_instead, unreadable
+from jitr.devicelists.rows import ListRow, membership_in, rows_by_key
 from jitr.facts import ChainFacts, KeyFacts, Knock, SignatureFacts
-from jitr.lists import ListRow, membership_in, rows_by_key
 from jitr.reasons import CODES, Reason, Verdict, by_weight, verdict_of
 from jitr.rules.conditions import FAILS, Circumstances, Window
 from jitr.rules.model import Crl, Grant, Rules, load

@@ -16,9 +16,9 @@ import pytest
 from tools.docs import PAGES as GENERATED
 from tools.docs import reasons_page
 
+from jitr.decision.selftest import run
 from jitr.reasons import CODES
-from jitr.rules.reader import read_rules
-from jitr.rules.selftest import run
+from jitr.rules.file.reader import read_rules
 from jitr_cli.main import jitr
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from fuzz.work import work
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitr import der
+from jitr.x509 import der
 
 BY_NAME = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 

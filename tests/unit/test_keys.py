@@ -7,11 +7,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from jitr import der
-from jitr.certificate import read_certificate
+from jitr.devicelists.rows import ListRow, Membership, device_keys, membership_in, rows_by_key
 from jitr.errors import Unreadable
 from jitr.facts import CertificateFacts, Knock
-from jitr.lists import ListRow, Membership, device_keys, membership_in, rows_by_key
+from jitr.x509 import der
+from jitr.x509.certificate import read_certificate
 from tests import pki
 
 CA = pki.ca("Factory A")

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from jitr.list_serials import Base, Known, Looked, judge, look
-from jitr.lists import COLUMNS, ListRow
-from jitr.lists_csv import ListError, Reader, read_list, serials_in, write_rows
+from jitr.devicelists.csv.reader import ListError, Reader, read_list, serials_in, write_rows
+from jitr.devicelists.csv.serials import Base, Known, Looked, judge, look
+from jitr.devicelists.rows import COLUMNS, ListRow
 
 SHA = "0a" * 32
 D39 = (177860565322912551485094850643435652321, 284535634410917533937726757688444911587)

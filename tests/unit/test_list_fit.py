@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from jitr.list_fit import Devices, Fit
-from jitr.lists import ListRow
+from jitr.devicelists.rows import ListRow
+from jitr.rules.list_fit import Devices, Fit
 from jitr.rules.model import Rules
 from tests import knocks
 from tests.knocks import CA_ID, allow, deny, knock

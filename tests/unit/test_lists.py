@@ -7,8 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jitr.devicelists.rows import (
+    KEY_KINDS,
+    ListRow,
+    Membership,
+    RowKey,
+    device_keys,
+    membership,
+    membership_in,
+    rows_by_key,
+)
 from jitr.facts import Attribute, CertificateFacts, KeyFacts, Knock, SignatureFacts
-from jitr.lists import KEY_KINDS, ListRow, Membership, RowKey, device_keys, membership, membership_in, rows_by_key
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CA_ID = "ca" * 32

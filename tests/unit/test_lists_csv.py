@@ -14,14 +14,14 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from jitr import duplicates
-from jitr.csv_records import MAX_ROW
-from jitr.duplicates import Duplicates, KeyLog
+from jitr.devicelists.columns import Fault
+from jitr.devicelists.csv import duplicates
+from jitr.devicelists.csv.duplicates import Duplicates, KeyLog
+from jitr.devicelists.csv.reader import SHOWN, ListError, Problem, Reader, columns_of, read_list, write_rows
+from jitr.devicelists.csv.records import MAX_ROW
+from jitr.devicelists.rows import COLUMNS, ListRow, RowKey
+from jitr.devicelists.values import read_row
 from jitr.errors import InputError, Retry
-from jitr.list_columns import Fault
-from jitr.list_row import read_row
-from jitr.lists import COLUMNS, ListRow, RowKey
-from jitr.lists_csv import SHOWN, ListError, Problem, Reader, columns_of, read_list, write_rows
 from jitr.unseen import first_unseen
 from tests.work import steps
 

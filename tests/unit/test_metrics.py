@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jitr.metrics import METRICS, NAMESPACE, Unit
+from jitr.aws.metrics import METRICS, NAMESPACE, Unit
 from tests.unit.test_template import RESOURCES, of_type
 
 ROOT = Path(__file__).parents[2]

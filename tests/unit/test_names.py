@@ -3,7 +3,7 @@
 import pytest
 
 from jitr.facts import Attribute
-from jitr.names import quoted, rfc4514, same_name
+from jitr.x509.names import quoted, rfc4514, same_name
 
 
 def cn(value: str, encoding: str = "UTF8String") -> tuple[Attribute, ...]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitr.pace import AFTER_THROTTLING, QUOTA_OF, Bucket, Quotas
+from jitr.aws.quotas import AFTER_THROTTLING, QUOTA_OF, Bucket, Quotas
 
 
 class Gate:

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from jitr.certificate import read_certificate
 from jitr.errors import NotACertificate, Unreadable
-from jitr.pem import MAX_CERTIFICATE, MAX_INPUT, find_certificate, find_following
+from jitr.x509.certificate import read_certificate
+from jitr.x509.pem import MAX_CERTIFICATE, MAX_INPUT, find_certificate, find_following
 from tests import pki
 from tests.work import ending, steps
 

@@ -5,8 +5,8 @@ from itertools import chain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr.decide import Decision
-from jitr.plan import AddToGroup, AttachIotPolicy, AttachPrincipal, EnsureThing, SetStatus, lanes, plan
+from jitr.decision.decide import Decision
+from jitr.decision.plan import AddToGroup, AttachIotPolicy, AttachPrincipal, EnsureThing, SetStatus, lanes, plan
 from jitr.reasons import Reason, Verdict
 from jitr.rules.model import Grant
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 from cryptography import x509
 
-from jitr.certificate import read_ca, read_certificate
-from jitr.chain import verify_chain
-from jitr.decide import Decision, decide
+from jitr.decision.chain import verify_chain
+from jitr.decision.decide import Decision, decide
+from jitr.devicelists.rows import ListRow
 from jitr.facts import AlternativeName, Attribute, Knock
-from jitr.lists import ListRow
-from jitr.policy_variables import VARIABLES, variable
 from jitr.reasons import Verdict
 from jitr.rules.model import Grant, load
+from jitr.rules.policy_variables import VARIABLES, variable
+from jitr.x509.certificate import read_ca, read_certificate
 from tests import pki
 from tests.knocks import allow, ca_facts, codes, decided, knock, rules
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jitr.certificate import read_ca, read_certificate
-from jitr.chain import verify_chain
+from jitr.decision.chain import verify_chain
+from jitr.decision.profile import profile_reasons, warnings
 from jitr.facts import CertificateFacts, Knock
-from jitr.profile import profile_reasons, warnings
 from jitr.rules.model import Floor
+from jitr.x509.certificate import read_ca, read_certificate
 from tests import pki
 
 CA = pki.ca()

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from jitr.decide import DUE_REVOCATION, Decision
+from jitr.decision.decide import DUE_REVOCATION, Decision
 from jitr.facts import Revocation
 from jitr.reasons import Verdict
 from jitr.rules.model import Ca, Crl, Floor, Rules

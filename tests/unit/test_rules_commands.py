@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jitr.errors import InputError
-from jitr.rules.problems import RulesError
-from jitr.rules.schema import json_schema
+from jitr.rules.file.problems import RulesError
+from jitr.rules.file.schema import json_schema
 from jitr_cli.main import jitr
 from jitr_cli.rules_files import STARTER, FailedTests, read_and_test, read_rules_file
 from tests import pki

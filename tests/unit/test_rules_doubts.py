@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr.rules import doubts
 from jitr.rules.conditions import HOLDS, Circumstances
+from jitr.rules.file import doubts
+from jitr.rules.file.problems import Problem
+from jitr.rules.file.reader import Known
+from jitr.rules.file.relations import Budget, BudgetSpent, Relations
 from jitr.rules.model import AllowRule
-from jitr.rules.problems import Problem
-from jitr.rules.reader import Known
-from jitr.rules.relations import Budget, BudgetSpent, Relations
 from tests.knocks import knock
 from tests.rules_texts import ID_A, ID_B, in_allow, in_file, marked, places, read
 

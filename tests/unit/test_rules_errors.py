@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pytest
 
 from jitr.errors import InputError
-from jitr.rules.problems import MOST_PROBLEMS, RulesError
-from jitr.rules.reader import Known, read_rules
-from jitr.rules.source import MAX_BYTES
+from jitr.rules.file.problems import MOST_PROBLEMS, RulesError
+from jitr.rules.file.reader import Known, read_rules
+from jitr.rules.file.source import MAX_BYTES
 from tests.rules_texts import ID_A, in_allow, in_file, in_grant, in_test, marked, places, problems, told
 
 

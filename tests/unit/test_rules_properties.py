@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from testkit.rules_printer import to_yaml
 
-from jitr.policy_variables import VARIABLES
+from jitr.decision.selftest import run
 from jitr.reasons import Verdict
-from jitr.rules import doubts
 from jitr.rules.conditions import (
     AttributeCondition,
     CaCondition,
@@ -22,12 +22,12 @@ from jitr.rules.conditions import (
     Window,
     WindowCondition,
 )
-from jitr.rules.kinds import SUBJECT_ATTRIBUTES
+from jitr.rules.file import doubts
+from jitr.rules.file.kinds import SUBJECT_ATTRIBUTES
+from jitr.rules.file.problems import RulesError
+from jitr.rules.file.reader import read_rules
 from jitr.rules.model import AllowRule, Ca, Crl, DenyRule, Floor, Grant, Rules, cost, load
-from jitr.rules.printer import to_yaml
-from jitr.rules.problems import RulesError
-from jitr.rules.reader import read_rules
-from jitr.rules.selftest import run
+from jitr.rules.policy_variables import VARIABLES
 from tests.rules_texts import in_allow, read
 from tests.unit.test_rules_errors import EIGHT
 from tests.unit.test_rules_reader import EXAMPLE

@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from jitr.devicelists.rows import ListRow
 from jitr.facts import Attribute, KeyFacts
-from jitr.lists import ListRow
 from jitr.reasons import Verdict
 from jitr.rules.conditions import (
     AttributeCondition,
@@ -18,10 +18,10 @@ from jitr.rules.conditions import (
     Window,
     WindowCondition,
 )
-from jitr.rules.kinds import SUBJECT_ATTRIBUTES, Serial, Serials
+from jitr.rules.file.kinds import SUBJECT_ATTRIBUTES, Serial, Serials
+from jitr.rules.file.reader import read_rules
+from jitr.rules.file.rules_file import Device, Expectation
 from jitr.rules.model import Ca, Crl, DenyRule, Floor, Grant, Rules, load
-from jitr.rules.reader import read_rules
-from jitr.rules.rules_file import Device, Expectation
 from tests.rules_texts import ID_A, ID_B, in_allow, in_file, in_grant, in_test, read
 
 EXAMPLE = f"""\

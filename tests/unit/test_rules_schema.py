@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from jitr.decision.selftest import run
 from jitr.reasons import CODES
-from jitr.rules.fields import (
+from jitr.rules.file.fields import (
     ALLOW,
     CA,
     CERTIFICATE,
@@ -30,13 +31,12 @@ from jitr.rules.fields import (
     ROW,
     TEST,
 )
-from jitr.rules.kinds import SUBJECT_ATTRIBUTES
-from jitr.rules.problems import Findings, RulesError
-from jitr.rules.reader import read_rules
-from jitr.rules.schema import json_schema, tables, with_tables
-from jitr.rules.selftest import run
-from jitr.rules.shapes import Field
-from jitr.rules.source import Mapping, Node, Scalar, Sequence, parse
+from jitr.rules.file.kinds import SUBJECT_ATTRIBUTES
+from jitr.rules.file.problems import Findings, RulesError
+from jitr.rules.file.reader import read_rules
+from jitr.rules.file.schema import json_schema, tables, with_tables
+from jitr.rules.file.shapes import Field
+from jitr.rules.file.source import Mapping, Node, Scalar, Sequence, parse
 from tests.rules_texts import ID_A, ID_B, marked, read
 from tests.unit import test_rules_errors as wrong
 from tests.unit.test_rules_reader import EXAMPLE

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from jitr.decision.selftest import knock_of, run
 from jitr.facts import KeyFacts
-from jitr.rules.selftest import knock_of, run
 from tests.rules_texts import ID_A, in_test, read
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)

@@ -9,9 +9,9 @@ from itertools import pairwise
 import pytest
 import yaml
 
-from jitr.rules import source
-from jitr.rules.problems import RulesError
-from jitr.rules.source import MAX_DEPTH, MAX_NODES, Mapping, Node, Scalar, Sequence, parse, read_text
+from jitr.rules.file import source
+from jitr.rules.file.problems import RulesError
+from jitr.rules.file.source import MAX_DEPTH, MAX_NODES, Mapping, Node, Scalar, Sequence, parse, read_text
 from tests.rules_texts import marked, places, problems, told
 
 

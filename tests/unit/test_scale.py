@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jitr.aws.table import row_key
-from jitr.lists import RowKey
+from jitr.aws.dynamodb.table import row_key
+from jitr.devicelists.rows import RowKey
 from tests.unit.test_template import RESOURCES
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitr.errors import InputError
-from jitr.signing_request import read_request
+from jitr.x509.signing_request import read_request
 from tests import pki
 from tests.pki import bit_string, distinguished_name, integer, oid, sequence, tlv
 from tests.requests import CRITICAL_FALSE, EXTENSION_REQUEST, OS_VERSION, READABLE, attribute, pem, request

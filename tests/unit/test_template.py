@@ -13,8 +13,8 @@ import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from jitr.drop import Dropped
-from jitr.pace import QUOTA_OF, Quotas
+from jitr.aws.quotas import QUOTA_OF, Quotas
+from jitr.records.upload import Dropped
 
 ROOT = Path(__file__).parents[2]
 
@@ -627,7 +627,7 @@ def test_maximum_concurrency_is_the_parameter_whose_default_is_written_out() -> 
 
 
 def test_the_function_knows_the_quotas_and_with_how_many_it_shares_them() -> None:
-    """`jitr.pace`: the parts of all environments together stay below the quotas if there is a call a second each."""
+    """`jitr.aws.quotas`: the parts of all environments together stay below the quotas if there is a call a second each."""
     variables = RESOURCES["RegisterFunction"]["Properties"]["Environment"]["Variables"]
     for variable, parameter in {
         "JITR_CERTIFICATE_QUOTA": "CertificateQuota",

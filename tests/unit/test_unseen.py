@@ -7,13 +7,13 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr.drop import visible
-from jitr.list_columns import shown
-from jitr.list_row import read_row
-from jitr.lists import ListRow
-from jitr.names import quoted
-from jitr.rules.problems import quoted as quoted_from_file
+from jitr.devicelists.columns import shown
+from jitr.devicelists.rows import ListRow
+from jitr.devicelists.values import read_row
+from jitr.records.upload import visible
+from jitr.rules.file.problems import quoted as quoted_from_file
 from jitr.unseen import DEFAULT_IGNORABLE, first_unseen, quote, why_unseen, written_out
+from jitr.x509.names import quoted
 
 INVISIBLE = ("\ufe0f", "\u3164", "\u115f", "\u034f", "\u2800", "\U000e0100", "\u00ad", "\u200b", "\u202e", "\ufeff")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jitr.list_columns import is_column
-from jitr.lists_csv import Reader
+from jitr.devicelists.columns import is_column
+from jitr.devicelists.csv.reader import Reader
 from tests.work import steps
 
 FILE = b"common_name,note\n" + (b'snr,"' + b" " * 8000 + b'\n x"\n') * 5

@@ -1,6 +1,6 @@
 """What is known about a device certificate and about the CA that registered it, as plain frozen values.
 
-This module knows no certificate library: ``jitr.certificate`` fills these values from bytes, a decision record
+This module knows no certificate library: ``jitr.x509.certificate`` fills these values from bytes, a decision record
 fills them from JSON, and a test in a rules file fills them by hand.
 """
 
@@ -59,7 +59,7 @@ class AlternativeName:
 class KeyFacts:
     """A public key: ``kind`` RSA, EC, Ed25519, …; ``bits``; ``curve`` as rules name it (P-256, …) for EC.
 
-    ``weakness`` says why the private key is in fact no secret, whatever its size (``jitr.rsa``).
+    ``weakness`` says why the private key is in fact no secret, whatever its size (``jitr.x509.rsa``).
     """
 
     kind: str
@@ -84,7 +84,7 @@ class CertificateFacts:
     """
 
     certificate_sha256: str
-    public_key_sha256: str  # of the key's canonical form (jitr.keys)
+    public_key_sha256: str  # of the key's canonical form (jitr.x509.keys)
     version: int  # 1 or 3
     serial_number: str
     subject: tuple[Attribute, ...]

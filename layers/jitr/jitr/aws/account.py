@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from jitr.aws.dynamodb.table import Table
 from jitr.aws.errors import told_apart
-from jitr.aws.table import Table
 from jitr.errors import Refused
+from jitr.rules.file.reader import Known
 from jitr.rules.model import Rules
-from jitr.rules.reader import Known
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient

@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from jitr.aws.iot import CaDescription, Iot
-from jitr.certificate import CaReading, read_ca
 from jitr.errors import Retry, Unreadable
 from jitr.values import dataclass
+from jitr.x509.certificate import CaReading, read_ca
 
 # How long a CA's status may be out of date. An operator who deactivates a CA also stops new registrations at once,
 # in AWS IoT itself.

@@ -20,9 +20,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from jitr.addresses import Address, in_private_network, off_limits
 from jitr.aws.errors import code_of
 from jitr.aws.tls import Deadline, TlsConnection, TooMuch, connected
-from jitr.crl import MAX_INPUT
-from jitr.names import quoted
 from jitr.values import dataclass
+from jitr.x509.crl import MAX_INPUT
+from jitr.x509.names import quoted
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

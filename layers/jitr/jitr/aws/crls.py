@@ -12,16 +12,16 @@ from typing import Protocol
 
 from jitr.aws.crl_sources import Fetched, NotFetched
 from jitr.aws.telemetry import Telemetry
-from jitr.certificate import CaReading
-from jitr.crl import CrlReading, read_crl, why_not_by
+from jitr.decision.revocation import crls_of, revocation_in
 from jitr.errors import UnusableCrl
 from jitr.facts import Knock, Revocation
 from jitr.reasons import Verdict
-from jitr.revocation import crls_of, revocation_in
 from jitr.rules.model import Crl, Rules
 from jitr.values import dataclass
+from jitr.x509.certificate import CaReading
+from jitr.x509.crl import CrlReading, read_crl, why_not_by
 
-# How long a list is used without asking for a newer one. Devices held by a list are due just after (jitr.decide).
+# How long a list is used without asking for a newer one. Devices held by a list are due just after (jitr.decision.decide).
 REFRESH = timedelta(minutes=10)
 # Before a list runs out, and after a failure, it is asked for this often.
 LEAD, RETRY = timedelta(minutes=5), timedelta(minutes=1)

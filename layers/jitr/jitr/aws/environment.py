@@ -2,7 +2,7 @@
 
 import os
 
-from jitr.pace import Quotas
+from jitr.aws.quotas import Quotas
 from jitr.values import dataclass
 
 

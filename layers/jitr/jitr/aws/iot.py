@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.aws.errors import told_apart
 from jitr.aws.pacing import Pace, unpaced
-from jitr.errors import Refused, Retry
-from jitr.plan import (
+from jitr.decision.plan import (
     AddToGroup,
     AttachIotPolicy,
     AttachPrincipal,
@@ -20,6 +19,7 @@ from jitr.plan import (
     SetStatus,
     Step,
 )
+from jitr.errors import Refused, Retry
 from jitr.values import dataclass
 
 if TYPE_CHECKING:

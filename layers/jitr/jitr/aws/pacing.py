@@ -1,11 +1,11 @@
-"""Waiting for one's turn to ask AWS IoT, as ``jitr.pace`` has it, for as long as the function still runs."""
+"""Waiting for one's turn to ask AWS IoT, as ``jitr.aws.quotas`` has it, for as long as the function still runs."""
 
 from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
+from jitr.aws.quotas import QUOTA_OF, Bucket, Quotas
 from jitr.errors import Retry
-from jitr.pace import QUOTA_OF, Bucket, Quotas
 
 # The longest that a call to AWS takes, and what is left to do after it (functions/register sets the timeouts).
 TIME_FOR_ONE_CALL = 10_000  # ms

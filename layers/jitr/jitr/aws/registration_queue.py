@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.aws.errors import told_apart
 from jitr.errors import Retry
-from jitr.event import own_event
+from jitr.records.event import own_event
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

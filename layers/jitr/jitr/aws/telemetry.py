@@ -6,7 +6,7 @@ No line holds a PEM, a key or a whole event; what comes from a certificate is in
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
-from jitr.metrics import NAMESPACE
+from jitr.aws.metrics import NAMESPACE
 
 
 class Telemetry:

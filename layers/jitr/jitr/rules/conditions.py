@@ -12,8 +12,8 @@ from enum import Enum
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
+from jitr.devicelists.rows import Membership
 from jitr.facts import Knock
-from jitr.lists import Membership
 from jitr.times import span
 from jitr.unseen import quote
 from jitr.values import dataclass

@@ -82,7 +82,7 @@ class Grant:
     thing_groups: tuple[str, ...] = ()
     renewal: str = "hold"  # hold | coexist | replace
     existing: str = "hold"  # hold | adopt
-    not_in_policies: tuple[str, ...] = ()  # what no IoT policy of the device goes by: jitr.policy_variables
+    not_in_policies: tuple[str, ...] = ()  # what no IoT policy of the device goes by: jitr.rules.policy_variables
     renewal_from: tuple[str, ...] = ()  # CA aliases: whose devices' names the device may have, beside its own CA's
 
     def filled(self, thing: str | None, attributes: Mapping[str, str]) -> "Grant":

@@ -1,0 +1,424 @@
+"""The table: one DynamoDB table for heads, rules, lists, decisions and reservations.
+
+Keys and item shapes are written down in ``docs/contracts.md``. Reads that decide something are consistent.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from jitr.aws.errors import code_of, told_apart
+from jitr.devicelists.rows import ListRow, RowKey
+from jitr.errors import Refused, Retry
+from jitr.records.held import hints
+from jitr.records.record import FORMAT, Heads, ListHead, Record
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+Item = dict[str, Any]
+
+HEADS = {"pk": "HEADS", "sk": "HEADS"}
+_CHUNK = 350_000  # bytes; an item holds at most 400 KB
+_ROW_SHARDS = 16  # a list's rows spread over this many partition keys
+_STATE_SHARDS = 8  # and so do the decisions of one verdict, in the index
+BATCH_GET = 100  # DynamoDB API reference, BatchGetItem
+
+# The keys of the table and of its indexes.
+_PARTITION = {None: "pk", "by_state": "state_shard", "by_due": "due_shard"}
+_SORT = {None: "sk", "by_state": "state_at", "by_due": "due_at"}
+
+
+# What a glance at a record needs: what ``jitr.records.record.remember`` asks of it, and no facts, reasons or near misses.
+_GLANCE = (
+    *("pk", "rules", "lists", "format", "certificate_id", "ca_certificate_id", "decision", "state", "decided_at"),
+    *("knocked_at", "since", "meaning", "editions", "due", "delivery", "stays_pending", "reopened", "described_at"),
+    *("knocks", "counted_at", "revision"),
+)
+
+
+class Conflict(Retry):
+    """Somebody else wrote the item meanwhile: read again, decide again."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__("conflict", f"{what} was changed by another hand meanwhile")
+
+
+def certificate_key(certificate_id: str) -> Item:
+    """The key of a certificate's decision record."""
+    return {"pk": f"CERTIFICATE#{certificate_id}", "sk": "DECISION"}
+
+
+def row_key(name: str, generation: str, key: RowKey) -> Item:
+    """The key of a list's row, found by one of the row's own keys."""
+    digest = hashlib.sha256(str(key).encode()).digest()
+    return {"pk": f"LIST#{name}#{generation}#{digest[0] % _ROW_SHARDS:02d}", "sk": str(key)}
+
+
+def row_partitions(name: str, generation: str) -> Iterator[str]:
+    """Every partition key under which a generation of a list has rows."""
+    return (f"LIST#{name}#{generation}#{shard:02d}" for shard in range(_ROW_SHARDS))
+
+
+def state_shards(decision: str) -> Iterator[str]:
+    """Every partition of the index ``by_state`` that has decisions of a verdict."""
+    return (f"{decision}#{shard}" for shard in range(_STATE_SHARDS))
+
+
+def due_shards() -> Iterator[str]:
+    """Every partition of the index ``by_due``."""
+    return (f"due#{shard}" for shard in range(_STATE_SHARDS))
+
+
+def hint_key(hint: str, certificate_id: str) -> Item:
+    """The key of one of a held device's hints, see ``jitr.records.held``."""
+    return {"pk": f"HELD#{hint}", "sk": certificate_id}
+
+
+def to_item(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values as DynamoDB takes them. Raises TypeError for what the table never holds, fractions for instance."""
+    return {name: _typed(value) for name, value in plain.items()}
+
+
+def from_item(item: Mapping[str, Any]) -> Item:
+    """Plain values from DynamoDB. Every number in the table is whole."""
+    return {name: _plain(value) for name, value in item.items()}
+
+
+# boto3 has these two as well, for every type there is, and takes ten times as long.
+def _typed(value: Any) -> dict[str, Any]:
+    match value:
+        case str():
+            return {"S": value}
+        case bool():
+            return {"BOOL": value}
+        case int():
+            return {"N": str(value)}
+        case None:
+            return {"NULL": True}
+        case Mapping():
+            return {"M": {name: _typed(each) for name, each in value.items()}}
+        case list() | tuple():
+            return {"L": [_typed(each) for each in value]}
+        case bytes():
+            return {"B": value}
+    raise TypeError(f"the table holds no {type(value).__name__}")
+
+
+def _plain(value: Mapping[str, Any]) -> Any:
+    ((kind, inner),) = value.items()
+    match kind:
+        case "S" | "BOOL" | "B":
+            return inner
+        case "N":
+            return int(inner)
+        case "M":
+            return {name: _plain(each) for name, each in inner.items()}
+        case "L":
+            return [_plain(each) for each in inner]
+        case "NULL":
+            return None
+    raise TypeError(f"the table holds no {kind}")
+
+
+def is_newer(plain: Item) -> bool:
+    """Whether an item was written by a later version, in a format that this one does not know."""
+    return int(plain.get("format", FORMAT)) > FORMAT
+
+
+def understood(plain: Item) -> Item:
+    """The item as it is. Raises Retry for one that a newer version wrote: it is not guessed at."""
+    if is_newer(plain):
+        raise Retry(
+            "format",
+            f"the table's item {plain.get('pk')} has format {plain['format']}, this version reads {FORMAT}: "
+            "deploy the newer version again",
+        )
+    return plain
+
+
+class Table:
+    """What functions and the command line ask of the table.
+
+    Every method raises Retry where DynamoDB could not answer now, and Conflict where a condition did not hold.
+    """
+
+    def __init__(self, client: "DynamoDBClient", name: str) -> None:
+        self.client = client
+        self.name = name
+
+    def record_and_heads(self, certificate_id: str) -> tuple[Record | None, Heads]:
+        """The decision record of a certificate and the heads, in one request."""
+        keys = [certificate_key(certificate_id), HEADS]
+        found = {item["pk"]: item for item in self.get(keys)}
+        record = found.get(keys[0]["pk"])
+        return (None if record is None else Record.from_json(record)), heads_from(found.get("HEADS"))
+
+    def glance(self, certificate_ids: Sequence[str]) -> tuple[dict[str, Item], Heads]:
+        """What of the records of some certificates says whether there is anything to do, and the heads.
+
+        In one request for up to 99 certificates; ``Record.glanced`` reads an item.
+        """
+        keys = [HEADS, *map(certificate_key, certificate_ids)]
+        found = {item["pk"]: item for item in self.get(keys, only=_GLANCE, of_any_format=True)}
+        heads = heads_from(understood(found.pop("HEADS", {})))
+        return {pk.removeprefix("CERTIFICATE#"): item for pk, item in found.items()}, heads
+
+    def records(self, certificate_ids: Sequence[str]) -> Iterator[Record]:
+        """The decision records of some certificates, those that exist, in no order."""
+        return map(Record.from_json, self.get([certificate_key(each) for each in certificate_ids]))
+
+    def heads(self) -> Heads:
+        """What is in force now."""
+        return heads_from(next(iter(self.get([HEADS])), None))
+
+    def rows(self, wanted: Mapping[str, ListHead], keys: Sequence[RowKey]) -> dict[str, list[tuple[RowKey, ListRow]]]:
+        """The rows that the keys find on each of the lists, in their generations in force."""
+        places = {}
+        for name, head in wanted.items():
+            for key in keys:
+                place = row_key(name, head.generation, key)
+                places[place["pk"], place["sk"]] = (name, key)
+        found: dict[str, list[tuple[RowKey, ListRow]]] = {name: [] for name in wanted}
+        for item in self.get([{"pk": pk, "sk": sk} for pk, sk in places]):
+            name, key = places[item["pk"], item["sk"]]
+            found[name].append((key, ListRow.from_json(item["row"])))
+        return found
+
+    def get(self, keys: Sequence[Item], *, only: Sequence[str] = (), of_any_format: bool = False) -> Iterator[Item]:
+        """The items of these keys that exist, by consistent reads, in no order; or only these attributes of them.
+
+        ``of_any_format`` is for those who look at each item's format themselves: one of them then keeps no other back.
+        """
+        names = {f"#{place}": name for place, name in enumerate(only)}
+        asked: Any = {"ConsistentRead": True}
+        if names:
+            asked |= {"ProjectionExpression": ",".join(names), "ExpressionAttributeNames": names}
+        for start in range(0, len(keys), BATCH_GET):
+            wanted = [to_item(key) for key in keys[start : start + BATCH_GET]]
+            while wanted:
+                with told_apart():
+                    answer = self.client.batch_get_item(RequestItems={self.name: {"Keys": wanted} | asked})
+                found = map(from_item, answer["Responses"].get(self.name, []))
+                yield from found if of_any_format else map(understood, found)
+                left = answer["UnprocessedKeys"]
+                unread = list(left[self.name]["Keys"]) if self.name in left else []
+                if len(unread) == len(wanted):
+                    raise Retry("throttled", "the table gave none of the items that were asked for")
+                wanted = unread
+
+    def query(self, partition: str, *, newest_first: bool = False, index: str | None = None) -> Iterator[Item]:
+        """Every item of a partition, page by page."""
+        for page in self.raw_pages(partition, newest_first=newest_first, index=index):
+            yield from map(understood, map(from_item, page))
+
+    def raw_pages(
+        self, partition: str, *, newest_first: bool = False, index: str | None = None
+    ) -> Iterator[list[dict[str, Any]]]:
+        """The same as DynamoDB gives it: pages of items with typed values."""
+        arguments: dict[str, Any] = {
+            "TableName": self.name,
+            "KeyConditionExpression": "#partition = :partition",
+            "ExpressionAttributeNames": {"#partition": _PARTITION[index]},
+            "ExpressionAttributeValues": {":partition": {"S": partition}},
+            "ScanIndexForward": not newest_first,
+            **({"ConsistentRead": True} if index is None else {"IndexName": index}),
+        }
+        while True:
+            with told_apart():
+                page = self.client.query(**arguments)
+            yield page["Items"]
+            if "LastEvaluatedKey" not in page:
+                return
+            arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def page(
+        self, partition: str, *, index: str | None = None, until: str | None = None, after: Item | None = None
+    ) -> tuple[list[Item], Item | None]:
+        """Some items of a partition in the order of their sort keys, and after which the next ones come, if any do.
+
+        ``until`` is the last sort key that is asked for, ``after`` what the call before answered. For partitions whose
+        items are places of others (hints, and those of the indexes): formats are looked at where those are read.
+        """
+        arguments: dict[str, Any] = {
+            "TableName": self.name,
+            "KeyConditionExpression": "#partition = :partition",
+            "ExpressionAttributeNames": {"#partition": _PARTITION[index]},
+            "ExpressionAttributeValues": {":partition": {"S": partition}},
+            "Limit": BATCH_GET,
+            **({"ConsistentRead": True} if index is None else {"IndexName": index}),
+        }
+        if until is not None:
+            arguments["KeyConditionExpression"] += " AND #sort <= :until"
+            arguments["ExpressionAttributeNames"]["#sort"] = _SORT[index]
+            arguments["ExpressionAttributeValues"][":until"] = {"S": until}
+        if after is not None:
+            arguments["ExclusiveStartKey"] = to_item(after)
+        with told_apart():
+            page = self.client.query(**arguments)
+        last = page.get("LastEvaluatedKey")
+        return [from_item(each) for each in page["Items"]], None if last is None else from_item(last)
+
+    def update(
+        self, key: Item, update: str, values: Item, names: Mapping[str, str], condition: str | None
+    ) -> Item | None:
+        """Update an item; the result is what it is afterwards, None where the condition does not hold."""
+        conditional: dict[str, Any] = {} if condition is None else {"ConditionExpression": condition}
+        answer = _if_it_holds(
+            self.client.update_item,
+            TableName=self.name,
+            Key=to_item(key),
+            UpdateExpression=update,
+            ExpressionAttributeNames=dict(names),
+            ExpressionAttributeValues=to_item(values),
+            ReturnValues="ALL_NEW",
+            **conditional,
+        )
+        return None if answer is None else from_item(answer["Attributes"])
+
+    def blob(self, partition: str) -> bytes | None:
+        """A stored document that may be larger than an item, or None where there is none, or not whole."""
+        chunks = list(self.query(partition))
+        if not chunks or len(chunks) != int(chunks[0]["of"]):
+            return None
+        try:
+            return zlib.decompress(b"".join(bytes(each["data"]) for each in chunks))
+        except zlib.error:
+            return None
+
+    def put_blob(self, partition: str, document: bytes) -> None:
+        """Store a document in as many items as it takes. Writing the same again changes nothing."""
+        packed = zlib.compress(document, 9)
+        chunks = [packed[start : start + _CHUNK] for start in range(0, len(packed), _CHUNK)]
+        for number, chunk in enumerate(chunks):
+            place = {"pk": partition, "sk": f"CHUNK#{number:04d}"}
+            item = place | {"format": FORMAT, "of": len(chunks), "data": chunk}
+            with told_apart():
+                self.client.put_item(TableName=self.name, Item=to_item(item))
+
+    def put(self, item: Item) -> None:
+        """Write an item whatever was there."""
+        with told_apart():
+            self.client.put_item(TableName=self.name, Item=to_item(item))
+
+    def put_record(self, record: Record) -> Record:
+        """Write a decision record over the revision it was made from; the result is what is stored.
+
+        Alone, if no hint comes or goes with it: in a transaction DynamoDB charges twice as much for it.
+        """
+        after, writes = record_writes(self.name, record)
+        if len(writes) == 1:
+            failed = _if_it_holds(self.client.put_item, **writes[0]["Put"]) is None
+        else:
+            failed = bool(self.transact(writes))
+        if failed:
+            raise Conflict(f"the record of {record.certificate_id}")
+        return after
+
+    def transact(self, actions: Sequence[Mapping[str, Any]]) -> list[str]:
+        """All of the actions or none. The result is empty on success, else a cancellation code for each action.
+
+        Only failed conditions are told in the result; conflicts and throttling raise Retry.
+        """
+        with told_apart():
+            try:
+                self.client.transact_write_items(TransactItems=list(actions))  # type: ignore[arg-type]
+            except ClientError as error:
+                if code_of(error) != "TransactionCanceledException":
+                    raise
+                return _cancellation(error)
+        return []
+
+    def count_knock(self, record: Record, at: str) -> None:
+        """Add one to the (approximate) count of a held device's knocks, unless its record is gone meanwhile."""
+        _if_it_holds(
+            self.client.update_item,
+            TableName=self.name,
+            Key=to_item(certificate_key(record.certificate_id)),
+            UpdateExpression="SET counted_at = :at, knocked_at = :at ADD knocks :one",
+            ConditionExpression="attribute_exists(pk)",
+            ExpressionAttributeValues={":at": {"S": at}, ":one": {"N": "1"}},
+        )
+
+
+def _if_it_holds(write: Callable[..., Any], **arguments: Any) -> Any:
+    """The answer to a conditional write of one item; None where the condition does not hold."""
+    try:
+        with told_apart():
+            return write(**arguments)
+    except Refused as refused:
+        if refused.code != "ConditionalCheckFailedException":
+            raise
+        return None
+
+
+def record_item(record: Record) -> Item:
+    """A record as an item, with its place in the index ``by_state`` and, where the device waits, in ``by_due``."""
+    digit = int(record.certificate_id[:8], 16) % _STATE_SHARDS
+    plain = record.to_json()
+    place = {"state_shard": f"{record.decision.value}#{digit}", "state_at": plain["decided_at"]}
+    if record.waiting and record.due is not None:
+        place |= {"due_shard": f"due#{digit}", "due_at": plain["due"]}
+    return certificate_key(record.certificate_id) | plain | place
+
+
+def record_writes(table: str, record: Record) -> tuple[Record, list[Item]]:
+    """A record as it is after it was written, and the actions that write it, for one transaction.
+
+    The first puts the record, over the revision it was made from. The others keep the hints by which a held device
+    is found: they are written with the first hold and go when it ends, so what is between costs nothing more.
+    """
+    after = replace(record, hints=hints(record), revision=record.revision + 1)
+    put = {"TableName": table, "Item": to_item(record_item(after)), **over(record.revision)}
+    added = (hint_key(each, record.certificate_id) for each in after.hints if each not in record.hints)
+    return after, [
+        {"Put": put},
+        *({"Put": {"TableName": table, "Item": to_item(each | {"format": FORMAT})}} for each in added),
+        *hint_deletes(table, record, record.hints, after.hints),
+    ]
+
+
+def hint_deletes(table: str, record: Record, before: Sequence[str], after: Sequence[str] = ()) -> list[Item]:
+    """The actions that take away hints that are no longer wanted."""
+    gone = (to_item(hint_key(each, record.certificate_id)) for each in before if each not in after)
+    return [{"Delete": {"TableName": table, "Key": each}} for each in gone]
+
+
+def over(revision: int) -> dict[str, Any]:
+    """The condition of a write over the revision that was read; 0 where there was no item.
+
+    An item that was read and is gone is a conflict, too: what is about to be written rests on it.
+    """
+    if revision == 0:
+        return {"ConditionExpression": "attribute_not_exists(pk)"}
+    return {
+        "ConditionExpression": "revision = :revision",
+        "ExpressionAttributeValues": {":revision": {"N": str(revision)}},
+    }
+
+
+def heads_from(item: Item | None) -> Heads:
+    """The heads from their item; without one nothing was ever published."""
+    if item is None:
+        return Heads()
+    rules = item.get("rules") or {}
+    return Heads(
+        digest=rules.get("digest"),
+        meaning=rules.get("meaning"),
+        version=int(rules.get("version", 0)),
+        lists={
+            name: ListHead(each["generation"], int(each["edition"])) for name, each in (item.get("lists") or {}).items()
+        },
+    )
+
+
+def _cancellation(error: ClientError) -> list[str]:
+    """The code of each action of a cancelled transaction. Raises Retry unless a condition failed."""
+    codes = [each.get("Code", "None") for each in error.response.get("CancellationReasons", [])]
+    if "ConditionalCheckFailed" not in codes:
+        raise Retry("throttled", f"the transaction was cancelled ({', '.join(codes) or 'no reason given'})")
+    return codes

@@ -1,0 +1,123 @@
+"""What a CA's revocation list means for one device, now (RFC 5280 section 6.3.3).
+
+The list comes from the address that the rules file gives to the CA's alias, never from one in a certificate: whoever
+makes certificates would choose who answers for them.
+
+A list that is out of date still counts against a device: what was revoked stays revoked. It no longer counts for one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from jitr.facts import CertificateFacts, Knock, Revocation
+from jitr.reasons import Reason, Verdict
+from jitr.rules.model import Crl, Floor, Rules
+from jitr.times import rfc3339, span
+from jitr.x509.certificate import CaReading
+from jitr.x509.crl import CrlReading, why_not_by, why_not_for
+
+# How far the clock of whoever signs lists may be ahead.
+CLOCK_SKEW = timedelta(minutes=5)
+
+
+def crls_of(knock: Knock, rules: Rules) -> tuple[Crl, ...]:
+    """The revocation lists that count for a device: one for each alias of its CA that has one configured."""
+    if not rules.crls:
+        return ()
+    return tuple(dict.fromkeys([rules.crls[alias] for alias in sorted(knock.aliases) if alias in rules.crls]))
+
+
+def read_revocation(crl: CrlReading, ca: CaReading, certificate: CertificateFacts, url: str) -> Revocation:
+    """What a list from an address says of one certificate; ``problem`` where it is not the CA's own, or not for it."""
+    problem = why_not_by(crl, ca)
+    return Revocation(problem=problem) if problem is not None else revocation_in(crl, certificate, url)
+
+
+def revocation_in(crl: CrlReading, certificate: CertificateFacts, url: str) -> Revocation:
+    """What a list that is the CA's own says of one certificate. One that is not for it still counts against it."""
+    entry = crl.look_up(int(certificate.serial_number, 16))
+    problem = None if entry is not None else why_not_for(crl, certificate, url)
+    if problem is not None:
+        return Revocation(problem=problem)
+    return Revocation(
+        this_update=crl.this_update,
+        next_update=crl.next_update,
+        number=crl.number,
+        signature_hash=crl.scheme.facts.hash,
+        revoked_at=None if entry is None else entry.revoked_at,
+        reason=None if entry is None else entry.reason,
+        on_hold=entry is not None and entry.on_hold,
+    )
+
+
+def revocation_reasons(knock: Knock, rules: Rules, now: datetime) -> tuple[Reason, ...]:
+    """Every reason of the codes ``revocation.*``; none where no list is configured, or all is well."""
+    return tuple(
+        [
+            reason
+            for crl in crls_of(knock, rules)
+            for reason in _reasons(crl, knock.revocations.get(crl.url), rules.floor, now)
+        ]
+    )
+
+
+def _reasons(crl: Crl, found: Revocation | None, floor: Floor, now: datetime) -> tuple[Reason, ...]:
+    # Fail closed: a list that nobody read speaks for nobody.
+    if found is None:
+        return (Reason("revocation.unusable", f"the revocation list {crl.url} was not read"),)
+    problem = found.problem or _problem(found, floor, now)
+    if problem is not None:
+        return (Reason("revocation.unusable", f"{crl.url}: {problem}"),)
+    if found.next_update is None:
+        # `when_stale: admit` is for a list that is late. Where there is none at all, whoever keeps it away would
+        # decide who gets in.
+        why = f" ({found.failure})" if found.failure else ""
+        return (Reason("revocation.unusable", f"the revocation list {crl.url} was never to be had{why}"),)
+    return (*_listed(found), *_stale(crl, found, found.next_update, now))
+
+
+def _problem(found: Revocation, floor: Floor, now: datetime) -> str | None:
+    """What is against a list that its CA did sign."""
+    if found.this_update is None:
+        return None
+    if found.signature_hash is not None and found.signature_hash not in floor.signature_hashes:
+        return (
+            f"the revocation list is signed with {found.signature_hash}, "
+            f"the floor has {', '.join(floor.signature_hashes)}"
+        )
+    if now < found.this_update - CLOCK_SKEW:
+        return f"the revocation list is of {rfc3339(found.this_update)}, which is yet to come"
+    return None
+
+
+def _listed(found: Revocation) -> tuple[Reason, ...]:
+    if found.revoked_at is None:
+        return ()
+    since = rfc3339(found.revoked_at)
+    if found.on_hold:
+        return (Reason("revocation.on-hold", f"the CA has had the certificate on hold since {since}"),)
+    return (Reason("revocation.revoked", f"the CA revoked the certificate at {since} ({found.reason})"),)
+
+
+def _stale(crl: Crl, found: Revocation, next_update: datetime, now: datetime) -> tuple[Reason, ...]:
+    if crl.when_stale is Verdict.ADMIT or now <= next_update:
+        return ()
+    why = f" ({found.failure})" if found.failure else ""
+    told = f"ran out {span(now - next_update)} ago, at {rfc3339(next_update)}"
+    return (Reason("revocation.stale", f"the revocation list {crl.url} {told}{why}"),)
+
+
+def without_crls(rules: Rules) -> Rules:
+    """The same rules with no revocation list configured.
+
+    For what only asks whether a device is worth deciding (a recheck, a replay, a test in the rules file): whoever
+    admits decides with the list.
+    """
+    return replace(rules, cas={alias: replace(ca, crl=None) for alias, ca in rules.cas.items()})
+
+
+def revocations_json(revocations: Mapping[str, Revocation]) -> dict[str, Any]:
+    """By address, as under ``facts.revocation`` in the decision record and in ``jitr explain --json``."""
+    return {url: each.to_json() for url, each in revocations.items()}

@@ -1,0 +1,1 @@
+"""Device lists: rows, and which of them are a given device's."""

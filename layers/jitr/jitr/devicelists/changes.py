@@ -1,0 +1,48 @@
+"""What a row of a file would do to a list: nothing, add a device, change one, or take another's place."""
+
+from collections.abc import Sequence
+from enum import Enum
+
+from jitr.devicelists.columns import Fault, shown
+from jitr.devicelists.rows import ListRow, RowKey
+
+_REMEDY = " (--overwrite puts this row in its place)"
+
+
+class Effect(Enum):
+    """What becomes of a list when a row is merged into it."""
+
+    ADDS = "added"
+    CHANGES = "changed"
+    NOTHING = "unchanged"
+
+
+def effect(row: ListRow, found: Sequence[ListRow]) -> Effect:
+    """What a row does to a list on which its keys find these rows."""
+    if not found:
+        return Effect.ADDS
+    return Effect.NOTHING if list(found) == [row] else Effect.CHANGES
+
+
+def shrinks(mode: str, before: int, after: int) -> bool:
+    """Whether an import would take away more than half of a list: probably the wrong file, or a part of it."""
+    return mode == "replace" and after < before / 2
+
+
+def conflict(row: ListRow, found: Sequence[tuple[RowKey, ListRow]]) -> Fault | None:
+    """Why a row may not be merged without a word: it would take away what the list says of another device.
+
+    ``found`` are the rows on the list, each with the key that found it. A row with the same keys, or with more or
+    fewer of them, is the same device with news.
+    """
+    own = {key.kind: key.value for key in row.found_by()}
+    for key, other in found:
+        for theirs in other.found_by():
+            if own.get(theirs.kind, theirs.value) != theirs.value:
+                where = f"is on the list already, for the device with {theirs.kind} {shown(theirs.value)}"
+                return Fault(key.kind, f"{shown(key.value)} {where}{_REMEDY}")
+    rows = {other.found_by()[0]: key for key, other in found}
+    if len(rows) > 1:
+        kinds = " and ".join(key.kind for key in rows.values())
+        return Fault(next(iter(rows.values())).kind, f"the list has two devices that are one here, by {kinds}{_REMEDY}")
+    return None

@@ -1,0 +1,238 @@
+"""Device lists as CSV: reading what people, spreadsheets and factory systems write, and writing it back.
+
+Bytes become records (csv_records), the cells of a record the texts that they stand for (list_cells), and the texts a
+row (list_row). Here every problem gets its place, and no key may be there twice.
+"""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, repeat
+
+from jitr.devicelists.columns import Fault, header_faults, shown, typed
+from jitr.devicelists.csv.cells import Cells, to_cell
+from jitr.devicelists.csv.duplicates import Duplicates, Seen
+from jitr.devicelists.csv.records import BadRecord, Record, read_records
+from jitr.devicelists.csv.serials import UNDECIDED, Base, Known, Serials, judge, look
+from jitr.devicelists.rows import COLUMNS, ListRow
+from jitr.devicelists.values import read_row
+from jitr.errors import InputError
+from jitr.values import dataclass
+
+SHOWN = 20  # problems kept and shown; the rest is counted
+
+_STRAY = "is under no column name: name the column, or put quotes around the cell that has the separator in it"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A fault and its place: the line on which the row begins and the number of the cell in it, both from 1."""
+
+    line: int
+    column: int
+    name: str | None
+    message: str
+
+    def at(self, source: str) -> str:
+        """One line for a person, beginning with ``file:line:column``."""
+        name = f"{self.name}: " if self.name else ""
+        return f"{source}:{self.line}:{self.column}: {name}{self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row that is in order, and the line on which it begins."""
+
+    line: int
+    row: ListRow
+
+
+class ListError(InputError):
+    """A device list cannot be used. ``problems`` are the first of them, ``count`` is how many there are in all."""
+
+    def __init__(self, source: str, problems: Sequence[Problem], count: int) -> None:
+        told = [each.at(source) for each in problems]
+        if count > len(problems):
+            told.append(f"{source}: and {count - len(problems)} more")
+        super().__init__("\n".join(told))
+        self.source = source
+        self.problems = tuple(problems)
+        self.count = count
+
+
+class Reader:
+    """Iterates, once, over the good rows of a CSV file and keeps the first ``SHOWN`` problems and the count of all.
+
+    ``chunks`` are the file's bytes in pieces of any size. Memory does not grow with the file, apart from
+    ``duplicates``; without one, keys that are there twice go unnoticed. ``serials`` is asked how serial
+    numbers of digits only are read where the header does not say it (``serials_in``); undecided, they are problems.
+    """
+
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        *,
+        source: str,
+        duplicates: Seen | None = None,
+        serials: Callable[[], Serials] = lambda: UNDECIDED,
+    ) -> None:
+        self.source = source
+        self.problems: list[Problem] = []
+        self.problem_count = 0
+        self._records = read_records(chunks)
+        self._duplicates = duplicates
+        self._ask_serials = serials
+        self._cells = Cells()
+        self._columns: list[str] = []  # "" where a column has no name
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What cells so far were taken for something else than they say, a sentence each."""
+        return self._cells.said()
+
+    @property
+    def serials(self) -> Serials:
+        """How serial numbers of digits only are read."""
+        return self._cells.serials
+
+    def raise_problems(self) -> None:
+        """Raises ListError if there was any problem so far."""
+        if self.problem_count:
+            raise ListError(self.source, self.problems, self.problem_count)
+
+    def __iter__(self) -> Iterator[Row]:
+        if not self._read_header():
+            return
+        for record in self._records:
+            if isinstance(record, BadRecord):
+                self._add(record.line, record.column, record.message)
+                continue
+            row = self._read(record)
+            if row is not None and not self._repeats(record.line, row):
+                yield Row(record.line, row)
+        for line, column, message in self._cells.damage():
+            self._add(line, self.number(column), Fault(column, message))
+
+    def _read_header(self) -> bool:
+        """Whether the first record names the columns. Without good names, no row below it would make sense."""
+        first = next(self._records, None)
+        if first is None:
+            self._add(1, 1, "there is no header: the first line must name the columns, such as common_name")
+        elif isinstance(first, BadRecord):
+            self._add(first.line, first.column, first.message)
+        else:
+            self._columns = [each.strip() for each in first.cells]
+            while not self._columns[-1]:
+                self._columns.pop()
+            self._read_types()
+            for number, fault in header_faults(self._columns):
+                self._add(first.line, number, fault)
+        return not self.problem_count
+
+    def _read_types(self) -> None:
+        if "serial_number" in self._columns:
+            self._cells.serials = self._ask_serials()
+        for number, name in enumerate(self._columns):
+            self._columns[number], kind = typed(name)
+            if kind is not None:
+                self._cells.serials = Serials(Base(kind))
+
+    def _read(self, record: Record) -> ListRow | None:
+        """A row, or None where it has problems."""
+        self._cells.line = record.line
+        columns, cells = self._columns, record.cells
+        values = {column: cell for column, cell in zip(columns, cells, strict=False) if cell and not cell.isspace()}
+        stray = len(cells) > len(columns) or "" in values
+        if stray:
+            stray = self._add_strays(record)
+            values.pop("", None)
+        row = read_row(values, self._cells.text)
+        if isinstance(row, ListRow):
+            return None if stray else row
+        for fault in row:
+            self._add(record.line, self.number(fault.column), fault)
+        return None
+
+    def _add_strays(self, record: Record) -> bool:
+        """Tell of the cells that are under no column name; whether there are any."""
+        names = chain(self._columns, repeat(""))
+        strays = [
+            (number, cell)
+            for number, (cell, name) in enumerate(zip(record.cells, names, strict=False), 1)
+            if not name and cell and not cell.isspace()
+        ]
+        for number, cell in strays:
+            self._add(record.line, number, f"{shown(cell)} {_STRAY}")
+        return bool(strays)
+
+    def _repeats(self, line: int, row: ListRow) -> bool:
+        if self._duplicates is None:
+            return False
+        repeats = False
+        for key in row.found_by():
+            first = self._duplicates.first_line(key, line)
+            if first is not None:
+                repeats = True
+                fault = Fault(key.kind, f"{shown(key.value)} is on line {first} already")
+                self._add(line, self.number(key.kind), fault)
+        return repeats
+
+    def number(self, column: str | None) -> int:
+        """The number of a column in this file, from 1; also for the row as a whole, and a column that it lacks."""
+        return self._columns.index(column) + 1 if column in self._columns else 1
+
+    def _add(self, line: int, number: int, fault: Fault | str) -> None:
+        self.problem_count += 1
+        if len(self.problems) < SHOWN:
+            fault = fault if isinstance(fault, Fault) else Fault(None, fault)
+            self.problems.append(Problem(line, number, fault.column, fault.message))
+
+
+def serials_in(pieces: Callable[[], Iterable[bytes]], known: Callable[[], Known] = Known) -> Serials:
+    """Return how a file's serial numbers are to be read. ``known`` is asked only where the file does not tell."""
+    looked = look(pieces)
+    return judge(looked, Known() if looked.base else known())
+
+
+def read_list(data: bytes, source: str) -> tuple[ListRow, ...]:
+    """The rows of a whole list in memory, keys that are there twice being problems.
+
+    Raises ListError with the first problems and their count.
+    """
+    reader = Reader([data], source=source, duplicates=Duplicates(), serials=lambda: serials_in(lambda: [data]))
+    rows = tuple(each.row for each in reader)
+    reader.raise_problems()
+    return rows
+
+
+# --- writing
+
+
+_HEADER = {"serial_number": "serial_number:hex"}  # digits alone would be read as decimal
+
+
+class _Echo:
+    """A file for csv.writer that hands back what is written."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+def columns_of(rows: Iterable[ListRow]) -> tuple[str, ...]:
+    """The columns that these rows need, in their usual order: at least ``common_name``."""
+    used = {name for row in rows for name in row.to_json()} or {"common_name"}
+    return tuple(each for each in COLUMNS if each in used) + tuple(sorted(used.difference(COLUMNS)))
+
+
+def write_rows(rows: Iterable[ListRow], columns: Sequence[str] | None = None) -> Iterator[str]:
+    """The rows as CSV (RFC 4180), header first, a record at a time; reading them gives equal rows.
+
+    ``columns`` are those that ``columns_of`` gives; without them the rows are held in memory to find out.
+    No cell is run as a formula by a spreadsheet. Raises ValueError for a row with a column that is not among them.
+    """
+    if columns is None:
+        rows = tuple(rows)
+        columns = columns_of(rows)
+    writer = csv.DictWriter(_Echo(), columns, lineterminator="\r\n")
+    yield writer.writerow({name: _HEADER.get(name, name) for name in columns})
+    for row in rows:
+        yield writer.writerow({name: to_cell(name, value) for name, value in row.to_json().items()})

@@ -1,0 +1,1 @@
+"""What is remembered of a device, and what comes in: events and uploads."""

@@ -1,0 +1,1 @@
+"""The rules file: YAML with positions becomes rules, or problems with line and column."""

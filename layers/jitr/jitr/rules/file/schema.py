@@ -1,0 +1,156 @@
+"""The JSON Schema of the rules file, for editors, and the tables of docs/rules.md: both from ``jitr.rules.file.fields``.
+
+The schema is never stricter than the reader; the reader knows more (aliases, templates that need a list, …).
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from jitr.rules.file.fields import ALLOW, CA, CERTIFICATE, CONDITIONS, CRL, DENY, DEVICE, EXPECT, FILE, GRANT, ROW, TEST
+from jitr.rules.file.kinds import SUBJECT_ATTRIBUTES, Schema, Whole, Wrong, YesNo
+from jitr.rules.file.problems import Findings
+from jitr.rules.file.shapes import Field, Kind, Many, Needs, OneOrMany, Record, Table, records_in
+from jitr.rules.file.source import Mapping, Node, Scalar, Sequence, parse
+
+
+def json_schema() -> Schema:
+    """The JSON Schema (draft 2020-12) of a rules file."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "admission.yaml",
+        "description": "Rules for admitting devices to AWS IoT Core.",
+        **_record_schema(FILE),
+        "$defs": {_key(each): _record_schema(each) for each in records_in(FILE) if each is not FILE},
+    }
+
+
+def _key(record: Record) -> str:
+    return record.what.partition(" ")[2].replace(" ", "-").replace("'", "")
+
+
+def _kind_schema(kind: Kind) -> Schema:
+    match kind:
+        case Record():
+            return {"$ref": f"#/$defs/{_key(kind)}"}
+        case Many():
+            return {"type": "array", "items": _kind_schema(kind.record), "maxItems": kind.most}
+        case OneOrMany():
+            one = kind.kind.schema()
+            many = {"type": "array", "items": one, "minItems": 1, "maxItems": kind.most, "uniqueItems": True}
+            return {"anyOf": [one, many]}
+        case Table():
+            return {
+                "type": "object",
+                "propertyNames": kind.key.schema(),
+                "additionalProperties": _kind_schema(kind.value),
+                "maxProperties": kind.most,
+            }
+    return kind.schema()
+
+
+def _record_schema(record: Record) -> Schema:
+    schema: Schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {each.name: _field_schema(each) for each in record.fields},
+    }
+    if record.extra is not None:
+        schema["patternProperties"] = {r"^attr\.[A-Za-z0-9_.-]{1,64}$": _field_schema(record.extra)}
+    required = [each.name for each in record.fields if each.required]
+    if required:
+        schema["required"] = required
+    needs = {each.key: [each.needed] for each in record.constraints if isinstance(each, Needs)}
+    if needs:
+        schema["dependentRequired"] = needs
+    for each in record.constraints:
+        if not isinstance(each, Needs):
+            schema["oneOf" if each.only_one else "anyOf"] = [{"required": [key]} for key in each.keys]
+    return schema
+
+
+def _field_schema(field: Field) -> Schema:
+    schema = {**_kind_schema(field.kind), "description": field.doc}
+    default = _default(field)
+    if default is not None:
+        schema["default"] = default
+    if field.example:
+        schema["examples"] = [_plain(parse(field.example, Findings("", ())), field.kind)]
+    return schema
+
+
+def _default(field: Field) -> Any:
+    """The default as JSON, where it is one value and not a sentence."""
+    if field.default is None or isinstance(field.kind, Record | Many | OneOrMany | Table):
+        return None
+    try:
+        value = field.kind.parse(field.default)
+    except Wrong:
+        return None
+    return value if isinstance(value, bool | int) else field.default
+
+
+def _plain(node: Node | None, kind: Kind) -> Any:
+    """A node as JSON, numbers and truth values where the kind has them."""
+    match node:
+        case Scalar() if isinstance(kind, Whole | YesNo):
+            return kind.parse(node.text)
+        case Sequence():
+            return [_plain(each, kind) for each in node.items]
+        case Mapping():
+            return {key.text: _plain(value, kind) for key, value in node.entries}
+    return node.text if isinstance(node, Scalar) else None
+
+
+# the tables of docs/rules.md
+
+
+def tables() -> dict[str, str]:
+    """The reference tables in Markdown, by the name that their place in docs/rules.md has."""
+    conditions = {each.name for each in CONDITIONS}
+    return {
+        "file": _table(FILE.fields),
+        "cas": _table(CA.fields),
+        "crl": _table(CRL.fields),
+        "certificate": _table(CERTIFICATE.fields),
+        "conditions": _table(CONDITIONS),
+        "deny": _table(each for each in DENY.fields if each.name not in conditions),
+        "allow": _table(each for each in ALLOW.fields if each.name not in conditions),
+        "grant": _table(GRANT.fields),
+        "tests": _table(TEST.fields),
+        "device": _table(each for each in DEVICE.fields if each.name not in SUBJECT_ATTRIBUTES),
+        "row": _table((*ROW.fields, *((ROW.extra,) if ROW.extra else ()))),
+        "expect": _table(EXPECT.fields),
+    }
+
+
+def _table(fields: Iterable[Field]) -> str:
+    rows = [_cells(each) for each in fields]
+    head = ("key", "value", "without it", "meaning", "example")
+    used = [place for place in range(len(head)) if any(row[place] for row in rows)]
+    lines = (head, ("---",) * len(head), *rows)
+    return "".join(f"| {' | '.join(line[place] for place in used)} |\n" for line in lines)
+
+
+def _cells(field: Field) -> tuple[str, ...]:
+    default = field.default or ""
+    if _default(field) is not None or default.startswith("["):
+        default = f"`{default}`"
+    without = "an error" if field.required else default
+    example = f"`{field.name}: {field.example}`" if field.example else ""
+    example = re.sub("[0-9a-f]{64}", lambda found: f"{found[0][:4]}…{found[0][-4:]}", example)
+    return f"`{field.name}`", field.kind.told, without, field.doc, example
+
+
+def with_tables(document: str) -> str:
+    """A document with what stands between ``<!-- table NAME -->`` and ``<!-- end -->`` made anew.
+
+    Raises KeyError for a name that no table has.
+    """
+    made = tables()
+    return re.sub(
+        r"(<!-- table ([a-z]+) -->\n).*?(<!-- end -->)",
+        lambda found: f"{found[1]}\n{made[found[2]]}\n{found[3]}",
+        document,
+        flags=re.DOTALL,
+    )

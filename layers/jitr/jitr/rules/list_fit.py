@@ -1,0 +1,194 @@
+"""How many rows of a list are devices, could be devices, or can be none: what a mistake in every row shows in.
+
+A row with no device on record and with no chance under the rules protects nothing on a deny list and admits nobody
+from an allow list. Pure and in flat memory: rows go by one at a time.
+"""
+
+from collections.abc import Iterable
+from dataclasses import field
+
+from jitr.devicelists.rows import ListRow, RowKey, device_keys
+from jitr.facts import Knock
+from jitr.rules.conditions import AttributeCondition, CaCondition, Condition, SerialCondition
+from jitr.rules.model import DenyRule, Rule, Rules
+from jitr.values import dataclass
+
+_SHOWN = 5
+_CA_ID = 64  # characters of a caCertificateId
+_FEW = 3  # serial numbers of a CA: from fewer, nobody can tell how long they are
+
+
+@dataclass(slots=True)
+class Devices:
+    """The devices on record: their keys, and how long the serial numbers of each CA are. ``whole``: all of them."""
+
+    count: int = 0
+    whole: bool = True
+    keys: set[int] = field(default_factory=set)  # hashes: 64 bits a key
+    lengths: dict[str, list[int]] = field(default_factory=dict)
+
+    def add(self, knock: Knock) -> None:
+        """Note a device."""
+        self.count += 1
+        self.keys.update(map(hash, device_keys(knock)))
+        digits = len(knock.certificate.serial_number.lstrip("-"))
+        for ca in (knock.ca_certificate_id, *knock.aliases):
+            self.lengths.setdefault(ca, []).append(digits)
+
+    def has(self, keys: Iterable[RowKey]) -> bool:
+        """Whether one of the keys is a device's."""
+        return any(hash(key) in self.keys for key in keys)
+
+    def has_length(self, ca: str, serial: str) -> bool:
+        """Whether a serial number is about as long as the CA's others; True where too few are known."""
+        known = self.lengths.get(ca, ())
+        return len(known) < _FEW or min(known) - 2 <= len(serial.lstrip("-")) <= max(known)
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """A row that can be no device: the line (None in the table), the most exact key, and why."""
+
+    line: int | None
+    key: str
+    why: str
+
+    def __str__(self) -> str:
+        """Say it in a few words."""
+        where = "" if self.line is None else f"line {self.line}, "
+        return f"{where}{self.key!r}: {self.why}"
+
+
+class Fit:
+    """Counts the rows of the list ``name``, which rules name or will name, by what they could match.
+
+    Without ``devices`` only the rules are asked; with ``known_only`` a row that is no device on record matches nothing.
+    """
+
+    def __init__(self, name: str, rules: Rules | None, devices: Devices | None, *, known_only: bool = False) -> None:
+        self.name = name
+        self.rows = self.on_record = self.possible = 0
+        self.unmatched: list[Unmatched] = []  # the first of them
+        self._devices = devices or Devices()
+        self._with_devices = devices is not None
+        self._known_only = known_only
+        self._rules = rules
+        every = () if rules is None else (*rules.deny, *rules.allow)
+        self._naming = [each for each in every if name in each.lists]
+        self._fitting = dict.fromkeys((each.name for each in self._naming), 0)
+        self.denying = tuple(each.name for each in self._naming if isinstance(each, DenyRule))
+
+    @property
+    def nothing(self) -> int:
+        """How many rows can match nothing."""
+        return self.rows - self.on_record - self.possible
+
+    def add(self, row: ListRow, line: int | None = None) -> None:
+        """Count a row."""
+        self.rows += 1
+        keys = row.found_by()
+        fits = [] if self._rules is None else [each for each in self._naming if _fits(self._rules, each, row)]
+        for rule in fits:
+            self._fitting[rule.name] += 1
+        if self._devices.has(keys):
+            self.on_record += 1
+            return
+        why = self._why_not(row, fits)
+        if why is None:
+            self.possible += 1
+        elif len(self.unmatched) < _SHOWN:
+            self.unmatched.append(Unmatched(line, keys[0].value, why))
+
+    def _why_not(self, row: ListRow, fits: list[Rule]) -> str | None:
+        rules = self._rules
+        if self._known_only:
+            return "no device on record"
+        if rules is None:
+            return None
+        if row.ca is not None and row.ca not in rules.cas and len(row.ca) != _CA_ID:
+            return f"the rules have no CA {row.ca}"
+        if self._naming and not fits:
+            return f"it does not fit {_patterns(self._naming)}, which names this list"
+        if row.ca and row.serial_number and not self._devices.has_length(row.ca, row.serial_number):
+            return f"serial numbers of {row.ca} on record have another length"
+        if rules.allow and not any(_fits(rules, rule, row) for rule in rules.allow):
+            return f"no allow rule lets such a device in ({_patterns(rules.allow)})"
+        return None
+
+    def sentence(self) -> str:
+        """Say the counts in one line."""
+        rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
+        told = []
+        if self._with_devices:
+            count = self._devices.count
+            which = (
+                "1 device"
+                if count == 1
+                else f"{count:,} devices"
+                if self._devices.whole
+                else f"newest {count:,} devices"
+            )
+            told.append(f"{self.on_record:,} on record (of {which} there)")
+        if not self._known_only:
+            told.append(f"{self.possible:,} could be devices that come")
+        return f"{rows}: {', '.join(told)}, {self.nothing:,} can match nothing"
+
+    def remarks(self) -> tuple[str, ...]:
+        """Say what is probably a mistake: a rule that names the list and that few rows fit, and the first such rows."""
+        told = [
+            f"{count:,} of {self.rows:,} rows fit {_patterns([rule])}, which names this list"
+            for rule in self._naming
+            if (count := self._fitting[rule.name]) < self.rows
+        ]
+        return (*told, *map(str, self.unmatched))
+
+    def question(self) -> str | None:
+        """Ask about rows of a deny list that can match nothing; None where there is nothing to ask."""
+        if not (self.denying and self.nothing):
+            return None
+        can = "1 row can" if self.nothing == 1 else f"{self.nothing:,} rows can"
+        first = f" (first {self.unmatched[0]})" if self.unmatched else ""
+        return (
+            f"Deny rule {self.denying[0]} names list {self.name}, and {can} match nothing{first}: they keep nobody out."
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """The counts, as in ``--json``."""
+        return {
+            "rows": self.rows,
+            "on_record": self.on_record,
+            "possible": self.possible,
+            "nothing": self.nothing,
+            "devices_on_record": self._devices.count,
+            "rules": dict(self._fitting),
+            "first_unmatched": [str(each) for each in self.unmatched],
+        }
+
+
+def _fits(rules: Rules, rule: Rule, row: ListRow) -> bool:
+    """Whether a device with the keys of a row could meet a rule's conditions; other conditions are not asked."""
+    return all(_could_hold(rules, each, row) for each in rule.conditions)
+
+
+def _could_hold(rules: Rules, condition: Condition, row: ListRow) -> bool:
+    if isinstance(condition, AttributeCondition):
+        name = row.common_name if condition.name == "common_name" else None
+        return name is None or any(each.matches(name) for each in condition.patterns)
+    if isinstance(condition, SerialCondition) and row.serial_number is not None:
+        number = int(row.serial_number, 16)
+        return any(each.first <= number <= each.last for each in condition.ranges)
+    if isinstance(condition, CaCondition) and row.ca is not None:
+        named = (rules.cas[alias] for alias in condition.aliases if alias in rules.cas)
+        return any(row.ca == ca.alias or row.ca in ca.ids for ca in named)
+    return True
+
+
+def _patterns(rules: Iterable[Rule]) -> str:
+    """The rules and what they ask of a name, in a few words."""
+    return ", ".join(map(_asked, list(rules)[:_SHOWN]))
+
+
+def _asked(rule: Rule) -> str:
+    names = (each for each in rule.conditions if isinstance(each, AttributeCondition) and each.name == "common_name")
+    patterns = [f"`{glob.pattern}`" for each in names for glob in each.patterns[:_SHOWN]]
+    return f"{' or '.join(patterns)} of rule {rule.name}" if patterns else f"rule {rule.name}"

@@ -1,0 +1,1 @@
+"""What the functions do: pure decisions carried out through the adapters."""

@@ -1,0 +1,1 @@
+"""Device lists in the table: read, edited, imported."""

@@ -1,0 +1,347 @@
+"""Device lists in the table: heads that readers start from, and rows under the generation in force.
+
+A row is written before its list's edition is raised, so that a reader who saw the new edition sees the row. A
+replaced list is a new generation: readers change over with one write of the head. Each edit of a head is written
+together with a change (``jitr.aws.dynamodb.changes``), for whoever rechecks held devices.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from jitr.aws.dynamodb.changes import Change, change_put, list_changed, rows_changed
+from jitr.aws.dynamodb.table import HEADS, Conflict, Item, Table, row_key, row_partitions, to_item
+from jitr.devicelists.csv.reader import Row
+from jitr.devicelists.rows import ListRow, RowKey
+from jitr.errors import InputError
+from jitr.records.record import ListHead
+from jitr.services.lists.row_edits import Edit, RowEdits, count_taken, counts
+from jitr.values import dataclass
+
+FORMAT = 1
+_TYPED_FORMAT = {"N": str(FORMAT)}
+IMPORTS, LEFT = "IMPORTS", "left"  # where imports under way are noted, and generations that are left
+# Every knock reads the heads, one item of at most 400 KB. A list takes at most 240 bytes of it: whatever lists are
+# called, three quarters are left to the rules' own head.
+MOST_LISTS = 400
+KEPT_DAYS = 7  # what a list was before it was replaced or deleted last
+_HELD = "None"  # of an action whose condition held, in a transaction that was cancelled
+_UNEDITED = "lists.#name.generation = :generation AND lists.#name.edition = :edition"
+
+
+@dataclass(frozen=True, slots=True)
+class ListInfo:
+    """A list as operators see it."""
+
+    name: str
+    head: ListHead
+    rows: int
+    changed_at: str
+    beside: int = 0  # of the rows, those that are counted beside the heads
+
+
+class DeviceLists:
+    """Reading and editing lists. Every method raises Retry where DynamoDB could not answer now."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._edits = RowEdits(table)
+
+    def all(self) -> dict[str, ListInfo]:
+        """Every list, by name."""
+        beside = counts(self._table)
+        item = next(iter(self._table.get([HEADS])), {})
+        found = {}
+        for name, head in sorted((item.get("lists") or {}).items()):
+            counted = sum(int(each["gained"]) for each in beside.get((name, head["generation"]), ()))
+            found[name] = ListInfo(
+                name,
+                ListHead(head["generation"], int(head["edition"])),
+                int(head["rows"]) + counted,
+                head["changed_at"],
+                counted,
+            )
+        return found
+
+    def rows(self, name: str, generation: str) -> Iterator[ListRow]:
+        """Every row of a generation, once each, in no order."""
+        for partition in row_partitions(name, generation):
+            for item in self._table.query(partition):
+                row = ListRow.from_json(item["row"])
+                if item["sk"] == str(row.found_by()[0]):  # a row stands under each of its keys
+                    yield row
+
+    def find(self, name: str, generation: str, key: RowKey) -> ListRow | None:
+        """The row that a key finds."""
+        item = next(iter(self._table.get([row_key(name, generation, key)])), None)
+        return None if item is None else ListRow.from_json(item["row"])
+
+    def remove(self, name: str, key: RowKey, *, at: str) -> ListRow | None:
+        """Take the row that a key finds off a list; the result is that row, None if there was none.
+
+        Raises Conflict where the list was replaced meanwhile.
+        """
+        info = self.all().get(name)
+        if info is None:
+            return None
+        head = info.head
+
+        def once() -> tuple[ListRow | None] | None:
+            row = self.find(name, head.generation, key)
+            if row is None:
+                return (None,)
+            edit = self._edits.planned(name, head.generation, take=(row,))
+            return (row,) if self._edited(name, head, edit, at) else None
+
+        return self._edits.until_done(once, f"list {name}")[0]
+
+    def delete(self, name: str, *, at: str) -> ListInfo | None:
+        """Take a list away, at once for every reader; its rows are noted to be let go.
+
+        The result is what it was, None if there was none. Raises Conflict where it was edited meanwhile.
+        """
+        before = self.all().get(name)
+        if before is not None:
+            values = {":generation": before.head.generation, ":edition": before.head.edition}
+            note = self._left(before, at)
+            self._update_head(
+                "REMOVE lists.#name", _UNEDITED, name, values, change=list_changed(name, at), beside=[note]
+            )
+        return before
+
+    def found(self, name: str, generation: str, rows: Sequence[Row]) -> list[tuple[Row, list[tuple[RowKey, ListRow]]]]:
+        """Each row of a file with the rows that its keys find on the list, and the key that found each."""
+        keys = {_place(row_key(name, generation, key)): key for row in rows for key in row.row.found_by()}
+        places = [{"pk": pk, "sk": sk} for pk, sk in keys]
+        there = {keys[_place(item)]: ListRow.from_json(item["row"]) for item in self._table.get(places)}
+        return [(row, [(key, there[key]) for key in row.row.found_by() if key in there]) for row in rows]
+
+    def raw_pages(self, name: str, generation: str) -> Iterator[list[dict[str, Any]]]:
+        """Every item of a generation as DynamoDB has it, page by page."""
+        for partition in row_partitions(name, generation):
+            yield from self._table.raw_pages(partition)
+
+    def add(self, name: str, row: ListRow, *, at: str, new_generation: str) -> None:
+        """Put one row on a list, in place of the rows found by its keys; makes the list if there is none.
+
+        Raises Conflict where the list was replaced meanwhile, InputError where there are too many lists to make one.
+        """
+        head = self.ensure(name, at, new_generation)
+
+        def once() -> bool | None:
+            edit = self._edits.planned(name, head.generation, put=(row,))
+            return self._edited(name, head, edit, at) or None
+
+        self._edits.until_done(once, f"list {name}")
+
+    def _edited(self, name: str, head: ListHead, edit: Edit, at: str) -> bool:
+        """Whether an edit was made: rows, count, edition and change in one transaction.
+
+        Raises Conflict where the list was replaced meanwhile.
+        """
+        change = rows_changed(name, edit.keys, at)
+        failed = self._raise(name, head, edit.gained, change, beside=edit.actions)
+        if failed and failed[0] != _HELD:
+            raise Conflict(f"list {name}")
+        return not failed
+
+    def kept(self) -> dict[str, Item]:
+        """What lists were before they were replaced or deleted last, by name, where it can still be had back."""
+        return last_left(self._table.query(IMPORTS))
+
+    def restore(self, name: str, *, at: str) -> ListInfo | None:
+        """Put a list in force again as it was before it was replaced or deleted last; None where that is not kept.
+
+        What it was meanwhile is kept in turn, so that doing it again undoes it. The result is the list as it is now.
+        Raises Conflict where it was edited meanwhile, InputError where there are too many lists to make one.
+        """
+        note = self.kept().get(name)
+        if note is None:
+            return None
+        before = self.all().get(name)
+        edition = int(note["edition"]) if before is None else max(before.head.edition, int(note["edition"]))
+        head = {
+            "generation": note["generation"],
+            "edition": edition + 1,
+            "rows": int(note["rows"]),
+            "changed_at": at,
+        }
+        taken = {
+            "Delete": {
+                "TableName": self._table.name,
+                "Key": to_item({"pk": note["pk"], "sk": note["sk"]}),
+                "ConditionExpression": "attribute_exists(pk) AND attribute_not_exists(going)",
+            }
+        }
+        self.put_head(name, before, head, list_changed(name, at), beside=[taken])
+        return self.all().get(name)
+
+    def ensure(self, name: str, at: str, generation: str) -> ListHead:
+        """The head of a list, which is made, empty, if there is none. Raises InputError as ``put_head`` does."""
+        existing = self.all().get(name)
+        if existing is not None:
+            return existing.head
+        head = {"generation": generation, "edition": 0, "rows": 0, "changed_at": at}
+        self.put_head(name, None, head, rows_changed(name, (), at))
+        return ListHead(generation, 0)
+
+    def put_head(
+        self,
+        name: str,
+        before: ListInfo | None,
+        head: Item,
+        change: Change,
+        *,
+        beside: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """Write a list's head over the one that was read, and what is written ``beside`` it in one transaction.
+
+        Rows of a generation that it leaves are noted to be let go. Raises Conflict, and InputError where the list would
+        be one too many.
+        """
+        self._table.transact(
+            [
+                {
+                    "Update": {
+                        "TableName": self._table.name,
+                        "Key": to_item(HEADS),
+                        "UpdateExpression": "SET lists = if_not_exists(lists, :empty)",
+                        "ExpressionAttributeValues": to_item({":empty": {}}),
+                    }
+                }
+            ]
+        )
+        values: Item = {":head": head}
+        condition = "attribute_not_exists(lists.#name) AND size(lists) < :most"
+        if before is None:
+            values[":most"] = MOST_LISTS
+        else:
+            condition = _UNEDITED
+            values |= {":generation": before.head.generation, ":edition": before.head.edition}
+        written = [*beside, *([] if before is None else [self._left(before, change.at)])]
+        try:
+            self._update_head("SET lists.#name = :head", condition, name, values, change=change, beside=written)
+        except Conflict:
+            there = self.all()
+            if before is None and name not in there and len(there) >= MOST_LISTS:
+                raise InputError(too_many(name)) from None
+            raise
+
+    def raise_edition(
+        self, name: str, head: ListHead, change: Change, *, beside: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Tell readers that rows were written, with what is written ``beside`` it in one transaction.
+
+        What was counted beside the heads is counted in them from then on. Raises Conflict where the list is of another
+        generation by now.
+        """
+
+        def once() -> bool | None:
+            counted = counts(self._table).get((name, head.generation), [])
+            gained = sum(int(each["gained"]) for each in counted)
+            taken = [count_taken(self._table.name, each) for each in counted]
+            failed = self._raise(name, head, gained, change, beside=[*beside, *taken])
+            if any(each != _HELD for each in failed[: len(failed) - len(taken)]):
+                raise Conflict(f"list {name}")
+            return not failed or None
+
+        self._edits.until_done(once, f"list {name}")
+
+    def _raise(
+        self, name: str, head: ListHead, gained: int, change: Change, *, beside: Sequence[Mapping[str, Any]]
+    ) -> list[str]:
+        """As ``Table.transact`` answers, the head's code first, the change's second."""
+        return self._transact_head(
+            "SET lists.#name.edition = lists.#name.edition + :one, "
+            "lists.#name.#rows = lists.#name.#rows + :gained, lists.#name.changed_at = :at",
+            "lists.#name.generation = :generation",
+            name,
+            {":one": 1, ":gained": gained, ":at": change.at, ":generation": head.generation},
+            {"#rows": "rows"},
+            change=change,
+            beside=beside,
+        )
+
+    def _update_head(
+        self,
+        update: str,
+        condition: str,
+        name: str,
+        values: Item,
+        *,
+        change: Change,
+        beside: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        if self._transact_head(update, condition, name, values, {}, change=change, beside=beside):
+            raise Conflict(f"list {name}")
+
+    def _transact_head(
+        self,
+        update: str,
+        condition: str,
+        name: str,
+        values: Item,
+        names: Mapping[str, str],
+        *,
+        change: Change,
+        beside: Sequence[Mapping[str, Any]],
+    ) -> list[str]:
+        return self._table.transact(
+            [
+                {
+                    "Update": {
+                        "TableName": self._table.name,
+                        "Key": to_item(HEADS),
+                        "UpdateExpression": update,
+                        "ConditionExpression": condition,
+                        "ExpressionAttributeNames": {"#name": name, **names},
+                        "ExpressionAttributeValues": to_item(values),
+                    }
+                },
+                change_put(self._table.name, change),
+                *beside,
+            ]
+        )
+
+    def _left(self, before: ListInfo, at: str) -> dict[str, Any]:
+        note = left(before.name, before.head.generation, at)
+        note |= {"rows": before.rows - before.beside, "edition": before.head.edition}
+        return {"Put": {"TableName": self._table.name, "Item": to_item(note)}}
+
+
+def left(name: str, generation: str, at: str) -> Item:
+    """The note that no reader looks at a generation any more, and its rows are to be let go."""
+    key = {"pk": IMPORTS, "sk": f"{name}#{LEFT}#{generation}", "format": FORMAT}
+    return key | {"list": name, "mode": LEFT, "generation": generation, "at": at}
+
+
+def last_left(notes: Iterable[Item]) -> dict[str, Item]:
+    """Of each list the generation that was in force last before the one that is, if it is noted and not let go yet."""
+    found: dict[str, Item] = {}
+    for note in notes:
+        if note["mode"] != LEFT or "edition" not in note or "going" in note:
+            continue
+        last = found.get(note["list"])
+        if last is None or (note["at"], int(note["edition"])) >= (last["at"], int(last["edition"])):
+            found[note["list"]] = note
+    return found
+
+
+def too_many(name: str) -> str:
+    """What is said where one list more would be too many."""
+    return (
+        f"there are {MOST_LISTS} device lists, which is the most there may be, so list {name} is not made: "
+        "`jitr lists ls` shows them; delete those that no rule needs with `jitr lists delete NAME`"
+    )
+
+
+def puts(name: str, generation: str, row: ListRow) -> Iterator[dict[str, Any]]:
+    """The write requests that store a row: once under each of its keys."""
+    stored = {"M": {column: {"S": text} for column, text in row.to_json().items()}}
+    for each in row.found_by():
+        place = row_key(name, generation, each)
+        key = {"pk": {"S": place["pk"]}, "sk": {"S": place["sk"]}}
+        yield {"PutRequest": {"Item": {**key, "format": _TYPED_FORMAT, "row": stored}}}
+
+
+def _place(item: Item) -> tuple[str, str]:
+    return item["pk"], item["sk"]

@@ -1,0 +1,147 @@
+"""What becomes of a list when another generation of its rows comes into force: told exactly, and in one pass.
+
+Both generations spread their rows over the same partitions, each in the order of its keys, so they are read side by
+side. Only a row that has several keys, and is not where it was, is looked up by the others.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import field
+from typing import Any
+
+from jitr.aws.dynamodb.table import BATCH_GET, Item, Table, row_key, row_partitions
+from jitr.devicelists.changes import Effect
+from jitr.devicelists.rows import ListRow
+from jitr.values import dataclass
+
+SHOWN = 20  # removed rows; the rest is counted
+
+
+@dataclass(slots=True)
+class Difference:
+    """How many rows were added, changed and left as they were; how many were removed, and the first of those."""
+
+    effects: dict[Effect, int] = field(default_factory=lambda: dict.fromkeys(Effect, 0))
+    removed: int = 0
+    shown: list[ListRow] = field(default_factory=list)
+
+    def counts(self) -> dict[str, int]:
+        """The four numbers by their names."""
+        return {each.value: count for each, count in self.effects.items()} | {"removed": self.removed}
+
+    def to_json(self) -> dict[str, Any]:
+        """The numbers, and the removed rows that are shown."""
+        return self.counts() | {"removed_rows": [row.to_json() for row in self.shown]}
+
+    def take(self, row: ListRow) -> None:
+        """A row that was removed."""
+        self.removed += 1
+        if len(self.shown) < SHOWN:
+            self.shown.append(row)
+
+
+def difference(table: Table, name: str, old: str, new: str, *, hurry: Callable[[], bool]) -> Difference | None:
+    """Compare two generations of a list; None where there was no time for all of it."""
+    found = Difference()
+    gone, come = _Elsewhere(table, name, new), _Elsewhere(table, name, old)
+    for pair in zip(row_partitions(name, old), row_partitions(name, new), strict=True):
+        if not _compare(table, pair, found, gone, come, hurry):
+            return None
+    for row, there in gone.rest():
+        _went(found, row, there=there)
+    for _row, there in come.rest():
+        found.effects[Effect.CHANGES if there else Effect.ADDS] += 1
+    return found
+
+
+def _compare(
+    table: Table,
+    pair: tuple[str, str],
+    found: Difference,
+    gone: "_Elsewhere",
+    come: "_Elsewhere",
+    hurry: Callable[[], bool],
+) -> bool:
+    for was, now in _side_by_side(*(_items(table, each, hurry) for each in pair)):
+        if was is None and now is None:
+            return False
+        before, after = (None if each is None else _first(each) for each in (was, now))
+        if after is None:
+            if now is None and before is not None:
+                for row, there in gone.ask(before):
+                    _went(found, row, there=there)
+        elif was is None:
+            for _row, there in come.ask(after):
+                found.effects[Effect.CHANGES if there else Effect.ADDS] += 1
+        else:
+            found.effects[Effect.NOTHING if before == after else Effect.CHANGES] += 1
+    return True
+
+
+def _went(found: Difference, row: ListRow, *, there: bool) -> None:
+    if not there:
+        found.take(row)
+
+
+def _first(item: Item) -> ListRow | None:
+    """The row of an item that stands under the row's most exact key; its other places say nothing more."""
+    row = ListRow.from_json(item["row"])
+    return row if item["sk"] == str(row.found_by()[0]) else None
+
+
+def _items(table: Table, partition: str, hurry: Callable[[], bool]) -> Iterator[Item | None]:
+    """The items of a partition in order; None, and no more, where the time is up."""
+    for number, item in enumerate(table.query(partition)):
+        if number % 1000 == 0 and hurry():
+            yield None
+            return
+        yield item
+
+
+def _side_by_side(old: Iterator[Item | None], new: Iterator[Item | None]) -> Iterator[tuple[Item | None, Item | None]]:
+    """Items with the same sort key together, in order; a pair of None where the time is up."""
+    ended: Any = object()
+    was, now = next(old, ended), next(new, ended)
+    while was is not ended or now is not ended:
+        if was is None or now is None:
+            yield None, None
+            return
+        if now is ended or (was is not ended and was["sk"] < now["sk"]):
+            yield was, None
+            was = next(old, ended)
+        elif was is ended or now["sk"] < was["sk"]:
+            yield None, now
+            now = next(new, ended)
+        else:
+            yield was, now
+            was, now = next(old, ended), next(new, ended)
+
+
+class _Elsewhere:
+    """Whether rows stand in a generation under any other of their keys, asked for many at a time."""
+
+    def __init__(self, table: Table, name: str, generation: str) -> None:
+        self._table = table
+        self._name = name
+        self._generation = generation
+        self._waiting: list[ListRow] = []
+        self._keys = 0
+
+    def ask(self, row: ListRow) -> Iterator[tuple[ListRow, bool]]:
+        """Answers that are ready by now, of this row or of earlier ones."""
+        others = len(row.found_by()) - 1
+        if not others:
+            yield row, False
+            return
+        if self._keys + others > BATCH_GET:
+            yield from self.rest()
+        self._waiting.append(row)
+        self._keys += others
+
+    def rest(self) -> Iterator[tuple[ListRow, bool]]:
+        """The answers that were still waited for."""
+        rows, self._waiting, self._keys = self._waiting, [], 0
+        keys = [row_key(self._name, self._generation, key) for row in rows for key in row.found_by()[1:]]
+        there = {(item["pk"], item["sk"]) for item in self._table.get(keys)}
+        for row in rows:
+            places = (row_key(self._name, self._generation, key) for key in row.found_by()[1:])
+            yield row, any((place["pk"], place["sk"]) in there for place in places)

@@ -1,0 +1,520 @@
+"""Importing device lists of any size: checked whole before the first write, written over several connections at
+once, and gone on with where they were cut off.
+
+What is under way is an item of its own (``IMPORTS``), found again by the file's SHA-256. A replace writes a generation
+that no reader looks at until one write of the heads; a merge tells its readers of the rows so far whenever it notes
+how far it is. Generations that are left, replaced or never finished, are let go by ``Leftovers``.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import field, replace
+from functools import cache, partial
+from itertools import islice
+from tempfile import SpooledTemporaryFile
+from typing import Any
+
+from jitr.aws.dynamodb.batch_writer import BatchWriter, batched, in_order
+from jitr.aws.dynamodb.changes import MOST_KEYS, list_changed, rows_changed
+from jitr.aws.dynamodb.table import Conflict, Item, Table, to_item
+from jitr.devicelists.changes import Effect, conflict, effect
+from jitr.devicelists.columns import Fault
+from jitr.devicelists.csv.duplicates import KeyLog, Seen
+from jitr.devicelists.csv.reader import SHOWN, ListError, Problem, Reader, Row, serials_in
+from jitr.devicelists.csv.serials import UNDECIDED, Base, Serials
+from jitr.devicelists.rows import ListRow, RowKey
+from jitr.errors import InputError, JitrError
+from jitr.services.lists.device_lists import IMPORTS, LEFT, DeviceLists, ListInfo, last_left, left, puts
+from jitr.services.lists.difference import Difference, difference
+from jitr.services.lists.evidence import known_serials
+from jitr.services.lists.row_edits import RowEdits, count_taken, counts
+from jitr.values import dataclass
+
+MERGE, REPLACE = "merge", "replace"
+FORMAT = 1
+
+_WORKERS = 8  # connections; botocore keeps ten
+_ROWS_AT_ONCE = 50
+_NOTED_EVERY = 20_000  # rows; what is done again at most
+
+Advance = Callable[[int], None]
+
+
+class Unfinished(JitrError):
+    """The time was up. What is done is noted: the same import goes on from there."""
+
+    def __init__(self, done: int, rows: int) -> None:
+        super().__init__(f"{done} of {rows} rows are written; the rest follows")
+        self.done = done
+        self.rows = rows
+
+
+class TooMany(InputError):
+    """A file has more rows than are taken."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"more than {most:,} rows")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A CSV file that can be read more than once: its name, as problems tell it, and its bytes in pieces."""
+
+    name: str
+    pieces: Callable[[], Iterable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A file without a mistake. ``effects`` are counted where it was compared with the list, else empty.
+
+    ``said`` tells what cells were taken for something else, ``serials`` how serial numbers are read.
+    """
+
+    source: Source
+    digest: str
+    rows: int
+    effects: Mapping[Effect, int] = field(default_factory=dict)
+    serials: Serials = UNDECIDED
+    said: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """An import that was begun, as it is noted in the table."""
+
+    list: str
+    mode: str
+    digest: str
+    generation: str
+    by: str
+    at: str  # RFC 3339: when it was noted last
+    done: int = 0  # rows of the file, from its beginning
+    exact: bool = True  # rows are counted as they are written; not by an earlier version, see ``uncounted``
+
+    @property
+    def key(self) -> Item:
+        """Its place in the table."""
+        return {"pk": IMPORTS, "sk": f"{self.list}#{self.mode}#{self.digest}"}
+
+    def item(self) -> Item:
+        """As stored."""
+        return self.key | {"format": FORMAT} | {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_item(cls, item: Item) -> "UnderWay":
+        """Back from ``item``. One without ``exact`` was begun by an earlier version."""
+        return cls(**({"exact": False} | {name: item[name] for name in cls.__slots__ if name in item}))
+
+    @property
+    def uncounted(self) -> str | None:
+        """The mark of rows after ``done`` that are on the list and not in its count, as earlier versions left them."""
+        return None if self.exact else f"{self.generation}/{self.digest[:16]}"
+
+
+class Imports:
+    """Imports into one table. Every method raises Retry where DynamoDB could not answer now.
+
+    ``hurry`` says when to stop (then Unfinished is raised), ``clock`` the time as RFC 3339, ``token`` a word that was
+    never said before, ``workers`` how many requests may be under way at once.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        *,
+        clock: Callable[[], str],
+        token: Callable[[], str],
+        hurry: Callable[[], bool] = lambda: False,
+        workers: int = _WORKERS,
+    ) -> None:
+        self._table = table
+        self._lists = DeviceLists(table)
+        self._edits = RowEdits(table)
+        self._writer = BatchWriter(table)
+        self._clock = clock
+        self._token = token
+        self._hurry = hurry
+        self._workers = workers
+
+    def check(
+        self,
+        name: str,
+        source: Source,
+        *,
+        against: str | None = None,
+        overwrite: bool = True,
+        most: int | None = None,
+        advance: Advance,
+        watch: Callable[[Row], None] = lambda _row: None,
+    ) -> Checked:
+        """Read a file to its end, and raise ListError if there is anything wrong with it.
+
+        ``against`` is a generation of the list to compare the rows with; then a row that would take another device's
+        place is a mistake, unless ``overwrite``. A file of more than ``most`` rows is read no further, and raises
+        TooMany. ``advance`` is told how many bytes were read, ``watch`` each good row.
+        """
+        serials = cache(lambda: serials_in(source.pieces, lambda: known_serials(self._table)))
+        read = partial(self._checked, name, source, serials, against=against, overwrite=overwrite, most=most)
+        # No file while there is nothing to put in it; then nobody else's to read, and gone however this ends.
+        with SpooledTemporaryFile(max_size=1, prefix="jitr-") as file:
+            log = KeyLog(file)
+            checked, wrong = read(log, advance=advance, watch=watch)
+            repeated = log.repeated()
+        if repeated:  # which they are, and where each was first
+            digest = checked.digest
+            checked, wrong = read(repeated, advance=lambda _bytes: None, watch=lambda _row: None)
+            if checked.digest != digest:
+                raise InputError(f"{source.name} was changed while it was checked: import it again")
+        if wrong is not None:
+            raise wrong
+        return checked
+
+    def _checked(
+        self,
+        name: str,
+        source: Source,
+        serials: Callable[[], Serials],
+        seen: Seen,
+        *,
+        against: str | None,
+        overwrite: bool,
+        most: int | None,
+        advance: Advance,
+        watch: Callable[[Row], None],
+    ) -> tuple[Checked, ListError | None]:
+        """The file read to its end, and what is wrong with it."""
+        digest = hashlib.sha256()
+        pieces = _told(source, digest.update, advance)
+        reader = Reader(pieces, source=source.name, duplicates=seen, serials=serials)
+        found = _Comparison(reader, seen, overwrite=overwrite)
+        rows = reader if most is None else _at_most(most, reader)
+        count = 0
+        if against is None:
+            for row in rows:
+                count += 1
+                watch(row)
+        else:
+            for some in in_order(
+                lambda rows: self._lists.found(name, against, rows), batched(rows, _ROWS_AT_ONCE), self._workers
+            ):
+                for row, there in some:
+                    count += 1
+                    watch(row)
+                    found.add(row, there)
+        problems = sorted([*reader.problems, *found.problems], key=lambda each: (each.line, each.column))
+        wrong = ListError(source.name, problems[:SHOWN], reader.problem_count + found.problem_count)
+        read_as = _digest(digest, reader.serials)
+        effects = {} if against is None else found.effects
+        checked = Checked(source, read_as, count, effects, reader.serials, reader.said)
+        return checked, wrong if problems else None
+
+    def under_way(self, name: str, checked: Checked, mode: str) -> UnderWay | None:
+        """The import of this very file that was begun and not finished."""
+        key = UnderWay(name, mode, checked.digest, "", "", "").key
+        item = next(iter(self._table.get([key])), None)
+        return None if item is None else UnderWay.from_item(item)
+
+    def replace(
+        self, name: str, checked: Checked, *, by: str, advance: Advance, over: ListInfo | None = None
+    ) -> Difference | None:
+        """Put a file's rows in place of all of a list's, at once for every reader; what became of the rows there were.
+
+        The result is None where there was no time to compare them.
+
+        ``over`` is the list as the caller knows it; without it, it is as it is now. Raises Conflict, and leaves the
+        list as it was, where somebody else edited it meanwhile; Unfinished.
+        """
+        before = over or self._lists.all().get(name)
+        work = self._begin(name, checked, REPLACE, self._token, by)
+        generation = work.generation
+
+        def put(rows: tuple[ListRow, ...]) -> int:
+            self._writer.write([put for row in rows for put in puts(name, generation, row)])
+            return len(rows)
+
+        unnoted = 0
+        for count in self._written(checked, work, put):
+            advance(count)
+            unnoted += count
+            if unnoted >= _NOTED_EVERY or self._hurry():
+                work = self._note(work, unnoted)
+                unnoted = 0
+                self._stop_in_a_hurry(work, checked)
+        found = self._difference(name, checked, before, generation)
+        at = self._clock()
+        self._lists.put_head(
+            name,
+            before,
+            {
+                "generation": generation,
+                "edition": 0 if before is None else before.head.edition + 1,
+                "rows": checked.rows,
+                "changed_at": at,
+            },
+            list_changed(name, at),
+            beside=[self._finished(work)],
+        )
+        return found
+
+    def _difference(self, name: str, checked: Checked, before: ListInfo | None, generation: str) -> Difference | None:
+        if before is None or not before.rows:
+            return Difference({Effect.ADDS: checked.rows, Effect.CHANGES: 0, Effect.NOTHING: 0})
+        return difference(self._table, name, before.head.generation, generation, hurry=self._hurry)
+
+    def merge(self, name: str, checked: Checked, *, by: str, advance: Advance) -> None:
+        """Add a file's rows to a list, each in place of the rows found by its keys.
+
+        The list is made if there is none. Raises Conflict where it was replaced meanwhile; Unfinished.
+        """
+        head = self._lists.ensure(name, self._clock(), self._token())
+        work = self._begin(name, checked, MERGE, lambda: head.generation, by)
+        if work.generation != head.generation:  # replaced since: what was merged before is gone
+            work = self._again(work, head.generation)
+        uncounted = work.uncounted
+
+        def put(rows: tuple[ListRow, ...]) -> tuple[int, list[RowKey]]:
+            return len(rows), self._edits.write(name, head.generation, rows, uncounted)
+
+        unnoted = _Unnoted()
+        for count, keys in self._written(checked, work, put):
+            advance(count)
+            unnoted.add(count, keys)
+            if unnoted.rows >= _NOTED_EVERY or self._hurry():
+                noted = replace(work, done=work.done + unnoted.rows, at=self._clock())
+                change = rows_changed(name, unnoted.keys, self._clock())
+                self._lists.raise_edition(name, head, change, beside=[self._update(work, noted)])
+                work, unnoted = noted, _Unnoted()
+                self._stop_in_a_hurry(work, checked)
+        change = rows_changed(name, unnoted.keys, self._clock())
+        self._lists.raise_edition(name, head, change, beside=[self._finished(work)])
+
+    # --- how far it is
+
+    def _begin(self, name: str, checked: Checked, mode: str, generation: Callable[[], str], by: str) -> UnderWay:
+        begun = self.under_way(name, checked, mode)
+        if begun is not None:
+            return begun
+        work = UnderWay(name, mode, checked.digest, generation(), by, self._clock())
+        self._do(
+            work,
+            {
+                "Put": {
+                    "TableName": self._table.name,
+                    "Item": to_item(work.item()),
+                    "ConditionExpression": "attribute_not_exists(pk)",
+                }
+            },
+        )
+        return work
+
+    def _note(self, work: UnderWay, more: int) -> UnderWay:
+        noted = replace(work, done=work.done + more, at=self._clock())
+        self._do(work, self._update(work, noted))
+        return noted
+
+    def _again(self, work: UnderWay, generation: str) -> UnderWay:
+        noted = replace(work, done=0, at=self._clock(), generation=generation, exact=True)
+        self._do(work, self._update(work, noted))
+        return noted
+
+    def _do(self, work: UnderWay, action: Mapping[str, Any]) -> None:
+        if self._table.transact([action]):
+            raise Conflict(f"the import into list {work.list}")
+
+    def _update(self, work: UnderWay, noted: UnderWay) -> dict[str, Any]:
+        """Of two who import the same file at once, the second is told."""
+        return {
+            "Put": {
+                "TableName": self._table.name,
+                "Item": to_item(noted.item()),
+                "ConditionExpression": "done = :done AND generation = :generation",
+                "ExpressionAttributeValues": to_item({":done": work.done, ":generation": work.generation}),
+            }
+        }
+
+    def _finished(self, work: UnderWay) -> dict[str, Any]:
+        return {
+            "Delete": {
+                "TableName": self._table.name,
+                "Key": to_item(work.key),
+                "ConditionExpression": "done = :done AND generation = :generation",
+                "ExpressionAttributeValues": to_item({":done": work.done, ":generation": work.generation}),
+            }
+        }
+
+    def _stop_in_a_hurry(self, work: UnderWay, checked: Checked) -> None:
+        if self._hurry() and work.done < checked.rows:
+            raise Unfinished(work.done, checked.rows)
+
+    def _written(self, checked: Checked, work: UnderWay, put: Callable[[tuple[ListRow, ...]], Any]) -> Iterator[Any]:
+        """What ``put`` says of each batch of rows from where the work is, in the order of the file.
+
+        Raises InputError if the file is not the one that was checked.
+        """
+        digest = hashlib.sha256()
+        pieces = _told(checked.source, digest.update, lambda _bytes: None)
+        reader = Reader(pieces, source=checked.source.name, serials=lambda: checked.serials)
+        rows = (each.row for each in islice(reader, work.done, None))
+        yield from in_order(put, batched(rows, _ROWS_AT_ONCE), self._workers)
+        reader.raise_problems()
+        if _digest(digest, checked.serials) != checked.digest:
+            raise InputError(f"{checked.source.name} was changed while it was imported: import it again")
+
+
+def _digest(of_file: Any, serials: Serials) -> str:
+    """Name a file and how it is read: read otherwise, it is another import, which does not go on from this one."""
+    if serials.base is Base.DEC:
+        of_file.update(b"\0serial_number:dec")
+    return str(of_file.hexdigest())
+
+
+@dataclass(slots=True)
+class _Unnoted:
+    """What a merge did since it was noted last. ``keys`` are all that are concerned, or enough of them to be many."""
+
+    rows: int = 0
+    keys: dict[RowKey, None] = field(default_factory=dict)
+
+    def add(self, rows: int, keys: Iterable[RowKey]) -> None:
+        self.rows += rows
+        if len(self.keys) <= MOST_KEYS:
+            self.keys.update(dict.fromkeys(keys))
+
+
+class _Comparison:
+    """Counts what rows would do to a list, and keeps the first of those that would take another device's place."""
+
+    def __init__(self, reader: Reader, seen: Seen, *, overwrite: bool) -> None:
+        self._reader = reader
+        self._seen = seen
+        self._overwrite = overwrite
+        self.effects = dict.fromkeys(Effect, 0)
+        self.problems: list[Problem] = []
+        self.problem_count = 0
+
+    def add(self, row: Row, found: list[tuple[RowKey, ListRow]]) -> None:
+        self.effects[effect(row.row, list({other.found_by(): other for _, other in found}.values()))] += 1
+        if self._overwrite:
+            return
+        fault = conflict(row.row, found) or self._shares_a_device(row, found)
+        if fault is not None:
+            self.problem_count += 1
+            if len(self.problems) < SHOWN:
+                self.problems.append(Problem(row.line, self._reader.number(fault.column), fault.column, fault.message))
+
+    def _shares_a_device(self, row: Row, found: list[tuple[RowKey, ListRow]]) -> Fault | None:
+        """Two rows of the file that mean one row of the list, which one of them would take from the other."""
+        own = row.row.found_by()
+        found_by: dict[RowKey, RowKey] = {}  # each of their other keys, once: seen again is another line's
+        for by, other in found:
+            for key in other.found_by():
+                if key not in own:
+                    found_by.setdefault(key, by)
+        for key, by in found_by.items():
+            first = self._seen.first_line(key, row.line)
+            if first is not None:
+                return Fault(by.kind, f"this row and line {first} are one device on the list")
+        return None
+
+
+def _at_most(most: int, rows: Iterable[Row]) -> Iterator[Row]:
+    for number, row in enumerate(rows, 1):
+        if number > most:
+            raise TooMany(most)
+        yield row
+
+
+def _told(source: Source, update: Callable[[bytes], None], advance: Advance) -> Iterator[bytes]:
+    for piece in source.pieces():
+        update(piece)
+        advance(len(piece))
+        yield piece
+
+
+# --- generations that are left
+
+
+class Leftovers:
+    """Lets the rows go that no reader looks at any more: of replaced and deleted lists, and of imports given up."""
+
+    def __init__(self, table: Table, *, hurry: Callable[[], bool] = lambda: False, workers: int = _WORKERS) -> None:
+        self._table = table
+        self._lists = DeviceLists(table)
+        self._writer = BatchWriter(table)
+        self._hurry = hurry
+        self._workers = workers
+
+    def sweep(self, *, expires_at: int, given_up_before: str, kept_since: str | None = None) -> int:
+        """Let go of every generation that is noted as left; rows go at ``expires_at`` (epoch seconds).
+
+        Imports that were noted last before ``given_up_before`` (RFC 3339) are given up. What was in force last before
+        a list was replaced or deleted is kept, to be had back, if that was after ``kept_since``. The result is how
+        many generations are done with.
+        """
+        done = 0
+        noted = list(self._table.query(IMPORTS))
+        kept = {note["sk"] for note in last_left(noted).values() if kept_since is not None and note["at"] >= kept_since}
+        for item in noted:
+            if item["sk"] in kept or (item["mode"] != LEFT and item["at"] >= given_up_before):
+                continue
+            if item["mode"] == MERGE:  # its rows are in a list that is in force
+                self._forget(item)
+                continue
+            if not (self._going(item) if item["mode"] == LEFT else self._give_up(item)):
+                continue  # somebody goes on with it, or had it back, after all
+            if not self.let_go(item["list"], item["generation"], expires_at=expires_at):
+                break
+            for counted in counts(self._table).get((item["list"], item["generation"]), ()):
+                self._table.transact([count_taken(self._table.name, counted)])
+            self._forget(left(item["list"], item["generation"], item["at"]))
+            done += 1
+        return done
+
+    def _going(self, item: Item) -> bool:
+        """Whether a generation is noted to be going, so that nobody has it back from then on."""
+        update = {
+            "TableName": self._table.name,
+            "Key": to_item({"pk": item["pk"], "sk": item["sk"]}),
+            "UpdateExpression": "SET going = :yes",
+            "ConditionExpression": "attribute_exists(pk)",
+            "ExpressionAttributeValues": to_item({":yes": True}),
+        }
+        return not self._table.transact([{"Update": update}])
+
+    def let_go(self, name: str, generation: str, *, expires_at: int) -> bool:
+        """Have the table's TTL take the rows of a generation away; whether there was time for all of them.
+
+        A generation in force is never let go.
+        """
+        info = self._lists.all().get(name)
+        if info is not None and info.head.generation == generation:
+            return True
+        pages = self._lists.raw_pages(name, generation)
+        for _ in in_order(lambda page: self._expire(page, expires_at), pages, self._workers):
+            if self._hurry():
+                return False
+        return True
+
+    def _expire(self, page: list[dict[str, Any]], expires_at: int) -> None:
+        expiry = {"expires_at": {"N": str(expires_at)}}
+        self._writer.write([{"PutRequest": {"Item": item | expiry}} for item in page if "expires_at" not in item])
+
+    def _give_up(self, item: Item) -> bool:
+        """An import becomes a leftover in one write, so that nobody goes on with rows that are let go."""
+        put = {"TableName": self._table.name, "Item": to_item(left(item["list"], item["generation"], item["at"]))}
+        return not self._table.transact([self._deleted(item), {"Put": put}])
+
+    def _forget(self, item: Item) -> None:
+        self._table.transact([self._deleted(item)])
+
+    def _deleted(self, item: Item) -> dict[str, Any]:
+        return {
+            "Delete": {
+                "TableName": self._table.name,
+                "Key": to_item({"pk": item["pk"], "sk": item["sk"]}),
+                "ConditionExpression": "#at = :at",
+                "ExpressionAttributeNames": {"#at": "at"},
+                "ExpressionAttributeValues": to_item({":at": item["at"]}),
+            }
+        }

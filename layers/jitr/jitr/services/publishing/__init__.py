@@ -1,0 +1,1 @@
+"""Rules put in force, and uploads to the configuration bucket."""

@@ -1,0 +1,155 @@
+"""Putting rules in force.
+
+The compiled rules are stored under their digest, then one conditional write points at them, together with a change
+(``jitr.aws.dynamodb.changes``) for whoever rechecks held devices. Whichever way rules come, a rule that is renamed keeps its
+count of devices, or says that it is another.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from jitr.aws.dynamodb.changes import change_put, rules_changed
+from jitr.aws.dynamodb.table import HEADS, Conflict, Item, Table, to_item
+from jitr.errors import InputError
+from jitr.records.record import FORMAT, Heads
+from jitr.rules.model import Rules, load
+from jitr.services.registration.reservations import taken
+from jitr.values import dataclass
+
+MOST_MESSAGE = 1000  # characters: every knock reads it, with the heads
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One publication of rules: who put what in force, when and why."""
+
+    version: int
+    digest: str
+    meaning: str
+    source: str
+    published_at: str  # RFC 3339
+    published_by: str
+    message: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As stored and shown."""
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in plain.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, data: Item) -> "Version":
+        """Back from ``to_json``."""
+        return cls(
+            version=int(data["version"]),
+            digest=data["digest"],
+            meaning=data["meaning"],
+            source=data["source"],
+            published_at=data["published_at"],
+            published_by=data["published_by"],
+            message=data.get("message"),
+        )
+
+
+def publish(
+    table: Table, rules: Rules, text: bytes, before: Heads, *, at: str, by: str, message: str | None = None
+) -> Version:
+    """Put rules in force in place of those that ``before`` names; ``text`` is the file they were read from.
+
+    Raises Conflict, and leaves in force what is, where somebody else published since ``before`` was read. Raises
+    InputError for a message that is too long, and as ``check_counts`` does.
+    """
+    if message is not None and len(message) > MOST_MESSAGE:
+        raise InputError(f"the message has {len(message):,} characters: at most {MOST_MESSAGE:,} characters are kept")
+    check_counts(table, rules, before)
+    version = Version(before.version + 1, rules.digest, rules.meaning, rules.source, at, by, message)
+    _store(table, rules, text)
+    item = version.to_json()
+    failed = table.transact(
+        [
+            {
+                "Put": {
+                    "TableName": table.name,
+                    "Item": to_item(
+                        {"pk": "VERSIONS", "sk": f"VERSION#{version.version:06d}", "format": FORMAT} | item
+                    ),
+                    "ConditionExpression": "attribute_not_exists(pk)",
+                }
+            },
+            {
+                "Update": {
+                    "TableName": table.name,
+                    "Key": to_item(HEADS),
+                    "UpdateExpression": "SET #rules = :rules",
+                    "ConditionExpression": "attribute_not_exists(#rules) OR #rules.version = :before",
+                    "ExpressionAttributeNames": {"#rules": "rules"},  # a word that DynamoDB reserves
+                    "ExpressionAttributeValues": to_item({":rules": item, ":before": before.version}),
+                }
+            },
+            change_put(table.name, rules_changed(at)),
+        ]
+    )
+    if failed:
+        raise Conflict("the rules in force")
+    return version
+
+
+def check_counts(table: Table, rules: Rules, before: Heads) -> None:
+    """Raise InputError where a count of devices would begin anew by what looks like a rule's new name.
+
+    That is: a rule with ``max_devices`` is new, and one is gone under which places are taken.
+    """
+    was = _compiled(table, before)
+    if was is None:
+        return
+    known = {each.places for each in was.allow}
+    new = [each for each in rules.allow if each.max_devices is not None and each.places not in known]
+    gone = sorted(known - {each.places for each in rules.allow})
+    places = taken(table, gone) if new else {}
+    if not places:
+        return
+    lost = ", ".join(f"{name} ({count} {'place' if count == 1 else 'places'} taken)" for name, count in places.items())
+    name = next(iter(places))
+    raise InputError(
+        f"{rules.at(new[0])}: rule {new[0].name} is new and has max_devices, and these rules are gone: {lost}. "
+        f"If it is one of them under another name, say so in it, as `formerly: {name}`, and its count goes on. "
+        f"If it is another rule, leave {name} in the file for now, and take it out with the next version"
+    )
+
+
+def _compiled(table: Table, heads: Heads) -> Rules | None:
+    """The rules that the heads name; None where there are none that can be read."""
+    compiled = None if heads.digest is None else table.blob(f"RULES#{heads.digest}")
+    try:
+        return None if compiled is None else load(compiled)
+    except ValueError:
+        return None
+
+
+def restore(table: Table, rules: Rules, text: bytes) -> bool:
+    """Store again what was published, if it is missing in the table or damaged; whether it was."""
+    if table.blob(f"RULES#{rules.digest}") == rules.compiled:
+        return False
+    _store(table, rules, text)
+    return True
+
+
+def _store(table: Table, rules: Rules, text: bytes) -> None:
+    table.put_blob(f"RULES#{rules.digest}", rules.compiled)
+    table.put_blob(f"SOURCE#{rules.digest}", text)
+
+
+def in_force(table: Table) -> Version | None:
+    """The publication in force, or None before the first."""
+    item = next(iter(table.get([HEADS])), None)
+    rules = None if item is None else item.get("rules")
+    return None if rules is None else Version.from_json(rules)
+
+
+def history(table: Table) -> Iterator[Version]:
+    """Every publication, the newest first."""
+    return map(Version.from_json, table.query("VERSIONS", newest_first=True))
+
+
+def source(table: Table, digest: str) -> bytes | None:
+    """The text of the file that was published under a digest."""
+    return table.blob(f"SOURCE#{digest}")

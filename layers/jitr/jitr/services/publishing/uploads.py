@@ -1,0 +1,449 @@
+"""Publishing what was dropped in the configuration bucket, and writing the verdict beside it.
+
+S3 tells of each version at least once, in no certain order, and several may be judged at the same time. So:
+
+1. A version on which a final verdict is written is not judged again: a late second event undoes nothing.
+2. What is in force is read before the object's latest version, and written over only if nobody else did meanwhile
+   (``Conflict``). A version that is not the latest is left to the event of the one that is.
+3. Afterwards the latest version is looked at once more; if it is another by now, that one is judged as well. So
+   whatever the order, the latest has the last word.
+
+What is merged is different in one thing: a later version says nothing of the rows of an earlier one, so every version
+is merged, once.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from jitr.aws.account import known_in, missing_cas
+from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.dynamodb.table import Conflict, Table
+from jitr.aws.errors import told_apart
+from jitr.decision.selftest import run
+from jitr.devicelists.changes import shrinks
+from jitr.devicelists.csv.reader import ListError, Problem
+from jitr.errors import InputError, Refused
+from jitr.records.record import Heads
+from jitr.records.upload import CONFIRM, MESSAGE, NEW_LIST, OVERWRITE, SHRINK, UNMATCHED, Dropped, Outcome, Verdict
+from jitr.rules.file.ca_files import CaFiles
+from jitr.rules.file.problems import RulesError
+from jitr.rules.file.reader import read_rules
+from jitr.rules.file.source import MAX_BYTES
+from jitr.rules.list_fit import Fit
+from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists, ListInfo
+from jitr.services.lists.difference import Difference
+from jitr.services.lists.evidence import fit
+from jitr.services.lists.list_import import MERGE, REPLACE, Checked, Imports, Source, TooMany, Unfinished
+from jitr.services.publishing import publication
+from jitr.services.recheck.replay import effect_of
+from jitr.times import rfc3339
+from jitr.values import dataclass
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+    from mypy_boto3_s3 import S3Client
+
+# Checked in a quarter of the time that the function has, in half of it where rows are there twice: 2.5 MB, 75,000 rows,
+# a second of one processor, measured. What takes longer all the same, comparing a merge with its list for instance, is
+# refused before the time is up.
+MAX_LIST_BYTES = 512 * 1024 * 1024
+MAX_LIST_ROWS = 10_000_000
+_MAX_CERTIFICATE = 64 * 1024
+_PIECE = 64 * 1024
+
+# What is wrong with a file is told with lines of it, beside it and to whoever subscribed: never with these.
+_KEY = b"PRIVATE KEY-----"
+_HAS_A_KEY = (
+    "it has a private key in it, and was not read. Delete this version of the object, and make a new key: whoever may "
+    "read the bucket may have this one"
+)
+_SHOWN = 20  # problems
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The latest version of an object."""
+
+    version: str | None
+    etag: str
+    size: int
+    metadata: Mapping[str, str]
+
+
+class Drops:
+    """Judges what is dropped. Every method raises Retry where AWS could not answer now.
+
+    ``imports`` is for lists; ``clock`` tells the time; ``told`` is given each verdict once it is written; ``late`` says
+    when a file that is not checked by then is refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        s3: "S3Client",
+        iot: Callable[[], "IoTClient"],
+        table: Table,
+        imports: Imports,
+        clock: Callable[[], datetime],
+        told: Callable[[Verdict], None],
+        late: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._s3 = s3
+        self._iot = iot  # asked where rules are dropped: lists need no client for it
+        self._table = table
+        self._imports = imports
+        self._clock = clock
+        self._told = told
+        self._late = late
+
+    def handle(self, dropped: Dropped, edition: str | None = None) -> Verdict | None:
+        """Judge a version and write the verdict beside it; None if it is not, or no longer, for this event to judge.
+
+        The result is not final where the time was up: the same again goes on, with the ``edition`` of the list that
+        its details say, so that what somebody else edits meanwhile is not written over.
+        """
+        verdict = None
+        while True:
+            judged = self._handle(dropped, edition)
+            edition = None
+            verdict = judged or verdict
+            if judged is None or not judged.final or judged.dropped.beside is None or dropped.each_version:
+                return verdict
+            latest = self._latest(dropped)
+            if latest is None or dropped.same_object(latest.version, latest.etag):
+                return verdict
+            dropped = replace(dropped, version=latest.version, etag=latest.etag, by="a later drop")
+
+    def _handle(self, dropped: Dropped, edition: str | None) -> Verdict | None:
+        if self._has_verdict(dropped):
+            return None
+        lists = DeviceLists(self._table).all()  # both before the latest version is looked at
+        heads = self._table.heads()
+        latest = self._latest(dropped)
+        if latest is not None and not dropped.same_object(latest.version, latest.etag):
+            latest = self._latest(dropped, dropped.version) if dropped.each_version else None
+        if latest is None:
+            return None
+        verdict = self._judged(dropped, latest, lists, heads, edition)
+        self._write(verdict)
+        self._told(verdict)
+        return verdict
+
+    def _judged(
+        self, dropped: Dropped, latest: Latest, lists: Mapping[str, ListInfo], heads: Heads, edition: str | None
+    ) -> Verdict:
+        try:
+            name = dropped.list
+            if name is None:
+                return self._rules(dropped, latest, heads)
+            if not dropped.merges and edition not in (None, heads.edition(name)):
+                raise Conflict(f"list {name}")  # noqa: TRY301 - as when the heads are written
+            return self._list(dropped, latest, name, lists, heads)
+        except RulesError as error:
+            found = [each.to_json() for each in error.problems]
+            return self._refused(dropped, str(error), problems=tuple(found[:_SHOWN]), count=len(found))
+        except ListError as error:
+            plain = [{"line": each.line, "column": each.column, "message": each.message} for each in error.problems]
+            return self._refused(dropped, str(error), problems=tuple(plain), count=error.count)
+        except InputError as error:
+            return self._refused(dropped, str(error))
+        except Conflict:
+            told = "somebody else published at the same time, and theirs is in force: look at it, and drop yours again"
+            return self._refused(dropped, told)
+
+    # --- rules
+
+    def _rules(self, dropped: Dropped, latest: Latest, heads: Heads) -> Verdict:
+        text = self._bytes(dropped, dropped.key, MAX_BYTES, dropped.version)
+        files = CaFiles(lambda path: self._certificate(dropped, path))
+        iot = self._iot()
+        known = replace(known_in(iot, self._table), today=self._clock().date(), ca_not_after=files.not_after)
+        rules_file = read_rules(text, source=dropped.key, certificate_id=files.certificate_id, known=known)
+        failures = run(rules_file)
+        if failures:
+            raise InputError("\n".join([f"{len(failures)} tests in the file failed:", *map(str, failures)]))
+        rules = rules_file.rules
+        warnings = (*map(str, rules_file.warnings), *missing_cas(iot, rules))
+        if heads.digest == rules.digest:
+            publication.restore(self._table, rules, text)
+            told = f"these rules are in force already, as version {heads.version}"
+            which = {"rules_version": heads.version, "digest": rules.digest}
+            return self._verdict(dropped, Outcome.UNCHANGED, told, warnings, **which)
+        outcome = effect_of(self._table, rules, self._clock())  # before: then held devices begin to get in
+        done = publication.publish(
+            self._table,
+            rules,
+            text,
+            heads,
+            at=self._now(),
+            by=_who(dropped),
+            message=latest.metadata.get(MESSAGE) or f"dropped in {dropped.bucket}",
+        )
+        told = f"in force as version {done.version}: {len(rules.allow)} allow rules, {len(rules.deny)} deny rules"
+        which = {"rules_version": done.version, "digest": done.digest, "effect": outcome.effect()}
+        if outcome.decided:
+            told += f"\nDevices on record: {outcome.sentence()}"
+        return self._verdict(dropped, Outcome.PUBLISHED, told, warnings, **which)
+
+    def _certificate(self, dropped: Dropped, path: str) -> bytes:
+        if any(part in ("", ".", "..") for part in path.split("/")) or not path.endswith((".pem", ".crt", ".cer")):
+            raise InputError(f"{path}: name a .pem, .crt or .cer in the same bucket, without .. in its path")
+        try:
+            return self._bytes(dropped, path, _MAX_CERTIFICATE, None)
+        except Refused as refused:
+            if refused.code != "NoSuchKey":
+                raise
+            raise InputError(f"{path}: there is no such object in the bucket: drop it first") from None
+
+    # --- lists
+
+    def _list(
+        self, dropped: Dropped, latest: Latest, name: str, lists: Mapping[str, ListInfo], heads: Heads
+    ) -> Verdict:
+        before = lists.get(name)
+        confirmed = _confirmed(latest)
+        if before is None and NEW_LIST not in confirmed:
+            self._refuse_unnamed(dropped, name, lists, heads)
+        found = fit(self._table, name)
+        checked = self._checked(dropped, latest, name, before, found)
+        mode = MERGE if dropped.merges else REPLACE
+        if UNMATCHED not in confirmed and self._imports.under_way(name, checked, mode) is None:
+            _refuse_unmatched(dropped, found, confirmed)
+        rows = 0 if before is None else before.rows
+        if not dropped.merges and shrinks(REPLACE, rows, checked.rows) and SHRINK not in confirmed:
+            raise InputError(
+                f"this shrinks list {name} from {rows} rows to {checked.rows}, and a drop replaces all of it. "
+                f"If that is what you want, {_again(dropped, SHRINK, confirmed)}, "
+                f"or run `jitr lists import {name} FILE --replace`. To add rows to those there, drop it as "
+                f"lists/merge/{name}.csv"
+            )
+        details: dict[str, Any] = {"list": name, "mode": mode, "rows": checked.rows, "rows_before": rows}
+        details["fit"] = found.to_json()
+        checked = replace(checked, said=(*checked.said, *found.remarks()))
+        try:
+            if dropped.merges:
+                verdict = self._merged(dropped, name, checked, details)
+            else:
+                verdict = self._replaced(dropped, name, checked, before, details)
+            return replace(verdict, message=f"{verdict.message}\n{found.sentence()}")
+        except Unfinished as unfinished:
+            details |= {"rows_written": unfinished.done, "edition": heads.edition(name)}
+            return self._verdict(dropped, Outcome.IMPORTING, str(unfinished), checked.said, **details)
+
+    def _refuse_unnamed(self, dropped: Dropped, name: str, lists: Mapping[str, ListInfo], heads: Heads) -> None:
+        """Raise InputError where a drop would make a list that no rule in force names: its name may be mistyped.
+
+        Before the first rules there is no telling, and lists come first.
+        """
+        if heads.digest is None:
+            return
+        named = Rulebook(self._table).in_force(heads).lists
+        if name in named:
+            return
+        near = get_close_matches(name, sorted({*lists, *named}), n=1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        raise InputError(
+            f"there is no list {name}, and no rule in force names it{meant}. If it is to be made, "
+            f"{_again(dropped, NEW_LIST)}, or run `jitr lists import {name} FILE`"
+        )
+
+    def _checked(self, dropped: Dropped, latest: Latest, name: str, before: ListInfo | None, found: Fit) -> Checked:
+        instead = (
+            f"import it with `jitr lists import {name} FILE --{MERGE if dropped.merges else REPLACE}`, which takes any"
+        )
+        if latest.size > MAX_LIST_BYTES:
+            raise InputError(f"larger than {MAX_LIST_BYTES // 1024 // 1024} MB: {instead}")
+
+        def in_time() -> Iterator[bytes]:
+            for piece in self._pieces(dropped, dropped.key, dropped.version):
+                if checking and self._late():
+                    raise InputError(f"too long to be checked in the time that the function has: {instead}")
+                yield piece
+
+        checking = True
+
+        try:
+            return self._imports.check(
+                name,
+                Source(dropped.key, in_time),
+                against=before.head.generation if dropped.merges and before is not None else None,
+                overwrite=not dropped.merges or OVERWRITE in _confirmed(latest),
+                most=MAX_LIST_ROWS,
+                advance=lambda _bytes: None,
+                watch=lambda each: found.add(each.row, each.line),
+            )
+        except TooMany as many:
+            raise InputError(f"{many}: {instead}") from None
+        except ListError as error:
+            if not any("--overwrite" in each.message for each in error.problems):
+                raise
+            raise ListError(error.source, [_as_dropped(each) for each in error.problems], error.count) from None
+        finally:
+            checking = False  # what is imported from then on goes on in the next invocation
+
+    def _merged(self, dropped: Dropped, name: str, checked: Checked, details: dict[str, Any]) -> Verdict:
+        if self._imports.under_way(name, checked, MERGE) is None:  # else some of its rows are on the list already
+            details |= {each.value: count for each, count in checked.effects.items()}
+        self._imports.merge(name, checked, by=_who(dropped), advance=lambda _rows: None)
+        now = DeviceLists(self._table).all().get(name)
+        told = f"{checked.rows} rows were merged into list {name}"
+        if now is not None:
+            details["rows_now"] = now.rows
+            told += f", which has {now.rows} rows now"
+        return self._verdict(dropped, Outcome.PUBLISHED, told, checked.said, **details)
+
+    def _replaced(
+        self, dropped: Dropped, name: str, checked: Checked, before: ListInfo | None, details: dict[str, Any]
+    ) -> Verdict:
+        earlier = self._version_in_force(dropped)
+        found = self._imports.replace(name, checked, by=_who(dropped), over=before, advance=lambda _rows: None)
+        told = f"list {name} has {checked.rows} rows now, in place of {0 if before is None else before.rows}"
+        if found is not None:
+            details |= found.to_json()
+            told += f": {_counts(found)}"
+        if found is not None and found.removed:
+            told += f"\nRemoved: {_removed(found)}"
+        if before is not None:
+            details["restore"] = f"jitr lists restore {name}"
+            told += f"\nTo have it back as it was, within {KEPT_DAYS} days: `jitr lists restore {name}`"
+        if earlier is not None:
+            details["version_before"] = earlier
+            told += f"; the version of this object that was published before is {earlier}"
+        return self._verdict(dropped, Outcome.PUBLISHED, told, checked.said, **details)
+
+    def _version_in_force(self, dropped: Dropped) -> str | None:
+        """The version of the object that was published last, as the verdict beside it says."""
+        found = None if dropped.settled_by is None else self._verdict_in(dropped, dropped.settled_by)
+        if found is None or found["outcome"] != Outcome.PUBLISHED.value:
+            return None
+        version = found["object"]["version"]
+        return version if isinstance(version, str) else None
+
+    # --- objects
+
+    def _latest(self, dropped: Dropped, version: str | None = None) -> Latest | None:
+        """The latest version of the object, or a certain one; None where it was deleted."""
+        which = {} if version is None else {"VersionId": version}
+        try:
+            with told_apart():
+                head = self._s3.head_object(Bucket=dropped.bucket, Key=dropped.key, **which)  # type: ignore[arg-type]
+        except Refused as refused:
+            if refused.code in ("404", "NoSuchKey"):
+                return None
+            raise
+        etag = head["ETag"].strip('"')
+        return Latest(head.get("VersionId"), etag, int(head["ContentLength"]), head.get("Metadata", {}))
+
+    def _pieces(self, dropped: Dropped, key: str, version: str | None) -> Iterator[bytes]:
+        which = {} if version is None else {"VersionId": version}
+        with told_apart():
+            body = self._s3.get_object(Bucket=dropped.bucket, Key=key, **which)["Body"]  # type: ignore[arg-type]
+            before = b""
+            for piece in body.iter_chunks(_PIECE):
+                if key == dropped.key and _KEY in before + piece:
+                    raise InputError(_HAS_A_KEY)
+                before = piece[-len(_KEY) :]
+                yield piece
+
+    def _bytes(self, dropped: Dropped, key: str, most: int, version: str | None) -> bytes:
+        read = b""
+        for piece in self._pieces(dropped, key, version):
+            read += piece
+            if len(read) > most:
+                raise InputError(f"{key} is larger than {most} bytes: it was not read")
+        return read
+
+    # --- verdicts
+
+    def _has_verdict(self, dropped: Dropped) -> bool:
+        """Whether a final verdict on this very version is written."""
+        found = None if dropped.settled_by is None else self._verdict_in(dropped, dropped.settled_by)
+        if found is None or found["outcome"] == Outcome.IMPORTING.value:
+            return False
+        return dropped.same_object(found["object"]["version"], found["object"]["etag"])
+
+    def _verdict_in(self, dropped: Dropped, key: str) -> Mapping[str, Any] | None:
+        """A verdict that was written, None where there is none, or somebody else's file under that name."""
+        try:
+            found: Mapping[str, Any] = json.loads(self._bytes(dropped, key, MAX_BYTES, None))
+            there = (found["outcome"], found["object"]["version"], found["object"]["etag"])
+        except Refused as refused:
+            if refused.code == "NoSuchKey":
+                return None
+            raise
+        except (ValueError, KeyError, TypeError):
+            return None
+        return found if there else None
+
+    def _write(self, verdict: Verdict) -> None:
+        beside, settled_by = verdict.dropped.beside, verdict.dropped.settled_by
+        if beside is None or settled_by is None:
+            return
+        document = json.dumps(verdict.to_json(), indent=2).encode()
+        written = {
+            f"{beside}.result.txt": (verdict.text().encode(), "text/plain; charset=utf-8"),
+            f"{beside}.result.json": (document, "application/json"),
+        }
+        if verdict.final:
+            written[settled_by] = (document, "application/json")  # last: with it, the version is done with
+        for key, (body, kind) in written.items():
+            with told_apart():
+                self._s3.put_object(Bucket=verdict.dropped.bucket, Key=key, Body=body, ContentType=kind)
+
+    def _verdict(
+        self, dropped: Dropped, outcome: Outcome, message: str, warnings: Sequence[str] = (), **details: Any
+    ) -> Verdict:
+        return Verdict(dropped, outcome, message, self._now(), warnings=tuple(warnings), details=details)
+
+    def _refused(
+        self, dropped: Dropped, message: str, problems: tuple[Mapping[str, Any], ...] = (), count: int = 0
+    ) -> Verdict:
+        told = f"{message}\n\nWhat was in force stays in force."
+        return Verdict(dropped, Outcome.REFUSED, told, self._now(), problems, count)
+
+    def _now(self) -> str:
+        return rfc3339(self._clock())
+
+
+def _who(dropped: Dropped) -> str:
+    return f"{dropped.by} (s3://{dropped.bucket}/{dropped.key})"
+
+
+def _confirmed(latest: Latest) -> frozenset[str]:
+    """What is said to be meant: one word, or several with commas between them."""
+    return frozenset(re.split(r"[,\s]+", latest.metadata.get(CONFIRM, ""))) - {""}
+
+
+def _refuse_unmatched(dropped: Dropped, found: Fit, confirmed: frozenset[str]) -> None:
+    """Raise InputError where rows of a deny list can match nothing."""
+    question = found.question()
+    if question:
+        raise InputError(f"{question} If that is what you want, {_again(dropped, UNMATCHED, confirmed)}")
+
+
+def _again(dropped: Dropped, more: str, confirmed: frozenset[str] = frozenset()) -> str:
+    """How to drop it once more, and say that it is meant, as what was said before."""
+    word = ",".join(sorted({more, *confirmed}))
+    command = f"aws s3 cp FILE s3://{dropped.bucket}/{dropped.key} --metadata {CONFIRM}={word}"
+    return f"drop it again with the metadata {CONFIRM}={word} ({command})"
+
+
+def _as_dropped(problem: Problem) -> Problem:
+    """A problem whose remedy is an option of the command, as whoever drops a file can heed it."""
+    remedy = f"({CONFIRM}={OVERWRITE} in the object's metadata"
+    return replace(problem, message=problem.message.replace("(--overwrite", remedy))
+
+
+def _counts(found: Difference) -> str:
+    return ", ".join(f"{count} {name}" for name, count in found.counts().items())
+
+
+def _removed(found: Difference) -> str:
+    names = ", ".join(row.found_by()[-1].value for row in found.shown)
+    more = found.removed - len(found.shown)
+    return f"{names} and {more} more" if more else names

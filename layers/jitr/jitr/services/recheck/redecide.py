@@ -1,0 +1,89 @@
+"""Deciding recorded devices again from their facts, many at a time: the rows of all of them are read together."""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+
+from jitr.aws.dynamodb.table import Table, row_key
+from jitr.decision.decide import Decision, decide, lists_needed
+from jitr.devicelists.rows import ListRow, RowKey, device_keys, membership
+from jitr.errors import JitrError
+from jitr.facts import Knock
+from jitr.records.record import Heads, Record, recorded_knock
+from jitr.rules.model import Rules
+from jitr.values import dataclass
+
+Place = tuple[str, str]  # of an item: pk and sk
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What a record's device would be decided as now; None where that failed, which is a bug."""
+
+    record: Record
+    decision: Decision | None
+    bug: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    record: Record
+    knock: Knock
+    knocked_at: datetime  # for windows
+    places: dict[str, dict[Place, RowKey]]  # by list
+
+
+def redecide(
+    table: Table,
+    rules: Rules,
+    heads: Heads,
+    records: Iterable[Record],
+    now: datetime,
+    knocked_at: Callable[[Record], datetime],
+    *,
+    nearest: bool = False,
+) -> Iterator[Again]:
+    """Decide each record with facts again under ``rules`` and the rows in force, in no order.
+
+    Only with ``nearest`` is a device that no rule matches told which rules it nearly matches: that takes the longest.
+
+    One that cannot be decided does not keep the others from being: it comes with what went wrong.
+    """
+    cases = []
+    for record in records:
+        try:
+            cases.append(_case(record, rules, heads, knocked_at(record)))
+        except JitrError:
+            raise
+        except Exception as bug:  # noqa: BLE001 - one record must not end the work on all others
+            yield Again(record, None, bug)
+    wanted = {place: None for case in cases for places in case.places.values() for place in places}
+    found = {
+        (item["pk"], item["sk"]): ListRow.from_json(item["row"])
+        for item in table.get([{"pk": pk, "sk": sk} for pk, sk in wanted])
+    }
+    for case in cases:
+        try:
+            yield Again(case.record, _decide(case, rules, found, now, nearest))
+        except Exception as bug:  # noqa: BLE001 - nor here
+            yield Again(case.record, None, bug)
+
+
+def _case(record: Record, rules: Rules, heads: Heads, knocked_at: datetime) -> _Case:
+    if record.facts is None:
+        raise ValueError("a record without facts cannot be decided again")
+    knock = recorded_knock(record.facts, rules)
+    keys = device_keys(knock)
+    places: dict[str, dict[Place, RowKey]] = {}
+    for name in lists_needed(knock, rules, knocked_at, record.operator_word):
+        head = heads.lists.get(name)
+        items = () if head is None else ((row_key(name, head.generation, key), key) for key in keys)
+        places[name] = {(item["pk"], item["sk"]): key for item, key in items}
+    return _Case(record, knock, knocked_at, places)
+
+
+def _decide(case: _Case, rules: Rules, found: dict[Place, ListRow], now: datetime, nearest: bool) -> Decision:
+    memberships = {
+        name: membership(case.knock, [(key, found[place]) for place, key in places.items() if place in found], now)
+        for name, places in case.places.items()
+    }
+    return decide(case.knock, rules, memberships, now, case.knocked_at, case.record.operator_word, nearest=nearest)

@@ -1,0 +1,1 @@
+"""One registration event, from the queue to ACTIVE."""

@@ -1,0 +1,341 @@
+"""Reservations: a thing name and a place under ``max_devices``, taken by one device in one transaction.
+
+A device is known by its public key in its canonical form (``jitr.x509.keys``). Earlier versions took the key as its
+certificate writes it: what is reserved by that SHA-256 (``written``) is the device's own. What a device reserves is its
+thing name, or itself where the grant has no thing. The item stays when its device lets go of it, because it also says
+whether we made the thing: a thing that we made may be claimed again, one that we found may not.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from jitr.aws.dynamodb.table import Conflict, Item, Table, certificate_key, hint_deletes, over, record_writes, to_item
+from jitr.aws.iot import Iot
+from jitr.decision.decide import Decision
+from jitr.decision.plan import Given
+from jitr.errors import Retry
+from jitr.reasons import Reason
+from jitr.records.record import Record, attaching
+from jitr.records.reservation import Holder, Reservation
+from jitr.rules.model import Grant, Rules
+from jitr.values import dataclass
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What became of a claim: the record as it is now, and, where nothing could be reserved, why."""
+
+    record: Record
+    refusal: Reason | None = None
+    left: Given = Given()  # what earlier grants gave to the thing and this one does not
+
+
+class Reservations:
+    """Taking and releasing reservations, together with the decision record that they belong to."""
+
+    def __init__(self, table: Table, iot: Iot) -> None:
+        self._table = table
+        self._iot = iot
+
+    def read(self, name: str) -> Reservation | None:
+        """The reservation of a name, by a consistent read."""
+        item = next(iter(self._table.get([_key(name)])), None)
+        return None if item is None else Reservation.from_json(name, item)
+
+    def claim(
+        self, decision: Decision, record: Record, public_key: str, rules: Rules, written: str | None = None
+    ) -> Claim:
+        """Take what the grant needs and write the record, in one transaction; or the reason why it cannot be had.
+
+        Predecessors keep the name until they are replaced (``settle``): if nothing comes of it, it is still theirs.
+        Raises Conflict where another device was quicker: the next delivery decides on what it finds then.
+        """
+        grant = decision.grant
+        if grant is None:
+            raise ValueError("a claim without a grant")
+        name = self._name(decision, public_key, written)
+        if record.reservation is not None and record.reservation != name:
+            record = self.release(record)  # of an earlier decision that was never carried out
+        if name is None:
+            return Claim(self._table.put_record(attaching(record, grant)))
+        found = self.read(name) or Reservation(name)
+        before = found.known_as(public_key, written)
+        holders = self._records_of(before.others(public_key))
+        refusal = self._claimed(before, holders, grant, record.ca_certificate_id, public_key, rules)
+        refusal = refusal or self._exists(before, grant, record.certificate_id)
+        if refusal is not None:
+            return Claim(record, refusal)
+        given, gives = self._given(before, grant), Given.by(grant)
+        predecessors = tuple(holders) if grant.renewal == "replace" else ()
+        if predecessors:
+            _wait_for(holders.values(), record)
+        after = _claimed_by(before, decision, grant, record.certificate_id, public_key)
+        after = replace(after, making=not before.made and grant.thing is not None, given=given | gives)
+        claimed = replace(attaching(record, grant), reservation=name, predecessors=predecessors)
+        stored, (put, *more) = record_writes(self._table.name, claimed)
+        changed = self._changed(found, after, limit=decision.max_devices)
+        failed = self._table.transact([put, *changed, *more])
+        if not failed:
+            return Claim(stored, left=given - gives)
+        if failed[:2] == ["None", "None"]:
+            return Claim(record, _full(decision))
+        raise Conflict(f"the reservation of {name} or the record of {record.certificate_id}")
+
+    def settle(self, record: Record) -> Record:
+        """Write the record of an admission that was carried out.
+
+        Its thing is ours from now on, and those whom it replaced let go of the name.
+        """
+        before = self._held(record)
+        if before is None:
+            return self._table.put_record(record)
+        after = before.without(*record.predecessors)
+        after = replace(after, made=before.made or before.making, making=False)
+        if record.grant is not None and after.certificates == (record.certificate_id,):
+            # Beside another that holds the name, and may be being admitted, what both were given stays written down.
+            after = replace(after, given=Given.by(Grant.from_json(record.grant)))
+        if after == before:
+            return self._table.put_record(record)
+        stored, writes = record_writes(self._table.name, record)
+        if self._table.transact([*writes, *self._changed(before, after)]):
+            raise Conflict(f"the reservation of {before.name} or the record of {record.certificate_id}")
+        return stored
+
+    def refusal(
+        self,
+        decision: Decision,
+        certificate_id: str,
+        ca_certificate_id: str,
+        public_key: str,
+        rules: Rules,
+        written: str | None = None,
+    ) -> Reason | None:
+        """Why ``claim`` would not take what the grant needs, as things stand; None where it would."""
+        name, grant = self._name(decision, public_key, written), decision.grant
+        if grant is None or name is None:
+            return None
+        stored = self.read(name) or Reservation(name)
+        before = stored.known_as(public_key, written)
+        holders = self._records_of(before.others(public_key))
+        refused = self._claimed(before, holders, grant, ca_certificate_id, public_key, rules)
+        refused = refused or self._exists(before, grant, certificate_id)
+        after = _claimed_by(before, decision, grant, certificate_id, public_key)
+        if refused is None and decision.max_devices is not None:
+            for rule in after.places - stored.places:
+                if taken(self._table, [rule]).get(rule, 0) >= decision.max_devices:
+                    return _full(decision)
+        return refused
+
+    def release(self, record: Record) -> Record:
+        """Let go of the record's reservation, if it has one, and write the record, in one transaction."""
+        before = self._held(record)
+        record = replace(record, reservation=None)
+        if before is None:
+            return self._table.put_record(record)
+        stored, writes = record_writes(self._table.name, record)
+        self._let_go(before, record, writes, thing_gone=False)
+        return stored
+
+    def close(self, record: Record, *, thing_gone: bool = False) -> None:
+        """Delete the record of a certificate that is gone, and let go of its reservation, in one transaction.
+
+        ``thing_gone`` says that the thing was deleted as well: then nothing is remembered of its name either, unless
+        another certificate holds it. Raises Conflict where the record or the reservation was changed meanwhile.
+        """
+        name = self._table.name
+        deletion: list[Item] = [{"Delete": _record_delete(name, record)}, *hint_deletes(name, record, record.hints)]
+        before = self._held(record)
+        if before is not None:
+            self._let_go(before, record, deletion, thing_gone=thing_gone)
+        elif self._table.transact(deletion):
+            raise Conflict(f"the record of {record.certificate_id}")
+
+    def _name(self, decision: Decision, public_key: str, written: str | None) -> str | None:
+        """What the decision reserves, or None where it reserves nothing."""
+        if decision.grant is not None and decision.grant.thing is not None:
+            return f"THING#{decision.grant.thing}"
+        if decision.max_devices is None:
+            return None
+        earlier = None if written is None else self.read(f"KEY#{written}")
+        return f"KEY#{public_key}" if earlier is None or not earlier.holders else earlier.name
+
+    def _given(self, before: Reservation, grant: Grant) -> Given:
+        """Return what earlier grants gave to the thing, if it is one that was made here.
+
+        Where that was not written down, all that the thing has counts, unless it may be one that was adopted.
+        """
+        if before.given is not None:
+            return before.given
+        ours = (before.made or before.making) and grant.thing is not None and grant.existing == "hold"
+        return self._iot.given_to(str(grant.thing)) if ours else Given()
+
+    def _held(self, record: Record) -> Reservation | None:
+        """The reservation that the record names, if the certificate still holds it."""
+        found = None if record.reservation is None else self.read(record.reservation)
+        return found if found is not None and record.certificate_id in found.certificates else None
+
+    def _let_go(self, before: Reservation, record: Record, actions: list[Item], *, thing_gone: bool) -> None:
+        """Take the certificate off a reservation, together with what is done to its record."""
+        after = before.without(record.certificate_id)
+        if not after.holders and after.made:
+            after = replace(after, ca=record.ca_certificate_id)
+        gone = thing_gone and not after.holders
+        if self._table.transact([*actions, *self._changed(before, after, gone=gone)]):
+            raise Conflict(f"the reservation of {before.name} or the record of {record.certificate_id}")
+
+    def _changed(
+        self, before: Reservation, after: Reservation, *, limit: int | None = None, gone: bool = False
+    ) -> list[Item]:
+        """The actions that write a reservation anew and, where its place moves, the counts of places.
+
+        One that nobody holds is kept, so that its revision never begins anew under somebody who has read it.
+        """
+        actions: list[Item] = [{"Delete": self._delete(after)} if gone else {"Put": self._put(after)}]
+        for rule, more in (after.places - before.places).items():
+            actions.append({"Update": self._count(rule, more, limit=limit)})
+        for rule, fewer in (before.places - after.places).items():
+            actions.append({"Update": self._count(rule, -fewer, limit=None)})
+        return actions
+
+    def _claimed(
+        self,
+        before: Reservation,
+        holders: Mapping[str, Record | None],
+        grant: Grant,
+        ca_certificate_id: str,
+        public_key: str,
+        rules: Rules,
+    ) -> Reason | None:
+        """Why this key may not have the name, if another has it or had it before.
+
+        The grants of all who hold it must say that another key may follow, as must its own; and it follows a device
+        of its own CA only, unless its grant names the other's under ``renewal_from``.
+        """
+        others = before.others(public_key)
+        if not others:
+            return self._left(before, grant, ca_certificate_id, public_key, rules)
+        told = f"the thing name {grant.thing} is reserved by certificate"
+        if "hold" in (grant.renewal, *(each.renewal_now(rules) for each in others.values())):
+            return Reason("grant.thing-claimed", f"{told} {next(iter(holders))}, with another key")
+        if public_key in before.holders and grant.renewal == "coexist":
+            return None  # it has the name, and takes it from nobody
+        for certificate, record in holders.items():
+            ca = None if record is None else record.ca_certificate_id
+            if not _may_follow(grant, ca_certificate_id, ca, rules):
+                return Reason("grant.thing-claimed", f"{told} {certificate} {_of_ca(ca, rules)}; {_SAME_CA}")
+        return None
+
+    def _left(
+        self, before: Reservation, grant: Grant, ca_certificate_id: str, public_key: str, rules: Rules
+    ) -> Reason | None:
+        """Why a name that nobody else holds stays with the CA of the device that had it: its thing is still there."""
+        if before.ca is None or public_key in before.holders or not before.made or grant.thing is None:
+            return None
+        if _may_follow(grant, ca_certificate_id, before.ca, rules) or not self._iot.thing_exists(grant.thing):
+            return None
+        told = f"the thing {grant.thing} is still there from a device {_of_ca(before.ca, rules)}"
+        return Reason("grant.thing-claimed", f"{told}; {_SAME_CA}, or once the thing is deleted")
+
+    def _records_of(self, holders: Mapping[str, Holder]) -> dict[str, Record | None]:
+        """The certificates of these holders with their records; None for one without, which should not be."""
+        certificates = [each for holder in holders.values() for each in holder.certificates]
+        known = {each.certificate_id: each for each in self._table.records(certificates)}
+        return {each: known.get(each) for each in certificates}
+
+    def _exists(self, before: Reservation, grant: Grant, certificate_id: str) -> Reason | None:
+        """Why the thing of that name is not ours to use, if there is one."""
+        if grant.thing is None or before.made or not self._iot.thing_exists(grant.thing):
+            return None
+        if grant.existing == "hold" and not before.making:
+            return Reason("grant.thing-exists", f"a thing {grant.thing} exists, and it was not made here")
+        attached = self._iot.principals(grant.thing) - {certificate_id, *before.certificates}
+        if before.making:  # what an attempt here left attached does not make the thing another's
+            attached -= {each.certificate_id for each in self._table.records(tuple(attached))}
+        if attached:
+            message = (
+                f"a thing {grant.thing} exists with {len(attached)} other certificates attached, so it is not adopted"
+            )
+            return Reason("grant.thing-exists", message)
+        return None
+
+    def _put(self, reservation: Reservation) -> Item:
+        item = _key(reservation.name) | {"format": FORMAT, "revision": reservation.revision + 1} | reservation.to_json()
+        return {"TableName": self._table.name, "Item": to_item(item)} | over(reservation.revision)
+
+    def _delete(self, reservation: Reservation) -> Item:
+        return {"TableName": self._table.name, "Key": to_item(_key(reservation.name))} | over(reservation.revision)
+
+    def _count(self, rule: str, step: int, *, limit: int | None) -> Item:
+        values = {":step": {"N": str(step)}}
+        update: Item = {
+            "TableName": self._table.name,
+            "Key": to_item(_places(rule)),
+            "UpdateExpression": "ADD taken :step",
+            "ExpressionAttributeValues": values,
+        }
+        if limit is not None:
+            update["ConditionExpression"] = "attribute_not_exists(taken) OR taken < :limit"
+            values[":limit"] = {"N": str(limit)}
+        return update
+
+
+_SAME_CA = "another key follows under the same CA, or where `renewal_from` in its grant names the other"
+
+
+def taken(table: Table, rules: Iterable[str]) -> dict[str, int]:
+    """Return how many places are taken under each of these names, of those under which any are."""
+    found = table.get([_places(each) for each in rules])
+    return {item["pk"].removeprefix("PLACES#"): int(item["taken"]) for item in found if item["taken"]}
+
+
+def _may_follow(grant: Grant, ca_certificate_id: str, other: str | None, rules: Rules) -> bool:
+    """Whether a device of one CA may have the name of a device of the other."""
+    return other == ca_certificate_id or any(
+        other in rules.cas[alias].ids for alias in grant.renewal_from if alias in rules.cas
+    )
+
+
+def _of_ca(ca_certificate_id: str | None, rules: Rules) -> str:
+    if ca_certificate_id is None:
+        return "whose CA is not on record"
+    return f"of CA {', '.join(sorted(rules.aliases_of(ca_certificate_id))) or ca_certificate_id}"
+
+
+def _claimed_by(
+    before: Reservation, decision: Decision, grant: Grant, certificate_id: str, public_key: str
+) -> Reservation:
+    """The reservation once this device has it."""
+    return before.held_by(
+        public_key, certificate_id, renewal=grant.renewal, granted_by=decision.rule, rule=decision.places
+    )
+
+
+def _wait_for(holders: Iterable[Record | None], record: Record) -> None:
+    """Raises Retry where one that is to be replaced is being admitted at this moment."""
+    for each in holders:
+        if each is not None and each.applying_at(record.decided_at):
+            raise Retry("busy", f"certificate {each.certificate_id} is to be replaced, and is just being admitted")
+
+
+def _record_delete(table: str, record: Record) -> Item:
+    """The arguments of a delete of a record that holds only for the revision that was read."""
+    return {
+        "TableName": table,
+        "Key": to_item(certificate_key(record.certificate_id)),
+        **over(record.revision),
+    }
+
+
+def _full(decision: Decision) -> Reason:
+    message = f"rule {decision.rule} has its {decision.max_devices} devices, all places are taken"
+    return Reason("grant.max-devices", message)
+
+
+def _places(rule: str) -> Item:
+    return {"pk": f"PLACES#{rule}", "sk": "PLACES"}
+
+
+def _key(name: str) -> Item:
+    return {"pk": name, "sk": "RESERVATION"}

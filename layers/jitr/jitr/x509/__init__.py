@@ -1,0 +1,1 @@
+"""Certificates, keys and revocation lists: hostile bytes become facts."""

@@ -1,0 +1,299 @@
+"""Reading a certificate revocation list (RFC 5280 section 5): from hostile bytes to an index by serial number.
+
+A list is used only if it is complete for its CA's devices. Delta lists, indirect ones, and those with a critical
+extension that is unknown here are refused whole: the section forbids to use what is not understood, and half a list
+would let in who stands on the other half. One that names its distribution point, as step-ca writes each and CAs write
+their partitions, speaks for the devices that this is the point of, and against all that are on it.
+
+They are read here and not by ``cryptography``, whose look-up goes through all entries each time and whose reader leaves
+entry extensions for whoever asks; the tests hold one reader against the other.
+"""
+
+import base64
+import binascii
+import re
+from dataclasses import field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+from jitr.errors import Unreadable, UnusableCrl
+from jitr.facts import CertificateFacts
+from jitr.values import dataclass
+from jitr.x509 import der
+from jitr.x509.certificate import CaReading
+from jitr.x509.extensions import distribution_point_uris, split_extensions
+from jitr.x509.names import Name, quoted, read_name, rfc4514, same_name
+from jitr.x509.pem import not_a_certificate
+from jitr.x509.signatures import Scheme, read_scheme, verifies
+
+# Some 400,000 entries. The function that reads it has 512 MB, and a list takes three times its size there at most.
+MAX_CRL = 16 * 1024 * 1024  # octets of a list's DER
+MAX_INPUT = 2 * MAX_CRL  # octets of a file: PEM is a third larger
+
+_PEM = re.compile(rb"-----BEGIN X509 CRL-----([^-]*)-----END X509 CRL-----")  # RFC 7468 section 6
+_TIMES = (0x17, 0x18)
+_EXTENSIONS = der.context(0, constructed=True)
+
+_CRL_NUMBER = "2.5.29.20"
+_DELTA_CRL = "2.5.29.27"
+_ISSUING_DISTRIBUTION_POINT = "2.5.29.28"
+_AUTHORITY_KEY_IDENTIFIER = "2.5.29.35"
+_REASON = "2.5.29.21"
+_CERTIFICATE_ISSUER = "2.5.29.29"
+# Those of an entry that may be critical: invalidityDate and holdInstructionCode change nothing about its meaning.
+_KNOWN_IN_ENTRIES = frozenset({_REASON, "2.5.29.24", "2.5.29.23"})
+
+# RFC 5280 section 5.3.1; 7 is not used.
+REASONS = {
+    0: "unspecified",
+    1: "keyCompromise",
+    2: "cACompromise",
+    3: "affiliationChanged",
+    4: "superseded",
+    5: "cessationOfOperation",
+    6: "certificateHold",
+    8: "removeFromCRL",
+    9: "privilegeWithdrawn",
+    10: "aACompromise",
+}
+_HOLD, _REMOVED = 6, 8
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a list says of one certificate: since when it is revoked or on hold, and the CA's reason."""
+
+    revoked_at: datetime
+    reason: str
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether the CA may still lift it (RFC 5280 section 5.3.1, certificateHold)."""
+        return self.reason == REASONS[_HOLD]
+
+
+@dataclass(frozen=True, slots=True)
+class CrlReading:
+    """A complete revocation list, not yet verified; ``look_up`` costs the same for ten entries and for a million."""
+
+    issuer: Name
+    signed: bytes  # as an element: what the signature is over
+    signature: bytes
+    scheme: Scheme
+    this_update: datetime
+    next_update: datetime
+    number: int | None
+    points: tuple[str, ...] | None  # the URIs of its distribution point; None: it is for all devices of the CA
+    # By serial number: seconds since 1970, and the reason in the lowest four bits. A tenth of the memory of objects.
+    _entries: dict[int, int] = field(repr=False)
+
+    def __len__(self) -> int:
+        """How many certificates are on it."""
+        return len(self._entries)
+
+    def look_up(self, serial_number: int) -> Entry | None:
+        """The entry of a certificate; None for one that is not on the list, or was removed from it."""
+        packed = self._entries.get(serial_number)
+        if packed is None or packed & 15 == _REMOVED:
+            return None
+        return Entry(_EPOCH + timedelta(seconds=packed >> 4), REASONS[packed & 15])
+
+
+def read_crl(data: bytes) -> CrlReading:
+    """A revocation list from PEM or DER.
+
+    Raises UnusableCrl for what is none, is damaged or larger than MAX_CRL, and for one that is not complete: delta,
+    indirect, partitioned, with an unknown critical extension, or without nextUpdate.
+    """
+    found = _find(data)
+    try:
+        return _read(found)
+    except (der.DerError, Unreadable) as error:
+        raise UnusableCrl(f"the revocation list cannot be read: {error}") from error
+
+
+def why_not_by(crl: CrlReading, ca: CaReading) -> str | None:
+    """Why a list is not that CA's own word (RFC 5280 section 6.3.3 (b), (f) and (g)); None where it is."""
+    if not (crl.issuer == ca.subject or same_name(crl.issuer, ca.subject)):
+        return f"the revocation list is of {quoted(rfc4514(crl.issuer))}, the CA is {quoted(rfc4514(ca.subject))}"
+    if not ca.may_sign_crls:
+        return "the CA has a keyUsage without cRLSign, so the revocation list cannot be its own"
+    if not verifies(ca.key, crl.scheme, crl.signature, crl.signed):
+        return f"the CA's key does not verify the revocation list's {crl.scheme.facts.algorithm} signature"
+    return None
+
+
+def why_not_for(crl: CrlReading, certificate: CertificateFacts, url: str) -> str | None:
+    """Why a list may leave out a device of its CA, though it were revoked; None where it does not.
+
+    RFC 5280 section 6.3.3 (b)(2)(i): a list that names its distribution point is for certificates that name the same
+    one. A CA that makes partitions writes into each certificate which is its own; for one that names none, a list that
+    is named as the address ``url`` is, where the owner says the CA's list is, is complete.
+    """
+    if crl.points is None:
+        return None
+    named = (url,) if certificate.crl_addresses is None else certificate.crl_addresses
+    if not set(crl.points).isdisjoint(named):
+        return None
+    whose = "the certificate names none" if certificate.crl_addresses is None else "the certificate names another one"
+    return (
+        f"the revocation list is for the distribution point {quoted(', '.join(crl.points))} only, and {whose}: it may "
+        "be one of several partitions (issuingDistributionPoint, RFC 5280 section 5.2.5)"
+    )
+
+
+def _find(data: bytes) -> bytes:
+    if len(data) > MAX_INPUT:
+        raise UnusableCrl(f"the revocation list has {len(data)} bytes; at most {MAX_INPUT} are read")
+    if data[:1] != b"\x30":
+        data = _in_pem(data)
+    if len(data) > MAX_CRL:
+        raise UnusableCrl(f"the revocation list has {len(data)} bytes; at most {MAX_CRL} are read")
+    return data
+
+
+def _in_pem(data: bytes) -> bytes:
+    block = _PEM.search(data)
+    if block is None:
+        what = "is empty" if not data.strip() else "is neither DER nor has a -----BEGIN X509 CRL-----"
+        raise UnusableCrl(f"the revocation list {what}: give what `openssl crl` writes")
+    try:
+        return base64.b64decode(block[1].translate(None, b" \t\r\n"), validate=True)
+    except binascii.Error:
+        raise UnusableCrl("the revocation list's PEM is not base64") from None
+
+
+def _read(data: bytes) -> CrlReading:
+    parts = der.children(der.only(data, der.SEQUENCE))
+    if [tag for tag, _ in parts] != [der.SEQUENCE, der.SEQUENCE, der.BIT_STRING]:
+        raise der.DerError(_instead(data) or "it has not the three parts of a revocation list")
+    signed = parts[0][1]
+    fields = der.children(signed)
+    versioned = bool(fields) and fields[0][0] == der.INTEGER
+    if versioned and fields.pop(0)[1] != b"\x01":
+        raise der.DerError("its version is neither 1 nor 2")
+    if [tag for tag, _ in fields[:2]] != [der.SEQUENCE, der.SEQUENCE] or len(fields) < 3 or fields[2][0] not in _TIMES:
+        raise der.DerError(_instead(data) or "it lacks a field that every revocation list has")
+    algorithm, issuer, this_update, *rest = fields
+    if algorithm != parts[1]:  # RFC 5280 section 5.1.1.2
+        raise der.DerError("it names two different signature algorithms")
+    if not rest or rest[0][0] not in _TIMES:
+        raise UnusableCrl("the revocation list has no nextUpdate: nobody can tell whether it is fresh")
+    next_update, *rest = rest
+    revoked = rest.pop(0)[1] if rest and rest[0][0] == der.SEQUENCE else b""
+    if [tag for tag, _ in rest] not in ([], [_EXTENSIONS]):
+        raise der.DerError("it has fields that no revocation list has")
+    signature, unused = der.bit_string(parts[2][1])
+    number, points = _extensions(rest[0][1]) if rest else (None, None)
+    return CrlReading(
+        issuer=read_name(issuer[1], "issuer"),
+        signed=der.element(der.SEQUENCE, signed),
+        signature=b"" if unused else signature,
+        scheme=read_scheme(algorithm[1]),
+        this_update=der.time(*this_update),
+        next_update=der.time(*next_update),
+        number=number,
+        points=points,
+        _entries=_index(revoked),
+    )
+
+
+def _instead(data: bytes) -> str | None:
+    told = not_a_certificate(data)
+    return None if told is None or "revocation list" in told else told
+
+
+# --- what the list as a whole says of itself
+
+
+def _extensions(content: bytes) -> tuple[int | None, tuple[str, ...] | None]:
+    """The CRL number and the distribution point, once nothing speaks against using the list."""
+    found = split_extensions(der.only(content, der.SEQUENCE))
+    if _DELTA_CRL in found:
+        raise UnusableCrl("it is a delta revocation list (RFC 5280 section 5.2.4): a complete one is needed")
+    points = None
+    if _ISSUING_DISTRIBUTION_POINT in found:
+        points = _scope(found.pop(_ISSUING_DISTRIBUTION_POINT)[1])
+    known = (_CRL_NUMBER, _AUTHORITY_KEY_IDENTIFIER)
+    unknown = [oid for oid, (critical, _) in found.items() if critical and oid not in known]
+    if unknown:
+        raise UnusableCrl(f"the revocation list has the critical extension {unknown[0]}, unknown here")
+    if _CRL_NUMBER not in found:
+        return None, points
+    return int.from_bytes(der.only(found[_CRL_NUMBER][1], der.INTEGER)[:_LONGEST_NUMBER]), points
+
+
+_LONGEST_NUMBER = 20  # octets, RFC 5280 section 5.2.3
+
+_POINT = der.context(0, constructed=True)
+_SCOPES = {
+    _POINT: "is for a distribution point that has no address: it may be one of several partitions",
+    der.context(2): "is for CA certificates only",
+    der.context(3): "has some reasons only",
+    der.context(4): "is indirect: it speaks for other CAs as well",
+    der.context(5): "is for attribute certificates only",
+}
+_FOR_DEVICES = der.context(1)  # onlyContainsUserCerts: all that this software asks for
+
+
+def _scope(value: bytes) -> tuple[str, ...] | None:
+    """The URIs of the list's distribution point (RFC 5280 section 5.2.5); None where it names none.
+
+    Raises UnusableCrl for a list that leaves out some reasons, or that is for other certificates than devices'.
+    """
+    points = None
+    for tag, content in der.children(der.only(value, der.SEQUENCE)):
+        if tag == _POINT:
+            points = distribution_point_uris(content)
+        written_out = tag in _SCOPES and tag != _POINT and content == b"\x00"  # FALSE, which is the default
+        if (tag == _POINT and points) or tag == _FOR_DEVICES or written_out:
+            continue
+        what = _SCOPES.get(tag, "has an issuingDistributionPoint that is unknown here")
+        raise UnusableCrl(f"the revocation list {what} (issuingDistributionPoint, RFC 5280 section 5.2.5)")
+    return points
+
+
+# --- its entries
+
+
+def _index(revoked: bytes) -> dict[int, int]:
+    index: dict[int, int] = {}
+    for tag, entry in der.children(revoked):
+        if tag != der.SEQUENCE:
+            raise der.DerError("one of its entries is damaged")
+        parts = der.children(entry)
+        if not 2 <= len(parts) <= 3 or parts[0][0] != der.INTEGER:
+            raise der.DerError("one of its entries is damaged")
+        reason = _reason(der.expect(parts[2], der.SEQUENCE)) if len(parts) == 3 else 0
+        serial_number = int.from_bytes(parts[0][1], signed=True)
+        packed = _seconds(*parts[1]) << 4 | reason
+        before = index.get(serial_number)
+        index[serial_number] = packed if before is None else _heavier(before, packed)
+    return index
+
+
+def _heavier(one: int, other: int) -> int:
+    """Of two entries for one certificate: a revocation is final; a hold gives way to its being lifted."""
+    return max(one, other, key=lambda packed: ({_REMOVED: 1, _HOLD: 0}.get(packed & 15, 2), -packed))
+
+
+@lru_cache(maxsize=4096)  # lists are made in batches
+def _seconds(tag: int, content: bytes) -> int:
+    return int((der.time(tag, content) - _EPOCH).total_seconds())
+
+
+@lru_cache(maxsize=1024)  # of most lists there are ten different ones
+def _reason(content: bytes) -> int:
+    """The reason in an entry's extensions (RFC 5280 section 5.3)."""
+    found = split_extensions(content)
+    if _CERTIFICATE_ISSUER in found:
+        raise UnusableCrl("the revocation list is indirect: an entry names another CA (RFC 5280 section 5.3.3)")
+    unknown = [oid for oid, (critical, _) in found.items() if critical and oid not in _KNOWN_IN_ENTRIES]
+    if unknown:
+        raise UnusableCrl(f"an entry of the revocation list has the critical extension {unknown[0]}, unknown here")
+    if _REASON not in found:
+        return 0
+    code = int.from_bytes(der.only(found[_REASON][1], der.ENUMERATED))
+    return code if code in REASONS else 0  # whatever else it means, the certificate is revoked

@@ -1,0 +1,147 @@
+"""Just enough DER (ITU-T X.690) to walk through a certificate.
+
+Why certificates are not read by ``cryptography`` stands in ``jitr.x509.certificate``. Elements are plain ``(tag, content)``
+tuples: this is the hot path.
+"""
+
+import re
+from datetime import datetime
+from functools import lru_cache
+from typing import TypeAlias
+
+from jitr.errors import InputError
+
+Element: TypeAlias = tuple[int, bytes]
+
+BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OBJECT_IDENTIFIER = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
+ENUMERATED, UTC_TIME, GENERALIZED_TIME = 0x0A, 0x17, 0x18
+SEQUENCE, SET = 0x30, 0x31
+
+_TIME = re.compile(rb"\d{8}(?:[01]\d|2[0-3])\d{4}Z")  # not hour 24, which some releases of Python take
+_MAX_OID_OCTETS = 63  # as cryptography; keeps the dotted form short
+
+
+class DerError(InputError):
+    """Bytes are not the DER that was expected here. The message never repeats them."""
+
+
+def context(number: int, *, constructed: bool = False) -> int:
+    """The tag octet of the context-specific tag ``[number]``."""
+    return (0xA0 if constructed else 0x80) | number
+
+
+def children(content: bytes) -> list[Element]:
+    """The elements that stand one after the other in ``content``. Raises DerError where they do not fill it exactly."""
+    found = []
+    at, size = 0, len(content)
+    try:
+        while at < size:
+            tag, length, at = content[at], content[at + 1], at + 2
+            if length > 0x7F:
+                length, at = _long_length(content, at, length & 0x7F)
+            end = at + length
+            if tag & 0x1F == 0x1F:
+                raise DerError("it has a tag number above 30")
+            if end > size:
+                raise DerError("it is cut short")
+            found.append((tag, content[at:end]))
+            at = end
+    except IndexError:
+        raise DerError("it is cut short") from None
+    return found
+
+
+def end_of_first(content: bytes) -> int:
+    """Return where the first element ends, whatever comes after it. Raises DerError where it is not whole."""
+    try:
+        length, at = content[1], 2
+        if length > 0x7F:
+            length, at = _long_length(content, at, length & 0x7F)
+    except IndexError:
+        raise DerError("it is cut short") from None
+    if at + length > len(content):
+        raise DerError("it is cut short")
+    return at + length
+
+
+def _long_length(content: bytes, at: int, octets: int) -> tuple[int, int]:
+    length = int.from_bytes(content[at : at + octets])
+    if not 1 <= octets <= 4 or length < 0x80 or content[at] == 0:
+        raise DerError("it has a length that is not DER")
+    return length, at + octets
+
+
+def only(content: bytes, tag: int) -> bytes:
+    """The content of the one element of that tag that ``content`` must be. Raises DerError."""
+    found = children(content)
+    if len(found) != 1 or found[0][0] != tag:
+        raise DerError(f"it is not exactly one element with tag {tag:#04x}")
+    return found[0][1]
+
+
+def expect(element: Element, tag: int) -> bytes:
+    """The content of an element that must have that tag. Raises DerError."""
+    if element[0] != tag:
+        raise misplaced(element[0], tag)
+    return element[1]
+
+
+def misplaced(tag: int, wanted: int) -> DerError:
+    """What ``expect`` raises, for loops that spare themselves the calls."""
+    return DerError(f"tag {tag:#04x} stands where {wanted:#04x} should")
+
+
+def element(tag: int, content: bytes) -> bytes:
+    """An element's bytes: what ``children`` took apart."""
+    size = len(content)
+    if size < 0x80:
+        return bytes((tag, size)) + content
+    octets = size.to_bytes((size.bit_length() + 7) // 8)
+    return bytes((tag, 0x80 | len(octets))) + octets + content
+
+
+@lru_cache(maxsize=512)
+def object_identifier(content: bytes) -> str:
+    """An object identifier's content, dotted. Raises DerError."""
+    if not 0 < len(content) <= _MAX_OID_OCTETS or content[-1] & 0x80:
+        raise DerError("it has a damaged object identifier")
+    arcs, value = [], 0
+    for octet in content:
+        if value == 0 and octet == 0x80:
+            raise DerError("it has a damaged object identifier")
+        value = value << 7 | octet & 0x7F
+        if octet < 0x80:
+            arcs.append(value)
+            value = 0
+    top = min(arcs[0] // 40, 2)
+    return ".".join(map(str, (top, arcs[0] - 40 * top, *arcs[1:])))
+
+
+def boolean(content: bytes) -> bool:
+    """A BOOLEAN's content. Raises DerError for anything but 00 and FF (X.690 section 11.1)."""
+    if content not in (b"\x00", b"\xff"):
+        raise DerError("it has a truth value that is not DER")
+    return content == b"\xff"
+
+
+def bit_string(content: bytes) -> tuple[bytes, int]:
+    """A BIT STRING's content as its octets and the number of unused bits in the last one. Raises DerError."""
+    if not content or content[0] > 7 or (content[0] and len(content) == 1):
+        raise DerError("it has a damaged bit string")
+    return content[1:], content[0]
+
+
+def time(tag: int, content: bytes) -> datetime:
+    """A UTCTime or GeneralizedTime (RFC 5280 sections 4.1.2.5 and 5.1.2.4). Raises DerError.
+
+    To the second, in UTC, the year of two digits from 1950 to 2049.
+    """
+    if tag == UTC_TIME:
+        content = (b"20" if content < b"50" else b"19") + content
+    if tag not in (UTC_TIME, GENERALIZED_TIME) or not _TIME.fullmatch(content):
+        raise DerError("it has a time that is not as RFC 5280 section 4.1.2.5 wants it")
+    text = content.decode()
+    try:
+        return datetime.fromisoformat(f"{text[:8]}T{text[8:]}")
+    except ValueError as error:
+        raise DerError(f"it has a time that does not exist ({error})") from None
