@@ -1,13 +1,41 @@
-"""The line around the deciding code, which `make lint` holds, takes in every module that it should."""
+"""The library's rooms: `make lint` knows every one of them, and CONTRIBUTING.md has a line for each folder."""
 
+import re
+import subprocess
 import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+LIBRARY = ROOT / "layers/jitr/jitr"
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+# The edges; of `aws` these two are values and arithmetic.
+EDGES, PURE_OF_THE_EDGES = {"jitr.aws", "jitr.services"}, {"jitr.aws.metrics", "jitr.aws.quotas"}
 
 
-def test_every_module_of_the_library_but_the_adapters_is_inside_the_line() -> None:
-    package = ROOT / "layers/jitr/jitr"
-    modules = {f"jitr.{file.stem}" for file in package.glob("*.py") if file.stem != "__init__"} | {"jitr.rules"}
-    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
-    assert modules == set(linter["contracts"][0]["source_modules"])
+def rooms() -> set[str]:
+    """What stands at the library's root: modules, and packages of them."""
+    modules = {f"jitr.{each.stem}" for each in LIBRARY.glob("*.py") if each.stem != "__init__"}
+    return modules | {f"jitr.{each.parent.name}" for each in LIBRARY.glob("*/__init__.py")}
+
+
+def test_every_room_has_its_place_in_the_order_of_imports() -> None:
+    ordered = {name.strip() for layer in CONTRACTS[0]["layers"] for name in layer.split("|")}
+    assert rooms() == {name for name in ordered if name.startswith("jitr.")}
+
+
+def test_every_room_but_the_edges_is_inside_the_pure_line() -> None:
+    assert set(CONTRACTS[1]["source_modules"]) == (rooms() - EDGES) | PURE_OF_THE_EDGES
+
+
+def test_contributors_are_told_of_every_folder_with_code_in_a_line() -> None:
+    tree = re.search(r"^## Where things are\n\n```text\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.M | re.S)
+    assert tree
+    told, above = set(), list[str]()
+    for indent, name in re.findall(r"^( *)(\S+)/ ", tree[1], re.M):
+        depth = len(indent) // 2
+        above = [*above[:depth], f"{above[depth - 1]}/{name}" if depth else name]
+        told.add(above[-1])
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    folders = {str(Path(each).parent) for each in listed.splitlines()}
+    assert folders - told == set()
+    assert {each for each in told if not (ROOT / each).is_dir()} == set()

@@ -627,7 +627,7 @@ def test_maximum_concurrency_is_the_parameter_whose_default_is_written_out() -> 
 
 
 def test_the_function_knows_the_quotas_and_with_how_many_it_shares_them() -> None:
-    """`jitr.aws.quotas`: the parts of all environments together stay below the quotas if there is a call a second each."""
+    """`jitr.aws.quotas`: all parts together stay below the quotas if each environment has a call a second."""
     variables = RESOURCES["RegisterFunction"]["Properties"]["Environment"]["Variables"]
     for variable, parameter in {
         "JITR_CERTIFICATE_QUOTA": "CertificateQuota",

@@ -21,7 +21,8 @@ from jitr.values import dataclass
 from jitr.x509.certificate import CaReading
 from jitr.x509.crl import CrlReading, read_crl, why_not_by
 
-# How long a list is used without asking for a newer one. Devices held by a list are due just after (jitr.decision.decide).
+# How long a list is used without asking for a newer one. Devices held by a list are due just after
+# (jitr.decision.decide).
 REFRESH = timedelta(minutes=10)
 # Before a list runs out, and after a failure, it is asked for this often.
 LEAD, RETRY = timedelta(minutes=5), timedelta(minutes=1)

@@ -3,8 +3,9 @@
 A row is found by any one of its keys. For an allow rule the row's other keys must then fit as well: a row that pins
 a public key is not a place for another key under the same name. For a deny rule any one key is enough.
 
-A public key is compared in its canonical form (``jitr.x509.keys``). A row that has the SHA-256 of the key as the device's
-certificate writes it is that device's, too; one that has that of the compressed point counts for deny rules only.
+A public key is compared in its canonical form (``jitr.x509.keys``). A row that has the SHA-256 of the key as the
+device's certificate writes it is that device's, too; one that has that of the compressed point counts for deny rules
+only.
 """
 
 import re

@@ -82,8 +82,8 @@ class _Fields:
 def read_certificate(data: bytes) -> CertificateReading:
     """A device certificate from PEM or DER.
 
-    Raises Unreadable: ``certificate.too-large`` beyond the limits in ``jitr.x509.pem``, ``jitr.x509.names``, ``jitr.x509.extensions``
-    and here, ``certificate.unreadable`` for what is no certificate or a damaged one.
+    Raises Unreadable: ``certificate.too-large`` beyond the limits in ``pem``, ``names``, ``extensions`` and here,
+    ``certificate.unreadable`` for what is no certificate or a damaged one.
     """
     found = find_certificate(data)
     try:

@@ -1,7 +1,7 @@
 """Just enough DER (ITU-T X.690) to walk through a certificate.
 
-Why certificates are not read by ``cryptography`` stands in ``jitr.x509.certificate``. Elements are plain ``(tag, content)``
-tuples: this is the hot path.
+Why certificates are not read by ``cryptography`` stands in ``jitr.x509.certificate``. Elements are plain
+``(tag, content)`` tuples: this is the hot path.
 """
 
 import re

@@ -33,7 +33,7 @@ _PARTITION = {None: "pk", "by_state": "state_shard", "by_due": "due_shard"}
 _SORT = {None: "sk", "by_state": "state_at", "by_due": "due_at"}
 
 
-# What a glance at a record needs: what ``jitr.records.record.remember`` asks of it, and no facts, reasons or near misses.
+# What a glance at a record needs: what ``jitr.records.record.remember`` asks of it, no facts, reasons or near misses.
 _GLANCE = (
     *("pk", "rules", "lists", "format", "certificate_id", "ca_certificate_id", "decision", "state", "decided_at"),
     *("knocked_at", "since", "meaning", "editions", "due", "delivery", "stays_pending", "reopened", "described_at"),

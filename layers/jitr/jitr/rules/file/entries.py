@@ -1,4 +1,4 @@
-"""Reads a tree of nodes by the tables in ``jitr.rules.file.fields``: every value typed, every mistake noted, none fatal.
+"""Reads a tree of nodes by the tables in ``fields``: every value typed, every mistake noted, none fatal.
 
 What cannot be read is left out of its entry; what is left out has been told of.
 """

@@ -1,7 +1,7 @@
 """Reading the operators' rules file: from bytes to rules, tests and warnings, or to every error in it.
 
-The steps: 1. text and tree (``jitr.rules.file.source``); 2. typed entries by the tables of fields (``jitr.rules.file.entries``);
-3. rules and tests from the entries, with what one key says about another; 4. warnings (``jitr.rules.file.doubts``).
+The steps: 1. text and tree (``source``); 2. typed entries by the tables of fields (``entries``); 3. rules and tests
+from the entries, with what one key says about another; 4. warnings (``doubts``).
 A file with an error in any of the first three is refused whole.
 """
 

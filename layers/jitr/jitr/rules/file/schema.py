@@ -1,4 +1,4 @@
-"""The JSON Schema of the rules file, for editors, and the tables of docs/rules.md: both from ``jitr.rules.file.fields``.
+"""The JSON Schema of the rules file, for editors, and the tables of docs/rules.md: both from ``fields``.
 
 The schema is never stricter than the reader; the reader knows more (aliases, templates that need a list, …).
 """

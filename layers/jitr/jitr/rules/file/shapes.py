@@ -1,6 +1,6 @@
 """How the values of a rules file are put together: lists, tables, records and what their keys need of each other.
 
-The reader (``jitr.rules.file.entries``), the schema and the tables of the documentation (``jitr.rules.file.schema``) go by these.
+The reader (``entries``), the schema and the tables of the documentation (``schema``) go by these.
 """
 
 import re

@@ -1,8 +1,8 @@
 """Putting rules in force.
 
 The compiled rules are stored under their digest, then one conditional write points at them, together with a change
-(``jitr.aws.dynamodb.changes``) for whoever rechecks held devices. Whichever way rules come, a rule that is renamed keeps its
-count of devices, or says that it is another.
+(``jitr.aws.dynamodb.changes``) for whoever rechecks held devices. Whichever way rules come, a rule that is renamed
+keeps its count of devices, or says that it is another.
 """
 
 from collections.abc import Iterator

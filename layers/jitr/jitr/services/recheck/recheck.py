@@ -4,7 +4,8 @@ Nothing is decided for good here. Held devices that a change could concern are f
 is worked out from its recorded facts, and those whose decision would be another go back on the registration queue:
 
 - rows edited: the devices that the rows' keys find, at once
-- rules published, a list replaced, more devices than that: one pass over all held devices (``jitr.aws.dynamodb.passes``)
+- rules published, a list replaced, more devices than that: one pass over all held devices
+  (``jitr.aws.dynamodb.passes``)
 - due: the devices whose time has come, and no others, from an index by that time
 - an operator's word: all of them
 
