@@ -6,7 +6,7 @@ ARCHITECTURE ?= arm64
 DEVICES ?= 24
 PYTEST ?=
 
-SOURCES = $(wildcard bench cli docs functions fuzz layers local tests tools)
+SOURCES = $(wildcard bench cli docs functions fuzz layers local testkit tests tools)
 UV = UV_PYTHON_DOWNLOADS=never .venv/bin/uv --quiet pip
 LOCK = UV_PYTHON_DOWNLOADS=never .venv/bin/uv --quiet pip compile --universal --generate-hashes --python-version 3.11 \
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)

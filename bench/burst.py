@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from tests import pki
+from testkit import pki
 
 from bench import prices
 from bench.fleet import factory

@@ -1,6 +1,6 @@
 """What each kind of event asks of AWS: every call counted, and how many of them have to wait for one another.
 
-The register function's own code on AWS in memory (tests/aws/fakes.py), from the SQS record to the answer. Every call
+The register function's own code on AWS in memory (testkit/aws/fakes.py), from the SQS record to the answer. Every call
 takes 50 ms there, so that calls which overlap are seen to. An execution environment has worked before: it knows the CA
 and the rules. What the first event of a new one asks more is told apart.
 """
@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
 
-from tests import pki
-from tests.aws.fakes import ARN, fake_world
-from tests.aws.world import Silent, World, listening
+from testkit import pki
+from testkit.aws.fakes import ARN, fake_world
+from testkit.aws.world import Silent, World, listening
 
 from bench import baseline
 from bench.results import Result

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.stack.plant import Plant, until
+from testkit.stack.plant import Plant, until
 
 from bench import burst, prices
 from bench.results import Result

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.stack.plant import Factory, Made, Plant, until
+from testkit.stack.plant import Factory, Made, Plant, until
 
 from bench import baseline
 from bench.measure import Compared, Spread

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from functools import cache
 
-from tests import pki
+from testkit import pki
 
 from jitr.rules.conditions import (
     AttributeCondition,

@@ -5,7 +5,7 @@ from collections import defaultdict
 from typing import Any, cast
 
 from boto3.dynamodb.types import Binary
-from tests.aws.fakes import FakeDynamodb
+from testkit.aws.fakes import FakeDynamodb
 
 from jitr.aws.dynamodb.table import from_item, to_item
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from cryptography import x509
-from tests import pki
-from tests.crls import crl, entry
-from tests.pki import sequence, tlv
+from testkit import pki
+from testkit.crls import crl, entry
+from testkit.pki import sequence, tlv
 
 from bench.decision import Decider
 from bench.fleet import DEVICES, NOW, factory, pems, rules

@@ -12,10 +12,10 @@ from datetime import timedelta
 from itertools import cycle
 from typing import Any, cast
 
-from tests import pki
-from tests.aws.fakes import FakeIot, FakeSqs
-from tests.aws.held import recheck_of, stream_record
-from tests.aws.world import Calls, Silent, World, listening
+from testkit import pki
+from testkit.aws.fakes import FakeIot, FakeSqs
+from testkit.aws.held import recheck_of, stream_record
+from testkit.aws.world import Calls, Silent, World, listening
 
 from bench.decision import Decider
 from bench.fleet import NOW, factory, pems, rules

@@ -10,8 +10,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from cryptography import x509
-from tests import pki
-from tests.crls import Draft, entry, extension, pem
+from testkit import pki
+from testkit.crls import Draft, entry, extension, pem
 
 from fuzz.targets import CORPUS
 

@@ -3,7 +3,10 @@
 import os
 import signal
 
+import pytest
 from hypothesis import settings
+
+pytest.register_assert_rewrite("testkit")
 
 # A shell that starts a command in the background has it ignore SIGINT, and that is handed down to every process that
 # tests start in order to interrupt it.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from boto3.dynamodb.types import Binary
-from tests.aws import fakes
+from testkit.aws import fakes
 
 from bench.simulation.clock import Clock
 from jitr.aws.dynamodb.table import to_item

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from aws_lambda_powertools import Logger, Metrics
-from tests import pki
-from tests.aws import fakes
+from testkit import pki
+from testkit.aws import fakes
 
 from bench.simulation.account import QUOTAS, Dynamodb, Gate, Iot
 from bench.simulation.clock import EPOCH, Clock

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-
-from tests.aws.world import World, moto_world
+from testkit.aws.world import World, moto_world
 
 
 @pytest.fixture

@@ -3,6 +3,9 @@
 from typing import Any
 
 import pytest
+from testkit import lists as list_edits
+from testkit.aws.world import World
+from testkit.knocks import allow
 
 from jitr.aws.dynamodb.changes import MOST_KEYS, PARTITION, Change, ChangeKind
 from jitr.aws.dynamodb.table import Conflict
@@ -10,10 +13,7 @@ from jitr.devicelists.rows import ListRow, RowKey
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.publishing.publication import publish
 from jitr.times import rfc3339
-from tests import list_edits
 from tests.aws.test_register import rules
-from tests.aws.world import World
-from tests.knocks import allow
 
 AT = "2026-03-01T12:00:00Z"
 KEY = "ab" * 32

@@ -20,15 +20,15 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+from testkit import pki
+from testkit.aws.fakes import VISIBILITY, fake_world
+from testkit.aws.world import PENDING, Silent, World, listening, moto_world, new_clients
+from testkit.knocks import allow, deny
 
 from jitr.devicelists.rows import ListRow
 from jitr.errors import Retry
 from jitr.records.record import APPLYING_AT_MOST
-from tests import pki
-from tests.aws.fakes import VISIBILITY, fake_world
 from tests.aws.test_register import DEVICE, FACTORY, FULL, OTHER, both, rules, same_name
-from tests.aws.world import PENDING, Silent, World, listening, moto_world, new_clients
-from tests.knocks import allow, deny
 
 SECOND = same_name()
 HEIR = same_name(FACTORY)

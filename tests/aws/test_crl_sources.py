@@ -18,13 +18,13 @@ import boto3
 import pytest
 from cryptography import x509
 from moto import mock_aws
+from testkit import pki
+from testkit.aws import hostile_server
+from testkit.aws.world import REGION
 
 from jitr.addresses import Address, in_private_network, off_limits
 from jitr.aws import crl_sources
 from jitr.aws.crl_sources import CrlSources, Fetched, Https, NotFetched, Resolver
-from tests import pki
-from tests.aws import hostile_server
-from tests.aws.world import REGION
 
 LIST = b"\x30\x03abc"
 

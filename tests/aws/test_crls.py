@@ -6,6 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from testkit import pki
+from testkit.aws.world import PENDING, CrlFiles, World
+from testkit.crls import Draft, crl, entry, extension
+from testkit.knocks import allow, rules
+from testkit.pki import NOW, sequence, tlv
 
 from jitr.aws import crls as adapter
 from jitr.aws.crls import LEAD, REFRESH, RETRY, Crls
@@ -15,11 +20,6 @@ from jitr.facts import Knock, Revocation
 from jitr.reasons import Verdict
 from jitr.rules.model import Ca, Crl, Rules
 from jitr.x509.certificate import read_ca, read_certificate
-from tests import pki
-from tests.aws.world import PENDING, CrlFiles, World
-from tests.crls import Draft, crl, entry, extension
-from tests.knocks import allow, rules
-from tests.pki import NOW, sequence, tlv
 
 FACTORY = pki.ca("Factory A")
 CA = read_ca(FACTORY.pem, status="ACTIVE")

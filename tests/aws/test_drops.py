@@ -10,6 +10,9 @@ from urllib.parse import quote_plus
 
 import boto3
 import pytest
+from testkit import lists as list_edits
+from testkit import pki
+from testkit.aws.world import REGION, World, moto_world
 
 from jitr.devicelists.rows import ListRow, RowKey
 from jitr.errors import InputError
@@ -19,8 +22,6 @@ from jitr.services.lists.list_import import Imports
 from jitr.services.publishing import uploads as drops
 from jitr.services.publishing.uploads import Drops
 from jitr.times import rfc3339
-from tests import list_edits, pki
-from tests.aws.world import REGION, World, moto_world
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -5,17 +5,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from testkit.aws.fakes import FakeDynamodb, FakeIot, fake_world
+from testkit.aws.world import World, listening
+from testkit.knocks import allow, deny
 
 from jitr.aws.iot import Iot
 from jitr.decision.plan import Given
 from jitr.records.record import APPLIED
 from jitr.rules.model import Grant
 from jitr.services.registration.reservations import Reservations
-from tests.aws.fakes import FakeDynamodb, FakeIot, fake_world
 from tests.aws.test_crash import Fault, Killed
 from tests.aws.test_register import DEVICE, FACTORY, rules
-from tests.aws.world import World, listening
-from tests.knocks import allow, deny
 
 HIGH = Grant(
     iot_policies=("Sensor", "Gone"),
@@ -195,7 +195,7 @@ def test_a_dynamic_group_that_a_thing_is_in_keeps_nobody_out(world: World) -> No
     iot = fake(world)
 
     def refuse(thingGroupName: str, thingName: str) -> None:  # noqa: N803
-        from tests.aws.fakes import refusal
+        from testkit.aws.fakes import refusal
 
         raise refusal("RemoveThingFromThingGroup", "InvalidRequestException")
 

@@ -5,6 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from testkit.aws.fakes import fake_world
+from testkit.aws.world import PENDING, World
+from testkit.knocks import allow, deny
 
 from jitr.aws.dynamodb.table import Conflict
 from jitr.aws.iot import Iot
@@ -16,10 +19,7 @@ from jitr.reasons import Verdict
 from jitr.records.record import APPLIED, APPLYING, Record
 from jitr.rules.model import Rules
 from jitr.services.registration.registrar import Message
-from tests.aws.fakes import fake_world
 from tests.aws.test_register import DEVICE, FACTORY, FULL, rules
-from tests.aws.world import PENDING, World
-from tests.knocks import allow, deny
 
 RECALLED = ListRow(common_name="snr-0001")
 DURING, AFTER_THE_LOOK, AFTER_ACTIVE = "AttachPolicy", "before UpdateCertificate", "after UpdateCertificate"

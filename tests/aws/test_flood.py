@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from aws_lambda_powertools import Logger, Metrics
+from testkit import pki
+from testkit.aws.world import PENDING, World, moto_world
+from testkit.knocks import allow, rules
 
 from jitr.aws.telemetry import Telemetry
 from jitr.rules.model import Ca
-from tests import pki
-from tests.aws.world import PENDING, World, moto_world
-from tests.knocks import allow, rules
 
 STOLEN = pki.ca("Factory A")
 AT_ONCE = 10  # messages in a batch

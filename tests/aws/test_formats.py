@@ -13,6 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testkit import lists as list_edits
+from testkit import pki
+from testkit.aws.fakes import FakeDynamodb, FakeIot, fake_world
+from testkit.aws.held import plenty, queued, recheck_of, stream_of
+from testkit.aws.world import World
+from testkit.knocks import allow
 
 from jitr.aws.dynamodb.passes import Passes, PassKind
 from jitr.aws.dynamodb.table import row_key
@@ -25,13 +31,8 @@ from jitr.rules.model import Ca, Grant
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.registration.reservations import Reservations
 from jitr.times import rfc3339
-from tests import list_edits, pki
-from tests.aws.fakes import FakeDynamodb, FakeIot, fake_world
-from tests.aws.held import plenty, queued, recheck_of, stream_of
 from tests.aws.test_outage import prepare
 from tests.aws.test_register import FACTORY, OTHER, rules
-from tests.aws.world import World
-from tests.knocks import allow
 
 EARLIER = json.loads((Path(__file__).parent / "items_of_0_1_0.json").read_text())
 

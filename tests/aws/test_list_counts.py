@@ -15,6 +15,10 @@ from unittest.mock import patch
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from testkit import lists as list_edits
+from testkit.aws.fakes import fake_world
+from testkit.aws.world import listening, moto_world
+from testkit.knocks import allow
 
 from jitr.aws.dynamodb.table import HEADS, Conflict, Table, row_key
 from jitr.devicelists.rows import ListRow
@@ -24,11 +28,7 @@ from jitr.services.lists.device_lists import MOST_LISTS, DeviceLists
 from jitr.services.lists.list_import import MERGE, REPLACE, Imports, Leftovers
 from jitr.services.lists.row_edits import COUNTS, RowEdits
 from jitr.services.publishing.publication import publish
-from tests import list_edits
-from tests.aws.fakes import fake_world
 from tests.aws.test_register import rules
-from tests.aws.world import listening, moto_world
-from tests.knocks import allow
 
 NAME = "line-a"
 AT = "2026-03-01T00:00:00Z"

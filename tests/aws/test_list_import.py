@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testkit import lists as list_edits
+from testkit.aws.fakes import FakeDynamodb, fake_world
 
 from jitr.aws.dynamodb.batch_writer import BatchWriter, batched, in_order
 from jitr.aws.dynamodb.table import Conflict, Table
@@ -17,8 +19,6 @@ from jitr.errors import InputError, Retry
 from jitr.services.lists import list_import
 from jitr.services.lists.device_lists import IMPORTS, DeviceLists
 from jitr.services.lists.list_import import MERGE, REPLACE, Checked, Imports, Leftovers, Source, Unfinished
-from tests import list_edits
-from tests.aws.fakes import FakeDynamodb, fake_world
 
 AT = "2026-03-01T00:00:00Z"
 ROWS = 230  # several requests, several batches

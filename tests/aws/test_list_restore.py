@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
+from testkit import lists as list_edits
+from testkit.aws.fakes import fake_world
 
 from jitr.aws.dynamodb.table import Conflict, Table
 from jitr.devicelists.changes import Effect
@@ -12,8 +14,6 @@ from jitr.devicelists.rows import ListRow, RowKey
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.lists.difference import Difference, difference
 from jitr.services.lists.list_import import Leftovers
-from tests import list_edits
-from tests.aws.fakes import fake_world
 from tests.aws.test_list_counts import FILES
 
 NAME = "line-a"

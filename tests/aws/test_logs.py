@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger, Metrics
 from botocore.exceptions import ClientError
+from testkit import event_files, pki
+from testkit.aws.world import ACCOUNT, World, listening, moto_world
+from testkit.crls import crl, entry
+from testkit.knocks import allow, deny, rules
 
 from jitr.aws.telemetry import Telemetry
 from jitr.rules.model import Ca, Crl
-from tests import pki
-from tests.aws.world import ACCOUNT, World, listening, moto_world
-from tests.built import event_files
-from tests.crls import crl, entry
-from tests.knocks import allow, deny, rules
 
 FACTORY, OTHER = pki.ca("Factory A"), pki.ca("Factory B")
 DEVICES = {

@@ -17,6 +17,12 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from testkit import lists as list_edits
+from testkit import pki
+from testkit.aws.fakes import FakeDynamodb, fake_world
+from testkit.aws.held import queued, recheck_of, stream_record
+from testkit.aws.world import ACCOUNT, PENDING, Silent, World, listening, moto_world, new_clients
+from testkit.knocks import allow, deny
 
 from jitr.aws.dynamodb.changes import PARTITION as CHANGES
 from jitr.aws.dynamodb.changes import change_item, everyone_wanted
@@ -41,12 +47,7 @@ from jitr.services.registration.registrar import Message, Registrar
 from jitr.services.registration.reservations import Reservations
 from jitr.times import rfc3339
 from jitr.x509.certificate import read_ca, read_certificate
-from tests import list_edits, pki
-from tests.aws.fakes import FakeDynamodb, fake_world
-from tests.aws.held import queued, recheck_of, stream_record
 from tests.aws.test_register import FACTORY, OTHER, rules
-from tests.aws.world import ACCOUNT, PENDING, Silent, World, listening, moto_world, new_clients
-from tests.knocks import allow, deny
 
 ACTIVE, INACTIVE, REVOKED = "ACTIVE", "INACTIVE", "REVOKED"
 

@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from testkit.aws.world import PENDING, World
+from testkit.knocks import allow, deny
 
 from jitr.decision.decide import OperatorWord
 from jitr.reasons import Verdict
 from jitr.records.record import APPLIED
 from jitr.times import rfc3339
 from tests.aws.test_register import DEVICE, FACTORY, FULL, rules
-from tests.aws.world import PENDING, World
-from tests.knocks import allow, deny
 
 ADMIT = OperatorWord(Verdict.ADMIT, "Ada", "2026-03-01T12:00:00Z", "line-a", "label misprinted")
 REJECT = OperatorWord(Verdict.REJECT, "Ada", "2026-03-01T12:00:00Z", message="stolen")

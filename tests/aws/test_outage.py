@@ -15,17 +15,17 @@ import pytest
 from botocore.exceptions import ConnectTimeoutError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from testkit import pki
+from testkit.aws.fakes import fake_world, refusal
+from testkit.aws.world import ACCOUNT, PENDING, Silent, World
+from testkit.knocks import allow
 
 from jitr.aws.iot import Iot
 from jitr.aws.pacing import TIME_FOR_ONE_CALL, Pace
 from jitr.aws.quotas import Quotas
 from jitr.services.registration.batch import Batch
 from jitr.services.registration.registrar import Registrar
-from tests import pki
-from tests.aws.fakes import fake_world, refusal
 from tests.aws.test_register import FACTORY, FULL, rules
-from tests.aws.world import ACCOUNT, PENDING, Silent, World
-from tests.knocks import allow
 from tests.unit.test_template import RESOURCES
 
 QUEUE = RESOURCES["RegistrationQueue"]["Properties"]

@@ -6,17 +6,17 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from testkit import pki
+from testkit.aws.fakes import fake_world, refusal
+from testkit.aws.world import ACCOUNT, PENDING, World
+from testkit.knocks import allow
 
 from jitr.aws.iot import Iot
 from jitr.aws.pacing import Pace
 from jitr.aws.quotas import QUOTA_OF, Quotas
 from jitr.services.registration.batch import Batch
 from jitr.services.registration.registrar import Registrar
-from tests import pki
-from tests.aws.fakes import fake_world, refusal
 from tests.aws.test_register import FACTORY, rules
-from tests.aws.world import ACCOUNT, PENDING, World
-from tests.knocks import allow
 
 DEVICES = [FACTORY.device(f"snr-{number:04d}").issue() for number in range(10)]
 

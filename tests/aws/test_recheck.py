@@ -6,6 +6,21 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from testkit import lists as list_edits
+from testkit.aws.held import (
+    clones,
+    deliver,
+    due_at,
+    hints_in,
+    plenty,
+    queued,
+    recheck_of,
+    seed,
+    stream_of,
+    stream_record,
+)
+from testkit.aws.world import PENDING, World, moto_world, new_clients
+from testkit.knocks import allow, deny
 
 from jitr.aws.dynamodb.changes import MOST_KEYS, change_item, everyone_wanted
 from jitr.aws.dynamodb.passes import LEASE, Passes, PassKind
@@ -20,22 +35,7 @@ from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.recheck import recheck
 from jitr.times import rfc3339
 from jitr.x509.certificate import read_certificate
-from tests import list_edits
-from tests.aws.held import (
-    clones,
-    deliver,
-    due_at,
-    hints_in,
-    plenty,
-    queued,
-    recheck_of,
-    seed,
-    stream_of,
-    stream_record,
-)
 from tests.aws.test_register import DEVICE, FACTORY, FULL, OTHER, compressed, rules
-from tests.aws.world import PENDING, World, moto_world, new_clients
-from tests.knocks import allow, deny
 
 LISTED = rules(allow(lists=("line-a",), grant=FULL))
 FACTS = read_certificate(DEVICE.pem).facts

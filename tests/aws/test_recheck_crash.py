@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from testkit import lists as list_edits
+from testkit.aws.fakes import fake_world
+from testkit.aws.held import clones, hints_in, plenty, recheck_of, seed, stream_of
+from testkit.aws.world import World, listening
+from testkit.knocks import allow
 
 from jitr.aws.dynamodb.passes import LEASE, PassKind
 from jitr.devicelists.rows import ListRow
 from jitr.errors import Retry
-from tests import list_edits
-from tests.aws.fakes import fake_world
-from tests.aws.held import clones, hints_in, plenty, recheck_of, seed, stream_of
 from tests.aws.test_crash import Fault, Killed
 from tests.aws.test_register import DEVICE, FACTORY, FULL, OTHER, rules
-from tests.aws.world import World, listening
-from tests.knocks import allow
 
 ROW = ListRow(common_name="snr-0001")
 

@@ -12,6 +12,10 @@ import pytest
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from testkit import pki
+from testkit.aws.world import ACCOUNT, PENDING, World
+from testkit.knocks import allow, deny
+from testkit.knocks import rules as made_rules
 
 from jitr.aws.dynamodb.table import certificate_key
 from jitr.aws.errors import told_apart
@@ -27,10 +31,6 @@ from jitr.times import rfc3339
 from jitr.x509 import der
 from jitr.x509.certificate import read_ca, read_certificate
 from jitr.x509.signatures import other_form
-from tests import pki
-from tests.aws.world import ACCOUNT, PENDING, World
-from tests.knocks import allow, deny
-from tests.knocks import rules as made_rules
 
 FACTORY = pki.ca("Factory A")
 OTHER = pki.ca("Factory B")

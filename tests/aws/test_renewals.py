@@ -6,6 +6,9 @@ from functools import cache
 from typing import Any
 
 import pytest
+from testkit import pki
+from testkit.aws.world import PENDING, World
+from testkit.knocks import allow
 
 from jitr.aws.iot import Iot
 from jitr.devicelists.rows import ListRow
@@ -14,10 +17,7 @@ from jitr.reasons import Verdict
 from jitr.rules.conditions import CaCondition
 from jitr.rules.model import AllowRule, Ca, Grant, Rules
 from jitr.services.registration.reservations import Reservations
-from tests import pki
 from tests.aws.test_register import DEVICE, FACTORY, FULL, OTHER, rules, same_name
-from tests.aws.world import PENDING, World
-from tests.knocks import allow
 
 
 @pytest.fixture

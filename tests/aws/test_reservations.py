@@ -5,6 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from testkit import pki
+from testkit.aws.world import World
+from testkit.knocks import allow
+from testkit.knocks import rules as made_rules
 
 from jitr.aws.dynamodb.table import Conflict, to_item
 from jitr.aws.iot import Iot
@@ -12,11 +16,7 @@ from jitr.records.record import Record
 from jitr.records.reservation import Holder, Reservation
 from jitr.rules.model import Ca, Grant
 from jitr.services.registration.reservations import Reservations
-from tests import pki
 from tests.aws.test_register import compressed
-from tests.aws.world import World
-from tests.knocks import allow
-from tests.knocks import rules as made_rules
 
 FACTORY = pki.ca("Factory A")
 DEVICE = FACTORY.usual_device("snr-0001").key("P-256", "one").issue()

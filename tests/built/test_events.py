@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests import pki
-from tests.aws.world import ACCOUNT, World, listening, moto_world
-from tests.built import event_files
-from tests.built.event_files import CA, FILES, OTHER_CA
-from tests.knocks import allow, deny, rules
+from testkit import event_files, pki
+from testkit.aws.world import ACCOUNT, World, listening, moto_world
+from testkit.event_files import CA, FILES, OTHER_CA
+from testkit.knocks import allow, deny, rules
 
 from jitr.reasons import CODES
 from jitr.records.event import own_event

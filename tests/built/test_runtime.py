@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.built import event_files
+from testkit import event_files
 
 from jitr_local import processes, runtime
 from jitr_local.errors import NotSetUp, StackError

@@ -11,9 +11,8 @@ import botocore.loaders
 import botocore.session
 import pytest
 from click.testing import CliRunner, Result
-
-from tests.cli import documents
-from tests.list_edits import one_after_another
+from testkit.cli import documents
+from testkit.lists import one_after_another
 
 REGION = "eu-central-1"
 ACCOUNT = "123456789012"  # moto's

@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 import pytest
+from testkit import pki as drafts
+from testkit.cli.cas import LONG, TODAY, described, of_one_subject, refusing, sound, write_ca
+from testkit.cli.stack import deploy
 
 from jitr.aws.dynamodb.table import Table
 from jitr.rules.file.reader import read_rules
 from jitr.services.publishing.publication import publish
-from tests import pki as drafts
-from tests.cli.cas import LONG, TODAY, described, of_one_subject, refusing, sound, write_ca
 from tests.cli.conftest import Aws, Run
-from tests.cli.stack import deploy
 
 pytestmark = pytest.mark.usefixtures("workdir")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from testkit.cli.cas import create, text_of
 
-from tests.cli.cas import create, text_of
 from tests.cli.conftest import Openssl, Run
 
 pytestmark = pytest.mark.usefixtures("workdir")

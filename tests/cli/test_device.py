@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from testkit import pki as drafts
 
 from jitr.devicelists.csv.reader import read_list
 from jitr_cli import device_issue, pki
-from tests import pki as drafts
 from tests.cli.conftest import Openssl, Run
 
 pytestmark = pytest.mark.usefixtures("ca_files")

@@ -15,6 +15,12 @@ import click
 import pytest
 from botocore.exceptions import ClientError
 from click.testing import Result
+from testkit import crls
+from testkit import pki as drafts
+from testkit.aws.world import Calls, Silent, World, listening
+from testkit.cli.stack import deploy
+from testkit.knocks import allow, deny
+from testkit.knocks import rules as made_rules
 
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.rows import ListRow
@@ -23,13 +29,7 @@ from jitr.rules.model import Ca, Crl, Grant, Rules
 from jitr_cli import by_hand, device_registry, output
 from jitr_cli.by_hand import Hand, acts_of
 from jitr_cli.deployment import Choice
-from tests import crls
-from tests import pki as drafts
-from tests.aws.world import Calls, Silent, World, listening
 from tests.cli.conftest import REGION, Aws, Openssl, Run
-from tests.cli.stack import deploy
-from tests.knocks import allow, deny
-from tests.knocks import rules as made_rules
 
 FACTORY = drafts.ca("Factory A")
 OTHER = drafts.ca("Factory B")

@@ -7,10 +7,10 @@ from typing import Any
 
 import boto3
 import pytest
+from testkit import pki
 
 from jitr.records.event import parse_event
 from jitr.times import from_epoch_ms
-from tests import pki
 from tests.cli.conftest import ACCOUNT, REGION, Aws, Run
 
 FACTORY = pki.ca("Factory A")

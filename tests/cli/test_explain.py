@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from testkit import crls, pki
 
 from jitr.times import rfc3339
 from jitr_cli.main import jitr
-from tests import crls, pki
 
 FACTORY = pki.ca("Factory A")
 NOW = "2026-03-01T12:00:00Z"

@@ -6,6 +6,10 @@ from typing import Any
 
 import boto3
 import pytest
+from testkit import pki
+from testkit.cli.stack import deploy
+from testkit.knocks import NOW, decided, knock
+from testkit.knocks import rules as made_rules
 
 from jitr.aws.dynamodb.table import BATCH_GET, Table, to_item
 from jitr.aws.iot import Iot
@@ -13,11 +17,7 @@ from jitr.records.event import RegistrationEvent
 from jitr.records.record import APPLIED, facts_json, recorded
 from jitr.services.registration.reservations import Reservations
 from jitr_cli.near_rows import MOST_SPELLINGS, spellings
-from tests import pki
-from tests.cli.stack import deploy
 from tests.cli.test_operators import RULES, Run
-from tests.knocks import NOW, decided, knock
-from tests.knocks import rules as made_rules
 
 FACTORY = pki.ca("Factory A")
 DEVICE = FACTORY.usual_device("snr-1").valid(pki.NOT_BEFORE, pki.NOT_AFTER).issue()

@@ -8,9 +8,9 @@ from typing import Any
 
 import boto3
 import pytest
+from testkit.cli.stack import deploy
 
 from tests.cli.conftest import ACCOUNT, REGION
-from tests.cli.stack import deploy
 from tests.cli.test_operators import Run
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from testkit.knocks import CA_ID, NOW, knock
 
 from jitr.aws.dynamodb.table import Table
 from jitr.decision.decide import Decision, decide
@@ -16,7 +17,6 @@ from jitr.rules.model import Rules, load
 from jitr.services.publishing import publication
 from tests.cli.test_failures import Queues
 from tests.cli.test_operators import RULES, Run, ready, table
-from tests.knocks import CA_ID, NOW, knock
 
 __all__ = ["ready", "table"]  # fixtures
 

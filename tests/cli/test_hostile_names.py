@@ -16,6 +16,9 @@ import pytest
 import regex
 from aws_lambda_powertools import Logger
 from click.testing import CliRunner
+from testkit import pki
+from testkit.knocks import allow, rules
+from testkit.pki import NOW
 
 from jitr.decision.chain import verify_chain
 from jitr.decision.decide import Decision, decide
@@ -29,10 +32,7 @@ from jitr.unseen import quote
 from jitr.x509.certificate import read_ca, read_certificate
 from jitr_cli.main import jitr
 from jitr_cli.output import safe
-from tests import pki
 from tests.cli.conftest import Run
-from tests.knocks import allow, rules
-from tests.pki import NOW
 
 FACTORY = pki.ca("Factory A")
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import click
 import pytest
+from testkit.cli import documents
 
 from jitr_cli.main import jitr
 from jitr_local.cli import local
-from tests.cli import documents
 
 
 def commands(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:

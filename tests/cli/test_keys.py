@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testkit.cli.cas import create
 
 from jitr_cli import pki
 from jitr_local.folder import write_private
-from tests.cli.cas import create
 from tests.cli.conftest import Aws, Run
 
 ROOT = Path(__file__).parents[2]

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from testkit import lists as list_edits
+from testkit.cli.stack import deploy
 
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.csv.serials import Base, Known
 from jitr.services.lists import list_import
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.lists.list_import import Source
-from tests import list_edits
-from tests.cli.stack import deploy
 
 Run = Callable[..., Result]
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from testkit.cli.stack import deploy
+from testkit.knocks import CA_ID, NOW, decided, knock
+from testkit.knocks import rules as made_rules
 
 from jitr.aws.dynamodb.table import Table
 from jitr.records.event import RegistrationEvent
 from jitr.records.record import APPLIED, facts_json, recorded
 from jitr.services.lists.device_lists import DeviceLists
-from tests.cli.stack import deploy
-from tests.knocks import CA_ID, NOW, decided, knock
-from tests.knocks import rules as made_rules
 
 Run = Callable[..., Result]
 

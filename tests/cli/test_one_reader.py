@@ -1,6 +1,6 @@
 """Every command reads a certificate as the deciding code does: the same answer, or the same declared error.
 
-The walk takes odd certificates of three kinds (``tests.odd_certificates``, the vectors of ``cryptography``, the fuzz
+The walk takes odd certificates of three kinds (``testkit.odd_certificates``, the vectors of ``cryptography``, the fuzz
 corpus) through every command that takes a file with one. ``pytest -s`` prints what came of it, a line for each.
 """
 
@@ -14,6 +14,9 @@ import cryptography_vectors
 import pytest
 from botocore.exceptions import ClientError
 from click.testing import Result
+from testkit import pki, requests
+from testkit.cli.cas import LONG, TODAY, described
+from testkit.odd_certificates import ALL, READABLE
 
 from jitr.decision.chain import verify_chain
 from jitr.errors import InputError, Unreadable
@@ -23,10 +26,7 @@ from jitr.x509.signing_request import read_request
 from jitr_cli import certificates
 from jitr_cli.deployment import Choice
 from jitr_cli.files import MAX_FILE
-from tests import pki, requests
-from tests.cli.cas import LONG, TODAY, described
 from tests.cli.conftest import Aws, Openssl, Run
-from tests.odd_certificates import ALL, READABLE
 
 VECTORS = Path(cryptography_vectors.__file__).parent / "x509"
 CORPUS = Path(__file__).parents[2] / "fuzz" / "corpus" / "certificate"

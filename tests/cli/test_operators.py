@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from testkit import lists as list_edits
+from testkit.cli.stack import deploy
+from testkit.knocks import CA_ID, NOW, decided, deny, knock
+from testkit.knocks import rules as made_rules
 
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.rows import ListRow, RowKey
@@ -19,11 +23,7 @@ from jitr.times import rfc3339
 from jitr_cli.records import count_at_most
 from jitr_cli.status import attention
 from jitr_cli.status_screen import show
-from tests import list_edits
 from tests.cli.conftest import REGION
-from tests.cli.stack import deploy
-from tests.knocks import CA_ID, NOW, decided, deny, knock
-from tests.knocks import rules as made_rules
 
 Run = Callable[..., Result]
 

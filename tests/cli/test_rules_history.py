@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testkit import pki
+from testkit.knocks import CA_ID, NOW, allow, decided, knock
+from testkit.knocks import rules as made_rules
 
 from jitr.aws.dynamodb.table import Table
 from jitr.errors import InputError
@@ -13,10 +16,7 @@ from jitr.reasons import Verdict
 from jitr.records.event import RegistrationEvent
 from jitr.records.record import APPLIED, facts_json, recorded
 from jitr_cli.rules_with_ids import names_files, with_ids
-from tests import pki
 from tests.cli.test_operators import RULES, Run, hold, ready, table
-from tests.knocks import CA_ID, NOW, allow, decided, knock
-from tests.knocks import rules as made_rules
 
 __all__ = ["ready", "table"]  # fixtures
 

@@ -8,6 +8,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from testkit.knocks import CA_ID, NOW, allow, decided, knock
+from testkit.knocks import rules as made_rules
 
 from jitr.aws.dynamodb.table import Table
 from jitr.reasons import Verdict
@@ -20,8 +22,6 @@ from jitr_cli.deployment import Choice
 from jitr_cli.topic_rules import takes_events
 from tests.cli.conftest import REGION, Run
 from tests.cli.test_operators import RULES, hold, ready, table
-from tests.knocks import CA_ID, NOW, allow, decided, knock
-from tests.knocks import rules as made_rules
 
 __all__ = ["ready", "table"]  # fixtures
 

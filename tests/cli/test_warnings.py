@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 import pytest
+from testkit.cli.cas import sound, write_ca
 
 from jitr_cli.main import jitr
-from tests.cli.cas import sound, write_ca
 from tests.cli.conftest import Run
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testkit.knocks import CA_ID, NOW, decided, deny, knock
+from testkit.knocks import rules as made_rules
 
 from jitr.aws.dynamodb.table import Table
 from jitr.records.event import RegistrationEvent
 from jitr.records.record import APPLIED, facts_json, recorded
 from tests.cli.test_failures import Queues
 from tests.cli.test_operators import RULES, Run, hold, ready, table
-from tests.knocks import CA_ID, NOW, decided, deny, knock
-from tests.knocks import rules as made_rules
 
 __all__ = ["ready", "table"]  # fixtures
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from testkit.stack.plant import Plant
 
 from jitr_local.session import running_stack
 from jitr_local.stack import LocalStack
-from tests.stack.plant import Plant
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups

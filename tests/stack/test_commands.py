@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from testkit.stack.plant import Plant, until
+from testkit.stack.terminal import Terminal
 
 from jitr.aws.dynamodb.table import Conflict
 from jitr.services.publishing import publication
@@ -14,8 +16,6 @@ from jitr_cli.main import jitr
 from jitr_cli.rules_files import read_and_test
 from jitr_local.device import Fate
 from jitr_local.stack import LocalStack
-from tests.stack.plant import Plant, until
-from tests.stack.terminal import Terminal
 
 pytestmark = pytest.mark.stack
 

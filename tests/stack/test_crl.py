@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from testkit.stack.plant import Factory, Made, Plant, until
 
 from jitr.reasons import Verdict
 from jitr_local.device import Fate
-from tests.stack.plant import Factory, Made, Plant, until
 
 pytestmark = pytest.mark.stack
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from testkit import pki
 
 from jitr.reasons import Verdict
 from jitr.records.record import APPLIED, Record
@@ -19,7 +20,6 @@ from jitr_local.cast import ADMITTED, Expected, Role
 from jitr_local.demo import LATE, Demo, Ending, seconds_to_first_message, summary, unexpected
 from jitr_local.device import Broker, Device, Fate
 from jitr_local.stack import LocalStack
-from tests import pki
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEVICES = 24

@@ -5,11 +5,11 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from testkit.stack.plant import Factory, Made, Plant, until
 
 from jitr.reasons import Verdict
 from jitr_local.device import Fate
 from jitr_local.stack import LocalStack
-from tests.stack.plant import Factory, Made, Plant, until
 
 pytestmark = pytest.mark.stack
 

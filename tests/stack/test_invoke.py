@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from testkit import event_files
+from testkit.stack.plant import Plant
 from tools.architecture import bound
 
 from jitr.records.record import Record
@@ -20,8 +22,6 @@ from jitr_local.errors import StackError
 from jitr_local.functions import read_functions
 from jitr_local.newcomer import introduce
 from jitr_local.stack import CHECKOUT, TEMPLATE, LocalStack
-from tests.built import event_files
-from tests.stack.plant import Plant
 
 pytestmark = [
     pytest.mark.stack,

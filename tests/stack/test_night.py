@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testkit.stack.plant import Plant, commands, event, until
 
 from jitr_local.stack import LocalStack
-from tests.stack.plant import Plant, commands, event, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.docs]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from testkit.stack.plant import Factory, Plant, until
 
 from jitr.reasons import Verdict
 from jitr_local.device import Fate
-from tests.stack.plant import Factory, Plant, until
 
 pytestmark = [
     pytest.mark.stack,

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testkit.stack.plant import Plant, commands, until
+from testkit.stack.terminal import Terminal
 
 from jitr.reasons import Verdict
 from jitr_local.device import Fate
-from tests.stack.plant import Plant, commands, until
-from tests.stack.terminal import Terminal
 
 pytestmark = pytest.mark.stack
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from testkit.stack.plant import Factory, Made, Plant, until
 
 from jitr.reasons import Verdict
 from jitr_cli.files import read_certificate
 from jitr_local.cli import variables_of
 from jitr_local.device import Device, Fate
 from jitr_local.stack import CHECKOUT, LocalStack
-from tests.stack.plant import Factory, Made, Plant, until
 
 pytestmark = pytest.mark.stack
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testkit.aws.held import clones
+from testkit.stack.plant import Factory, Made, Plant, until
 
 from jitr.aws.dynamodb.table import record_writes
 from jitr.reasons import Verdict
 from jitr.records.record import Record
 from jitr_local.device import Fate
-from tests.aws.held import clones
-from tests.stack.plant import Factory, Made, Plant, until
 
 pytestmark = pytest.mark.stack
 

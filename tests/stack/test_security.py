@@ -7,11 +7,11 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
+from testkit.stack.plant import Made, Plant, until
 
 from jitr.reasons import Verdict
 from jitr_local.device import CONNECT_TIMEOUT, Device, _Session
 from jitr_local.stack import LocalStack
-from tests.stack.plant import Made, Plant, until
 
 pytestmark = pytest.mark.stack
 

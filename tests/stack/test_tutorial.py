@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from testkit.stack.plant import Plant, commands
 
 from jitr_local.stack import LocalStack
-from tests.stack.plant import Plant, commands
 
 pytestmark = [pytest.mark.stack, pytest.mark.docs]
 

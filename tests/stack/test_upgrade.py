@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from testkit.stack.plant import Plant, until
 
 from jitr_local.device import Fate
 from jitr_local.session import running_stack
 from jitr_local.stack import CHECKOUT, up
-from tests.stack.plant import Plant, until
 
 pytestmark = pytest.mark.stack
 

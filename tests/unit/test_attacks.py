@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from testkit import pki
+from testkit.knocks import allow, rules
+from testkit.pki import NOW, sequence, tlv
 
 from jitr.decision.chain import verify_chain
 from jitr.decision.decide import decide
@@ -19,9 +22,6 @@ from jitr.reasons import CODES, Verdict
 from jitr.rules.model import Grant
 from jitr.x509.certificate import read_ca, read_certificate
 from jitr.x509.rsa import weakness
-from tests import pki
-from tests.knocks import allow, rules
-from tests.pki import NOW, sequence, tlv
 
 FACTORY = pki.ca("Factory A")
 NAMESAKE = pki.make(pki.ca_draft("Factory A", kind="P-384").basic_constraints(ca=True))

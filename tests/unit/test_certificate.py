@@ -16,6 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from testkit import pki
+from testkit.work import ending, steps
 
 from jitr.errors import Unreadable
 from jitr.facts import (
@@ -31,8 +33,6 @@ from jitr.x509 import der
 from jitr.x509.certificate import MAX_SERIAL_OCTETS, CertificateReading, read_ca, read_certificate
 from jitr.x509.extensions import EXTENDED_KEY_USAGES, MAX_ALTERNATIVE_NAMES, MAX_EXTENSIONS
 from jitr.x509.names import MAX_ATTRIBUTES, MAX_CHARACTERS, rfc4514
-from tests import pki
-from tests.work import ending, steps
 
 CA = pki.ca()
 

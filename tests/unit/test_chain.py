@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from testkit import pki
 
 from jitr.decision.chain import chain_reasons, verify_chain
 from jitr.errors import Unreadable
@@ -22,7 +23,6 @@ from jitr.rules.model import Floor
 from jitr.x509 import der
 from jitr.x509.certificate import read_ca, read_certificate
 from jitr.x509.signatures import other_form, verifies
-from tests import pki
 
 HASHES = ("sha256", "sha384", "sha512")
 

@@ -5,6 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from testkit.knocks import allow
+from testkit.work import ending
 
 from jitr.devicelists.rows import ListRow, Membership
 from jitr.facts import Attribute, CertificateFacts, KeyFacts, Knock, SignatureFacts
@@ -25,8 +27,6 @@ from jitr.rules.conditions import (
     WindowCondition,
 )
 from jitr.rules.index import RuleIndex
-from tests.knocks import allow
-from tests.work import ending
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

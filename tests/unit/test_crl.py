@@ -9,14 +9,14 @@ import pytest
 from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
+from testkit import pki
+from testkit.crls import CODES, REVOKED_AT, Draft, crl, entry, extension, pem
+from testkit.pki import sequence, tlv
 
 from jitr.decision.revocation import read_revocation
 from jitr.errors import UnusableCrl
 from jitr.x509.certificate import read_ca, read_certificate
 from jitr.x509.crl import CrlReading, read_crl, why_not_by
-from tests import pki
-from tests.crls import CODES, REVOKED_AT, Draft, crl, entry, extension, pem
-from tests.pki import sequence, tlv
 
 FACTORY = pki.ca("Factory A")
 READ = read_ca(FACTORY.pem, status="ACTIVE")

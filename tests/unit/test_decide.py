@@ -7,14 +7,7 @@ from typing import Any, TypeAlias
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from jitr.decision.decide import DUE_ELSEWHERE, DUE_LATEST, _outcome, decide, held_instead, unreadable
-from jitr.devicelists.rows import ListRow, membership_in, rows_by_key
-from jitr.facts import ChainFacts, KeyFacts, Knock, SignatureFacts
-from jitr.reasons import CODES, Reason, Verdict, by_weight, verdict_of
-from jitr.rules.conditions import FAILS, Circumstances, Window
-from jitr.rules.model import Crl, Grant, Rules, load
-from tests.knocks import (
+from testkit.knocks import (
     NOW,
     allow,
     ca_facts,
@@ -24,6 +17,13 @@ from tests.knocks import (
     knock,
     rules,
 )
+
+from jitr.decision.decide import DUE_ELSEWHERE, DUE_LATEST, _outcome, decide, held_instead, unreadable
+from jitr.devicelists.rows import ListRow, membership_in, rows_by_key
+from jitr.facts import ChainFacts, KeyFacts, Knock, SignatureFacts
+from jitr.reasons import CODES, Reason, Verdict, by_weight, verdict_of
+from jitr.rules.conditions import FAILS, Circumstances, Window
+from jitr.rules.model import Crl, Grant, Rules, load
 
 TWICE = (("common_name", "snr-0001"), ("common_name", "snr-0002"))
 BAD_SIGNATURE = ChainFacts(signature_valid=False, names_equal=True)

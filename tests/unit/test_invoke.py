@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from testkit import event_files
 
 from jitr.errors import InputError
 from jitr_local import invoke
@@ -13,7 +14,6 @@ from jitr_local.errors import StackError
 from jitr_local.event_kinds import kind_of
 from jitr_local.functions import Reference, read_functions
 from jitr_local.stack import TEMPLATE
-from tests.built import event_files
 
 SOME = """\
 Globals:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from testkit import pki
 
 from jitr.devicelists.rows import ListRow, Membership, device_keys, membership_in, rows_by_key
 from jitr.errors import Unreadable
 from jitr.facts import CertificateFacts, Knock
 from jitr.x509 import der
 from jitr.x509.certificate import read_certificate
-from tests import pki
 
 CA = pki.ca("Factory A")
 RSA_ENCRYPTION, RSASSA_PSS = "1.2.840.113549.1.1.1", "1.2.840.113549.1.1.10"

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from testkit import knocks
+from testkit.knocks import CA_ID, allow, deny, knock
 
 from jitr.devicelists.rows import ListRow
 from jitr.rules.list_fit import Devices, Fit
 from jitr.rules.model import Rules
-from tests import knocks
-from tests.knocks import CA_ID, allow, deny, knock
 
 SNR = Rules(
     "admission.yaml",

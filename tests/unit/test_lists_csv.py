@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from testkit.work import steps
 
 from jitr.devicelists.columns import Fault
 from jitr.devicelists.csv import duplicates
@@ -23,7 +24,6 @@ from jitr.devicelists.rows import COLUMNS, ListRow, RowKey
 from jitr.devicelists.values import read_row
 from jitr.errors import InputError, Retry
 from jitr.unseen import first_unseen
-from tests.work import steps
 
 SHA = "0a" * 32
 OTHER_SHA = "0b" * 32

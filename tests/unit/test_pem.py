@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from testkit import pki
+from testkit.work import ending, steps
 
 from jitr.errors import NotACertificate, Unreadable
 from jitr.x509.certificate import read_certificate
 from jitr.x509.pem import MAX_CERTIFICATE, MAX_INPUT, find_certificate, find_following
-from tests import pki
-from tests.work import ending, steps
 
 CA = pki.ca()
 LEAF = CA.usual_device().issue()

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 from cryptography import x509
+from testkit import pki
+from testkit.knocks import allow, ca_facts, codes, decided, knock, rules
 
 from jitr.decision.chain import verify_chain
 from jitr.decision.decide import Decision, decide
@@ -13,8 +15,6 @@ from jitr.reasons import Verdict
 from jitr.rules.model import Grant, load
 from jitr.rules.policy_variables import VARIABLES, variable
 from jitr.x509.certificate import read_ca, read_certificate
-from tests import pki
-from tests.knocks import allow, ca_facts, codes, decided, knock, rules
 
 NAME = ("common_name", "snr-0001")
 PLAIN = Grant(iot_policies=("Sensor",))

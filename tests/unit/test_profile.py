@@ -4,13 +4,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from testkit import pki
 
 from jitr.decision.chain import verify_chain
 from jitr.decision.profile import profile_reasons, warnings
 from jitr.facts import CertificateFacts, Knock
 from jitr.rules.model import Floor
 from jitr.x509.certificate import read_ca, read_certificate
-from tests import pki
 
 CA = pki.ca()
 FLOOR = Floor()

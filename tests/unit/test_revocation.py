@@ -4,12 +4,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from testkit.knocks import CA_ID, NOW, allow, codes, decided, knock, rules
 
 from jitr.decision.decide import DUE_REVOCATION, Decision
 from jitr.facts import Revocation
 from jitr.reasons import Verdict
 from jitr.rules.model import Ca, Crl, Floor, Rules
-from tests.knocks import CA_ID, NOW, allow, codes, decided, knock, rules
 
 URL = "s3://example-crls/factory-a.crl"
 FRESH = Revocation(

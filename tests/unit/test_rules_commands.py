@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from testkit import pki
+from testkit.rules import ID_A, marked
 
 from jitr.errors import InputError
 from jitr.rules.file.problems import RulesError
 from jitr.rules.file.schema import json_schema
 from jitr_cli.main import jitr
 from jitr_cli.rules_files import STARTER, FailedTests, read_and_test, read_rules_file
-from tests import pki
-from tests.rules_texts import ID_A, marked
 from tests.unit.test_rules_errors import EIGHT
 from tests.unit.test_rules_reader import EXAMPLE
 from tests.unit.test_rules_schema import as_an_editor_reads, validator

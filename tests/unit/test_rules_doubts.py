@@ -5,6 +5,8 @@ from datetime import UTC, date, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from testkit.knocks import knock
+from testkit.rules import ID_A, ID_B, in_allow, in_file, marked, places, read
 
 from jitr.rules.conditions import HOLDS, Circumstances
 from jitr.rules.file import doubts
@@ -12,8 +14,6 @@ from jitr.rules.file.problems import Problem
 from jitr.rules.file.reader import Known
 from jitr.rules.file.relations import Budget, BudgetSpent, Relations
 from jitr.rules.model import AllowRule
-from tests.knocks import knock
-from tests.rules_texts import ID_A, ID_B, in_allow, in_file, marked, places, read
 
 
 def warnings(text: str, known: Known | None = None) -> tuple[Problem, ...]:

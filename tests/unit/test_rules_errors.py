@@ -6,12 +6,12 @@ In each text «» are around what the error must underline.
 from dataclasses import dataclass
 
 import pytest
+from testkit.rules import ID_A, in_allow, in_file, in_grant, in_test, marked, places, problems, told
 
 from jitr.errors import InputError
 from jitr.rules.file.problems import MOST_PROBLEMS, RulesError
 from jitr.rules.file.reader import Known, read_rules
 from jitr.rules.file.source import MAX_BYTES
-from tests.rules_texts import ID_A, in_allow, in_file, in_grant, in_test, marked, places, problems, told
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime
 
 import pytest
+from testkit.rules import ID_A, ID_B, in_allow, in_file, in_grant, in_test, read
 
 from jitr.devicelists.rows import ListRow
 from jitr.facts import Attribute, KeyFacts
@@ -22,7 +23,6 @@ from jitr.rules.file.kinds import SUBJECT_ATTRIBUTES, Serial, Serials
 from jitr.rules.file.reader import read_rules
 from jitr.rules.file.rules_file import Device, Expectation
 from jitr.rules.model import Ca, Crl, DenyRule, Floor, Grant, Rules, load
-from tests.rules_texts import ID_A, ID_B, in_allow, in_file, in_grant, in_test, read
 
 EXAMPLE = f"""\
 # yaml-language-server: $schema=admission.schema.json

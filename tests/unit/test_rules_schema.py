@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from testkit.rules import ID_A, ID_B, marked, read
 
 from jitr.decision.selftest import run
 from jitr.reasons import CODES
@@ -37,7 +38,6 @@ from jitr.rules.file.reader import read_rules
 from jitr.rules.file.schema import json_schema, tables, with_tables
 from jitr.rules.file.shapes import Field
 from jitr.rules.file.source import Mapping, Node, Scalar, Sequence, parse
-from tests.rules_texts import ID_A, ID_B, marked, read
 from tests.unit import test_rules_errors as wrong
 from tests.unit.test_rules_reader import EXAMPLE
 

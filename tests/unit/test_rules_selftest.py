@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from testkit.rules import ID_A, in_test, read
 
 from jitr.decision.selftest import knock_of, run
 from jitr.facts import KeyFacts
-from tests.rules_texts import ID_A, in_test, read
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -8,11 +8,11 @@ from itertools import pairwise
 
 import pytest
 import yaml
+from testkit.rules import marked, places, problems, told
 
 from jitr.rules.file import source
 from jitr.rules.file.problems import RulesError
 from jitr.rules.file.source import MAX_DEPTH, MAX_NODES, Mapping, Node, Scalar, Sequence, parse, read_text
-from tests.rules_texts import marked, places, problems, told
 
 
 @pytest.fixture(params=["CBaseLoader", "BaseLoader"], autouse=True)

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
-
-from tests import pki
+from testkit import pki
 
 ROOT = Path(__file__).parents[2]
 SCAN = runpy.run_path(str(ROOT / "tools" / "committed_secrets.py"))

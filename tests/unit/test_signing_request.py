@@ -10,12 +10,12 @@ import pytest
 from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from testkit import pki
+from testkit.pki import bit_string, distinguished_name, integer, oid, sequence, tlv
+from testkit.requests import CRITICAL_FALSE, EXTENSION_REQUEST, OS_VERSION, READABLE, attribute, pem, request
 
 from jitr.errors import InputError
 from jitr.x509.signing_request import read_request
-from tests import pki
-from tests.pki import bit_string, distinguished_name, integer, oid, sequence, tlv
-from tests.requests import CRITICAL_FALSE, EXTENSION_REQUEST, OS_VERSION, READABLE, attribute, pem, request
 
 VECTORS = Path(cryptography_vectors.__file__).parent / "x509" / "requests"
 

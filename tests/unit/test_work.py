@@ -1,4 +1,4 @@
-"""Counting work (``tests.work``): the same number whatever ran before, and however busy the machine is."""
+"""Counting work (``testkit.work``): the same number whatever ran before, and however busy the machine is."""
 
 import gc
 import importlib
@@ -8,10 +8,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from testkit.work import steps
 
 from jitr.devicelists.columns import is_column
 from jitr.devicelists.csv.reader import Reader
-from tests.work import steps
 
 FILE = b"common_name,note\n" + (b'snr,"' + b" " * 8000 + b'\n x"\n') * 5
 

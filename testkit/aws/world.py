@@ -32,7 +32,8 @@ from jitr.services.publishing.publication import publish
 from jitr.services.registration.batch import Batch
 from jitr.services.registration.registrar import Message, Registrar
 from jitr.times import rfc3339
-from tests import list_edits, pki
+from testkit import lists as list_edits
+from testkit import pki
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

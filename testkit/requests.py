@@ -3,8 +3,18 @@
 import base64
 from collections.abc import Mapping
 
-from tests import pki
-from tests.pki import PrivateKey, bit_string, distinguished_name, integer, oid, sequence, sign, signature_algorithm, tlv
+from testkit import pki
+from testkit.pki import (
+    PrivateKey,
+    bit_string,
+    distinguished_name,
+    integer,
+    oid,
+    sequence,
+    sign,
+    signature_algorithm,
+    tlv,
+)
 
 
 def request(

@@ -23,8 +23,8 @@ from botocore.exceptions import ClientError
 from botocore.hooks import HierarchicalEmitter
 
 from jitr.aws.dynamodb.table import Table
-from tests import pki
-from tests.aws.world import Calls, World, listening
+from testkit import pki
+from testkit.aws.world import Calls, World, listening
 
 ARN = "arn:aws:iot:eu-central-1:123456789012"
 

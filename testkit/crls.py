@@ -1,12 +1,12 @@
-"""Revocation lists for tests, every field of which can be made wrong; see ``tests.pki`` for why by hand."""
+"""Revocation lists for tests, every field of which can be made wrong; see ``testkit.pki`` for why by hand."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests import pki
-from tests.pki import NOW, oid, sequence, tlv
+from testkit import pki
+from testkit.pki import NOW, oid, sequence, tlv
 
 OIDS = {
     "cRLNumber": "2.5.29.20",

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
-
-from tests import pki as drafts
 from tests.cli.conftest import REGION, Aws, Openssl, Run
+
+from testkit import pki as drafts
 
 TODAY = datetime.now(UTC)
 LONG = timedelta(days=300)

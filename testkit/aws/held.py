@@ -11,8 +11,8 @@ from jitr.aws.dynamodb.table import certificate_key, record_writes, to_item
 from jitr.aws.registration_queue import RegistrationQueue
 from jitr.records.record import Record
 from jitr.services.recheck.recheck import Recheck
-from tests import pki
-from tests.aws.world import ACCOUNT, World
+from testkit import pki
+from testkit.aws.world import ACCOUNT, World
 
 
 def recheck_of(world: World, most_waiting: int = 500) -> Recheck:

@@ -1,6 +1,6 @@
 """Certificates as the field has them: not as a standard wants them, and read by openssl all the same.
 
-Each is a change to a draft (``tests.pki``), a CA's or a device's, so that every command can be given it as either.
+Each is a change to a draft (``testkit.pki``), a CA's or a device's, so that every command can be given it as either.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests import pki
-from tests.pki import Draft, attribute, bit_string, distinguished_name, oid, sequence, tlv
+from testkit import pki
+from testkit.pki import Draft, attribute, bit_string, distinguished_name, oid, sequence, tlv
 
 
 def _named(*relative_names: bytes | tuple[str, str] | tuple[str, str, str]) -> Callable[[Draft], Draft]:

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.stack.plant import PATIENCE, Plant
+from testkit.stack.plant import PATIENCE, Plant
 
 
 class Terminal:

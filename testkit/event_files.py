@@ -9,7 +9,7 @@ from typing import Any
 from jitr.reasons import Verdict
 from jitr.records.record import Record
 
-EVENTS = Path(__file__).parents[2] / "events"
+EVENTS = Path(__file__).parents[1] / "events"
 FILES = sorted(path.name for path in EVENTS.glob("*.json"))
 
 ACCOUNT = "000000000000"  # in the files

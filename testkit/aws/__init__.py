@@ -1,0 +1,1 @@
+"""AWS in memory, and a world of its own for each test."""

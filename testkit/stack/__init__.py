@@ -1,0 +1,1 @@
+"""An operator and devices on the local stack."""
