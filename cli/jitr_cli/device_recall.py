@@ -5,7 +5,7 @@ record (registered by hand, or before this stack was there) are described one by
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -20,7 +20,7 @@ from jitr.services.lists.device_lists import DeviceLists
 from jitr_cli import output
 from jitr_cli.deployment import Deployment
 from jitr_cli.device_admissions import recently_admitted, those_active
-from jitr_cli.device_records import facts_of, name_in, records_of
+from jitr_cli.device_records import knock_of, name_in, records_of
 from jitr_cli.device_registry import Registry
 from jitr_cli.recall_misses import Compared
 from jitr_cli.table import table_of
@@ -89,10 +89,10 @@ class _Others:
     def see(self) -> None:
         """Note those that were put aside."""
         for record in records_of(self._table, self._ids).values():
-            facts = facts_of(record)
-            if facts is not None:
-                device = _device_keys(facts, record.ca_certificate_id, self._rules)
-                self._compared.saw(facts, device, self._keys, active=False)
+            knock = knock_of(record)
+            if knock is not None:
+                device = _device_keys(knock, self._rules)
+                self._compared.saw(knock.certificate, device, self._keys, active=False)
         self._ids.clear()
 
 
@@ -104,12 +104,12 @@ def _matches(
     rules: Rules | None,
     saw: Callable[[CertificateFacts, tuple[RowKey, ...], frozenset[str]], None],
 ) -> Iterator[Match]:
-    for certificate_id, facts, ca_id in with_facts(table, registry, certificate_ids):
-        device = _device_keys(facts, ca_id, rules)
-        saw(facts, device, keys)
+    for certificate_id, knock in with_facts(table, registry, certificate_ids):
+        device = _device_keys(knock, rules)
+        saw(knock.certificate, device, keys)
         found = _first(device, keys)
         if found is not None:
-            yield Match(certificate_id, name_in(facts), found)
+            yield Match(certificate_id, name_in(knock.certificate), found)
 
 
 def _keys_on(lists: DeviceLists, name: str, at: datetime) -> frozenset[str]:
@@ -126,15 +126,12 @@ def _rules(table: Table) -> Rules | None:
     return None if heads.digest is None else Rulebook(table).in_force(heads)
 
 
-def with_facts(
-    table: Table, registry: Registry, certificate_ids: list[str]
-) -> Iterator[tuple[str, CertificateFacts, str]]:
-    """What stands in certificates, and which CA registered each; one that cannot be read is left out with a warning."""
+def with_facts(table: Table, registry: Registry, certificate_ids: list[str]) -> Iterator[tuple[str, Knock]]:
+    """Yield what stands in each certificate, and its CA; one that cannot be read is left out with a warning."""
     records = records_of(table, certificate_ids)
     for each in certificate_ids:
-        record = records.get(each)
-        facts, ca_id = facts_of(record), record.ca_certificate_id if record else ""
-        if facts is None:
+        knock = knock_of(records.get(each))
+        if knock is None:
             described = registry.get(each)
             if described is None:
                 continue  # deleted since it was listed
@@ -142,13 +139,12 @@ def with_facts(
             if reading is None:
                 output.warn(f"the certificate {each} cannot be read, and is not compared with the list")
                 continue
-            facts, ca_id = reading.facts, described.ca_certificate_id or ""
-        yield each, facts, ca_id
+            knock = Knock(reading.facts, described.ca_certificate_id or "", None, None)
+        yield each, knock
 
 
-def _device_keys(facts: CertificateFacts, ca_id: str, rules: Rules | None) -> tuple[RowKey, ...]:
-    aliases = frozenset[str]() if rules is None else rules.aliases_of(ca_id)
-    return device_keys(Knock(facts, ca_id, None, None, aliases))
+def _device_keys(knock: Knock, rules: Rules | None) -> tuple[RowKey, ...]:
+    return device_keys(knock if rules is None else replace(knock, aliases=rules.aliases_of(knock.ca_certificate_id)))
 
 
 def _first(device: tuple[RowKey, ...], keys: frozenset[str]) -> RowKey | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from jitr.aws.dynamodb.table import Table
 from jitr.errors import InputError
-from jitr.facts import CertificateFacts
+from jitr.facts import CertificateFacts, ChainFacts, Knock
 from jitr.records.record import Record
 from jitr_cli.deployment import Account, Choice
 from jitr_cli.output import note
@@ -36,6 +36,15 @@ def records_of(table: Table | None, certificate_ids: Iterable[str]) -> dict[str,
 def facts_of(record: Record | None) -> CertificateFacts | None:
     """What was read from the certificate when it was decided."""
     return None if record is None or record.facts is None else CertificateFacts.from_json(record.facts)
+
+
+def knock_of(record: Record | None) -> Knock | None:
+    """Return the device as its record has it, with the other id that its certificate may have; None without facts."""
+    facts = facts_of(record)
+    if record is None or record.facts is None or facts is None:
+        return None
+    chain = record.facts.get("chain")
+    return Knock(facts, record.ca_certificate_id, None, None if chain is None else ChainFacts.from_json(chain))
 
 
 def name_in(facts: CertificateFacts | None) -> str | None:

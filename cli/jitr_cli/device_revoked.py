@@ -78,7 +78,8 @@ def find_revoked(
 
 
 def _on(crl: CrlReading, deployment: Deployment, registry: Registry, certificate_ids: list[str]) -> Iterator[Revoked]:
-    for certificate_id, facts, _ in with_facts(table_of(deployment), registry, certificate_ids):
+    for certificate_id, knock in with_facts(table_of(deployment), registry, certificate_ids):
+        facts = knock.certificate
         entry = crl.look_up(int(facts.serial_number, 16))
         if entry is not None:
             yield Revoked(certificate_id, name_in(facts), facts.serial_number, entry)

@@ -711,6 +711,17 @@ def test_a_list_recalls_the_devices_that_are_in(run: Run, world: World, fleet: d
     assert "No ACTIVE certificate is on list recall-17." in again.stderr
 
 
+def test_a_recall_by_a_certificate_s_other_id_finds_it(run: Run, world: World, fleet: dict[str, drafts.Issued]) -> None:
+    """An ECDSA signature has two forms, so a list may name the certificate by the id that it did not come with."""
+    record = world.record(fleet["a"])
+    assert record is not None
+    assert record.facts is not None
+    world.put_on("recall-17", ListRow(certificate_sha256=record.facts["chain"]["twin_sha256"]))
+    found = ok(run("device", "deactivate", "--list", "recall-17", "--yes", "--json"))["devices"]
+    assert [each["certificate_id"] for each in found] == [fleet["a"].sha256]
+    assert world.status(fleet["a"]) == "INACTIVE"
+
+
 def test_a_recall_tells_of_the_rows_that_fit_no_device_and_of_the_nearest_devices(
     run: Run, world: World, fleet: dict[str, drafts.Issued]
 ) -> None:
