@@ -15,7 +15,7 @@ from jitr.devicelists.csv.duplicates import Duplicates
 from jitr.devicelists.csv.reader import Reader, read_list, serials_in, write_rows
 from jitr.errors import InputError, Poison, Unreadable, UnusableCrl
 from jitr.reasons import CODES
-from jitr.records.event import CLOCK_SKEW, own_event, parse_event
+from jitr.records.event import EVENT_CLOCK_SKEW, own_event, parse_event
 from jitr.records.upload import read_record
 from jitr.rules.file.problems import RulesError
 from jitr.rules.file.reader import read_rules
@@ -78,7 +78,7 @@ def event(data: bytes) -> None:
         assert poison.code in CODES
         told(str(poison))
         return
-    assert found.knocked_at <= NOW + CLOCK_SKEW
+    assert found.knocked_at <= NOW + EVENT_CLOCK_SKEW
     again = own_event(found.certificate_id, found.ca_certificate_id, ACCOUNT, NOW)
     assert parse_event(again, account_id=ACCOUNT, sent_at=NOW).certificate_id == found.certificate_id
 

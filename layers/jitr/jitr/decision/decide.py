@@ -33,7 +33,7 @@ from jitr.values import dataclass
 # that no edit of rules or lists announces (a CA's status, a limit at AWS).
 DUE_LATEST = timedelta(hours=24)
 DUE_ELSEWHERE = timedelta(hours=1)
-DUE_REVOCATION = timedelta(minutes=15)  # lists are fetched anew that often (jitr.aws.crls)
+DUE_REVOCATION = timedelta(minutes=15)  # a list is fetched anew after ten of these (jitr.aws.crls)
 _ELSEWHERE = ("chain.ca-", "apply.", "grant.thing-", "grant.max-devices", "certificate.twin")
 
 _MOST_NEAR_MISSES = 5

@@ -19,7 +19,7 @@ from jitr.x509.certificate import CaReading
 from jitr.x509.crl import CrlReading, why_not_by, why_not_for
 
 # How far the clock of whoever signs lists may be ahead.
-CLOCK_SKEW = timedelta(minutes=5)
+SIGNER_CLOCK_SKEW = timedelta(minutes=5)
 
 
 def crls_of(knock: Knock, rules: Rules) -> tuple[Crl, ...]:
@@ -87,7 +87,7 @@ def _problem(found: Revocation, floor: Floor, now: datetime) -> str | None:
             f"the revocation list is signed with {found.signature_hash}, "
             f"the floor has {', '.join(floor.signature_hashes)}"
         )
-    if now < found.this_update - CLOCK_SKEW:
+    if now < found.this_update - SIGNER_CLOCK_SKEW:
         return f"the revocation list is of {rfc3339(found.this_update)}, which is yet to come"
     return None
 

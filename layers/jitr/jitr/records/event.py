@@ -21,7 +21,7 @@ _OWN = "decideAgain"
 
 # A time that is further than this from when the message was sent is not believed: whoever made the event up would
 # choose which window it falls into.
-CLOCK_SKEW = timedelta(seconds=60)
+EVENT_CLOCK_SKEW = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def _time(value: Any, sent_at: datetime) -> datetime:
             return sent_at
     except (ValueError, OverflowError):
         return sent_at
-    return time if abs(time - sent_at) <= CLOCK_SKEW else sent_at
+    return time if abs(time - sent_at) <= EVENT_CLOCK_SKEW else sent_at
 
 
 def _told(value: Any) -> str:

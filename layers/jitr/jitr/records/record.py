@@ -33,7 +33,7 @@ from jitr.decision.decide import DUE_LATEST, Decision, OperatorWord
 from jitr.decision.revocation import revocations_json
 from jitr.facts import CaFacts, CertificateFacts, ChainFacts, Knock
 from jitr.reasons import Verdict
-from jitr.records.event import CLOCK_SKEW, RegistrationEvent
+from jitr.records.event import EVENT_CLOCK_SKEW, RegistrationEvent
 from jitr.rules.model import Grant, Rules
 from jitr.times import parse_time, rfc3339
 from jitr.values import dataclass
@@ -253,7 +253,7 @@ def remember(
         if record.unchanged(heads) and not record.due_at(now):
             return Remembered.HELD
         return Remembered.UNKNOWN if record.facts is None else Remembered.DECIDE_AGAIN
-    if event.knocked_at <= record.decided_at + CLOCK_SKEW:
+    if event.knocked_at <= record.decided_at + EVENT_CLOCK_SKEW:
         return Remembered.SETTLED
     if record.described_at is not None and now < record.described_at + DESCRIBE_AGAIN:
         return Remembered.SETTLED

@@ -89,7 +89,7 @@ def from_item(item: Mapping[str, Any]) -> Item:
     return {name: _plain(value) for name, value in item.items()}
 
 
-# boto3 has these two as well, for every type there is, and takes ten times as long.
+# boto3 has these two as well, for every type there is, and takes several times as long.
 def _typed(value: Any) -> dict[str, Any]:
     match value:
         case str():

@@ -26,7 +26,7 @@ from jitr.aws.registration_queue import RegistrationQueue
 from jitr.aws.telemetry import Telemetry
 from jitr.decision.revocation import without_crls
 from jitr.devicelists.rows import RowKey
-from jitr.records.event import CLOCK_SKEW
+from jitr.records.event import EVENT_CLOCK_SKEW
 from jitr.records.held import would_change
 from jitr.records.record import Heads, Record
 from jitr.rules.model import Rules
@@ -142,7 +142,7 @@ class Recheck:
     def _one_page(self, mine: Pass) -> Pass | None:
         """Look at some more devices, and write down how far the pass has come."""
         # Who was held since the pass began was decided on what was in force by then; clocks may differ.
-        since = mine.started_at if mine.kind is PassKind.EVERY else mine.started_at + CLOCK_SKEW
+        since = mine.started_at if mine.kind is PassKind.EVERY else mine.started_at + EVENT_CLOCK_SKEW
         items, place = self._held.some(mine.place, since)
         if mine.kind is PassKind.EVERY:
             now = self._clock()
