@@ -51,7 +51,7 @@ def _not_a_ca(certificate: Certificate) -> str | None:
     return (
         "it is self-signed, and not of a CA. "
         "AWS IoT would answer: The CA certificate does not have the basicConstraints extension as true. Make the CA "
-        "again with basicConstraints=CA:TRUE (`jitr ca create`, or `--print-openssl` for how)"
+        "again with basicConstraints=CA:TRUE (`jitr ca create`, or openssl as docs/own-ca.md shows)"
     )
 
 

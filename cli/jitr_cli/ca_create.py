@@ -1,4 +1,4 @@
-"""``jitr ca create``: a CA's key and certificate, or the openssl commands that make the same."""
+"""``jitr ca create``: a CA's key and certificate."""
 
 import shlex
 from dataclasses import dataclass
@@ -7,18 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from jitr.errors import InputError
 from jitr.x509.names import rfc4514
 from jitr_cli import output, pki
 from jitr_cli.certificates import Certificate
-from jitr_cli.files import file_name, read_certificate, read_passphrase, staged
-from jitr_cli.issuing import DAYS, DAYS_HELP, FILE, MAX_DAYS, read_issuer, validity_for, warn_if_outlived
-from jitr_cli.openssl_script import OpensslCa, openssl_script
+from jitr_cli.files import file_name, read_passphrase, staged
+from jitr_cli.issuing import DAYS_HELP, FILE, MAX_DAYS, read_issuer, validity_for, warn_if_outlived
 from jitr_cli.subjects import SubjectParts, subject_options, subject_text
-from jitr_cli.x509_writer import signing_hash
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,6 @@ class _ParentFiles:
 @click.option("--passphrase-file", type=FILE, metavar="FILE", help="Encrypt the key with the first line of FILE.")
 @click.option("--out-dir", type=FILE, default=Path(), metavar="DIR", help="Where the files go; made if need be.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
-@click.option("--print-openssl", is_flag=True, help="Print what does the same with openssl, and make nothing.")
 @output.json_option
 def create(
     name: str,
@@ -64,7 +58,6 @@ def create(
     passphrase_file: Path | None,
     out_dir: Path,
     force: bool,
-    print_openssl: bool,
     as_json: bool,
 ) -> None:
     """Make a CA: NAME.pem and NAME.key. NAME may be a path.
@@ -74,7 +67,6 @@ def create(
       jitr ca create factory-a --organization OKIDA --country TR
       jitr ca create root --key-type ec:p384 --days 3650 --passphrase-file secret.txt
       jitr ca create batch-7 --parent root.pem --parent-key root.key
-      jitr ca create factory-a --key-type rsa:2048 --print-openssl
     """
     stem = Path(name).name.removesuffix(".pem")
     directory = out_dir / Path(name).parent
@@ -84,10 +76,6 @@ def create(
     above = _ParentFiles(parent, parent_key, parent_passphrase_file)
     if path_length is None and parent is not None:
         path_length = 0
-    if print_openssl:
-        script = _script(directory / stem, wanted, kind, days or DAYS, path_length, above, passphrase_file)
-        output.emit(as_json, {"script": script}, script)
-        return
     now = datetime.now(UTC)
     issuer = above.issuer(now)
     passphrase = read_passphrase(passphrase_file) if passphrase_file else None
@@ -108,47 +96,6 @@ def create(
         warn_if_outlived(certificate, issuer.certificate, "The CA")
     document = _facts(certificate) | {"certificate": file, "key": key_file}
     output.emit(as_json, document, lambda: _tell_created(certificate, file, key_file))
-
-
-def _script(
-    stem: Path,
-    subject: x509.Name,
-    kind: pki.KeyType,
-    days: int,
-    path_length: int | None,
-    above: _ParentFiles,
-    passphrase_file: Path | None,
-) -> str:
-    if (above.certificate is None) != (above.key is None):
-        raise click.UsageError("--parent and --parent-key belong together: give both or neither.")
-    digest = kind.hash_name
-    if above.certificate is not None:
-        digest = _digest_of(above.certificate)
-    return openssl_script(
-        OpensslCa(
-            str(stem),
-            subject,
-            kind,
-            days,
-            path_length,
-            _text(above.certificate),
-            _text(above.key),
-            digest,
-            _text(passphrase_file),
-            _text(above.passphrase_file),
-        )
-    )
-
-
-def _digest_of(file: Path) -> str:
-    key = read_certificate(file).ca.key
-    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
-        raise InputError(f"{file} has a key that is neither RSA nor EC: AWS IoT takes only those")
-    return signing_hash(key).name
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
 
 
 def _tell_created(certificate: Certificate, file: Path, key_file: Path) -> None:

@@ -2,8 +2,6 @@
 
 import json
 import stat
-import subprocess
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -122,47 +120,3 @@ def test_force_replaces_what_is_there(run: Run) -> None:
     before = Path("a.pem").read_bytes()
     create(run, "a", "--force")
     assert Path("a.pem").read_bytes() != before
-
-
-AWKWARD = 'a "b" $c \\d #e; `f` é  '
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        (),
-        ("--key-type", "rsa:2048", "--organization", "OKIDA", "--country", "TR", "--path-length", "0"),
-        ("--key-type", "ec:p384", "--organization", AWKWARD, "--days", "30"),
-        ("--key-type", "ec:p521", "--subject", "CN=x,OU=b,OU=a,serialNumber=7,DC=okida,DC=example"),
-        ("--parent", "root.pem", "--parent-key", "root.key", "--key-type", "ec:p256"),
-        ("--passphrase-file", "secret.txt"),
-    ],
-    ids=["default", "rsa", "awkward", "rfc4514", "parent", "encrypted"],
-)
-def test_the_openssl_commands_make_the_same_ca(
-    run: Run, workdir: Path, openssl: Openssl, options: tuple[str, ...]
-) -> None:
-    create(run, "root", "--key-type", "ec:p384", "--days", 3650)
-    (workdir / "secret.txt").write_text("correct horse\n")
-    script = create(run, "theirs", *options, "--print-openssl").stdout
-    assert not (workdir / "theirs.pem").exists()
-    subprocess.run(["sh"], input=script.encode(), check=True, capture_output=True)
-    create(run, "ours", "--common-name", "theirs", *options) if "--subject" not in options else create(
-        run, "ours", *options
-    )
-    ours, theirs = read_certificate(Path("ours.pem")), read_certificate(Path("theirs.pem"))
-    assert ours.subject == theirs.subject
-    assert ours.issuer.rfc4514_string() in (theirs.issuer.rfc4514_string(), "CN=theirs")
-    assert ours.signature_algorithm_oid == theirs.signature_algorithm_oid
-    assert _extensions(ours) == _extensions(theirs)
-    assert (ours.not_valid_after_utc - theirs.not_valid_after_utc) < timedelta(days=1)
-    assert stat.S_IMODE((workdir / "theirs.key").stat().st_mode) == 0o600
-    assert ("ENCRYPTED" in (workdir / "theirs.key").read_text()) == ("--passphrase-file" in options)
-
-
-def _extensions(certificate: x509.Certificate) -> set[tuple[str, bool, object]]:
-    keyed = (x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier)
-    return {
-        (each.oid.dotted_string, each.critical, None if isinstance(each.value, keyed) else each.value)
-        for each in certificate.extensions
-    }
