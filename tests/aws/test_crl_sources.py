@@ -345,7 +345,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str
     """Servers of every kind that means no good, by what they do: their ports, and a context that trusts them."""
     folder = tmp_path_factory.mktemp("hostile")
     trusting = web_certificate(folder, "localhost")
-    script = Path(__file__).with_name("hostile_server.py")
+    script = hostile_server.__file__
     with subprocess.Popen([sys.executable, script, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdin is not None

@@ -25,7 +25,7 @@ from jitr.rules.model import AllowRule, Grant, Rules
 from jitr.services.publishing.publication import publish
 from jitr_cli.rules_files import read_rules_file
 from jitr_local.device import CONNECT_TIMEOUT, Fate
-from jitr_local.stack import LocalStack
+from jitr_local.stack import CHECKOUT, LocalStack
 from tests.stack.test_security import connected
 
 pytestmark = pytest.mark.stack
@@ -245,7 +245,7 @@ def test_aws_s_own_device_sdk_gets_in_by_its_own_backoff(plant: Plant) -> None:
     broker = made.device.broker
     arguments = (made.device.name, made.device.certificate, made.device.key, broker.host, broker.port, broker.ca)
     ended = subprocess.run(
-        [sys.executable, Path(__file__).with_name("sdk_device.py"), *map(str, arguments)],
+        [sys.executable, CHECKOUT / "testkit/stack/sdk_device.py", *map(str, arguments)],
         # On macOS the SDK would put the key into the login keychain otherwise.
         env={"PATH": os.environ.get("PATH", ""), "AWS_CRT_USE_NON_FIPS_TLS_13": "1"},
         capture_output=True,
