@@ -111,7 +111,7 @@ def test_an_archive_holds_what_lambda_runs_and_nothing_of_another_processor(
     assert any(f"-313-{machine}-linux-gnu.so" in name for name in compiled)
     (foreign,) = {"aarch64", "x86_64"} - {machine}
     assert not [name for name in compiled if f"-{foreign}-" in name]
-    assert f"{within}/layers/jitr.zip/python/jitr/decide.py" in held
+    assert f"{within}/layers/jitr.zip/python/jitr/decision/decide.py" in held
     assert f"{within}/layers/yaml.zip/python/yaml/__init__.py" in held
 
 
