@@ -475,6 +475,68 @@ def test_what_no_ca_of_the_account_can_have_registered_costs_no_description(read
     assert ready.status(DEVICE) == "ACTIVE"
 
 
+def poisons(world: World, body: str) -> str | None:
+    """The code with which an event is put aside at once; None where it is not, or comes back."""
+    try:
+        world.registrar.handle(world.message(body))
+    except Poison as poison:
+        return poison.code
+    except Retry:
+        return None
+    return None
+
+
+def test_a_device_that_passes_its_own_certificate_off_as_the_ca_of_others_costs_no_description(ready: World) -> None:
+    """Also where the other is on record, under its real CA: AWS IoT is asked of one such CA in ten seconds."""
+    ready.knock(DEVICE, FACTORY)
+    before = ready.record(DEVICE)
+    ready.calls.made.clear()
+    for number in range(20):
+        forger = f"{number:064x}"
+        assert poisons(ready, ready.event(DEVICE.sha256, forger, principal=forger)) is None
+    assert ready.calls.of("iot") == ["DescribeCACertificate"]
+    assert ready.record(DEVICE) == before
+
+
+def test_a_device_that_names_another_ca_than_its_own_record_does_is_put_aside_without_a_call(ready: World) -> None:
+    ready.knock(DEVICE, FACTORY)
+    before = ready.record(DEVICE)
+    ready.calls.made.clear()
+    for ca in (OTHER.id, *(f"{number:064x}" for number in range(20))):
+        assert poisons(ready, ready.event(DEVICE.sha256, ca, principal=DEVICE.sha256)) == "event.forged"
+    assert ready.calls.of("iot") == []
+    assert ready.record(DEVICE) == before
+
+
+def test_a_device_that_was_registered_by_hand_costs_a_description_a_minute_whatever_it_publishes(ready: World) -> None:
+    """It has no record that could remember; of each CA that it may name it is remembered for itself."""
+    by_hand = FACTORY.usual_device("by-hand").issue()
+    ready.connect(by_hand, "ACTIVE")
+    ready.knock(DEVICE, FACTORY)
+    for _ in range(2):
+        ready.calls.made.clear()
+        for _ in range(20):
+            ready.knock(by_hand, FACTORY, principal=by_hand.sha256)
+        assert [each for each in ready.calls.of("iot") if each != "DescribeCACertificate"] == ["DescribeCertificate"]
+        ready.later(minutes=1)
+    assert ready.record(by_hand) is None
+
+
+def test_a_device_that_was_held_and_made_active_by_hand_costs_a_description_a_minute(ready: World) -> None:
+    """Its hold is looked at again after an edit that would admit it; AWS IoT says that it is in already."""
+    ready.publish(rules(allow(lists=("line-a",), grant=FULL)))
+    ready.knock(DEVICE, FACTORY)
+    ready.iot.update_certificate(certificateId=DEVICE.sha256, newStatus="ACTIVE")
+    ready.put_on("line-a", ListRow(common_name="snr-0001"))
+    ready.later(minutes=2)
+    for _ in range(2):
+        ready.calls.made.clear()
+        for _ in range(20):
+            ready.knock(DEVICE, FACTORY, principal=DEVICE.sha256)
+        assert ready.calls.of("iot").count("DescribeCertificate") == 1
+        ready.later(minutes=1)
+
+
 def test_an_event_of_a_ca_that_the_account_does_not_hold_is_waited_for_and_poison_in_the_end(ready: World) -> None:
     """Each is looked up in its turn before it is put aside."""
     bodies = [ready.event("ab" * 32, each * 32) for each in ("cd", "ef")]

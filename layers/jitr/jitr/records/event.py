@@ -35,6 +35,7 @@ class RegistrationEvent:
     ca_certificate_id: str
     knocked_at: datetime
     own: bool = False
+    by_itself: bool = False  # the device that it is about may have published it, by Basic Ingest
 
 
 def parse_event(body: str, *, account_id: str, sent_at: datetime) -> RegistrationEvent:
@@ -49,12 +50,14 @@ def parse_event(body: str, *, account_id: str, sent_at: datetime) -> Registratio
     if not isinstance(account, str | int) or str(account) != account_id:
         raise Poison("event.account", f"the event names account {_told(account)}, and this is {account_id}")
     ca_certificate_id = _identifier(data, "caCertificateId")
-    _by_aws_iot(data.get("principal"), certificate_id, ca_certificate_id)
+    principal = data.get("principal")
+    _by_aws_iot(principal, certificate_id, ca_certificate_id)
     return RegistrationEvent(
         certificate_id,
         ca_certificate_id,
         _time(data.get("timestamp"), sent_at),
         own=data.get(_OWN) is True,
+        by_itself=isinstance(principal, str) and principal.lower() == certificate_id,
     )
 
 
@@ -96,8 +99,9 @@ def _by_aws_iot(principal: Any, certificate_id: str, ca_certificate_id: str) -> 
     """Raise Poison for what another device published, by Basic Ingest: AWS IoT's own events have no such principal.
 
     The topic rule adds what its function ``principal()`` says, which is the publishing device's certificate (AWS IoT
-    Core Developer Guide, "Functions"). Nothing says what it is for AWS IoT's own events; if it is the certificate that
-    the event is about, no harm is done: a device that can publish is ACTIVE already.
+    Core Developer Guide, "Functions"). Nothing says what it is for AWS IoT's own events: it may be the certificate that
+    the event is about, or its CA. A device that claims either of itself is ACTIVE already and gains nothing; the
+    registrar sees to it that it costs nothing.
     """
     if not isinstance(principal, str) or principal.lower() in (certificate_id, ca_certificate_id):
         return

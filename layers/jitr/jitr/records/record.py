@@ -250,14 +250,18 @@ def remember(
     ):
         return Remembered.UNKNOWN
     if record.waiting:
+        if record.meaning is None and _described_just_now(record, now):
+            return Remembered.HELD  # another hand changed its status: see whether it is pending anew, but not each time
         if record.unchanged(heads) and not record.due_at(now):
             return Remembered.HELD
         return Remembered.UNKNOWN if record.facts is None else Remembered.DECIDE_AGAIN
     if event.knocked_at <= record.decided_at + EVENT_CLOCK_SKEW:
         return Remembered.SETTLED
-    if record.described_at is not None and now < record.described_at + DESCRIBE_AGAIN:
-        return Remembered.SETTLED
-    return Remembered.UNKNOWN
+    return Remembered.SETTLED if _described_just_now(record, now) else Remembered.UNKNOWN
+
+
+def _described_just_now(record: Record, now: datetime) -> bool:
+    return record.described_at is not None and now < record.described_at + DESCRIBE_AGAIN
 
 
 def facts_json(knock: Knock) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from jitr.records.record import (
     APPLIED,
     APPLYING,
     COUNT_AGAIN,
+    DESCRIBE_AGAIN,
     STATUS_FRESH,
     Heads,
     Record,
@@ -59,6 +60,9 @@ from jitr.values import dataclass
 from jitr.x509.certificate import CaReading, CertificateReading, read_certificate
 
 PENDING, ACTIVE, INACTIVE = "PENDING_ACTIVATION", "ACTIVE", "INACTIVE"
+
+# How many certificates without a record are remembered as not pending, by one environment.
+_MOST_REMEMBERED = 4096
 
 # A certificate that AWS IoT does not know may be one that it does not know *yet*.
 DELIVERIES_UNKNOWN = 5
@@ -127,6 +131,7 @@ class Registrar:
         self._at_once = at_once
         self._rulebook = Rulebook(table)
         self._reservations = Reservations(table, iot)
+        self._no_knocks: dict[tuple[str, str], datetime] = {}  # certificate and CA of events that changed nothing: when
 
     def settle_known(self, messages: Sequence[Message]) -> frozenset[str]:
         """Be done with those messages that ask for nothing: knocks of held and of settled devices. Their ids.
@@ -187,6 +192,9 @@ class Registrar:
             case Remembered.BUSY:
                 raise Retry("busy", "another delivery is applying a decision on the certificate")
             case _ if record is not None and record.ca_certificate_id != event.ca_certificate_id:
+                if event.by_itself:
+                    told = f"the certificate itself published it, and names the CA {event.ca_certificate_id}"
+                    raise Poison("event.forged", f"{told}; on record it is of {record.ca_certificate_id}")
                 # Forged, or the certificate was registered anew under another CA: AWS IoT knows which.
                 self._gather(case)
             case Remembered.SETTLED:
@@ -259,8 +267,11 @@ class Registrar:
     def _gather(self, case: _Case) -> None:
         event = case.event
         rules = self._rulebook.in_force(case.heads)  # first: while there are none, waiting costs AWS IoT no call
-        if case.record is None:
+        if case.record is None or case.record.ca_certificate_id != event.ca_certificate_id:
             self._registered_by_a_ca(case, rules)
+        if case.record is None and self._was_no_knock(event):
+            self._telemetry.count("SettledKnocks")
+            return
         if self._iot.pace.wait("DescribeCertificate") > 0:
             raise NotYet
         found = self._iot.certificate(event.certificate_id)
@@ -268,6 +279,7 @@ class Registrar:
         if found is None:
             _unknown(event, case.message)
         elif found.ca_certificate_id not in (None, event.ca_certificate_id):
+            self._remember_no_knock(case, described_at)
             raise Poison(
                 "event.ca-mismatch",
                 f"the event names CA {event.ca_certificate_id}, "
@@ -523,8 +535,21 @@ class Registrar:
                 # no edit need have been made to decide it again.
                 again = replace(again, due=now + DUE_LATEST, meaning=None)
             self._table.put_record(again)
+        self._remember_no_knock(case, now)
         self._telemetry.count("NotPending")
         self._telemetry.logger.info("not pending", extra={"status": found.status})
+
+    def _was_no_knock(self, event: RegistrationEvent) -> bool:
+        """Whether the same event changed nothing a moment ago: a device without a record may repeat it for ever."""
+        at = self._no_knocks.get((event.certificate_id, event.ca_certificate_id))
+        return at is not None and self._clock() < at + DESCRIBE_AGAIN
+
+    def _remember_no_knock(self, case: _Case, now: datetime) -> None:
+        if case.record is not None:
+            return  # which says itself when the certificate was described
+        if len(self._no_knocks) >= _MOST_REMEMBERED:
+            self._no_knocks.clear()
+        self._no_knocks[case.event.certificate_id, case.event.ca_certificate_id] = now
 
     def _recorded(self, case: _Case, decision: Decision, facts: Mapping[str, Any] | None, state: str) -> Record:
         return recorded(
