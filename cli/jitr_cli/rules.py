@@ -13,6 +13,7 @@ from jitr.errors import InputError
 from jitr.records.record import Heads
 from jitr.rules.model import Rules
 from jitr.services.publishing import publication
+from jitr.services.publishing.deny_lists import Doubts, check_deny_lists
 from jitr.services.recheck.replay import MOST_REPLAYED, effect_of
 from jitr_cli.deployment import Choice, stack_options
 from jitr_cli.output import confirm, emit, error, json_option, note, progress, warn
@@ -60,8 +61,10 @@ def publish(file: Path, message: str | None, no_replay: bool, yes: bool, choice:
         _tell(as_json, publication.in_force(table), changed=False)
         return
     publication.check_counts(table, rules, before)  # as publishing does, before anything is looked at or asked
+    doubts = check_deny_lists(table, rules, before)
     deployment.announce("dynamodb")
     preview = show_preview(table, rules, text, before, look_back=not no_replay)
+    ask_about_deny_lists(doubts, yes)
     confirm(_question(rules, before), yes)
     try:
         version = publication.publish(
@@ -73,6 +76,14 @@ def publish(file: Path, message: str | None, no_replay: bool, yes: bool, choice:
             "look at them (`jitr status`), bring your file up to date and publish again"
         ) from None
     _tell(as_json, version, changed=True, preview=preview)
+
+
+def ask_about_deny_lists(doubts: Doubts, yes: bool) -> None:
+    """Warn of rows on deny lists that keep nobody out, and ask about those that nobody was asked about yet."""
+    for each in (*doubts.questions, *doubts.warnings) if yes else doubts.warnings:
+        warn(each)
+    if doubts.questions:
+        confirm("\n".join([*doubts.questions, "Go on?"]), yes)
 
 
 def _question(rules: Rules, before: Heads) -> str:

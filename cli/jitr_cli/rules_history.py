@@ -12,12 +12,13 @@ from jitr.aws.dynamodb.table import Conflict, Table
 from jitr.errors import InputError
 from jitr.rules.model import load
 from jitr.services.publishing import publication
+from jitr.services.publishing.deny_lists import check_deny_lists
 from jitr.services.publishing.publication import Version
 from jitr.services.recheck.replay import Outcome, replay
 from jitr_cli.deployment import Choice, stack_options
 from jitr_cli.held import common_name
 from jitr_cli.output import confirm, emit, json_option, note, progress, safe, table, warn
-from jitr_cli.rules import show_preview
+from jitr_cli.rules import ask_about_deny_lists, show_preview
 from jitr_cli.rules_files import read_and_test
 from jitr_cli.rules_with_ids import names_files, with_ids
 from jitr_cli.since import since_option
@@ -131,9 +132,11 @@ def rollback(version: int | None, message: str | None, yes: bool, choice: Choice
     for each in unknown_names(rules, known_in(deployment.client("iot"), deployed)):
         warn(each)
     publication.check_counts(deployed, rules, before)
+    doubts = check_deny_lists(deployed, rules, before)
     warn_of_others(deployment)
     deployment.announce("dynamodb")
     preview = show_preview(deployed, rules, text, before, look_back=True)
+    ask_about_deny_lists(doubts, yes)
     confirm(f"Put version {version} ({found.published_at}) in force in place of version {before.version}?", yes)
     why = message or f"rollback to version {version}"
     try:

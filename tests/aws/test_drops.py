@@ -582,3 +582,33 @@ def test_an_edit_between_two_invocations_is_not_written_over(bucket: Bucket) -> 
     assert verdict is not None
     assert verdict.outcome is Outcome.REFUSED
     assert bucket.rows() == ["late", "snr-1"]
+
+
+def test_dropped_rules_whose_deny_rule_names_a_list_that_matches_nothing_are_refused_unless_that_is_said(
+    bucket: Bucket,
+) -> None:
+    bucket.put("lists/line-a.csv", "common_name\nSNR-1\nSNR-2\n")
+    denying = rules(bucket).replace("allow:", "deny:\n  - name: recalled\n    list: line-a\nallow:", 1)
+    denying = denying.replace("    grant", '    common_name: "snr-*"\n    grant')
+    verdict = bucket.put("admission.yaml", denying)
+    assert verdict is not None
+    assert verdict.outcome is Outcome.REFUSED
+    assert "Deny rule recalled names list line-a, and 2 rows can match nothing" in verdict.message
+    assert "--metadata jitr-confirm=unmatched" in verdict.message
+    verdict = bucket.put("admission.yaml", denying, **{"jitr-confirm": "unmatched"})
+    assert verdict is not None
+    assert verdict.outcome is Outcome.PUBLISHED
+    assert any("2 rows can match nothing" in each for each in verdict.warnings)
+
+
+def test_dropped_rules_do_not_take_an_alias_from_the_rows_of_a_deny_list(bucket: Bucket) -> None:
+    ca = "factory-a"
+    bucket.put("lists/line-a.csv", f"serial_number:hex,ca\n1f03,{ca}\n")
+    denying = rules(bucket).replace("allow:", "deny:\n  - name: recalled\n    list: line-a\nallow:", 1)
+    verdict = bucket.put("admission.yaml", denying)
+    assert verdict is not None
+    assert verdict.outcome is Outcome.PUBLISHED, verdict.message
+    verdict = bucket.put("admission.yaml", denying.replace(ca, "factory-1"), **{"jitr-confirm": "unmatched"})
+    assert verdict is not None
+    assert verdict.outcome is Outcome.REFUSED
+    assert f"CA {ca} no longer has the id" in verdict.message

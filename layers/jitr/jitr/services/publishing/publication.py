@@ -12,7 +12,9 @@ from jitr.aws.dynamodb.changes import change_put, rules_changed
 from jitr.aws.dynamodb.table import HEADS, Conflict, Item, Table, to_item
 from jitr.errors import InputError
 from jitr.records.record import FORMAT, Heads
-from jitr.rules.model import Rules, load
+from jitr.rules.model import Rules
+from jitr.services.publishing.compiled import compiled_rules
+from jitr.services.publishing.deny_lists import check_aliases
 from jitr.services.registration.reservations import taken
 from jitr.values import dataclass
 
@@ -56,11 +58,12 @@ def publish(
     """Put rules in force in place of those that ``before`` names; ``text`` is the file they were read from.
 
     Raises Conflict, and leaves in force what is, where somebody else published since ``before`` was read. Raises
-    InputError for a message that is too long, and as ``check_counts`` does.
+    InputError for a message that is too long, and as ``check_counts`` and ``check_aliases`` do.
     """
     if message is not None and len(message) > MOST_MESSAGE:
         raise InputError(f"the message has {len(message):,} characters: at most {MOST_MESSAGE:,} characters are kept")
     check_counts(table, rules, before)
+    check_aliases(table, rules, before)
     version = Version(before.version + 1, rules.digest, rules.meaning, rules.source, at, by, message)
     _store(table, rules, text)
     item = version.to_json()
@@ -98,7 +101,7 @@ def check_counts(table: Table, rules: Rules, before: Heads) -> None:
 
     That is: a rule with ``max_devices`` is new, and one is gone under which places are taken.
     """
-    was = _compiled(table, before)
+    was = compiled_rules(table, before)
     if was is None:
         return
     known = {each.places for each in was.allow}
@@ -114,15 +117,6 @@ def check_counts(table: Table, rules: Rules, before: Heads) -> None:
         f"If it is one of them under another name, say so in it, as `formerly: {name}`, and its count goes on. "
         f"If it is another rule, leave {name} in the file for now, and take it out with the next version"
     )
-
-
-def _compiled(table: Table, heads: Heads) -> Rules | None:
-    """The rules that the heads name; None where there are none that can be read."""
-    compiled = None if heads.digest is None else table.blob(f"RULES#{heads.digest}")
-    try:
-        return None if compiled is None else load(compiled)
-    except ValueError:
-        return None
 
 
 def restore(table: Table, rules: Rules, text: bytes) -> bool:

@@ -40,6 +40,7 @@ from jitr.services.lists.difference import Difference
 from jitr.services.lists.evidence import fit
 from jitr.services.lists.list_import import MERGE, REPLACE, Checked, Imports, Source, TooMany, Unfinished
 from jitr.services.publishing import publication
+from jitr.services.publishing.deny_lists import check_deny_lists
 from jitr.services.recheck.replay import effect_of
 from jitr.times import rfc3339
 from jitr.values import dataclass
@@ -174,6 +175,12 @@ class Drops:
             told = f"these rules are in force already, as version {heads.version}"
             which = {"rules_version": heads.version, "digest": rules.digest}
             return self._verdict(dropped, Outcome.UNCHANGED, told, warnings, **which)
+        doubts = check_deny_lists(self._table, rules, heads)
+        confirmed = _confirmed(latest)
+        if doubts.questions and UNMATCHED not in confirmed:
+            told = "\n".join(doubts.questions)
+            raise InputError(f"{told} If that is what you want, {_again(dropped, UNMATCHED, confirmed)}")
+        warnings = (*warnings, *doubts.questions, *doubts.warnings)
         outcome = effect_of(self._table, rules, self._clock())  # before: then held devices begin to get in
         done = publication.publish(
             self._table,
