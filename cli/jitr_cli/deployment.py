@@ -248,9 +248,13 @@ def _read_state(file: Path) -> LocalStack:
 
 def _on_this_machine(url: str) -> bool:
     try:
-        host = urlsplit(url).hostname or ""
+        return is_this_machine(urlsplit(url).hostname or "")
     except ValueError:
         return False
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a host's name or address is that of this machine alone."""
     if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 section 6.3
         return True
     try:

@@ -15,10 +15,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from jitr_cli.deployment import is_this_machine
 from jitr_cli.diagnose_account import AccountView, View
 from jitr_cli.diagnose_attempt import Attempt, Line, Outcome, attempt
 from jitr_cli.diagnose_files import Identity, look_at_clock, look_at_files
 from jitr_cli.findings import Findings
+from jitr_cli.stand_in import SENTENCE, why_refused
 
 FIRST_WAIT = 1.0  # seconds between attempts; doubled each time, as devices do
 ENDPOINT = "`aws iot describe-endpoint --endpoint-type iot:Data-ATS` prints the account's"
@@ -84,6 +86,7 @@ class Visit:
                     f"TLS on this machine does not take the device's files ({problem.reason})",
                     "Have the key and the certificate made anew: RSA of 2048 bits, or EC P-256, and SHA-256.",
                 )
+                self._tell_stand_in(now)
                 return
             self._interpret(line, self.last, now)
 
@@ -211,8 +214,9 @@ class Visit:
 
     def _tell_refused_in_tls(self, last: Attempt, now: datetime) -> None:
         self.findings.say("symptom", f"the endpoint ended the TLS handshake ({last.detail})")
+        self._tell_stand_in(now)
         if self.findings.problems:
-            return  # the files say why
+            return  # the files say why, or the stand-in's limits
         if "EXPIRED" in last.detail:
             look_at_clock(self._goal.host, now, self.findings)
             self.findings.bad(
@@ -237,6 +241,18 @@ class Visit:
             )
         self.findings.bad("chain-missing", f"the endpoint does not take the device's certificate; {message}", remedy)
         self._say_not_asked()
+
+    def _tell_stand_in(self, now: datetime) -> None:
+        """Note what only the local stack may refuse. AWS IoT is at no address of this machine."""
+        refused = why_refused(self._identity.reading.facts, now) if is_this_machine(self._goal.host) else None
+        if refused is not None:
+            note = self.findings.say if self.findings.problems else self.findings.bad
+            note(
+                "stand-in",
+                f"the certificate {refused}: {SENTENCE}",
+                "`jitr explain` says what the functions decide about a certificate that AWS IoT takes; "
+                "docs/local-stack.md lists what the local stack does differently.",
+            )
 
     def _tell_turned_away(self, line: Line, last: Attempt) -> None:
         what = "hung up on after CONNECT" if last.outcome is Outcome.HUNG_UP else f"refused: {last.detail}"

@@ -19,7 +19,7 @@ from pathlib import Path
 from jitr.aws.dynamodb.table import Table, certificate_key
 from jitr.reasons import Verdict
 from jitr.records.record import Record
-from jitr_cli import pki
+from jitr_cli import pki, stand_in
 from jitr_cli.certificates import Certificate
 from jitr_cli.files import read_certificate, read_private_key
 from jitr_local.cast import ADMITTED, RULES, Casting, Factories, Role
@@ -79,7 +79,7 @@ class Ending:
         if record is not None and record.reasons:
             return f"{self.reason}: {record.reasons[0]['message']}"
         if self.fate is Fate.REFUSED_IN_TLS:
-            return f"{_what_tls_minds(self.role.certificate)}, so it never was an event"
+            return _what_tls_minds(self.role.certificate, datetime.now(UTC))
         return device.last_error
 
 
@@ -224,11 +224,12 @@ def summary(endings: list[Ending]) -> str:
     )
 
 
-def _what_tls_minds(certificate: Certificate) -> str:
+def _what_tls_minds(certificate: Certificate, now: datetime) -> str:
     """The broker does not say; the certificate does."""
-    if certificate.not_after < datetime.now(UTC):
-        return f"its certificate expired on {certificate.not_after.date()}"
-    return "no CA that signed it is registered"
+    refused = stand_in.why_refused(certificate.own.facts, now)
+    if refused is None:
+        return "no CA that signed it is registered, so it never was an event"
+    return f"its certificate {refused}, so it never was an event ({stand_in.SENTENCE})"
 
 
 def _start(roles: Iterable[Role]) -> None:

@@ -401,6 +401,47 @@ def test_a_certificate_of_the_wrong_kind(diagnosed: Diagnosed, draft: drafts.Dra
     assert code in diagnosed().problems
 
 
+def its_own_issuer() -> drafts.Draft:
+    """OpenSSL takes it for self-signed, here as on the local stack."""
+    return FACTORY.device().valid(LONG_AGO, SOON).but(subject_name=FACTORY.subject_name)
+
+
+def test_what_only_the_stand_in_refuses_is_said_where_that_is_the_endpoint(
+    diagnosed: Diagnosed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An endpoint of another machine may be AWS IoT's, of which nothing is known."""
+    write(its_own_issuer().issue())
+    found = diagnosed()
+    assert found.problems == ["stand-in"]
+    assert "the stand-in refuses this; AWS IoT may not" in found.told("stand-in")
+    monkeypatch.setattr(diagnose_visit, "is_this_machine", lambda _host: False)
+    assert diagnosed().problems == ["chain-missing"]
+
+
+@pytest.mark.parametrize(
+    ("draft", "code", "words"),
+    [
+        (leaf().valid(LONG_AGO, NOW - timedelta(days=1)), "expired", "expired on"),
+        (leaf().without("extendedKeyUsage").extended_key_usage("serverAuth"), "client-auth", "without clientAuth"),
+        (leaf().signed_with("sha1"), "files", "is signed with SHA-1"),
+    ],
+)
+def test_where_the_files_say_why_the_stand_in_is_one_more_thing_to_know(
+    diagnosed: Diagnosed, draft: drafts.Draft, code: str, words: str
+) -> None:
+    write(draft.issue())
+    found = diagnosed()
+    assert found.problems == [code]
+    assert words in found.told("stand-in")
+
+
+def test_of_a_certificate_that_nothing_on_the_list_is_said_of_the_stand_in_is_not_blamed(diagnosed: Diagnosed) -> None:
+    write(leaf(ca=STRANGER).issue())
+    found = diagnosed()
+    assert found.problems == ["chain-missing"]
+    assert [each for each in found.document["findings"] if each["code"] == "stand-in"] == []
+
+
 # --- the endpoint
 
 

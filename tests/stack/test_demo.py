@@ -66,6 +66,8 @@ def test_every_device_of_the_demo_ends_as_it_must(
     why = {each.name: each.why for each in endings}
     assert "never was an event" in why["snr-stranger"]
     assert "expired on" in why["snr-expired"]
+    assert "the stand-in refuses this; AWS IoT may not" in why["snr-expired"]
+    assert "stand-in" not in why["snr-stranger"], "AWS IoT refuses it, too"
     assert "does not allow the topic devices/snr-0001/hello" in why["snr-nosy"]
     assert "$ jitr lists add line-a common_name=snr-late attr.batch=8" in said
     _wait_for_devices(performance)

@@ -20,6 +20,7 @@ from jitr.decision.selftest import run
 from jitr.reasons import CODES
 from jitr.rules.file.reader import read_rules
 from jitr_cli.main import jitr
+from jitr_cli.stand_in import LIMITS, SENTENCE
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -243,6 +244,13 @@ def wrong_on(text: str) -> list[str]:
             except Wrong as problem:
                 told.append(str(problem))
     return told
+
+
+def test_the_page_on_the_local_stack_has_the_list_of_what_it_refuses() -> None:
+    """One list: that which the commands speak by, and tests/stack/test_stand_in.py tries."""
+    page = (DOCS / "local-stack.md").read_text("utf-8")
+    assert re.findall(r"^\| (.+?) \|", page, re.MULTILINE)[2:] == [limit.what for limit in LIMITS]
+    assert SENTENCE in page
 
 
 @page
