@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from testkit import pki
 from testkit.aws.fakes import fake_world
 from testkit.aws.world import PENDING, World
 from testkit.knocks import allow, deny
@@ -18,8 +19,10 @@ from jitr.errors import Retry
 from jitr.reasons import Verdict
 from jitr.records.record import APPLIED, APPLYING, Record
 from jitr.rules.model import Rules
+from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.registration.registrar import Message
-from tests.aws.test_register import DEVICE, FACTORY, FULL, rules
+from jitr.x509.certificate import read_certificate
+from tests.aws.test_register import DEVICE, FACTORY, FULL, OTHER, rules
 
 RECALLED = ListRow(common_name="snr-0001")
 DURING, AFTER_THE_LOOK, AFTER_ACTIVE = "AttachPolicy", "before UpdateCertificate", "after UpdateCertificate"
@@ -236,3 +239,97 @@ def test_a_denied_device_is_out_also_where_another_hand_wrote_its_record_meanwhi
     with pytest.raises(Conflict):
         ready.registrar.handle(message(ready))
     assert ready.status(DEVICE) == "INACTIVE"
+
+
+# --- what a withdrawn device leaves to the next one
+
+
+def attached(world: World) -> tuple[list[str], list[str]]:
+    """The IoT policies and the things of DEVICE."""
+    arn = world.iot.describe_certificate(certificateId=DEVICE.sha256)["certificateDescription"]["certificateArn"]
+    policies = world.iot.list_attached_policies(target=arn)["policies"]
+    return [each["policyName"] for each in policies], world.iot.list_principal_things(principal=arn)["things"]
+
+
+def recalled_key(world: World) -> Callable[[], None]:
+    """A recall of DEVICE alone, not of its name."""
+    key = read_certificate(DEVICE.der).facts.public_key_sha256
+    return lambda: world.put_on("recall", ListRow(public_key_sha256=key))
+
+
+def of_another_ca(world: World) -> pki.Issued:
+    """A device of another CA that is given the same name, by a rule of its own."""
+    world.register_ca(OTHER)
+    allows = allow(grant=FULL), allow("line-b", ca="factory-b", grant=FULL)
+    world.publish(rules(deny(lists=("recall",)), *allows))
+    heir = OTHER.usual_device("snr-0001").key("P-256", "heir").issue()
+    world.connect(heir)
+    return heir
+
+
+def test_the_thing_of_a_withdrawn_device_stays_with_its_ca(ready: World) -> None:
+    """It was ACTIVE for a moment: that is as good as an admission that was settled."""
+    heir = of_another_ca(ready)
+    at(ready, AFTER_ACTIVE, recalled_key(ready))
+    deliver_until_done(ready)
+    ready.knock(heir, OTHER)
+    assert (ready.status(heir), ready.codes(heir)) == (PENDING, ["grant.thing-claimed"])
+
+
+@pytest.mark.parametrize("revoke", [False, True])
+def test_a_withdrawn_device_keeps_neither_its_thing_nor_its_policies(ready: World, revoke: bool) -> None:
+    """Made ACTIVE by hand later, it has nothing of the one that has the thing by then."""
+    ready.publish(rules(deny(lists=("recall",), revoke=revoke), allow(grant=FULL)))
+    at(ready, AFTER_ACTIVE, recall(ready))
+    deliver_until_done(ready)
+    assert attached(ready) == ([], [])
+    assert on_record(ready).attached == {}
+
+
+@pytest.mark.parametrize("revoke", [False, True])
+@pytest.mark.parametrize("operation", ["UpdateCertificate", "DetachPolicy", "DetachThingPrincipal"])
+@pytest.mark.parametrize("phase", ["before", "after"])
+def test_a_withdrawal_that_is_cut_off_detaches_everything_in_the_next_delivery(
+    ready: World, phase: str, operation: str, revoke: bool
+) -> None:
+    def killed() -> None:
+        raise RuntimeError("the function was killed")
+
+    def recalled() -> None:
+        recall(ready)()
+        at(ready, f"{phase} {operation}", killed)
+
+    ready.publish(rules(deny(lists=("recall",), revoke=revoke), allow(grant=FULL)))
+    ready.iot.meta.events.register_last("after-call.iot.UpdateCertificate", once(recalled))
+    with pytest.raises(RuntimeError):
+        ready.registrar.handle(message(ready))
+    ready.registrar.handle(message(ready, deliveries=2))
+    assert ready.status(DEVICE) in ("INACTIVE", "REVOKED")
+    assert attached(ready) == ([], [])
+
+
+def once(does: Callable[[], None]) -> Callable[..., None]:
+    """A hook that does something the first time only."""
+    left = [does]
+
+    def hook(**_context: Any) -> None:
+        while left:
+            left.pop()()
+
+    return hook
+
+
+def test_a_withdrawn_device_that_is_let_in_again_has_its_thing_and_policies(ready: World) -> None:
+    ready.publish(rules(allow(grant=FULL, lists=("line",))))
+    ready.put_on("line", RECALLED)
+    lists, (key, *_) = DeviceLists(ready.table), RECALLED.found_by()
+
+    def taken_off() -> None:
+        lists.remove("line", key, at="2026-03-01T00:00:00Z")
+
+    at(ready, AFTER_ACTIVE, taken_off)
+    deliver_until_done(ready)
+    assert (ready.status(DEVICE), attached(ready)) == ("INACTIVE", ([], []))
+    ready.put_on("line", RECALLED)
+    ready.knock(DEVICE, FACTORY)
+    assert (ready.status(DEVICE), attached(ready)) == ("ACTIVE", (list(FULL.iot_policies), ["snr-0001"]))

@@ -447,6 +447,11 @@ def superfluous(record: Record, grant: Grant) -> tuple[list[str], list[str]]:
     return sorted(policies), sorted(_attached(record, "things") - _things(grant))
 
 
+def all_attached(record: Record) -> tuple[list[str], list[str]]:
+    """Return the IoT policies and the things that attempts may have attached."""
+    return sorted(_attached(record, "iot_policies")), sorted(_attached(record, "things"))
+
+
 def _left_attached(previous: Record) -> Mapping[str, tuple[str, ...]]:
     """What may be attached when a record is followed by another: unfinished attempts' grants, and a finished one's."""
     if previous.state != APPLIED or previous.grant is None:

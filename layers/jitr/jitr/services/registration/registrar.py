@@ -41,6 +41,7 @@ from jitr.records.record import (
     Record,
     Remembered,
     admitted_again,
+    all_attached,
     asks_for_more,
     facts_json,
     recorded,
@@ -291,8 +292,28 @@ class Registrar:
             if found.status == ACTIVE:  # by us, and being taken back
                 self._shut_out(event.certificate_id, INACTIVE)
                 found = replace(found, status=INACTIVE)
+            case = self._stripped_still(case, found)
             decision, facts = self._decide_found(case, found, rules)
             self._apply(case, decision, facts, _Found(found, described_at))
+
+    def _stripped_still(self, case: _Case, found: Description) -> _Case:
+        """Detach what a withdrawal that was cut off had still to detach."""
+        record = case.record
+        if record is None or not record.withdrawn or record.state != APPLYING or record.decision is Verdict.ADMIT:
+            return case
+        return replace(case, record=self._stripped(record, found.arn))
+
+    def _stripped(self, record: Record, arn: str) -> Record:
+        """Detach all that an admission attached: what was withdrawn has no use of its thing, whoever makes it ACTIVE.
+
+        The next device of that name may have the thing by then.
+        """
+        try:
+            self._iot.detach(arn, *all_attached(record))
+        except Refused as refused:  # in transfer, perhaps; the record still says what is attached
+            self._telemetry.logger.warning("withdrawn, but something stays attached", extra={"refused": str(refused)})
+            return record
+        return replace(record, attached={})
 
     def _registered_by_a_ca(self, case: _Case, rules: Rules) -> None:
         """Spare the call that tells of a certificate: a CA that the account does not hold registered none."""
@@ -364,7 +385,7 @@ class Registrar:
             except Refused as refused:
                 refusal = _refusal(refused)
         if refusal is None:
-            self._activated(case, record)
+            self._activated(case, record, found.certificate.arn)
             return
         held = held_instead(decision, refusal, self._clock())
         again = self._recorded(case, held, facts, APPLIED)
@@ -382,7 +403,7 @@ class Registrar:
         self._set_status(case, steps, found)
         return record
 
-    def _activated(self, case: _Case, record: Record) -> None:
+    def _activated(self, case: _Case, record: Record, arn: str) -> None:
         """Look once more at what an admission rests on, now that the device is ACTIVE: settle it, or take it back.
 
         One that gives something else by now stays as it is: so does every device that is in when rules are edited.
@@ -393,7 +414,7 @@ class Registrar:
                 record = admitted_again(record, again.decision, again.case.heads)
             self._admitted(record)
         else:
-            self._withdraw(again)
+            self._withdraw(again, arn)
 
     def _decided_since(self, case: _Case, record: Record) -> _Again | None:
         """What an admission would be decided as now; None if what it rests on is what is in force."""
@@ -408,8 +429,8 @@ class Registrar:
         now = replace(case, record=record, heads=heads)
         return _Again(now, self._decide(now, knock, rules), facts_json(knock))
 
-    def _withdraw(self, again: _Again) -> None:
-        """Take an admission back: INACTIVE, and on record what the device is decided as instead.
+    def _withdraw(self, again: _Again, arn: str) -> None:
+        """Take an admission back: INACTIVE, without its thing and policies, and on record as decided instead.
 
         The record comes first, so that whoever finds the certificate ACTIVE or INACTIVE after a crash knows it for our
         doing. Where another hand wrote the record meanwhile it says what is to be; but ACTIVE is what we alone know of.
@@ -418,11 +439,12 @@ class Registrar:
         certificate_id = case.event.certificate_id
         begun = replace(self._recorded(case, decision, again.facts, APPLYING), withdrawn=True)
         try:
-            record = self._reservations.release(begun)
+            record = self._reservations.release(begun, was_active=True)
         except Conflict:
             self._shut_out(certificate_id, INACTIVE)
             raise
         self._shut_out(certificate_id, "REVOKED" if decision.revoke else INACTIVE)
+        record = self._stripped(record, arn)
         self._telemetry.count("Withdrawn")
         self._told("withdrawn", record)
         if decision.verdict is Verdict.HOLD:
@@ -520,8 +542,10 @@ class Registrar:
         goals = {Verdict.ADMIT: (ACTIVE,), Verdict.REJECT: (INACTIVE, "REVOKED"), Verdict.HOLD: ()}
         if record is not None and record.state == APPLYING and found.status in goals[record.decision]:
             if record.decision is Verdict.ADMIT:
-                self._activated(case, record)
+                self._activated(case, record, found.arn)
             else:
+                if record.withdrawn:
+                    record = self._stripped(record, found.arn)
                 self._table.put_record(settled(record, now))
                 self._told("rejected", record)
             return

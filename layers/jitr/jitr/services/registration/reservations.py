@@ -128,14 +128,18 @@ class Reservations:
                     return _full(decision)
         return refused
 
-    def release(self, record: Record) -> Record:
-        """Let go of the record's reservation, if it has one, and write the record, in one transaction."""
+    def release(self, record: Record, *, was_active: bool = False) -> Record:
+        """Let go of the record's reservation, if it has one, and write the record, in one transaction.
+
+        ``was_active`` says that the device had its thing, if only for a moment: the thing is made then, and its name
+        stays with the device's CA, as after an admission that was settled.
+        """
         before = self._held(record)
         record = replace(record, reservation=None)
         if before is None:
             return self._table.put_record(record)
         stored, writes = record_writes(self._table.name, record)
-        self._let_go(before, record, writes, thing_gone=False)
+        self._let_go(before, record, writes, was_active=was_active)
         return stored
 
     def close(self, record: Record, *, thing_gone: bool = False) -> None:
@@ -176,9 +180,19 @@ class Reservations:
         found = None if record.reservation is None else self.read(record.reservation)
         return found if found is not None and record.certificate_id in found.certificates else None
 
-    def _let_go(self, before: Reservation, record: Record, actions: list[Item], *, thing_gone: bool) -> None:
+    def _let_go(
+        self,
+        before: Reservation,
+        record: Record,
+        actions: list[Item],
+        *,
+        thing_gone: bool = False,
+        was_active: bool = False,
+    ) -> None:
         """Take the certificate off a reservation, together with what is done to its record."""
         after = before.without(record.certificate_id)
+        if was_active:
+            after = replace(after, made=before.made or before.making, making=False)
         if not after.holders and after.made:
             after = replace(after, ca=record.ca_certificate_id)
         gone = thing_gone and not after.holders
