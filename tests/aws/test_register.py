@@ -798,6 +798,37 @@ def test_existing_adopt_takes_a_thing_only_if_nothing_else_is_attached(ready: Wo
     assert ready.status(DEVICE) == "ACTIVE"
 
 
+def test_a_failed_attempt_to_adopt_a_thing_does_not_make_it_ours(ready: World) -> None:
+    """A rule that adopts nothing holds it, as if nobody had tried. Adopted by an admission, it is ours."""
+    adopts = replace(FULL, existing="adopt", thing_type=None)
+    ready.iot.create_thing(thingName="snr-0001")
+    for _ in range(2):  # an attempt after another one knows no more
+        ready.publish(rules(allow(grant=replace(adopts, iot_policies=("Missing",)))))
+        ready.later(hours=2)
+        ready.knock(DEVICE, FACTORY)
+        assert ready.codes(DEVICE) == ["apply.iot-policy-missing"]
+        ready.publish(rules(allow(grant=replace(adopts, existing="hold"))))
+        ready.knock(DEVICE, FACTORY)
+        assert (ready.codes(DEVICE), ready.status(DEVICE)) == (["grant.thing-exists"], PENDING)
+    ready.publish(rules(allow(grant=adopts)))
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+    item = next(iter(ready.table.get([{"pk": "THING#snr-0001", "sk": "RESERVATION"}])))
+    assert (item["made"], item["making"], "elsewhere" in item) == (True, False, False)
+
+
+def test_a_thing_that_a_failed_attempt_made_is_ours_under_another_rule_too(ready: World) -> None:
+    """Also under a rule that would adopt: what was begun here is finished under one that would not."""
+    for existing in ("hold", "adopt"):
+        ready.publish(rules(allow(grant=replace(FULL, existing=existing, iot_policies=("Missing",)))))
+        ready.later(hours=2)
+        ready.knock(DEVICE, FACTORY)
+        assert ready.codes(DEVICE) == ["apply.iot-policy-missing"]
+    ready.publish(rules(allow(grant=FULL)))
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+
+
 def test_max_devices_holds_the_one_too_many_and_counts_renewals_once(ready: World) -> None:
     ready.publish(rules(allow(grant=FULL, max_devices=1)))
     ready.knock(DEVICE, FACTORY)

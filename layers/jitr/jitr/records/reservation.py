@@ -45,6 +45,9 @@ class Reservation:
     holders: Mapping[str, Holder] = field(default_factory=dict)
     made: bool = False  # we made the thing (or adopted it)
     making: bool = False  # it is being made: a thing of that name may be ours, if nobody else is attached to it
+    elsewhere: bool = (
+        False  # of a thing that is being made: it was there before, made by another hand (`existing: adopt`)
+    )
     ca: str | None = None  # the caCertificateId of the last holder, where nobody holds it any more
     # What grants gave to the thing, unfinished ones as well. None: an earlier version wrote it, and nobody knows.
     given: Given | None = NOTHING
@@ -59,6 +62,15 @@ class Reservation:
     def places(self) -> Counter[str]:
         """How many places the holders take, by the names under which they are counted."""
         return Counter(each.rule for each in self.holders.values() if each.rule is not None and not each.shares)
+
+    @property
+    def ours(self) -> bool:
+        """Whether a thing of that name is one that was made here, or that an attempt here has begun to make."""
+        return self.made or (self.making and not self.elsewhere)
+
+    def with_thing_made(self) -> "Reservation":
+        """Return the same, with the thing ours for good if it was being made or adopted."""
+        return replace(self, made=self.made or self.making, making=False, elsewhere=False)
 
     def others(self, key: str) -> Mapping[str, Holder]:
         """Return those who hold the name with another key."""
@@ -128,7 +140,8 @@ class Reservation:
             "rule": next(iter(self.places), None),
             "given": None if self.given is None else self.given.to_json(),
         }
-        return {name: value for name, value in plain.items() if value is not None}
+        elsewhere = {"elsewhere": True} if self.elsewhere else {}
+        return {name: value for name, value in plain.items() if value is not None} | elsewhere
 
     @classmethod
     def from_json(cls, name: str, item: Mapping[str, Any]) -> "Reservation":
@@ -141,6 +154,7 @@ class Reservation:
             holders=holders,
             made=item["made"],
             making=item.get("making", False),
+            elsewhere=item.get("elsewhere", False),
             ca=item.get("ca"),
             given=Given.from_json(item["given"]) if "given" in item else None,
             revision=int(item["revision"]),

@@ -64,7 +64,9 @@ class Reservations:
         before = found.known_as(public_key, written)
         holders = self._records_of(before.others(public_key))
         refusal = self._claimed(before, holders, grant, record.ca_certificate_id, public_key, rules)
-        refusal = refusal or self._exists(before, grant, record.certificate_id)
+        exists = refusal is None and self._not_yet_ours(before, grant)
+        if exists:
+            refusal = self._exists(before, grant, record.certificate_id)
         if refusal is not None:
             return Claim(record, refusal)
         given, gives = self._given(before, grant), Given.by(grant)
@@ -72,7 +74,8 @@ class Reservations:
         if predecessors:
             _wait_for(holders.values(), record)
         after = _claimed_by(before, decision, grant, record.certificate_id, public_key)
-        after = replace(after, making=not before.made and grant.thing is not None, given=given | gives)
+        making, elsewhere = not before.made and grant.thing is not None, exists and not before.ours
+        after = replace(after, making=making, elsewhere=elsewhere, given=given | gives)
         claimed = replace(attaching(record, grant), reservation=name, predecessors=predecessors)
         stored, (put, *more) = record_writes(self._table.name, claimed)
         changed = self._changed(found, after, limit=decision.max_devices)
@@ -92,7 +95,7 @@ class Reservations:
         if before is None:
             return self._table.put_record(record)
         after = before.without(*record.predecessors)
-        after = replace(after, made=before.made or before.making, making=False)
+        after = after.with_thing_made()
         if record.grant is not None and after.certificates == (record.certificate_id,):
             # Beside another that holds the name, and may be being admitted, what both were given stays written down.
             after = replace(after, given=Given.by(Grant.from_json(record.grant)))
@@ -120,7 +123,8 @@ class Reservations:
         before = stored.known_as(public_key, written)
         holders = self._records_of(before.others(public_key))
         refused = self._claimed(before, holders, grant, ca_certificate_id, public_key, rules)
-        refused = refused or self._exists(before, grant, certificate_id)
+        if refused is None and self._not_yet_ours(before, grant):
+            refused = self._exists(before, grant, certificate_id)
         after = _claimed_by(before, decision, grant, certificate_id, public_key)
         if refused is None and decision.max_devices is not None:
             for rule in after.places - stored.places:
@@ -172,7 +176,7 @@ class Reservations:
         """
         if before.given is not None:
             return before.given
-        ours = (before.made or before.making) and grant.thing is not None and grant.existing == "hold"
+        ours = before.ours and grant.thing is not None and grant.existing == "hold"
         return self._iot.given_to(str(grant.thing)) if ours else Given()
 
     def _held(self, record: Record) -> Reservation | None:
@@ -192,7 +196,7 @@ class Reservations:
         """Take the certificate off a reservation, together with what is done to its record."""
         after = before.without(record.certificate_id)
         if was_active:
-            after = replace(after, made=before.made or before.making, making=False)
+            after = after.with_thing_made()
         if not after.holders and after.made:
             after = replace(after, ca=record.ca_certificate_id)
         gone = thing_gone and not after.holders
@@ -258,13 +262,15 @@ class Reservations:
         known = {each.certificate_id: each for each in self._table.records(certificates)}
         return {each: known.get(each) for each in certificates}
 
+    def _not_yet_ours(self, before: Reservation, grant: Grant) -> bool:
+        """Whether there is a thing of that name that was not made here, or not finished."""
+        return grant.thing is not None and not before.made and self._iot.thing_exists(grant.thing)
+
     def _exists(self, before: Reservation, grant: Grant, certificate_id: str) -> Reason | None:
-        """Why the thing of that name is not ours to use, if there is one."""
-        if grant.thing is None or before.made or not self._iot.thing_exists(grant.thing):
-            return None
-        if grant.existing == "hold" and not before.making:
+        """Why the thing of that name, which exists, is not ours to use."""
+        if grant.existing == "hold" and not before.ours:
             return Reason("grant.thing-exists", f"a thing {grant.thing} exists, and it was not made here")
-        attached = self._iot.principals(grant.thing) - {certificate_id, *before.certificates}
+        attached = self._iot.principals(str(grant.thing)) - {certificate_id, *before.certificates}
         if before.making:  # what an attempt here left attached does not make the thing another's
             attached -= {each.certificate_id for each in self._table.records(tuple(attached))}
         if attached:
