@@ -17,7 +17,7 @@ from testkit.aws.world import ACCOUNT, PENDING, World
 from testkit.knocks import allow, deny
 from testkit.knocks import rules as made_rules
 
-from jitr.aws.dynamodb.table import certificate_key
+from jitr.aws.dynamodb.table import Conflict, certificate_key
 from jitr.aws.errors import told_apart
 from jitr.decision.decide import DUE_LATEST
 from jitr.devicelists.rows import ListRow
@@ -909,14 +909,23 @@ def test_of_two_writers_of_one_record_one_is_told_to_come_back(ready: World) -> 
     assert retry.value.cause == "conflict"
 
 
-def test_a_record_that_is_written_alone_is_not_written_in_a_transaction(ready: World) -> None:
-    """DynamoDB charges a write in a transaction twice. (Developer Guide, "DynamoDB transactions: how it works")"""
-    ready.publish(rules(allow(grant=Grant(iot_policies=("Sensor",)))))
-    ready.calls.made.clear()
-    ready.knock(DEVICE, FACTORY)
-    assert ready.status(DEVICE) == "ACTIVE"
-    writes = [each for each in ready.calls.of("dynamodb") if each not in ("BatchGetItem", "Query")]
-    assert writes == ["PutItem", "PutItem"]
+@pytest.mark.parametrize(("kind", "first"), [("RSA-2048", "PutItem"), ("P-256", "TransactWriteItems")])
+def test_a_record_that_is_written_alone_is_not_written_in_a_transaction(world: World, kind: str, first: str) -> None:
+    """DynamoDB charges a write in a transaction twice. (Developer Guide, "DynamoDB transactions: how it works")
+
+    An ECDSA certificate's admission begins in one, because the certificate may have another id.
+    """
+    ca = pki.ca(f"Factory {kind}", kind=kind)
+    device = ca.usual_device("snr-0001").issue()
+    world.register_ca(ca)
+    given = rules(allow(grant=Grant(iot_policies=("Sensor",))))
+    world.publish(replace(given, cas={"factory-a": Ca("factory-a", (ca.id,), 3)}))
+    world.connect(device)
+    world.calls.made.clear()
+    world.knock(device, ca)
+    assert world.status(device) == "ACTIVE"
+    writes = [each for each in world.calls.of("dynamodb") if each not in ("BatchGetItem", "Query")]
+    assert writes == [first, "PutItem"]
 
 
 def test_a_record_reads_back_as_it_was_written(ready: World) -> None:
@@ -1161,6 +1170,31 @@ def test_a_certificate_that_was_decided_does_not_get_in_again_under_its_other_id
     ready.connect(twin)
     ready.knock(twin, FACTORY)
     assert (ready.codes(twin), ready.status(twin)) == (["certificate.twin"], PENDING)
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+@pytest.mark.parametrize("thing", [None, "{common_name}"])
+def test_of_two_ids_of_one_certificate_only_one_gets_in_when_both_knock_at_once(
+    ready: World, thing: str | None, limit: int | None
+) -> None:
+    """Whether the grant reserves anything or not: each has looked for the other before either is on record."""
+    ready.publish(rules(allow(grant=Grant(iot_policies=FULL.iot_policies, thing=thing), max_devices=limit)))
+    twin = twin_of(DEVICE, FACTORY)
+    ready.connect(twin)
+    waiting = [twin]
+
+    def the_other(**_context: Any) -> None:
+        if waiting:
+            knock = ready.event(waiting.pop().sha256, FACTORY.id)
+            ready.fresh_registrar().handle(ready.message(knock))
+
+    for write in ("TransactWriteItems", "PutItem"):
+        ready.dynamodb.meta.events.register_first(f"before-call.dynamodb.{write}", the_other)
+    with pytest.raises(Conflict):
+        ready.knock(DEVICE, FACTORY)
+    ready.knock(DEVICE, FACTORY)
+    assert (ready.status(twin), ready.status(DEVICE)) == ("ACTIVE", PENDING)
+    assert ready.codes(DEVICE) == ["certificate.twin"]
 
 
 def test_an_rsa_signature_without_its_leading_zero_is_no_other_id_of_the_same_certificate(world: World) -> None:

@@ -458,7 +458,7 @@ class Registrar:
             return Claim(record, Reason("certificate.twin", f"it was decided here as certificate {twin}"))
         rules = self._rulebook.in_force(case.heads)
         public_key, written = str(facts["public_key_sha256"]), facts.get("written_key_sha256")
-        return self._reservations.claim(decision, record, public_key, rules, written)
+        return self._reservations.claim(decision, record, public_key, rules, written, twin)
 
     def _shut_out(self, certificate_id: str, status: str) -> None:
         try:

@@ -45,12 +45,19 @@ class Reservations:
         return None if item is None else Reservation.from_json(name, item)
 
     def claim(
-        self, decision: Decision, record: Record, public_key: str, rules: Rules, written: str | None = None
+        self,
+        decision: Decision,
+        record: Record,
+        public_key: str,
+        rules: Rules,
+        written: str | None = None,
+        twin: str | None = None,
     ) -> Claim:
         """Take what the grant needs and write the record, in one transaction; or the reason why it cannot be had.
 
         Predecessors keep the name until they are replaced (``settle``): if nothing comes of it, it is still theirs.
-        Raises Conflict where another device was quicker: the next delivery decides on what it finds then.
+        ``twin`` is the certificate's other id, which must have no record. Raises Conflict where another device, or the
+        twin, was quicker: the next delivery decides on what it finds then.
         """
         grant = decision.grant
         if grant is None:
@@ -58,8 +65,9 @@ class Reservations:
         name = self._name(decision, public_key, written)
         if record.reservation is not None and record.reservation != name:
             record = self.release(record)  # of an earlier decision that was never carried out
+        absent = [] if twin is None else [_no_record(self._table.name, twin)]
         if name is None:
-            return Claim(self._table.put_record(attaching(record, grant)))
+            return self._without_reservation(attaching(record, grant), absent)
         found = self.read(name) or Reservation(name)
         before = found.known_as(public_key, written)
         holders = self._records_of(before.others(public_key))
@@ -78,13 +86,22 @@ class Reservations:
         after = replace(after, making=making, elsewhere=elsewhere, given=given | gives)
         claimed = replace(attaching(record, grant), reservation=name, predecessors=predecessors)
         stored, (put, *more) = record_writes(self._table.name, claimed)
-        changed = self._changed(found, after, limit=decision.max_devices)
-        failed = self._table.transact([put, *changed, *more])
+        reserved, *counted = self._changed(found, after, limit=decision.max_devices)
+        first = [put, reserved, *absent]
+        failed = self._table.transact([*first, *counted, *more])
         if not failed:
             return Claim(stored, left=given - gives)
-        if failed[:2] == ["None", "None"]:
+        if set(failed[: len(first)]) == {"None"}:
             return Claim(record, _full(decision))
         raise Conflict(f"the reservation of {name} or the record of {record.certificate_id}")
+
+    def _without_reservation(self, record: Record, absent: list[Item]) -> Claim:
+        if not absent:
+            return Claim(self._table.put_record(record))
+        stored, writes = record_writes(self._table.name, record)
+        if self._table.transact([*writes, *absent]):
+            raise Conflict(f"the record of {record.certificate_id} or of its twin")
+        return Claim(stored)
 
     def settle(self, record: Record) -> Record:
         """Write the record of an admission that was carried out.
@@ -337,6 +354,12 @@ def _wait_for(holders: Iterable[Record | None], record: Record) -> None:
     for each in holders:
         if each is not None and each.applying_at(record.decided_at):
             raise Retry("busy", f"certificate {each.certificate_id} is to be replaced, and is just being admitted")
+
+
+def _no_record(table: str, certificate_id: str) -> Item:
+    """The action that lets a transaction fail where a certificate has a record."""
+    key = to_item(certificate_key(certificate_id))
+    return {"ConditionCheck": {"TableName": table, "Key": key, "ConditionExpression": "attribute_not_exists(pk)"}}
 
 
 def _record_delete(table: str, record: Record) -> Item:
