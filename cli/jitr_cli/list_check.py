@@ -15,6 +15,7 @@ from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.lists.evidence import devices, fit, known_serials, rules_in_force
 from jitr_cli import list_files
 from jitr_cli.output import confirm, note, progress
+from jitr_cli.table import now
 
 MOST_CHECKED = 50_000  # devices on record, of each verdict
 
@@ -52,14 +53,15 @@ def check(table: Table, what: str, name: str | None, against: str) -> Fit:
     """
     rules = rules_in_force(table)
     if against == "rules":
-        counted = Fit(_name_of(what, name), rules, None)
+        counted = Fit(_name_of(what, name), rules, None, at=now())
     elif against == "records":
         known = devices(table, rules, most=MOST_CHECKED)
-        counted = Fit(_name_of(what, name), rules, known, known_only=True)
+        counted = Fit(_name_of(what, name), rules, known, at=now(), known_only=True)
     else:
         if rules is not None and against not in rules.cas and not rules.aliases_of(against):
             raise InputError(f"the rules in force have no CA {against}; there are: {', '.join(sorted(rules.cas))}")
-        counted = Fit(_name_of(what, name), rules, devices(table, rules, most=MOST_CHECKED, ca=against))
+        known = devices(table, rules, most=MOST_CHECKED, ca=against)
+        counted = Fit(_name_of(what, name), rules, known, at=now())
     names = None if against in ("rules", "records") else _names_of(rules, against)
     for line, row in _rows(table, what):
         if names is None or row.ca is None or row.ca in names:

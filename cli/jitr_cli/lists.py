@@ -26,7 +26,7 @@ from jitr_cli import completion, list_check, list_files
 from jitr_cli.deployment import Choice, Deployment, stack_options
 from jitr_cli.files import staged
 from jitr_cli.output import confirm, emit, json_option, note, progress, table
-from jitr_cli.table import now_text, operator, table_of
+from jitr_cli.table import now, now_text, operator, table_of
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ def import_(
     deployment = choice.deployment()
     before = _lists(deployment).all().get(name)
     table_ = table_of(deployment)
-    imports, fit = list_files.imports(table_), list_check.fit(table_, name)
+    imports, fit = list_files.imports(table_), list_check.fit(table_, name, now())
     if not dry_run:
         list_check.ask_about_name(table_, name, yes)
     with list_files.source(file) as source:
@@ -168,7 +168,7 @@ def add(name: str, values: tuple[str, ...], yes: bool, choice: Choice, as_json: 
     deployment = choice.deployment()
     deployment.announce("dynamodb")
     list_check.ask_about_name(table_of(deployment), name, yes)
-    fit = list_check.fit(table_of(deployment), name)
+    fit = list_check.fit(table_of(deployment), name, now())
     fit.add(row)
     if fit.nothing:
         list_check.tell(fit)
@@ -312,8 +312,8 @@ def restore(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
             "deleted. Where it was dropped in the bucket, earlier versions of the object may be there"
         )
     deployment.announce("dynamodb")
-    now = device_lists.all().get(name)
-    there = "there is none now" if now is None else f"it has {now.rows} rows now"
+    shown = device_lists.all().get(name)
+    there = "there is none now" if shown is None else f"it has {shown.rows} rows now"
     confirm(f"Put list {name} in force as it was until {kept['at']}, with {kept['rows']} rows ({there})?", yes)
     info = _unless_edited(name, lambda: device_lists.restore(name, at=now_text()))
     rows = None if info is None else info.rows

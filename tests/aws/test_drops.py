@@ -91,9 +91,12 @@ class Bucket:
         return {each["Key"] for each in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])}
 
     def rows(self, name: str = "line-a") -> list[str]:
+        return sorted(row.common_name or "" for row in self.list_rows(name))
+
+    def list_rows(self, name: str = "line-a") -> list[ListRow]:
         lists = DeviceLists(self.world.table)
         there = lists.all()
-        return sorted(row.common_name or "" for row in lists.rows(name, there[name].head.generation)) if there else []
+        return list(lists.rows(name, there[name].head.generation)) if there else []
 
 
 @pytest.fixture
@@ -190,6 +193,43 @@ def test_a_merged_row_that_would_take_another_device_s_place_is_refused_unless_t
     assert bucket.rows() == ["snr-1"]
     bucket.put("lists/merge/line-a.csv", other, **{"jitr-confirm": "overwrite"})
     assert bucket.rows() == ["snr-2"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "common_name,expires\nsnr-1,2000-01-01\n",
+        "common_name,thing_name\nsnr-1,another\n",
+        "common_name,attr.batch\nsnr-1,8\n",
+        "common_name,note\nsnr-1,mine\n",
+        f"common_name,public_key_sha256\nsnr-1,{'ab' * 32}\n",
+    ],
+)
+def test_what_is_merged_changes_no_row_that_is_on_the_list_unless_that_is_said(bucket: Bucket, changed: str) -> None:
+    bucket.put("lists/line-a.csv", "common_name,attr.batch\nsnr-1,7\n")
+    verdict = bucket.put("lists/merge/line-a.csv", changed)
+    assert verdict is not None
+    assert verdict.outcome is Outcome.REFUSED
+    assert "'snr-1' is on the list already, with another row (jitr-confirm=overwrite in" in verdict.message
+    assert [row.to_json() for row in bucket.list_rows()] == [{"common_name": "snr-1", "attr.batch": "7"}]
+    verdict = bucket.put("lists/merge/line-a.csv", changed, **{"jitr-confirm": "overwrite"})
+    assert verdict is not None
+    assert verdict.outcome is Outcome.PUBLISHED
+    assert verdict.details["changed"] == 1
+
+
+def test_an_expired_row_in_a_deny_list_is_refused_unless_that_is_said(bucket: Bucket) -> None:
+    """It keeps nobody out: dropped in place of a row that does, it would let a recalled device in."""
+    bucket.put("lists/line-a.csv", listed(1))
+    denying = rules(bucket).replace("allow:", "deny:\n  - name: recalled\n    list: line-a\nallow:", 1)
+    bucket.put("admission.yaml", denying)
+    expired = "common_name,expires\nsnr-1,2000-01-01\n"
+    for key, confirmed in (("lists/line-a.csv", "shrink"), ("lists/merge/line-a.csv", "overwrite")):
+        verdict = bucket.put(key, expired, **{"jitr-confirm": confirmed})
+        assert verdict is not None
+        assert verdict.outcome is Outcome.REFUSED
+        assert "1 row can match nothing (first line 2, 'snr-1': it expired 2000-01-02T00:00:00Z)" in verdict.message
+    assert [row.expires for row in bucket.list_rows()] == [None]
 
 
 def test_a_merge_that_takes_longer_than_the_function_goes_on_in_the_next_invocation(bucket: Bucket) -> None:

@@ -1,6 +1,7 @@
 """How rows fit rules and devices: a list whose every row has the same mistake is seen in one number."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from testkit import knocks
@@ -10,6 +11,7 @@ from jitr.devicelists.rows import ListRow
 from jitr.rules.list_fit import Devices, Fit
 from jitr.rules.model import Rules
 
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SNR = Rules(
     "admission.yaml",
     cas=knocks.rules().cas,
@@ -27,7 +29,7 @@ def devices(count: int = 3, digits: int = 32) -> Devices:
 
 
 def fit(name: str, *rows: ListRow, rules: Rules | None = SNR, known: Devices | None = None) -> Fit:
-    found = Fit(name, rules, devices() if known is None else known)
+    found = Fit(name, rules, devices() if known is None else known, at=NOW)
     for line, row in enumerate(rows, 2):
         found.add(row, line)
     return found
@@ -68,6 +70,13 @@ def test_a_row_of_a_deny_list_that_can_match_nothing_is_asked_about(row: ListRow
     assert question is not None
     assert question.startswith("Deny rule recalled names list recall, and 1 row can match nothing (first line 3, ")
     assert why in question
+
+
+def test_an_expired_row_matches_nothing_even_where_its_device_is_on_record() -> None:
+    found = fit("recall", ListRow(common_name="snr-1", expires=NOW), ListRow(common_name="snr-2"))
+    assert (found.on_record, found.nothing) == (1, 1)
+    assert "(first line 2, 'snr-1': it expired 2026-03-01T12:00:00Z)" in (found.question() or "")
+    assert fit("recall", ListRow(common_name="snr-1", expires=NOW + timedelta(seconds=1))).question() is None
 
 
 @pytest.mark.parametrize(

@@ -46,3 +46,14 @@ def conflict(row: ListRow, found: Sequence[tuple[RowKey, ListRow]]) -> Fault | N
         kinds = " and ".join(key.kind for key in rows.values())
         return Fault(next(iter(rows.values())).kind, f"the list has two devices that are one here, by {kinds}{_REMEDY}")
     return None
+
+
+def alteration(row: ListRow, found: Sequence[tuple[RowKey, ListRow]]) -> Fault | None:
+    """Return why a row may not be merged by whoever only adds: it would change a row that is on the list."""
+    other = conflict(row, found)
+    if other is not None:
+        return other
+    for key, there in found:
+        if there.to_json() != row.to_json():
+            return Fault(key.kind, f"{shown(key.value)} is on the list already, with another row{_REMEDY}")
+    return None

@@ -23,8 +23,8 @@ _LEFT_ALONE = re.compile(r".*(\.result\.(json|txt)|\.(pem|crt|cer)|/)|crls/.*", 
 _SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
 _TABLES = (".csv", ".tsv", ".txt", *_SPREADSHEETS)
 _MOST_SHOWN = 120  # characters of a key in a message
-# What a person may put on an object (``x-amz-meta-...``): why; and that a list may shrink, or be made, or that rows may
-# take the place of other devices' rows.
+# What a person may put on an object (``x-amz-meta-...``): why; and that a list may shrink, or be made, that rows may
+# change or take the place of rows there, or match nothing.
 MESSAGE, CONFIRM = "jitr-message", "jitr-confirm"
 SHRINK, NEW_LIST, OVERWRITE, UNMATCHED = "shrink", "new-list", "overwrite", "unmatched"
 

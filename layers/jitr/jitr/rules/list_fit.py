@@ -6,11 +6,13 @@ from an allow list. Pure and in flat memory: rows go by one at a time.
 
 from collections.abc import Iterable
 from dataclasses import field
+from datetime import datetime
 
 from jitr.devicelists.rows import ListRow, RowKey, device_keys
 from jitr.facts import Knock
 from jitr.rules.conditions import AttributeCondition, CaCondition, Condition, SerialCondition
 from jitr.rules.model import DenyRule, Rule, Rules
+from jitr.times import rfc3339
 from jitr.values import dataclass
 
 _SHOWN = 5
@@ -63,15 +65,25 @@ class Fit:
     """Counts the rows of the list ``name``, which rules name or will name, by what they could match.
 
     Without ``devices`` only the rules are asked; with ``known_only`` a row that is no device on record matches nothing.
+    A row that is expired ``at`` that time matches nothing; without it, expiry is not asked.
     """
 
-    def __init__(self, name: str, rules: Rules | None, devices: Devices | None, *, known_only: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        rules: Rules | None,
+        devices: Devices | None,
+        *,
+        at: datetime | None = None,
+        known_only: bool = False,
+    ) -> None:
         self.name = name
         self.rows = self.on_record = self.possible = 0
         self.unmatched: list[Unmatched] = []  # the first of them
         self._devices = devices or Devices()
         self._with_devices = devices is not None
         self._known_only = known_only
+        self._at = at
         self._rules = rules
         every = () if rules is None else (*rules.deny, *rules.allow)
         self._naming = [each for each in every if name in each.lists]
@@ -90,10 +102,11 @@ class Fit:
         fits = [] if self._rules is None else [each for each in self._naming if _fits(self._rules, each, row)]
         for rule in fits:
             self._fitting[rule.name] += 1
-        if self._devices.has(keys):
+        expired = self._at is not None and row.expires is not None and row.expires <= self._at
+        if not expired and self._devices.has(keys):
             self.on_record += 1
             return
-        why = self._why_not(row, fits)
+        why = f"it expired {rfc3339(row.expires)}" if expired and row.expires else self._why_not(row, fits)
         if why is None:
             self.possible += 1
         elif len(self.unmatched) < _SHOWN:

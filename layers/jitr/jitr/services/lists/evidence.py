@@ -1,6 +1,7 @@
 """What the devices on record tell about a list that is about to be imported."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import islice
 
 from jitr.aws.dynamodb.decisions import newest
@@ -43,10 +44,13 @@ def devices(table: Table, rules: Rules | None, *, most: int = MOST_LOOKED_AT, ca
     return found
 
 
-def fit(table: Table, name: str) -> Fit:
-    """Return what counts the rows of a list against the rules in force and the devices on record. Raises Retry."""
+def fit(table: Table, name: str, at: datetime) -> Fit:
+    """Return what counts the rows of a list against the rules in force and the devices on record. Raises Retry.
+
+    Rows that are expired ``at`` that time match nothing.
+    """
     rules = rules_in_force(table)
-    return Fit(name, rules, devices(table, rules))
+    return Fit(name, rules, devices(table, rules), at=at)
 
 
 def known_serials(table: Table) -> Known:

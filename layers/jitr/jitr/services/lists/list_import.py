@@ -7,7 +7,7 @@ how far it is. Generations that are left, replaced or never finished, are let go
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from functools import cache, partial
 from itertools import islice
@@ -17,7 +17,7 @@ from typing import Any
 from jitr.aws.dynamodb.batch_writer import BatchWriter, batched, in_order
 from jitr.aws.dynamodb.changes import MOST_KEYS, list_changed, rows_changed
 from jitr.aws.dynamodb.table import Conflict, Item, Table, to_item
-from jitr.devicelists.changes import Effect, conflict, effect
+from jitr.devicelists.changes import Effect, alteration, conflict, effect
 from jitr.devicelists.columns import Fault
 from jitr.devicelists.csv.duplicates import KeyLog, Seen
 from jitr.devicelists.csv.reader import SHOWN, ListError, Problem, Reader, Row, serials_in
@@ -38,6 +38,7 @@ _ROWS_AT_ONCE = 50
 _NOTED_EVERY = 20_000  # rows; what is done again at most
 
 Advance = Callable[[int], None]
+_FindsFault = Callable[[ListRow, Sequence[tuple[RowKey, ListRow]]], Fault | None]
 
 
 class Unfinished(JitrError):
@@ -144,6 +145,7 @@ class Imports:
         *,
         against: str | None = None,
         overwrite: bool = True,
+        add_only: bool = False,
         most: int | None = None,
         advance: Advance,
         watch: Callable[[Row], None] = lambda _row: None,
@@ -151,11 +153,20 @@ class Imports:
         """Read a file to its end, and raise ListError if there is anything wrong with it.
 
         ``against`` is a generation of the list to compare the rows with; then a row that would take another device's
-        place is a mistake, unless ``overwrite``. A file of more than ``most`` rows is read no further, and raises
-        TooMany. ``advance`` is told how many bytes were read, ``watch`` each good row.
+        place is a mistake, unless ``overwrite``; with ``add_only``, so is a row that would change one there. A file of
+        more than ``most`` rows is read no further, and raises TooMany. ``advance`` is told how many bytes were
+        read, ``watch`` each good row.
         """
         serials = cache(lambda: serials_in(source.pieces, lambda: known_serials(self._table)))
-        read = partial(self._checked, name, source, serials, against=against, overwrite=overwrite, most=most)
+        read = partial(
+            self._checked,
+            name,
+            source,
+            serials,
+            against=against,
+            fault=None if overwrite else alteration if add_only else conflict,
+            most=most,
+        )
         # No file while there is nothing to put in it; then nobody else's to read, and gone however this ends.
         with SpooledTemporaryFile(max_size=1, prefix="jitr-") as file:
             log = KeyLog(file)
@@ -178,7 +189,7 @@ class Imports:
         seen: Seen,
         *,
         against: str | None,
-        overwrite: bool,
+        fault: _FindsFault | None,
         most: int | None,
         advance: Advance,
         watch: Callable[[Row], None],
@@ -187,7 +198,7 @@ class Imports:
         digest = hashlib.sha256()
         pieces = _told(source, digest.update, advance)
         reader = Reader(pieces, source=source.name, duplicates=seen, serials=serials)
-        found = _Comparison(reader, seen, overwrite=overwrite)
+        found = _Comparison(reader, seen, fault)
         rows = reader if most is None else _at_most(most, reader)
         count = 0
         if against is None:
@@ -383,21 +394,21 @@ class _Unnoted:
 
 
 class _Comparison:
-    """Counts what rows would do to a list, and keeps the first of those that would take another device's place."""
+    """Counts what rows would do to a list, and keeps the first of those that may not do it: ``fault`` says why not."""
 
-    def __init__(self, reader: Reader, seen: Seen, *, overwrite: bool) -> None:
+    def __init__(self, reader: Reader, seen: Seen, fault: _FindsFault | None) -> None:
         self._reader = reader
         self._seen = seen
-        self._overwrite = overwrite
+        self._fault = fault
         self.effects = dict.fromkeys(Effect, 0)
         self.problems: list[Problem] = []
         self.problem_count = 0
 
     def add(self, row: Row, found: list[tuple[RowKey, ListRow]]) -> None:
         self.effects[effect(row.row, list({other.found_by(): other for _, other in found}.values()))] += 1
-        if self._overwrite:
+        if self._fault is None:
             return
-        fault = conflict(row.row, found) or self._shares_a_device(row, found)
+        fault = self._fault(row.row, found) or self._shares_a_device(row, found)
         if fault is not None:
             self.problem_count += 1
             if len(self.problems) < SHOWN:

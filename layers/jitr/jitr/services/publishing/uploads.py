@@ -216,7 +216,7 @@ class Drops:
         confirmed = _confirmed(latest)
         if before is None and NEW_LIST not in confirmed:
             self._refuse_unnamed(dropped, name, lists, heads)
-        found = fit(self._table, name)
+        found = fit(self._table, name, self._clock())
         checked = self._checked(dropped, latest, name, before, found)
         mode = MERGE if dropped.merges else REPLACE
         if UNMATCHED not in confirmed and self._imports.under_way(name, checked, mode) is None:
@@ -280,6 +280,7 @@ class Drops:
                 Source(dropped.key, in_time),
                 against=before.head.generation if dropped.merges and before is not None else None,
                 overwrite=not dropped.merges or OVERWRITE in _confirmed(latest),
+                add_only=True,
                 most=MAX_LIST_ROWS,
                 advance=lambda _bytes: None,
                 watch=lambda each: found.add(each.row, each.line),
