@@ -384,7 +384,7 @@ class Drops:
             if refused.code == "NoSuchKey":
                 return None
             raise
-        except (ValueError, KeyError, TypeError):
+        except (InputError, RecursionError, ValueError, KeyError, TypeError):  # InputError: larger than any of ours
             return None
         return found if there else None
 
