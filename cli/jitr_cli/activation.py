@@ -11,6 +11,7 @@ from jitr.reasons import CODES, Verdict
 from jitr_cli import output
 from jitr_cli.by_hand import Hand
 from jitr_cli.deployment import Account, Deployment
+from jitr_cli.device_admissions import not_the_function_s
 from jitr_cli.device_records import records_of
 from jitr_cli.device_registry import Registry
 from jitr_cli.table import now
@@ -84,3 +85,5 @@ class Asked:
         overruled = self._overruled.get(certificate_id, ())
         Hand(self.account, self.table).did(certificate_id, "ACTIVE", before, self.overrule, overruled)
         registry.set_status(certificate_id, "ACTIVE")
+        if self.table is not None:
+            not_the_function_s(self.table, [certificate_id])

@@ -3,6 +3,9 @@
 The register function writes a record before its first step and after its last, and looks at rules and lists right
 before ACTIVE and right after it. A command that takes devices out has to know of what is between the two: nobody need
 have published a rule that denies them.
+
+The function also lets in again, from INACTIVE, whom it took out itself, or whom an operator reopened. The record says
+so, and a command that changes a status takes that out of the record: what an operator made INACTIVE stays so.
 """
 
 import time
@@ -11,9 +14,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from jitr.aws.dynamodb.decisions import newest_of
-from jitr.aws.dynamodb.table import Table
+from jitr.aws.dynamodb.table import Conflict, Table
+from jitr.errors import Retry
 from jitr.reasons import Verdict
-from jitr.records.record import APPLYING, APPLYING_AT_MOST, STATUS_FRESH
+from jitr.records.record import APPLYING, APPLYING_AT_MOST, STATUS_FRESH, Record
 from jitr_cli import output
 from jitr_cli.device_records import records_of
 from jitr_cli.device_registry import Registry
@@ -25,6 +29,7 @@ WAIT = int(APPLYING_AT_MOST.total_seconds()) + 10
 _RECENT = 2 * APPLYING_AT_MOST
 # A record of that age was left behind by a function that is gone: its message waits in the queue.
 _LEFT_BEHIND = timedelta(minutes=5)
+_ATTEMPTS = 5  # at a record that the function writes at the same time
 
 
 def recently_admitted(table: Table, at: datetime) -> Iterator[str]:
@@ -47,7 +52,7 @@ def until_done(table: Table, certificate_ids: Sequence[str], at: datetime) -> li
     under_way = _under_way(table, certificate_ids, at)
     if under_way:
         names = ", ".join(each[:12] for each in under_way)
-        output.note(f"Being admitted at this moment: {names}. Waiting until that is done, a minute at most.")
+        output.note(f"Being decided at this moment: {names}. Waiting until that is done, a minute at most.")
     for _ in range(WAIT):
         if not under_way:
             break
@@ -56,28 +61,51 @@ def until_done(table: Table, certificate_ids: Sequence[str], at: datetime) -> li
     return under_way
 
 
-def shut_out_for_good(table: Table, registry: Registry, pending: Sequence[str], changed: Sequence[str]) -> None:
-    """See to it that those who were just made INACTIVE stay so.
+def shut_out_for_good(
+    table: Table, registry: Registry, pending: Sequence[str], changed: Sequence[str], status: str = "INACTIVE"
+) -> list[str]:
+    """See to it that those who were just given a status stay so; return those where a decision is still being applied.
 
-    ``pending`` were not ACTIVE before. A delivery that read their status before it was changed sets ACTIVE within
-    ``STATUS_FRESH``, or reads it again. And what the register function took back itself it would let in again after an
-    edit: an operator's INACTIVE is not for it to change.
+    ``pending`` were so before. A delivery that read that before it was changed sets ACTIVE within ``STATUS_FRESH``, or
+    reads it again. Any other writes its record before it sets a status: who has one under way is waited for.
     """
     if pending:
         output.note("Some were pending: waiting a few seconds, so that no admission under way overtakes this.")
         time.sleep(STATUS_FRESH.total_seconds() + 1)
-        active, _ = those_active(table, registry, pending, now())
+    involved = list(pending)
+    for _ in range(_ATTEMPTS):
+        involved += _under_way(table, changed, now())
+        active, left = those_active(table, registry, list(dict.fromkeys(involved)), now())
         for each in active:
-            registry.set_status(each, "INACTIVE")
-    for record in records_of(table, changed).values():
-        if record.waiting and (record.withdrawn or record.reopened is not None):
-            table.put_record(replace(record, withdrawn=False, reopened=None))
+            registry.set_status(each, status)
+        if left:
+            return left
+        involved = not_the_function_s(table, changed)
+        if not involved:
+            return []
+    raise Retry("conflict", f"the records of {len(involved)} devices were written again and again meanwhile")
+
+
+def not_the_function_s(table: Table, certificate_ids: Sequence[str]) -> list[str]:
+    """Write down that the status of certificates is an operator's: the function does not let them in from INACTIVE.
+
+    Returns those where that has to wait: a decision is being applied, or the record was written meanwhile.
+    """
+    busy, at = [], now()
+    for each, record in records_of(table, certificate_ids).items():
+        if _is_under_way(record, at):
+            busy.append(each)
+        elif record.withdrawn or record.reopened is not None:
+            try:
+                table.put_record(replace(record, withdrawn=False, reopened=None))
+            except Conflict:
+                busy.append(each)
+    return busy
 
 
 def _under_way(table: Table, certificate_ids: Sequence[str], at: datetime) -> list[str]:
-    records = records_of(table, certificate_ids)
-    return [
-        each
-        for each, record in records.items()
-        if record.state == APPLYING and record.decision is Verdict.ADMIT and record.decided_at > at - _LEFT_BEHIND
-    ]
+    return [each for each, record in records_of(table, certificate_ids).items() if _is_under_way(record, at)]
+
+
+def _is_under_way(record: Record, at: datetime) -> bool:
+    return record.state == APPLYING and record.decided_at > at - _LEFT_BEHIND

@@ -1,6 +1,7 @@
 """``jitr device activate | deactivate | revoke``: the status of device certificates, changed at an operator's word."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import click
@@ -12,7 +13,7 @@ from jitr_cli import completion, output
 from jitr_cli.activation import NOT_ASKED, Asked, require_reason
 from jitr_cli.by_hand import Hand
 from jitr_cli.deployment import Choice, stack_options
-from jitr_cli.device_admissions import shut_out_for_good
+from jitr_cli.device_admissions import not_the_function_s, shut_out_for_good
 from jitr_cli.device_recall import Match, find_on_list
 from jitr_cli.device_records import account_and_table, name_in
 from jitr_cli.device_registry import DeviceCertificate, Registry
@@ -157,19 +158,25 @@ def _deactivate_named(which: tuple[str, ...], yes: bool, choice: Choice, as_json
     if to_change:
         names = "\n".join(f"  {_words(each)}, {each.status}" for each in to_change)
         output.confirm(f"Make INACTIVE:\n{names}\n{_CUT_OFF}. Go on?", yes)
-    _deactivate_all(registry, {each.id: each.status for each in to_change}, Hand(account, table), None)
-    _stay_out(table, registry, found)
+    under_way = _deactivate_all(registry, {each.id: each.status for each in found}, Hand(account, table), table, None)
     ends = {each.id: "REVOKED" if each.status == "REVOKED" else "INACTIVE" for each in found}
-    document = {"devices": [_change(each, ends[each.id]) for each in found]}
+    document: dict[str, object] = {"devices": [_change(each, ends[each.id]) for each in found]}
+    if under_way:
+        document["under_way"] = under_way
     human = "\n".join(f"{_words(each)}: {ends[each.id]}{_as_before(each, ends[each.id])}" for each in found)
     output.emit(as_json, document, human)
+    _only_part(under_way)
 
 
-def _stay_out(table: Table | None, registry: Registry, found: Sequence[DeviceCertificate]) -> None:
-    """See to it that no admission under way, and none that was taken back, undoes what was just done."""
-    if table is not None:
-        pending = [each.id for each in found if each.status == "PENDING_ACTIVATION"]
-        shut_out_for_good(table, registry, pending, [each.id for each in found])
+def _stay_out(table: Table | None, registry: Registry, statuses: Mapping[str, str], status: str) -> list[str]:
+    """See to it that no admission under way, and none that was taken back, undoes what was just done.
+
+    ``statuses`` are those before, by id. Returns those that are still being decided.
+    """
+    if table is None:
+        return []
+    pending = [each for each, before in statuses.items() if before == "PENDING_ACTIVATION"]
+    return shut_out_for_good(table, registry, pending, list(statuses), status)
 
 
 def _recall(list_name: str, dry_run: bool, yes: bool, choice: Choice, as_json: bool) -> None:
@@ -185,8 +192,9 @@ def _recall(list_name: str, dry_run: bool, yes: bool, choice: Choice, as_json: b
         output.note(each)
     if matches and not dry_run:
         output.confirm(f"Make {_counted(len(matches))} INACTIVE? {_CUT_OFF}.", yes)
-        hand = Hand(deployment, table_of(deployment))
-        _deactivate_all(registry, _active(matches), hand, f"on list {list_name}")
+        table = table_of(deployment)
+        why = f"on list {list_name}"
+        under_way += _deactivate_all(registry, _active(matches), Hand(deployment, table), table, why)
     document = {
         "list": list_name,
         "dry_run": dry_run,
@@ -211,8 +219,9 @@ def _revoked(alias: str, dry_run: bool, yes: bool, choice: Choice, as_json: bool
     _show_lines([str(each) for each in found], f"on the revocation list of {alias}", under_way)
     if found and not dry_run:
         output.confirm(f"Make {_counted(len(found))} INACTIVE? {_CUT_OFF}.", yes)
-        hand = Hand(deployment, table_of(deployment))
-        _deactivate_all(registry, _active(found), hand, f"on the revocation list of {alias}")
+        table = table_of(deployment)
+        why = f"on the revocation list of {alias}"
+        under_way += _deactivate_all(registry, _active(found), Hand(deployment, table), table, why)
     document = {
         "crl": alias,
         "dry_run": dry_run,
@@ -234,7 +243,7 @@ def _only_part(under_way: Sequence[str]) -> None:
         names = ", ".join(each[:12] for each in under_way)
         raise Retry(
             "busy",
-            f"still being admitted: {names}. A deny rule keeps them out; without one, give the same command again",
+            f"still being decided: {names}. A deny rule keeps them out; without one, give the same command again",
         )
 
 
@@ -268,20 +277,30 @@ def _active(found: Sequence[Match | Revoked]) -> dict[str, str]:
     return {each.certificate_id: "ACTIVE" for each in found}
 
 
-def _deactivate_all(registry: Registry, statuses: Mapping[str, str], hand: Hand, why: str | None) -> None:
-    """Make certificates INACTIVE, given their statuses by id, and write down of each who did it."""
-    done = 0
+def _deactivate_all(
+    registry: Registry, statuses: Mapping[str, str], hand: Hand, table: Table | None, why: str | None
+) -> list[str]:
+    """Make certificates INACTIVE, given their statuses by id, write down of each who did it, and see that they stay so.
+
+    Returns those that are still being decided.
+    """
+    to_change = {each: before for each, before in statuses.items() if before not in ("INACTIVE", "REVOKED")}
+    done: list[str] = []
     try:
-        with output.progress("Deactivating", len(statuses)) as advance:
-            for each, before in statuses.items():
+        with output.progress("Deactivating", len(to_change)) as advance:
+            for each, before in to_change.items():
                 registry.set_status(each, "INACTIVE")
-                done += 1
+                done.append(each)
                 hand.cut_off(each, "INACTIVE", before, why)
                 advance(1)
     except BaseException:
-        if len(statuses) > 1:
-            output.note(f"Made {done} of {len(statuses)} INACTIVE. The same command again carries on.")
+        if len(to_change) > 1:
+            output.note(f"Made {len(done)} of {len(to_change)} INACTIVE. The same command again carries on.")
+        if table is not None:
+            with suppress(Exception):  # the same command again does not come to those any more that are INACTIVE
+                not_the_function_s(table, done)
         raise
+    return _stay_out(table, registry, statuses, "INACTIVE")
 
 
 # --- revoke
@@ -310,7 +329,9 @@ def revoke(which: str, yes: bool, choice: Choice, as_json: bool) -> None:
         output.confirm(f"Revoke {_words(found)}, {found.status}? This is final. {_CUT_OFF}.", yes)
         registry.set_status(found.id, "REVOKED")
         Hand(account, table).cut_off(found.id, "REVOKED", found.status)
+    under_way = _stay_out(table, registry, {found.id: found.status}, "REVOKED")
     output.emit(as_json, _change(found, "REVOKED"), f"{_words(found)}: REVOKED{_as_before(found, 'REVOKED')}")
+    _only_part(under_way)
 
 
 def _words(found: DeviceCertificate) -> str:

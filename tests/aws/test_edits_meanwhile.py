@@ -230,6 +230,23 @@ def test_a_certificate_that_another_hand_made_active_is_not_taken_back(ready: Wo
     assert ready.status(DEVICE) == "ACTIVE"
 
 
+def test_what_was_taken_back_and_then_changed_by_other_hands_is_not_let_in_again_by_an_edit(ready: World) -> None:
+    """It was found ACTIVE in between, when an edit would admit it: INACTIVE is then not the function's doing."""
+    at(ready, AFTER_ACTIVE, lambda: ready.publish(rules(allow(lists=("line-a",), grant=FULL))))
+    deliver_until_done(ready)
+    assert on_record(ready).withdrawn
+    ready.iot.update_certificate(certificateId=DEVICE.sha256, newStatus="ACTIVE")
+    ready.later(minutes=5)
+    ready.put_on("line-a", RECALLED)
+    ready.registrar.handle(message(ready))
+    assert not on_record(ready).withdrawn
+    ready.iot.update_certificate(certificateId=DEVICE.sha256, newStatus="INACTIVE")
+    ready.later(minutes=5)
+    ready.put_on("line-a", ListRow(common_name="somebody else"))
+    ready.registrar.handle(message(ready))
+    assert ready.status(DEVICE) == "INACTIVE"
+
+
 def test_a_denied_device_is_out_also_where_another_hand_wrote_its_record_meanwhile(ready: World) -> None:
     def overtaken() -> None:
         recall(ready)()

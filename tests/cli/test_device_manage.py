@@ -832,7 +832,7 @@ def test_a_recall_waits_for_a_device_on_its_list_that_is_being_admitted(
     monkeypatch.setattr(time, "sleep", wait)
     result = run("device", "deactivate", "--list", "recall-17", "--yes")
     assert result.exit_code == 0
-    assert f"Being admitted at this moment: {late.sha256[:12]}" in result.stderr
+    assert f"Being decided at this moment: {late.sha256[:12]}" in result.stderr
     assert world.status(late) == "INACTIVE"
     assert result.stdout == ("" if denied else "Made 1 certificate INACTIVE\n")
 
@@ -900,6 +900,164 @@ def test_what_was_taken_back_and_then_deactivated_is_not_let_in_again_by_an_edit
     world.put_on("wanted", ListRow(common_name="late"))
     world.knock(late, FACTORY)
     assert world.status(late) == "INACTIVE"
+
+
+GRANT = Grant(iot_policies=("Sensor",), thing="{common_name}")
+
+
+@pytest.fixture
+def taken_back(run: Run, world: World) -> drafts.Issued:
+    """A device that the function let in and took out again, because it was taken off its list meanwhile."""
+    late = leaf("late")
+    put_in(world.iot, late, state="PENDING_ACTIVATION")
+    world.publish(rules_of(allow("line-b", grant=GRANT)))
+    listed = rules_of(allow("line-b", grant=GRANT, lists=("wanted",)))
+    with listening(world.iot, "after-call.iot.UpdateCertificate", once(lambda: world.publish(listed))):
+        world.knock(late, FACTORY)
+    record = world.record(late)
+    assert record is not None
+    assert (record.withdrawn, world.status(late)) == (True, "INACTIVE")
+    return late
+
+
+def once(does: Callable[[], None]) -> Callable[..., None]:
+    left = [does]
+
+    def hook(**_context: Any) -> None:
+        if left:
+            left.pop()()
+
+    return hook
+
+
+def is_let_in_by_an_edit(world: World, device: drafts.Issued) -> bool:
+    world.put_on("wanted", ListRow(common_name="late"))
+    world.later(minutes=2)
+    with suppress(Retry):
+        world.knock(device, FACTORY)
+    return world.status(device) == "ACTIVE"
+
+
+def test_what_the_function_took_out_itself_an_edit_lets_in_again(world: World, taken_back: drafts.Issued) -> None:
+    assert is_let_in_by_an_edit(world, taken_back)
+
+
+@pytest.mark.parametrize("by", ["a recall", "a revocation list", "another hand"])
+def test_what_was_activated_by_hand_and_then_taken_out_is_not_let_in_again_by_an_edit(
+    run: Run, world: World, taken_back: drafts.Issued, by: str
+) -> None:
+    """Whoever made it INACTIVE last was not the function."""
+    assert run("device", "activate", taken_back.sha256, "--without-iot-policy").exit_code == 0
+    if by == "a recall":
+        world.put_on("recall-17", ListRow(common_name="late"))
+        result = run("device", "deactivate", "--list", "recall-17", "--yes")
+        assert result.stdout == "Made 1 certificate INACTIVE\n"
+    elif by == "a revocation list":
+        record = world.record(taken_back)
+        assert record is not None
+        assert record.facts is not None
+        with_crl(world, crl_of([crls.entry(int(record.facts["serial_number"], 16))]))
+        result = run("device", "deactivate", "--crl", "factory-a", "--yes")
+        assert result.stdout == "Made 1 certificate INACTIVE\n"
+        world.publish(rules_of(allow("line-b", grant=GRANT, lists=("wanted",))))
+    else:
+        world.iot.update_certificate(certificateId=taken_back.sha256, newStatus="INACTIVE")
+    assert world.status(taken_back) == "INACTIVE"
+    assert not is_let_in_by_an_edit(world, taken_back)
+
+
+def test_a_recall_that_is_made_active_by_other_hands_is_final_as_well(
+    run: Run, world: World, taken_back: drafts.Issued
+) -> None:
+    """Of these hands no command wrote anything down, and no knock came in between."""
+    world.iot.update_certificate(certificateId=taken_back.sha256, newStatus="ACTIVE")
+    world.put_on("recall-17", ListRow(common_name="late"))
+    result = run("device", "deactivate", "--list", "recall-17", "--yes")
+    assert result.stdout == "Made 1 certificate INACTIVE\n"
+    assert not is_let_in_by_an_edit(world, taken_back)
+
+
+def test_a_recall_that_is_cut_off_is_final_for_those_that_it_came_to(
+    run: Run, world: World, fleet: dict[str, drafts.Issued], taken_back: drafts.Issued, aws: Aws
+) -> None:
+    """The same command again does not come to them: they are INACTIVE."""
+    world.iot.update_certificate(certificateId=taken_back.sha256, newStatus="ACTIVE")
+    world.put_on("recall-17", ListRow(common_name="late"), ListRow(common_name="a"))
+    pages = [[{"certificateId": each.sha256, "status": "ACTIVE"}] for each in (taken_back, fleet["a"])]
+    paged(aws, "ListCertificates", pages)
+    real_update = world.iot.update_certificate
+
+    def second_fails(given: dict[str, Any]) -> Any:
+        if given["certificateId"] == fleet["a"].sha256:
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow"}}, "UpdateCertificate")
+        del aws.overrides["UpdateCertificate"]
+        real_update(**given)
+        aws.overrides["UpdateCertificate"] = second_fails
+        return {}
+
+    aws.overrides["UpdateCertificate"] = second_fails
+    result = run("device", "deactivate", "--list", "recall-17", "--yes")
+    assert "Made 1 of 2 INACTIVE." in result.stderr
+    del aws.overrides["UpdateCertificate"]
+    assert not is_let_in_by_an_edit(world, taken_back)
+
+
+@pytest.mark.parametrize("command", ["deactivate", "revoke"])
+@pytest.mark.parametrize("before", ["PENDING_ACTIVATION", "INACTIVE"])
+def test_a_device_that_is_cut_off_while_it_is_let_in_stays_cut_off(
+    run: Run, world: World, monkeypatch: pytest.MonkeyPatch, command: str, before: str
+) -> None:
+    """Pending, or INACTIVE and reopened: the function that is about to set ACTIVE is waited for."""
+    late = leaf("late")
+    world.connect(late)
+    if before == "INACTIVE":
+        world.publish(rules_of(deny(lists=("recall-17",)), allow("line-a", grant=GRANT)))
+        world.put_on("recall-17", ListRow(common_name="late"))
+        world.knock(late, FACTORY)
+        assert run("decisions", "reopen", late.sha256, "--yes").exit_code == 0
+    world.publish(rules_of(allow("line-a", grant=GRANT)))
+    assert world.status(late) == before
+    world.telemetry = Silent()
+    world.registrar = world.fresh_registrar()
+    in_turn, resumed = threading.Event(), threading.Event()
+
+    def is_overtaken() -> None:
+        if threading.current_thread() is admitting:
+            in_turn.set()
+            assert resumed.wait(60)
+
+    def knock() -> None:
+        with at_call(world.iot, "UpdateCertificate", is_overtaken), suppress(Retry):
+            world.knock(late, FACTORY)
+
+    admitting = threading.Thread(target=knock)
+    admitting.start()
+    assert in_turn.wait(60)
+
+    def wait(_seconds: float) -> None:
+        resumed.set()
+        admitting.join(60)
+
+    monkeypatch.setattr(time, "sleep", wait)
+    result = run("device", command, late.sha256, "--yes")
+    assert result.exit_code == 0, result.output
+    assert not admitting.is_alive()
+    assert world.status(late) == ("REVOKED" if command == "revoke" else "INACTIVE")
+
+
+@pytest.mark.parametrize("command", ["deactivate", "revoke"])
+def test_a_device_that_is_still_being_decided_in_the_end_is_told(
+    run: Run, world: World, fleet: dict[str, drafts.Issued], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    record = world.record(fleet["a"])
+    assert record is not None
+    world.table.put_record(replace(record, state="applying"))
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    result = run("device", command, fleet["a"].sha256, "--yes")
+    assert result.exit_code == 3
+    assert f"still being decided: {fleet['a'].sha256[:12]}" in result.stderr
+    assert sum(waits) >= 60
 
 
 def test_a_list_that_is_not_there_is_told(run: Run, world: World) -> None:

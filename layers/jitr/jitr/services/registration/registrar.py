@@ -551,6 +551,8 @@ class Registrar:
             return
         if record is not None:
             again = replace(record, described_at=now)
+            if found.status != INACTIVE:
+                again = replace(again, withdrawn=False, reopened=None)  # INACTIVE would be another hand's doing now
             if record.state == APPLYING and record.decision is Verdict.HOLD:
                 # An admission that was being taken back, and another hand has set the status since.
                 again = replace(again, state=APPLIED, delivery=None, withdrawn=False)
