@@ -1,5 +1,6 @@
 """How a list fits the rules in force and the devices on record: told by imports, asked by ``lists check``."""
 
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.csv.duplicates import Duplicates
 from jitr.devicelists.csv.reader import Reader, serials_in
-from jitr.devicelists.rows import ListRow
+from jitr.devicelists.rows import LIST_NAME, ListRow
 from jitr.errors import InputError
 from jitr.rules.list_fit import Fit
 from jitr.rules.model import Rules
@@ -17,7 +18,14 @@ from jitr_cli import list_files
 from jitr_cli.output import confirm, note, progress
 from jitr_cli.table import now
 
+_CA_ID = re.compile("[0-9a-f]{64}")
 MOST_CHECKED = 50_000  # devices on record, of each verdict
+
+
+def check_name(name: str) -> None:
+    """Raise InputError for what no list can be called."""
+    if LIST_NAME.fullmatch(name) is None:
+        raise InputError(f"{name!r} is not a list's name: letters, digits and _.- (at most 64, no sign first)")
 
 
 def ask_about_name(table: Table, name: str, yes: bool) -> None:
@@ -52,12 +60,18 @@ def check(table: Table, what: str, name: str | None, against: str) -> Fit:
     rows that name another CA are left out.
     """
     rules = rules_in_force(table)
+    if name is not None:
+        check_name(name)
     if against == "rules":
         counted = Fit(_name_of(what, name), rules, None, at=now())
     elif against == "records":
         known = devices(table, rules, most=MOST_CHECKED)
         counted = Fit(_name_of(what, name), rules, known, at=now(), known_only=True)
     else:
+        if rules is None and _CA_ID.fullmatch(against) is None:
+            raise InputError(
+                f"no rules are in force that name a CA {against}: give its caCertificateId, or publish them"
+            )
         if rules is not None and against not in rules.cas and not rules.aliases_of(against):
             raise InputError(f"the rules in force have no CA {against}; there are: {', '.join(sorted(rules.cas))}")
         known = devices(table, rules, most=MOST_CHECKED, ca=against)
@@ -107,4 +121,4 @@ def _rows(table: Table, what: str) -> Iterator[tuple[int | None, ListRow]]:
     list_files.tell(source.name, reader.said)
 
 
-__all__ = ["ask_about_name", "ask_about_rows", "check", "fit", "tell"]
+__all__ = ["ask_about_name", "ask_about_rows", "check", "check_name", "fit", "tell"]

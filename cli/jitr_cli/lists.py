@@ -1,6 +1,5 @@
 """``jitr lists``: who may get in, by name, serial number, certificate or key."""
 
-import re
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from functools import partial
@@ -16,21 +15,20 @@ from jitr.devicelists.columns import typed
 from jitr.devicelists.csv.cells import Cells
 from jitr.devicelists.csv.reader import columns_of, write_rows
 from jitr.devicelists.csv.serials import UNDECIDED, Base, Serials
-from jitr.devicelists.rows import LIST_NAME, ListRow
+from jitr.devicelists.rows import ListRow
 from jitr.devicelists.values import read_row
 from jitr.errors import InputError
 from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists, ListInfo
 from jitr.services.lists.difference import Difference
 from jitr.services.lists.list_import import MERGE, REPLACE, Checked, Imports
 from jitr_cli import completion, list_check, list_files
+from jitr_cli.deny_lists import ends_recalls
 from jitr_cli.deployment import Choice, Deployment, stack_options
 from jitr_cli.files import staged
 from jitr_cli.output import confirm, emit, json_option, note, progress, table
 from jitr_cli.table import now, now_text, operator, table_of
 
 T = TypeVar("T")
-
-_CA_ID = re.compile("[0-9a-f]{64}")
 
 
 @click.group("lists", no_args_is_help=True)
@@ -63,7 +61,7 @@ def import_(
       jitr lists import line-a-2026 devices.csv
       jitr lists import line-a-2026 devices.csv --replace --dry-run
     """
-    _check_name(name)
+    list_check.check_name(name)
     deployment = choice.deployment()
     before = _lists(deployment).all().get(name)
     table_ = table_of(deployment)
@@ -93,7 +91,8 @@ def import_(
         deployment.announce("dynamodb")
         list_check.ask_about_rows(fit, yes)
         if before is not None and shrinks(mode, before.rows, checked.rows):
-            confirm(f"This shrinks list {name} from {before.rows} rows to {checked.rows}. Go on?", yes)
+            ends = "" if checked.rows else ends_recalls(table_, name)
+            confirm(f"This shrinks list {name} from {before.rows} rows to {checked.rows}.{ends} Go on?", yes)
         list_files.say_how_long(checked.rows)
         done, found = _import(imports, name, checked, mode, operator(deployment))
         told = list_files.told(checked, mode, before, found)
@@ -163,7 +162,7 @@ def add(name: str, values: tuple[str, ...], yes: bool, choice: Choice, as_json: 
       jitr lists add line-a-2026 common_name=snr-0001 attr.batch=7
       jitr lists add recall-17 ca=factory-a serial_number=1f03
     """
-    _check_name(name)
+    list_check.check_name(name)
     row = _row(values)
     deployment = choice.deployment()
     deployment.announce("dynamodb")
@@ -281,7 +280,8 @@ def delete(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
     device_lists = _lists(deployment)
     info = _existing(device_lists, name)
     deployment.announce("dynamodb")
-    confirm(f"Delete list {name} with {info.rows} rows?", yes)
+    ends = ends_recalls(table_of(deployment), name)
+    confirm(f"Delete list {name} with {info.rows} rows?{ends}", yes)
     deleted = _unless_edited(name, lambda: device_lists.delete(name, at=now_text()))
     emit(as_json, {"list": name, "deleted": deleted is not None}, f"List {name} is deleted")
     note(f"To have it back, within {KEPT_DAYS} days: jitr lists restore {name}")
@@ -357,11 +357,6 @@ def _existing(device_lists: DeviceLists, name: str) -> ListInfo:
     near = get_close_matches(name, there, n=1)
     meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(there) or 'none'}"
     raise InputError(f"there is no list {name}: {meant}")
-
-
-def _check_name(name: str) -> None:
-    if LIST_NAME.fullmatch(name) is None:
-        raise InputError(f"{name!r} is not a list's name: letters, digits and _.- (at most 64, no sign first)")
 
 
 def _row(values: tuple[str, ...]) -> ListRow:

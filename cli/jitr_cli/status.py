@@ -17,6 +17,7 @@ from jitr.services.lists.device_lists import IMPORTS, LEFT, DeviceLists
 from jitr.services.publishing.publication import in_force
 from jitr_cli.ca_registry import all_ca_ids, described
 from jitr_cli.denied import denied_and_in
+from jitr_cli.deny_lists import idle
 from jitr_cli.deployment import Choice, Deployment, stack_options
 from jitr_cli.device_registry import Registry
 from jitr_cli.output import emit, json_option
@@ -79,6 +80,7 @@ def status(choice: Choice, as_json: bool) -> None:
         ],
         **_decisions(table),
         "denied": None if rules is None else denied_and_in(table, rules, Registry(deployment.client("iot")), at),
+        "deny_lists": [] if rules is None else idle(table, rules, at),
         "queues": {name: _waiting(deployment, name, at) for name in QUEUES},
         "alarms": _alarms(deployment),
     }
@@ -212,6 +214,10 @@ def attention(document: dict[str, Any]) -> list[str]:
         *_about_rules(document["rules"]),
         *(str(each["meaning"]) for each in document["other_topic_rules"] or ()),
         *_about_denied(document["denied"]),
+        *(
+            f"list {each['list']}, which deny rule {each['rule']} names, {each['why']}: it keeps nobody out"
+            for each in document["deny_lists"]
+        ),
         *_about_queues(document["queues"]),
         *_about_cas(document["cas"]),
         *_about_names_of_cas(document),

@@ -1,6 +1,8 @@
 """A deny list protects as long as a rule names it, or somebody is told that it does not."""
 
+import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,28 @@ def test_where_not_every_row_was_looked_at_an_alias_is_not_taken_unasked(recalle
     (question,) = check_deny_lists(recalled.table, renamed, heads, most=3).questions
     assert "has 5 rows, of which 3 were looked at" in question
     assert check_deny_lists(recalled.table, renamed, heads).questions == ()
+
+
+def attention(run: Run) -> list[str]:
+    return [each for each in json.loads(run("status", "--json").stdout)["attention"] if "keeps nobody out" in each]
+
+
+def test_status_tells_of_a_deny_list_that_is_empty_or_of_which_every_row_has_expired(recalled: World, run: Run) -> None:
+    assert attention(run) == []
+    row = ListRow(serial_number="1f03", ca="factory-a", expires=recalled.now - timedelta(days=1))
+    recalled.put_on("recall", row)
+    (told,) = attention(run)
+    assert "list recall, which deny rule recalled names, has no row in force: all 1 have expired" in told
+    DeviceLists(recalled.table).remove("recall", row.found_by()[0], at="2026-03-01T00:00:00.000Z")
+    assert "list recall, which deny rule recalled names, is empty" in attention(run)[0]
+    assert run("lists", "delete", "recall", "--yes").exit_code == 0
+    assert "is empty" in attention(run)[0]
+
+
+def test_whoever_empties_or_deletes_a_list_is_told_that_a_deny_rule_names_it(recalled: World, run: Run) -> None:
+    Path("empty.csv").write_text("common_name\n")
+    for command in (("lists", "delete", "recall"), ("lists", "import", "recall", "empty.csv", "--replace")):
+        done = run(*command)
+        assert done.exit_code == 2
+        assert "Deny rule recalled names it, and keeps nobody out by it from then on" in done.stderr
+    assert DeviceLists(recalled.table).all()["recall"].rows == 1

@@ -147,3 +147,20 @@ def test_a_list_or_ca_that_is_not_there_is_exit_2(table: Table, run: Run, what: 
     Path("recall.csv").write_text(listed("snr-1"))
     assert run("lists", "import", "recall", "recall.csv").exit_code == 0
     assert run("lists", "check", what, "--against", against).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("sensors-2026", "--against", "nonsense"), "no rules are in force that name a CA nonsense"),
+        (("sensors-2026", "--for", "bad name"), "'bad name' is not a list's name"),
+    ],
+)
+def test_a_check_against_what_nobody_knows_is_an_error_and_no_clean_bill(
+    aws: Any, workdir: Path, run: Run, arguments: tuple[str, ...], why: str
+) -> None:
+    deploy()
+    Path("a.csv").write_text(listed("snr-1"))
+    assert run("lists", "import", "sensors-2026", "a.csv").exit_code == 0
+    done = run("lists", "check", *arguments)
+    assert (done.exit_code, why in done.stderr) == (2, True)
