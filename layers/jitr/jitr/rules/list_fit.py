@@ -88,6 +88,8 @@ class Fit:
         every = () if rules is None else (*rules.deny, *rules.allow)
         self._naming = [each for each in every if name in each.lists]
         self._fitting = dict.fromkeys((each.name for each in self._naming), 0)
+        self._anchored_naming = _Anchored(self._naming)
+        self._anchored_allow = _Anchored(() if rules is None else rules.allow)
         self.denying = tuple(each.name for each in self._naming if isinstance(each, DenyRule))
 
     @property
@@ -99,7 +101,8 @@ class Fit:
         """Count a row."""
         self.rows += 1
         keys = row.found_by()
-        fits = [] if self._rules is None else [each for each in self._naming if _fits(self._rules, each, row)]
+        naming = () if self._rules is None else self._anchored_naming.for_row(self._rules, row)
+        fits = [each for each in naming if self._rules is not None and _fits(self._rules, each, row)]
         for rule in fits:
             self._fitting[rule.name] += 1
         expired = self._at is not None and row.expires is not None and row.expires <= self._at
@@ -124,7 +127,7 @@ class Fit:
             return f"it does not fit {_patterns(self._naming)}, which names this list"
         if row.ca and row.serial_number and not self._devices.has_length(row.ca, row.serial_number):
             return f"serial numbers of {row.ca} on record have another length"
-        if rules.allow and not any(_fits(rules, rule, row) for rule in rules.allow):
+        if rules.allow and not any(_fits(rules, rule, row) for rule in self._anchored_allow.for_row(rules, row)):
             return f"no allow rule lets such a device in ({_patterns(rules.allow)})"
         return None
 
@@ -176,6 +179,59 @@ class Fit:
             "rules": dict(self._fitting),
             "first_unmatched": [str(each) for each in self.unmatched],
         }
+
+
+class _Anchored:
+    """Rules by their CAs and the literal beginnings of the names they take, so that a row is asked of few of them.
+
+    What a row leaves out is no anchor: any other rule could take such a row.
+    """
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._rules = tuple(rules)
+        self._of_ca: dict[str | None, _OfCa] = {}
+
+    def for_row(self, rules: Rules, row: ListRow) -> Iterable[Rule]:
+        """Return the rules that a row could fit, all that it does fit among them, in no order."""
+        # Files name CAs at will: those that rules know are few, and all others are one.
+        ca = row.ca if row.ca is None or row.ca in rules.cas or rules.aliases_of(row.ca) else ""
+        if ca not in self._of_ca:
+            alone = ListRow(ca=row.ca)
+            self._of_ca[ca] = _OfCa([each for each in self._rules if ca is None or _fits(rules, each, alone)])
+        of_ca = self._of_ca[ca]
+        return of_ca.rules if row.common_name is None else of_ca.taking(row.common_name)
+
+
+class _OfCa:
+    """The rules that are for one CA, by the literal beginnings of names."""
+
+    def __init__(self, rules: list[Rule]) -> None:
+        self.rules = rules
+        self._rest: list[Rule] = []
+        self._by_beginning: dict[str, dict[str, Rule]] = {}
+        for rule in rules:
+            beginnings = _beginnings(rule)
+            if "" in beginnings:
+                self._rest.append(rule)
+                continue
+            for each in beginnings:
+                self._by_beginning.setdefault(each, {})[rule.name] = rule
+        self._lengths = sorted({len(each) for each in self._by_beginning})
+
+    def taking(self, name: str) -> Iterable[Rule]:
+        found: dict[str, Rule] = {}
+        for length in self._lengths:
+            if length <= len(name):
+                found |= self._by_beginning.get(name[:length], {})
+        return (*self._rest, *found.values()) if found else self._rest
+
+
+def _beginnings(rule: Rule) -> frozenset[str]:
+    """What names begin with that a rule takes; "" where they may begin with anything."""
+    for each in rule.conditions:
+        if isinstance(each, AttributeCondition) and each.name == "common_name":
+            return frozenset(pattern.literal_prefix for pattern in each.patterns)
+    return frozenset({""})
 
 
 def _fits(rules: Rules, rule: Rule, row: ListRow) -> bool:
