@@ -61,7 +61,7 @@ def publish(file: Path, message: str | None, no_replay: bool, yes: bool, choice:
         _tell(as_json, publication.in_force(table), changed=False)
         return
     publication.check_counts(table, rules, before)  # as publishing does, before anything is looked at or asked
-    doubts = check_deny_lists(table, rules, before)
+    doubts = check_deny_lists(table, rules, before, at=now())
     deployment.announce("dynamodb")
     preview = show_preview(table, rules, text, before, look_back=not no_replay)
     ask_about_deny_lists(doubts, yes)

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -103,6 +103,13 @@ def test_rows_that_a_new_deny_rule_cannot_match_are_asked_about_when_it_is_publi
     assert world.table.heads().version == 0
     told = run("rules", "publish", "admission.yaml", "--yes")
     assert (told.exit_code, "1 row can match nothing (first 'SNR-1'" in told.stderr) == (0, True)
+
+
+def test_rows_that_have_expired_are_asked_about_as_well(world: World, run: Run) -> None:
+    world.put_on("recall", ListRow(common_name="snr-1", expires=datetime(2020, 1, 1, tzinfo=UTC)))
+    rules_file({"factory-a": FACTORY.id})
+    asked = run("rules", "publish", "admission.yaml")
+    assert (asked.exit_code, "1 row can match nothing" in asked.stderr) == (2, True)
 
 
 def test_what_was_asked_about_rows_once_is_only_told_again(world: World, run: Run) -> None:

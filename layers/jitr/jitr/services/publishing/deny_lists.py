@@ -5,6 +5,7 @@ deny rules name, and asks what an import asks.
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from itertools import islice
 
 from jitr.aws.dynamodb.table import Table
@@ -30,11 +31,13 @@ class Doubts:
     warnings: tuple[str, ...] = ()
 
 
-def check_deny_lists(table: Table, rules: Rules, before: Heads, *, most: int = MOST_ROWS) -> Doubts:
+def check_deny_lists(
+    table: Table, rules: Rules, before: Heads, *, at: datetime | None = None, most: int = MOST_ROWS
+) -> Doubts:
     """Return what is doubtful about the deny lists under rules that are to replace those that ``before`` names.
 
-    At most so many rows are looked at. Raises InputError where a row names a CA by an alias that the rules in force
-    have and these take from it, and Retry.
+    At most so many rows are looked at; with a time, one that has expired by then can match nothing. Raises InputError
+    where a row names a CA by an alias that the rules in force have and these take from it, and Retry.
     """
     was = compiled_rules(table, before)
     lost = {} if was is None else lost_aliases(was, rules)
@@ -42,7 +45,7 @@ def check_deny_lists(table: Table, rules: Rules, before: Heads, *, most: int = M
     questions: list[str] = []
     warnings: list[str] = []
     for info, rows in deny_list_rows(table, rules, most):
-        looked_at, fit = 0, Fit(info.name, rules, known_devices)
+        looked_at, fit = 0, Fit(info.name, rules, known_devices, at=at)
         for row in rows:
             looked_at += 1
             if row.ca is not None and row.ca in lost:

@@ -175,7 +175,7 @@ class Drops:
             told = f"these rules are in force already, as version {heads.version}"
             which = {"rules_version": heads.version, "digest": rules.digest}
             return self._verdict(dropped, Outcome.UNCHANGED, told, warnings, **which)
-        doubts = check_deny_lists(self._table, rules, heads)
+        doubts = check_deny_lists(self._table, rules, heads, at=self._clock())
         confirmed = _confirmed(latest)
         if doubts.questions and UNMATCHED not in confirmed:
             told = "\n".join(doubts.questions)
