@@ -159,7 +159,11 @@ def test_the_verdict_names_what_was_removed_and_how_to_have_it_back(bucket: Buck
     assert len(bucket.rows()) == 40
 
 
-@pytest.mark.parametrize("other", [b"[" * 200_000, b" " * (5 << 20), b"[]", b"\xff", b"{}"])
+@pytest.mark.parametrize(
+    "other",
+    [b"[" * 200_000, b" " * (5 << 20), b"[]", b"\xff", b"{}"],
+    ids=["deep", "large", "a list", "no text", "empty"],
+)
 def test_a_file_of_somebody_else_in_a_verdict_s_place_ends_no_list_s_uploads(bucket: Bucket, other: bytes) -> None:
     bucket.s3.put_object(Bucket=BUCKET, Key="lists/line-a.result.json", Body=other)
     verdict = bucket.put("lists/line-a.csv", listed(1))
