@@ -124,6 +124,22 @@ def test_numbers_that_all_end_in_zeros_where_a_spreadsheet_knows_no_more_digits_
 # --- what a spreadsheet does to an export
 
 
+@pytest.mark.parametrize("header", ["serial_number,ca", "serial_number:dec,ca", "serial_number:hex,ca"])
+@pytest.mark.parametrize(
+    "cells", [("724958632361994000", "824958632361994000"), ("724958632361994" + "0" * 15,)], ids=["two", "one long"]
+)
+def test_serial_numbers_that_a_spreadsheet_cut_are_an_error_however_they_are_read(
+    header: str, cells: tuple[str, ...]
+) -> None:
+    """A recall by such numbers would keep nobody out; an apostrophe before one says that it is so."""
+    with pytest.raises(ListError) as caught:
+        reading("\n".join([header, *(f"{each},f" for each in cells), ""]))[1].raise_problems()
+    assert {(each.line, each.column) for each in caught.value.problems} == {(2, 1)}
+    assert "floating-point" in str(caught.value)
+    insisted, reader = reading("\n".join([header, *(f"'{each},f" for each in cells), ""]))
+    assert (len(insisted), reader.problem_count) == (len(cells), 0)
+
+
 @pytest.mark.parametrize(
     "name",
     ["740000000000", "0012", "1e5", "1E5", "3-1", "1/2", "10:30", "1.10", "TRUE", "true", "MAR1", "Sept-2", "1 Jan",

@@ -72,11 +72,16 @@ class Cells:
         if isinstance(taken, Taken):
             self._forms[taken.form] += 1
             return taken.text
-        if column not in _HASHES and len(cell) > _KEPT and cell.isdigit():
-            self._cut.setdefault(column, _Cut(self.line, cell)).add(cell)
+        if column not in _HASHES:
+            self._look_for_cut(column, cell)
         return taken
 
+    def _look_for_cut(self, column: str, cell: str) -> None:
+        if len(cell) > _KEPT and cell.isdigit():
+            self._cut.setdefault(column, _Cut(self.line, cell)).add(cell)
+
     def _serial(self, cell: str) -> str:
+        self._look_for_cut("serial_number", cell.strip())
         if self.serials.base is Base.HEX and (
             _SOUND_SERIAL.fullmatch(cell) or (self.serials.why is None and cell.isdigit())
         ):
