@@ -449,6 +449,9 @@ def test_rows_of_a_deny_list_that_can_match_nothing_are_refused_unless_that_is_s
     assert "1 row can match nothing (first line 3, 'SNR-3'" in verdict.message
     assert "--metadata jitr-confirm=unmatched" in verdict.message
     assert bucket.rows() == ["snr-1"]
+    half = bucket.put("lists/line-a.csv", "common_name\nsnr-2\nSNR-3\n", **{"jitr-confirm": "shrink"})
+    assert half is not None
+    assert """--metadata '{"jitr-confirm": "shrink,unmatched"}'""" in half.message
     verdict = bucket.put("lists/line-a.csv", "common_name\nsnr-2\nSNR-3\n", **{"jitr-confirm": "shrink,unmatched"})
     assert verdict is not None
     assert verdict.details["fit"]["nothing"] == 1

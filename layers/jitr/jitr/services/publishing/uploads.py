@@ -437,7 +437,9 @@ def _refuse_unmatched(dropped: Dropped, found: Fit, confirmed: frozenset[str]) -
 def _again(dropped: Dropped, more: str, confirmed: frozenset[str] = frozenset()) -> str:
     """How to drop it once more, and say that it is meant, as what was said before."""
     word = ",".join(sorted({more, *confirmed}))
-    command = f"aws s3 cp FILE s3://{dropped.bucket}/{dropped.key} --metadata {CONFIRM}={word}"
+    # The short form takes a comma for the beginning of another key.
+    metadata = f"{CONFIRM}={word}" if "," not in word else f"'{json.dumps({CONFIRM: word})}'"
+    command = f"aws s3 cp FILE s3://{dropped.bucket}/{dropped.key} --metadata {metadata}"
     return f"drop it again with the metadata {CONFIRM}={word} ({command})"
 
 
