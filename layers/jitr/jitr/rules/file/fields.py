@@ -201,8 +201,8 @@ ALLOW = Record(
         Field(
             "max_devices",
             Whole("a number of devices", 1, 10**9),
-            "How many devices can hold the rule's grant at once. Every key takes a place; under `renewal: replace` the "
-            "successor takes its predecessor's.",
+            "How many devices that get in while the rule says so can hold its grant at once. Every key takes a place; "
+            "under `renewal: replace` the successor takes its predecessor's.",
             "5000",
             default="no limit",
         ),
