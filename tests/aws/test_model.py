@@ -534,10 +534,9 @@ class Life(RuleBasedStateMachine):
         except InputError:
             gone = {name for name, taken in self._items()[2].items() if taken} - counted
             assert gone, "rules refused, and no count would begin anew"
-            assert counted - {each.places for each in self.in_force.allow}, "rules refused, and none of them is new"
+            assert spec.most is not None, "rules refused for a count that they do not have"
             return
-        self.spec = spec
-        self.in_force: Rules = given
+        self.spec, self.in_force = spec, given
         for name in counted:
             self.most[name] = max(self.most.get(name, 0), spec.most or 0)
 

@@ -99,14 +99,13 @@ def publish(
 def check_counts(table: Table, rules: Rules, before: Heads) -> None:
     """Raise InputError where a count of devices would begin anew by what looks like a rule's new name.
 
-    That is: a rule is new, and one is gone under which places are taken. Also where the new one has no ``max_devices``:
-    else it could have one in the next version, and count from nothing.
+    That is: a rule with ``max_devices`` is new, and one is gone under which places are taken.
     """
     was = compiled_rules(table, before)
     if was is None:
         return
     known = {each.places for each in was.allow}
-    new = [each for each in rules.allow if each.places not in known]
+    new = [each for each in rules.allow if each.max_devices is not None and each.places not in known]
     gone = sorted(known - {each.places for each in rules.allow})
     places = taken(table, gone) if new else {}
     if not places:
@@ -114,7 +113,7 @@ def check_counts(table: Table, rules: Rules, before: Heads) -> None:
     lost = ", ".join(f"{name} ({count} {'place' if count == 1 else 'places'} taken)" for name, count in places.items())
     name = next(iter(places))
     raise InputError(
-        f"{rules.at(new[0])}: rule {new[0].name} is new, and these rules are gone: {lost}. "
+        f"{rules.at(new[0])}: rule {new[0].name} is new and has max_devices, and these rules are gone: {lost}. "
         f"If it is one of them under another name, say so in it, as `formerly: {name}`, and its count goes on. "
         f"If it is another rule, leave {name} in the file for now, and take it out with the next version"
     )
