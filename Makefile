@@ -74,11 +74,11 @@ test: setup ## every test, also on the local stack; PYTEST="-k name" for some of
 docs: setup ## documentation is true: links, generated pages, examples typed on local stacks; UPDATE=1 writes generated pages
 	$(if $(UPDATE),UPDATE_DOCS=1) .venv/bin/pytest -n 2 --dist loadgroup -m docs $(if $(UPDATE),-k current) $(PYTEST)
 
-test-unit: setup ## the tests that need neither a build nor the local stack
+test-unit: setup ## the tests of the pure library: seconds
 	.venv/bin/pytest -n 2 --dist loadgroup tests/unit $(PYTEST)
 
 coverage: setup ## what the tests in process run of the library and the command line; fails below what it has been
-	.venv/bin/pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered tests/unit tests/aws tests/cli $(PYTEST)
+	.venv/bin/pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered tests/unit tests/project tests/aws tests/cli $(PYTEST)
 
 soak: setup ## ten thousand random histories, 100,000 held devices, each permission of each role taken away; an hour
 	JITR_SOAK_EXAMPLES=10000 .venv/bin/pytest tests/aws/test_model.py $(PYTEST)

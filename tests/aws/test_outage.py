@@ -26,7 +26,7 @@ from jitr.aws.quotas import Quotas
 from jitr.services.registration.batch import Batch
 from jitr.services.registration.registrar import Registrar
 from tests.aws.test_register import FACTORY, FULL, rules
-from tests.unit.test_template import RESOURCES
+from tests.project.test_template import RESOURCES
 
 QUEUE = RESOURCES["RegistrationQueue"]["Properties"]
 FUNCTION = RESOURCES["RegisterFunction"]["Properties"]

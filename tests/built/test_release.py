@@ -14,7 +14,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from tests.built.test_imports import FUNCTIONS, PROBE, layers
-from tests.unit.test_project_files import pins
+from tests.project.test_project_files import pins
 from tools import dist
 
 from jitr import __version__

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jitr.aws.metrics import METRICS, NAMESPACE, Unit
-from tests.unit.test_template import RESOURCES, of_type
+from tests.project.test_template import RESOURCES, of_type
 
 ROOT = Path(__file__).parents[2]
 STACK = "a-stack"

@@ -8,7 +8,7 @@ import pytest
 
 from jitr.aws.dynamodb.table import row_key
 from jitr.devicelists.rows import RowKey
-from tests.unit.test_template import RESOURCES
+from tests.project.test_template import RESOURCES
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path for part in ("layers", "functions", "cli", "local") for path in (ROOT / part).rglob("*.py"))

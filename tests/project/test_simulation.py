@@ -7,7 +7,7 @@ from bench.simulation.queue import BATCH, MOST_RECEIVES, TIMEOUT, VISIBILITY
 from bench.simulation.world import CONCURRENCY
 
 from jitr.aws.quotas import Quotas
-from tests.unit.test_template import PARAMETERS, RESOURCES
+from tests.project.test_template import PARAMETERS, RESOURCES
 
 pytestmark = pytest.mark.xdist_group("bench")
 
