@@ -6,8 +6,10 @@ Each is a change to a draft (``testkit.pki``), a CA's or a device's, so that eve
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from jitr.x509 import der
 from testkit import pki
 from testkit.pki import Draft, attribute, bit_string, distinguished_name, oid, sequence, tlv
 
@@ -88,3 +90,12 @@ UNREADABLE: Mapping[str, Callable[[Draft], Draft]] = {
 }
 
 ALL: Mapping[str, Callable[[Draft], Draft]] = {**READABLE, **UNREADABLE}
+
+
+def compressed(device: pki.Draft) -> pki.Draft:
+    """The same draft, its key's point written compressed."""
+    public = device.key_pair.public_key()
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    point = public.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    algorithm, _ = der.children(der.only(pki.public_key(device.key_pair), der.SEQUENCE))
+    return device.public_key(pki.sequence(der.element(*algorithm), pki.bit_string(point)))

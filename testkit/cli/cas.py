@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
-from tests.cli.conftest import REGION, Aws, Openssl, Run
 
 from testkit import pki as drafts
+from testkit.cli.command_line import REGION, Aws, Openssl, Run
 
 TODAY = datetime.now(UTC)
 LONG = timedelta(days=300)

@@ -1,10 +1,12 @@
 """A deployed stack in process, as far as commands look at it: its outputs, its table and its queues."""
 
 import json
+from typing import Any
 
 import boto3
 
 from jitr.aws.dynamodb.table import Table
+from testkit.cli.command_line import ACCOUNT, REGION
 
 KEYS = ("pk", "sk", "state_shard", "state_at", "due_shard", "due_at")
 INDEXES = (("by_state", "state_shard", "state_at"), ("by_due", "due_shard", "due_at"))
@@ -54,7 +56,52 @@ def deploy() -> Table:
     outputs = cloudformation.describe_stacks(StackName="jitr")["Stacks"][0]["Outputs"]
     name = next(each["OutputValue"] for each in outputs if each["OutputKey"] == "TableName")
     iot = boto3.client("iot", region_name="eu-central-1")
-    iot.create_policy(policyName="Sensor", policyDocument="{}")
+    make_policies(iot, "Sensor")
     iot.create_thing_type(thingTypeName="Sensor")
     iot.create_thing_group(thingGroupName="line-a")
     return Table(boto3.client("dynamodb", region_name="eu-central-1"), name)
+
+
+def make_policies(iot: Any, *names: str) -> None:
+    """IoT policies of these names, but for those that are there."""
+    there = {each["policyName"] for each in iot.list_policies()["policies"]}
+    for name in names:
+        if name not in there:
+            iot.create_policy(policyName=name, policyDocument="{}")
+
+
+class Queues:
+    """The two queues of a deployed stack."""
+
+    def __init__(self) -> None:
+        outputs = boto3.client("cloudformation", region_name="eu-central-1").describe_stacks(StackName="jitr")
+        self.urls = {each["OutputKey"]: each["OutputValue"] for each in outputs["Stacks"][0]["Outputs"]}
+        self.sqs = boto3.client("sqs", region_name="eu-central-1")
+
+    def fail(self, body: str, reason: str | None) -> None:
+        """Put a message where failed ones lie."""
+        attributes: Any = (
+            {}
+            if reason is None
+            else {
+                "reason": {"DataType": "String", "StringValue": reason},
+                "message": {"DataType": "String", "StringValue": f"because of {reason}"},
+            }
+        )
+        self.sqs.send_message(
+            QueueUrl=self.urls["RegistrationFailuresUrl"], MessageBody=body, MessageAttributes=attributes
+        )
+
+    def count(self, name: str) -> int:
+        """How many messages can be received from a queue."""
+        answer = self.sqs.get_queue_attributes(
+            QueueUrl=self.urls[f"{name}Url"], AttributeNames=["ApproximateNumberOfMessages"]
+        )
+        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+
+    def bodies(self, name: str) -> set[str]:
+        """The bodies in a queue, also of messages that are in flight; they are visible afterwards."""
+        from moto.sqs.models import sqs_backends
+
+        queue = sqs_backends[ACCOUNT][REGION].queues[self.urls[f"{name}Url"].rpartition("/")[2]]
+        return {each.body for each in queue._messages if each.id not in queue.deleted_messages}

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+import boto3
 import pytest
-from testkit.aws.world import World, moto_world
+from testkit.aws.bucket import BUCKET, Bucket
+from testkit.aws.world import REGION, World, moto_world
 
 
 @pytest.fixture
@@ -11,3 +13,12 @@ def world() -> Iterator[World]:
     """An account of its own for one test."""
     with moto_world() as made:
         yield made
+
+
+@pytest.fixture
+def bucket() -> Iterator[Bucket]:
+    with moto_world() as world:
+        s3 = boto3.client("s3", region_name=REGION)
+        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        yield Bucket(world, s3)

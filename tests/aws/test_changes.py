@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from testkit import lists as list_edits
+from testkit.aws.admission import rules
 from testkit.aws.world import World
 from testkit.knocks import allow
 
@@ -13,7 +14,6 @@ from jitr.devicelists.rows import ListRow, RowKey
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.publishing.publication import publish
 from jitr.times import rfc3339
-from tests.aws.test_register import rules
 
 AT = "2026-03-01T12:00:00Z"
 KEY = "ab" * 32

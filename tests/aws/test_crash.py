@@ -13,22 +13,22 @@ All of it is played on the clients in memory, and some on moto; ``make soak`` pl
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from threading import get_ident
 from typing import Any
 
 import pytest
-from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from testkit import pki
+from testkit.aws.admission import DEVICE, FACTORY, FULL, OTHER, both, rules, same_name
 from testkit.aws.fakes import VISIBILITY, fake_world
+from testkit.aws.faults import AFTER, BEFORE, Fault, Killed
 from testkit.aws.world import PENDING, Silent, World, listening, moto_world, new_clients
 from testkit.knocks import allow, deny
 
 from jitr.devicelists.rows import ListRow
 from jitr.errors import Retry
 from jitr.records.record import APPLYING_AT_MOST
-from tests.aws.test_register import DEVICE, FACTORY, FULL, OTHER, both, rules, same_name
 
 SECOND = same_name()
 HEIR = same_name(FACTORY)
@@ -36,60 +36,7 @@ POLICIES_ONLY = replace(FULL, thing=None, thing_type=None, attributes={}, thing_
 
 FUNCTION_TIMEOUT = timedelta(seconds=30)  # as in template.yaml
 
-BEFORE = ("killed before", "timed out before", "throttled", "unreachable")  # AWS did not do it
 GONE = ("killed", "timed out")
-AFTER = ("killed after", "timed out after", "answer lost")  # AWS did it
-
-
-class Killed(BaseException):
-    """The function's process is gone: nothing in it can catch this."""
-
-
-@dataclass
-class Fault:
-    """Strikes at the n-th call that the function makes, once."""
-
-    at: int
-    how: str  # one of BEFORE and AFTER
-    next_knock_first: bool = False
-    calls: int = 0
-    struck: str | None = None
-    by_hand: int | None = None  # the thread in which another hand makes calls at this moment
-    _striking: bool = field(default=False, repr=False)
-
-    def before(self, **context: Any) -> Any:
-        """Called by botocore before each call."""
-        if get_ident() == self.by_hand:
-            return None
-        self.calls += 1
-        if self.calls != self.at:
-            return None
-        self.struck = context["model"].name
-        if self.how in AFTER:
-            self._striking = True
-            return None
-        if self.how == "throttled":
-            response = type("Response", (), {"status_code": 400, "headers": {}})()
-            return response, {
-                "Error": {"Code": "ThrottlingException", "Message": "slow down"},
-                "ResponseMetadata": {"HTTPStatusCode": 400},
-            }
-        if self.how == "unreachable":
-            raise ConnectTimeoutError(endpoint_url="https://aws")
-        raise Killed
-
-    def after(self, **_context: Any) -> None:
-        """Called by botocore after each call."""
-        if self._striking and get_ident() != self.by_hand:
-            self._striking = False
-            if self.how == "answer lost":
-                raise ReadTimeoutError(endpoint_url="https://aws")
-            raise Killed
-
-    def __str__(self) -> str:
-        """For the message of a failed test."""
-        first = ", and the next knock comes first" if self.next_knock_first else ""
-        return f"{self.how} {self.struck} (call {self.at}){first}"
 
 
 @dataclass(frozen=True)

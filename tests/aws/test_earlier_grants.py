@@ -5,7 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from testkit.aws.admission import DEVICE, FACTORY, rules
 from testkit.aws.fakes import FakeDynamodb, FakeIot, fake_world
+from testkit.aws.faults import Fault, Killed
 from testkit.aws.world import World, listening
 from testkit.knocks import allow, deny
 
@@ -14,8 +16,6 @@ from jitr.decision.plan import Given
 from jitr.records.record import APPLIED
 from jitr.rules.model import Grant
 from jitr.services.registration.reservations import Reservations
-from tests.aws.test_crash import Fault, Killed
-from tests.aws.test_register import DEVICE, FACTORY, rules
 
 HIGH = Grant(
     iot_policies=("Sensor", "Gone"),

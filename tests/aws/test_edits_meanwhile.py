@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from testkit import pki
+from testkit.aws.admission import DEVICE, FACTORY, FULL, OTHER, rules
 from testkit.aws.fakes import fake_world
 from testkit.aws.world import PENDING, World
 from testkit.knocks import allow, deny
@@ -22,7 +23,6 @@ from jitr.rules.model import Rules
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.registration.registrar import Message
 from jitr.x509.certificate import read_certificate
-from tests.aws.test_register import DEVICE, FACTORY, FULL, OTHER, rules
 
 RECALLED = ListRow(common_name="snr-0001")
 DURING, AFTER_THE_LOOK, AFTER_ACTIVE = "AttachPolicy", "before UpdateCertificate", "after UpdateCertificate"

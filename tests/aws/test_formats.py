@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 from testkit import lists as list_edits
 from testkit import pki
+from testkit.aws.admission import FACTORY, OTHER, rules
 from testkit.aws.fakes import FakeDynamodb, FakeIot, fake_world
 from testkit.aws.held import plenty, queued, recheck_of, stream_of
+from testkit.aws.service import prepare
 from testkit.aws.world import World
 from testkit.knocks import allow
 
@@ -31,8 +33,6 @@ from jitr.rules.model import Ca, Grant
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.registration.reservations import Reservations
 from jitr.times import rfc3339
-from tests.aws.test_outage import prepare
-from tests.aws.test_register import FACTORY, OTHER, rules
 
 EARLIER = json.loads((Path(__file__).parent / "items_of_0_1_0.json").read_text())
 

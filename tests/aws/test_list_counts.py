@@ -16,8 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from testkit import lists as list_edits
+from testkit.aws.admission import rules
 from testkit.aws.fakes import fake_world
 from testkit.aws.world import listening, moto_world
+from testkit.drawn_lists import FILES, ROWS
 from testkit.knocks import allow
 
 from jitr.aws.dynamodb.table import HEADS, Conflict, Table, row_key
@@ -28,7 +30,6 @@ from jitr.services.lists.device_lists import MOST_LISTS, DeviceLists
 from jitr.services.lists.list_import import MERGE, REPLACE, Imports, Leftovers
 from jitr.services.lists.row_edits import COUNTS, RowEdits
 from jitr.services.publishing.publication import publish
-from tests.aws.test_register import rules
 
 NAME = "line-a"
 AT = "2026-03-01T00:00:00Z"
@@ -57,12 +58,6 @@ class Step:
     repeated: bool = True
 
 
-NAMES = st.sampled_from(["snr-1", "snr-2", "snr-3", "snr-4", "snr-5", "snr-6"])
-KEYS = st.none() | st.sampled_from(["aa" * 32, "bb" * 32, "cc" * 32])
-ROWS = st.builds(ListRow, common_name=NAMES, public_key_sha256=KEYS, note=st.sampled_from([None, "x"])) | st.builds(
-    ListRow, public_key_sha256=st.sampled_from(["aa" * 32, "bb" * 32])
-)
-FILES = st.lists(ROWS, max_size=6).map(lambda rows: tuple(distinct(rows)))
 ACTS = st.one_of(
     st.builds(Act, st.just("add"), ROWS.map(lambda row: (row,))),
     st.builds(Act, st.just("remove"), ROWS.map(lambda row: (row,))),
@@ -77,16 +72,6 @@ STEPS = st.builds(
     st.none() | ACTS,
     st.booleans(),
 )
-
-
-def distinct(rows: list[ListRow]) -> Iterator[ListRow]:
-    """Rows as a file may have them: no key twice."""
-    seen: set[str] = set()
-    for row in rows:
-        keys = {str(key) for key in row.found_by()}
-        if not keys & seen:
-            seen |= keys
-            yield row
 
 
 class Fate:

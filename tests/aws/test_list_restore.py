@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from testkit import lists as list_edits
 from testkit.aws.fakes import fake_world
+from testkit.drawn_lists import FILES
 
 from jitr.aws.dynamodb.table import Conflict, Table
 from jitr.devicelists.changes import Effect
@@ -14,7 +15,6 @@ from jitr.devicelists.rows import ListRow, RowKey
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.lists.difference import Difference, difference
 from jitr.services.lists.list_import import Leftovers
-from tests.aws.test_list_counts import FILES
 
 NAME = "line-a"
 DAYS = [f"2026-03-{day:02d}T00:00:00Z" for day in range(1, 20)]

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from testkit import lists as list_edits
 from testkit import pki
+from testkit.aws.admission import FACTORY, OTHER, rules
 from testkit.aws.fakes import FakeDynamodb, fake_world
 from testkit.aws.held import queued, recheck_of, stream_record
 from testkit.aws.world import ACCOUNT, PENDING, Silent, World, listening, moto_world, new_clients
@@ -47,7 +48,6 @@ from jitr.services.registration.registrar import Message, Registrar
 from jitr.services.registration.reservations import Reservations
 from jitr.times import rfc3339
 from jitr.x509.certificate import read_ca, read_certificate
-from tests.aws.test_register import FACTORY, OTHER, rules
 
 ACTIVE, INACTIVE, REVOKED = "ACTIVE", "INACTIVE", "REVOKED"
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from testkit.aws.admission import DEVICE, FACTORY, FULL, rules
 from testkit.aws.world import PENDING, World
 from testkit.knocks import allow, deny
 
@@ -10,7 +11,6 @@ from jitr.decision.decide import OperatorWord
 from jitr.reasons import Verdict
 from jitr.records.record import APPLIED
 from jitr.times import rfc3339
-from tests.aws.test_register import DEVICE, FACTORY, FULL, rules
 
 ADMIT = OperatorWord(Verdict.ADMIT, "Ada", "2026-03-01T12:00:00Z", "line-a", "label misprinted")
 REJECT = OperatorWord(Verdict.REJECT, "Ada", "2026-03-01T12:00:00Z", message="stolen")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from testkit import pki
+from testkit.aws.admission import FACTORY, rules
 from testkit.aws.fakes import fake_world, refusal
 from testkit.aws.world import ACCOUNT, PENDING, World
 from testkit.knocks import allow
@@ -16,7 +17,6 @@ from jitr.aws.pacing import Pace
 from jitr.aws.quotas import QUOTA_OF, Quotas
 from jitr.services.registration.batch import Batch
 from jitr.services.registration.registrar import Registrar
-from tests.aws.test_register import FACTORY, rules
 
 DEVICES = [FACTORY.device(f"snr-{number:04d}").issue() for number in range(10)]
 

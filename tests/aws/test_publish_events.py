@@ -12,12 +12,11 @@ import boto3
 import pytest
 from testkit import lists as list_edits
 from testkit import pki
+from testkit.aws.bucket import BUCKET, Bucket, listed, rules
 from testkit.aws.world import ACCOUNT, REGION
 
 from jitr.aws import clients
 from jitr.services.lists.device_lists import DeviceLists
-from tests.aws.test_drops import BUCKET, Bucket, listed, rules
-from tests.aws.test_drops import bucket as bucket
 
 ROOT = Path(__file__).parents[2]
 EVENTS = ROOT / "events" / "publish"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from testkit import lists as list_edits
+from testkit.aws.admission import DEVICE, FACTORY, FULL, OTHER, rules
 from testkit.aws.held import (
     clones,
     deliver,
@@ -21,6 +22,7 @@ from testkit.aws.held import (
 )
 from testkit.aws.world import PENDING, World, moto_world, new_clients
 from testkit.knocks import allow, deny
+from testkit.odd_certificates import compressed
 
 from jitr.aws.dynamodb.changes import MOST_KEYS, change_item, everyone_wanted
 from jitr.aws.dynamodb.passes import LEASE, Passes, PassKind
@@ -35,7 +37,6 @@ from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.recheck import recheck
 from jitr.times import rfc3339
 from jitr.x509.certificate import read_certificate
-from tests.aws.test_register import DEVICE, FACTORY, FULL, OTHER, compressed, rules
 
 LISTED = rules(allow(lists=("line-a",), grant=FULL))
 FACTS = read_certificate(DEVICE.pem).facts

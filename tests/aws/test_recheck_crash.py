@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from testkit import lists as list_edits
+from testkit.aws.admission import DEVICE, FACTORY, FULL, OTHER, rules
 from testkit.aws.fakes import fake_world
+from testkit.aws.faults import Fault, Killed
 from testkit.aws.held import clones, hints_in, plenty, recheck_of, seed, stream_of
 from testkit.aws.world import World, listening
 from testkit.knocks import allow
@@ -18,8 +20,6 @@ from testkit.knocks import allow
 from jitr.aws.dynamodb.passes import LEASE, PassKind
 from jitr.devicelists.rows import ListRow
 from jitr.errors import Retry
-from tests.aws.test_crash import Fault, Killed
-from tests.aws.test_register import DEVICE, FACTORY, FULL, OTHER, rules
 
 ROW = ListRow(common_name="snr-0001")
 

@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+from testkit.aws.admission import FACTORY, FULL, rules
 from testkit.aws.fakes import fake_world
 from testkit.aws.held import plenty, recheck_of
 from testkit.knocks import allow
 
 from jitr.devicelists.rows import ListRow
-from tests.aws.test_register import FACTORY, FULL, rules
 
 FOLDER = Path(__file__).parents[2] / "events" / "recheck"
 ROWS = re.findall(r"^\| \[(\S+)\]\(\1\) \| .* \| (.*) \|$", (FOLDER / "README.md").read_text(), re.MULTILINE)

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from testkit import pki
+from testkit.aws.admission import DEVICE, FACTORY, FULL, OTHER, both, rules, same_name
 from testkit.aws.world import ACCOUNT, PENDING, World
 from testkit.knocks import allow, deny
-from testkit.knocks import rules as made_rules
+from testkit.odd_certificates import compressed
 
 from jitr.aws.dynamodb.table import Conflict, certificate_key
 from jitr.aws.errors import told_apart
@@ -31,24 +30,6 @@ from jitr.times import rfc3339
 from jitr.x509 import der
 from jitr.x509.certificate import read_ca, read_certificate
 from jitr.x509.signatures import other_form
-
-FACTORY = pki.ca("Factory A")
-OTHER = pki.ca("Factory B")
-DEVICE = FACTORY.usual_device("snr-0001").issue()
-
-FULL = Grant(
-    iot_policies=("Sensor", "Other"),
-    thing="{common_name}",
-    thing_type="Sensor",
-    attributes={"line": "a"},
-    thing_groups=("line-a",),
-)
-
-
-def rules(*each: Any, **named: Any) -> Rules:
-    """Rules for the two test CAs."""
-    cas = {"factory-a": Ca("factory-a", (FACTORY.id,), 3), "factory-b": Ca("factory-b", (OTHER.id,), 4)}
-    return replace(made_rules(*each, **named), cas=cas)
 
 
 @pytest.fixture
@@ -710,17 +691,6 @@ def test_a_device_whose_serial_number_is_not_positive_is_found_on_lists(ready: W
 # --- reservations
 
 
-def same_name(ca: pki.CA = OTHER) -> pki.Issued:
-    """A device with the name of DEVICE and another key."""
-    return replace(ca.usual_device("snr-0001", kind="P-384")).issue()
-
-
-def both(**grant: Any) -> Rules:
-    """Rules that admit devices of both CAs under one thing name."""
-    given = replace(FULL, **grant)
-    return rules(allow(grant=given), allow("line-b", ca="factory-b", grant=given))
-
-
 def test_a_thing_name_that_another_key_has_reserved_holds(ready: World) -> None:
     ready.publish(both())
     ready.knock(DEVICE, FACTORY)
@@ -1208,15 +1178,6 @@ def test_an_rsa_signature_without_its_leading_zero_is_no_other_id_of_the_same_ce
     world.connect(other)
     world.knock(other, ca)
     assert (world.codes(other), world.status(other)) == (["chain.bad-signature"], "INACTIVE")
-
-
-def compressed(device: pki.Draft) -> pki.Draft:
-    """The same draft, its key's point written compressed."""
-    public = device.key_pair.public_key()
-    assert isinstance(public, ec.EllipticCurvePublicKey)
-    point = public.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
-    algorithm, _ = der.children(der.only(pki.public_key(device.key_pair), der.SEQUENCE))
-    return device.public_key(pki.sequence(der.element(*algorithm), pki.bit_string(point)))
 
 
 @pytest.mark.parametrize("listed", ["whole", "compressed"])

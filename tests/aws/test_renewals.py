@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from testkit import pki
+from testkit.aws.admission import DEVICE, FACTORY, FULL, OTHER, rules, same_name
 from testkit.aws.world import PENDING, World
 from testkit.knocks import allow
 
@@ -17,7 +18,6 @@ from jitr.reasons import Verdict
 from jitr.rules.conditions import CaCondition
 from jitr.rules.model import AllowRule, Ca, Grant, Rules
 from jitr.services.registration.reservations import Reservations
-from tests.aws.test_register import DEVICE, FACTORY, FULL, OTHER, rules, same_name
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from testkit import pki
 from testkit.aws.world import World
 from testkit.knocks import allow
 from testkit.knocks import rules as made_rules
+from testkit.odd_certificates import compressed
 
 from jitr.aws.dynamodb.table import Conflict, to_item
 from jitr.aws.iot import Iot
@@ -16,7 +17,6 @@ from jitr.records.record import Record
 from jitr.records.reservation import Holder, Reservation
 from jitr.rules.model import Ca, Grant
 from jitr.services.registration.reservations import Reservations
-from tests.aws.test_register import compressed
 
 FACTORY = pki.ca("Factory A")
 DEVICE = FACTORY.usual_device("snr-0001").key("P-256", "one").issue()

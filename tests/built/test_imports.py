@@ -13,22 +13,13 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from testkit.built_functions import FUNCTIONS, PROBE, layers
 
 from jitr_local.functions import read_functions
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = sorted(path.name for path in (ROOT / "functions").iterdir() if (path / "app.py").exists())
 
 pytestmark = [pytest.mark.built, pytest.mark.xdist_group("built")]
-
-# Prints where each module came from that is not Python's own, and whether the handler can be called.
-PROBE = """
-import json, sys
-sys.path = json.loads(sys.argv[1]) + sys.path
-import app
-files = [module.__file__ for module in sys.modules.values() if getattr(module, "__file__", None)]
-print(json.dumps({"callable": callable(app.handler), "files": files}))
-"""
 
 
 @pytest.fixture(scope="session")
@@ -55,11 +46,6 @@ def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def task(build: Path, name: str) -> Path:
     """The built folder of functions/NAME; SAM calls it after the function's logical id."""
     return build / f"{name.capitalize()}Function"
-
-
-def layers(name: str) -> list[str]:
-    """Which layers a function has."""
-    return ["JitrLayer", "YamlLayer"] if name == "publish" else ["JitrLayer"]
 
 
 def test_only_the_function_that_reads_rules_files_has_the_layer_that_reads_yaml() -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from tests.built.test_imports import FUNCTIONS, PROBE, layers
-from tests.project.test_project_files import pins
+from testkit.built_functions import FUNCTIONS, PROBE, layers
+from testkit.pins import pins
 from tools import dist
 
 from jitr import __version__

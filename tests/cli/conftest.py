@@ -1,24 +1,25 @@
 """What tests of the command line share: a clean environment, running `jitr`, openssl, and AWS in process."""
 
 import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import botocore.client
 import botocore.loaders
 import botocore.session
 import pytest
 from click.testing import CliRunner, Result
+from testkit.aws.world import Calls, World
 from testkit.cli import documents
+from testkit.cli.command_line import ACCOUNT, REGION, Aws, Openssl, Run
+from testkit.cli.operating import FACTORY, RULES, register_ca
+from testkit.cli.stack import deploy, make_policies
 from testkit.lists import one_after_another
 
-REGION = "eu-central-1"
-ACCOUNT = "123456789012"  # moto's
-
-Run = Callable[..., Result]
-Openssl = Callable[..., str]
+from jitr.aws.dynamodb.table import Table
 
 
 @pytest.fixture(autouse=True)
@@ -75,26 +76,6 @@ def openssl() -> Openssl:
     return openssl
 
 
-@dataclass
-class Aws:
-    """AWS in process: moto, and what it lacks of CAs. ``calls`` are the operations asked for, with their parameters."""
-
-    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    overrides: dict[str, Callable[[dict[str, Any]], Any]] = field(default_factory=dict)
-    real: Callable[..., Any] = field(default=lambda *_: None, repr=False)  # what answers without overrides
-    registration_code: str = "5e9fa3974e4c1053c2d3f90f9458d4fc822c9904b821b811cd9875b13b756369"
-
-    @property
-    def operations(self) -> list[str]:
-        """The names of the operations asked for."""
-        return [name for name, _ in self.calls]
-
-    def parameters(self, operation: str) -> dict[str, Any]:
-        """What the one call of an operation was given."""
-        [found] = [given for name, given in self.calls if name == operation]
-        return found
-
-
 @pytest.fixture(scope="session")
 def _api_models() -> Any:
     """AWS's API models, read once for all tests: they take most of the time it takes to make a client."""
@@ -132,6 +113,38 @@ def aws(_api_models: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     one_after_another(monkeypatch)
     with mock_aws():
         yield fake
+
+
+@pytest.fixture
+def table(aws: Any, workdir: Path) -> Table:
+    """A deployed stack's table, and an empty current directory."""
+    return deploy()
+
+
+@pytest.fixture
+def ready(table: Table, run: Run) -> Table:
+    """The same, with list line-a and rules in force."""
+    Path("line-a.csv").write_text("common_name,attr.batch\nsnr-1,7\nsnr-2,8\n")
+    Path("admission.yaml").write_text(RULES)
+    assert run("lists", "import", "line-a", "line-a.csv").exit_code == 0
+    assert run("rules", "publish", "admission.yaml", "--yes").exit_code == 0
+    return table
+
+
+@pytest.fixture
+def iot(aws: Aws, workdir: Path) -> Any:
+    """AWS IoT with one ACTIVE CA, two IoT policies and an empty current directory."""
+    client = boto3.client("iot", region_name=REGION)
+    register_ca(client, FACTORY)
+    make_policies(client, "Sensor", "Other")
+    return client
+
+
+@pytest.fixture
+def world(iot: Any, table: Table) -> World:
+    """The register function on that stack, now: commands tell recent admissions by this machine's clock."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    return World(iot, table.client, boto3.client("sqs", region_name=REGION), table, "", "", Calls(), now=now)
 
 
 def _registered_cas() -> list[dict[str, str]]:

@@ -10,12 +10,12 @@ import click
 import pytest
 from testkit import pki as drafts
 from testkit.cli.cas import LONG, TODAY, described, of_one_subject, refusing, sound, write_ca
+from testkit.cli.command_line import Aws, Run
 from testkit.cli.stack import deploy
 
 from jitr.aws.dynamodb.table import Table
 from jitr.rules.file.reader import read_rules
 from jitr.services.publishing.publication import publish
-from tests.cli.conftest import Aws, Run
 
 pytestmark = pytest.mark.usefixtures("workdir")
 

@@ -8,8 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from testkit.cli.cas import create, text_of
-
-from tests.cli.conftest import Openssl, Run
+from testkit.cli.command_line import Openssl, Run
 
 pytestmark = pytest.mark.usefixtures("workdir")
 

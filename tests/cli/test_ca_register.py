@@ -14,8 +14,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from cryptography import x509
 from testkit import pki as drafts
 from testkit.cli.cas import LONG, TODAY, create, described, of_one_subject, refusing, sound, text_of, write_ca
-
-from tests.cli.conftest import REGION, Aws, Openssl, Run
+from testkit.cli.command_line import REGION, Aws, Openssl, Run
 
 pytestmark = pytest.mark.usefixtures("workdir")
 

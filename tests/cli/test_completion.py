@@ -5,14 +5,12 @@ from typing import Any
 import click
 import pytest
 from click.shell_completion import ShellComplete
+from testkit.cli.command_line import Run
 
 from jitr.aws.dynamodb.table import Table
 from jitr.reasons import CODES
 from jitr_cli import completion
 from jitr_cli.main import jitr
-from tests.cli.test_operators import Run, ready, table
-
-__all__ = ["ready", "table"]  # fixtures
 
 
 def suggested(*words: str, incomplete: str = "") -> list[str]:

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import pytest
 from testkit.aws.world import World
+from testkit.cli.command_line import Run
+from testkit.cli.operating import FACTORY, OTHER
 
 from jitr.devicelists.rows import ListRow
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.publishing.compiled import compiled_rules
 from jitr.services.publishing.deny_lists import check_deny_lists
-from tests.cli.conftest import Run
-from tests.cli.test_device_manage import FACTORY, OTHER, iot, table, world
-
-__all__ = ["iot", "table", "world"]  # fixtures
 
 RULES = """\
 format: 1

@@ -12,10 +12,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from testkit import pki as drafts
+from testkit.cli.command_line import Openssl, Run
 
 from jitr.devicelists.csv.reader import read_list
 from jitr_cli import device_issue, pki
-from tests.cli.conftest import Openssl, Run
 
 pytestmark = pytest.mark.usefixtures("ca_files")
 

@@ -17,8 +17,9 @@ from botocore.exceptions import ClientError
 from click.testing import Result
 from testkit import crls
 from testkit import pki as drafts
-from testkit.aws.world import Calls, Silent, World, listening
-from testkit.cli.stack import deploy
+from testkit.aws.world import Silent, World, listening
+from testkit.cli.command_line import REGION, Aws, Openssl, Run
+from testkit.cli.operating import FACTORY, OTHER, register_ca
 from testkit.knocks import allow, deny
 from testkit.knocks import rules as made_rules
 
@@ -29,42 +30,8 @@ from jitr.rules.model import Ca, Crl, Grant, Rules
 from jitr_cli import by_hand, device_registry, output
 from jitr_cli.by_hand import Hand, acts_of
 from jitr_cli.deployment import Choice
-from tests.cli.conftest import REGION, Aws, Openssl, Run
 
-FACTORY = drafts.ca("Factory A")
-OTHER = drafts.ca("Factory B")
 NOW = datetime.now(UTC).replace(microsecond=0)
-
-
-@pytest.fixture
-def iot(aws: Aws, workdir: Path) -> Any:
-    """AWS IoT with one ACTIVE CA, two IoT policies and an empty current directory."""
-    client = boto3.client("iot", region_name=REGION)
-    register_ca(client, FACTORY)
-    for name in ("Sensor", "Other"):
-        client.create_policy(policyName=name, policyDocument="{}")
-    return client
-
-
-@pytest.fixture
-def table(iot: Any) -> Table:
-    """The table of a deployed stack, beside ``iot``."""
-    iot.delete_policy(policyName="Sensor")
-    return deploy()
-
-
-@pytest.fixture
-def world(iot: Any, table: Table) -> World:
-    """The register function on that stack, now: commands tell recent admissions by this machine's clock."""
-    now = datetime.now(UTC).replace(microsecond=0)
-    return World(iot, table.client, boto3.client("sqs", region_name=REGION), table, "", "", Calls(), now=now)
-
-
-def register_ca(client: Any, ca: drafts.CA, *, active: bool = True) -> str:
-    answer = client.register_ca_certificate(
-        caCertificate=ca.pem.decode(), verificationCertificate=ca.pem.decode(), setAsActive=active
-    )
-    return str(answer["certificateId"])
 
 
 def leaf(name: str = "snr-0001", ca: drafts.CA = FACTORY, owner: str | None = None) -> drafts.Issued:

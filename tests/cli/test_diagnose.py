@@ -17,6 +17,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from testkit import pki as drafts
+from testkit.cli.command_line import REGION, Aws, Run
 from testkit.cli.stack import deploy
 from testkit.work import ending
 
@@ -25,7 +26,6 @@ from jitr.reasons import Verdict
 from jitr.records.record import APPLIED, APPLYING, Record
 from jitr_cli import diagnose, diagnose_attempt, diagnose_files, diagnose_visit
 from jitr_cli.diagnose_attempt import connect_packet, publish_packet
-from tests.cli.conftest import REGION, Aws, Run
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SOON, LONG_AGO = NOW + timedelta(days=30), NOW - timedelta(days=30)

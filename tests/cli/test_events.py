@@ -8,10 +8,10 @@ from typing import Any
 import boto3
 import pytest
 from testkit import pki
+from testkit.cli.command_line import ACCOUNT, REGION, Aws, Run
 
 from jitr.records.event import parse_event
 from jitr.times import from_epoch_ms
-from tests.cli.conftest import ACCOUNT, REGION, Aws, Run
 
 FACTORY = pki.ca("Factory A")
 OTHER = pki.ca("Factory B")

@@ -7,6 +7,8 @@ from typing import Any
 import boto3
 import pytest
 from testkit import pki
+from testkit.cli.command_line import Run
+from testkit.cli.operating import RULES
 from testkit.cli.stack import deploy
 from testkit.knocks import NOW, decided, knock
 from testkit.knocks import rules as made_rules
@@ -17,7 +19,6 @@ from jitr.records.event import RegistrationEvent
 from jitr.records.record import APPLIED, facts_json, recorded
 from jitr.services.registration.reservations import Reservations
 from jitr_cli.near_rows import MOST_SPELLINGS, spellings
-from tests.cli.test_operators import RULES, Run
 
 FACTORY = pki.ca("Factory A")
 DEVICE = FACTORY.usual_device("snr-1").valid(pki.NOT_BEFORE, pki.NOT_AFTER).issue()

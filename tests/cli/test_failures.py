@@ -6,49 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from testkit.cli.stack import deploy
-
-from tests.cli.conftest import ACCOUNT, REGION
-from tests.cli.test_operators import Run
-
-
-class Queues:
-    """The two queues of a deployed stack."""
-
-    def __init__(self) -> None:
-        outputs = boto3.client("cloudformation", region_name="eu-central-1").describe_stacks(StackName="jitr")
-        self.urls = {each["OutputKey"]: each["OutputValue"] for each in outputs["Stacks"][0]["Outputs"]}
-        self.sqs = boto3.client("sqs", region_name="eu-central-1")
-
-    def fail(self, body: str, reason: str | None) -> None:
-        """Put a message where failed ones lie."""
-        attributes: Any = (
-            {}
-            if reason is None
-            else {
-                "reason": {"DataType": "String", "StringValue": reason},
-                "message": {"DataType": "String", "StringValue": f"because of {reason}"},
-            }
-        )
-        self.sqs.send_message(
-            QueueUrl=self.urls["RegistrationFailuresUrl"], MessageBody=body, MessageAttributes=attributes
-        )
-
-    def count(self, name: str) -> int:
-        """How many messages can be received from a queue."""
-        answer = self.sqs.get_queue_attributes(
-            QueueUrl=self.urls[f"{name}Url"], AttributeNames=["ApproximateNumberOfMessages"]
-        )
-        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
-
-    def bodies(self, name: str) -> set[str]:
-        """The bodies in a queue, also of messages that are in flight; they are visible afterwards."""
-        from moto.sqs.models import sqs_backends
-
-        queue = sqs_backends[ACCOUNT][REGION].queues[self.urls[f"{name}Url"].rpartition("/")[2]]
-        return {each.body for each in queue._messages if each.id not in queue.deleted_messages}
+from testkit.cli.command_line import Run
+from testkit.cli.stack import Queues, deploy
 
 
 @pytest.fixture

@@ -6,6 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from testkit.cli.command_line import Run
+from testkit.cli.operating import RULES
+from testkit.cli.stack import Queues
 from testkit.knocks import CA_ID, NOW, knock
 
 from jitr.aws.dynamodb.table import Table
@@ -15,10 +18,6 @@ from jitr.records.event import RegistrationEvent
 from jitr.records.record import APPLIED, facts_json, recorded
 from jitr.rules.model import Rules, load
 from jitr.services.publishing import publication
-from tests.cli.test_failures import Queues
-from tests.cli.test_operators import RULES, Run, ready, table
-
-__all__ = ["ready", "table"]  # fixtures
 
 # Clears the screen, sets the window's title, turns the reading direction, ends the line, begins a new one.
 EVIL = "snr\x1b[2J\x1b]0;title\x07\u202e\u2028\r\nevil"

@@ -17,6 +17,7 @@ import regex
 from aws_lambda_powertools import Logger
 from click.testing import CliRunner
 from testkit import pki
+from testkit.cli.command_line import Run
 from testkit.knocks import allow, rules
 from testkit.pki import NOW
 
@@ -32,7 +33,6 @@ from jitr.unseen import quote
 from jitr.x509.certificate import read_ca, read_certificate
 from jitr_cli.main import jitr
 from jitr_cli.output import safe
-from tests.cli.conftest import Run
 
 FACTORY = pki.ca("Factory A")
 

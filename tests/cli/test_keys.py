@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from testkit.cli.cas import create
+from testkit.cli.command_line import Aws, Run
 
 from jitr_cli import pki
 from jitr_local.folder import write_private
-from tests.cli.conftest import Aws, Run
 
 ROOT = Path(__file__).parents[2]
 # Every command that writes a key, and the file.

@@ -1,28 +1,17 @@
 """What commands say of the cells that they took for something else, and how those that refuse them say it."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import Result
 from testkit import lists as list_edits
-from testkit.cli.stack import deploy
+from testkit.cli.command_line import Run
 
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.csv.serials import Base, Known
 from jitr.services.lists import list_import
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.lists.list_import import Source
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def table(aws: Any, workdir: Path) -> Table:
-    """A deployed stack's table, and an empty current directory."""
-    return deploy()
 
 
 def on_list(table: Table, name: str) -> list[dict[str, object]]:

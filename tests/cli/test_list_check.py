@@ -1,12 +1,11 @@
 """What imports and `jitr lists check` tell of rows that fit no rule and no device, and what they ask."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
+from testkit.cli.command_line import Run
 from testkit.cli.stack import deploy
 from testkit.knocks import CA_ID, NOW, decided, knock
 from testkit.knocks import rules as made_rules
@@ -15,8 +14,6 @@ from jitr.aws.dynamodb.table import Table
 from jitr.records.event import RegistrationEvent
 from jitr.records.record import APPLIED, facts_json, recorded
 from jitr.services.lists.device_lists import DeviceLists
-
-Run = Callable[..., Result]
 
 RULES = f"""\
 format: 1

@@ -13,12 +13,12 @@ from typing import Any
 import click
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
+from testkit.cli.command_line import ACCOUNT, REGION, Aws, Run
 
 from jitr import __version__
 from jitr.errors import InputError, Poison, Retry
 from jitr_cli import deployment, main, output
 from jitr_cli.deployment import Choice
-from tests.cli.conftest import ACCOUNT, REGION, Aws, Run
 
 pytestmark = pytest.mark.usefixtures("workdir")
 

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from click.testing import Result
 from testkit import pki, requests
 from testkit.cli.cas import LONG, TODAY, described
+from testkit.cli.command_line import Aws, Openssl, Run
 from testkit.odd_certificates import ALL, READABLE
 
 from jitr.decision.chain import verify_chain
@@ -26,7 +27,6 @@ from jitr.x509.signing_request import read_request
 from jitr_cli import certificates
 from jitr_cli.deployment import Choice
 from jitr_cli.files import MAX_FILE
-from tests.cli.conftest import Aws, Openssl, Run
 
 VECTORS = Path(cryptography_vectors.__file__).parent / "x509"
 CORPUS = Path(__file__).parents[2] / "fuzz" / "corpus" / "certificate"

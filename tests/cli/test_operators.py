@@ -1,15 +1,14 @@
 """What operators do: publish rules, edit lists, look at held devices and at the whole."""
 
 import json
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from testkit import lists as list_edits
-from testkit.cli.stack import deploy
+from testkit.cli.command_line import REGION, Run
+from testkit.cli.operating import RULES, hold
 from testkit.knocks import CA_ID, NOW, decided, deny, knock
 from testkit.knocks import rules as made_rules
 
@@ -23,42 +22,6 @@ from jitr.times import rfc3339
 from jitr_cli.records import count_at_most
 from jitr_cli.status import attention
 from jitr_cli.status_screen import show
-from tests.cli.conftest import REGION
-
-Run = Callable[..., Result]
-
-RULES = f"""\
-format: 1
-cas:
-  factory-a: {{ids: ["{CA_ID}"]}}
-allow:
-  - name: line-a
-    ca: factory-a
-    list: line-a
-    grant: {{thing: "{{common_name}}", iot_policies: [Sensor]}}
-tests:
-  - name: a listed one gets in
-    at: 2026-03-01
-    device: {{ca: factory-a, common_name: snr-1}}
-    lists: {{line-a: [{{common_name: snr-1}}]}}
-    expect: {{decision: admit}}
-"""
-
-
-@pytest.fixture
-def table(aws: Any, workdir: Path) -> Table:
-    """A deployed stack's table, and an empty current directory."""
-    return deploy()
-
-
-@pytest.fixture
-def ready(table: Table, run: Run) -> Table:
-    """The same, with list line-a and rules in force."""
-    Path("line-a.csv").write_text("common_name,attr.batch\nsnr-1,7\nsnr-2,8\n")
-    Path("admission.yaml").write_text(RULES)
-    assert run("lists", "import", "line-a", "line-a.csv").exit_code == 0
-    assert run("rules", "publish", "admission.yaml", "--yes").exit_code == 0
-    return table
 
 
 def rows(table: Table, name: str = "line-a") -> set[str]:
@@ -307,19 +270,6 @@ def test_an_edit_that_another_hand_overtook_says_so_and_changes_nothing(
 
 
 # --- held devices, and the whole
-
-
-def hold(table: Table, number: int) -> None:
-    """Put a held device on record, each later than the one before."""
-    at = NOW + timedelta(minutes=number)
-    device = knock(subject=(("common_name", f"snr-{number}\x1b[31m"),), certificate_sha256=f"{number:064x}")
-    decision = decided(device, made_rules(), now=at)
-    event = RegistrationEvent(f"{number:064x}", CA_ID, at)
-    table.put_record(
-        recorded(
-            decision, event=event, heads=table.heads(), facts=facts_json(device), state=APPLIED, now=at, previous=None
-        )
-    )
 
 
 def test_held_devices_are_listed_the_newest_first_with_why(ready: Table, run: Run) -> None:

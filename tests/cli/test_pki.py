@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 from testkit import pki as drafts
+from testkit.cli.command_line import Openssl
 
 from jitr.errors import InputError
 from jitr.x509 import der
@@ -23,7 +24,6 @@ from jitr.x509.keys import read_key
 from jitr_cli import files, pki
 from jitr_cli.certificates import Certificate
 from jitr_cli.subjects import SubjectParts, parse_name
-from tests.cli.conftest import Openssl
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
 YEAR = timedelta(days=365)

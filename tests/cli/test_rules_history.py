@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from testkit import pki
+from testkit.cli.command_line import Run
+from testkit.cli.operating import RULES, hold
 from testkit.knocks import CA_ID, NOW, allow, decided, knock
 from testkit.knocks import rules as made_rules
 
@@ -16,9 +18,6 @@ from jitr.reasons import Verdict
 from jitr.records.event import RegistrationEvent
 from jitr.records.record import APPLIED, facts_json, recorded
 from jitr_cli.rules_with_ids import names_files, with_ids
-from tests.cli.test_operators import RULES, Run, hold, ready, table
-
-__all__ = ["ready", "table"]  # fixtures
 
 
 def publish(run: Run, text: str, message: str) -> None:

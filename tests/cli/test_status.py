@@ -8,6 +8,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from testkit.cli.command_line import REGION, Run
+from testkit.cli.operating import RULES, hold
 from testkit.knocks import CA_ID, NOW, allow, decided, knock
 from testkit.knocks import rules as made_rules
 
@@ -20,10 +22,6 @@ from jitr_cli import denied
 from jitr_cli.by_hand import Hand
 from jitr_cli.deployment import Choice
 from jitr_cli.topic_rules import takes_events
-from tests.cli.conftest import REGION, Run
-from tests.cli.test_operators import RULES, hold, ready, table
-
-__all__ = ["ready", "table"]  # fixtures
 
 OTHER_CA = "0b" * 32
 

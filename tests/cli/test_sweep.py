@@ -9,13 +9,12 @@ from typing import Any
 import boto3
 import pytest
 from click.testing import Result
+from testkit.cli.command_line import ACCOUNT, Run
 from testkit.cli.stack import deploy
 
 from jitr.reasons import Verdict
 from jitr.records.event import parse_event
 from jitr.records.record import APPLIED, APPLYING, Record
-from tests.cli.conftest import ACCOUNT
-from tests.cli.test_operators import Run
 
 FACTORY, OTHER = "fa" * 32, "0b" * 32
 LONG_AGO = datetime.now(UTC) - timedelta(days=2)

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 import pytest
 from testkit.cli.cas import sound, write_ca
+from testkit.cli.command_line import Run
 
 from jitr_cli.main import jitr
-from tests.cli.conftest import Run
 
 
 def commands(group: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

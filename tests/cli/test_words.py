@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testkit.cli.command_line import Run
+from testkit.cli.operating import RULES, hold
+from testkit.cli.stack import Queues
 from testkit.knocks import CA_ID, NOW, decided, deny, knock
 from testkit.knocks import rules as made_rules
 
 from jitr.aws.dynamodb.table import Table
 from jitr.records.event import RegistrationEvent
 from jitr.records.record import APPLIED, facts_json, recorded
-from tests.cli.test_failures import Queues
-from tests.cli.test_operators import RULES, Run, hold, ready, table
-
-__all__ = ["ready", "table"]  # fixtures
 
 ID = f"{1:064x}"
 

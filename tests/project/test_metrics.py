@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testkit.template import RESOURCES, of_type
 
 from jitr.aws.metrics import METRICS, NAMESPACE, Unit
-from tests.project.test_template import RESOURCES, of_type
 
 ROOT = Path(__file__).parents[2]
 STACK = "a-stack"

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from testkit.pins import PIN, pins
 
 from jitr import __version__
 
@@ -26,13 +27,6 @@ LOCKED = {
     "layers/jitr/requirements.txt": ["layer.in"],
     "layers/yaml/requirements.txt": ["yaml.in"],
 }
-PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9.-]*)==(?P<version>[^ ;\\]+)(?P<rest>.*)$")
-
-
-def pins(file: str) -> dict[str, str]:
-    """Version by distribution name."""
-    lines = (ROOT / file).read_text().splitlines()
-    return {found["name"]: found["version"] for line in lines if (found := PIN.match(line))}
 
 
 @pytest.mark.parametrize("file", LOCKED)

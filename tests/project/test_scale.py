@@ -5,10 +5,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from testkit.template import RESOURCES
 
 from jitr.aws.dynamodb.table import row_key
 from jitr.devicelists.rows import RowKey
-from tests.project.test_template import RESOURCES
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path for part in ("layers", "functions", "cli", "local") for path in (ROOT / part).rglob("*.py"))

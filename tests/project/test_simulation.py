@@ -5,9 +5,9 @@ from bench import prices, scale
 from bench.simulation.account import QUOTAS
 from bench.simulation.queue import BATCH, MOST_RECEIVES, TIMEOUT, VISIBILITY
 from bench.simulation.world import CONCURRENCY
+from testkit.template import PARAMETERS, RESOURCES
 
 from jitr.aws.quotas import Quotas
-from tests.project.test_template import PARAMETERS, RESOURCES
 
 pytestmark = pytest.mark.xdist_group("bench")
 

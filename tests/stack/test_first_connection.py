@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from testkit.stack.connections import connected
 from testkit.stack.plant import Plant, event, until
 
 from jitr.aws.dynamodb.table import HEADS, to_item
@@ -26,7 +27,6 @@ from jitr.services.publishing.publication import publish
 from jitr_cli.rules_files import read_rules_file
 from jitr_local.device import CONNECT_TIMEOUT, Fate
 from jitr_local.stack import CHECKOUT, LocalStack
-from tests.stack.test_security import connected
 
 pytestmark = pytest.mark.stack
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from testkit.stack.crls import crl
 from testkit.stack.plant import Factory, Made, Plant, event, until
 
 from jitr_local.stack import CHECKOUT, LocalStack
-from tests.stack.test_crl import crl
 
 pytestmark = [
     pytest.mark.stack,

@@ -2,33 +2,22 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from testkit.stack.connections import connected
 from testkit.stack.plant import Made, Plant, until
 
 from jitr.reasons import Verdict
-from jitr_local.device import CONNECT_TIMEOUT, Device, _Session
+from jitr_local.device import CONNECT_TIMEOUT
 from jitr_local.stack import LocalStack
 
 pytestmark = pytest.mark.stack
 
 
 # --- The sample IoT policy
-
-
-@contextmanager
-def connected(made: Made, client_id: str) -> Iterator[_Session | None]:
-    """A connection with this device's certificate under a client id; None where the broker does not take it."""
-    own = made.device
-    session = _Session(Device(client_id, own.certificate, own.key, own.topic, own.broker))
-    try:
-        session.connect()
-        yield session if session.wait_for(session.connected, CONNECT_TIMEOUT) else None
-    finally:
-        session.close()
 
 
 def may_connect(made: Made, client_id: str) -> bool:

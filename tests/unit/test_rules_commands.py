@@ -8,16 +8,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from testkit import pki
-from testkit.rules import ID_A, marked
+from testkit.editor import as_an_editor_reads, validator
+from testkit.rules import EXAMPLE, ID_A, marked
+from testkit.wrong_rules import EIGHT
 
 from jitr.errors import InputError
 from jitr.rules.file.problems import RulesError
 from jitr.rules.file.schema import json_schema
 from jitr_cli.main import jitr
 from jitr_cli.rules_files import STARTER, FailedTests, read_and_test, read_rules_file
-from tests.unit.test_rules_errors import EIGHT
-from tests.unit.test_rules_reader import EXAMPLE
-from tests.unit.test_rules_schema import as_an_editor_reads, validator
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from testkit.rules import in_allow, read
+from testkit.editor import as_an_editor_reads, validator
+from testkit.rules import EXAMPLE, in_allow, read
 from testkit.rules_printer import to_yaml
 from testkit.work import steps
+from testkit.wrong_rules import EIGHT
 
 from jitr.decision.selftest import run
 from jitr.reasons import Verdict
@@ -30,9 +32,6 @@ from jitr.rules.file.problems import RulesError
 from jitr.rules.file.reader import read_rules
 from jitr.rules.model import AllowRule, Ca, Crl, DenyRule, Floor, Grant, Rules, cost, load
 from jitr.rules.policy_variables import VARIABLES
-from tests.unit.test_rules_errors import EIGHT
-from tests.unit.test_rules_reader import EXAMPLE
-from tests.unit.test_rules_schema import as_an_editor_reads, validator
 
 # Rules, as the reader makes them
 

@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 
 import pytest
-from testkit.rules import ID_A, ID_B, in_allow, in_file, in_grant, in_test, read
+from testkit.rules import EXAMPLE, ID_A, ID_B, in_allow, in_file, in_grant, in_test, read
 
 from jitr.devicelists.rows import ListRow
 from jitr.facts import Attribute, KeyFacts
@@ -23,47 +23,6 @@ from jitr.rules.file.kinds import SUBJECT_ATTRIBUTES, Serial, Serials
 from jitr.rules.file.reader import read_rules
 from jitr.rules.file.rules_file import Device, Expectation
 from jitr.rules.model import Ca, Crl, DenyRule, Floor, Grant, Rules, load
-
-EXAMPLE = f"""\
-# yaml-language-server: $schema=admission.schema.json
-format: 1
-default: hold
-cas:
-  factory-a:
-    ids: ["{ID_A}"]  # `jitr ca ls` prints it
-    crl: {{url: "s3://example-crls/factory-a.crl", when_stale: hold}}
-certificate:
-  min_rsa_bits: 2048
-  curves: [P-256, P-384, P-521]
-  signature_hashes: [sha256, sha384, sha512]
-deny:
-  - name: recalled-boards
-    list: recall-17
-    reason: Recall 17, bad radio
-allow:
-  - name: line-a-sensors
-    ca: factory-a
-    common_name: "snr-*"
-    organization: OKIDA
-    list: line-a-2026
-    serial_number: "1000..1fff"
-    window: 2026-01-01..2026-06-30
-    max_devices: 5000
-    grant:
-      thing: "{{common_name}}"
-      thing_type: Sensor
-      attributes: {{line: a, batch: "{{attr.batch}}"}}
-      thing_groups: [line-a]
-      iot_policies: [Sensor]
-      renewal: hold
-      existing: hold
-tests:
-  - name: a sensor of line a gets in
-    at: 2026-03-01
-    device: {{ca: factory-a, common_name: snr-0001, organization: OKIDA, serial_number: "1001"}}
-    lists: {{line-a-2026: [{{common_name: snr-0001, attr.batch: "7"}}]}}
-    expect: {{decision: admit, rule: line-a-sensors, thing: snr-0001}}
-"""
 
 
 def conditions(rule: str) -> tuple[Condition, ...]:

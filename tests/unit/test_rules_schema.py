@@ -6,14 +6,15 @@
 import json
 import os
 import re
-from functools import cache
 from pathlib import Path
 from textwrap import indent
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from testkit.rules import ID_A, ID_B, marked, read
+from testkit import wrong_rules as wrong
+from testkit.editor import as_an_editor_reads, validator
+from testkit.rules import EXAMPLE, ID_A, ID_B, marked, read
 
 from jitr.decision.selftest import run
 from jitr.reasons import CODES
@@ -33,13 +34,10 @@ from jitr.rules.file.fields import (
     TEST,
 )
 from jitr.rules.file.kinds import SUBJECT_ATTRIBUTES
-from jitr.rules.file.problems import Findings, RulesError
+from jitr.rules.file.problems import RulesError
 from jitr.rules.file.reader import read_rules
 from jitr.rules.file.schema import json_schema, tables, with_tables
 from jitr.rules.file.shapes import Field
-from jitr.rules.file.source import Mapping, Node, Scalar, Sequence, parse
-from tests.unit import test_rules_errors as wrong
-from tests.unit.test_rules_reader import EXAMPLE
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -64,43 +62,6 @@ def test_the_tables_in_the_reference_are_current() -> None:
 
 
 # The schema
-
-
-@cache
-def validator() -> Draft202012Validator:
-    return Draft202012Validator(json_schema())
-
-
-def as_an_editor_reads(text: str) -> Any:
-    """The file as YAML 1.2 types it (core schema, chapter 10.3): what an editor checks against the schema."""
-    findings = Findings("", text.split("\n"))
-    node = parse(text, findings)
-    return None if node is None else core(node)
-
-
-def core(node: Node) -> Any:
-    match node:
-        case Sequence():
-            return [core(each) for each in node.items]
-        case Mapping():
-            return {key.text: core(value) for key, value in node.entries}
-        case Scalar() if not node.style:
-            return core_scalar(node.text)
-    return node.text if isinstance(node, Scalar) else None
-
-
-def core_scalar(text: str) -> Any:
-    if text in ("", "~", "null", "Null", "NULL"):
-        return None
-    if text.lower() in ("true", "false") and text in (text.lower(), text.upper(), text.title()):
-        return text.lower() == "true"
-    if re.fullmatch(r"[-+]?[0-9]+", text):
-        return int(text)
-    if re.fullmatch(r"0x[0-9a-fA-F]+", text):
-        return int(text, 16)
-    if re.fullmatch(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", text):
-        return float(text)
-    return text
 
 
 def test_it_is_a_schema() -> None:
