@@ -78,7 +78,7 @@ test-unit: setup ## the tests of the pure library: seconds
 	.venv/bin/pytest -n 2 --dist loadgroup tests/unit $(PYTEST)
 
 coverage: setup ## what the tests in process run of the library and the command line; fails below what it has been
-	.venv/bin/pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered tests/unit tests/project tests/aws tests/cli $(PYTEST)
+	.venv/bin/pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered tests/unit tests/properties tests/project tests/aws tests/cli $(PYTEST)
 
 soak: setup ## ten thousand random histories, 100,000 held devices, each permission of each role taken away; an hour
 	JITR_SOAK_EXAMPLES=10000 .venv/bin/pytest tests/aws/test_model.py $(PYTEST)
