@@ -1,9 +1,15 @@
-"""The library's rooms: `make lint` knows every one of them, and CONTRIBUTING.md has a line for each folder."""
+"""Who may import whom: `make lint` knows every room of the library, and nothing imports from a test.
 
+CONTRIBUTING.md has a line for each folder.
+"""
+
+import ast
 import re
 import subprocess
 import tomllib
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "layers/jitr/jitr"
@@ -25,6 +31,38 @@ def test_every_room_has_its_place_in_the_order_of_imports() -> None:
 
 def test_every_room_but_the_edges_is_inside_the_pure_line() -> None:
     assert set(CONTRACTS[1]["source_modules"]) == (rooms() - EDGES) | PURE_OF_THE_EDGES
+
+
+def imported(source: str, package: str) -> set[str]:
+    """The full names of what a module imports anywhere in it: modules, and names that may be modules."""
+    found = set[str]()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {module, *(f"{module}.{each.name}" for each in node.names)}
+    return found
+
+
+@pytest.mark.parametrize(
+    "source", ["import tests.a", "from tests import a", "from tests.a import b", "from .a import b", "from . import a"]
+)
+def test_every_way_to_import_a_test_is_seen(source: str) -> None:
+    assert any(each.startswith("tests.") for each in imported(f"def late():\n    {source}\n", "tests.unit"))
+
+
+def test_nothing_imports_from_a_test() -> None:
+    """What several tests use is in testkit/, fixtures in a conftest: a test can be changed, moved or deleted alone."""
+    offenders = {
+        str(path.relative_to(ROOT)): found
+        for folder in ("tests", "testkit", "bench", "fuzz", "tools", "layers", "cli", "local", "functions")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for package in [".".join(path.relative_to(ROOT).parent.parts)]
+        if (found := {each for each in imported(path.read_text("utf-8"), package) if each.split(".")[0] == "tests"})
+    }
+    assert offenders == {}
 
 
 def test_contributors_are_told_of_every_folder_with_code_in_a_line() -> None:
