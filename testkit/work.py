@@ -58,7 +58,11 @@ def _once(code: CodeType) -> bool:
 
 def _forget() -> None:
     """Empty the caches that functions of this software have."""
-    ours = [module for name, module in list(sys.modules.items()) if name.split(".")[0] in ("jitr", "jitr_cli")]
+    ours = [
+        module
+        for name, module in list(sys.modules.items())
+        if name.split(".")[0] in ("jitr", "jitr_cli", "jitr_operations")
+    ]
     for module in ours:
         for value in list(vars(module).values()):
             if hasattr(value, "cache_clear"):

@@ -24,7 +24,7 @@ import click
 
 from jitr import __version__
 from jitr.errors import InputError, JitrError, Refused, Retry
-from jitr_cli import output
+from jitr_cli.console import output
 
 NO, BAD_INPUT, FAILED, BUG, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 70, 130, 141
 
@@ -222,36 +222,53 @@ def _unreached(problem: Exception) -> str:
 # --- the commands
 
 
+def _command(place: str, summary: str) -> Lazy:
+    """Return a command by its place below ``jitr_cli.commands``."""
+    return Lazy(f"jitr_cli.commands.{place}", summary)
+
+
 _RULES = {
-    "init": Lazy("jitr_cli.rules_files:init", "Write a first rules file."),
-    "check": Lazy("jitr_cli.rules_files:check", "Check a rules file and run the tests in it; needs no AWS."),
-    "publish": Lazy("jitr_cli.rules:publish", "Check a rules file and put it in force."),
-    "show": Lazy("jitr_cli.rules_history:show", "Print the rules file that is in force, or an earlier version."),
-    "history": Lazy("jitr_cli.rules_history:history", "Every version that was in force: who, when, why."),
-    "diff": Lazy("jitr_cli.rules_history:diff", "Compare two versions."),
-    "rollback": Lazy("jitr_cli.rules_history:rollback", "Put an earlier version in force again."),
-    "replay": Lazy("jitr_cli.rules_history:replay_command", "What a rules file would change for devices on record."),
-    "schema": Lazy("jitr_cli.rules_files:schema", "Print the JSON schema of rules files, for editors."),
+    "init": _command("rules.files:init", "Write a first rules file."),
+    "check": _command("rules.files:check", "Check a rules file and run the tests in it; needs no AWS."),
+    "publish": _command("rules.publish:publish", "Check a rules file and put it in force."),
+    "show": Lazy(
+        "jitr_cli.commands.rules.history:show", "Print the rules file that is in force, or an earlier version."
+    ),
+    "history": _command("rules.history:history", "Every version that was in force: who, when, why."),
+    "diff": _command("rules.history:diff", "Compare two versions."),
+    "rollback": _command("rules.history:rollback", "Put an earlier version in force again."),
+    "replay": Lazy(
+        "jitr_cli.commands.rules.history:replay_command", "What a rules file would change for devices on record."
+    ),
+    "schema": _command("rules.files:schema", "Print the JSON schema of rules files, for editors."),
 }
 
 
 _DEVICE = {
-    "issue": Lazy("jitr_cli.device_issue:issue", "Make keys and certificates for devices."),
-    "register": Lazy("jitr_cli.device_register:register", "Register certificates by hand, without their connecting."),
-    "ls": Lazy("jitr_cli.device_show:ls", "List registered device certificates."),
-    "show": Lazy("jitr_cli.device_show:show", "One device: status, IoT policies, thing, decision and reasons."),
-    "activate": Lazy("jitr_cli.device_status:activate", "Make a device certificate ACTIVE."),
-    "deactivate": Lazy("jitr_cli.device_status:deactivate", "Make them INACTIVE, or recall the devices of a list."),
-    "revoke": Lazy("jitr_cli.device_status:revoke", "Revoke a device certificate, for ever."),
-    "delete": Lazy("jitr_cli.device_delete:delete", "Delete a device certificate and all that hangs on it."),
-    "diagnose": Lazy("jitr_cli.diagnose:diagnose", "Connect as the device does, and say why it fails."),
+    "issue": _command("device.issue:issue", "Make keys and certificates for devices."),
+    "register": Lazy(
+        "jitr_cli.commands.device.register:register", "Register certificates by hand, without their connecting."
+    ),
+    "ls": _command("device.show:ls", "List registered device certificates."),
+    "show": Lazy(
+        "jitr_cli.commands.device.show:show", "One device: status, IoT policies, thing, decision and reasons."
+    ),
+    "activate": _command("device.status:activate", "Make a device certificate ACTIVE."),
+    "deactivate": Lazy(
+        "jitr_cli.commands.device.status:deactivate", "Make them INACTIVE, or recall the devices of a list."
+    ),
+    "revoke": _command("device.status:revoke", "Revoke a device certificate, for ever."),
+    "delete": _command("device.delete:delete", "Delete a device certificate and all that hangs on it."),
+    "diagnose": _command("device.diagnose:diagnose", "Connect as the device does, and say why it fails."),
 }
 
 
 _FAILURES = {
-    "ls": Lazy("jitr_cli.failures:ls", "Show what failed: which certificate, why, since when."),
-    "redrive": Lazy("jitr_cli.failures:redrive", "Put failed messages back on the registration queue."),
-    "sweep": Lazy("jitr_cli.sweep:sweep", "Find certificates stuck pending, whose event was lost."),
+    "ls": _command("failures.messages:ls", "Show what failed: which certificate, why, since when."),
+    "redrive": Lazy(
+        "jitr_cli.commands.failures.messages:redrive", "Put failed messages back on the registration queue."
+    ),
+    "sweep": _command("failures.sweep:sweep", "Find certificates stuck pending, whose event was lost."),
 }
 
 
@@ -288,16 +305,21 @@ class _Elsewhere(click.Command):
 
 
 _COMMANDS = {
-    "status": Lazy("jitr_cli.status:status", "What is deployed, rules in force, CAs, queues: the day's first command."),
-    "ca": Lazy("jitr_cli.ca:ca", "Certificate authorities: create, register, look after them."),
+    "status": Lazy(
+        "jitr_cli.commands.status.command:status",
+        "What is deployed, rules in force, CAs, queues: the day's first command.",
+    ),
+    "ca": _command("ca.group:ca", "Certificate authorities: create, register, look after them."),
     "device": Lazy("jitr_cli.main:_device", "Device certificates: issue, register, look after them."),
     "rules": Lazy("jitr_cli.main:_rules", "The admission rules: who gets in, and what they are granted."),
-    "lists": Lazy("jitr_cli.lists:lists", "Device lists: import, export, edit."),
-    "held": Lazy("jitr_cli.held:held", "Held devices: see them, admit or reject them."),
-    "decisions": Lazy("jitr_cli.decisions:decisions", "Every decision on record, and deciding one again."),
+    "lists": _command("lists.group:lists", "Device lists: import, export, edit."),
+    "held": _command("held.group:held", "Held devices: see them, admit or reject them."),
+    "decisions": Lazy(
+        "jitr_cli.commands.decisions.group:decisions", "Every decision on record, and deciding one again."
+    ),
     "failures": Lazy("jitr_cli.main:_failures", "Registration events that could not be handled, or were lost."),
-    "explain": Lazy("jitr_cli.explain:explain", "The decision about a device, and why."),
-    "events": Lazy("jitr_cli.events:events", "Registration events, to try the function with."),
+    "explain": _command("explain.command:explain", "The decision about a device, and why."),
+    "events": _command("events.command:events", "Registration events, to try the function with."),
     "local": Lazy("jitr_local.cli:local", "The local stack: up, down, status, demo."),
 }
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from cryptography import x509
 
 from jitr.reasons import Verdict
-from jitr_cli import pki
-from jitr_cli.certificates import Certificate, read
-from jitr_cli.subjects import SubjectParts
-from jitr_cli.x509_writer import Draft, PrivateKey, signed
 from jitr_local.device import Broker, Device, Fate
 from jitr_local.folder import write_private
+from jitr_operations.certificates import Certificate, read
+from jitr_operations.issuing import pki
+from jitr_operations.issuing.subjects import SubjectParts
+from jitr_operations.issuing.x509_writer import Draft, PrivateKey, signed
 
 YEAR = timedelta(days=365)
 

@@ -19,13 +19,14 @@ from pathlib import Path
 from jitr.aws.dynamodb.table import Table, certificate_key
 from jitr.reasons import Verdict
 from jitr.records.record import Record
-from jitr_cli import pki, stand_in
-from jitr_cli.certificates import Certificate
-from jitr_cli.files import read_certificate, read_private_key
 from jitr_local.cast import ADMITTED, RULES, Casting, Factories, Role
 from jitr_local.device import Broker, Fate
 from jitr_local.operator import Operator
 from jitr_local.stack import LocalStack
+from jitr_operations.certificates import Certificate
+from jitr_operations.diagnose import stand_in
+from jitr_operations.files import read_certificate, read_private_key
+from jitr_operations.issuing import pki
 
 LATE = "snr-late"
 

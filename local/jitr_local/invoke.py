@@ -17,14 +17,14 @@ from pathlib import Path
 import click
 
 from jitr.errors import InputError
-from jitr_cli.files import read_bytes
-from jitr_cli.output import note, safe
+from jitr_cli.console.output import note, safe
 from jitr_local import runtime, signals, stack
 from jitr_local.errors import StackError
 from jitr_local.event_kinds import kind_of
 from jitr_local.functions import Function, Reference, read_functions
 from jitr_local.ministack import end_of
 from jitr_local.stack import CHECKOUT, TEMPLATE, LocalStack
+from jitr_operations.files import read_bytes
 
 EVENTS = CHECKOUT / "events"
 # Never .aws-sam/build, which is for Lambda.

@@ -18,11 +18,11 @@ from click.testing import CliRunner, Result
 
 from jitr.aws.dynamodb.table import Table
 from jitr.records.record import Record
-from jitr_cli.files import read_certificate
 from jitr_cli.main import jitr
 from jitr_local.cli import variables_of
 from jitr_local.device import CONNECT_TIMEOUT, Broker, Device, Fate
 from jitr_local.stack import CHECKOUT, LocalStack
+from jitr_operations.files import read_certificate
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient

@@ -162,7 +162,10 @@ def test_nothing_in_a_release_tells_where_it_was_made(release: Path) -> None:
 def test_the_wheel_holds_the_two_packages_and_the_command(release: Path) -> None:
     with zipfile.ZipFile(release / WHEEL) as wheel:
         names = wheel.namelist()
-        assert {name.partition("/")[0] for name in names} == {"jitr", "jitr_cli", f"jitr-{__version__}.dist-info"}
+        assert {name.partition("/")[0] for name in names} == {
+            *("jitr", "jitr_cli", "jitr_operations"),
+            f"jitr-{__version__}.dist-info",
+        }
         assert not [name for name in names if "__pycache__" in name]
         assert b"jitr = jitr_cli.main:run" in wheel.read(f"jitr-{__version__}.dist-info/entry_points.txt")
 

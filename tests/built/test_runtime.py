@@ -124,7 +124,18 @@ def test_a_function_finds_its_own_folder_its_layer_and_the_aws_sdk_alone(
 ) -> None:
     folder = probe[1]
     (folder / "Layer" / "python" / "in_layer.py").write_text("")
-    elsewhere = ["jitr", "jitr_cli", "jitr_local", "click", "rich", "yaml", "moto", "pytest", "cryptography"]
+    elsewhere = [
+        "jitr",
+        "jitr_cli",
+        "jitr_operations",
+        "jitr_local",
+        "click",
+        "rich",
+        "yaml",
+        "moto",
+        "pytest",
+        "cryptography",
+    ]
     answer = json.loads(ask(started, find=["in_layer", "boto3", "botocore", *elsewhere]).body)
     assert answer["path"][:2] == [str(folder / "Probe"), str(folder / "Layer/python")]
     assert not [each for each in answer["path"] if "site-packages" in each]

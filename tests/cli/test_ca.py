@@ -274,14 +274,14 @@ def test_on_a_terminal_delete_asks_whether_it_may_deactivate_the_ca(
     run: Run, aws: Aws, registered: drafts.CA, monkeypatch: pytest.MonkeyPatch, answer: bool, exit_code: int, left: Any
 ) -> None:
     asked = []
-    monkeypatch.setattr("jitr_cli.ca_manage.on_terminal", lambda: True)
+    monkeypatch.setattr("jitr_cli.commands.ca.manage.on_terminal", lambda: True)
 
     def confirm(question: str, yes: bool) -> None:
         asked.append(question)
         if not answer:
             raise click.exceptions.Exit(1)
 
-    monkeypatch.setattr("jitr_cli.output.confirm", confirm)
+    monkeypatch.setattr("jitr_cli.console.output.confirm", confirm)
     assert run("ca", "delete", "ca.pem").exit_code == exit_code
     assert asked == [f"Deactivate and delete the CA {registered.id} (CN=Factory A,O=OKIDA,C=TR)?"]
     assert [each["status"] for each in json.loads(run("ca", "ls", "--json").stdout)["cas"]] == left

@@ -9,7 +9,7 @@ from testkit.cli.command_line import Run
 
 from jitr.aws.dynamodb.table import Table
 from jitr.reasons import CODES
-from jitr_cli import completion
+from jitr_cli.console import completion
 from jitr_cli.main import jitr
 
 

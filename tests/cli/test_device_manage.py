@@ -27,9 +27,11 @@ from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.rows import ListRow
 from jitr.errors import Retry
 from jitr.rules.model import Ca, Crl, Grant, Rules
-from jitr_cli import by_hand, device_registry, output
-from jitr_cli.by_hand import Hand, acts_of
-from jitr_cli.deployment import Choice
+from jitr_cli.console import output
+from jitr_operations.deployment import Choice
+from jitr_operations.devices import by_hand
+from jitr_operations.devices import registry as device_registry
+from jitr_operations.devices.by_hand import Hand, acts_of
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 

@@ -24,8 +24,11 @@ from testkit.work import ending
 from jitr.aws.dynamodb.table import Table
 from jitr.reasons import Verdict
 from jitr.records.record import APPLIED, APPLYING, Record
-from jitr_cli import diagnose, diagnose_attempt, diagnose_files, diagnose_visit
-from jitr_cli.diagnose_attempt import connect_packet, publish_packet
+from jitr_cli.commands.device import diagnose
+from jitr_operations.diagnose import attempt as diagnose_attempt
+from jitr_operations.diagnose import files as diagnose_files
+from jitr_operations.diagnose import visit as diagnose_visit
+from jitr_operations.diagnose.attempt import connect_packet, publish_packet
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SOON, LONG_AGO = NOW + timedelta(days=30), NOW - timedelta(days=30)

@@ -18,7 +18,7 @@ from jitr.aws.iot import Iot
 from jitr.records.event import RegistrationEvent
 from jitr.records.record import APPLIED, facts_json, recorded
 from jitr.services.registration.reservations import Reservations
-from jitr_cli.near_rows import MOST_SPELLINGS, spellings
+from jitr_operations.lists.near_rows import MOST_SPELLINGS, spellings
 
 FACTORY = pki.ca("Factory A")
 DEVICE = FACTORY.usual_device("snr-1").valid(pki.NOT_BEFORE, pki.NOT_AFTER).issue()

@@ -31,8 +31,8 @@ from jitr.reasons import CODES, Verdict
 from jitr.rules.model import Grant
 from jitr.unseen import quote
 from jitr.x509.certificate import read_ca, read_certificate
+from jitr_cli.console.output import safe
 from jitr_cli.main import jitr
-from jitr_cli.output import safe
 
 FACTORY = pki.ca("Factory A")
 

@@ -12,8 +12,8 @@ import pytest
 from testkit.cli.cas import create
 from testkit.cli.command_line import Aws, Run
 
-from jitr_cli import pki
 from jitr_local.folder import write_private
+from jitr_operations.issuing import pki
 
 ROOT = Path(__file__).parents[2]
 # Every command that writes a key, and the file.
@@ -108,15 +108,15 @@ def _private(call: ast.AST) -> bool:
 def test_every_key_is_written_by_what_writes_for_the_owner_only() -> None:
     """Whoever adds a command that writes a key finds the test above, or this one."""
     found = []
-    for path in sorted([*ROOT.glob("cli/jitr_cli/*.py"), *ROOT.glob("local/jitr_local/*.py")]):
+    for path in sorted([*ROOT.glob("cli/**/*.py"), *ROOT.glob("local/jitr_local/*.py")]):
         for name, _, around in _calls(path):
             inside = next((each.name for each in around if isinstance(each, ast.FunctionDef)), "")
             if name == "private_bytes":
                 assert inside == "private_pem", f"{path.name}: private_pem is the one way to a key's bytes"
             if name == "private_pem":
                 assert any(map(_private, around)), f"{path.name}: a key that is not written for its owner only"
-                found.append(path.name)
-    assert {"ca_create.py", "device_issue.py"} <= set(found)
+                found.append(f"{path.parent.name}/{path.name}")
+    assert {"ca/create.py", "device/issue.py"} <= set(found)
 
 
 # --- keys for proof of possession: for one signature

@@ -17,8 +17,10 @@ from testkit.cli.command_line import ACCOUNT, REGION, Aws, Run
 
 from jitr import __version__
 from jitr.errors import InputError, Poison, Retry
-from jitr_cli import deployment, main, output
-from jitr_cli.deployment import Choice
+from jitr_cli import main
+from jitr_cli.console import output
+from jitr_operations import deployment
+from jitr_operations.deployment import Choice
 
 pytestmark = pytest.mark.usefixtures("workdir")
 
@@ -77,7 +79,7 @@ def test_start_up_imports_neither_aws_nor_certificates() -> None:
         "from jitr_cli.main import run\n"
         "try: run()\n"
         "except SystemExit: print('loaded', sorted(sys.modules.keys() & "
-        "{'boto3', 'botocore', 'cryptography', 'rich', 'yaml', 'jitr_local.cli', 'jitr_cli.ca'}))"
+        "{'boto3', 'botocore', 'cryptography', 'rich', 'yaml', 'jitr_local.cli', 'jitr_cli.commands.ca.group'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "loaded []"

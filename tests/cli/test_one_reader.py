@@ -24,9 +24,9 @@ from jitr.errors import InputError, Unreadable
 from jitr.x509 import der
 from jitr.x509.certificate import read_ca, read_certificate
 from jitr.x509.signing_request import read_request
-from jitr_cli import certificates
-from jitr_cli.deployment import Choice
-from jitr_cli.files import MAX_FILE
+from jitr_operations import certificates
+from jitr_operations.deployment import Choice
+from jitr_operations.files import MAX_FILE
 
 VECTORS = Path(cryptography_vectors.__file__).parent / "x509"
 CORPUS = Path(__file__).parents[2] / "fuzz" / "corpus" / "certificate"

@@ -21,9 +21,10 @@ from testkit.cli.command_line import Openssl
 from jitr.errors import InputError
 from jitr.x509 import der
 from jitr.x509.keys import read_key
-from jitr_cli import files, pki
-from jitr_cli.certificates import Certificate
-from jitr_cli.subjects import SubjectParts, parse_name
+from jitr_operations import files
+from jitr_operations.certificates import Certificate
+from jitr_operations.issuing import pki
+from jitr_operations.issuing.subjects import SubjectParts, parse_name
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
 YEAR = timedelta(days=365)

@@ -17,7 +17,7 @@ from jitr.errors import InputError
 from jitr.reasons import Verdict
 from jitr.records.event import RegistrationEvent
 from jitr.records.record import APPLIED, facts_json, recorded
-from jitr_cli.rules_with_ids import names_files, with_ids
+from jitr_operations.rules.with_ids import names_files, with_ids
 
 
 def publish(run: Run, text: str, message: str) -> None:

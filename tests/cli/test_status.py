@@ -18,10 +18,10 @@ from jitr.reasons import Verdict
 from jitr.records.event import RegistrationEvent
 from jitr.records.record import APPLIED, facts_json, recorded
 from jitr.rules.model import Grant
-from jitr_cli import denied
-from jitr_cli.by_hand import Hand
-from jitr_cli.deployment import Choice
-from jitr_cli.topic_rules import takes_events
+from jitr_operations.deployment import Choice
+from jitr_operations.devices import denied
+from jitr_operations.devices.by_hand import Hand
+from jitr_operations.rules.topic_rules import takes_events
 
 OTHER_CA = "0b" * 32
 

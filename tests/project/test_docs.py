@@ -20,7 +20,7 @@ from jitr.decision.selftest import run
 from jitr.reasons import CODES
 from jitr.rules.file.reader import read_rules
 from jitr_cli.main import jitr
-from jitr_cli.stand_in import LIMITS, SENTENCE
+from jitr_operations.diagnose.stand_in import LIMITS, SENTENCE
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -68,7 +68,7 @@ def test_the_page_of_reason_codes_has_each_code_once_in_order_of_weight() -> Non
 
 
 def test_each_reason_code_on_the_page_is_given_somewhere() -> None:
-    sources = [*(ROOT / "layers/jitr/jitr").rglob("*.py"), *(ROOT / "cli/jitr_cli").rglob("*.py")]
+    sources = [*(ROOT / "layers/jitr/jitr").rglob("*.py"), *(ROOT / "cli").rglob("*.py")]
     text = "".join(each.read_text("utf-8") for each in sources if each.name != "reasons.py")
     assert [code for code in CODES if f'"{code}"' not in text] == []
 

@@ -12,8 +12,8 @@ from testkit.stack.terminal import Terminal
 
 from jitr.aws.dynamodb.table import Conflict
 from jitr.services.publishing import publication
+from jitr_cli.commands.rules.files import read_and_test
 from jitr_cli.main import jitr
-from jitr_cli.rules_files import read_and_test
 from jitr_local.device import Fate
 from jitr_local.stack import LocalStack
 

@@ -14,12 +14,12 @@ from testkit import pki
 
 from jitr.reasons import Verdict
 from jitr.records.record import APPLIED, Record
-from jitr_cli.certificates import Certificate, read
 from jitr_local import cli, demo
 from jitr_local.cast import ADMITTED, Expected, Role
 from jitr_local.demo import LATE, Demo, Ending, seconds_to_first_message, summary, unexpected
 from jitr_local.device import Broker, Device, Fate
 from jitr_local.stack import LocalStack
+from jitr_operations.certificates import Certificate, read
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEVICES = 24

@@ -24,7 +24,7 @@ from jitr.reasons import Verdict
 from jitr.rules.conditions import AttributeCondition, Glob
 from jitr.rules.model import AllowRule, Grant, Rules
 from jitr.services.publishing.publication import publish
-from jitr_cli.rules_files import read_rules_file
+from jitr_cli.commands.rules.files import read_rules_file
 from jitr_local.device import CONNECT_TIMEOUT, Fate
 from jitr_local.stack import CHECKOUT, LocalStack
 

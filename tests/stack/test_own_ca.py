@@ -14,10 +14,10 @@ import pytest
 from testkit.stack.plant import Factory, Made, Plant, until
 
 from jitr.reasons import Verdict
-from jitr_cli.files import read_certificate
 from jitr_local.cli import variables_of
 from jitr_local.device import Device, Fate
 from jitr_local.stack import CHECKOUT, LocalStack
+from jitr_operations.files import read_certificate
 
 pytestmark = pytest.mark.stack
 

@@ -15,9 +15,9 @@ from testkit.pki import Draft
 from testkit.stack.plant import Plant
 
 from jitr.x509.certificate import read_certificate
-from jitr_cli.diagnose_attempt import Line, Outcome, attempt
-from jitr_cli.stand_in import LIMITS, why_refused
 from jitr_local.stack import LocalStack
+from jitr_operations.diagnose.attempt import Line, Outcome, attempt
+from jitr_operations.diagnose.stand_in import LIMITS, why_refused
 
 pytestmark = pytest.mark.stack
 

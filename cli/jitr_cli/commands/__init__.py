@@ -1,0 +1,1 @@
+"""The commands, a folder a group: parse, call an operation, show what came of it."""

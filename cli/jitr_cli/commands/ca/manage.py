@@ -1,0 +1,116 @@
+"""``jitr ca activate``, ``deactivate`` and ``delete``: what they change, and what they leave alone."""
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from jitr.errors import InputError
+from jitr_cli.console import output
+from jitr_operations.cas.registry import Registered, counts_text, devices_by_status, find, warn_of_template
+from jitr_operations.deployment import Choice, aws_options
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# https://docs.aws.amazon.com/iot/latest/developerguide/manage-your-CA-certs.html
+_FOLLOWS = """\
+What follows: no new device under it is registered. AWS IoT hangs up on it, and no rule is asked.
+What does not: devices that are registered stay as they are, and those that are ACTIVE connect and work as before.
+Those that are PENDING_ACTIVATION are not let in meanwhile. To shut a device out: `jitr device deactivate`."""
+_AGAIN = "Registered again, the CA has the same id as before, and rules that name it count again."
+
+
+def _change(command: F) -> F:
+    """What activate, deactivate and delete have in common."""
+    decorated: Any = output.json_option(command)
+    return click.argument("which", metavar="CA")(aws_options(decorated))  # type: ignore[no-any-return]
+
+
+@click.command()
+@_change
+def activate(which: str, choice: Choice, as_json: bool) -> None:
+    """Make a CA ACTIVE: new devices under it are registered, if its auto-registration is on.
+
+    CA is a caCertificateId, its first 8 digits or more, or the CA's certificate file.
+
+    \b
+    Example:
+      jitr ca activate 3f9c0c6f
+    """
+    account = choice.account()
+    account.announce()
+    iot = account.client("iot")
+    found = find(iot, which)
+    if found.template is not None:
+        warn_of_template(found)
+        raise InputError(f"take the provisioning template off the CA {found.id} before you activate it")
+    iot.update_ca_certificate(certificateId=found.id, newStatus="ACTIVE")
+    _tell_changed(as_json, found, "ACTIVE")
+    if found.auto_registration != "ENABLE":
+        output.warn("its auto-registration is off: `jitr ca register` with its certificate turns it on.")
+
+
+@click.command()
+@_change
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def deactivate(which: str, choice: Choice, yes: bool, as_json: bool) -> None:
+    """Make a CA INACTIVE: no new device under it is registered. Registered devices are not touched.
+
+    CA is a caCertificateId, its first 8 digits or more, or the CA's certificate file.
+
+    \b
+    Example:
+      jitr ca deactivate 3f9c0c6f
+    """
+    account = choice.account()
+    account.announce()
+    iot = account.client("iot")
+    found = find(iot, which)
+    output.note(_FOLLOWS)
+    if found.status == "ACTIVE":
+        output.confirm(f"Make the CA {found.words} INACTIVE?", yes)
+        iot.update_ca_certificate(certificateId=found.id, newStatus="INACTIVE")
+    _tell_changed(as_json, found, "INACTIVE")
+
+
+@click.command()
+@_change
+@click.option("--deactivate", "deactivate_first", is_flag=True, help="Make it INACTIVE first if it is ACTIVE.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(which: str, choice: Choice, deactivate_first: bool, yes: bool, as_json: bool) -> None:
+    """Delete a CA from AWS IoT. Registered devices are not touched; the CA's own files are not either.
+
+    AWS IoT deletes only INACTIVE CAs: --deactivate makes an ACTIVE one so, and on a terminal you are asked.
+    CA is a caCertificateId, its first 8 digits or more, or the CA's certificate file.
+
+    \b
+    Example:
+      jitr ca delete 3f9c0c6f --deactivate
+    """
+    account = choice.account()
+    account.announce()
+    iot = account.client("iot")
+    found = find(iot, which)
+    active = found.status == "ACTIVE"
+    if active and not deactivate_first and (yes or not on_terminal()):
+        raise InputError(f"the CA {found.id} is ACTIVE, and AWS IoT deletes only INACTIVE ones: add --deactivate")
+    with output.progress("Counting devices", None) as advance:
+        devices = devices_by_status(iot, found.id, advance)
+    output.note(f"{_FOLLOWS}\nIts device certificates: {counts_text(devices)}. {_AGAIN}")
+    output.confirm(f"{'Deactivate and delete' if active else 'Delete'} the CA {found.words}?", yes)
+    if active:
+        iot.update_ca_certificate(certificateId=found.id, newStatus="INACTIVE")
+        output.note("It is INACTIVE now.")
+    iot.delete_ca_certificate(certificateId=found.id)
+    document = {"ca_certificate_id": found.id, "status": "deleted", "devices": devices}
+    output.emit(as_json, document, f"{found.words}: deleted")
+
+
+def _tell_changed(as_json: bool, registered: Registered, status: str) -> None:
+    output.emit(as_json, {"ca_certificate_id": registered.id, "status": status}, f"{registered.words}: {status}")
+
+
+def on_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,0 +1,161 @@
+"""``jitr device diagnose``: why a device does not get in, found by connecting as it does."""
+
+import os
+import re
+import ssl
+from pathlib import Path
+
+import click
+
+from jitr.errors import InputError
+from jitr_cli.console import output
+from jitr_operations.deployment import Choice, local_stack, stack_options
+from jitr_operations.diagnose.account import AccountView
+from jitr_operations.diagnose.files import read_identity
+from jitr_operations.diagnose.findings import Findings
+from jitr_operations.diagnose.visit import ENDPOINT, Goal, Visit
+from jitr_operations.files import read_bytes
+from jitr_operations.issuing.signing import FILE
+from jitr_operations.table import now
+
+MQTT_PORT = 8883
+MAX_CLIENT_ID = 128  # octets of UTF-8: AWS IoT Core, "Protocol limits"
+MAX_TOPIC = 256  # octets of UTF-8, likewise
+# What `jitr local env` prints, and devices of the examples read.
+HOST_VARIABLE, PORT_VARIABLE, CA_VARIABLE = "JITR_MQTT_HOST", "JITR_MQTT_PORT", "JITR_BROKER_CA"
+MAX_CA_FILE = 1 << 20  # octets: a system's whole bundle
+
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
+
+
+@click.command()
+@click.argument("file", required=False, type=FILE, metavar="[DEVICE.pem]")
+@click.option(
+    "--endpoint",
+    metavar="HOST[:PORT]",
+    help=f"Where the device connects [env: {HOST_VARIABLE}, {PORT_VARIABLE}]; port {MQTT_PORT} without.",
+)
+@click.option("--certificate", type=FILE, metavar="FILE", help="The same: the device's certificate, or chain.")
+@click.option("--key", type=FILE, metavar="FILE", help="The device's key; DEVICE.key beside the certificate without.")
+@click.option("--passphrase-file", type=FILE, metavar="FILE", help="The key's passphrase; asked for without.")
+@click.option(
+    "--ca-file",
+    type=FILE,
+    metavar="ROOT.pem",
+    help=f"What the device trusts [env: {CA_VARIABLE}]; this machine's own without.",
+)
+@click.option("--client-id", metavar="ID", help="MQTT client id; the certificate's common name without.")
+@click.option("--topic", metavar="TOPIC", help="Publish one message there, too.")
+@click.option("--wait", type=click.IntRange(0, 600), default=10, show_default=True, help="Go on trying: seconds.")
+@click.option("--no-account", is_flag=True, help="Do not ask AWS what it holds.")
+@stack_options
+@output.json_option
+@click.pass_context
+def diagnose(
+    context: click.Context,
+    file: Path | None,
+    endpoint: str | None,
+    certificate: Path | None,
+    key: Path | None,
+    passphrase_file: Path | None,
+    ca_file: Path | None,
+    client_id: str | None,
+    topic: str | None,
+    wait: int,
+    no_account: bool,
+    choice: Choice,
+    as_json: bool,
+) -> None:
+    """Connect as a device does, say what is wrong, and what to do.
+
+    It is the device's own connection: an unknown certificate is registered by it, as by the device's first one, and a
+    device that is connected under the same client id is disconnected. Being hung up on says little by itself; with
+    access to the account AWS IoT and the decision record say more. With --local, endpoint and --ca-file are the local
+    stack's; without either, those that JITR_MQTT_HOST, JITR_MQTT_PORT and JITR_BROKER_CA say, as `jitr local env`
+    prints them.
+
+    Exit code 0 means that the device can connect, 1 that it cannot.
+
+    \b
+    Examples:
+      jitr device diagnose snr-0001.pem --endpoint a1b2c3-ats.iot.eu-central-1.amazonaws.com \\
+        --ca-file AmazonRootCA1.pem
+      jitr device diagnose --certificate chain.pem --key snr-0001.key --local
+    """
+    certificate = _certificate(file, certificate)
+    host, port, roots = _where(endpoint, ca_file, choice)
+    _check_texts(client_id, topic)
+    identity = read_identity(certificate, key or certificate.with_suffix(".key"), passphrase_file)
+    view = AccountView(None if no_account else choice, identity.reading)
+    name = client_id or identity.common_name or f"jitr-{view.id[:12]}"
+    visit = Visit(identity, Goal(host, port, roots, name, topic, wait), view, Findings())
+    visit.make(now())
+    output.emit(as_json, visit.to_json(), visit.findings.show)
+    context.exit(1 if visit.findings.problems else 0)
+
+
+def _certificate(file: Path | None, certificate: Path | None) -> Path:
+    """Return the one file that was named. Raises click.UsageError for none or two."""
+    if file is not None and certificate is not None:
+        raise click.UsageError("the certificate is given twice: with --certificate and without.")
+    named = file or certificate
+    if named is None:
+        raise click.UsageError("name the device's certificate: jitr device diagnose DEVICE.pem.")
+    return named
+
+
+def _where(endpoint: str | None, ca_file: Path | None, choice: Choice) -> tuple[str, int, Path | None]:
+    """Return host, port and what to trust there. Raises InputError."""
+    if ca_file is not None:
+        _check_roots(ca_file, "--ca-file")
+    if endpoint is not None:
+        return *_host_and_port(endpoint, "--endpoint"), ca_file
+    if choice.local:
+        stack = local_stack()
+        return stack.mqtt_host, stack.mqtt_port, ca_file or Path(stack.broker_ca)
+    host = os.environ.get(HOST_VARIABLE)
+    if not host:
+        raise InputError(
+            f"--endpoint says where the device connects, or {HOST_VARIABLE}: {ENDPOINT}; or --local for the local stack"
+        )
+    port = os.environ.get(PORT_VARIABLE)
+    where = _host_and_port(f"{host}:{port}" if port else host, f"{HOST_VARIABLE} and {PORT_VARIABLE}")
+    return *where, ca_file or _roots_of_the_environment()
+
+
+def _host_and_port(endpoint: str, said_by: str) -> tuple[str, int]:
+    host, _, port = endpoint.partition(":")
+    if _HOST.fullmatch(host) is None or re.fullmatch("[0-9]{1,5}", port or "1") is None:
+        raise InputError(f"{said_by} {endpoint[:300]!r}: give it as HOST or HOST:PORT, without mqtts:// and paths")
+    number = int(port or MQTT_PORT)
+    if not 0 < number < 1 << 16:
+        raise InputError(f"{said_by} {endpoint}: there is no port {number}")
+    return host, number
+
+
+def _roots_of_the_environment() -> Path | None:
+    """Return what the environment says to trust. It belongs to the endpoint there, so it serves for no other."""
+    named = os.environ.get(CA_VARIABLE)
+    if not named:
+        return None
+    _check_roots(Path(named), CA_VARIABLE)
+    return Path(named)
+
+
+def _check_roots(file: Path, said_by: str) -> None:
+    read_bytes(file, MAX_CA_FILE)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:
+        raise InputError(f"{said_by} {file}: it holds no certificate in PEM") from None
+
+
+def _check_texts(client_id: str | None, topic: str | None) -> None:
+    if client_id is not None and not 0 < len(client_id.encode()) <= MAX_CLIENT_ID:
+        raise InputError(f"--client-id has {len(client_id.encode())} bytes: 1 to {MAX_CLIENT_ID} are allowed")
+    if topic is None:
+        return
+    if not 0 < len(topic.encode()) <= MAX_TOPIC:
+        raise InputError(f"--topic has {len(topic.encode())} bytes: 1 to {MAX_TOPIC} are allowed")
+    if re.search(r"[+#\0]", topic):
+        raise InputError(f"--topic {topic!r}: a message goes to one topic, so + and # cannot be in it")

@@ -1,0 +1,348 @@
+"""``jitr device activate | deactivate | revoke``: the status of device certificates, changed at an operator's word."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+
+import click
+
+from jitr.aws.dynamodb.table import Table
+from jitr.errors import InputError, Retry
+from jitr.times import rfc3339
+from jitr_cli.console import completion, output
+from jitr_operations.deployment import Choice, stack_options
+from jitr_operations.devices.activation import NOT_ASKED, Asked, require_reason
+from jitr_operations.devices.admissions import not_the_function_s, shut_out_for_good
+from jitr_operations.devices.by_hand import Hand
+from jitr_operations.devices.recall import Match, find_on_list
+from jitr_operations.devices.recall_misses import Compared, find_misses
+from jitr_operations.devices.records import account_and_table, name_in
+from jitr_operations.devices.registry import DeviceCertificate, Registry
+from jitr_operations.devices.revoked import Revoked, find_revoked
+from jitr_operations.table import now, table_of
+
+NOT_KEPT = "It is not written down who does this"
+SHOWN = 50  # of the devices that are on a list
+# https://docs.aws.amazon.com/iot/latest/apireference/API_UpdateCertificate.html
+_CUT_OFF = "A device that is connected is disconnected within minutes, and cannot connect again"
+
+
+@click.command()
+@click.argument("which", metavar="DEVICE")
+@click.option("--without-iot-policy", is_flag=True, help="Even if no IoT policy is attached.")
+@click.option("--overrule", metavar="REASON", help="Even if the rules in force deny it; the reason is kept.")
+@stack_options
+@output.json_option
+@click.pass_context
+def activate(
+    context: click.Context, which: str, without_iot_policy: bool, overrule: str | None, choice: Choice, as_json: bool
+) -> None:
+    """Make a device certificate ACTIVE: the device may connect.
+
+    DEVICE is a certificateId, its first 8 digits or more, a thing's name, or the device's certificate file.
+
+    It is decided first under the rules and lists in force. One that they deny, as a recalled device, stays as it is
+    (exit code 1), unless --overrule says why it is to be let in all the same.
+
+    \b
+    Examples:
+      jitr device activate snr-0001
+      jitr device activate snr-0001 --overrule "bad radio replaced, ticket 4711"
+    """
+    require_reason(overrule)
+    account, table = account_and_table(choice, NOT_ASKED)
+    account.announce()
+    registry = Registry(account.client("iot"))
+    found = registry.require(registry.find_one(which))
+    if found.status == "REVOKED":
+        raise InputError(f"{found.id} is REVOKED, which is final: issue and register another certificate")
+    if not without_iot_policy and not registry.may_connect(found):
+        raise InputError(_no_policy(found))
+    asked = Asked(account, table, overrule)
+    denied = asked.denial(found.id, found.pem, found.ca_certificate_id, _words(found), changes=found.status != "ACTIVE")
+    if denied is not None:
+        output.error(denied)
+        context.exit(1)
+    if found.status != "ACTIVE":
+        _warn_before_activation(found, now())
+        asked.activate(registry, found.id, found.status)
+    output.emit(as_json, _change(found, "ACTIVE"), f"{_words(found)}: ACTIVE{_as_before(found, 'ACTIVE')}")
+
+
+def _no_policy(found: DeviceCertificate) -> str:
+    told = f"{found.id} has no IoT policy, and AWS IoT hangs up on such a device: "
+    if found.status == "PENDING_ACTIVATION":
+        return told + (
+            f"no rule has admitted it yet (`jitr device show {found.id[:12]}` says why). To let it in, change rules or "
+            "lists, or attach an IoT policy first"
+        )
+    return told + "attach one (`aws iot attach-policy`), or give --without-iot-policy if it is to get one later"
+
+
+def _warn_before_activation(found: DeviceCertificate, time: datetime) -> None:
+    if found.status == "PENDING_ACTIVATION":
+        output.warn("it was pending, and no rule admitted it; it is made ACTIVE at your word")
+    reading = found.reading()
+    if reading is not None and reading.facts.not_after < time:
+        output.warn(f"it expired at {rfc3339(reading.facts.not_after)}: AWS IoT refuses it all the same")
+
+
+# --- deactivate
+
+
+@click.command()
+@click.argument("which", nargs=-1, metavar="[DEVICE]...")
+@click.option(
+    "--list",
+    "list_name",
+    metavar="NAME",
+    shell_complete=completion.list_names,
+    help="Recall: every ACTIVE device that is on this device list.",
+)
+@click.option(
+    "--crl",
+    "alias",
+    metavar="ALIAS",
+    shell_complete=completion.ca_aliases,
+    help="Every ACTIVE device that this CA's revocation list names.",
+)
+@click.option("--dry-run", is_flag=True, help="With --list or --crl: show the devices, and change nothing.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@stack_options
+@output.json_option
+def deactivate(
+    which: tuple[str, ...],
+    list_name: str | None,
+    alias: str | None,
+    dry_run: bool,
+    yes: bool,
+    choice: Choice,
+    as_json: bool,
+) -> None:
+    """Make device certificates INACTIVE: the devices are cut off until `jitr device activate`.
+
+    DEVICE is a certificateId, its first 8 digits or more, a thing's name, or the device's certificate file.
+
+    With --list all ACTIVE certificates are compared with the list's rows; any key of a row is enough, as for a deny
+    rule. Rows that fit none are told, with the nearest device. A deny rule with the same list keeps devices out that
+    have not come yet. A device that is being admitted at that moment is waited for, and taken out as well.
+
+    With --crl the revocation list that the rules in force give to a CA is fetched and verified, and the CA's ACTIVE
+    certificates are looked up in it. Devices that have not come yet are looked up when they come.
+
+    \b
+    Examples:
+      jitr device deactivate snr-0001 3f9c11d0
+      jitr device deactivate --list recall-17
+      jitr device deactivate --crl factory-a --dry-run
+    """
+    if [bool(which), list_name is not None, alias is not None].count(True) != 1:
+        raise click.UsageError("Say which devices in one way: DEVICEs, --list NAME, or --crl ALIAS.")
+    if dry_run and which:
+        raise click.UsageError("--dry-run goes with --list or --crl.")
+    if list_name is not None:
+        _recall(list_name, dry_run, yes, choice, as_json)
+    elif alias is not None:
+        _revoked(alias, dry_run, yes, choice, as_json)
+    else:
+        _deactivate_named(which, yes, choice, as_json)
+
+
+def _deactivate_named(which: tuple[str, ...], yes: bool, choice: Choice, as_json: bool) -> None:
+    account, table = account_and_table(choice, NOT_KEPT)
+    account.announce()
+    registry = Registry(account.client("iot"))
+    ids = dict.fromkeys(registry.find_one(each) for each in which)
+    found = [registry.require(each) for each in ids]
+    to_change = [each for each in found if each.status not in ("INACTIVE", "REVOKED")]
+    if to_change:
+        names = "\n".join(f"  {_words(each)}, {each.status}" for each in to_change)
+        output.confirm(f"Make INACTIVE:\n{names}\n{_CUT_OFF}. Go on?", yes)
+    under_way = _deactivate_all(registry, {each.id: each.status for each in found}, Hand(account, table), table, None)
+    ends = {each.id: "REVOKED" if each.status == "REVOKED" else "INACTIVE" for each in found}
+    document: dict[str, object] = {"devices": [_change(each, ends[each.id]) for each in found]}
+    if under_way:
+        document["under_way"] = under_way
+    human = "\n".join(f"{_words(each)}: {ends[each.id]}{_as_before(each, ends[each.id])}" for each in found)
+    output.emit(as_json, document, human)
+    _only_part(under_way)
+
+
+def _stay_out(table: Table | None, registry: Registry, statuses: Mapping[str, str], status: str) -> list[str]:
+    """See to it that no admission under way, and none that was taken back, undoes what was just done.
+
+    ``statuses`` are those before, by id. Returns those that are still being decided.
+    """
+    if table is None:
+        return []
+    pending = [each for each, before in statuses.items() if before == "PENDING_ACTIVATION"]
+    return shut_out_for_good(table, registry, pending, list(statuses), status)
+
+
+def _recall(list_name: str, dry_run: bool, yes: bool, choice: Choice, as_json: bool) -> None:
+    deployment = choice.deployment()
+    if not dry_run:
+        deployment.announce()
+    registry = Registry(deployment.client("iot"))
+    at, compared = now(), Compared()
+    matches, under_way = find_on_list(deployment, registry, list_name, at, compared)
+    misses = find_misses(table_of(deployment), list_name, at, compared)
+    _show(matches, list_name, under_way)
+    for each in misses.lines(list_name):
+        output.note(each)
+    if matches and not dry_run:
+        output.confirm(f"Make {_counted(len(matches))} INACTIVE? {_CUT_OFF}.", yes)
+        table = table_of(deployment)
+        why = f"on list {list_name}"
+        under_way += _deactivate_all(registry, _active(matches), Hand(deployment, table), table, why)
+    document = {
+        "list": list_name,
+        "dry_run": dry_run,
+        "devices": [each.to_json() | {"status": "ACTIVE" if dry_run else "INACTIVE"} for each in matches],
+        **misses.to_json(),
+    }
+    if under_way:
+        document["under_way"] = under_way
+    would = "Would make" if dry_run else "Made"
+    output.emit(as_json, document, f"{would} {_counted(len(matches))} INACTIVE" if matches else "")
+    if matches and not dry_run:
+        output.note(f"A deny rule with list {list_name} keeps out those of its devices that have not come yet.")
+    _only_part(under_way)
+
+
+def _revoked(alias: str, dry_run: bool, yes: bool, choice: Choice, as_json: bool) -> None:
+    deployment = choice.deployment()
+    if not dry_run:
+        deployment.announce()
+    registry = Registry(deployment.client("iot"))
+    found, under_way = find_revoked(deployment, registry, alias, now())
+    _show_lines([str(each) for each in found], f"on the revocation list of {alias}", under_way)
+    if found and not dry_run:
+        output.confirm(f"Make {_counted(len(found))} INACTIVE? {_CUT_OFF}.", yes)
+        table = table_of(deployment)
+        why = f"on the revocation list of {alias}"
+        under_way += _deactivate_all(registry, _active(found), Hand(deployment, table), table, why)
+    document = {
+        "crl": alias,
+        "dry_run": dry_run,
+        "devices": [each.to_json() | {"status": "ACTIVE" if dry_run else "INACTIVE"} for each in found],
+    }
+    if under_way:
+        document["under_way"] = under_way
+    would = "Would make" if dry_run else "Made"
+    output.emit(as_json, document, f"{would} {_counted(len(found))} INACTIVE" if found else "")
+    if any(each.entry.on_hold for each in found) and not dry_run:
+        output.note(
+            "Those on hold stay INACTIVE when the CA lifts its hold: `jitr device activate` lets them in again."
+        )
+    _only_part(under_way)
+
+
+def _only_part(under_way: Sequence[str]) -> None:
+    if under_way:
+        names = ", ".join(each[:12] for each in under_way)
+        raise Retry(
+            "busy",
+            f"still being decided: {names}. A deny rule keeps them out; without one, give the same command again",
+        )
+
+
+def _show(matches: Sequence[Match], list_name: str, under_way: Sequence[str]) -> None:
+    _show_lines([_line(each) for each in matches], f"on list {list_name}", under_way)
+
+
+def _line(each: Match) -> str:
+    name, key = each.common_name or "(no common name)", each.found_by
+    return f"{each.certificate_id[:12]}  {name}  by {key.kind} {key.value}"
+
+
+def _show_lines(lines: Sequence[str], where: str, under_way: Sequence[str]) -> None:
+    """The devices, for the person who is asked next; on standard error, where the question stands, too."""
+    if not lines:
+        others = ", but some that are being admitted are" if under_way else ""
+        output.note(f"No ACTIVE certificate is {where}{others}.")
+        return
+    output.note(f"{where[0].upper()}{where[1:]} and ACTIVE:")
+    for each in lines[:SHOWN]:
+        output.note(f"  {each}")
+    if len(lines) > SHOWN:
+        output.note(f"  … and {len(lines) - SHOWN} more (--dry-run --json shows all)")
+
+
+def _counted(number: int) -> str:
+    return "1 certificate" if number == 1 else f"{number} certificates"
+
+
+def _active(found: Sequence[Match | Revoked]) -> dict[str, str]:
+    return {each.certificate_id: "ACTIVE" for each in found}
+
+
+def _deactivate_all(
+    registry: Registry, statuses: Mapping[str, str], hand: Hand, table: Table | None, why: str | None
+) -> list[str]:
+    """Make certificates INACTIVE, given their statuses by id, write down of each who did it, and see that they stay so.
+
+    Returns those that are still being decided.
+    """
+    to_change = {each: before for each, before in statuses.items() if before not in ("INACTIVE", "REVOKED")}
+    done: list[str] = []
+    try:
+        with output.progress("Deactivating", len(to_change)) as advance:
+            for each, before in to_change.items():
+                registry.set_status(each, "INACTIVE")
+                done.append(each)
+                hand.cut_off(each, "INACTIVE", before, why)
+                advance(1)
+    except BaseException:
+        if len(to_change) > 1:
+            output.note(f"Made {len(done)} of {len(to_change)} INACTIVE. The same command again carries on.")
+        if table is not None:
+            with suppress(Exception):  # the same command again does not come to those any more that are INACTIVE
+                not_the_function_s(table, done)
+        raise
+    return _stay_out(table, registry, statuses, "INACTIVE")
+
+
+# --- revoke
+
+
+@click.command()
+@click.argument("which", metavar="DEVICE")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@stack_options
+@output.json_option
+def revoke(which: str, yes: bool, choice: Choice, as_json: bool) -> None:
+    """Revoke a device certificate. Nobody can undo it: the device needs another certificate.
+
+    DEVICE is a certificateId, its first 8 digits or more, a thing's name, or the device's certificate file. To cut a
+    device off for a while, `jitr device deactivate` it.
+
+    \b
+    Example:
+      jitr device revoke snr-0001
+    """
+    account, table = account_and_table(choice, NOT_KEPT)
+    account.announce()
+    registry = Registry(account.client("iot"))
+    found = registry.require(registry.find_one(which))
+    if found.status != "REVOKED":
+        output.confirm(f"Revoke {_words(found)}, {found.status}? This is final. {_CUT_OFF}.", yes)
+        registry.set_status(found.id, "REVOKED")
+        Hand(account, table).cut_off(found.id, "REVOKED", found.status)
+    under_way = _stay_out(table, registry, {found.id: found.status}, "REVOKED")
+    output.emit(as_json, _change(found, "REVOKED"), f"{_words(found)}: REVOKED{_as_before(found, 'REVOKED')}")
+    _only_part(under_way)
+
+
+def _words(found: DeviceCertificate) -> str:
+    reading = found.reading()
+    name = name_in(reading.facts) if reading else None
+    return f"{found.id} ({name})" if name else found.id
+
+
+def _as_before(found: DeviceCertificate, status: str) -> str:
+    return ", as before" if found.status == status else ""
+
+
+def _change(found: DeviceCertificate, status: str) -> dict[str, str]:
+    return {"certificate_id": found.id, "status": status, "status_before": found.status}

@@ -1,0 +1,89 @@
+"""``jitr explain``: the decision about one device, and why, by the code that the function runs."""
+
+from pathlib import Path
+
+import click
+
+from jitr.reasons import Verdict
+from jitr_cli.console.output import emit, json_option
+from jitr_operations.deployment import Choice, stack_options
+from jitr_operations.explain.explanation import Explanation, show
+from jitr_operations.explain.offline import Files, explain_offline, read_inputs
+from jitr_operations.files import read_bytes
+
+_OFFLINE = ("certificate", "cas", "lists", "crls", "at")
+
+
+@click.command("explain")
+@click.argument("subject", required=False, metavar="[CERTIFICATE.pem|CERTIFICATE_ID|NAME|EVENT.json]")
+@click.option("--rules", "rules_file", type=click.Path(path_type=Path), help="A rules file: decide from files alone.")
+@click.option("--certificate", type=click.Path(path_type=Path), help="With --rules: the device's certificate.")
+@click.option("--ca", "cas", multiple=True, metavar="ALIAS=FILE", help="With --rules: a CA's certificate by alias.")
+@click.option("--list", "lists", multiple=True, metavar="NAME=FILE.csv", help="With --rules: a list that they name.")
+@click.option("--crl", "crls", multiple=True, metavar="ALIAS=FILE", help="With --rules: a CA's revocation list.")
+@click.option("--at", metavar="TIME", help="With --rules: decide as of then (RFC 3339 or a date, UTC); now without it.")
+@stack_options
+@json_option
+@click.pass_context
+def explain(
+    context: click.Context,
+    subject: str | None,
+    rules_file: Path | None,
+    certificate: Path | None,
+    cas: tuple[str, ...],
+    lists: tuple[str, ...],
+    crls: tuple[str, ...],
+    at: str | None,
+    choice: Choice,
+    as_json: bool,
+) -> None:
+    """Say whether a device gets in, and why. Nothing is changed.
+
+    With a certificate's file or id, a thing's name, the common name of a device on hold or an event's file, it is
+    decided under the rules and lists in force, and AWS IoT is asked. With --rules, from files alone: no AWS is asked.
+
+    Exit code 0 means admit, 1 hold or reject, 2 that an input cannot be read.
+
+    \b
+    Examples:
+      jitr explain 3f9c0c6f9d1f4b0c8d5e7a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f
+      jitr explain snr-0001
+      jitr explain --rules admission.yaml --certificate snr-0001.pem \\
+        --ca factory-a=factory-a.pem --list line-a-2026=devices.csv --at 2026-03-01
+    """
+    if rules_file is not None:
+        explanation = _offline(context, rules_file, certificate, Files(cas, lists, crls), at)
+    else:
+        explanation = _online(context, subject, choice)
+    emit(as_json, explanation.to_json(), lambda: show(explanation))
+    context.exit(0 if explanation.decision.verdict is Verdict.ADMIT else 1)
+
+
+def _offline(
+    context: click.Context,
+    rules_file: Path,
+    certificate: Path | None,
+    files: Files,
+    at: str | None,
+) -> Explanation:
+    subject = context.params["subject"]
+    if certificate is None and subject is not None:
+        certificate = Path(subject)
+    elif subject is not None:
+        raise click.UsageError("the certificate is given twice: with --certificate and without.")
+    if certificate is None:
+        raise click.UsageError("--rules decides from files: --certificate FILE names the device's certificate.")
+    inputs = read_inputs(rules_file, files, at)
+    return explain_offline(read_bytes(certificate), str(certificate), inputs)
+
+
+def _online(context: click.Context, subject: str | None, choice: Choice) -> Explanation:
+    given = [name for name in _OFFLINE if context.params[name]]
+    if given:
+        option = {"cas": "ca", "lists": "list", "crls": "crl"}.get(given[0], given[0])
+        raise click.UsageError(f"--{option} goes with --rules FILE: without, AWS is asked.")
+    if subject is None:
+        raise click.UsageError("name a device (certificate, id, thing or event), or decide from files with --rules.")
+    from jitr_operations.explain.online import explain_online
+
+    return explain_online(subject, choice.deployment())

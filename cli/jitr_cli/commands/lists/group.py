@@ -1,0 +1,382 @@
+"""``jitr lists``: who may get in, by name, serial number, certificate or key."""
+
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from jitr.aws.dynamodb.table import Conflict
+from jitr.devicelists.changes import shrinks
+from jitr.devicelists.columns import typed
+from jitr.devicelists.csv.cells import Cells
+from jitr.devicelists.csv.reader import columns_of, write_rows
+from jitr.devicelists.csv.serials import UNDECIDED, Base, Serials
+from jitr.devicelists.rows import ListRow
+from jitr.devicelists.values import read_row
+from jitr.errors import InputError
+from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists, ListInfo
+from jitr.services.lists.difference import Difference
+from jitr.services.lists.list_import import MERGE, REPLACE, Checked, Imports
+from jitr_cli.console import completion
+from jitr_cli.console.output import confirm, emit, json_option, note, progress, table
+from jitr_operations.deployment import Choice, Deployment, stack_options
+from jitr_operations.files import staged
+from jitr_operations.lists import check as list_check
+from jitr_operations.lists import files as list_files
+from jitr_operations.lists.deny_lists import ends_recalls
+from jitr_operations.table import now, now_text, operator, table_of
+
+T = TypeVar("T")
+
+
+@click.group("lists", no_args_is_help=True)
+def lists() -> None:
+    """Import and edit device lists."""
+
+
+@lists.command("import")
+@click.argument("name", shell_complete=completion.list_names)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--merge", "mode", flag_value=MERGE, default=True, help="Add the rows to those there (default).")
+@click.option("--replace", "mode", flag_value=REPLACE, help="Put them in place of all rows there, at once.")
+@click.option("--overwrite", is_flag=True, help="With --merge: rows may take the place of other devices' rows.")
+@click.option("--dry-run", is_flag=True, help="Check the file, say what it would do, and change nothing.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@stack_options
+@json_option
+def import_(
+    name: str, file: Path, mode: str, overwrite: bool, dry_run: bool, yes: bool, choice: Choice, as_json: bool
+) -> None:
+    """Import a CSV file into the device list NAME, which is made if it does not exist.
+
+    The whole file is checked before anything is written. An import that was cut off goes on where it was when the
+    same command is run again. What --replace removed is had back with `jitr lists restore NAME`.
+
+    A file of any size is taken. One dropped in the bucket may have 512 MB and 10,000,000 rows.
+
+    \b
+    Examples:
+      jitr lists import line-a-2026 devices.csv
+      jitr lists import line-a-2026 devices.csv --replace --dry-run
+    """
+    list_check.check_name(name)
+    deployment = choice.deployment()
+    before = _lists(deployment).all().get(name)
+    table_ = table_of(deployment)
+    imports, fit = list_files.imports(table_), list_check.fit(table_, name, now())
+    if not dry_run:
+        list_check.ask_about_name(table_, name, yes)
+    with list_files.source(file) as source:
+        compared = before if before is not None and (mode == MERGE or dry_run) else None
+        with progress(f"Checking {file.name}", list_files.size(file)) as advance:
+            checked = imports.check(
+                name,
+                source,
+                against=None if compared is None else compared.head.generation,
+                overwrite=overwrite or mode == REPLACE,
+                advance=advance,
+                watch=lambda each: fit.add(each.row, each.line),
+            )
+        document = {"list": name, "rows": checked.rows, "mode": mode, "dry_run": dry_run}
+        told = list_files.told(checked, mode, before)
+        list_files.tell(str(file), checked.said)
+        list_check.tell(fit)
+        document |= {"read_as": list(checked.said), "fit": fit.to_json()}
+        if dry_run:
+            document |= told.document
+            emit(as_json, document, f"Would import {told.rows} of {file} into list {name} ({mode}){told.effects}")
+            return
+        deployment.announce("dynamodb")
+        list_check.ask_about_rows(fit, yes)
+        if before is not None and shrinks(mode, before.rows, checked.rows):
+            ends = "" if checked.rows else ends_recalls(table_, name)
+            confirm(f"This shrinks list {name} from {before.rows} rows to {checked.rows}.{ends} Go on?", yes)
+        list_files.say_how_long(checked.rows)
+        done, found = _import(imports, name, checked, mode, operator(deployment))
+        told = list_files.told(checked, mode, before, found)
+    document |= told.document | {"resumed_from": done}
+    emit(as_json, document, f"Imported {told.rows} of {file} into list {name} ({mode}){told.effects}")
+    if mode == REPLACE and before is not None and before.rows:
+        note(f"To have it back as it was, within {KEPT_DAYS} days: jitr lists restore {name}")
+    list_files.let_go(table_of(deployment))
+
+
+def _import(imports: Imports, name: str, checked: Checked, mode: str, by: str) -> tuple[int, Difference | None]:
+    """Import a file that was checked; how many of its rows were there already, from an import that was cut off.
+
+    With it what became of the rows that were replaced, where that was the mode and there were any.
+    """
+    begun = imports.under_way(name, checked, mode)
+    done = 0 if begun is None else begun.done
+    if begun is not None:
+        note(
+            f"Going on with the import that {begun.by} began: {done} of {checked.rows} rows were written by {begun.at}."
+        )
+    with progress("Importing", checked.rows) as advance:
+        advance(done)
+        if mode == REPLACE:
+            return done, _unless_edited(name, lambda: imports.replace(name, checked, by=by, advance=advance))
+        _unless_edited(name, lambda: imports.merge(name, checked, by=by, advance=advance))
+    return done, None
+
+
+@lists.command("check")
+@click.argument("what", metavar="NAME|FILE", shell_complete=completion.list_names)
+@click.option("--for", "name", metavar="NAME", help="The list that FILE is for; else its name without .csv.")
+@click.option(
+    "--against", default="rules", show_default=True, metavar="rules|records|CA", help="What to compare the rows with."
+)
+@stack_options
+@json_option
+@click.pass_context
+def check(context: click.Context, what: str, name: str | None, against: str, choice: Choice, as_json: bool) -> None:
+    """Count how many rows of a list fit the rules, match a device on record, or can match nothing.
+
+    With `rules`, the patterns of the rules in force are asked; with `records`, the devices on record; with a CA (its
+    alias or caCertificateId), both, but only the devices of that CA. Exit code 1 means that a row can match nothing.
+
+    \b
+    Examples:
+      jitr lists check recall-17 --against records
+      jitr lists check devices.csv --for line-a-2026
+    """
+    found = list_check.check(table_of(choice.deployment()), what, name, against)
+    told = "\n".join([f"{found.sentence()}.", *(f"  {each}" for each in found.remarks())])
+    emit(as_json, {"list": found.name, "against": against, **found.to_json()}, told)
+    context.exit(1 if found.nothing else 0)
+
+
+@lists.command("add")
+@click.argument("name", shell_complete=completion.list_names)
+@click.argument("values", nargs=-1, required=True, metavar="COLUMN=VALUE...")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@stack_options
+@json_option
+def add(name: str, values: tuple[str, ...], yes: bool, choice: Choice, as_json: bool) -> None:
+    """Add one device to the list NAME, in place of a row with the same key.
+
+    \b
+    Examples:
+      jitr lists add line-a-2026 common_name=snr-0001 attr.batch=7
+      jitr lists add recall-17 ca=factory-a serial_number=1f03
+    """
+    list_check.check_name(name)
+    row = _row(values)
+    deployment = choice.deployment()
+    deployment.announce("dynamodb")
+    list_check.ask_about_name(table_of(deployment), name, yes)
+    fit = list_check.fit(table_of(deployment), name, now())
+    fit.add(row)
+    if fit.nothing:
+        list_check.tell(fit)
+    list_check.ask_about_rows(fit, yes)
+    edit = partial(_lists(deployment).add, name, row, at=now_text(), new_generation=list_files.generation())
+    _unless_edited(name, edit)
+    emit(as_json, {"list": name, "row": row.to_json()}, f"{row.found_by()[0].value} is on list {name}")
+    note("A held device that this concerns is decided again within a minute.")
+
+
+@lists.command("remove")
+@click.argument("name", shell_complete=completion.list_names)
+@click.argument("values", nargs=-1, required=True, metavar="KEY=VALUE...")
+@stack_options
+@json_option
+@click.pass_context
+def remove(context: click.Context, name: str, values: tuple[str, ...], choice: Choice, as_json: bool) -> None:
+    """Take one device off the list NAME, found by one of its keys.
+
+    Exit code 1 means that it is not on the list. A device that is in already stays in.
+
+    \b
+    Examples:
+      jitr lists remove line-a-2026 common_name=snr-0001
+      jitr lists remove recall-17 ca=factory-a serial_number=1f03
+    """
+    key = _row(values).found_by()[0]
+    deployment = choice.deployment()
+    deployment.announce("dynamodb")
+    removed = _unless_edited(name, lambda: _lists(deployment).remove(name, key, at=now_text()))
+    row = None if removed is None else removed.to_json()
+    told = f"{key.value} was not on list {name}" if removed is None else f"{key.value} is off list {name}"
+    emit(as_json, {"list": name, "removed": row}, told)
+    context.exit(1 if removed is None else 0)
+
+
+@lists.command("show")
+@click.argument("name", shell_complete=completion.list_names)
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many rows.")
+@stack_options
+@json_option
+def show(name: str, limit: int, choice: Choice, as_json: bool) -> None:
+    """Show the rows of the list NAME, in no order.
+
+    \b
+    Example:
+      jitr lists show line-a-2026 --limit 20
+    """
+    device_lists = _lists(choice.deployment())
+    info = _existing(device_lists, name)
+    rows = list(islice(device_lists.rows(name, info.head.generation), limit))
+    columns = columns_of(rows)
+    plain = [row.to_json() for row in rows]
+    document = {"list": name, "rows": info.rows, "changed_at": info.changed_at, "shown": plain}
+    emit(as_json, document, lambda: table(columns, [[each.get(column) for column in columns] for each in plain]))
+    if info.rows > len(rows):
+        note(f"{len(rows)} of {info.rows} rows; --limit shows more, `jitr lists export` writes all.")
+
+
+@lists.command("export")
+@click.argument("name", shell_complete=completion.list_names)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@stack_options
+@json_option
+def export(name: str, file: Path, force: bool, choice: Choice, as_json: bool) -> None:
+    """Write the list NAME to a CSV file that imports back to the same list.
+
+    Spreadsheets show its cells as they are: none is run as a formula.
+
+    \b
+    Example:
+      jitr lists export line-a-2026 line-a-2026.csv
+    """
+    device_lists = _lists(choice.deployment())
+    info = _existing(device_lists, name)
+    columns = columns_of(device_lists.rows(name, info.head.generation))
+    count = 0
+    with staged(file.parent, [file.name], force=force) as stage, progress(f"Exporting {name}", info.rows) as advance:
+
+        def counted() -> Iterator[ListRow]:
+            nonlocal count
+            for row in device_lists.rows(name, info.head.generation):
+                count += 1
+                advance(1)
+                yield row
+
+        # With a byte order mark, without which Excel takes UTF-8 for something else.
+        pieces = (each.encode() for each in chain(["\ufeff"], write_rows(counted(), columns)))
+        try:
+            stage.write_pieces(file.name, pieces)
+        except ValueError:
+            raise InputError(f"list {name} got another column while it was exported: export it again") from None
+    emit(as_json, {"list": name, "rows": count, "file": file}, f"Wrote {count} rows to {file}")
+
+
+@lists.command("delete")
+@click.argument("name", shell_complete=completion.list_names)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@stack_options
+@json_option
+def delete(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
+    """Delete the list NAME. For rules that refer to it, it is empty from then on.
+
+    \b
+    Example:
+      jitr lists delete line-a-2025
+    """
+    deployment = choice.deployment()
+    device_lists = _lists(deployment)
+    info = _existing(device_lists, name)
+    deployment.announce("dynamodb")
+    ends = ends_recalls(table_of(deployment), name)
+    confirm(f"Delete list {name} with {info.rows} rows?{ends}", yes)
+    deleted = _unless_edited(name, lambda: device_lists.delete(name, at=now_text()))
+    emit(as_json, {"list": name, "deleted": deleted is not None}, f"List {name} is deleted")
+    note(f"To have it back, within {KEPT_DAYS} days: jitr lists restore {name}")
+    list_files.let_go(table_of(deployment))
+
+
+@lists.command("restore")
+@click.argument("name", shell_complete=completion.list_names)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@stack_options
+@json_option
+def restore(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
+    """Put the list NAME in force again as it was before it was replaced or deleted last.
+
+    It is kept for 7 days. Edits made since then are undone as well. What the list was meanwhile is kept in turn, so
+    that restoring again undoes it.
+
+    \b
+    Example:
+      jitr lists restore line-a-2026
+    """
+    deployment = choice.deployment()
+    device_lists = _lists(deployment)
+    kept = device_lists.kept().get(name)
+    if kept is None:
+        raise InputError(
+            f"nothing is kept of list {name}: what a list was is kept for {KEPT_DAYS} days after it was replaced or "
+            "deleted. Where it was dropped in the bucket, earlier versions of the object may be there"
+        )
+    deployment.announce("dynamodb")
+    shown = device_lists.all().get(name)
+    there = "there is none now" if shown is None else f"it has {shown.rows} rows now"
+    confirm(f"Put list {name} in force as it was until {kept['at']}, with {kept['rows']} rows ({there})?", yes)
+    info = _unless_edited(name, lambda: device_lists.restore(name, at=now_text()))
+    rows = None if info is None else info.rows
+    emit(as_json, {"list": name, "rows": rows, "until": kept["at"]}, f"List {name} has {rows} rows again")
+
+
+@lists.command("ls")
+@stack_options
+@json_option
+def ls(choice: Choice, as_json: bool) -> None:
+    """Show the device lists there are.
+
+    \b
+    Example:
+      jitr lists ls
+    """
+    found = _lists(choice.deployment()).all().values()
+    document = [
+        {"list": each.name, "rows": each.rows, "edition": each.head.edition, "changed_at": each.changed_at}
+        for each in found
+    ]
+    rows = [(each.name, each.rows, each.changed_at) for each in found]
+    emit(as_json, document, lambda: table(("list", "rows", "changed"), rows))
+
+
+def _unless_edited(name: str, edit: Callable[[], T]) -> T:
+    try:
+        return edit()
+    except Conflict:
+        raise InputError(f"list {name} was edited by somebody else meanwhile: run the same command again") from None
+
+
+def _lists(deployment: Deployment) -> DeviceLists:
+    return DeviceLists(table_of(deployment))
+
+
+def _existing(device_lists: DeviceLists, name: str) -> ListInfo:
+    there = device_lists.all()
+    if name in there:
+        return there[name]
+    near = get_close_matches(name, there, n=1)
+    meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(there) or 'none'}"
+    raise InputError(f"there is no list {name}: {meant}")
+
+
+def _row(values: tuple[str, ...]) -> ListRow:
+    columns: dict[str, str] = {}
+    kind: Base | None = None
+    for each in values:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise InputError(f"{each!r} is not COLUMN=VALUE, as in common_name=snr-0001")
+        column, type_ = typed(name)
+        kind = Base(type_) if type_ else kind
+        if column in columns:
+            raise InputError(f"{column} is given twice")
+        columns[column] = value
+    cells = Cells(Serials(kind) if kind else UNDECIDED)
+    row = read_row(columns, cells.text)
+    if isinstance(row, ListRow):
+        for said in cells.said():
+            note(said)
+        return row
+    raise InputError("\n".join(f"{fault.column}: {fault.message}" if fault.column else fault.message for fault in row))

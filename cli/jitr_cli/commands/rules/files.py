@@ -1,0 +1,265 @@
+"""``jitr rules init``, ``check`` and ``schema``: rules files without AWS; and reading one, for the other commands."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jitr.decision.selftest import TestFailure, run
+from jitr.errors import InputError
+from jitr.rules.file.ca_files import CaFiles
+from jitr.rules.file.problems import Problem, RulesError
+from jitr.rules.file.reader import Known, read_rules
+from jitr.rules.file.rules_file import RulesFile
+from jitr.rules.file.schema import json_schema
+from jitr.rules.file.source import MAX_BYTES
+from jitr.rules.model import Rules
+from jitr_cli.console.output import emit, json_option, note
+from jitr_operations.files import read_bytes
+
+SCHEMA_FILE = "admission.schema.json"
+
+STARTER = f"""\
+# yaml-language-server: $schema={SCHEMA_FILE}
+#
+# Who gets in, and what they are granted. `jitr rules check` reads this file and runs the tests at its end.
+format: 1
+
+# What becomes of a device that no rule matches: hold (it waits, and operators see it) or reject.
+default: hold
+
+# The CAs that sign your devices, by names that you choose. `jitr ca ls` prints the ids of those that are registered;
+# the one below is made up. Instead of ids: `certificate: factory-a.pem`, a file beside this one.
+cas:
+  factory-a:
+    ids: ["000000000000000000000000000000000000000000000000000000000000cafe"]
+
+# Deny always wins, wherever it stands.
+deny:
+  - name: recalled-boards
+    list: recalled                # a device list: `jitr lists import recalled FILE.csv`
+    reason: Recalled
+
+# The first allow rule that matches gives its grant. All conditions of a rule must hold; of several values any one.
+allow:
+  - name: sensors
+    ca: factory-a
+    common_name: "snr-*"          # a pattern for the whole name: * any run of characters, ? any one
+    # organization: OKIDA         # any other attribute of the certificate's subject
+    # list: sensors-2026          # must also be on this device list
+    # serial_number: "1000..1fff" # always hex, both ends count
+    # window: 2026-01-01..2026-06-30
+    # max_devices: 5000
+    grant:
+      thing: "{{common_name}}"      # templates must be in quotes
+      iot_policies: [Sensor]      # must exist in AWS IoT
+      # thing_type: Sensor
+      # thing_groups: [sensors]
+      # attributes: {{batch: "{{attr.batch}}"}} # attr.batch is a column of the device list
+
+# What must be decided on devices like these; a test that fails blocks publishing.
+tests:
+  - name: a sensor gets in
+    at: 2026-03-01
+    device: {{ca: factory-a, common_name: snr-0001}}
+    expect: {{decision: admit, rule: sensors, thing: snr-0001}}
+
+  - name: a recalled sensor does not
+    at: 2026-03-01
+    device: {{ca: factory-a, common_name: snr-0002}}
+    lists: {{recalled: [{{common_name: snr-0002}}]}}
+    expect: {{decision: reject, rule: recalled-boards}}
+
+  - name: something else waits
+    at: 2026-03-01
+    device: {{ca: factory-a, common_name: gateway-1}}
+    expect: {{decision: hold, reason: allow.unmatched}}
+"""
+
+
+class FailedTests(InputError):
+    """A rules file is in order, but tests in it fail, so it is not used."""
+
+    def __init__(self, failures: Sequence[TestFailure]) -> None:
+        super().__init__("\n".join([f"{_count(len(failures), 'test')} in the file failed:", *map(str, failures)]))
+        self.failures = tuple(failures)
+
+
+# --- reading, for this and other commands
+
+
+def _ca_files(beside: Path) -> CaFiles:
+    """The CA certificates in files beside a rules file."""
+
+    def read(path: str) -> bytes:
+        file = beside / path
+        if file.exists() and not file.is_file():
+            raise InputError(f"{path}: this is not a file")
+        return read_bytes(file)
+
+    return CaFiles(read)
+
+
+def read_file(path: Path, *, certificates: bool = True, known: Known | None = None) -> tuple[RulesFile, bytes]:
+    """A rules file with its tests and warnings, and its bytes.
+
+    CA certificates that it names are read beside it, unless ``certificates`` is False: then naming one is an error.
+    ``known`` is what exists in an account; what the rules name beyond it is an error.
+    Raises RulesError with everything wrong in it, InputError where it cannot be read.
+    """
+    text = read_bytes(path, MAX_BYTES)
+    files = _ca_files(path.parent)
+    known = replace(known or Known(), today=datetime.now(UTC).date(), ca_not_after=files.not_after)
+    resolve = files.certificate_id if certificates else None
+    return read_rules(text, source=str(path), certificate_id=resolve, known=known), text
+
+
+def read_rules_file(path: Path, *, certificates: bool = True) -> Rules:
+    """The rules in a file, its tests not run. Raises as ``read_file``."""
+    rules_file, _ = read_file(path, certificates=certificates)
+    return rules_file.rules
+
+
+def read_and_test(path: Path, known: Known | None = None) -> tuple[Rules, bytes]:
+    """The rules in a file whose tests all pass, and its bytes; warnings are told.
+
+    Raises as ``read_file``, and FailedTests.
+    """
+    rules_file, text = read_file(path, known=known)
+    _tell_warnings(rules_file.warnings)
+    failures = run(rules_file)
+    if failures:
+        raise FailedTests(failures)
+    return rules_file.rules, text
+
+
+# --- the commands
+
+
+@click.command("init")
+@click.argument("file", type=click.Path(path_type=Path), default="admission.yaml")
+@json_option
+def init(file: Path, as_json: bool) -> None:
+    """Write a first rules file, with comments and tests, to go on from.
+
+    The schema for editors is written beside it. Nothing is overwritten.
+
+    \b
+    Example:
+      jitr rules init admission.yaml
+    """
+    schema_file = file.with_name(SCHEMA_FILE)
+    if not _create(file, STARTER):
+        raise InputError(f"{file} exists, and was left as it is: name another file")
+    made = [file, schema_file] if _create(schema_file, _schema_text() + "\n") else [file]
+    document = {"files": [str(each) for each in made]}
+    emit(as_json, document, f"Wrote {' and '.join(map(str, made))}. Go on: jitr rules check {shlex.quote(str(file))}")
+
+
+@click.command("check")
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+@click.pass_context
+def check(context: click.Context, file: Path, as_json: bool) -> None:
+    """Check a rules file and run the tests in it, from the file alone: no AWS is asked.
+
+    Exit code 0 means in order, 1 that a test in the file fails, 2 that the file has errors.
+
+    \b
+    Example:
+      jitr rules check admission.yaml
+    """
+    try:
+        rules_file, _ = read_file(file)
+    except RulesError as error:
+        if as_json:
+            emit(as_json, _report(file, problems=error.problems), "")
+        raise
+    failures = run(rules_file)
+    _tell_warnings(rules_file.warnings)
+    for failure in failures:
+        note(str(failure))
+    emit(as_json, _report(file, rules_file, rules_file.warnings, failures), _summary(rules_file, failures))
+    if failures:
+        context.exit(1)
+
+
+@click.command("schema")
+@json_option
+def schema(as_json: bool) -> None:  # noqa: ARG001 - it is JSON anyway
+    """Print the JSON Schema of rules files, for editors.
+
+    \b
+    Example:
+      jitr rules schema > admission.schema.json
+    and as the first line of the rules file:
+      # yaml-language-server: $schema=admission.schema.json
+    """
+    click.echo(_schema_text())
+
+
+def _create(path: Path, text: str) -> bool:
+    """Write a file that is not there yet; False where it is."""
+    try:
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _schema_text() -> str:
+    return json.dumps(json_schema(), indent=2)
+
+
+def _tell_warnings(warnings: Sequence[Problem]) -> None:
+    for each in warnings:
+        note(str(each))
+
+
+def _summary(rules_file: RulesFile, failures: Sequence[TestFailure]) -> str:
+    rules, tests = rules_file.rules, len(rules_file.tests)
+    count = _count(len(rules.deny) + len(rules.allow), "rule")
+    outcome = f"{len(failures)} of {_count(tests, 'test')} failed" if failures else f"{_count(tests, 'test')} passed"
+    if not tests:
+        outcome = "no tests in it"
+    return f"{rules_file.source}: {count}, {outcome}\ndigest: {rules.digest}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _report(
+    file: Path,
+    rules_file: RulesFile | None = None,
+    problems: Sequence[Problem] = (),
+    failures: Sequence[TestFailure] = (),
+) -> dict[str, Any]:
+    """What ``check --json`` prints; without rules the file has errors."""
+    told: dict[str, Any] = {
+        "file": str(file),
+        "ok": rules_file is not None and not failures,
+        "digest": None,
+        "rules": None,
+        "tests": None,
+    }
+    if rules_file is not None:
+        rules = rules_file.rules
+        told["digest"] = rules.digest
+        told["rules"] = {"deny": len(rules.deny), "allow": len(rules.allow)}
+        told["tests"] = {"passed": len(rules_file.tests) - len(failures), "failed": len(failures)}
+    by_severity = {name: [each.to_json() for each in problems if each.severity == name] for name in _SEVERITIES}
+    return told | {
+        "errors": by_severity["error"],
+        "warnings": by_severity["warning"],
+        "failures": [each.to_json() for each in failures],
+    }
+
+
+_SEVERITIES = ("error", "warning")

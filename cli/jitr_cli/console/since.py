@@ -1,0 +1,35 @@
+"""The options ``--since`` and ``--until``: a span back from now, or a time."""
+
+import re
+from datetime import datetime, timedelta
+
+import click
+
+from jitr.times import parse_time
+from jitr_operations.table import now
+
+_SPAN = re.compile(r"(\d{1,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _parse(_context: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    span = _SPAN.fullmatch(text)
+    try:
+        if span is not None:
+            return now() - timedelta(**{_UNITS[span[2]]: int(span[1])})
+        return parse_time(text)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{text!r}: give a span (24h, 7d) or an RFC 3339 time") from None
+
+
+# The command gets ``since``, an aware time or None.
+since_option = click.option(
+    "--since", metavar="SPAN|TIME", callback=_parse, help="Only decisions since then: 24h, 7d, or a time."
+)
+
+# ``until`` likewise.
+until_option = click.option(
+    "--until", metavar="SPAN|TIME", callback=_parse, help="Only decisions up to then: 1h means all but the last hour."
+)

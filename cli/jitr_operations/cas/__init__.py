@@ -1,0 +1,1 @@
+"""Certificate authorities as AWS IoT holds them."""

@@ -1,0 +1,73 @@
+"""What the rules in force say of CAs: the aliases that stand for one, and the rules that name it."""
+
+from dataclasses import dataclass
+
+import click
+
+from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.errors import JitrError
+from jitr.rules.model import DenyRule, Rule, Rules
+from jitr_cli.console import output
+from jitr_operations.deployment import Account, Choice, Deployment
+from jitr_operations.table import table_of
+
+
+@dataclass(frozen=True)
+class Named:
+    """Where the rules in force speak of a CA. Rules without ``ca`` are for every CA, and are not among these."""
+
+    aliases: tuple[str, ...]
+    rules: tuple[tuple[str, str, str], ...]  # deny or allow, its name, its place in the file
+
+    def to_json(self) -> dict[str, object]:
+        """As ``--json`` prints it."""
+        return {
+            "aliases": list(self.aliases),
+            "rules": [{"effect": effect, "rule": name, "at": at} for effect, name, at in self.rules],
+        }
+
+
+UNKNOWN: dict[str, object] = {"aliases": None, "rules": None}  # in JSON, where the rules could not be asked
+
+
+def named_in(rules: Rules, ca_id: str) -> Named:
+    """Where the rules speak of the CA with this caCertificateId."""
+    aliases = rules.aliases_of(ca_id)
+    naming = [each for each in (*rules.deny, *rules.allow) if aliases.intersection(each.cas or ())]
+    return Named(tuple(sorted(aliases)), tuple((_effect(each), each.name, rules.at(each)) for each in naming))
+
+
+def _effect(rule: Rule) -> str:
+    return "deny" if isinstance(rule, DenyRule) else "allow"
+
+
+def account_and_rules(choice: Choice) -> tuple[Account, Rules | None]:
+    """Where to work, and the rules in force there; None, and a note why, where they are not to be had.
+
+    CAs can be looked after before a stack is deployed, and by who may not read its table. A stack that the command
+    line names must be there: raises InputError otherwise, and what ``Choice.account`` raises.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    account: Account | None = None
+    try:
+        deployment = account = choice.deployment()
+        return deployment, _in_force(deployment)
+    except (JitrError, ClientError, BotoCoreError) as problem:
+        if account is None and _stack_was_named():
+            raise
+        account = account or choice.account()  # raises what is wrong with the account itself
+        output.note(f"Aliases and rules are left out: {problem}")
+        return account, None
+
+
+def _stack_was_named() -> bool:
+    context = click.get_current_context()
+    return context.get_parameter_source("stack") is click.core.ParameterSource.COMMANDLINE
+
+
+def _in_force(deployment: Deployment) -> Rules:
+    """The rules in force; before the first publication there are none, which name no CA."""
+    table = table_of(deployment)
+    heads = table.heads()
+    return Rules(source="") if heads.digest is None else Rulebook(table).in_force(heads)

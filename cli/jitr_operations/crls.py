@@ -1,0 +1,10 @@
+"""Revocation lists for commands: from the addresses in the rules in force, with the credentials of whoever asks."""
+
+from jitr.aws.crl_sources import CrlSources
+from jitr.aws.crls import Crls
+from jitr_operations.deployment import Deployment
+
+
+def crls_with(deployment: Deployment) -> Crls:
+    """The lists as the function would read them; ``s3://`` takes s3:GetObject of one's own."""
+    return Crls(CrlSources(lambda: deployment.client("s3")))

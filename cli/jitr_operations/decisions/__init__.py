@@ -1,0 +1,1 @@
+"""Decisions on record, and what would be decided now."""

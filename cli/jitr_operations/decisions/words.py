@@ -1,0 +1,64 @@
+"""An operator's word about one device: written into its decision record, and its event put on the queue again.
+
+One path applies decisions: the function takes the message, finds the word in the record and does the rest.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from jitr.aws.dynamodb.table import Conflict, Table
+from jitr.decision.decide import OperatorWord
+from jitr.errors import InputError
+from jitr.records.event import own_event
+from jitr.records.record import Record
+from jitr_operations.deployment import Deployment
+from jitr_operations.devices.which import find_one
+from jitr_operations.records import record_of
+
+
+def decided(which: str, deployment: Deployment, table: Table) -> Record:
+    """The decision record of the device that is meant. Raises InputError where there is none, or several are meant."""
+    found = find_one(which, deployment, table)
+    record = record_of(table, found)
+    if record is None:
+        raise InputError(f"nothing was decided on certificate {found[:12]}: it has not knocked here")
+    return record
+
+
+def say(table: Table, deployment: Deployment, record: Record, word: OperatorWord, now: datetime) -> None:
+    """Write a word into a held device's record, and have it decided again now."""
+    _write(table, replace(record, word=word.to_json(), due=_due_now(record)))
+    send_again(deployment, record, now)
+
+
+def recheck(table: Table, deployment: Deployment, record: Record, now: datetime) -> None:
+    """Have a held device decided again now, whatever changed or did not."""
+    _write(table, replace(record, due=_due_now(record)))
+    send_again(deployment, record, now)
+
+
+def reopen(table: Table, deployment: Deployment, record: Record, by: str, now: datetime, at: str) -> None:
+    """Have a rejected device decided again now."""
+    _write(table, replace(record, reopened={"by": by, "at": at}, word=None))
+    send_again(deployment, record, now)
+
+
+def send_again(deployment: Deployment, record: Record, now: datetime) -> None:
+    """Put an event like the device's own on the registration queue."""
+    body = own_event(record.certificate_id, record.ca_certificate_id, deployment.account_id, now)
+    url = deployment.output("RegistrationQueueUrl")
+    deployment.client("sqs").send_message(QueueUrl=url, MessageBody=body)
+
+
+def _due_now(record: Record) -> datetime:
+    """A time that has passed by every clock, not only by the operator's."""
+    return record.decided_at
+
+
+def _write(table: Table, record: Record) -> None:
+    try:
+        table.put_record(record)
+    except Conflict:
+        raise InputError(
+            f"certificate {record.certificate_id[:12]} was decided again at this very moment: look, and say it again"
+        ) from None

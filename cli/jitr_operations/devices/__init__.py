@@ -1,0 +1,1 @@
+"""Device certificates as AWS IoT holds them, and what operators do to them."""

@@ -1,0 +1,89 @@
+"""Whether a certificate may be made ACTIVE by hand: not where the rules in force deny it, unless somebody says why."""
+
+from dataclasses import dataclass, field
+
+import click
+
+from jitr.aws.dynamodb.table import Table
+from jitr.decision.decide import Decision
+from jitr.errors import Retry
+from jitr.reasons import CODES, Verdict
+from jitr_cli.console import output
+from jitr_operations.decisions.today import Today, reasons_text
+from jitr_operations.deployment import Account, Deployment
+from jitr_operations.devices.admissions import not_the_function_s
+from jitr_operations.devices.by_hand import Hand
+from jitr_operations.devices.records import records_of
+from jitr_operations.devices.registry import Registry
+from jitr_operations.table import now
+
+NOT_ASKED = "No rule is asked, and it is not written down who does this"
+
+
+def require_reason(overrule: str | None) -> None:
+    """Raise click.UsageError for ``--overrule`` without a reason."""
+    if overrule is not None and not overrule.strip():
+        raise click.UsageError("--overrule takes the reason, which is kept: it cannot be empty.")
+
+
+@dataclass
+class Asked:
+    """Asks what is in force before certificates are made ACTIVE, and writes down who did it and what was overruled."""
+
+    account: Account
+    table: Table | None
+    overrule: str | None
+    _today: Today | None = None
+    _overruled: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def denial(
+        self, certificate_id: str, pem: str, ca_certificate_id: str | None, words: str, *, changes: bool = True
+    ) -> str | None:
+        """Return why a certificate must not be made ACTIVE; None if it may be.
+
+        What is held, what is overruled, and what is ACTIVE already (``changes`` False) is warned of. Raises Retry where
+        rules are in force and cannot be read: then nobody can say, and only a reason that is kept helps.
+        """
+        try:
+            decision = self._decided(certificate_id, pem, ca_certificate_id)
+        except Retry as problem:
+            if self.overrule is None:
+                raise
+            output.warn(f"{words}: what the rules in force say of it cannot be told ({problem}), and is overruled")
+            return None
+        if decision is None or decision.verdict is Verdict.ADMIT:
+            return None
+        why = reasons_text(decision)
+        if decision.verdict is Verdict.HOLD:
+            if changes:
+                output.warn(f"{words}: the rules in force would not admit it ({why}); it is made ACTIVE at your word")
+            return None
+        if not changes:
+            output.warn(f"{words}: it is ACTIVE, and the rules in force deny it: {why}")
+            return None
+        if self.overrule is None:
+            first = decision.reasons[0].code
+            return (
+                f"{words}: the rules in force deny it, and it stays as it is: {why}. {CODES[first].remedy} To let it "
+                "in all the same: --overrule REASON, which is kept"
+            )
+        output.warn(f"{words}: the rules in force deny it, and are overruled: {why}")
+        self._overruled[certificate_id] = tuple(each.code for each in decision.reasons if each.effect is Verdict.REJECT)
+        return None
+
+    def _decided(self, certificate_id: str, pem: str, ca_certificate_id: str | None) -> Decision | None:
+        if self.table is None or not isinstance(self.account, Deployment):
+            return None
+        self._today = self._today or Today(self.account, self.table)
+        if self._today.heads.digest is None:
+            return None  # before the first publication nothing is denied
+        record = records_of(self.table, [certificate_id]).get(certificate_id)
+        return self._today.explain(pem, ca_certificate_id, record, now()).decision
+
+    def activate(self, registry: Registry, certificate_id: str, before: str) -> None:
+        """Write down who makes the certificate ACTIVE and why, and do it: in this order, so that the reason is kept."""
+        overruled = self._overruled.get(certificate_id, ())
+        Hand(self.account, self.table).did(certificate_id, "ACTIVE", before, self.overrule, overruled)
+        registry.set_status(certificate_id, "ACTIVE")
+        if self.table is not None:
+            not_the_function_s(self.table, [certificate_id])

@@ -1,0 +1,137 @@
+"""Which of the devices that are in already their CA has revoked since."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from jitr.aws.cas import Cas, Registered
+from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.dynamodb.table import BATCH_GET
+from jitr.aws.iot import Iot
+from jitr.errors import InputError
+from jitr.rules.model import Crl, Rules
+from jitr.times import rfc3339
+from jitr.x509.certificate import CaReading
+from jitr.x509.crl import CrlReading, Entry
+from jitr_cli.console import output
+from jitr_operations.crls import crls_with
+from jitr_operations.deployment import Deployment
+from jitr_operations.devices.admissions import recently_admitted, those_active
+from jitr_operations.devices.recall import with_facts
+from jitr_operations.devices.records import name_in
+from jitr_operations.devices.registry import Registry
+from jitr_operations.table import table_of
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A device that is on its CA's revocation list."""
+
+    certificate_id: str
+    common_name: str | None
+    serial_number: str
+    entry: Entry
+
+    def to_json(self) -> dict[str, str | None]:
+        """As ``--json`` prints it."""
+        return {
+            "certificate_id": self.certificate_id,
+            "common_name": self.common_name,
+            "serial_number": self.serial_number,
+            "revoked_at": rfc3339(self.entry.revoked_at),
+            "reason": self.entry.reason,
+        }
+
+    def __str__(self) -> str:
+        """For people."""
+        name = self.common_name or "(no common name)"
+        what = "on hold" if self.entry.on_hold else f"revoked ({self.entry.reason})"
+        return (
+            f"{self.certificate_id[:12]}  {name}  serial {self.serial_number}, {what} {rfc3339(self.entry.revoked_at)}"
+        )
+
+
+def find_revoked(
+    deployment: Deployment, registry: Registry, alias: str, at: datetime
+) -> tuple[list[Revoked], list[str]]:
+    """Find every ACTIVE certificate of a CA that is on the revocation list which the rules in force give it.
+
+    Waits for devices on it that are being admitted; the second part of the result are those where that did not come to
+    an end. Raises InputError where there is no such CA, no list, or none that can be used.
+    """
+    found: list[Revoked] = []
+    late: dict[str, Revoked] = {}
+    table = table_of(deployment)
+    with output.progress("Comparing certificates", None) as advance:
+        for ca_id, crl in _lists(deployment, alias, at):
+            active = (each.id for each in registry.all(ca_id) if each.status == "ACTIVE")
+            while some := list(islice(active, BATCH_GET)):
+                found += _on(crl, deployment, registry, some)
+                advance(len(some))
+            seen = {each.certificate_id for each in found}
+            recent = [each for each in recently_admitted(table, at) if each not in seen]
+            of_ca = [each.certificate_id for each in table.records(recent) if each.ca_certificate_id == ca_id]
+            late |= {each.certificate_id: each for each in _on(crl, deployment, registry, of_ca)}
+    admitted, under_way = those_active(table, registry, list(late), at)
+    return [*found, *(late[each] for each in admitted)], under_way
+
+
+def _on(crl: CrlReading, deployment: Deployment, registry: Registry, certificate_ids: list[str]) -> Iterator[Revoked]:
+    for certificate_id, knock in with_facts(table_of(deployment), registry, certificate_ids):
+        facts = knock.certificate
+        entry = crl.look_up(int(facts.serial_number, 16))
+        if entry is not None:
+            yield Revoked(certificate_id, name_in(facts), facts.serial_number, entry)
+
+
+def _lists(deployment: Deployment, alias: str, at: datetime) -> Iterator[tuple[str, CrlReading]]:
+    """The list for each registered CA of an alias."""
+    rules = _rules(deployment)
+    configured = _configured(rules, alias)
+    crls, cas = crls_with(deployment), Cas(Iot(deployment.client("iot")))
+    registered = [(each, cas.get(each, at)) for each in rules.cas[alias].ids]
+    if all(ca.reading is None for _, ca in registered):
+        raise InputError(
+            f"AWS IoT holds none of the CAs that {rules.source} calls {alias}: nothing to verify a list by"
+            if all(ca.problem is None for _, ca in registered)
+            else "; ".join(_why_not(ca_id, ca) for ca_id, ca in registered) + ": nothing to verify a list by"
+        )
+    for ca_id, ca in registered:
+        if ca.reading is None:
+            output.warn(f"{_why_not(ca_id, ca)}: its devices are not compared")
+        else:
+            yield ca_id, _list(crls.list_of(configured, ca.reading, at), ca.reading, at)
+
+
+def _why_not(ca_id: str, ca: Registered) -> str:
+    if ca.problem is None:
+        return f"AWS IoT no longer holds the CA {ca_id[:12]}"
+    return f"the CA {ca_id[:12]} is registered, but here it is not read ({ca.problem})"
+
+
+def _list(crl: CrlReading, ca: CaReading, at: datetime) -> CrlReading:
+    short = ca.facts.ca_certificate_id[:12]
+    output.note(f"The list of CA {short} is of {rfc3339(crl.this_update)} and has {len(crl)} entries.")
+    if at > crl.next_update:
+        output.warn(f"it ran out at {rfc3339(crl.next_update)}; who is on it is revoked all the same")
+    return crl
+
+
+def _rules(deployment: Deployment) -> Rules:
+    table = table_of(deployment)
+    heads = table.heads()
+    if heads.digest is None:
+        raise InputError("no rules are in force, and it is they that say where a CA's revocation list is")
+    return Rulebook(table).in_force(heads)
+
+
+def _configured(rules: Rules, alias: str) -> Crl:
+    ca = rules.cas.get(alias)
+    if ca is None:
+        raise InputError(
+            f"the rules in force name no CA {alias!r}; there are: {', '.join(sorted(rules.cas)) or 'none'}"
+        )
+    if ca.crl is None:
+        raise InputError(f"the rules in force give {alias} no revocation list: see `crl` in docs/rules.md")
+    return ca.crl

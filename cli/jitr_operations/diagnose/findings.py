@@ -1,0 +1,61 @@
+"""What a diagnosis found: each thing looked at, whether it is well, and what to do where it is not."""
+
+from dataclasses import dataclass, field
+
+import click
+
+from jitr_cli.console import output
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. ``ok`` None: it is said, and neither good nor bad. The code is stable."""
+
+    code: str
+    ok: bool | None
+    message: str
+    remedy: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """As ``--json`` prints it."""
+        return {"code": self.code, "ok": self.ok, "message": self.message, "remedy": self.remedy or None}
+
+
+@dataclass(slots=True)
+class Findings:
+    """All of them, in the order in which they were found."""
+
+    found: list[Finding] = field(default_factory=list)
+
+    def good(self, code: str, message: str) -> None:
+        """It is well."""
+        self.found.append(Finding(code, True, message))
+
+    def bad(self, code: str, message: str, remedy: str) -> None:
+        """It keeps the device out, or will."""
+        self.found.append(Finding(code, False, message, remedy))
+
+    def say(self, code: str, message: str, remedy: str = "") -> None:
+        """Worth knowing."""
+        self.found.append(Finding(code, None, message, remedy))
+
+    @property
+    def problems(self) -> list[Finding]:
+        """What is not well."""
+        return [each for each in self.found if each.ok is False]
+
+    def show(self) -> None:
+        """Print them, and what to do at the end."""
+        signs = {True: output.colour("ok", "green"), False: output.colour("NO", "red"), None: "--"}
+        for each in self.found:
+            click.echo(f"{signs[each.ok]}  {output.safe(each.message)}")
+        told = [each for each in self.found if each.ok is not True and each.remedy]
+        if told:
+            click.echo("\nWhat to do:")
+        for each in told:
+            click.echo(f"- {output.safe(each.remedy)}")
+        if not self.problems:
+            tried = any(each.code == "connected" for each in self.found)
+            click.echo(
+                "\nThe device can connect." if tried else "\nNothing was found against it; no connection was tried."
+            )

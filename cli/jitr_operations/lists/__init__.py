@@ -1,0 +1,1 @@
+"""Device lists: files, checks, near rows."""

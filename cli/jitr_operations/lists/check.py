@@ -1,0 +1,124 @@
+"""How a list fits the rules in force and the devices on record: told by imports, asked by ``lists check``."""
+
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+
+from jitr.aws.dynamodb.table import Table
+from jitr.devicelists.csv.duplicates import Duplicates
+from jitr.devicelists.csv.reader import Reader, serials_in
+from jitr.devicelists.rows import LIST_NAME, ListRow
+from jitr.errors import InputError
+from jitr.rules.list_fit import Fit
+from jitr.rules.model import Rules
+from jitr.services.lists.device_lists import DeviceLists
+from jitr.services.lists.evidence import devices, fit, known_serials, rules_in_force
+from jitr_cli.console.output import confirm, note, progress
+from jitr_operations.lists import files as list_files
+from jitr_operations.table import now
+
+_CA_ID = re.compile("[0-9a-f]{64}")
+MOST_CHECKED = 50_000  # devices on record, of each verdict
+
+
+def check_name(name: str) -> None:
+    """Raise InputError for what no list can be called."""
+    if LIST_NAME.fullmatch(name) is None:
+        raise InputError(f"{name!r} is not a list's name: letters, digits and _.- (at most 64, no sign first)")
+
+
+def ask_about_name(table: Table, name: str, yes: bool) -> None:
+    """Ask before a list is made that no rule names and whose name is nearly that of another."""
+    there = DeviceLists(table).all()
+    rules = None if name in there else rules_in_force(table)
+    if rules is None or name in rules.lists:
+        return
+    near = get_close_matches(name, sorted({*there, *rules.lists}), n=1, cutoff=0.8)
+    if near:
+        confirm(f"There is no list {name}, and no rule names it. Did you mean {near[0]}? Make list {name}?", yes)
+
+
+def ask_about_rows(found: Fit, yes: bool) -> None:
+    """Ask before rows go on a deny list that can match nothing."""
+    question = found.question()
+    if question:
+        confirm(f"{question} Go on?", yes)
+
+
+def tell(found: Fit) -> None:
+    """Say on standard error how the rows fit, in one line, and what is probably a mistake."""
+    note(f"{found.sentence()}.")
+    for each in found.remarks():
+        note(f"  {each}")
+
+
+def check(table: Table, what: str, name: str | None, against: str) -> Fit:
+    """Count the rows of a list in the table, or of a file, which is for the list ``name``.
+
+    ``against`` is ``rules``, ``records``, or a CA (alias or caCertificateId): then only its devices are looked at, and
+    rows that name another CA are left out.
+    """
+    rules = rules_in_force(table)
+    if name is not None:
+        check_name(name)
+    if against == "rules":
+        counted = Fit(_name_of(what, name), rules, None, at=now())
+    elif against == "records":
+        known = devices(table, rules, most=MOST_CHECKED)
+        counted = Fit(_name_of(what, name), rules, known, at=now(), known_only=True)
+    else:
+        if rules is None and _CA_ID.fullmatch(against) is None:
+            raise InputError(
+                f"no rules are in force that name a CA {against}: give its caCertificateId, or publish them"
+            )
+        if rules is not None and against not in rules.cas and not rules.aliases_of(against):
+            raise InputError(f"the rules in force have no CA {against}; there are: {', '.join(sorted(rules.cas))}")
+        known = devices(table, rules, most=MOST_CHECKED, ca=against)
+        counted = Fit(_name_of(what, name), rules, known, at=now())
+    names = None if against in ("rules", "records") else _names_of(rules, against)
+    for line, row in _rows(table, what):
+        if names is None or row.ca is None or row.ca in names:
+            counted.add(row, line)
+    return counted
+
+
+def _names_of(rules: Rules | None, ca: str) -> frozenset[str]:
+    """The alias and the caCertificateIds that a CA goes by in rows."""
+    if rules is None:
+        return frozenset({ca})
+    aliases = rules.aliases_of(ca) | ({ca} & rules.cas.keys())
+    return frozenset({ca, *aliases, *(each for alias in aliases for each in rules.cas[alias].ids)})
+
+
+def _name_of(what: str, name: str | None) -> str:
+    return name or (Path(what).stem if Path(what).is_file() else what)
+
+
+def _rows(table: Table, what: str) -> Iterator[tuple[int | None, ListRow]]:
+    """The rows of a file, or of a list where there is no such file."""
+    file = Path(what)
+    if not file.exists():
+        there = DeviceLists(table).all()
+        if what not in there:
+            near = get_close_matches(what, there, n=1)
+            meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(there) or 'none'}"
+            raise InputError(f"there is neither a file nor a list {what}: {meant}")
+        for row in DeviceLists(table).rows(what, there[what].head.generation):
+            yield None, row
+        return
+    with list_files.source(file) as source, progress(f"Checking {file.name}", list_files.size(file)) as advance:
+        reader = Reader(
+            source.pieces(),
+            source=source.name,
+            duplicates=Duplicates(),
+            serials=lambda: serials_in(source.pieces, lambda: known_serials(table)),
+        )
+        for each in reader:
+            yield each.line, each.row
+        advance(list_files.size(file) or 0)
+    reader.raise_problems()
+    list_files.tell(source.name, reader.said)
+
+
+__all__ = ["ask_about_name", "ask_about_rows", "check", "check_name", "fit", "tell"]

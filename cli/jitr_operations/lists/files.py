@@ -1,0 +1,151 @@
+"""Device list files of any size, read a piece at a time; and importing them."""
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from jitr.aws.dynamodb.table import Table
+from jitr.devicelists.changes import Effect
+from jitr.devicelists.csv.duplicates import Duplicates
+from jitr.devicelists.csv.reader import Reader, serials_in
+from jitr.devicelists.rows import ListRow
+from jitr.services.lists.device_lists import KEPT_DAYS, ListInfo
+from jitr.services.lists.difference import Difference
+from jitr.services.lists.list_import import REPLACE, Checked, Imports, Leftovers, Source
+from jitr.times import rfc3339
+from jitr_cli.console.output import note, progress
+from jitr_operations.table import now, now_text
+
+_PIECE = 1 << 16  # bytes read at once
+
+_MANY = 1_000_000
+# Amazon DynamoDB Developer Guide, "On-demand capacity mode": a new table takes 4,000 writes a second.
+_ROWS_A_MINUTE = 4_000 * 60
+
+# How long the rows of a replaced or deleted list stay readable for functions that began with them.
+OLD_GENERATION = timedelta(hours=1)
+# Whoever did not go on with an import for so long will not.
+GIVEN_UP = timedelta(days=1)
+
+
+def read_rows(file: Path) -> tuple[ListRow, ...]:
+    """All rows of a file, keys that are there twice being problems. Raises ListError.
+
+    What cells were taken for something else is told on standard error.
+    """
+    with source(file) as given:
+        reading = Reader(
+            given.pieces(), source=given.name, duplicates=Duplicates(), serials=lambda: serials_in(given.pieces)
+        )
+        rows = tuple(each.row for each in reading)
+    reading.raise_problems()
+    tell(given.name, reading.said)
+    return rows
+
+
+def tell(name: str, said: Iterable[str]) -> None:
+    """Say on standard error what cells of a list were taken for something else."""
+    for each in said:
+        note(f"{name}: {each}")
+
+
+def _pieces(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as opened:
+        while piece := opened.read(_PIECE):
+            yield piece
+
+
+# --- importing them
+
+
+@contextmanager
+def source(file: Path) -> Iterator[Source]:
+    """A file to import. What can be read only once (a pipe) is copied first, because an import reads twice."""
+    if file.is_file() or not file.exists():
+        yield Source(str(file), lambda: _pieces(file))
+        return
+    with tempfile.TemporaryDirectory(prefix="jitr-") as folder:
+        copy = Path(folder) / "list.csv"
+        with file.open("rb") as opened, copy.open("wb") as copied:
+            shutil.copyfileobj(opened, copied)
+        yield Source(str(file), lambda: _pieces(copy))
+
+
+def size(file: Path) -> int | None:
+    """How many bytes a file has, for a progress bar; None where that is not known."""
+    return file.stat().st_size if file.is_file() else None
+
+
+def imports(table: Table) -> Imports:
+    """Imports into a deployment's table."""
+    return Imports(table, clock=now_text, token=generation)
+
+
+def generation() -> str:
+    """A name for a new generation of a list's rows."""
+    return f"{now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def let_go(table: Table) -> None:
+    """Let the rows go that no reader looks at any more. Interrupted, the next import or the function goes on."""
+    ends, given_up = now() + OLD_GENERATION, now() - GIVEN_UP
+    with progress("Letting earlier rows go", None):
+        Leftovers(table).sweep(
+            expires_at=int(ends.timestamp()),
+            given_up_before=rfc3339(given_up),
+            kept_since=rfc3339(now() - timedelta(days=KEPT_DAYS)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an import does to a list, or did, for a person and as JSON."""
+
+    rows: str
+    effects: str
+    document: dict[str, Any]
+
+
+def told(checked: Checked, mode: str, before: ListInfo | None, found: Difference | None = None) -> Told:
+    """What a file does, or did, to a list as it was before.
+
+    ``found`` is what became of rows that were replaced. Without it, that is worked out from the comparison of the file
+    with the list, where there was one; what is not known is null.
+    """
+    rows = "1 row" if checked.rows == 1 else f"{checked.rows} rows"
+    if found is not None:
+        words = ", ".join(f"{count} {name}" for name, count in found.counts().items())
+        return Told(rows, f": {words}{_removed(found)}", found.to_json())
+    counts: dict[str, int | None] = {each.value: checked.effects.get(each) for each in Effect}
+    if before is None:
+        counts = {Effect.ADDS.value: checked.rows, Effect.CHANGES.value: 0, Effect.NOTHING.value: 0}
+    if mode == REPLACE:
+        there = [counts[each.value] for each in (Effect.CHANGES, Effect.NOTHING)]
+        known = [each for each in there if each is not None]
+        was = 0 if before is None else before.rows
+        counts["removed"] = max(0, was - sum(known)) if len(known) == len(there) else None
+    words = ", ".join(f"{count} {name}" for name, count in counts.items() if count is not None)
+    return Told(rows, f": {words}" if words else "", dict(counts))
+
+
+def _removed(found: Difference) -> str:
+    """The removed rows that are shown, on lines of their own."""
+    lines = [f"\n  removed: {row.found_by()[-1].value}" for row in found.shown]
+    more = found.removed - len(found.shown)
+    return "".join([*lines, f"\n  and {more} more" if more else ""])
+
+
+def say_how_long(rows: int) -> None:
+    """Tell who imports very many rows what to expect of a table that was not used to that."""
+    if rows >= _MANY:
+        minutes = rows // _ROWS_A_MINUTE + 1
+        note(
+            f"{rows:,} rows take about {minutes} minutes on a new table, which takes some 4,000 a second at first. "
+            "Cut off, the same command goes on."
+        )

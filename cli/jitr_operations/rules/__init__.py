@@ -1,0 +1,1 @@
+"""Rules files, and what else takes registration events."""
