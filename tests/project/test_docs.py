@@ -110,10 +110,10 @@ def test_the_list_of_decisions_has_each_by_its_number_and_title() -> None:
 
 
 @pytest.mark.parametrize("note", sorted((DOCS / "decisions").glob("0*.md")), ids=lambda path: path.name[:4])
-def test_a_decision_is_dated_and_names_what_else_there_was(note: Path) -> None:
+def test_a_decision_is_dated_and_names_its_alternatives(note: Path) -> None:
     text = note.read_text("utf-8")
     assert re.match(r"# \d{4}: .+\n\n20\d\d-\d\d-\d\d\n", text)
-    headings = ["Why a decision", "What was decided", "What else there was", "What follows"]
+    headings = ["Context", "Decision", "Alternatives", "Consequences"]
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == headings
     assert len(re.findall(r"^- \*\*", text, re.MULTILINE)) >= 2
 
