@@ -25,6 +25,7 @@ import click
 from jitr import __version__
 from jitr.errors import InputError, JitrError, Refused, Retry
 from jitr_cli.console import output
+from jitr_operations import telling
 
 NO, BAD_INPUT, FAILED, BUG, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 70, 130, 141
 
@@ -107,7 +108,8 @@ class _Jitr(LazyGroup):
         """Run the command that was asked for."""
         debug = bool(ctx.params.get("debug"))
         try:
-            result = super().invoke(ctx)
+            with telling.heard_by(output.Terminal()):
+                result = super().invoke(ctx)
             sys.stdout.flush()
         except click.exceptions.Exit:
             raise

@@ -1,27 +1,23 @@
-"""Which account, Region and stack a command works on, and the AWS clients for it.
+"""Which account, Region and stack to work on, and the AWS clients for it.
 
-``aws_options`` is for commands that need an account and a Region only (``jitr ca register``), ``stack_options`` for
-those that need the deployed stack as well. Both hand the command a ``Choice``, from which ``account()`` and
-``deployment()`` find out the rest; nothing is asked of AWS before that. Keys of a real account never go to a stack on
+A ``Choice`` says where to work; its ``account()`` and ``deployment()`` find out the rest, and nothing is asked of AWS
+before that. Keys of a real account never go to a stack on
 this machine, nor the local stack's keys to AWS: every client is checked when it is made.
 """
 
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import wraps
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import urlsplit
-
-import click
 
 from jitr import __version__
 from jitr.errors import InputError
-from jitr_cli.console.output import note
+from jitr_operations import telling
 
 if TYPE_CHECKING:
     import boto3
@@ -32,15 +28,12 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sts import STSClient
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 DEFAULT_STACK = "jitr"
 _STATE = Path(".local") / "stack.json"
 _INSTALLED = Path(__file__).resolve().parent  # below the checkout, if this is installed from one
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-prefixes
 _REAL_ACCESS_KEY = re.compile(r"(AKIA|ASIA)[A-Z0-9]{12,}")
 _AWS_HOST = re.compile(r"\.(amazonaws\.com(\.cn)?|api\.aws)$")
-_OF_THE_LOCAL_STACK = frozenset({"profile", "region", "endpoint_url", "stack"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +95,7 @@ class Account:
 
     def announce(self, service: str = "iot") -> None:
         """Say on standard error where something is about to be changed."""
-        note(f"In {self.where(service)}")
+        telling.note(f"In {self.where(service)}")
 
 
 @dataclass(frozen=True)
@@ -155,50 +148,6 @@ class Choice:
         name = account.local.stack_name if account.local else self.stack
         shared = {each.name: getattr(account, each.name) for each in fields(account)}
         return Deployment(**shared, stack_name=name, outputs=_outputs(account, name))
-
-
-def aws_options(command: F) -> F:
-    """Options for a command that talks to AWS but needs no stack; the command gets ``choice``, a Choice."""
-    return _options(command, with_stack=False)
-
-
-def stack_options(command: F) -> F:
-    """Options for a command that works on a deployed stack; the command gets ``choice``, a Choice."""
-    return _options(command, with_stack=True)
-
-
-def _options(command: F, *, with_stack: bool) -> F:
-    @wraps(command)
-    def chosen(*args: Any, **kwargs: Any) -> Any:
-        values = {name: kwargs.pop(name) for name in ("local", "profile", "region", "endpoint_url")}
-        if with_stack:
-            values["stack"] = kwargs.pop("stack")
-        if values["local"]:
-            _refuse_beside_local(click.get_current_context())
-        return command(*args, choice=Choice(**values), **kwargs)
-
-    decorated = click.option(
-        "--local", is_flag=True, help="Work on the local stack of this checkout, or of jitr's own."
-    )(chosen)
-    decorated = click.option("--endpoint-url", metavar="URL", help="Another endpoint than AWS's own.")(decorated)
-    decorated = click.option("--region", metavar="REGION", help="AWS Region [env: AWS_REGION].")(decorated)
-    decorated = click.option("--profile", metavar="NAME", help="AWS profile [env: AWS_PROFILE].")(decorated)
-    if with_stack:
-        decorated = click.option(
-            "--stack",
-            envvar="JITR_STACK",
-            default=DEFAULT_STACK,
-            metavar="NAME",
-            help=f"CloudFormation stack [env: JITR_STACK; default: {DEFAULT_STACK}].",
-        )(decorated)
-    return decorated  # type: ignore[return-value]
-
-
-def _refuse_beside_local(context: click.Context) -> None:
-    for name in sorted(_OF_THE_LOCAL_STACK & context.params.keys()):
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            option = "--" + name.replace("_", "-")
-            raise click.UsageError(f"--local and {option} exclude each other: the local stack says where it is.")
 
 
 def local_stack(start: Path | None = None) -> LocalStack:

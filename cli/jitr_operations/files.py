@@ -6,7 +6,6 @@ written appears whole or not at all, keys for their owner only, and nothing is o
 
 import contextlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,11 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-import click
-
 from jitr.errors import InputError, Unreadable
-from jitr.unseen import first_unseen
-from jitr_cli.console import output
+from jitr.unseen import first_unseen, written_out
+from jitr_operations import telling
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -59,7 +56,7 @@ def read_certificate(path: Path) -> "Certificate":
     except Unreadable as problem:
         raise InputError(f"{path}: {problem}") from None
     if certificate.own.taken:
-        output.note(f"{path}: {certificate.own.taken}, is taken")
+        telling.note(f"{path}: {certificate.own.taken}, is taken")
     return certificate
 
 
@@ -142,9 +139,9 @@ def passphrase_from(file: Path | None, key: Path, option: str = "--passphrase-fi
     def ask() -> bytes:
         if file is not None:
             return read_passphrase(file)
-        if not sys.stdin.isatty():
+        answer = telling.secret(f"Passphrase of {written_out(str(key))}")
+        if answer is None:
             raise InputError(f"{key} is encrypted, and there is no terminal to ask on: give its passphrase in {option}")
-        answer: str = click.prompt(f"Passphrase of {output.safe(str(key))}", hide_input=True, err=True)
         return answer.encode()
 
     return ask

@@ -1,6 +1,7 @@
 """Decision records in the table, for commands that count or show them."""
 
 from jitr.aws.dynamodb.table import Table, state_shards
+from jitr.facts import CertificateFacts
 from jitr.reasons import Verdict
 from jitr.records.record import Record
 
@@ -19,3 +20,10 @@ def count_at_most(table: Table, verdict: Verdict, most: int) -> tuple[int, bool]
 def record_of(table: Table, certificate_id: str) -> Record | None:
     """The record of one certificate."""
     return table.record_and_heads(certificate_id)[0]
+
+
+def common_name(record: Record) -> str:
+    """Return what a person knows the device by; empty where it has no name or could not be read."""
+    if record.facts is None:
+        return ""
+    return ", ".join(CertificateFacts.from_json(record.facts).values("common_name"))

@@ -21,7 +21,8 @@ from testkit.cli.command_line import Openssl
 from jitr.errors import InputError
 from jitr.x509 import der
 from jitr.x509.keys import read_key
-from jitr_operations import files
+from jitr_cli.console.output import Terminal
+from jitr_operations import files, telling
 from jitr_operations.certificates import Certificate
 from jitr_operations.issuing import pki
 from jitr_operations.issuing.subjects import SubjectParts, parse_name
@@ -369,7 +370,8 @@ def test_the_passphrase_is_asked_for_on_a_terminal(tmp_path: Path, monkeypatch: 
     file = write(tmp_path / "x.key", pki.private_pem(pki.new_key(P256), b"correct horse"))
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("click.prompt", lambda *_words, **options: "correct horse" if options["hide_input"] else "")
-    files.read_private_key(file, files.passphrase_from(None, file))
+    with telling.heard_by(Terminal()):
+        files.read_private_key(file, files.passphrase_from(None, file))
 
 
 def test_a_key_of_another_certificate_is_named(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from testkit.stack.terminal import Terminal
 
 from jitr.aws.dynamodb.table import Conflict
 from jitr.services.publishing import publication
-from jitr_cli.commands.rules.files import read_and_test
 from jitr_cli.main import jitr
 from jitr_local.device import Fate
 from jitr_local.stack import LocalStack
+from jitr_operations.rules.files import read_and_test
 
 pytestmark = pytest.mark.stack
 

@@ -24,9 +24,9 @@ from jitr.reasons import Verdict
 from jitr.rules.conditions import AttributeCondition, Glob
 from jitr.rules.model import AllowRule, Grant, Rules
 from jitr.services.publishing.publication import publish
-from jitr_cli.commands.rules.files import read_rules_file
 from jitr_local.device import CONNECT_TIMEOUT, Fate
 from jitr_local.stack import CHECKOUT, LocalStack
+from jitr_operations.rules.files import read_rules_file
 
 pytestmark = pytest.mark.stack
 

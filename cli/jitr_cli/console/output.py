@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import PurePath
 from typing import Any, TypeVar
@@ -167,3 +167,32 @@ def confirm(question: str, yes: bool) -> None:
     if not click.confirm(safe(question, lines=True), default=False, err=True):
         note("Nothing was changed.")
         raise click.exceptions.Exit(1)
+
+
+def ask(question: str | None, yes: bool) -> None:
+    """Confirm where there is a question, as ``confirm`` does."""
+    if question is not None:
+        confirm(question, yes)
+
+
+class Terminal:
+    """Whoever sits at the terminal, as the listener of operations."""
+
+    def note(self, text: str) -> None:
+        """Print a line on standard error."""
+        note(text)
+
+    def warn(self, text: str) -> None:
+        """Print a warning on standard error."""
+        warn(text)
+
+    def progress(self, description: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
+        """Show a progress bar on standard error while a block runs, on a terminal only."""
+        return progress(description, total)
+
+    def secret(self, question: str) -> str | None:
+        """Ask without showing the answer; None where there is no terminal."""
+        if not sys.stdin.isatty():
+            return None
+        answer: str = click.prompt(question, hide_input=True, err=True)
+        return answer

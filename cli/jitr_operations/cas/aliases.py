@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
-import click
-
 from jitr.aws.dynamodb.rulebook import Rulebook
 from jitr.errors import JitrError
 from jitr.rules.model import DenyRule, Rule, Rules
-from jitr_cli.console import output
+from jitr_operations import telling
 from jitr_operations.deployment import Account, Choice, Deployment
 from jitr_operations.table import table_of
 
@@ -41,11 +39,11 @@ def _effect(rule: Rule) -> str:
     return "deny" if isinstance(rule, DenyRule) else "allow"
 
 
-def account_and_rules(choice: Choice) -> tuple[Account, Rules | None]:
+def account_and_rules(choice: Choice, *, stack_needed: bool) -> tuple[Account, Rules | None]:
     """Where to work, and the rules in force there; None, and a note why, where they are not to be had.
 
-    CAs can be looked after before a stack is deployed, and by who may not read its table. A stack that the command
-    line names must be there: raises InputError otherwise, and what ``Choice.account`` raises.
+    CAs can be looked after before a stack is deployed, and by who may not read its table. Raises InputError where the
+    stack is needed and is not there, and what ``Choice.account`` raises.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -54,16 +52,11 @@ def account_and_rules(choice: Choice) -> tuple[Account, Rules | None]:
         deployment = account = choice.deployment()
         return deployment, _in_force(deployment)
     except (JitrError, ClientError, BotoCoreError) as problem:
-        if account is None and _stack_was_named():
+        if account is None and stack_needed:
             raise
         account = account or choice.account()  # raises what is wrong with the account itself
-        output.note(f"Aliases and rules are left out: {problem}")
+        telling.note(f"Aliases and rules are left out: {problem}")
         return account, None
-
-
-def _stack_was_named() -> bool:
-    context = click.get_current_context()
-    return context.get_parameter_source("stack") is click.core.ParameterSource.COMMANDLINE
 
 
 def _in_force(deployment: Deployment) -> Rules:

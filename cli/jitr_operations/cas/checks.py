@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitr.errors import InputError, Unreadable
 from jitr.x509.names import rfc4514
 from jitr.x509.pem import find_following
-from jitr_cli.console import output
+from jitr_operations import telling
 from jitr_operations.cas.registry import all_ca_ids, described
 from jitr_operations.certificates import Certificate, read
 from jitr_operations.files import read_bytes
@@ -29,7 +29,7 @@ def require_fit(certificate: Certificate, file: Path, now: datetime) -> None:
         raise InputError("\n".join(f"{file}: {each}" for each in errors))
     for each in (*warnings, _signed_another(certificate, file)):
         if each:
-            output.warn(f"{file}: {each}")
+            telling.warn(f"{file}: {each}")
 
 
 def examine(certificate: Certificate, now: datetime) -> tuple[list[str], list[str]]:
@@ -139,7 +139,7 @@ def require_room(iot: "IoTClient", certificate: Certificate) -> None:
         return  # too few for it to matter: their subjects, one call each, need not be known
     same = 0
     unreadable = 0
-    with output.progress("Comparing subjects", len(ids)) as advance:
+    with telling.progress("Comparing subjects", len(ids)) as advance:
         for each in ids:
             other = described(iot, each)
             if other is not None and other.certificate is None:
@@ -149,11 +149,11 @@ def require_room(iot: "IoTClient", certificate: Certificate) -> None:
             advance(1)
     subject_words = f"the subject {subject_text(certificate.subject)}"
     if unreadable:
-        output.warn(f"{unreadable} registered CAs cannot be read here: whether they have {subject_words} is not known")
+        telling.warn(f"{unreadable} registered CAs cannot be read here: whether they have {subject_words} is not known")
     if same >= MAX_SAME_SUBJECT:
         raise InputError(
             f"{same} CAs with {subject_words} are registered, and AWS IoT takes no more: delete one (`jitr ca ls`), "
             "or make this CA with a subject of its own"
         )
     if same == MAX_SAME_SUBJECT - 1:
-        output.warn(f"this is the tenth CA with {subject_words}: AWS IoT takes no more than {MAX_SAME_SUBJECT}.")
+        telling.warn(f"this is the tenth CA with {subject_words}: AWS IoT takes no more than {MAX_SAME_SUBJECT}.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.errors import InputError, Unreadable
 from jitr.x509.names import rfc4514
-from jitr_cli.console import output
+from jitr_operations import telling
 from jitr_operations.certificates import Certificate, read
 from jitr_operations.files import read_certificate
 from jitr_operations.issuing.subjects import subject_text
@@ -126,7 +126,7 @@ def find(iot: "IoTClient", which: str) -> Registered:
 def warn_of_template(registered: Registered) -> None:
     """Warn of a provisioning template: with it AWS IoT activates devices, and no rule is asked."""
     if registered.template is not None:
-        output.warn(
+        telling.warn(
             f"the CA {registered.id} has a provisioning template attached ({registered.template}): it activates "
             "devices by itself, and the rules never see them"
         )

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from jitr.decision.chain import verify_chain
 from jitr.errors import InputError, Unreadable
+from jitr.unseen import written_out
 from jitr.x509.certificate import CaReading, CertificateReading, read_ca
 from jitr.x509.names import rfc4514, same_name
-from jitr_cli.console import output
+from jitr_operations import telling
 from jitr_operations.cas.registry import Registered, all_ca_ids, described, find, warn_of_template
 from jitr_operations.devices.registry import DeviceCertificate
 
@@ -67,7 +68,7 @@ class Signers:
             return
         known = [*(each.registered.id for each in self._candidates), *self._unreadable]
         if device.ca_certificate_id not in known:
-            output.warn(f"{file}: it is registered under the CA {device.ca_certificate_id}, and stays so")
+            telling.warn(f"{file}: it is registered under the CA {device.ca_certificate_id}, and stays so")
 
     def _nobody(self, device: CertificateReading) -> str:
         issuer = _issuer(device)
@@ -92,7 +93,7 @@ class Signers:
             try:
                 reading = read_ca(each.pem.encode(), status=each.status, ca_certificate_id=each.id)
             except Unreadable as problem:
-                output.warn(f"the registered CA {each.id} cannot be read ({problem}), and is passed over")
+                telling.warn(f"the registered CA {each.id} cannot be read ({problem}), and is passed over")
                 self._unreadable.append(each.id)
                 continue
             candidates.append(_Candidate(each, reading))
@@ -101,7 +102,7 @@ class Signers:
     def _all(self) -> list[Registered]:
         ids = all_ca_ids(self._iot)
         found = []
-        with output.progress("Reading CAs", len(ids)) as advance:
+        with telling.progress("Reading CAs", len(ids)) as advance:
             for each in ids:
                 registered = described(self._iot, each)
                 if registered is not None:  # None: deleted since it was listed
@@ -111,4 +112,4 @@ class Signers:
 
 
 def _issuer(device: CertificateReading) -> str:
-    return output.safe(rfc4514(device.issuer)) or "(no name)"
+    return written_out(rfc4514(device.issuer)) or "(no name)"

@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass, field
 
-import click
-
 from jitr.aws.dynamodb.table import Table
 from jitr.decision.decide import Decision
 from jitr.errors import Retry
 from jitr.reasons import CODES, Verdict
-from jitr_cli.console import output
+from jitr_operations import telling
 from jitr_operations.decisions.today import Today, reasons_text
 from jitr_operations.deployment import Account, Deployment
 from jitr_operations.devices.admissions import not_the_function_s
@@ -18,12 +16,6 @@ from jitr_operations.devices.registry import Registry
 from jitr_operations.table import now
 
 NOT_ASKED = "No rule is asked, and it is not written down who does this"
-
-
-def require_reason(overrule: str | None) -> None:
-    """Raise click.UsageError for ``--overrule`` without a reason."""
-    if overrule is not None and not overrule.strip():
-        raise click.UsageError("--overrule takes the reason, which is kept: it cannot be empty.")
 
 
 @dataclass
@@ -49,17 +41,17 @@ class Asked:
         except Retry as problem:
             if self.overrule is None:
                 raise
-            output.warn(f"{words}: what the rules in force say of it cannot be told ({problem}), and is overruled")
+            telling.warn(f"{words}: what the rules in force say of it cannot be told ({problem}), and is overruled")
             return None
         if decision is None or decision.verdict is Verdict.ADMIT:
             return None
         why = reasons_text(decision)
         if decision.verdict is Verdict.HOLD:
             if changes:
-                output.warn(f"{words}: the rules in force would not admit it ({why}); it is made ACTIVE at your word")
+                telling.warn(f"{words}: the rules in force would not admit it ({why}); it is made ACTIVE at your word")
             return None
         if not changes:
-            output.warn(f"{words}: it is ACTIVE, and the rules in force deny it: {why}")
+            telling.warn(f"{words}: it is ACTIVE, and the rules in force deny it: {why}")
             return None
         if self.overrule is None:
             first = decision.reasons[0].code
@@ -67,7 +59,7 @@ class Asked:
                 f"{words}: the rules in force deny it, and it stays as it is: {why}. {CODES[first].remedy} To let it "
                 "in all the same: --overrule REASON, which is kept"
             )
-        output.warn(f"{words}: the rules in force deny it, and are overruled: {why}")
+        telling.warn(f"{words}: the rules in force deny it, and are overruled: {why}")
         self._overruled[certificate_id] = tuple(each.code for each in decision.reasons if each.effect is Verdict.REJECT)
         return None
 

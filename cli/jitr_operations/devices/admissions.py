@@ -18,7 +18,7 @@ from jitr.aws.dynamodb.table import Conflict, Table
 from jitr.errors import Retry
 from jitr.reasons import Verdict
 from jitr.records.record import APPLYING, APPLYING_AT_MOST, STATUS_FRESH, Record
-from jitr_cli.console import output
+from jitr_operations import telling
 from jitr_operations.devices.records import records_of
 from jitr_operations.devices.registry import Registry
 from jitr_operations.table import now
@@ -52,7 +52,7 @@ def until_done(table: Table, certificate_ids: Sequence[str], at: datetime) -> li
     under_way = _under_way(table, certificate_ids, at)
     if under_way:
         names = ", ".join(each[:12] for each in under_way)
-        output.note(f"Being decided at this moment: {names}. Waiting until that is done, a minute at most.")
+        telling.note(f"Being decided at this moment: {names}. Waiting until that is done, a minute at most.")
     for _ in range(WAIT):
         if not under_way:
             break
@@ -70,7 +70,7 @@ def shut_out_for_good(
     reads it again. Any other writes its record before it sets a status: who has one under way is waited for.
     """
     if pending:
-        output.note("Some were pending: waiting a few seconds, so that no admission under way overtakes this.")
+        telling.note("Some were pending: waiting a few seconds, so that no admission under way overtakes this.")
         time.sleep(STATUS_FRESH.total_seconds() + 1)
     involved = list(pending)
     for _ in range(_ATTEMPTS):

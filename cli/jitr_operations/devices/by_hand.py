@@ -11,7 +11,7 @@ from typing import Any
 from jitr.aws.dynamodb.table import BATCH_GET, Conflict, Item, Table, certificate_key, to_item
 from jitr.errors import JitrError
 from jitr.records.record import FORMAT
-from jitr_cli.console import output
+from jitr_operations import telling
 from jitr_operations.deployment import Account, Deployment
 from jitr_operations.table import now_text, operator
 
@@ -92,7 +92,7 @@ class Hand:
             self.did(certificate_id, status, before, message)
         except (JitrError, BotoCoreError, ClientError) as problem:
             self._fails = True
-            output.warn(f"{certificate_id[:12]} is {status}, but it cannot be written down who did it: {problem}")
+            telling.warn(f"{certificate_id[:12]} is {status}, but it cannot be written down who did it: {problem}")
 
     def did(
         self,

@@ -17,7 +17,7 @@ from jitr.errors import InputError
 from jitr.facts import CertificateFacts, Knock
 from jitr.rules.model import Rules
 from jitr.services.lists.device_lists import DeviceLists
-from jitr_cli.console import output
+from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_operations.devices.admissions import recently_admitted, those_active
 from jitr_operations.devices.recall_misses import Compared
@@ -58,7 +58,7 @@ def find_on_list(
     others = _Others(table, keys, rules, compared)
     active = (each.id for each in registry.all() if each.status == "ACTIVE" or others.put_aside(each.id))
     matches: list[Match] = []
-    with output.progress("Comparing certificates", None) as advance:
+    with telling.progress("Comparing certificates", None) as advance:
         while some := list(islice(active, BATCH_GET)):
             matches += _matches(table, registry, some, keys, rules, partial(compared.saw, active=True))
             advance(len(some))
@@ -137,7 +137,7 @@ def with_facts(table: Table, registry: Registry, certificate_ids: list[str]) -> 
                 continue  # deleted since it was listed
             reading = described.reading()
             if reading is None:
-                output.warn(f"the certificate {each} cannot be read, and is not compared with the list")
+                telling.warn(f"the certificate {each} cannot be read, and is not compared with the list")
                 continue
             knock = Knock(reading.facts, described.ca_certificate_id or "", None, None)
         yield each, knock

@@ -6,7 +6,7 @@ from jitr.aws.dynamodb.table import Table
 from jitr.errors import InputError
 from jitr.facts import CertificateFacts, ChainFacts, Knock
 from jitr.records.record import Record
-from jitr_cli.console.output import note
+from jitr_operations import telling
 from jitr_operations.deployment import Account, Choice
 from jitr_operations.table import table_of
 
@@ -22,7 +22,7 @@ def account_and_table(choice: Choice, without: str = "No decisions are shown") -
         return deployment, table_of(deployment)
     except InputError as problem:
         account = choice.account()  # what was wrong with the account is wrong here, too
-        note(f"{without}: {problem}")
+        telling.note(f"{without}: {problem}")
         return account, None
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jitr.decision.grant import THING_NAME
 from jitr.errors import InputError, Unreadable
 from jitr.x509.certificate import CertificateReading, read_certificate
-from jitr_cli.console import output
+from jitr_operations import telling
 from jitr_operations.files import read_bytes
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def read_device_file(path: Path) -> CertificateReading:
     except Unreadable as problem:
         raise InputError(f"{path}: {problem}") from None
     if reading.taken:
-        output.note(f"{path}: {reading.taken}, is taken")
+        telling.note(f"{path}: {reading.taken}, is taken")
     return reading
 
 
@@ -188,7 +188,7 @@ class Registry:
         return found[0]
 
     def _beginning_with(self, digits: str) -> list[str]:
-        with output.progress("Looking for the certificate", None) as advance:
+        with telling.progress("Looking for the certificate", None) as advance:
             found = []
             for each in self.all():
                 if each.id.startswith(digits):

@@ -14,7 +14,7 @@ from jitr.rules.model import Crl, Rules
 from jitr.times import rfc3339
 from jitr.x509.certificate import CaReading
 from jitr.x509.crl import CrlReading, Entry
-from jitr_cli.console import output
+from jitr_operations import telling
 from jitr_operations.crls import crls_with
 from jitr_operations.deployment import Deployment
 from jitr_operations.devices.admissions import recently_admitted, those_active
@@ -63,7 +63,7 @@ def find_revoked(
     found: list[Revoked] = []
     late: dict[str, Revoked] = {}
     table = table_of(deployment)
-    with output.progress("Comparing certificates", None) as advance:
+    with telling.progress("Comparing certificates", None) as advance:
         for ca_id, crl in _lists(deployment, alias, at):
             active = (each.id for each in registry.all(ca_id) if each.status == "ACTIVE")
             while some := list(islice(active, BATCH_GET)):
@@ -99,7 +99,7 @@ def _lists(deployment: Deployment, alias: str, at: datetime) -> Iterator[tuple[s
         )
     for ca_id, ca in registered:
         if ca.reading is None:
-            output.warn(f"{_why_not(ca_id, ca)}: its devices are not compared")
+            telling.warn(f"{_why_not(ca_id, ca)}: its devices are not compared")
         else:
             yield ca_id, _list(crls.list_of(configured, ca.reading, at), ca.reading, at)
 
@@ -112,9 +112,9 @@ def _why_not(ca_id: str, ca: Registered) -> str:
 
 def _list(crl: CrlReading, ca: CaReading, at: datetime) -> CrlReading:
     short = ca.facts.ca_certificate_id[:12]
-    output.note(f"The list of CA {short} is of {rfc3339(crl.this_update)} and has {len(crl)} entries.")
+    telling.note(f"The list of CA {short} is of {rfc3339(crl.this_update)} and has {len(crl)} entries.")
     if at > crl.next_update:
-        output.warn(f"it ran out at {rfc3339(crl.next_update)}; who is on it is revoked all the same")
+        telling.warn(f"it ran out at {rfc3339(crl.next_update)}; who is on it is revoked all the same")
     return crl
 
 

@@ -7,7 +7,7 @@ from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.rows import RowKey, is_listable
 from jitr.errors import InputError
 from jitr.records.held import hint
-from jitr_cli.console.output import note
+from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_operations.devices.registry import Registry
 
@@ -34,7 +34,7 @@ def find_one(which: str, deployment: Deployment, table: Table) -> str:
         raise InputError(f"the thing {which} has {len(found)} certificates, say which: {_told(found)}")
     others = [each for each in held if each != found[0]]
     if others:
-        note(f"{which} is also the common name of a device on hold: {_told(others)}")
+        telling.note(f"{which} is also the common name of a device on hold: {_told(others)}")
     return found[0]
 
 
@@ -49,7 +49,7 @@ def _held_as(table: Table, which: str) -> list[str]:
 def _only(which: str, held: list[str]) -> str:
     if len(held) > 1:
         raise InputError(f"several devices on hold bear the common name {which}, say which: {_told(held)}")
-    note(f"{which} is the common name of a device on hold, certificate {held[0][:12]}.")
+    telling.note(f"{which} is the common name of a device on hold, certificate {held[0][:12]}.")
     return held[0]
 
 

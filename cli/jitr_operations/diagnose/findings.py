@@ -2,10 +2,6 @@
 
 from dataclasses import dataclass, field
 
-import click
-
-from jitr_cli.console import output
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -43,19 +39,3 @@ class Findings:
     def problems(self) -> list[Finding]:
         """What is not well."""
         return [each for each in self.found if each.ok is False]
-
-    def show(self) -> None:
-        """Print them, and what to do at the end."""
-        signs = {True: output.colour("ok", "green"), False: output.colour("NO", "red"), None: "--"}
-        for each in self.found:
-            click.echo(f"{signs[each.ok]}  {output.safe(each.message)}")
-        told = [each for each in self.found if each.ok is not True and each.remedy]
-        if told:
-            click.echo("\nWhat to do:")
-        for each in told:
-            click.echo(f"- {output.safe(each.remedy)}")
-        if not self.problems:
-            tried = any(each.code == "connected" for each in self.found)
-            click.echo(
-                "\nThe device can connect." if tried else "\nNothing was found against it; no connection was tried."
-            )

@@ -19,12 +19,12 @@ from jitr.times import parse_time
 from jitr.x509.certificate import CaReading, CertificateReading, read_ca, read_certificate
 from jitr.x509.crl import MAX_INPUT, CrlReading, read_crl
 from jitr.x509.pem import find_certificate
-from jitr_cli.commands.rules.files import read_rules_file
-from jitr_cli.console.output import note, warn
+from jitr_operations import telling
 from jitr_operations.explain.explanation import Explanation
 from jitr_operations.files import read_bytes
 from jitr_operations.lists.files import read_rows
 from jitr_operations.lists.near_rows import with_near_rows
+from jitr_operations.rules.files import read_rules_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def explain_offline(data: bytes, source: str, inputs: Inputs) -> Explanation:
     except Unreadable as error:
         return Explanation(unreadable(error.code, str(error), inputs.at), {}, (), ())
     if reading.taken is not None:
-        note(f"{source}: {reading.taken}")
+        telling.note(f"{source}: {reading.taken}")
     knock = _knock(reading, inputs)
     # Every list, and not only those that decide: near misses then tell of each.
     memberships = {name: membership_in(knock, inputs.lists[name], inputs.at) for name in inputs.rules.lists}
@@ -93,7 +93,9 @@ def _knock(reading: CertificateReading, inputs: Inputs) -> Knock:
         ca_id = ca.ca_certificate_id if isinstance(ca, UnreadableCa) else ca.facts.ca_certificate_id
         aliases = inputs.rules.aliases_of(ca_id) | {alias}
         if ca_id not in inputs.rules.cas[alias].ids:
-            warn(f"--ca {alias}: the rules give that name to another CA than this file's ({ca_id[:12]}); taken as said")
+            telling.warn(
+                f"--ca {alias}: the rules give that name to another CA than this file's ({ca_id[:12]}); taken as said"
+            )
         if isinstance(ca, UnreadableCa):
             knocks.append((Knock(reading.facts, ca_id, None, None, aliases, ca_problem=ca.problem), None))
         else:
@@ -179,7 +181,7 @@ def _read_lists(rules: Rules, lists: tuple[str, ...]) -> dict[str, dict[RowKey, 
         )
     for name in given:
         if name not in rules.lists:
-            warn(f"--list {name}: no rule in {rules.source} refers to that list")
+            telling.warn(f"--list {name}: no rule in {rules.source} refers to that list")
     return {name: rows_by_key(read_rows(file)) for name, file in given.items()}
 
 
@@ -189,7 +191,7 @@ def _read_crls(rules: Rules, crls: tuple[str, ...]) -> dict[str, CrlReading | Un
         _known_ca(rules, "--crl", alias)
         configured = rules.cas[alias].crl
         if configured is None:
-            warn(f"--crl {alias}: {rules.source} gives that CA no crl, so its list decides nothing")
+            telling.warn(f"--crl {alias}: {rules.source} gives that CA no crl, so its list decides nothing")
             continue
         try:
             found[configured.url] = read_crl(read_bytes(file, MAX_INPUT))

@@ -12,7 +12,7 @@ from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Iot
 from jitr.errors import InputError, Poison
 from jitr.records.event import parse_event
-from jitr_cli.console.output import note
+from jitr_operations import telling
 from jitr_operations.decisions.today import Today
 from jitr_operations.deployment import Deployment
 from jitr_operations.devices.which import find_one
@@ -35,7 +35,7 @@ def explain_online(subject: str, deployment: Deployment) -> Explanation:
         )
     if found.ca_certificate_id is None:
         raise InputError(f"AWS IoT does not say which CA registered certificate {certificate_id[:12]}: rules are by CA")
-    note(f"Certificate {certificate_id} is {found.status}.")
+    telling.note(f"Certificate {certificate_id} is {found.status}.")
     record = record_of(table, certificate_id)
     return Today(deployment, table).explain(found.pem, found.ca_certificate_id, record, datetime.now(UTC))
 

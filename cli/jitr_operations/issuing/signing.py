@@ -3,16 +3,13 @@
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import click
-
 from jitr.errors import InputError
-from jitr_cli.console import output
+from jitr_operations import telling
 from jitr_operations.cas.checks import may_not_sign, out_of_time
 from jitr_operations.certificates import Certificate
 from jitr_operations.files import passphrase_from, read_certificate, read_private_key, require_pair
 from jitr_operations.issuing import pki
 
-FILE = click.Path(path_type=Path)
 DAYS = 365
 DAYS_HELP = f"Validity in days; by default {DAYS}, and not beyond the CA that signs."
 MAX_DAYS = 3_000_000  # to the year 9999; where exactly it ends is said when the certificate is made
@@ -41,7 +38,7 @@ def validity_for(days: int | None, issuer: pki.Issuer | None, now: datetime) -> 
 def warn_if_outlived(certificate: Certificate, issuer: Certificate, what: str) -> None:
     """Warn where a certificate is valid for longer than the CA that signed it."""
     if certificate.not_after > issuer.not_after:
-        output.warn(
+        telling.warn(
             f"{what} is valid until {_day(certificate)}, and the CA that signed it until {_day(issuer)} only: "
             "from then on nothing that it signed gets in."
         )

@@ -1,19 +1,14 @@
-"""The subject of a certificate that is to be made: by options, or whole, as RFC 4514 writes it."""
+"""The subject of a certificate that is to be made: attribute by attribute, or whole, as RFC 4514 writes it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
-import click
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from jitr.errors import InputError
+from jitr.unseen import written_out
 from jitr.x509.names import Name, rfc4514
-from jitr_cli.console import output
-
-F = TypeVar("F", bound=Callable[..., Any])
-
 
 # In the order in which openssl's own configuration asks for them, the most general first.
 _SUBJECT_FIELDS = (
@@ -92,36 +87,6 @@ def _refuse_control_characters(what: str, value: str) -> None:
         raise InputError(f"{what} {value[:80]!r} has a control character in it")
 
 
-def subject_options(command: F) -> F:
-    """The subject of a certificate by options; the command gets ``subject``, a SubjectParts."""
-
-    def collected(*args: Any, **kwargs: Any) -> Any:
-        text = kwargs.pop("subject")
-        values = {name: value for name in _SUBJECT if (value := kwargs.pop(name)) is not None}
-        if text is not None and values:
-            raise click.UsageError(f"--subject says all of it: leave out --{next(iter(values)).replace('_', '-')}.")
-        return command(*args, subject=SubjectParts(values, text), **kwargs)
-
-    collected.__doc__, collected.__name__ = command.__doc__, command.__name__
-    collected.__dict__.update(command.__dict__)
-    decorated: Any = click.option(
-        "--subject", metavar="NAME", help="All of the subject (RFC 4514), like CN=snr-1,O=OKIDA,C=TR."
-    )(collected)
-    for name in reversed(_SUBJECT):
-        decorated = click.option(f"--{name.replace('_', '-')}", help=_SUBJECT[name])(decorated)
-    return decorated  # type: ignore[no-any-return]
-
-
-_SUBJECT = {
-    "common_name": "Subject: common name (CN); by default NAME.",
-    "organization": "Subject: organization (O).",
-    "organizational_unit": "Subject: organizational unit (OU).",
-    "country": "Subject: country (C), two letters.",
-    "state": "Subject: state or province (ST).",
-    "locality": "Subject: locality (L).",
-}
-
-
 def subject_text(name: Name) -> str:
     """A name as one safe line."""
-    return output.safe(rfc4514(name)) or "(empty)"
+    return written_out(rfc4514(name)) or "(empty)"

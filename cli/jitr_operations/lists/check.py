@@ -14,7 +14,7 @@ from jitr.rules.list_fit import Fit
 from jitr.rules.model import Rules
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.lists.evidence import devices, fit, known_serials, rules_in_force
-from jitr_cli.console.output import confirm, note, progress
+from jitr_operations import telling
 from jitr_operations.lists import files as list_files
 from jitr_operations.table import now
 
@@ -28,29 +28,29 @@ def check_name(name: str) -> None:
         raise InputError(f"{name!r} is not a list's name: letters, digits and _.- (at most 64, no sign first)")
 
 
-def ask_about_name(table: Table, name: str, yes: bool) -> None:
-    """Ask before a list is made that no rule names and whose name is nearly that of another."""
+def question_about_name(table: Table, name: str) -> str | None:
+    """Return what to ask before a list is made that no rule names and whose name is nearly that of another."""
     there = DeviceLists(table).all()
     rules = None if name in there else rules_in_force(table)
     if rules is None or name in rules.lists:
-        return
+        return None
     near = get_close_matches(name, sorted({*there, *rules.lists}), n=1, cutoff=0.8)
-    if near:
-        confirm(f"There is no list {name}, and no rule names it. Did you mean {near[0]}? Make list {name}?", yes)
+    if not near:
+        return None
+    return f"There is no list {name}, and no rule names it. Did you mean {near[0]}? Make list {name}?"
 
 
-def ask_about_rows(found: Fit, yes: bool) -> None:
-    """Ask before rows go on a deny list that can match nothing."""
+def question_about_rows(found: Fit) -> str | None:
+    """Return what to ask before rows go on a deny list that can match nothing."""
     question = found.question()
-    if question:
-        confirm(f"{question} Go on?", yes)
+    return f"{question} Go on?" if question else None
 
 
 def tell(found: Fit) -> None:
-    """Say on standard error how the rows fit, in one line, and what is probably a mistake."""
-    note(f"{found.sentence()}.")
+    """Tell how the rows fit, in one line, and what is probably a mistake."""
+    telling.note(f"{found.sentence()}.")
     for each in found.remarks():
-        note(f"  {each}")
+        telling.note(f"  {each}")
 
 
 def check(table: Table, what: str, name: str | None, against: str) -> Fit:
@@ -107,7 +107,7 @@ def _rows(table: Table, what: str) -> Iterator[tuple[int | None, ListRow]]:
         for row in DeviceLists(table).rows(what, there[what].head.generation):
             yield None, row
         return
-    with list_files.source(file) as source, progress(f"Checking {file.name}", list_files.size(file)) as advance:
+    with list_files.source(file) as source, telling.progress(f"Checking {file.name}", list_files.size(file)) as advance:
         reader = Reader(
             source.pieces(),
             source=source.name,
@@ -121,4 +121,4 @@ def _rows(table: Table, what: str) -> Iterator[tuple[int | None, ListRow]]:
     list_files.tell(source.name, reader.said)
 
 
-__all__ = ["ask_about_name", "ask_about_rows", "check", "check_name", "fit", "tell"]
+__all__ = ["check", "check_name", "fit", "question_about_name", "question_about_rows", "tell"]

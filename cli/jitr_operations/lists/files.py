@@ -19,7 +19,7 @@ from jitr.services.lists.device_lists import KEPT_DAYS, ListInfo
 from jitr.services.lists.difference import Difference
 from jitr.services.lists.list_import import REPLACE, Checked, Imports, Leftovers, Source
 from jitr.times import rfc3339
-from jitr_cli.console.output import note, progress
+from jitr_operations import telling
 from jitr_operations.table import now, now_text
 
 _PIECE = 1 << 16  # bytes read at once
@@ -52,7 +52,7 @@ def read_rows(file: Path) -> tuple[ListRow, ...]:
 def tell(name: str, said: Iterable[str]) -> None:
     """Say on standard error what cells of a list were taken for something else."""
     for each in said:
-        note(f"{name}: {each}")
+        telling.note(f"{name}: {each}")
 
 
 def _pieces(file: Path) -> Iterator[bytes]:
@@ -95,7 +95,7 @@ def generation() -> str:
 def let_go(table: Table) -> None:
     """Let the rows go that no reader looks at any more. Interrupted, the next import or the function goes on."""
     ends, given_up = now() + OLD_GENERATION, now() - GIVEN_UP
-    with progress("Letting earlier rows go", None):
+    with telling.progress("Letting earlier rows go", None):
         Leftovers(table).sweep(
             expires_at=int(ends.timestamp()),
             given_up_before=rfc3339(given_up),
@@ -145,7 +145,7 @@ def say_how_long(rows: int) -> None:
     """Tell who imports very many rows what to expect of a table that was not used to that."""
     if rows >= _MANY:
         minutes = rows // _ROWS_A_MINUTE + 1
-        note(
+        telling.note(
             f"{rows:,} rows take about {minutes} minutes on a new table, which takes some 4,000 a second at first. "
             "Cut off, the same command goes on."
         )

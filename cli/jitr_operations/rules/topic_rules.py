@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jitr_cli.console.output import note, warn
+from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 
 EVENTS = ("$aws", "events", "certificates", "registered")  # and one level more, the caCertificateId
@@ -63,14 +63,14 @@ def others_as_far_as_allowed(deployment: Deployment) -> list[TopicRule] | None:
     try:
         return others(deployment)
     except ClientError as problem:
-        note(f"Whether other topic rules take registration events is not known: {problem}")
+        telling.note(f"Whether other topic rules take registration events is not known: {problem}")
         return None
 
 
 def warn_of_others(deployment: Deployment) -> None:
     """Warn of each other topic rule before something is put in force that it may undo."""
     for each in others_as_far_as_allowed(deployment) or ():
-        warn(each.told)
+        telling.warn(each.told)
 
 
 def _taking(iot: Any) -> Iterator[Mapping[str, Any]]:

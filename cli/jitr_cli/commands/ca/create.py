@@ -10,11 +10,13 @@ import click
 
 from jitr.x509.names import rfc4514
 from jitr_cli.console import output
+from jitr_cli.console.options import FILE
+from jitr_cli.console.subjects import subject_options
 from jitr_operations.certificates import Certificate
 from jitr_operations.files import file_name, read_passphrase, staged
 from jitr_operations.issuing import pki
-from jitr_operations.issuing.signing import DAYS_HELP, FILE, MAX_DAYS, read_issuer, validity_for, warn_if_outlived
-from jitr_operations.issuing.subjects import SubjectParts, subject_options, subject_text
+from jitr_operations.issuing.signing import DAYS_HELP, MAX_DAYS, read_issuer, validity_for, warn_if_outlived
+from jitr_operations.issuing.subjects import SubjectParts, subject_text
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import click
 
 from jitr.errors import InputError
 from jitr_cli.console import output
+from jitr_cli.console.options import aws_options
 from jitr_operations.cas.registry import Registered, counts_text, devices_by_status, find, warn_of_template
-from jitr_operations.deployment import Choice, aws_options
+from jitr_operations.deployment import Choice
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -12,12 +12,12 @@ import click
 
 from jitr.errors import InputError
 from jitr_cli.console import output
+from jitr_cli.console.options import FILE, aws_options
 from jitr_operations.cas.checks import out_of_time, weak_hash
 from jitr_operations.certificates import Certificate
-from jitr_operations.deployment import Choice, aws_options
+from jitr_operations.deployment import Choice
 from jitr_operations.files import passphrase_from, read_certificate, read_private_key, require_pair, staged
 from jitr_operations.issuing import pki
-from jitr_operations.issuing.signing import FILE
 from jitr_operations.issuing.subjects import subject_text
 
 # What the verification certificate's PEM is, given the registration code; None in mode SNI_ONLY.

@@ -14,12 +14,12 @@ import click
 from jitr.errors import InputError, Retry
 from jitr_cli.commands.ca.proof import Proof, read_proof
 from jitr_cli.console import output
+from jitr_cli.console.options import FILE, aws_options
 from jitr_operations.cas.checks import require_fit, require_room
 from jitr_operations.cas.registry import Registered, described
 from jitr_operations.certificates import Certificate
-from jitr_operations.deployment import Choice, aws_options
+from jitr_operations.deployment import Choice
 from jitr_operations.files import read_certificate
-from jitr_operations.issuing.signing import FILE
 from jitr_operations.issuing.subjects import subject_text
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import click
 
 from jitr.rules.model import Rules
 from jitr_cli.console import output
+from jitr_cli.console.options import stack_options, stack_was_named
 from jitr_operations.cas.aliases import UNKNOWN, Named, account_and_rules, named_in
 from jitr_operations.cas.registry import (
     Registered,
@@ -20,7 +21,7 @@ from jitr_operations.cas.registry import (
     warn_of_template,
 )
 from jitr_operations.certificates import Certificate
-from jitr_operations.deployment import Choice, stack_options
+from jitr_operations.deployment import Choice
 from jitr_operations.issuing.subjects import subject_text
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def ls(no_count: bool, choice: Choice, as_json: bool) -> None:
     Example:
       jitr ca ls
     """
-    account, rules = account_and_rules(choice)
+    account, rules = account_and_rules(choice, stack_needed=stack_was_named())
     iot = account.client("iot")
     found = list(_read_all(iot))
     counts = _count_all(iot, [] if no_count else found)
@@ -142,7 +143,7 @@ def show(which: str, choice: Choice, as_json: bool) -> None:
     Example:
       jitr ca show 3f9c0c6f
     """
-    account, rules = account_and_rules(choice)
+    account, rules = account_and_rules(choice, stack_needed=stack_was_named())
     iot = account.client("iot")
     found = find(iot, which)
     warn_of_template(found)

@@ -12,16 +12,17 @@ from jitr.errors import InputError
 from jitr.reasons import CODES, Verdict
 from jitr.records.record import APPLIED, Record
 from jitr.times import rfc3339
-from jitr_cli.commands.held.group import common_name
 from jitr_cli.console import completion
 from jitr_cli.console.filters import ca_option, of_ca, reason_option, with_reason
+from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import colour, confirm, emit, json_option, note, pairs, safe, table
 from jitr_cli.console.since import since_option, until_option
 from jitr_operations.decisions import knocking, words
 from jitr_operations.decisions.basis import basis_of
-from jitr_operations.deployment import Choice, stack_options
+from jitr_operations.deployment import Choice
 from jitr_operations.devices.by_hand import Act, acts_of
 from jitr_operations.devices.registry import Registry
+from jitr_operations.records import common_name
 from jitr_operations.table import now, now_text, operator, table_of
 
 _COLOURS = {Verdict.ADMIT: "green", Verdict.HOLD: "yellow", Verdict.REJECT: "red"}

@@ -17,7 +17,8 @@ from jitr.errors import InputError
 from jitr.records.record import Record
 from jitr.services.registration.reservations import Reservations
 from jitr_cli.console import output
-from jitr_operations.deployment import Account, Choice, stack_options
+from jitr_cli.console.options import stack_options
+from jitr_operations.deployment import Account, Choice
 from jitr_operations.devices.by_hand import forget
 from jitr_operations.devices.records import facts_of, name_in, records_of
 from jitr_operations.devices.registry import DeviceCertificate, Registry

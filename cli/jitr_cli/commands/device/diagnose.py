@@ -9,13 +9,13 @@ import click
 
 from jitr.errors import InputError
 from jitr_cli.console import output
-from jitr_operations.deployment import Choice, local_stack, stack_options
+from jitr_cli.console.options import FILE, stack_options
+from jitr_operations.deployment import Choice, local_stack
 from jitr_operations.diagnose.account import AccountView
 from jitr_operations.diagnose.files import read_identity
 from jitr_operations.diagnose.findings import Findings
 from jitr_operations.diagnose.visit import ENDPOINT, Goal, Visit
 from jitr_operations.files import read_bytes
-from jitr_operations.issuing.signing import FILE
 from jitr_operations.table import now
 
 MQTT_PORT = 8883
@@ -90,8 +90,23 @@ def diagnose(
     name = client_id or identity.common_name or f"jitr-{view.id[:12]}"
     visit = Visit(identity, Goal(host, port, roots, name, topic, wait), view, Findings())
     visit.make(now())
-    output.emit(as_json, visit.to_json(), visit.findings.show)
+    output.emit(as_json, visit.to_json(), lambda: _show(visit.findings))
     context.exit(1 if visit.findings.problems else 0)
+
+
+def _show(findings: Findings) -> None:
+    """Print what was found, and what to do at the end."""
+    signs = {True: output.colour("ok", "green"), False: output.colour("NO", "red"), None: "--"}
+    for each in findings.found:
+        click.echo(f"{signs[each.ok]}  {output.safe(each.message)}")
+    told = [each for each in findings.found if each.ok is not True and each.remedy]
+    if told:
+        click.echo("\nWhat to do:")
+    for each in told:
+        click.echo(f"- {output.safe(each.remedy)}")
+    if not findings.problems:
+        tried = any(each.code == "connected" for each in findings.found)
+        click.echo("\nThe device can connect." if tried else "\nNothing was found against it; no connection was tried.")
 
 
 def _certificate(file: Path | None, certificate: Path | None) -> Path:

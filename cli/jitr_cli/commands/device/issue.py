@@ -20,11 +20,13 @@ from jitr.errors import InputError
 from jitr.x509.extensions import NAMES
 from jitr.x509.signing_request import RequestReading
 from jitr_cli.console import output
+from jitr_cli.console.options import FILE
+from jitr_cli.console.subjects import subject_options
 from jitr_operations.certificates import Certificate
 from jitr_operations.files import Staged, file_name, read_bytes, read_request, staged
 from jitr_operations.issuing import pki
-from jitr_operations.issuing.signing import DAYS_HELP, FILE, MAX_DAYS, read_issuer, validity_for, warn_if_outlived
-from jitr_operations.issuing.subjects import SubjectParts, subject_options, subject_text
+from jitr_operations.issuing.signing import DAYS_HELP, MAX_DAYS, read_issuer, validity_for, warn_if_outlived
+from jitr_operations.issuing.subjects import SubjectParts, subject_text
 from jitr_operations.issuing.x509_writer import PrivateKey, signing_hash
 from jitr_operations.lists.files import tell
 

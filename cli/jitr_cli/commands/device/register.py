@@ -17,15 +17,16 @@ from jitr.errors import InputError
 from jitr.facts import KeyFacts
 from jitr.times import rfc3339
 from jitr.x509.certificate import CertificateReading
+from jitr_cli.commands.device.overrule import require_reason
 from jitr_cli.console import output
+from jitr_cli.console.options import FILE, stack_options
 from jitr_operations.cas.registry import Registered
 from jitr_operations.cas.signers import Signers
-from jitr_operations.deployment import Choice, stack_options
-from jitr_operations.devices.activation import NOT_ASKED, Asked, require_reason
+from jitr_operations.deployment import Choice
+from jitr_operations.devices.activation import NOT_ASKED, Asked
 from jitr_operations.devices.records import account_and_table
 from jitr_operations.devices.registry import DeviceCertificate, Registry, is_missing, read_device_file
 from jitr_operations.issuing.pki import MIN_RSA_BITS
-from jitr_operations.issuing.signing import FILE
 from jitr_operations.table import now
 
 if TYPE_CHECKING:

@@ -13,10 +13,11 @@ from jitr.reasons import CODES
 from jitr.records.record import Record
 from jitr.x509.names import rfc4514
 from jitr_cli.console import output
+from jitr_cli.console.options import stack_options
 from jitr_operations.cas import registry as ca_registry
 from jitr_operations.decisions import knocking
 from jitr_operations.decisions.basis import basis_of
-from jitr_operations.deployment import Choice, stack_options
+from jitr_operations.deployment import Choice
 from jitr_operations.devices.by_hand import Act, acts_of
 from jitr_operations.devices.records import account_and_table, facts_of, name_in, records_of
 from jitr_operations.devices.registry import STATUSES, DeviceCertificate, Listed, Registry, Thing

@@ -9,9 +9,11 @@ import click
 from jitr.aws.dynamodb.table import Table
 from jitr.errors import InputError, Retry
 from jitr.times import rfc3339
+from jitr_cli.commands.device.overrule import require_reason
 from jitr_cli.console import completion, output
-from jitr_operations.deployment import Choice, stack_options
-from jitr_operations.devices.activation import NOT_ASKED, Asked, require_reason
+from jitr_cli.console.options import stack_options
+from jitr_operations.deployment import Choice
+from jitr_operations.devices.activation import NOT_ASKED, Asked
 from jitr_operations.devices.admissions import not_the_function_s, shut_out_for_good
 from jitr_operations.devices.by_hand import Hand
 from jitr_operations.devices.recall import Match, find_on_list

@@ -20,9 +20,10 @@ import click
 from jitr.decision.chain import verify_chain
 from jitr.errors import InputError, Unreadable
 from jitr.x509.certificate import CertificateReading, read_ca
+from jitr_cli.console.options import aws_options
 from jitr_cli.console.output import emit, json_option, note, warn
 from jitr_operations.cas.signers import Signers
-from jitr_operations.deployment import Account, Choice, aws_options
+from jitr_operations.deployment import Account, Choice
 from jitr_operations.devices.registry import Registry, read_device_file
 from jitr_operations.files import read_bytes, staged
 

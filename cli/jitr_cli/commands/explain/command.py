@@ -5,9 +5,11 @@ from pathlib import Path
 import click
 
 from jitr.reasons import Verdict
+from jitr_cli.commands.explain.screen import show
+from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import emit, json_option
-from jitr_operations.deployment import Choice, stack_options
-from jitr_operations.explain.explanation import Explanation, show
+from jitr_operations.deployment import Choice
+from jitr_operations.explain.explanation import Explanation
 from jitr_operations.explain.offline import Files, explain_offline, read_inputs
 from jitr_operations.files import read_bytes
 

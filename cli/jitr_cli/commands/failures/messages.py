@@ -8,8 +8,9 @@ import click
 
 from jitr.reasons import CODES
 from jitr.services.registration.batch import SENT_AT
+from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import confirm, emit, json_option, note, progress, safe, table
-from jitr_operations.deployment import Choice, Deployment, stack_options
+from jitr_operations.deployment import Choice, Deployment
 from jitr_operations.failures.messages import QUEUES, FailedMessage, FailureQueue
 
 queue_option = click.option("--queue", type=click.Choice(QUEUES), help="Only those of this queue.")

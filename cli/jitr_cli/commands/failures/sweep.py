@@ -16,9 +16,10 @@ from jitr.aws.dynamodb.sweeping import Marks
 from jitr.errors import Retry
 from jitr.records.event import own_event
 from jitr.records.record import APPLYING
+from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import confirm, emit, json_option, note, progress, table
 from jitr_operations.cas.registry import all_ca_ids, find
-from jitr_operations.deployment import Choice, Deployment, stack_options
+from jitr_operations.deployment import Choice, Deployment
 from jitr_operations.table import now, table_of
 
 PENDING = "PENDING_ACTIVATION"

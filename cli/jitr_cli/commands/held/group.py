@@ -13,21 +13,22 @@ from jitr.aws.dynamodb.rulebook import Rulebook
 from jitr.aws.dynamodb.table import Table
 from jitr.decision.decide import OperatorWord
 from jitr.errors import InputError
-from jitr.facts import CertificateFacts
 from jitr.reasons import Verdict
 from jitr.records.record import Record, knock_interval
 from jitr.rules.model import Rules
 from jitr.times import rfc3339
 from jitr_cli.console import completion
 from jitr_cli.console.filters import ca_option, near_rule, of_ca, reason_option, with_reason
+from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import confirm, emit, json_option, note, progress, table, warn
 from jitr_cli.console.since import since_option
 from jitr_operations.decisions import words
 from jitr_operations.decisions.basis import basis_of
 from jitr_operations.decisions.knocking import how_often
 from jitr_operations.decisions.today import Today, reasons_text
-from jitr_operations.deployment import Choice, Deployment, stack_options
+from jitr_operations.deployment import Choice, Deployment
 from jitr_operations.devices.registry import Registry
+from jitr_operations.records import common_name
 from jitr_operations.table import now, now_text, operator, table_of
 
 
@@ -220,13 +221,6 @@ def _require_rule(name: str, rules: Rules) -> None:
 def _told(record: Record) -> str:
     name = common_name(record)
     return f"certificate {record.certificate_id[:12]}" + (f" ({name})" if name else "")
-
-
-def common_name(record: Record) -> str:
-    """What a person knows the device by; empty where it has no name or could not be read."""
-    if record.facts is None:
-        return ""
-    return ", ".join(CertificateFacts.from_json(record.facts).values("common_name"))
 
 
 def _document(record: Record, basis: str | None) -> dict[str, object]:

@@ -22,8 +22,9 @@ from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists, ListInfo
 from jitr.services.lists.difference import Difference
 from jitr.services.lists.list_import import MERGE, REPLACE, Checked, Imports
 from jitr_cli.console import completion
-from jitr_cli.console.output import confirm, emit, json_option, note, progress, table
-from jitr_operations.deployment import Choice, Deployment, stack_options
+from jitr_cli.console.options import stack_options
+from jitr_cli.console.output import ask, confirm, emit, json_option, note, progress, table
+from jitr_operations.deployment import Choice, Deployment
 from jitr_operations.files import staged
 from jitr_operations.lists import check as list_check
 from jitr_operations.lists import files as list_files
@@ -69,7 +70,7 @@ def import_(
     table_ = table_of(deployment)
     imports, fit = list_files.imports(table_), list_check.fit(table_, name, now())
     if not dry_run:
-        list_check.ask_about_name(table_, name, yes)
+        ask(list_check.question_about_name(table_, name), yes)
     with list_files.source(file) as source:
         compared = before if before is not None and (mode == MERGE or dry_run) else None
         with progress(f"Checking {file.name}", list_files.size(file)) as advance:
@@ -91,7 +92,7 @@ def import_(
             emit(as_json, document, f"Would import {told.rows} of {file} into list {name} ({mode}){told.effects}")
             return
         deployment.announce("dynamodb")
-        list_check.ask_about_rows(fit, yes)
+        ask(list_check.question_about_rows(fit), yes)
         if before is not None and shrinks(mode, before.rows, checked.rows):
             ends = "" if checked.rows else ends_recalls(table_, name)
             confirm(f"This shrinks list {name} from {before.rows} rows to {checked.rows}.{ends} Go on?", yes)
@@ -168,12 +169,12 @@ def add(name: str, values: tuple[str, ...], yes: bool, choice: Choice, as_json: 
     row = _row(values)
     deployment = choice.deployment()
     deployment.announce("dynamodb")
-    list_check.ask_about_name(table_of(deployment), name, yes)
+    ask(list_check.question_about_name(table_of(deployment), name), yes)
     fit = list_check.fit(table_of(deployment), name, now())
     fit.add(row)
     if fit.nothing:
         list_check.tell(fit)
-    list_check.ask_about_rows(fit, yes)
+    ask(list_check.question_about_rows(fit), yes)
     edit = partial(_lists(deployment).add, name, row, at=now_text(), new_generation=list_files.generation())
     _unless_edited(name, edit)
     emit(as_json, {"list": name, "row": row.to_json()}, f"{row.found_by()[0].value} is on list {name}")

@@ -1,10 +1,8 @@
-"""``jitr rules init``, ``check`` and ``schema``: rules files without AWS; and reading one, for the other commands."""
+"""``jitr rules init``, ``check`` and ``schema``: rules files without AWS."""
 
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +10,11 @@ import click
 
 from jitr.decision.selftest import TestFailure, run
 from jitr.errors import InputError
-from jitr.rules.file.ca_files import CaFiles
 from jitr.rules.file.problems import Problem, RulesError
-from jitr.rules.file.reader import Known, read_rules
 from jitr.rules.file.rules_file import RulesFile
 from jitr.rules.file.schema import json_schema
-from jitr.rules.file.source import MAX_BYTES
-from jitr.rules.model import Rules
 from jitr_cli.console.output import emit, json_option, note
-from jitr_operations.files import read_bytes
+from jitr_operations.rules.files import read_file
 
 SCHEMA_FILE = "admission.schema.json"
 
@@ -80,62 +74,6 @@ tests:
     device: {{ca: factory-a, common_name: gateway-1}}
     expect: {{decision: hold, reason: allow.unmatched}}
 """
-
-
-class FailedTests(InputError):
-    """A rules file is in order, but tests in it fail, so it is not used."""
-
-    def __init__(self, failures: Sequence[TestFailure]) -> None:
-        super().__init__("\n".join([f"{_count(len(failures), 'test')} in the file failed:", *map(str, failures)]))
-        self.failures = tuple(failures)
-
-
-# --- reading, for this and other commands
-
-
-def _ca_files(beside: Path) -> CaFiles:
-    """The CA certificates in files beside a rules file."""
-
-    def read(path: str) -> bytes:
-        file = beside / path
-        if file.exists() and not file.is_file():
-            raise InputError(f"{path}: this is not a file")
-        return read_bytes(file)
-
-    return CaFiles(read)
-
-
-def read_file(path: Path, *, certificates: bool = True, known: Known | None = None) -> tuple[RulesFile, bytes]:
-    """A rules file with its tests and warnings, and its bytes.
-
-    CA certificates that it names are read beside it, unless ``certificates`` is False: then naming one is an error.
-    ``known`` is what exists in an account; what the rules name beyond it is an error.
-    Raises RulesError with everything wrong in it, InputError where it cannot be read.
-    """
-    text = read_bytes(path, MAX_BYTES)
-    files = _ca_files(path.parent)
-    known = replace(known or Known(), today=datetime.now(UTC).date(), ca_not_after=files.not_after)
-    resolve = files.certificate_id if certificates else None
-    return read_rules(text, source=str(path), certificate_id=resolve, known=known), text
-
-
-def read_rules_file(path: Path, *, certificates: bool = True) -> Rules:
-    """The rules in a file, its tests not run. Raises as ``read_file``."""
-    rules_file, _ = read_file(path, certificates=certificates)
-    return rules_file.rules
-
-
-def read_and_test(path: Path, known: Known | None = None) -> tuple[Rules, bytes]:
-    """The rules in a file whose tests all pass, and its bytes; warnings are told.
-
-    Raises as ``read_file``, and FailedTests.
-    """
-    rules_file, text = read_file(path, known=known)
-    _tell_warnings(rules_file.warnings)
-    failures = run(rules_file)
-    if failures:
-        raise FailedTests(failures)
-    return rules_file.rules, text
 
 
 # --- the commands

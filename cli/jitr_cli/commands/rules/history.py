@@ -15,12 +15,13 @@ from jitr.services.publishing import publication
 from jitr.services.publishing.deny_lists import check_deny_lists
 from jitr.services.publishing.publication import Version
 from jitr.services.recheck.replay import Outcome, replay
-from jitr_cli.commands.held.group import common_name
-from jitr_cli.commands.rules.files import read_and_test
 from jitr_cli.commands.rules.publish import ask_about_deny_lists, show_preview
+from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import confirm, emit, json_option, note, progress, safe, table, warn
 from jitr_cli.console.since import since_option
-from jitr_operations.deployment import Choice, stack_options
+from jitr_operations.deployment import Choice
+from jitr_operations.records import common_name
+from jitr_operations.rules.files import read_and_test
 from jitr_operations.rules.topic_rules import warn_of_others
 from jitr_operations.rules.with_ids import names_files, with_ids
 from jitr_operations.table import now, now_text, operator, table_of

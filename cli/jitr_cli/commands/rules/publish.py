@@ -15,9 +15,10 @@ from jitr.rules.model import Rules
 from jitr.services.publishing import publication
 from jitr.services.publishing.deny_lists import Doubts, check_deny_lists
 from jitr.services.recheck.replay import MOST_REPLAYED, effect_of
-from jitr_cli.commands.rules.files import FailedTests, read_and_test, read_file
+from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import confirm, emit, error, json_option, note, progress, warn
-from jitr_operations.deployment import Choice, stack_options
+from jitr_operations.deployment import Choice
+from jitr_operations.rules.files import FailedTests, read_and_test, read_file
 from jitr_operations.rules.topic_rules import warn_of_others
 from jitr_operations.table import now, now_text, operator, table_of
 

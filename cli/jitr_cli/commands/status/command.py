@@ -16,9 +16,10 @@ from jitr.rules.model import Rules
 from jitr.services.lists.device_lists import IMPORTS, LEFT, DeviceLists
 from jitr.services.publishing.publication import in_force
 from jitr_cli.commands.status.screen import show
+from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import emit, json_option
 from jitr_operations.cas.registry import all_ca_ids, described
-from jitr_operations.deployment import Choice, Deployment, stack_options
+from jitr_operations.deployment import Choice, Deployment
 from jitr_operations.devices.denied import denied_and_in
 from jitr_operations.devices.registry import Registry
 from jitr_operations.lists.deny_lists import idle

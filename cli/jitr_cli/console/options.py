@@ -1,0 +1,69 @@
+"""Options that several groups of commands have: where to work, and files.
+
+``aws_options`` is for commands that need an account and a Region only (``jitr ca register``), ``stack_options`` for
+those that need the deployed stack as well. Both hand the command a ``Choice``.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from jitr_operations.deployment import DEFAULT_STACK, Choice
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path)
+_OF_THE_LOCAL_STACK = frozenset({"profile", "region", "endpoint_url", "stack"})
+
+
+def aws_options(command: F) -> F:
+    """Options for a command that talks to AWS but needs no stack; the command gets ``choice``, a Choice."""
+    return _options(command, with_stack=False)
+
+
+def stack_options(command: F) -> F:
+    """Options for a command that works on a deployed stack; the command gets ``choice``, a Choice."""
+    return _options(command, with_stack=True)
+
+
+def _options(command: F, *, with_stack: bool) -> F:
+    @wraps(command)
+    def chosen(*args: Any, **kwargs: Any) -> Any:
+        values = {name: kwargs.pop(name) for name in ("local", "profile", "region", "endpoint_url")}
+        if with_stack:
+            values["stack"] = kwargs.pop("stack")
+        if values["local"]:
+            _refuse_beside_local(click.get_current_context())
+        return command(*args, choice=Choice(**values), **kwargs)
+
+    decorated = click.option(
+        "--local", is_flag=True, help="Work on the local stack of this checkout, or of jitr's own."
+    )(chosen)
+    decorated = click.option("--endpoint-url", metavar="URL", help="Another endpoint than AWS's own.")(decorated)
+    decorated = click.option("--region", metavar="REGION", help="AWS Region [env: AWS_REGION].")(decorated)
+    decorated = click.option("--profile", metavar="NAME", help="AWS profile [env: AWS_PROFILE].")(decorated)
+    if with_stack:
+        decorated = click.option(
+            "--stack",
+            envvar="JITR_STACK",
+            default=DEFAULT_STACK,
+            metavar="NAME",
+            help=f"CloudFormation stack [env: JITR_STACK; default: {DEFAULT_STACK}].",
+        )(decorated)
+    return decorated  # type: ignore[return-value]
+
+
+def _refuse_beside_local(context: click.Context) -> None:
+    for name in sorted(_OF_THE_LOCAL_STACK & context.params.keys()):
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            option = "--" + name.replace("_", "-")
+            raise click.UsageError(f"--local and {option} exclude each other: the local stack says where it is.")
+
+
+def stack_was_named() -> bool:
+    """Return whether the command line of the running command names the stack."""
+    context = click.get_current_context()
+    return context.get_parameter_source("stack") is click.core.ParameterSource.COMMANDLINE

@@ -1,0 +1,71 @@
+"""Rules files: read with the CA certificates beside them, and tested."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jitr.decision.selftest import TestFailure, run
+from jitr.errors import InputError
+from jitr.rules.file.ca_files import CaFiles
+from jitr.rules.file.reader import Known, read_rules
+from jitr.rules.file.rules_file import RulesFile
+from jitr.rules.file.source import MAX_BYTES
+from jitr.rules.model import Rules
+from jitr_operations import telling
+from jitr_operations.files import read_bytes
+
+
+class FailedTests(InputError):
+    """A rules file is in order, but tests in it fail, so it is not used."""
+
+    def __init__(self, failures: Sequence[TestFailure]) -> None:
+        count = "1 test" if len(failures) == 1 else f"{len(failures)} tests"
+        super().__init__("\n".join([f"{count} in the file failed:", *map(str, failures)]))
+        self.failures = tuple(failures)
+
+
+def _ca_files(beside: Path) -> CaFiles:
+    """The CA certificates in files beside a rules file."""
+
+    def read(path: str) -> bytes:
+        file = beside / path
+        if file.exists() and not file.is_file():
+            raise InputError(f"{path}: this is not a file")
+        return read_bytes(file)
+
+    return CaFiles(read)
+
+
+def read_file(path: Path, *, certificates: bool = True, known: Known | None = None) -> tuple[RulesFile, bytes]:
+    """A rules file with its tests and warnings, and its bytes.
+
+    CA certificates that it names are read beside it, unless ``certificates`` is False: then naming one is an error.
+    ``known`` is what exists in an account; what the rules name beyond it is an error.
+    Raises RulesError with everything wrong in it, InputError where it cannot be read.
+    """
+    text = read_bytes(path, MAX_BYTES)
+    files = _ca_files(path.parent)
+    known = replace(known or Known(), today=datetime.now(UTC).date(), ca_not_after=files.not_after)
+    resolve = files.certificate_id if certificates else None
+    return read_rules(text, source=str(path), certificate_id=resolve, known=known), text
+
+
+def read_rules_file(path: Path, *, certificates: bool = True) -> Rules:
+    """The rules in a file, its tests not run. Raises as ``read_file``."""
+    rules_file, _ = read_file(path, certificates=certificates)
+    return rules_file.rules
+
+
+def read_and_test(path: Path, known: Known | None = None) -> tuple[Rules, bytes]:
+    """The rules in a file whose tests all pass, and its bytes; warnings are told.
+
+    Raises as ``read_file``, and FailedTests.
+    """
+    rules_file, text = read_file(path, known=known)
+    for each in rules_file.warnings:
+        telling.note(str(each))
+    failures = run(rules_file)
+    if failures:
+        raise FailedTests(failures)
+    return rules_file.rules, text
