@@ -19,9 +19,9 @@ from jitr.records.event import RegistrationEvent
 from jitr.records.record import APPLIED, facts_json, recorded
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.times import rfc3339
-from jitr_cli.commands.status.command import attention
 from jitr_cli.commands.status.screen import show
 from jitr_operations.records import count_at_most
+from jitr_operations.status.attention import attention
 
 
 def rows(table: Table, name: str = "line-a") -> set[str]:

@@ -2,28 +2,23 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from itertools import islice
-from typing import Any
 
 import click
 
-from jitr.aws.dynamodb.decisions import newest_of
-from jitr.errors import InputError
 from jitr.reasons import CODES, Verdict
-from jitr.records.record import APPLIED, Record
+from jitr.records.record import Record
 from jitr.times import rfc3339
 from jitr_cli.console import completion
-from jitr_cli.console.filters import ca_option, of_ca, reason_option, with_reason
+from jitr_cli.console.filters import ca_option, reason_option
 from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import colour, confirm, emit, json_option, note, pairs, safe, table
 from jitr_cli.console.since import since_option, until_option
-from jitr_operations.decisions import knocking, words
+from jitr_operations.decisions import knocking, listing, words
 from jitr_operations.decisions.basis import basis_of
 from jitr_operations.deployment import Choice
 from jitr_operations.devices.by_hand import Act, acts_of
-from jitr_operations.devices.registry import Registry
 from jitr_operations.records import common_name
-from jitr_operations.table import now, now_text, operator, table_of
+from jitr_operations.table import table_of
 
 _COLOURS = {Verdict.ADMIT: "green", Verdict.HOLD: "yellow", Verdict.REJECT: "red"}
 
@@ -63,20 +58,18 @@ def ls(
       jitr decisions ls --reason certificate.expired --json
     """
     deployed = table_of(choice.deployment())
-    of_that_ca, with_that_reason = of_ca(deployed, ca), with_reason(reason)
-
-    def wanted(record: Record) -> bool:
-        return (
-            (rule is None or record.rule == rule)
-            and (until is None or record.decided_at <= until)
-            and with_that_reason(record)
-            and of_that_ca(record)
-        )
-
-    records = newest_of(deployed, Verdict if decision is None else (Verdict(decision),), since)
-    found = list(islice(filter(wanted, records), limit))
+    found = listing.decisions(
+        deployed,
+        verdict=None if decision is None else Verdict(decision),
+        rule=rule,
+        reason=reason,
+        ca=ca,
+        since=since,
+        until=until,
+        limit=limit,
+    )
     acts = acts_of(deployed, (each.certificate_id for each in found))
-    emit(as_json, [_document(each, acts) for each in found], lambda: _show_all(found, acts))
+    emit(as_json, [listing.document(each, acts) for each in found], lambda: _show_all(found, acts))
     if len(found) == limit:
         note(f"These are the newest {limit}; --limit shows more.")
 
@@ -101,7 +94,7 @@ def show(device: str, choice: Choice, as_json: bool) -> None:
     record = words.decided(device, deployment, deployed)
     acts = acts_of(deployed, [record.certificate_id])
     basis = basis_of(deployed)(record)
-    emit(as_json, _document(record, acts), lambda: _show(record, acts.get(record.certificate_id, ()), basis))
+    emit(as_json, listing.document(record, acts), lambda: _show(record, acts.get(record.certificate_id, ()), basis))
 
 
 @decisions.command("reopen")
@@ -119,29 +112,12 @@ def reopen(device: str, yes: bool, choice: Choice, as_json: bool) -> None:
       jitr decisions reopen 3f9c0c6f
     """
     deployment = choice.deployment()
-    deployed = table_of(deployment)
-    record = words.decided(device, deployment, deployed)
-    _require_ours(record, Registry(deployment.client("iot")).require(record.certificate_id).status)
+    record = listing.rejected(deployment, device)
     deployment.announce("sqs")
     confirm(f"Decide certificate {record.certificate_id[:12]} ({common_name(record)}) again?", yes)
-    words.reopen(deployed, deployment, record, operator(deployment), now(), now_text())
+    listing.reopen(deployment, record)
     document = {"certificate_id": record.certificate_id, "reopened": True}
     emit(as_json, document, f"Reopened. `jitr decisions show {record.certificate_id[:12]}` tells what came of it.")
-
-
-def _require_ours(record: Record, status: str) -> None:
-    short = record.certificate_id[:12]
-    if record.decision is not Verdict.REJECT or record.state != APPLIED:
-        raise InputError(f"certificate {short} was not rejected: the decision is {record.decision}")
-    if status == "REVOKED":
-        raise InputError(f"certificate {short} is REVOKED, and nobody can undo that: issue the device a new one")
-    if status == "ACTIVE":
-        raise InputError(f"certificate {short} is ACTIVE: another hand made it so after it was rejected")
-
-
-def _document(record: Record, acts: Mapping[str, tuple[Act, ...]]) -> dict[str, Any]:
-    done = acts.get(record.certificate_id)
-    return record.to_json() | ({"by_hand": [each.to_json() for each in done]} if done else {})
 
 
 def _show_all(found: list[Record], acts: Mapping[str, tuple[Act, ...]]) -> None:

@@ -1,0 +1,40 @@
+"""Which decision records are meant: by reason, by CA, by rule."""
+
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+
+from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.dynamodb.table import Table
+from jitr.errors import InputError
+from jitr.records.record import Record
+
+_ID = re.compile(r"[0-9a-fA-F]{1,64}")
+
+
+def of_ca(table: Table, ca: str | None) -> Callable[[Record], bool]:
+    """Whether a record is of a CA. Raises InputError for what is neither an alias nor the beginning of an id."""
+    if ca is None:
+        return lambda _record: True
+    heads = table.heads()
+    aliases = {} if heads.digest is None else Rulebook(table).in_force(heads).cas
+    if ca in aliases:
+        ids = frozenset(aliases[ca].ids)
+        return lambda record: record.ca_certificate_id in ids
+    if _ID.fullmatch(ca) is None:
+        near = get_close_matches(ca, aliases, n=1)
+        meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(aliases) or 'none'}"
+        raise InputError(f"the rules in force have no CA alias {ca!r}: {meant}")
+    return lambda record: record.ca_certificate_id.startswith(ca.lower())
+
+
+def with_reason(code: str | None) -> Callable[[Record], bool]:
+    """Whether a record has a reason code among its reasons."""
+    return lambda record: code is None or any(each["code"] == code for each in record.reasons)
+
+
+def near_rule(name: str | None) -> Callable[[Record], bool]:
+    """Whether a record rests on a rule, or nearly did."""
+    return lambda record: (
+        name is None or name == record.rule or any(each["rule"] == name for each in record.near_misses)
+    )

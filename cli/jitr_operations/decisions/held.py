@@ -1,0 +1,161 @@
+"""Held devices: which they are, and what an operator says of one."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from itertools import islice
+
+from jitr.aws.dynamodb.changes import change_item, everyone_wanted
+from jitr.aws.dynamodb.decisions import newest, newest_of
+from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.dynamodb.table import Table
+from jitr.decision.decide import OperatorWord
+from jitr.errors import InputError
+from jitr.reasons import Verdict
+from jitr.records.record import Record, knock_interval
+from jitr.rules.model import Rules
+from jitr_operations import telling
+from jitr_operations.decisions import words
+from jitr_operations.decisions.filters import near_rule, of_ca, with_reason
+from jitr_operations.decisions.today import Today, reasons_text
+from jitr_operations.deployment import Deployment
+from jitr_operations.devices.registry import Registry
+from jitr_operations.records import common_name
+from jitr_operations.table import now, now_text, operator, table_of
+
+
+def held_devices(
+    table: Table, *, reason: str | None, ca: str | None, rule: str | None, since: datetime | None, limit: int
+) -> list[Record]:
+    """Return the records of held devices, the newest first: of a reason, of a CA, nearly let in by a rule."""
+    filters = (of_ca(table, ca), with_reason(reason), near_rule(rule))
+    records = newest_of(table, (Verdict.HOLD,), since)
+    return list(islice((each for each in records if all(wanted(each) for wanted in filters)), limit))
+
+
+def document(record: Record, basis: str | None) -> dict[str, object]:
+    """Return a held device as JSON; ``basis`` says which rules its reasons are of, where not of those in force."""
+    interval = knock_interval(record)
+    return {
+        "certificate_id": record.certificate_id,
+        "common_name": common_name(record),
+        "ca_certificate_id": record.ca_certificate_id,
+        "since": record.since,
+        "due": record.due,
+        "knocks": record.knocks,
+        "knocked_at": record.counted_at,
+        "knocks_every_seconds": None if interval is None else round(interval.total_seconds()),
+        "reasons": [dict(each) for each in record.reasons],
+        "near_misses": [dict(each) for each in record.near_misses],
+        "reasons_are": basis,
+    }
+
+
+def why(record: Record) -> str:
+    """Return the reasons on record in words."""
+    return "; ".join(f"{reason['code']}: {reason['message']}" for reason in record.reasons)
+
+
+# --- an operator's word
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """What an operator is about to say of a held device: ``question`` asks whether it is meant, warnings come first."""
+
+    record: Record
+    word: OperatorWord
+    question: str
+    warnings: tuple[str, ...] = ()
+
+
+def admission(deployment: Deployment, device: str, rule: str, message: str | None) -> Saying:
+    """Return the word that lets a held device in under a rule, and what will keep it out all the same.
+
+    Raises InputError for a device that is not held, and for a rule that is not an allow rule in force.
+    """
+    table = table_of(deployment)
+    _require_rule(rule, Rulebook(table).in_force(table.heads()))
+    word = OperatorWord(Verdict.ADMIT, operator(deployment), now_text(), rule, message)
+    record = _held(words.decided(device, deployment, table))
+    warnings = tuple(_still_against(deployment, table, record, word))
+    return Saying(record, word, f"Admit {_told(record)} under rule {rule}?", warnings)
+
+
+def rejection(deployment: Deployment, device: str, message: str | None) -> Saying:
+    """Return the word that rejects a held device. Raises InputError for one that is not held."""
+    word = OperatorWord(Verdict.REJECT, operator(deployment), now_text(), None, message)
+    record = _held(words.decided(device, deployment, table_of(deployment)))
+    return Saying(record, word, f"Reject {_told(record)}?")
+
+
+def say(deployment: Deployment, saying: Saying) -> None:
+    """Write the word into the device's record, and have it decided again now.
+
+    Raises InputError where it was decided again meanwhile.
+    """
+    words.say(table_of(deployment), deployment, saying.record, saying.word, now())
+
+
+def recheck_everyone(deployment: Deployment) -> None:
+    """Have all held devices decided again, as fast as the queue has room."""
+    table_of(deployment).put(change_item(everyone_wanted(now_text())))
+
+
+def recheck_for_reason(deployment: Deployment, reason: str) -> int:
+    """Have the devices that are held for a reason decided again now, and return how many there are."""
+    of_that = with_reason(reason)
+    records = (each for each in newest(table_of(deployment), Verdict.HOLD) if of_that(each))
+    return _recheck(deployment, records, None)
+
+
+def recheck(deployment: Deployment, devices: tuple[str, ...]) -> int:
+    """Have these devices decided again now, and return how many there are. Raises InputError for one not held."""
+    table = table_of(deployment)
+    return _recheck(deployment, (_held(words.decided(each, deployment, table)) for each in devices), len(devices))
+
+
+def _recheck(deployment: Deployment, records: Iterable[Record], total: int | None) -> int:
+    table, count = table_of(deployment), 0
+    with telling.progress("Rechecking", total) as advance:
+        for record in records:
+            words.recheck(table, deployment, record, now())
+            count += 1
+            advance(1)
+    return count
+
+
+def _still_against(deployment: Deployment, table: Table, record: Record, word: OperatorWord) -> Iterator[str]:
+    """Yield what will keep a device out although an operator says that it may come in."""
+    decision = Today(deployment, table).under_word(record, word, now())
+    if decision is None:
+        yield f"its certificate cannot be read, so it will be held again: {why(record)}"
+    elif decision.verdict is Verdict.HOLD:
+        yield f"your word does not let it in, it will be held again: {reasons_text(decision)}"
+    elif decision.verdict is Verdict.REJECT:
+        yield f"your word does not let it in, it will be rejected: {reasons_text(decision)}"
+    found = Registry(deployment.client("iot")).get(record.certificate_id)
+    if found is None:
+        yield "AWS IoT knows no such certificate any more: nothing comes of it until the device knocks again"
+    elif found.status != "PENDING_ACTIVATION":
+        yield f"AWS IoT holds the certificate as {found.status}, and only one that is PENDING_ACTIVATION is admitted"
+
+
+def _held(record: Record) -> Record:
+    if record.decision is Verdict.HOLD:
+        return record
+    raise InputError(f"certificate {record.certificate_id[:12]} is not on hold: the decision is {record.decision}")
+
+
+def _require_rule(name: str, rules: Rules) -> None:
+    names = [rule.name for rule in rules.allow]
+    if name not in names:
+        near = get_close_matches(name, names, n=1)
+        meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'none'}"
+        raise InputError(f"{rules.source} has no allow rule {name}: {meant}")
+
+
+def _told(record: Record) -> str:
+    name = common_name(record)
+    return f"certificate {record.certificate_id[:12]}" + (f" ({name})" if name else "")

@@ -1,0 +1,112 @@
+"""What needs an operator's attention, of what a deployment's overview found."""
+
+from datetime import timedelta
+from typing import Any
+
+QUEUES = ("RegistrationQueue", "RegistrationFailures", "RuleFailures")
+
+_NAMED = 3  # CAs and devices that one line names
+_CA_ENDS_SOON = 60  # days: renewing a CA takes weeks
+_OLD = timedelta(minutes=10)  # a registration event that waits longer is worth a look
+
+
+def attention(document: dict[str, Any]) -> list[str]:
+    """What an operator should look at, the most pressing first."""
+    return [
+        *(
+            f"alarm {each['name']} is raised: {each['description']}".rstrip(": ")
+            for each in document["alarms"]
+            if each["state"] == "ALARM"
+        ),
+        *_about_rules(document["rules"]),
+        *(str(each["meaning"]) for each in document["other_topic_rules"] or ()),
+        *_about_denied(document["denied"]),
+        *(
+            f"list {each['list']}, which deny rule {each['rule']} names, {each['why']}: it keeps nobody out"
+            for each in document["deny_lists"]
+        ),
+        *_about_queues(document["queues"]),
+        *_about_cas(document["cas"]),
+        *_about_names_of_cas(document),
+        *(
+            f"an import ({each['mode']}) into list {each['list']} by {each['by']} is not finished: run it again"
+            for each in document["imports"]
+        ),
+        *_about_devices(document),
+    ]
+
+
+def _about_rules(rules: dict[str, Any] | None) -> list[str]:
+    if rules is None:
+        return ["no rules are in force: nobody is admitted; `jitr rules publish admission.yaml`"]
+    return [f"nobody is admitted: {rules['unusable']}"] if "unusable" in rules else []
+
+
+def _about_queues(queues: dict[str, dict[str, int | None]]) -> list[str]:
+    told = []
+    for name in QUEUES[1:]:
+        if queues[name]["waiting"]:
+            told.append(f"{queues[name]['waiting']} messages lie in {name}: `jitr failures ls`")
+    oldest = queues[QUEUES[0]]["oldest_seconds"]
+    if oldest is not None and timedelta(seconds=oldest) > _OLD:
+        told.append(f"a registration event has waited for {oldest // 60} minutes: devices are kept out")
+    return told
+
+
+def _about_cas(cas: list[dict[str, Any]]) -> list[str]:
+    if not cas:
+        return ["no CA is registered: no device can knock; `jitr ca register`"]
+    told = []
+    for each in cas:
+        ca, left = f"CA {each['ca_certificate_id'][:12]}", each["days_left"]
+        if each["provisioning_template"]:
+            told.append(f"{ca} has a provisioning template, which bypasses the rules: `jitr ca show`")
+        if left is not None and left < 0:
+            told.append(f"{ca} has expired: nobody new under it is admitted")
+        elif left is not None and left < _CA_ENDS_SOON:
+            told.append(f"{ca} expires in {left} days: make its successor known now")
+        if each["status"] == "ACTIVE" and not each["auto_registration"]:
+            told.append(f"{ca} has auto-registration off: devices under it cannot knock; `jitr ca activate`")
+    return told
+
+
+def _about_names_of_cas(document: dict[str, Any]) -> list[str]:
+    told = []
+    missing = [f"{each['alias']} ({each['ca_certificate_id'][:12]})" for each in document["unregistered_cas"]]
+    if missing:
+        told.append(f"not registered here, though the rules name them: CA {_some(missing)}; `jitr ca register`")
+    unnamed = [
+        each["ca_certificate_id"][:12]
+        for each in document["cas"]
+        if each["named"] is False and each["status"] == "ACTIVE" and each["auto_registration"]
+    ]
+    if unnamed:
+        told.append(f"registered, and named by no allow rule, so that no device of it gets in: CA {_some(unnamed)}")
+    return told
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _about_denied(denied: dict[str, Any] | None) -> list[str]:
+    if denied is None or not denied["active"]:
+        return []
+    count, among = denied["active"], denied["looked_at"]
+    at_least = "at least " if denied["unknown"] else ""
+    are = "1 device is" if count == 1 and not at_least else f"{at_least}{count} devices are"
+    which = _some([each[:12] for each in denied["certificate_ids"]])
+    return [
+        f"{are} ACTIVE and denied by the rules in force, of the newest {among:,} that were admitted ({which}): "
+        "`jitr device deactivate`, with --list for all on a list"
+    ]
+
+
+def _about_devices(document: dict[str, Any]) -> list[str]:
+    held = document["decisions"]["hold"]
+    if not held:
+        return []
+    more = "more than " if "hold" in document["at_least"] else ""
+    are = "1 device is" if held == 1 and not more else f"{more}{held} devices are"
+    return [f"{are} held: `jitr held ls`"]

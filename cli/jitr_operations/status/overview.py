@@ -1,0 +1,182 @@
+"""The state of a deployment: what is in force, what waits, and what needs attention first."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from jitr.aws.dynamodb.decisions import newest
+from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.dynamodb.table import Table
+from jitr.errors import Retry
+from jitr.reasons import Verdict
+from jitr.rules.model import Rules
+from jitr.services.lists.device_lists import IMPORTS, LEFT, DeviceLists
+from jitr.services.publishing.publication import in_force
+from jitr_operations.cas.registry import all_ca_ids, described
+from jitr_operations.deployment import Deployment
+from jitr_operations.devices.denied import denied_and_in
+from jitr_operations.devices.registry import Registry
+from jitr_operations.lists.deny_lists import idle
+from jitr_operations.records import count_at_most
+from jitr_operations.rules.topic_rules import others_as_far_as_allowed
+from jitr_operations.status.attention import QUEUES, attention
+from jitr_operations.table import now, table_of
+
+# What is counted and looked at every morning must not grow with the fleet.
+_MOST_COUNTED = 50_000  # decisions of one verdict, about
+_NEWEST = 1_000  # decisions whose reasons are looked at
+
+
+def overview(deployment: Deployment) -> dict[str, Any]:
+    """Return what is deployed and in force, and under ``attention`` what an operator should look at first.
+
+    Work is bounded: decisions are counted up to about 50,000 of each verdict, reasons are those of the newest 1,000.
+    """
+    table = table_of(deployment)
+    at = now()
+    version, rules = _rules(table)
+    cas = _cas(deployment, rules, at)
+    document: dict[str, Any] = {
+        "deployment": {
+            "stack": deployment.stack_name,
+            "account": deployment.account_id,
+            "region": deployment.region,
+            "endpoint": deployment.endpoint,
+        },
+        "rules": version,
+        "cas": cas,
+        "unregistered_cas": _unregistered(rules, cas),
+        "other_topic_rules": _other_topic_rules(deployment),
+        "lists": [
+            {"list": each.name, "rows": each.rows, "changed_at": each.changed_at}
+            for each in DeviceLists(table).all().values()
+        ],
+        "imports": [
+            {"list": each["list"], "mode": each["mode"], "by": each["by"], "at": each["at"]}
+            for each in table.query(IMPORTS)
+            if each["mode"] != LEFT
+        ],
+        **_decisions(table),
+        "denied": None if rules is None else denied_and_in(table, rules, Registry(deployment.client("iot")), at),
+        "deny_lists": [] if rules is None else idle(table, rules, at),
+        "queues": {name: _waiting(deployment, name, at) for name in QUEUES},
+        "alarms": _alarms(deployment),
+    }
+    document["attention"] = attention(document)
+    return document
+
+
+def _rules(table: Table) -> tuple[dict[str, Any] | None, Rules | None]:
+    """Return the publication in force, and its rules; None in place of what is not there or cannot be read."""
+    version = in_force(table)
+    if version is None:
+        return None, None
+    try:
+        rules = Rulebook(table).in_force(table.heads())
+    except Retry as problem:
+        return version.to_json() | {"unusable": str(problem)}, None
+    return version.to_json(), rules
+
+
+def _unregistered(rules: Rules | None, cas: list[dict[str, Any]]) -> list[dict[str, str]]:
+    registered = {each["ca_certificate_id"] for each in cas}
+    named = [] if rules is None else [(alias, each) for alias, ca in rules.cas.items() for each in ca.ids]
+    return [{"alias": alias, "ca_certificate_id": each} for alias, each in named if each not in registered]
+
+
+def _other_topic_rules(deployment: Deployment) -> list[dict[str, object]] | None:
+    found = others_as_far_as_allowed(deployment)
+    return None if found is None else [each.to_json() | {"meaning": each.told} for each in found]
+
+
+def _decisions(table: Table) -> dict[str, Any]:
+    counts = {each.value: count_at_most(table, each, _MOST_COUNTED) for each in Verdict}
+    reasons = {
+        each.value: Counter(
+            record.reasons[0]["code"] for record in islice(newest(table, each), _NEWEST) if record.reasons
+        )
+        for each in (Verdict.HOLD, Verdict.REJECT)
+    }
+    return {
+        "decisions": {name: count for name, (count, _) in counts.items()},
+        "at_least": [name for name, (_, more) in counts.items() if more],
+        "reasons": {name: dict(each.most_common()) for name, each in reasons.items()},
+        "reasons_of_newest": _NEWEST,
+    }
+
+
+def _cas(deployment: Deployment, rules: Rules | None, at: datetime) -> list[dict[str, Any]]:
+    iot = deployment.client("iot")
+    found = []
+    for each in all_ca_ids(iot):
+        ca = described(iot, each)
+        if ca is None:
+            continue
+        certificate = ca.certificate
+        ends = None if certificate is None else certificate.not_after
+        found.append(
+            {
+                "ca_certificate_id": ca.id,
+                "subject": ca.to_json()["subject"],
+                "status": ca.status,
+                "auto_registration": ca.auto_registration == "ENABLE",
+                "not_after": ends,
+                "days_left": None if ends is None else (ends - at).days,
+                "provisioning_template": ca.template,
+                "named": None if rules is None else _is_named(rules, ca.id),
+            }
+        )
+    return sorted(found, key=lambda ca: (ca["days_left"] is None, ca["days_left"]))
+
+
+def _is_named(rules: Rules, ca_id: str) -> bool:
+    """Return whether some allow rule is for devices of this CA: one that names it, or that names no CA."""
+    aliases = rules.aliases_of(ca_id) | {ca_id}
+    return any(each.cas is None or aliases.intersection(each.cas) for each in rules.allow)
+
+
+def _waiting(deployment: Deployment, name: str, at: datetime) -> dict[str, int | None]:
+    url = deployment.output(f"{name}Url")
+    answer = deployment.client("sqs").get_queue_attributes(
+        QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    )
+    attributes = answer["Attributes"]
+    return {
+        "waiting": int(attributes["ApproximateNumberOfMessages"]),
+        "in_flight": int(attributes["ApproximateNumberOfMessagesNotVisible"]),
+        "oldest_seconds": _oldest(deployment, url.rsplit("/", 1)[-1], at),
+    }
+
+
+def _oldest(deployment: Deployment, queue: str, at: datetime) -> int | None:
+    """How long the oldest message waits, as CloudWatch knew it last; None where it does not."""
+    points = deployment.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/SQS",
+        MetricName="ApproximateAgeOfOldestMessage",
+        Dimensions=[{"Name": "QueueName", "Value": queue}],
+        StartTime=at - timedelta(minutes=15),
+        EndTime=at,
+        Period=60,
+        Statistics=["Maximum"],
+    )["Datapoints"]
+    latest = max(points, key=lambda each: each["Timestamp"], default=None)
+    return None if latest is None else int(latest["Maximum"])
+
+
+def _alarms(deployment: Deployment) -> list[dict[str, str]]:
+    outputs = {value: name.removesuffix("AlarmName") for name, value in deployment.outputs.items()}
+    names = [value for value, name in outputs.items() if f"{name}AlarmName" in deployment.outputs]
+    found = []
+    for start in range(0, len(names), 100):  # CloudWatch API reference, DescribeAlarms
+        answer = deployment.client("cloudwatch").describe_alarms(AlarmNames=names[start : start + 100])
+        found += answer["MetricAlarms"]
+    return [
+        {
+            "alarm": each["AlarmName"],
+            "name": outputs[each["AlarmName"]],
+            "state": each["StateValue"],
+            "description": each.get("AlarmDescription", ""),
+        }
+        for each in found
+    ]
