@@ -6,25 +6,18 @@ from pathlib import Path
 
 import click
 
-from jitr.aws.account import known_in, unknown_names
-from jitr.aws.dynamodb.decisions import newest_of
-from jitr.aws.dynamodb.table import Conflict, Table
-from jitr.errors import InputError
 from jitr.rules.model import load
 from jitr.services.publishing import publication
-from jitr.services.publishing.deny_lists import check_deny_lists
-from jitr.services.publishing.publication import Version
-from jitr.services.recheck.replay import Outcome, replay
+from jitr.services.recheck.replay import Outcome
 from jitr_cli.commands.rules.publish import ask_about_deny_lists, show_preview
 from jitr_cli.console.options import stack_options
-from jitr_cli.console.output import confirm, emit, json_option, note, progress, safe, table, warn
+from jitr_cli.console.output import confirm, emit, json_option, note, table
 from jitr_cli.console.since import since_option
 from jitr_operations.deployment import Choice
 from jitr_operations.records import common_name
-from jitr_operations.rules.files import read_and_test
-from jitr_operations.rules.topic_rules import warn_of_others
+from jitr_operations.rules.publication import compiled_of, propose_version, publish, replay_file, text_of, version_of
 from jitr_operations.rules.with_ids import names_files, with_ids
-from jitr_operations.table import now, now_text, operator, table_of
+from jitr_operations.table import table_of
 
 _MOST_SHOWN = 50
 
@@ -64,10 +57,10 @@ def show(version: int | None, ids: bool, choice: Choice, as_json: bool) -> None:
       jitr rules show 3 >earlier.yaml
     """
     deployed = table_of(choice.deployment())
-    found = _version(deployed, version)
-    text = _source(deployed, found)
+    found = version_of(deployed, version)
+    text = text_of(deployed, found)
     if ids:
-        text = with_ids(text, load(_compiled(deployed, found)))
+        text = with_ids(text, load(compiled_of(deployed, found)))
     elif names_files(text):
         note(
             "It names CA certificates by their files, and can be published beside those only; --ids gives ids instead."
@@ -92,12 +85,12 @@ def diff(context: click.Context, old: int | None, new: int | None, choice: Choic
       jitr rules diff 3 5
     """
     deployed = table_of(choice.deployment())
-    after = _version(deployed, new)
-    before = _version(deployed, old if old is not None else after.version - 1)
+    after = version_of(deployed, new)
+    before = version_of(deployed, old if old is not None else after.version - 1)
     lines = list(
         unified_diff(
-            _source(deployed, before).splitlines(),
-            _source(deployed, after).splitlines(),
+            text_of(deployed, before).splitlines(),
+            text_of(deployed, after).splitlines(),
             f"version {before.version}",
             f"version {after.version}",
             lineterm="",
@@ -123,28 +116,17 @@ def rollback(version: int | None, message: str | None, yes: bool, choice: Choice
     """
     deployment = choice.deployment()
     deployed = table_of(deployment)
-    version = version if version is not None else _version(deployed, None).version - 1
-    found = _version(deployed, version)
-    compiled = _compiled(deployed, found)
-    before = deployed.heads()
-    if before.digest == found.digest:
-        raise InputError(f"version {version} is what is in force: nothing to do")
-    rules, text = load(compiled), _source(deployed, found).encode()
-    for each in unknown_names(rules, known_in(deployment.client("iot"), deployed)):
-        warn(each)
-    publication.check_counts(deployed, rules, before)
-    doubts = check_deny_lists(deployed, rules, before)
-    warn_of_others(deployment)
+    version = version if version is not None else version_of(deployed, None).version - 1
+    found = version_of(deployed, version)
+    proposal = propose_version(deployment, found)
     deployment.announce("dynamodb")
-    preview = show_preview(deployed, rules, text, before, look_back=True)
-    ask_about_deny_lists(doubts, yes)
-    confirm(f"Put version {version} ({found.published_at}) in force in place of version {before.version}?", yes)
-    why = message or f"rollback to version {version}"
-    try:
-        done = publication.publish(deployed, rules, text, before, at=now_text(), by=operator(deployment), message=why)
-    except Conflict:
-        raise InputError("somebody else published rules meanwhile, and theirs are in force: look at them") from None
-    emit(as_json, done.to_json() | preview, f"Version {version} is in force again, as version {done.version}")
+    preview = show_preview(deployment, proposal, look_back=True)
+    ask_about_deny_lists(proposal.doubts, yes)
+    confirm(
+        f"Put version {version} ({found.published_at}) in force in place of version {proposal.before.version}?", yes
+    )
+    done = publish(deployment, proposal, message or f"rollback to version {version}")
+    emit(as_json, done.to_json() | preview.to_json(), f"Version {version} is in force again, as version {done.version}")
 
 
 @click.command("replay")
@@ -164,15 +146,7 @@ def replay_command(context: click.Context, file: Path, since: datetime | None, c
     Example:
       jitr rules replay admission.yaml --since 24h
     """
-    rules, _ = read_and_test(file)
-    deployment = choice.deployment()
-    deployed = table_of(deployment)
-    for each in unknown_names(rules, known_in(deployment.client("iot"), deployed)):
-        warn(each)
-    with progress("Deciding again", None) as advance:
-        outcome = replay(deployed, rules, newest_of(deployed, since=since), now(), advance)
-    if outcome.failed:
-        warn(f"{outcome.failed} decisions could not be made again: that is a bug, and they are left out")
+    outcome = replay_file(choice, file, since)
     document = {
         "decided": outcome.decided,
         "effect": outcome.effect(),
@@ -210,29 +184,3 @@ def _tell(outcome: Outcome) -> None:
     table(("certificate", "common name", "was", "would be", "why"), rows)
     if len(outcome.changes) > len(shown):
         note(f"These are the newest {len(shown)} of {len(outcome.changes)}; --json has all.")
-
-
-def _version(deployed: Table, number: int | None) -> Version:
-    if number is None:
-        found = publication.in_force(deployed)
-        if found is None:
-            raise InputError("no rules are in force yet: `jitr rules publish admission.yaml`")
-        return found
-    for each in publication.history(deployed):
-        if each.version == number:
-            return each
-    raise InputError(f"there is no version {number}: `jitr rules history` shows those there are")
-
-
-def _compiled(deployed: Table, version: Version) -> bytes:
-    compiled = deployed.blob(f"RULES#{version.digest}")
-    if compiled is None:
-        raise InputError(f"version {version.version} is in the history, but its rules are no longer in the table")
-    return compiled
-
-
-def _source(deployed: Table, version: Version) -> str:
-    text = publication.source(deployed, version.digest)
-    if text is None:
-        raise InputError(f"the file of version {version.version} ({safe(version.source)}) is no longer in the table")
-    return text.decode("utf-8-sig")

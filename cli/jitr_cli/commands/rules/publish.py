@@ -1,26 +1,18 @@
 """``jitr rules publish``: put a rules file in force."""
 
-from collections.abc import Mapping
-from difflib import unified_diff
 from pathlib import Path
-from typing import Any
 
 import click
 
-from jitr.aws.account import known_in, missing_cas
-from jitr.aws.dynamodb.table import Conflict, Table
-from jitr.errors import InputError
-from jitr.records.record import Heads
-from jitr.rules.model import Rules
-from jitr.services.publishing import publication
-from jitr.services.publishing.deny_lists import Doubts, check_deny_lists
-from jitr.services.recheck.replay import MOST_REPLAYED, effect_of
+from jitr.services.publishing.deny_lists import Doubts
+from jitr.services.publishing.publication import Version
+from jitr.services.recheck.replay import MOST_REPLAYED
 from jitr_cli.console.options import stack_options
-from jitr_cli.console.output import confirm, emit, error, json_option, note, progress, warn
-from jitr_operations.deployment import Choice
-from jitr_operations.rules.files import FailedTests, read_and_test, read_file
-from jitr_operations.rules.topic_rules import warn_of_others
-from jitr_operations.table import now, now_text, operator, table_of
+from jitr_cli.console.output import confirm, emit, error, json_option, note, warn
+from jitr_operations.deployment import Choice, Deployment
+from jitr_operations.rules import publication as operations
+from jitr_operations.rules.files import FailedTests, read_file
+from jitr_operations.rules.publication import Preview, Proposal, preview, propose_file, store_again
 
 _MOST_DIFF = 60  # lines shown
 
@@ -47,36 +39,18 @@ def publish(file: Path, message: str | None, no_replay: bool, yes: bool, choice:
     read_file(file)  # before AWS is asked anything
     deployment = choice.deployment()
     try:
-        rules, text = read_and_test(file, known_in(deployment.client("iot"), table_of(deployment)))
+        proposal = propose_file(deployment, file)
     except FailedTests as failed:
         error(str(failed))
         raise click.exceptions.Exit(1) from None  # as `jitr rules check` ends
-    for each in missing_cas(deployment.client("iot"), rules):
-        warn(each)
-    warn_of_others(deployment)
-    table = table_of(deployment)
-    before = table.heads()
-    if before.digest == rules.digest:
-        if publication.restore(table, rules, text):
-            warn("the rules in force could not be read from the table; they are stored again, and events go on")
-        _tell(as_json, publication.in_force(table), changed=False)
+    if proposal.in_force_already:
+        _tell(as_json, store_again(deployment, proposal))
         return
-    publication.check_counts(table, rules, before)  # as publishing does, before anything is looked at or asked
-    doubts = check_deny_lists(table, rules, before, at=now())
     deployment.announce("dynamodb")
-    preview = show_preview(table, rules, text, before, look_back=not no_replay)
-    ask_about_deny_lists(doubts, yes)
-    confirm(_question(rules, before), yes)
-    try:
-        version = publication.publish(
-            table, rules, text, before, at=now_text(), by=operator(deployment), message=message
-        )
-    except Conflict:
-        raise InputError(
-            "somebody else published rules while you were at it, and theirs are in force: "
-            "look at them (`jitr status`), bring your file up to date and publish again"
-        ) from None
-    _tell(as_json, version, changed=True, preview=preview)
+    found = show_preview(deployment, proposal, look_back=not no_replay)
+    ask_about_deny_lists(proposal.doubts, yes)
+    confirm(_question(proposal), yes)
+    _tell(as_json, operations.publish(deployment, proposal, message), found)
 
 
 def ask_about_deny_lists(doubts: Doubts, yes: bool) -> None:
@@ -87,50 +61,29 @@ def ask_about_deny_lists(doubts: Doubts, yes: bool) -> None:
         confirm("\n".join([*doubts.questions, "Go on?"]), yes)
 
 
-def _question(rules: Rules, before: Heads) -> str:
+def _question(proposal: Proposal) -> str:
+    rules, before = proposal.rules, proposal.before
     told = f"{len(rules.allow)} allow rules, {len(rules.deny)} deny rules"
     instead = "no rules are in force yet" if before.digest is None else f"in place of version {before.version}"
     return f"Put {rules.source} in force ({told}; {instead})?"
 
 
-def _tell(
-    as_json: bool,
-    version: publication.Version | None,
-    *,
-    changed: bool,
-    preview: Mapping[str, Any] | None = None,
-) -> None:
-    if version is None:
-        raise InputError("no rules are in force")
-    document = version.to_json() | {"changed": changed, **(preview or {"diff": [], "effect": None})}
+def _tell(as_json: bool, version: Version, found: Preview | None = None) -> None:
+    changed = found is not None
+    document = version.to_json() | {"changed": changed, **(found or Preview((), None)).to_json()}
     what = "in force" if changed else "was in force already, nothing changed:"
     emit(as_json, document, f"{version.source} {what} as version {version.version} ({version.digest[:12]})")
 
 
-def show_preview(table: Table, rules: Rules, text: bytes, before: Heads, *, look_back: bool) -> dict[str, Any]:
-    """Show how rules differ from those in force and what they would do to devices on record; the same as JSON."""
-    diff = _diff(table, text, before)
-    for line in diff[:_MOST_DIFF]:
+def show_preview(deployment: Deployment, proposal: Proposal, *, look_back: bool) -> Preview:
+    """Show how rules differ from those in force and what they would do to devices on record."""
+    found = preview(deployment, proposal, look_back=look_back)
+    for line in found.diff[:_MOST_DIFF]:
         note(line)
-    if len(diff) > _MOST_DIFF:
-        note(f"... and {len(diff) - _MOST_DIFF} more lines; `jitr rules diff` shows all once it is in force")
-    outcome = None
-    if look_back:
-        with progress("Deciding again", None) as advance:
-            outcome = effect_of(table, rules, now(), advance)
-    if outcome is not None and outcome.decided:
-        note(outcome.sentence())
-        if MOST_REPLAYED in outcome.looked_at.values():
+    if len(found.diff) > _MOST_DIFF:
+        note(f"... and {len(found.diff) - _MOST_DIFF} more lines; `jitr rules diff` shows all once it is in force")
+    if found.outcome is not None and found.outcome.decided:
+        note(found.outcome.sentence())
+        if MOST_REPLAYED in found.outcome.looked_at.values():
             note(f"(The newest {MOST_REPLAYED} of each decision; `jitr rules replay` looks at all.)")
-    return {"diff": diff, "effect": None if outcome is None else outcome.effect()}
-
-
-def _diff(table: Table, text: bytes, before: Heads) -> list[str]:
-    """The file that was published last, and this one, line by line."""
-    if before.digest is None:
-        return []
-    old = publication.source(table, before.digest)
-    if old is None:
-        return []
-    was, would_be = (each.decode("utf-8-sig", "replace").splitlines() for each in (old, text))
-    return list(unified_diff(was, would_be, f"version {before.version}, in force", "this file", lineterm="", n=2))
+    return found

@@ -1,0 +1,185 @@
+"""Rules put in force from files and from earlier versions: looked at first, published afterwards."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import unified_diff
+from pathlib import Path
+from typing import Any
+
+from jitr.aws.account import known_in, missing_cas, unknown_names
+from jitr.aws.dynamodb.decisions import newest_of
+from jitr.aws.dynamodb.table import Conflict, Table
+from jitr.errors import InputError
+from jitr.records.record import Heads
+from jitr.rules.model import Rules, load
+from jitr.services.publishing import publication
+from jitr.services.publishing.deny_lists import Doubts, check_deny_lists
+from jitr.services.publishing.publication import Version
+from jitr.services.recheck.replay import Outcome, effect_of, replay
+from jitr.unseen import written_out
+from jitr_operations import telling
+from jitr_operations.deployment import Choice, Deployment
+from jitr_operations.rules.files import read_and_test
+from jitr_operations.rules.topic_rules import warn_of_others
+from jitr_operations.table import now, now_text, operator, table_of
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Rules that may be put in force in place of ``before``, and what is in doubt about their deny lists."""
+
+    rules: Rules
+    text: bytes
+    before: Heads
+    doubts: Doubts
+
+    @property
+    def in_force_already(self) -> bool:
+        """Whether they are what is in force."""
+        return self.before.digest == self.rules.digest
+
+
+def propose_file(deployment: Deployment, file: Path) -> Proposal:
+    """Return the rules in a file, checked against the account and against what is in force.
+
+    Tells of CAs that are not registered, and of other topic rules. Raises RulesError and InputError for what is wrong
+    with the file, FailedTests where tests in it fail, and InputError where a count of devices would begin anew.
+    """
+    iot, table = deployment.client("iot"), table_of(deployment)
+    rules, text = read_and_test(file, known_in(iot, table))
+    for each in missing_cas(iot, rules):
+        telling.warn(each)
+    warn_of_others(deployment)
+    before = table.heads()
+    if before.digest == rules.digest:
+        return Proposal(rules, text, before, Doubts())
+    publication.check_counts(table, rules, before)  # as publishing does, before anything is looked at or asked
+    return Proposal(rules, text, before, check_deny_lists(table, rules, before, at=now()))
+
+
+def propose_version(deployment: Deployment, version: Version) -> Proposal:
+    """Return an earlier version of the rules, checked against what is in force.
+
+    Tells of names that are gone since, and of other topic rules. Raises InputError where it is in force, is no longer
+    in the table, or a count of devices would begin anew.
+    """
+    table = table_of(deployment)
+    compiled = compiled_of(table, version)
+    before = table.heads()
+    if before.digest == version.digest:
+        raise InputError(f"version {version.version} is what is in force: nothing to do")
+    rules, text = load(compiled), text_of(table, version).encode()
+    for each in unknown_names(rules, known_in(deployment.client("iot"), table)):
+        telling.warn(each)
+    publication.check_counts(table, rules, before)
+    doubts = check_deny_lists(table, rules, before)
+    warn_of_others(deployment)
+    return Proposal(rules, text, before, doubts)
+
+
+def store_again(deployment: Deployment, proposal: Proposal) -> Version:
+    """See to it that rules which are in force can be read, and return the version that they are."""
+    table = table_of(deployment)
+    if publication.restore(table, proposal.rules, proposal.text):
+        telling.warn("the rules in force could not be read from the table; they are stored again, and events go on")
+    return version_of(table, None)
+
+
+def publish(deployment: Deployment, proposal: Proposal, message: str | None) -> Version:
+    """Put rules in force, and return the version that they are. Raises InputError where others were put in force."""
+    try:
+        return publication.publish(
+            table_of(deployment),
+            proposal.rules,
+            proposal.text,
+            proposal.before,
+            at=now_text(),
+            by=operator(deployment),
+            message=message,
+        )
+    except Conflict:
+        raise InputError(
+            "somebody else published rules while you were at it, and theirs are in force: "
+            "look at them (`jitr status`), bring yours up to date and publish again"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """How rules differ from those in force, line by line, and what they would do to devices on record."""
+
+    diff: tuple[str, ...]
+    outcome: Outcome | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``--json`` prints it."""
+        return {"diff": list(self.diff), "effect": None if self.outcome is None else self.outcome.effect()}
+
+
+def preview(deployment: Deployment, proposal: Proposal, *, look_back: bool) -> Preview:
+    """Return what a proposal would change; ``look_back`` decides the newest devices on record again."""
+    table = table_of(deployment)
+    outcome = None
+    if look_back:
+        with telling.progress("Deciding again", None) as advance:
+            outcome = effect_of(table, proposal.rules, now(), advance)
+    return Preview(_diff(table, proposal), outcome)
+
+
+def _diff(table: Table, proposal: Proposal) -> tuple[str, ...]:
+    before = proposal.before
+    old = None if before.digest is None else publication.source(table, before.digest)
+    if old is None:
+        return ()
+    was, would_be = (each.decode("utf-8-sig", "replace").splitlines() for each in (old, proposal.text))
+    return tuple(unified_diff(was, would_be, f"version {before.version}, in force", "this file", lineterm="", n=2))
+
+
+def replay_file(choice: Choice, file: Path, since: datetime | None) -> Outcome:
+    """Return what the rules in a file would change for devices on record, all decided again.
+
+    The file is read before AWS is asked anything. Raises as reading it does.
+    """
+    rules, _ = read_and_test(file)
+    deployment = choice.deployment()
+    table = table_of(deployment)
+    for each in unknown_names(rules, known_in(deployment.client("iot"), table)):
+        telling.warn(each)
+    with telling.progress("Deciding again", None) as advance:
+        outcome = replay(table, rules, newest_of(table, since=since), now(), advance)
+    if outcome.failed:
+        telling.warn(f"{outcome.failed} decisions could not be made again: that is a bug, and they are left out")
+    return outcome
+
+
+# --- versions
+
+
+def version_of(table: Table, number: int | None) -> Version:
+    """Return a version of the rules, or the one in force. Raises InputError where there is none."""
+    if number is None:
+        found = publication.in_force(table)
+        if found is None:
+            raise InputError("no rules are in force yet: `jitr rules publish admission.yaml`")
+        return found
+    for each in publication.history(table):
+        if each.version == number:
+            return each
+    raise InputError(f"there is no version {number}: `jitr rules history` shows those there are")
+
+
+def compiled_of(table: Table, version: Version) -> bytes:
+    """Return the compiled rules of a version. Raises InputError where they are no longer in the table."""
+    compiled = table.blob(f"RULES#{version.digest}")
+    if compiled is None:
+        raise InputError(f"version {version.version} is in the history, but its rules are no longer in the table")
+    return compiled
+
+
+def text_of(table: Table, version: Version) -> str:
+    """Return the file of a version as it was published. Raises InputError where it is no longer in the table."""
+    text = publication.source(table, version.digest)
+    if text is None:
+        source = written_out(version.source)
+        raise InputError(f"the file of version {version.version} ({source}) is no longer in the table")
+    return text.decode("utf-8-sig")
