@@ -15,7 +15,7 @@ from testkit import pki as drafts
 from testkit.cli.command_line import Openssl, Run
 
 from jitr.devicelists.csv.reader import read_list
-from jitr_cli.commands.device import issue as device_issue
+from jitr_operations.issuing import devices as device_issue
 from jitr_operations.issuing import pki
 
 pytestmark = pytest.mark.usefixtures("ca_files")
