@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from testkit import crls, pki
+from testkit.manifests import SIGNER, Lot, manifest
 
 from jitr.times import rfc3339
 from jitr_cli.main import jitr
@@ -244,7 +245,7 @@ def test_a_list_that_the_rules_name_and_that_was_not_given_is_exit_2(bench: Benc
     arguments = ["--rules", str(bench.folder / "admission.yaml"), "--certificate", str(leaf), "--ca", f"factory-a={ca}"]
     result = CliRunner().invoke(jitr, ["explain", *arguments])
     assert result.exit_code == 2
-    assert "--list line-a-2026=FILE.csv" in result.stderr
+    assert "--list line-a-2026=FILE" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -253,7 +254,7 @@ def test_a_list_that_the_rules_name_and_that_was_not_given_is_exit_2(bench: Benc
         (("--ca", "factory-x=ca.pem"), "no CA of that name"),
         (("--ca", "factory-a"), "ALIAS=FILE"),
         (("--ca", "factory-a=again.pem"), "given twice"),
-        (("--list", "line-a-2026"), "NAME=FILE.csv"),
+        (("--list", "line-a-2026"), "NAME=FILE"),
     ],
 )
 def test_wrong_options_are_exit_2(bench: Bench, more: tuple[str, ...], told: str) -> None:
@@ -363,3 +364,24 @@ def test_a_revocation_list_of_an_unknown_alias_is_an_error_and_one_that_decides_
     result = bench.explain(device().issue().pem, "--crl", f"factory-a={file}")
     assert result.exit_code == 0
     assert "decides nothing" in result.stderr
+
+
+def test_a_list_can_be_a_signed_manifest_or_certificates(bench: Bench) -> None:
+    """Without a signer that is named, nothing in a manifest is believed: no AWS is asked for those that are kept."""
+    lot = Lot(FACTORY)
+    bench.write("signer.pem", SIGNER.pem)
+    bench.write("lot.json", manifest([lot.element(1), lot.element(2)]))
+    bench.write("lot.pem", lot.certificate(1).pem)
+    bench.write(
+        "admission.yaml",
+        f"format: 1\ncas: {{factory-a: {{ids: ['{FACTORY.id}']}}}}\nallow:\n"
+        "  - {name: lot, ca: factory-a, list: lot, grant: {thing: 'a', iot_policies: [Sensor]}}\n",
+    )
+    folder = bench.folder
+    listed, stranger = lot.certificate(1).pem, lot.certificate(3).pem
+    signer = ("--signer", str(folder / "signer.pem"))
+    for more in ((f"lot={folder}/lot.json", *signer), (f"lot={folder}/lot.pem",)):
+        assert bench.explain(listed, "--list", *more).exit_code == 0
+        assert bench.explain(stranger, "--list", *more).exit_code == 1
+    refused = bench.explain(listed, "--list", f"lot={folder}/lot.json")
+    assert (refused.exit_code, "no signer of manifests is known" in refused.stderr) == (2, True)

@@ -23,17 +23,19 @@ from jitr_operations import telling
 from jitr_operations.explain.explanation import Explanation
 from jitr_operations.files import read_bytes
 from jitr_operations.lists.files import read_rows
+from jitr_operations.lists.manifests import ManifestChoice
 from jitr_operations.lists.near_rows import with_near_rows
 from jitr_operations.rules.files import read_rules_file
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The options that name files, as they were given: ``NAME=FILE``."""
+    """The options that name files, as they were given: ``NAME=FILE``; and those of signers of manifests."""
 
     cas: tuple[str, ...]
     lists: tuple[str, ...]
     crls: tuple[str, ...]
+    signers: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Inputs:
 def read_inputs(rules_file: Path, files: Files, at: str | None) -> Inputs:
     """The inputs that the options name. Raises InputError for the first that cannot be used."""
     rules = read_rules_file(rules_file, certificates=True)
-    lists = _read_lists(rules, files.lists)
+    lists = _read_lists(rules, files.lists, files.signers)
     return Inputs(rules, _read_cas(rules, files.cas), lists, _read_crls(rules, files.crls), _read_time(at))
 
 
@@ -171,18 +173,19 @@ def _ca_certificate_id(file: Path, data: bytes) -> str:
         raise InputError(f"{file}: {error}") from error
 
 
-def _read_lists(rules: Rules, lists: tuple[str, ...]) -> dict[str, dict[RowKey, ListRow]]:
-    given = _named("--list", "NAME=FILE.csv", lists)
+def _read_lists(rules: Rules, lists: tuple[str, ...], signers: tuple[Path, ...]) -> dict[str, dict[RowKey, ListRow]]:
+    given = _named("--list", "NAME=FILE", lists)
     missing = [name for name in rules.lists if name not in given]
     if missing:
         raise InputError(
-            f"{rules.source} refers to list {missing[0]}, which is not given: --list {missing[0]}=FILE.csv"
+            f"{rules.source} refers to list {missing[0]}, which is not given: --list {missing[0]}=FILE"
             + (f" (also missing: {', '.join(missing[1:])})" if missing[1:] else "")
         )
     for name in given:
         if name not in rules.lists:
             telling.warn(f"--list {name}: no rule in {rules.source} refers to that list")
-    return {name: rows_by_key(read_rows(file)) for name, file in given.items()}
+    opener = ManifestChoice(signers=signers).opener(None)
+    return {name: rows_by_key(read_rows(file, opener)) for name, file in given.items()}
 
 
 def _read_crls(rules: Rules, crls: tuple[str, ...]) -> dict[str, CrlReading | UnusableCrl]:

@@ -13,13 +13,15 @@ from typing import Any
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.changes import Effect
 from jitr.devicelists.csv.duplicates import Duplicates
-from jitr.devicelists.csv.reader import Reader, serials_in
+from jitr.devicelists.csv.reader import serials_in
+from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.rows import ListRow
 from jitr.services.lists.device_lists import KEPT_DAYS, ListInfo
 from jitr.services.lists.difference import Difference
-from jitr.services.lists.list_import import REPLACE, Checked, Imports, Leftovers, Source
+from jitr.services.lists.list_import import CSV_OR_MANIFEST, REPLACE, Checked, Imports, Leftovers, Source
 from jitr.times import rfc3339
 from jitr_operations import telling
+from jitr_operations.lists.manifests import folder_pieces, tell_of_folder
 from jitr_operations.table import now, now_text
 
 _PIECE = 1 << 16  # bytes read at once
@@ -34,15 +36,13 @@ OLD_GENERATION = timedelta(hours=1)
 GIVEN_UP = timedelta(days=1)
 
 
-def read_rows(file: Path) -> tuple[ListRow, ...]:
+def read_rows(file: Path, opener: Opener = CSV_OR_MANIFEST) -> tuple[ListRow, ...]:
     """All rows of a file, keys that are there twice being problems. Raises ListError.
 
     What cells were taken for something else is told on standard error.
     """
-    with source(file) as given:
-        reading = Reader(
-            given.pieces(), source=given.name, duplicates=Duplicates(), serials=lambda: serials_in(given.pieces)
-        )
+    with source(file, opener) as given:
+        reading = given.opener(given.pieces(), given.name, Duplicates(), lambda: serials_in(given.pieces))
         rows = tuple(each.row for each in reading)
     reading.raise_problems()
     tell(given.name, reading.said)
@@ -65,16 +65,23 @@ def _pieces(file: Path) -> Iterator[bytes]:
 
 
 @contextmanager
-def source(file: Path) -> Iterator[Source]:
-    """A file to import. What can be read only once (a pipe) is copied first, because an import reads twice."""
+def source(file: Path, opener: Opener = CSV_OR_MANIFEST) -> Iterator[Source]:
+    """A file or a folder to import, read by ``opener``.
+
+    What can be read only once (a pipe) is copied first, because an import reads twice.
+    """
+    if file.is_dir():
+        tell_of_folder(file)
+        yield Source(str(file), lambda: folder_pieces(file), opener)
+        return
     if file.is_file() or not file.exists():
-        yield Source(str(file), lambda: _pieces(file))
+        yield Source(str(file), lambda: _pieces(file), opener)
         return
     with tempfile.TemporaryDirectory(prefix="jitr-") as folder:
         copy = Path(folder) / "list.csv"
         with file.open("rb") as opened, copy.open("wb") as copied:
             shutil.copyfileobj(opened, copied)
-        yield Source(str(file), lambda: _pieces(copy))
+        yield Source(str(file), lambda: _pieces(copy), opener)
 
 
 def size(file: Path) -> int | None:

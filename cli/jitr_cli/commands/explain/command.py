@@ -6,14 +6,14 @@ import click
 
 from jitr.reasons import Verdict
 from jitr_cli.commands.explain.screen import show
-from jitr_cli.console.options import stack_options
+from jitr_cli.console.options import FILE, stack_options
 from jitr_cli.console.output import emit, json_option
 from jitr_operations.deployment import Choice
 from jitr_operations.explain.explanation import Explanation
 from jitr_operations.explain.offline import Files, explain_offline, read_inputs
 from jitr_operations.files import read_bytes
 
-_OFFLINE = ("certificate", "cas", "lists", "crls", "at")
+_OFFLINE = ("certificate", "cas", "lists", "signers", "crls", "at")
 
 
 @click.command("explain")
@@ -21,7 +21,8 @@ _OFFLINE = ("certificate", "cas", "lists", "crls", "at")
 @click.option("--rules", "rules_file", type=click.Path(path_type=Path), help="A rules file: decide from files alone.")
 @click.option("--certificate", type=click.Path(path_type=Path), help="With --rules: the device's certificate.")
 @click.option("--ca", "cas", multiple=True, metavar="ALIAS=FILE", help="With --rules: a CA's certificate by alias.")
-@click.option("--list", "lists", multiple=True, metavar="NAME=FILE.csv", help="With --rules: a list that they name.")
+@click.option("--list", "lists", multiple=True, metavar="NAME=FILE", help="With --rules: a list that they name.")
+@click.option("--signer", "signers", multiple=True, type=FILE, help="With --list: who may have signed a manifest.")
 @click.option("--crl", "crls", multiple=True, metavar="ALIAS=FILE", help="With --rules: a CA's revocation list.")
 @click.option("--at", metavar="TIME", help="With --rules: decide as of then (RFC 3339 or a date, UTC); now without it.")
 @stack_options
@@ -34,6 +35,7 @@ def explain(
     certificate: Path | None,
     cas: tuple[str, ...],
     lists: tuple[str, ...],
+    signers: tuple[Path, ...],
     crls: tuple[str, ...],
     at: str | None,
     choice: Choice,
@@ -54,7 +56,7 @@ def explain(
         --ca factory-a=factory-a.pem --list line-a-2026=devices.csv --at 2026-03-01
     """
     if rules_file is not None:
-        explanation = _offline(context, rules_file, certificate, Files(cas, lists, crls), at)
+        explanation = _offline(context, rules_file, certificate, Files(cas, lists, crls, signers), at)
     else:
         explanation = _online(context, subject, choice)
     emit(as_json, explanation.to_json(), lambda: show(explanation))
@@ -82,7 +84,7 @@ def _offline(
 def _online(context: click.Context, subject: str | None, choice: Choice) -> Explanation:
     given = [name for name in _OFFLINE if context.params[name]]
     if given:
-        option = {"cas": "ca", "lists": "list", "crls": "crl"}.get(given[0], given[0])
+        option = {"cas": "ca", "lists": "list", "signers": "signer", "crls": "crl"}.get(given[0], given[0])
         raise click.UsageError(f"--{option} goes with --rules FILE: without, AWS is asked.")
     if subject is None:
         raise click.UsageError("name a device (certificate, id, thing or event), or decide from files with --rules.")

@@ -15,12 +15,17 @@ from jitr.devicelists.columns import typed
 from jitr.devicelists.csv.cells import Cells
 from jitr.devicelists.csv.reader import columns_of, write_rows
 from jitr.devicelists.csv.serials import UNDECIDED, Base, Serials
+from jitr.devicelists.manifests.reading import line_of
 from jitr.devicelists.rows import ListRow
 from jitr.devicelists.values import read_row
 from jitr.errors import InputError
 from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists, ListInfo
 from jitr.services.lists.difference import Difference
 from jitr.services.lists.list_import import MERGE, REPLACE, Checked, Imports
+from jitr.services.lists.signers import SignerStore
+from jitr_cli.commands.lists.options import manifest_options
+from jitr_cli.commands.lists.signers import signers
+from jitr_cli.commands.lists.verify import verify
 from jitr_cli.console import completion
 from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import ask, confirm, emit, json_option, note, progress, table
@@ -29,6 +34,7 @@ from jitr_operations.files import staged
 from jitr_operations.lists import check as list_check
 from jitr_operations.lists import files as list_files
 from jitr_operations.lists.deny_lists import ends_recalls
+from jitr_operations.lists.manifests import ManifestChoice
 from jitr_operations.table import now, now_text, operator, table_of
 
 T = TypeVar("T")
@@ -47,12 +53,25 @@ def lists() -> None:
 @click.option("--overwrite", is_flag=True, help="With --merge: rows may take the place of other devices' rows.")
 @click.option("--dry-run", is_flag=True, help="Check the file, say what it would do, and change nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@manifest_options
 @stack_options
 @json_option
 def import_(
-    name: str, file: Path, mode: str, overwrite: bool, dry_run: bool, yes: bool, choice: Choice, as_json: bool
+    name: str,
+    file: Path,
+    mode: str,
+    overwrite: bool,
+    dry_run: bool,
+    yes: bool,
+    manifest: ManifestChoice,
+    choice: Choice,
+    as_json: bool,
 ) -> None:
-    """Import a CSV file into the device list NAME, which is made if it does not exist.
+    """Import a file of devices into the device list NAME, which is made if it does not exist.
+
+    FILE is a CSV file, a vendor's manifest, or certificates: in one file, in a ZIP or tar file, in a folder. What it is
+    shows in its content. A signed manifest is verified against the signers that are kept (`jitr lists signers`), or
+    against those that --signer names.
 
     The whole file is checked before anything is written. An import that was cut off goes on where it was when the
     same command is run again. What --replace removed is had back with `jitr lists restore NAME`.
@@ -63,6 +82,8 @@ def import_(
     Examples:
       jitr lists import line-a-2026 devices.csv
       jitr lists import line-a-2026 devices.csv --replace --dry-run
+      jitr lists import sensors-2026 lot-17.json --thing-name 'snr-{unique_id}'
+      jitr lists import sensors-2026 certificates/
     """
     list_check.check_name(name)
     deployment = choice.deployment()
@@ -71,7 +92,7 @@ def import_(
     imports, fit = list_files.imports(table_), list_check.fit(table_, name, now())
     if not dry_run:
         ask(list_check.question_about_name(table_, name), yes)
-    with list_files.source(file) as source:
+    with list_files.source(file, manifest.opener(SignerStore(table_).believed())) as source:
         compared = before if before is not None and (mode == MERGE or dry_run) else None
         with progress(f"Checking {file.name}", list_files.size(file)) as advance:
             checked = imports.check(
@@ -80,7 +101,7 @@ def import_(
                 against=None if compared is None else compared.head.generation,
                 overwrite=overwrite or mode == REPLACE,
                 advance=advance,
-                watch=lambda each: fit.add(each.row, each.line),
+                watch=lambda each: fit.add(each.row, line_of(each)),
             )
         document = {"list": name, "rows": checked.rows, "mode": mode, "dry_run": dry_run}
         told = list_files.told(checked, mode, before)
@@ -340,6 +361,10 @@ def ls(choice: Choice, as_json: bool) -> None:
     ]
     rows = [(each.name, each.rows, each.changed_at) for each in found]
     emit(as_json, document, lambda: table(("list", "rows", "changed"), rows))
+
+
+lists.add_command(signers)
+lists.add_command(verify)
 
 
 def _unless_edited(name: str, edit: Callable[[], T]) -> T:

@@ -17,11 +17,12 @@ from jitr.unseen import first_unseen, written_out
 from jitr.values import dataclass
 
 RULES_KEY = "admission.yaml"
-_LIST_KEY = re.compile(r"lists/(merge/)?([^/]*)\.csv")
+_LIST_KEY = re.compile(r"lists/(merge/)?([^/]*)\.(csv|json|zip)")
 # What lies in the bucket and is not published: verdicts, what rules name, revocation lists, folders.
 _LEFT_ALONE = re.compile(r".*(\.result\.(json|txt)|\.(pem|crt|cer)|/)|crls/.*", re.DOTALL)
 _SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
-_TABLES = (".csv", ".tsv", ".txt", *_SPREADSHEETS)
+_MANIFESTS = (".json", ".zip")
+_TABLES = (".csv", ".tsv", ".txt", *_SPREADSHEETS, *_MANIFESTS)
 _MOST_SHOWN = 120  # characters of a key in a message
 # What a person may put on an object (``x-amz-meta-...``): why; and that a list may shrink, or be made, that rows may
 # change or take the place of rows there, or match nothing.
@@ -58,8 +59,13 @@ class Dropped:
             raise InputError(f"{_shown(self.key)} was not read: {_meant(self.key)}")
         if LIST_NAME.fullmatch(found[2]) is None:
             told = f"'{_shown(found[2])}' is not a list's name: letters, digits and _.- (at most 64, no sign first)"
-            raise InputError(f"{told}; drop it as lists/NAME.csv with such a name")
+            raise InputError(f"{told}; drop it as lists/NAME{self.kind} with such a name")
         return found[2]
+
+    @property
+    def kind(self) -> str:
+        """The end of the key, with its dot."""
+        return f".{self.key.rpartition('.')[2]}"
 
     @property
     def merges(self) -> bool:
@@ -74,7 +80,10 @@ class Dropped:
 
     @property
     def beside(self) -> str | None:
-        """What the verdict's keys begin with; None for a key that nothing should be written beside."""
+        """What the verdict's keys begin with; None for a key that nothing should be written beside.
+
+        A list may lie there in several forms, and each has a verdict of its own.
+        """
         stem = re.sub(r"\.(yaml|csv)$", "", self.key)
         plain = (
             stem.isprintable()
@@ -179,7 +188,8 @@ def _meant(key: str) -> str:
         return f"rules are dropped as {RULES_KEY}"
     if kind not in _TABLES:
         return f"drop rules as {RULES_KEY}, and a list as lists/NAME.csv or lists/merge/NAME.csv"
-    meant = f"lists/{stem}.csv" if LIST_NAME.fullmatch(stem) else "lists/NAME.csv"
+    form = kind if kind in _MANIFESTS else ".csv"
+    meant = f"lists/{stem}{form}" if LIST_NAME.fullmatch(stem) else f"lists/NAME{form}"
     told = f"drop it as {meant} to replace the list, or under lists/merge/ to add to it"
     return f"spreadsheets are not read: save it as CSV UTF-8, and {told}" if kind in _SPREADSHEETS else told
 

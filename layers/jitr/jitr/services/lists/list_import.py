@@ -12,7 +12,7 @@ from dataclasses import field, replace
 from functools import cache, partial
 from itertools import islice
 from tempfile import SpooledTemporaryFile
-from typing import Any
+from typing import IO, Any, cast
 
 from jitr.aws.dynamodb.batch_writer import BatchWriter, batched, in_order
 from jitr.aws.dynamodb.changes import MOST_KEYS, list_changed, rows_changed
@@ -20,8 +20,10 @@ from jitr.aws.dynamodb.table import Conflict, Item, Table, to_item
 from jitr.devicelists.changes import Effect, alteration, conflict, effect
 from jitr.devicelists.columns import Fault
 from jitr.devicelists.csv.duplicates import KeyLog, Seen
-from jitr.devicelists.csv.reader import SHOWN, ListError, Problem, Reader, Row, serials_in
+from jitr.devicelists.csv.reader import SHOWN, ListError, Problem, Row, serials_in
 from jitr.devicelists.csv.serials import UNDECIDED, Base, Serials
+from jitr.devicelists.manifests.opening import Opener
+from jitr.devicelists.manifests.reading import ListReader, Options, problem_of, unit_of
 from jitr.devicelists.rows import ListRow, RowKey
 from jitr.errors import InputError, JitrError
 from jitr.services.lists.device_lists import IMPORTS, LEFT, DeviceLists, ListInfo, last_left, left, puts
@@ -36,6 +38,7 @@ FORMAT = 1
 _WORKERS = 8  # connections; botocore keeps ten
 _ROWS_AT_ONCE = 50
 _NOTED_EVERY = 20_000  # rows; what is done again at most
+_IN_MEMORY = 8 * 1024 * 1024  # bytes of a file that is read from its end; more are in a temporary file
 
 Advance = Callable[[int], None]
 _FindsFault = Callable[[ListRow, Sequence[tuple[RowKey, ListRow]]], Fault | None]
@@ -57,12 +60,24 @@ class TooMany(InputError):
         super().__init__(f"more than {most:,} rows")
 
 
+def scratch() -> IO[bytes]:
+    """Return an empty file to be written and read, nobody else's to read, and gone once it is closed."""
+    return cast("IO[bytes]", SpooledTemporaryFile(max_size=_IN_MEMORY, prefix="jitr-"))
+
+
+CSV_OR_MANIFEST = Opener(Options(), scratch)
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A CSV file that can be read more than once: its name, as problems tell it, and its bytes in pieces."""
+    """A file of devices that can be read more than once: its name, as problems tell it, and its bytes in pieces.
+
+    ``opener`` reads them, whatever they are.
+    """
 
     name: str
     pieces: Callable[[], Iterable[bytes]]
+    opener: Opener = CSV_OR_MANIFEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +212,7 @@ class Imports:
         """The file read to its end, and what is wrong with it."""
         digest = hashlib.sha256()
         pieces = _told(source, digest.update, advance)
-        reader = Reader(pieces, source=source.name, duplicates=seen, serials=serials)
+        reader = source.opener(pieces, source.name, seen, serials)
         found = _Comparison(reader, seen, fault)
         rows = reader if most is None else _at_most(most, reader)
         count = 0
@@ -215,7 +230,7 @@ class Imports:
                     found.add(row, there)
         problems = sorted([*reader.problems, *found.problems], key=lambda each: (each.line, each.column))
         wrong = ListError(source.name, problems[:SHOWN], reader.problem_count + found.problem_count)
-        read_as = _digest(digest, reader.serials)
+        read_as = _digest(digest, reader.serials, source.opener.read_as)
         effects = {} if against is None else found.effects
         checked = Checked(source, read_as, count, effects, reader.serials, reader.said)
         return checked, wrong if problems else None
@@ -365,18 +380,20 @@ class Imports:
         """
         digest = hashlib.sha256()
         pieces = _told(checked.source, digest.update, lambda _bytes: None)
-        reader = Reader(pieces, source=checked.source.name, serials=lambda: checked.serials)
+        reader = checked.source.opener(pieces, checked.source.name, None, lambda: checked.serials)
         rows = (each.row for each in islice(reader, work.done, None))
         yield from in_order(put, batched(rows, _ROWS_AT_ONCE), self._workers)
         reader.raise_problems()
-        if _digest(digest, checked.serials) != checked.digest:
+        if _digest(digest, checked.serials, checked.source.opener.read_as) != checked.digest:
             raise InputError(f"{checked.source.name} was changed while it was imported: import it again")
 
 
-def _digest(of_file: Any, serials: Serials) -> str:
+def _digest(of_file: Any, serials: Serials, read_as: str) -> str:
     """Name a file and how it is read: read otherwise, it is another import, which does not go on from this one."""
     if serials.base is Base.DEC:
         of_file.update(b"\0serial_number:dec")
+    if read_as:
+        of_file.update(f"\0{read_as}".encode())
     return str(of_file.hexdigest())
 
 
@@ -396,7 +413,7 @@ class _Unnoted:
 class _Comparison:
     """Counts what rows would do to a list, and keeps the first of those that may not do it: ``fault`` says why not."""
 
-    def __init__(self, reader: Reader, seen: Seen, fault: _FindsFault | None) -> None:
+    def __init__(self, reader: ListReader, seen: Seen, fault: _FindsFault | None) -> None:
         self._reader = reader
         self._seen = seen
         self._fault = fault
@@ -412,7 +429,7 @@ class _Comparison:
         if fault is not None:
             self.problem_count += 1
             if len(self.problems) < SHOWN:
-                self.problems.append(Problem(row.line, self._reader.number(fault.column), fault.column, fault.message))
+                self.problems.append(problem_of(row, self._reader.number(fault.column), fault))
 
     def _shares_a_device(self, row: Row, found: list[tuple[RowKey, ListRow]]) -> Fault | None:
         """Two rows of the file that mean one row of the list, which one of them would take from the other."""
@@ -425,7 +442,7 @@ class _Comparison:
         for key, by in found_by.items():
             first = self._seen.first_line(key, row.line)
             if first is not None:
-                return Fault(by.kind, f"this row and line {first} are one device on the list")
+                return Fault(by.kind, f"this row and {unit_of(row)} {first} are one device on the list")
         return None
 
 

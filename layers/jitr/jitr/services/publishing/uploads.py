@@ -26,7 +26,9 @@ from jitr.aws.dynamodb.table import Conflict, Table
 from jitr.aws.errors import told_apart
 from jitr.decision.selftest import run
 from jitr.devicelists.changes import shrinks
-from jitr.devicelists.csv.reader import ListError, Problem
+from jitr.devicelists.csv.reader import ListError, Problem, Row
+from jitr.devicelists.manifests.opening import Opener
+from jitr.devicelists.manifests.reading import Options, PlacedProblem, line_of
 from jitr.errors import InputError, Refused
 from jitr.records.record import Heads
 from jitr.records.upload import CONFIRM, MESSAGE, NEW_LIST, OVERWRITE, SHRINK, UNMATCHED, Dropped, Outcome, Verdict
@@ -38,7 +40,8 @@ from jitr.rules.list_fit import Fit
 from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists, ListInfo
 from jitr.services.lists.difference import Difference
 from jitr.services.lists.evidence import fit
-from jitr.services.lists.list_import import MERGE, REPLACE, Checked, Imports, Source, TooMany, Unfinished
+from jitr.services.lists.list_import import MERGE, REPLACE, Checked, Imports, Source, TooMany, Unfinished, scratch
+from jitr.services.lists.signers import SignerStore
 from jitr.services.publishing import publication
 from jitr.services.publishing.deny_lists import check_deny_lists
 from jitr.services.recheck.replay import effect_of
@@ -54,6 +57,9 @@ if TYPE_CHECKING:
 # refused before the time is up.
 MAX_LIST_BYTES = 512 * 1024 * 1024
 MAX_LIST_ROWS = 10_000_000
+# Copied to the function's own disk, which has 512 MB, because it is read from its end.
+MAX_ARCHIVE_BYTES = 256 * 1024 * 1024
+_KINDS = {".json": "microchip", ".zip": "certificates"}
 _MAX_CERTIFICATE = 64 * 1024
 _PIECE = 64 * 1024
 
@@ -149,8 +155,7 @@ class Drops:
             found = [each.to_json() for each in error.problems]
             return self._refused(dropped, str(error), problems=tuple(found[:_SHOWN]), count=len(found))
         except ListError as error:
-            plain = [{"line": each.line, "column": each.column, "message": each.message} for each in error.problems]
-            return self._refused(dropped, str(error), problems=tuple(plain), count=error.count)
+            return self._refused(dropped, str(error), problems=tuple(map(_plain, error.problems)), count=error.count)
         except InputError as error:
             return self._refused(dropped, str(error))
         except Conflict:
@@ -227,7 +232,7 @@ class Drops:
                 f"this shrinks list {name} from {rows} rows to {checked.rows}, and a drop replaces all of it. "
                 f"If that is what you want, {_again(dropped, SHRINK, confirmed)}, "
                 f"or run `jitr lists import {name} FILE --replace`. To add rows to those there, drop it as "
-                f"lists/merge/{name}.csv"
+                f"lists/merge/{name}{dropped.kind}"
             )
         details: dict[str, Any] = {"list": name, "mode": mode, "rows": checked.rows, "rows_before": rows}
         details["fit"] = found.to_json()
@@ -263,27 +268,33 @@ class Drops:
         instead = (
             f"import it with `jitr lists import {name} FILE --{MERGE if dropped.merges else REPLACE}`, which takes any"
         )
-        if latest.size > MAX_LIST_BYTES:
-            raise InputError(f"larger than {MAX_LIST_BYTES // 1024 // 1024} MB: {instead}")
+        _refuse_too_large(dropped, latest, instead)
 
-        def in_time() -> Iterator[bytes]:
+        def in_time() -> None:
+            if checking and self._late():
+                raise InputError(f"too long to be checked in the time that the function has: {instead}")
+
+        def pieces() -> Iterator[bytes]:
             for piece in self._pieces(dropped, dropped.key, dropped.version):
-                if checking and self._late():
-                    raise InputError(f"too long to be checked in the time that the function has: {instead}")
+                in_time()
                 yield piece
+
+        def watch(each: Row) -> None:
+            in_time()  # of an archive, all pieces come before the first row
+            found.add(each.row, line_of(each))
 
         checking = True
 
         try:
             return self._imports.check(
                 name,
-                Source(dropped.key, in_time),
+                Source(dropped.key, pieces, self._opener(dropped)),
                 against=before.head.generation if dropped.merges and before is not None else None,
                 overwrite=not dropped.merges or OVERWRITE in _confirmed(latest),
                 add_only=True,
                 most=MAX_LIST_ROWS,
                 advance=lambda _bytes: None,
-                watch=lambda each: found.add(each.row, each.line),
+                watch=watch,
             )
         except TooMany as many:
             raise InputError(f"{many}: {instead}") from None
@@ -293,6 +304,13 @@ class Drops:
             raise ListError(error.source, [_as_dropped(each) for each in error.problems], error.count) from None
         finally:
             checking = False  # what is imported from then on goes on in the next invocation
+
+    def _opener(self, dropped: Dropped) -> Opener:
+        """Return what reads a list, which has to be what its key says.
+
+        So whoever may drop ``lists/NAME.json`` only lists what a signer signed only.
+        """
+        return Opener(Options(kind=_KINDS.get(dropped.kind), signers=SignerStore(self._table).believed()), scratch)
 
     def _merged(self, dropped: Dropped, name: str, checked: Checked, details: dict[str, Any]) -> Verdict:
         if self._imports.under_way(name, checked, MERGE) is None:  # else some of its rows are on the list already
@@ -427,6 +445,13 @@ def _confirmed(latest: Latest) -> frozenset[str]:
     return frozenset(re.split(r"[,\s]+", latest.metadata.get(CONFIRM, ""))) - {""}
 
 
+def _refuse_too_large(dropped: Dropped, latest: Latest, instead: str) -> None:
+    """Raise InputError for a list that could not be checked in the time or the room that the function has."""
+    most = MAX_ARCHIVE_BYTES if dropped.kind == ".zip" else MAX_LIST_BYTES
+    if latest.size > most:
+        raise InputError(f"larger than {most // 1024 // 1024} MB: {instead}")
+
+
 def _refuse_unmatched(dropped: Dropped, found: Fit, confirmed: frozenset[str]) -> None:
     """Raise InputError where rows of a deny list can match nothing."""
     question = found.question()
@@ -441,6 +466,12 @@ def _again(dropped: Dropped, more: str, confirmed: frozenset[str] = frozenset())
     metadata = f"{CONFIRM}={word}" if "," not in word else f"'{json.dumps({CONFIRM: word})}'"
     command = f"aws s3 cp FILE s3://{dropped.bucket}/{dropped.key} --metadata {metadata}"
     return f"drop it again with the metadata {CONFIRM}={word} ({command})"
+
+
+def _plain(problem: Problem) -> dict[str, Any]:
+    """Return a problem as it is in the verdict."""
+    place = {"place": problem.place} if isinstance(problem, PlacedProblem) else {}
+    return {"line": problem.line, "column": problem.column, "message": problem.message, **place}
 
 
 def _as_dropped(problem: Problem) -> Problem:

@@ -1,0 +1,54 @@
+"""``jitr lists verify``: whether a manifest is what its signer signed."""
+
+from pathlib import Path
+
+import click
+
+from jitr.devicelists.csv.duplicates import Duplicates
+from jitr.devicelists.csv.reader import serials_in
+from jitr.services.lists.signers import SignerStore
+from jitr_cli.commands.lists.options import manifest_options
+from jitr_cli.console.options import FILE, stack_options
+from jitr_cli.console.output import emit, json_option
+from jitr_operations.deployment import Choice
+from jitr_operations.files import staged
+from jitr_operations.lists import files as list_files
+from jitr_operations.lists.issuers import about, pem_files
+from jitr_operations.lists.manifests import ManifestChoice, verification
+from jitr_operations.table import table_of
+
+
+@click.command("verify")
+@click.argument("file", type=FILE)
+@click.option("--cas", type=FILE, metavar="FOLDER", help="Write the CAs that signed the devices' certificates there.")
+@manifest_options
+@stack_options
+@json_option
+def verify(file: Path, cas: Path | None, manifest: ManifestChoice, choice: Choice, as_json: bool) -> None:
+    """Verify a file of devices, and change nothing.
+
+    Of a signed manifest each element is verified, with the keys and certificates in it, against the signers that are
+    kept or, without asking AWS, against those that --signer names. With --cas the vendor's CAs are written as PEM
+    files, for `jitr ca register`. Exit code 2 means that something is wrong, and says what.
+
+    \b
+    Examples:
+      jitr lists verify lot-17.json --signer MCHP_Manifest_Signer.crt --cas cas
+      jitr lists verify certificates.zip
+    """
+    kept = None if manifest.signers else SignerStore(table_of(choice.deployment())).believed()
+    with list_files.source(file, manifest.opener(kept)) as source:
+        reader = source.opener(source.pieces(), source.name, Duplicates(), lambda: serials_in(source.pieces))
+        found = verification(reader)
+    issuers = about(found.issuers)
+    if cas is not None:
+        files = pem_files(found.issuers)
+        with staged(cas, list(files), force=True) as stage:
+            for name, data in files.items():
+                stage.write(name, data)
+    document = {"file": file, **found.to_json(), "cas": issuers}
+    told = [f"{file}: {found.rows} devices, and nothing is wrong", *(f"  {each}" for each in found.said)]
+    told += [
+        f"  {each['certificates']} certificates are of the CA {each['subject']} ({each['sha256']})" for each in issuers
+    ]
+    emit(as_json, document, "\n".join(told))

@@ -1,0 +1,1 @@
+"""Rows from what vendors and factories hand over: signed manifests, and folders of certificates."""

@@ -1,0 +1,249 @@
+"""Lists from vendors' manifests and from certificates, by command: imported, verified; and whose are believed."""
+
+import json
+from pathlib import Path
+
+import pytest
+from testkit import manifests, pki
+from testkit.cli.command_line import Run
+from testkit.manifests import SIGNER, Lot, manifest
+
+from jitr.aws.dynamodb.table import Table
+from jitr.devicelists.rows import ListRow
+from jitr.services.lists.device_lists import IMPORTS, DeviceLists
+
+LOT = Lot()
+
+
+@pytest.fixture(autouse=True)
+def _files(workdir: Path) -> None:
+    Path("lot.json").write_bytes(manifest(LOT.element(each) for each in range(4)))
+    Path("signer.pem").write_bytes(SIGNER.pem)
+    Path("board/sub").mkdir(parents=True)
+    for number in range(3):
+        Path(f"board/sub/{number}.pem").write_bytes(LOT.certificate(number).pem)
+
+
+def on_list(table: Table, name: str = "line-a") -> list[ListRow]:
+    lists = DeviceLists(table)
+    there = lists.all()
+    return list(lists.rows(name, there[name].head.generation)) if name in there else []
+
+
+def keys(table: Table) -> set[str | None]:
+    return {each.public_key_sha256 for each in on_list(table)}
+
+
+def test_a_manifest_is_imported_once_its_signer_is_kept(table: Table, run: Run) -> None:
+    refused = run("lists", "import", "line-a", "lot.json")
+    assert refused.exit_code == 2
+    assert "no signer of manifests is known" in refused.stderr
+    assert run("lists", "signers", "add", "signer.pem").exit_code == 0
+    done = run("lists", "import", "line-a", "lot.json", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert "lot.json: read as a manifest of Microchip's, which its content shows" in done.stderr
+    assert f"lot.json: 4 elements are signed by Lot Signer (sha256 {SIGNER.sha256[:16]})" in done.stderr
+    assert json.loads(done.stdout)["rows"] == 4
+    assert len(keys(table)) == 4
+
+
+def test_a_signer_that_is_named_counts_in_place_of_those_that_are_kept(table: Table, run: Run) -> None:
+    Path("other.pem").write_bytes(manifests.signer("Somebody Else").pem)
+    assert run("lists", "signers", "add", "signer.pem").exit_code == 0
+    assert run("lists", "import", "line-a", "lot.json", "--signer", "other.pem").exit_code == 2
+    assert run("lists", "import", "line-a", "lot.json", "--signer", "signer.pem").exit_code == 0
+
+
+def test_one_bad_element_refuses_the_file_with_its_place_and_nothing_is_written(table: Table, run: Run) -> None:
+    elements = [LOT.element(each) for each in range(4)]
+    elements[2]["signature"] = elements[1]["signature"]
+    Path("lot.json").write_bytes(manifest(elements))
+    refused = run("lists", "import", "line-a", "lot.json", "--signer", "signer.pem")
+    assert refused.exit_code == 2
+    assert "lot.json: element 3: the key of its signer Lot Signer" in refused.stderr
+    assert on_list(table) == []
+    done = run("lists", "import", "line-a", "lot.json", "--signer", "signer.pem", "--skip-bad")
+    assert done.exit_code == 0
+    assert "lot.json: 1 element is left out (--skip-bad):" in done.stderr
+    assert len(keys(table)) == 3
+
+
+def test_a_dry_run_says_what_a_manifest_would_do_and_changes_nothing(table: Table, run: Run) -> None:
+    done = run("lists", "import", "line-a", "lot.json", "--signer", "signer.pem", "--dry-run")
+    assert "Would import 4 rows of lot.json into list line-a (merge): 4 added" in done.stdout
+    assert on_list(table) == []
+
+
+def test_a_manifest_replaces_a_list_whole(table: Table, run: Run) -> None:
+    assert run("lists", "add", "line-a", "common_name=snr-1").exit_code == 0
+    done = run("lists", "import", "line-a", "lot.json", "--signer", "signer.pem", "--replace")
+    assert "4 added, 0 changed, 0 unchanged, 1 removed" in done.stdout
+    assert len(on_list(table)) == 4
+
+
+def test_the_same_manifest_again_changes_nothing(table: Table, run: Run) -> None:
+    arguments = ("lists", "import", "line-a", "lot.json", "--signer", "signer.pem")
+    assert run(*arguments).exit_code == 0
+    assert "0 added, 0 changed, 4 unchanged" in run(*arguments).stdout
+
+
+def test_a_row_that_would_take_another_device_s_place_is_named_with_its_element(table: Table, run: Run) -> None:
+    (row, *_) = manifests.rows(Path("lot.json").read_bytes(), SIGNER)
+    Path("other.csv").write_text(
+        f"common_name,certificate_sha256,public_key_sha256\na,{'ab' * 32},{row.public_key_sha256}\n"
+    )
+    assert run("lists", "import", "line-a", "other.csv").exit_code == 0
+    lite = manifest([manifests.lite(LOT, 0), manifests.lite(LOT, 1)])
+    Path("lite.json").write_bytes(lite)
+    done = run("lists", "import", "line-a", "lite.json", "--signer", "signer.pem", "--by", "common-name")
+    assert done.exit_code == 0, done.stderr
+    Path("two.csv").write_text(f"common_name,public_key_sha256\nsn{LOT.unique_id(1).upper()},{'cd' * 32}\n")
+    assert run("lists", "import", "line-a", "two.csv").exit_code == 0
+    Path("three.csv").write_text(f"common_name,public_key_sha256\nx,{'cd' * 32}\n")
+    refused = run("lists", "import", "line-a", "three.csv")
+    assert (refused.exit_code, "three.csv:2:2: public_key_sha256: " in refused.stderr) == (2, True)
+
+
+def test_an_import_that_was_cut_off_is_another_one_where_the_file_is_read_otherwise(table: Table, run: Run) -> None:
+    done = run("lists", "import", "line-a", "lot.json", "--signer", "signer.pem", "--thing-name", "{unique_id}")
+    assert done.exit_code == 0
+    assert {each.thing_name for each in on_list(table)} == {LOT.unique_id(each) for each in range(4)}
+    assert [each for each in table.query(IMPORTS) if each["mode"] != "left"] == []
+
+
+# --- folders and files of certificates
+
+
+def test_a_folder_of_certificates_is_a_list(table: Table, run: Run) -> None:
+    Path("board/README.txt").write_text("Lot 17")
+    Path("board/a.key").write_bytes(pki.private_pem(pki.key()))
+    Path("board/.hidden.pem").write_text("nothing")
+    done = run("lists", "import", "line-a", "board")
+    assert done.exit_code == 0, done.stderr
+    assert len(keys(table)) == 3
+    assert {each.note for each in on_list(table)} == {f"board, sub/{number}.pem" for number in range(3)}
+    assert "board: 1 file is left out, being no certificates: README.txt" in done.stderr
+
+
+def test_links_in_a_folder_are_not_followed_and_that_is_said(table: Table, run: Run) -> None:
+    Path("secret.pem").write_bytes(LOT.certificate(9).pem)
+    Path("board/link.pem").symlink_to(Path("secret.pem").resolve())
+    Path("board/loop").symlink_to(Path.cwd())
+    done = run("lists", "import", "line-a", "board")
+    assert done.exit_code == 0
+    assert "board: 2 links are left out: they are not followed" in done.stderr
+    assert len(keys(table)) == 3
+
+
+def test_a_folder_with_nothing_in_it_is_no_empty_list(table: Table, run: Run) -> None:
+    Path("empty").mkdir()
+    refused = run("lists", "import", "line-a", "empty", "--replace", "--yes")
+    assert (refused.exit_code, "there is no file in this folder" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["ümlaut.pem", "n" * 150 + ".pem", b"\xff\xfe.pem".decode("utf-8", "surrogateescape")])
+def test_files_of_any_name_are_read(table: Table, run: Run, name: str) -> None:
+    Path("board/sub/0.pem").rename(Path("board") / name)
+    assert run("lists", "import", "line-a", "board").exit_code == 0
+    assert len(keys(table)) == 3
+
+
+def test_a_file_among_others_that_is_no_certificate_is_named(table: Table, run: Run) -> None:
+    Path("board/sub/9.pem").write_text("oops")
+    refused = run("lists", "import", "line-a", "board")
+    assert refused.exit_code == 2
+    assert "board: sub/9.pem: the input has no -----BEGIN CERTIFICATE-----" in refused.stderr
+
+
+def test_a_zip_file_is_a_list(table: Table, run: Run) -> None:
+    Path("lot.zip").write_bytes(manifests.zipped(LOT.files))
+    assert run("lists", "import", "line-a", "lot.zip").exit_code == 0
+    assert len(keys(table)) == 3
+
+
+def test_options_for_manifests_are_refused_with_csv(table: Table, run: Run) -> None:
+    Path("a.csv").write_text("common_name\na\n")
+    refused = run("lists", "import", "line-a", "a.csv", "--thing-name", "{common_name}")
+    assert (refused.exit_code, "it is CSV with columns of its own" in refused.stderr) == (2, True)
+    assert run("lists", "import", "line-a", "a.csv", "--from", "csv").exit_code == 0
+
+
+def test_a_file_that_is_not_there_is_told_as_such(table: Table, run: Run) -> None:
+    refused = run("lists", "import", "line-a", "nothing.json")
+    assert (refused.exit_code, refused.stderr.strip().endswith("nothing.json: No such file or directory")) == (2, True)
+
+
+# --- signers
+
+
+def test_signers_are_kept_shown_and_forgotten(table: Table, run: Run) -> None:
+    added = run("lists", "signers", "add", "signer.pem", "--json")
+    assert json.loads(added.stdout) == {"sha256": SIGNER.sha256, "name": "Lot Signer", "any_date": False, "new": True}
+    (known,) = json.loads(run("lists", "signers", "ls", "--json").stdout)
+    assert (known["sha256"], known["not_after"]) == (SIGNER.sha256, "2036-01-01T00:00:00Z")
+    assert known["by"].startswith("arn:aws:")
+    again = run("lists", "signers", "add", "signer.pem", "--any-date", "--json")
+    assert json.loads(again.stdout)["new"] is False
+    assert json.loads(run("lists", "signers", "ls", "--json").stdout)[0]["any_date"] is True
+    assert run("lists", "signers", "remove", SIGNER.sha256[:16], "--yes").exit_code == 0
+    assert json.loads(run("lists", "signers", "ls", "--json").stdout) == []
+    assert run("lists", "import", "line-a", "lot.json").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("named", "told"), [("ab", "at least 8"), ("ab" * 8, "no signer is known"), ("", "at least 8")]
+)
+def test_a_signer_that_is_not_there_is_not_forgotten(table: Table, run: Run, named: str, told: str) -> None:
+    refused = run("lists", "signers", "remove", named, "--yes")
+    assert (refused.exit_code, told in refused.stderr) == (2, True)
+
+
+def test_forgetting_a_signer_asks(table: Table, run: Run) -> None:
+    assert run("lists", "signers", "add", "signer.pem").exit_code == 0
+    refused = run("lists", "signers", "remove", SIGNER.sha256)
+    assert (refused.exit_code, "--yes" in refused.stderr) == (2, True)
+    assert len(json.loads(run("lists", "signers", "ls", "--json").stdout)) == 1
+
+
+def test_a_file_that_is_no_signer_is_refused_with_its_name(table: Table, run: Run) -> None:
+    Path("rsa.pem").write_bytes(manifests.signer(kind="RSA-2048").pem)
+    for file in ("rsa.pem", "lot.json"):
+        refused = run("lists", "signers", "add", file)
+        assert (refused.exit_code, f"{file}: " in refused.stderr) == (2, True)
+        assert run("lists", "import", "line-a", "lot.json", "--signer", file).exit_code == 2
+
+
+def test_any_date_is_said_of_signers_that_are_named(table: Table, run: Run) -> None:
+    refused = run("lists", "import", "line-a", "lot.json", "--any-date")
+    assert (refused.exit_code, "--any-date goes with --signer" in refused.stderr) == (2, True)
+
+
+# --- verifying
+
+
+def test_a_manifest_is_verified_without_aws_and_its_cas_are_written(run: Run) -> None:
+    done = run("lists", "verify", "lot.json", "--signer", "signer.pem", "--cas", "cas", "--json")
+    assert done.exit_code == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["rows"], document["signers"]) == (
+        4,
+        [{"sha256": SIGNER.sha256, "name": "Lot Signer", "elements": 4}],
+    )
+    (ca,) = document["cas"]
+    assert (ca["sha256"], ca["certificates"]) == (LOT.maker.id, 4)
+    assert "CN=Chip Signer 1" in ca["subject"]
+    assert Path(f"cas/{LOT.maker.id[:16]}.pem").read_bytes() == LOT.maker.pem
+
+
+def test_verifying_says_what_is_wrong_and_is_exit_2(run: Run) -> None:
+    Path("lot.json").write_bytes(manifest([LOT.element(1, by=manifests.signer("Somebody Else"))]))
+    refused = run("lists", "verify", "lot.json", "--signer", "signer.pem")
+    assert (refused.exit_code, "lot.json: element 1: its signer" in refused.stderr) == (2, True)
+
+
+def test_verifying_uses_the_signers_that_are_kept(table: Table, run: Run) -> None:
+    assert run("lists", "verify", "lot.json").exit_code == 2
+    assert run("lists", "signers", "add", "signer.pem").exit_code == 0
+    done = run("lists", "verify", "lot.json")
+    assert done.exit_code == 0
+    assert "lot.json: 4 devices, and nothing is wrong" in done.stdout
