@@ -27,8 +27,9 @@ from jitr.x509.signatures import Scheme, read_scheme
 MAX_SERIAL_OCTETS = 32
 
 _VERSION_3 = der.element(der.INTEGER, b"\x02")  # as nearly all have it
+_VERSION = der.context(0, constructed=True)
+_ISSUER_UNIQUE_ID, _SUBJECT_UNIQUE_ID = der.context(1), der.context(2)
 _EXTENSIONS = der.context(3, constructed=True)
-_OPTIONAL_TAGS = (der.context(1), der.context(2), _EXTENSIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,32 +177,40 @@ def _unreadable(found: Found, error: der.DerError) -> Unreadable:
 
 
 def _fields(certificate: bytes) -> _Fields:
-    parts = der.children(der.only(certificate, der.SEQUENCE))
-    if len(parts) != 3:
-        raise der.DerError("it has not the three parts of a certificate")
-    signed = der.expect(parts[0], der.SEQUENCE)
-    fields = der.children(signed)
-    version = _version(fields.pop(0)[1]) if fields and fields[0][0] == der.context(0, constructed=True) else 1
-    if len(fields) < 6:
-        raise der.DerError("it lacks a field that every certificate has")
-    serial, algorithm, issuer, validity, subject, public_key, *rest = fields
+    """RFC 5280 section 4.1: Certificate, and its TBSCertificate."""
+    whole = der.Cursor(der.only(certificate, der.SEQUENCE), "certificate")
+    signed = whole.take(der.SEQUENCE)
+    algorithm = whole.take(der.SEQUENCE)
+    signature, unused = der.bit_string(whole.take(der.BIT_STRING))
+    whole.end()
+
+    fields = der.Cursor(signed, "certificate")
+    version = fields.take_if(_VERSION)
+    serial_number = fields.take(der.INTEGER)
     # RFC 5280 section 4.1.1.2. A difference would let whoever carries the certificate choose the algorithm.
-    if algorithm != parts[1]:
+    if fields.take(der.SEQUENCE) != algorithm:
         raise der.DerError("it names two different signature algorithms")
-    signature, unused = der.bit_string(der.expect(parts[2], der.BIT_STRING))
-    not_before, not_after = _validity(der.expect(validity, der.SEQUENCE))
+    issuer = fields.take(der.SEQUENCE)
+    not_before, not_after = _validity(fields.take(der.SEQUENCE))
+    subject = fields.take(der.SEQUENCE)
+    public_key = fields.take(der.SEQUENCE)
+    fields.take_if(_ISSUER_UNIQUE_ID)
+    fields.take_if(_SUBJECT_UNIQUE_ID)
+    extensions = fields.take_if(_EXTENSIONS)
+    fields.end()
+
     return _Fields(
         signed=der.element(der.SEQUENCE, signed),
         signature=b"" if unused else signature,  # no signature has a part of an octet
-        version=version,
-        serial_number=_serial_number(der.expect(serial, der.INTEGER)),
-        algorithm=der.expect(algorithm, der.SEQUENCE),
-        issuer=der.expect(issuer, der.SEQUENCE),
+        version=1 if version is None else _version(version),
+        serial_number=_serial_number(serial_number),
+        algorithm=algorithm,
+        issuer=issuer,
         not_before=not_before,
         not_after=not_after,
-        subject=der.expect(subject, der.SEQUENCE),
-        public_key=der.expect(public_key, der.SEQUENCE),
-        extensions=_after_public_key(rest),
+        subject=subject,
+        public_key=public_key,
+        extensions=extensions,
     )
 
 
@@ -235,16 +244,6 @@ def _validity(content: bytes) -> tuple[datetime, datetime]:
         return der.time(*times[0]), der.time(*times[1])
     except der.DerError as error:
         raise der.DerError(f"its validity is damaged: {error}") from error
-
-
-def _after_public_key(fields: list[der.Element]) -> bytes | None:
-    """The extensions, which may follow two unique identifiers; each at most once, in this order."""
-    if len(fields) == 1 and fields[0][0] == _EXTENSIONS:  # as nearly always
-        return fields[0][1]
-    tags = [tag for tag, _ in fields]
-    if tags != [each for each in _OPTIONAL_TAGS if each in tags]:
-        raise der.DerError("it has fields that no certificate has")
-    return fields[-1][1] if tags[-1:] == [_EXTENSIONS] else None
 
 
 @lru_cache(maxsize=64)  # a CA writes the same into all its certificates

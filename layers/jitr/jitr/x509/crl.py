@@ -31,7 +31,6 @@ MAX_CRL = 16 * 1024 * 1024  # octets of a list's DER
 MAX_INPUT = 2 * MAX_CRL  # octets of a file: PEM is a third larger
 
 _PEM = re.compile(rb"-----BEGIN X509 CRL-----([^-]*)-----END X509 CRL-----")  # RFC 7468 section 6
-_TIMES = (0x17, 0x18)
 _EXTENSIONS = der.context(0, constructed=True)
 
 _CRL_NUMBER = "2.5.29.20"
@@ -109,7 +108,11 @@ def read_crl(data: bytes) -> CrlReading:
     """
     found = _find(data)
     try:
-        return _read(found)
+        content = der.only(found, der.SEQUENCE)
+        try:
+            return _read(content)
+        except der.DerError as error:
+            raise der.DerError(_instead(found) or str(error)) from error
     except (der.DerError, Unreadable) as error:
         raise UnusableCrl(f"the revocation list cannot be read: {error}") from error
 
@@ -165,38 +168,39 @@ def _in_pem(data: bytes) -> bytes:
         raise UnusableCrl("the revocation list's PEM is not base64") from None
 
 
-def _read(data: bytes) -> CrlReading:
-    parts = der.children(der.only(data, der.SEQUENCE))
-    if [tag for tag, _ in parts] != [der.SEQUENCE, der.SEQUENCE, der.BIT_STRING]:
-        raise der.DerError(_instead(data) or "it has not the three parts of a revocation list")
-    signed = parts[0][1]
-    fields = der.children(signed)
-    versioned = bool(fields) and fields[0][0] == der.INTEGER
-    if versioned and fields.pop(0)[1] != b"\x01":
+def _read(content: bytes) -> CrlReading:
+    """RFC 5280 section 5.1: CertificateList, and its TBSCertList."""
+    whole = der.Cursor(content, "revocation list")
+    signed = whole.take(der.SEQUENCE)
+    algorithm = whole.take(der.SEQUENCE)
+    signature, unused = der.bit_string(whole.take(der.BIT_STRING))
+    whole.end()
+
+    fields = der.Cursor(signed, "revocation list")
+    if fields.take_if(der.INTEGER) not in (None, b"\x01"):
         raise der.DerError("its version is neither 1 nor 2")
-    if [tag for tag, _ in fields[:2]] != [der.SEQUENCE, der.SEQUENCE] or len(fields) < 3 or fields[2][0] not in _TIMES:
-        raise der.DerError(_instead(data) or "it lacks a field that every revocation list has")
-    algorithm, issuer, this_update, *rest = fields
-    if algorithm != parts[1]:  # RFC 5280 section 5.1.1.2
+    if fields.take(der.SEQUENCE) != algorithm:  # RFC 5280 section 5.1.1.2
         raise der.DerError("it names two different signature algorithms")
-    if not rest or rest[0][0] not in _TIMES:
+    issuer = fields.take(der.SEQUENCE)
+    this_update = fields.take_time()
+    if fields.tag not in der.TIMES:
         raise UnusableCrl("the revocation list has no nextUpdate: nobody can tell whether it is fresh")
-    next_update, *rest = rest
-    revoked = rest.pop(0)[1] if rest and rest[0][0] == der.SEQUENCE else b""
-    if [tag for tag, _ in rest] not in ([], [_EXTENSIONS]):
-        raise der.DerError("it has fields that no revocation list has")
-    signature, unused = der.bit_string(parts[2][1])
-    number, points = _extensions(rest[0][1]) if rest else (None, None)
+    next_update = fields.take_time()
+    revoked = fields.take_if(der.SEQUENCE)
+    extensions = fields.take_if(_EXTENSIONS)
+    fields.end()
+
+    number, points = (None, None) if extensions is None else _extensions(extensions)
     return CrlReading(
-        issuer=read_name(issuer[1], "issuer"),
+        issuer=read_name(issuer, "issuer"),
         signed=der.element(der.SEQUENCE, signed),
         signature=b"" if unused else signature,
-        scheme=read_scheme(algorithm[1]),
-        this_update=der.time(*this_update),
-        next_update=der.time(*next_update),
+        scheme=read_scheme(algorithm),
+        this_update=this_update,
+        next_update=next_update,
         number=number,
         points=points,
-        _entries=_index(revoked),
+        _entries={} if revoked is None else _index(revoked),
     )
 
 

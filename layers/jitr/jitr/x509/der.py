@@ -16,6 +16,7 @@ Element: TypeAlias = tuple[int, bytes]
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OBJECT_IDENTIFIER = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
 ENUMERATED, UTC_TIME, GENERALIZED_TIME = 0x0A, 0x17, 0x18
 SEQUENCE, SET = 0x30, 0x31
+TIMES = (UTC_TIME, GENERALIZED_TIME)
 
 _TIME = re.compile(rb"\d{8}(?:[01]\d|2[0-3])\d{4}Z")  # not hour 24, which some releases of Python take
 _MAX_OID_OCTETS = 63  # as cryptography; keeps the dotted form short
@@ -86,6 +87,51 @@ def expect(element: Element, tag: int) -> bytes:
     return element[1]
 
 
+class Cursor:
+    """The elements of a SEQUENCE, taken one after the other in the order in which its ASN.1 names them.
+
+    ``of`` is what the SEQUENCE is, for messages. Every method raises DerError where the next element is another.
+    """
+
+    __slots__ = ("_left", "_of")
+
+    def __init__(self, content: bytes, of: str) -> None:
+        self._left = children(content)
+        self._left.reverse()  # the next is the last: taking it costs nothing
+        self._of = of
+
+    @property
+    def tag(self) -> int | None:
+        """The tag of the next element; None at the end."""
+        return self._left[-1][0] if self._left else None
+
+    def take(self, tag: int) -> bytes:
+        """Return the content of the next element, which must have that tag."""
+        try:
+            found, content = self._left.pop()
+        except IndexError:
+            raise DerError(f"it lacks a field that every {self._of} has") from None
+        if found != tag:
+            raise DerError(f"it lacks a field that every {self._of} has: {misplaced(found, tag)}")
+        return content
+
+    def take_time(self) -> datetime:
+        """Return the next element's time, which must be one."""
+        if self.tag not in TIMES:
+            raise DerError(f"it lacks a field that every {self._of} has")
+        return time(*self._left.pop())
+
+    def take_if(self, tag: int) -> bytes | None:
+        """Return the content of the next element if it has that tag; else take nothing and return None."""
+        left = self._left
+        return left.pop()[1] if left and left[-1][0] == tag else None
+
+    def end(self) -> None:
+        """Check that all elements are taken."""
+        if self._left:
+            raise DerError(f"it has fields that no {self._of} has")
+
+
 def misplaced(tag: int, wanted: int) -> DerError:
     """What ``expect`` raises, for loops that spare themselves the calls."""
     return DerError(f"tag {tag:#04x} stands where {wanted:#04x} should")
@@ -138,7 +184,7 @@ def time(tag: int, content: bytes) -> datetime:
     """
     if tag == UTC_TIME:
         content = (b"20" if content < b"50" else b"19") + content
-    if tag not in (UTC_TIME, GENERALIZED_TIME) or not _TIME.fullmatch(content):
+    if tag not in TIMES or not _TIME.fullmatch(content):
         raise DerError("it has a time that is not as RFC 5280 section 4.1.2.5 wants it")
     text = content.decode()
     try:
