@@ -1,11 +1,14 @@
 """``dataclass`` as in the standard library, made cheap to define: a cold start defines a hundred of them.
 
-Who checks types sees the standard library's own, and refuses to assign to what is frozen. At run time nobody does: what
-refuses it is generated for each class, costs as much as all the rest of it, and makes every object dearer to make.
+A frozen value refuses assignments, for it may be shared: caches hand the same one to many. Not in Lambda, where what
+refuses them would cost as much as all the rest of a class to define, and make every object dearer to make: there it is
+left to mypy, which sees the standard library's own, and to the tests, which run with values that are frozen.
 """
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from jitr import IN_LAMBDA
 
 if TYPE_CHECKING:
     from dataclasses import dataclass
@@ -13,10 +16,11 @@ else:
     import dataclasses
 
     def dataclass(*, frozen: bool = False, slots: bool = False) -> Callable[[type], type]:
-        """A dataclass that is compared by its fields, and can be in a set if it is not to change."""
+        """Make a dataclass that is compared by its fields, and can be in a set if it is not to change."""
 
         def made(plain: type) -> type:
-            whole = dataclasses.dataclass(slots=slots, repr=False, unsafe_hash=frozen)(plain)
+            refuses = frozen and not IN_LAMBDA
+            whole = dataclasses.dataclass(slots=slots, repr=False, unsafe_hash=frozen, frozen=refuses)(plain)
             if "__repr__" not in plain.__dict__:
                 whole.__repr__ = _told
             return whole
