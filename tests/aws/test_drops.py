@@ -328,6 +328,28 @@ def test_the_verdict_on_a_list_says_what_cells_were_taken_for_something_else(buc
     assert bucket.rows() == ["snr-1", "snr-2"]
 
 
+def test_a_doubtful_name_is_told_in_the_verdict_and_refused_on_a_deny_list_unless_that_is_said(bucket: Bucket) -> None:
+    told = "line 3, column 2, common_name: 'snr-*' looks like a pattern: a list takes names as they are"
+    file = "note,common_name\n,snr-1\n,snr-*\n"
+    verdict = bucket.put("lists/line-a.csv", file)
+    assert verdict is not None
+    assert (verdict.outcome, told in verdict.warnings) == (Outcome.PUBLISHED, True)
+    assert f"warning: {told}" in bucket.read("lists/line-a.result.txt")
+    bucket.put("lists/line-a.csv", listed(1), **{"jitr-confirm": "shrink"})
+    denying = rules(bucket).replace("allow:", "deny:\n  - name: recalled\n    list: line-a\nallow:", 1)
+    published = bucket.put("admission.yaml", denying)
+    assert published is not None
+    assert published.outcome is Outcome.PUBLISHED, published.message
+    verdict = bucket.put("lists/line-a.csv", file)
+    assert verdict is not None
+    assert (verdict.outcome, told in verdict.message) == (Outcome.REFUSED, True)
+    assert "--metadata jitr-confirm=unmatched" in verdict.message
+    assert bucket.rows() == ["snr-1"]
+    verdict = bucket.put("lists/line-a.csv", file, **{"jitr-confirm": "unmatched"})
+    assert verdict is not None
+    assert (verdict.outcome, verdict.details["fit"]["doubtful"]) == (Outcome.PUBLISHED, 1)
+
+
 def test_rows_of_a_deny_list_that_can_match_nothing_are_refused_unless_that_is_said(bucket: Bucket) -> None:
     bucket.put("lists/line-a.csv", listed(1))
     denying = rules(bucket).replace("allow:", "deny:\n  - name: recalled\n    list: line-a\nallow:", 1)

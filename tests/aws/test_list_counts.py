@@ -297,9 +297,9 @@ def test_rows_are_edited_as_dynamodb_takes_it() -> None:
     """The expressions are DynamoDB's own, and a transaction that would be too large is several."""
     with moto_world() as world, small():
         lists = DeviceLists(world.table)
-        keys = [ListRow(common_name=f"snr-{number}", public_key_sha256=f"{number:064x}") for number in range(5)]
+        keys = [ListRow(common_name=f"snr-{number}", public_key_sha256=f"{number + 1:064x}") for number in range(5)]
         list_edits.merge(world.table, NAME, *keys)
-        lists.add(NAME, ListRow(common_name="snr-1", public_key_sha256=f"{2:064x}"), at=AT, new_generation="g")
+        lists.add(NAME, ListRow(common_name="snr-1", public_key_sha256=f"{3:064x}"), at=AT, new_generation="g")
         lists.remove(NAME, keys[3].found_by()[1], at=AT)
         info = lists.all()[NAME]
         assert info.rows == len(list(lists.rows(NAME, info.head.generation))) == 3

@@ -280,9 +280,9 @@ def test_a_row_that_would_take_another_device_s_place_is_a_mistake(table: Table,
 
 def test_the_first_20_mistakes_are_told_in_the_order_of_lines_and_the_rest_counted(table: Table) -> None:
     list_edits.merge(
-        table, "line-a", *(ListRow(common_name=f"old-{n}", public_key_sha256=f"{n:064x}") for n in range(30))
+        table, "line-a", *(ListRow(common_name=f"old-{n}", public_key_sha256=f"{n + 1:064x}") for n in range(30))
     )
-    lines = "".join(f"new-{n},{n:064x}\n" + ("bad\x01,\n" if n < 5 else "") for n in range(30))
+    lines = "".join(f"new-{n},{n + 1:064x}\n" + ("bad\x01,\n" if n < 5 else "") for n in range(30))
     with pytest.raises(ListError) as error:
         checked(
             list_edits.imports_into(table),

@@ -161,3 +161,26 @@ def test_a_check_against_what_nobody_knows_is_an_error_and_no_clean_bill(
     assert run("lists", "import", "sensors-2026", "a.csv").exit_code == 0
     done = run("lists", "check", *arguments)
     assert (done.exit_code, why in done.stderr) == (2, True)
+
+
+def test_a_pattern_in_a_list_is_told_with_its_place_and_asked_about_on_a_deny_list(table: Table, run: Run) -> None:
+    Path("r.csv").write_text("note,common_name\nfell,snr-1\nall,snr-*\n")
+    told = "line 3, column 2, common_name: 'snr-*' looks like a pattern: a list takes names as they are"
+    refused = run("lists", "import", "recall", "r.csv")
+    assert (refused.exit_code, told in refused.stderr) == (2, True)
+    assert "1 row is doubtful" in refused.stderr
+    assert DeviceLists(table).all()["recall"].rows == 0
+    checked = run("lists", "check", "r.csv", "--for", "recall")
+    assert (checked.exit_code, told in checked.stdout) == (1, True)
+    assert run("lists", "import", "recall", "r.csv", "--yes").exit_code == 0
+    in_table = run("lists", "check", "recall")
+    assert (in_table.exit_code, "common_name: 'snr-*' looks like a pattern" in in_table.stdout) == (1, True)
+    admitting = run("lists", "import", "sensors-2026", "r.csv")
+    assert (admitting.exit_code, told in admitting.stderr) == (0, True)
+    assert run("lists", "check", "r.csv", "--for", "sensors-2026").exit_code == 0
+
+
+def test_a_doubtful_row_that_is_added_to_a_deny_list_is_asked_about(table: Table, run: Run) -> None:
+    refused = run("lists", "add", "recall", "common_name=snr-1 snr-2")
+    assert (refused.exit_code, "looks like several devices" in refused.stderr) == (2, True)
+    assert run("lists", "add", "recall", "common_name=snr-1 snr-2", "--yes").exit_code == 0

@@ -74,7 +74,8 @@ def _is_sound(text: str) -> bool:
     return bool(text.strip()) and first_unseen(text) is None
 
 
-_HASHES = st.text("0123456789abcdef", min_size=64, max_size=64)
+# Not of one digit: what was never filled in is an error.
+_HASHES = st.text("0123456789abcdef", min_size=64, max_size=64).filter(lambda digits: len(set(digits)) > 1)
 
 
 _TIMES = st.datetimes(timezones=st.just(UTC)).map(lambda at: at.replace(microsecond=at.microsecond // 1000 * 1000))

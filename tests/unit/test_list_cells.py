@@ -1,5 +1,6 @@
 """What cells stand for: each is taken for what it certainly means, and that is said, or is an error with its place."""
 
+import hashlib
 from collections.abc import Iterator
 
 import pytest
@@ -261,3 +262,27 @@ def test_a_column_that_says_its_type_twice_or_a_type_that_there_is_not_is_told()
         read_list(b"serial_number:oct,ca\n1,f\n", "f")
     with pytest.raises(ListError, match=r"did you mean serial_number:dec\?"):
         read_list(b"Serial:dec,ca\n1,f\n", "f")
+
+
+@pytest.mark.parametrize("column", ["certificate_sha256", "public_key_sha256", "ca"])
+@pytest.mark.parametrize(
+    ("digest", "told"),
+    [
+        (hashlib.sha256(b"").hexdigest(), "e3b0c442…b855 is the SHA-256 of nothing: the command before the hash"),
+        (hashlib.sha256(b"\n").hexdigest(), "is the SHA-256 of an empty line"),
+        ("0" * 64, "is 64 zeros"),
+        ("F" * 64, "is 64 times f"),
+    ],
+)
+def test_a_digest_of_nothing_is_an_error_with_its_place_however_it_is_written(
+    column: str, digest: str, told: str
+) -> None:
+    colons = ":".join(digest[place : place + 2] for place in range(0, 64, 2))
+    written = [digest, colons, f'="{digest}"']
+    if column != "ca":
+        written.append(f"SHA2-256(stdin)= {digest}")
+    for cell in written:
+        with pytest.raises(ListError) as error:
+            read_list(f"serial_number:hex,{column}{',ca' * (column != 'ca')}\n,{quoted(cell)}\n".encode(), "f")
+        problem = error.value.problems[0]
+        assert (problem.line, problem.column, told in problem.message) == (2, 2, True), problem

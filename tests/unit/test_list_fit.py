@@ -151,3 +151,108 @@ def test_a_row_is_asked_of_the_few_rules_whose_names_begin_as_its_does() -> None
     every = tuple(allow(f"line-{number}", common_name=f"line-{number}-*") for number in range(1000))
     rules = replace(SNR, allow=every)
     assert [each.name for each in _Anchored(every).for_row(rules, ListRow(common_name="line-77-1"))] == ["line-77"]
+
+
+COLUMNS = ("note", "ca", "common_name", "certificate_sha256", "public_key_sha256", "serial_number")
+
+
+def doubted(*rows: ListRow, name: str = "recall", known: Devices | None = None) -> Fit:
+    found = Fit(name, SNR, devices() if known is None else known, at=NOW)
+    for line, row in enumerate(rows, 2):
+        found.add(row, line, COLUMNS)
+    return found
+
+
+def test_a_doubtful_name_is_told_with_line_and_column_and_asked_about_on_a_deny_list() -> None:
+    found = doubted(ListRow(common_name="snr-1"), ListRow(common_name="snr-*"))
+    assert (found.possible, found.nothing, found.doubtful) == (1, 0, 1)
+    told = "line 3, column 3, common_name: 'snr-*' looks like a pattern: a list takes names as they are"
+    assert found.remarks() == (told,)
+    assert found.question() == (
+        f"Deny rule recalled names list recall, and 1 row is doubtful (first {told}): "
+        "if so, it keeps out no device that is meant."
+    )
+    assert found.to_json()["first_doubtful"] == [told]
+    assert doubted(ListRow(common_name="snr-*"), name="line-a").question() is None
+
+
+def test_the_name_of_a_device_on_record_is_not_doubted() -> None:
+    known = Devices()
+    known.add(knock(subject=(("common_name", "snr-*"),)))
+    assert doubted(ListRow(common_name="snr-*"), known=known).doubtful == 0
+
+
+def test_doubts_are_counted_and_the_first_five_are_told() -> None:
+    found = doubted(*(ListRow(common_name=f"snr-{number}*") for number in range(7)))
+    assert found.doubtful == 7
+    assert found.remarks()[5:] == ("and 2 more doubtful rows",)
+
+
+CERTIFICATE, KEY, SERIAL = "c1" * 32, "d1" * 32, "74" * 10
+
+
+def known_device() -> Devices:
+    found = Devices()
+    found.add(
+        knock(
+            aliases=frozenset({"factory-a"}),
+            subject=(("common_name", "snr-1"),),
+            certificate_sha256=CERTIFICATE,
+            public_key_sha256=KEY,
+            serial_number=SERIAL,
+        )
+    )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (
+            ListRow(public_key_sha256=CERTIFICATE),
+            "' is the certificate's id of device 'snr-1' on record, not the public key's digest: "
+            "use column certificate_sha256",
+        ),
+        (
+            ListRow(certificate_sha256=KEY),
+            "' is the public key's digest of device 'snr-1' on record, not the certificate's id: "
+            "use column public_key_sha256",
+        ),
+        (ListRow(common_name=CERTIFICATE), "use column certificate_sha256"),
+        (ListRow(certificate_sha256=CA_ID), f"column 4, certificate_sha256: {CA_ID} is the id of CA factory-a"),
+        (
+            ListRow(serial_number=SERIAL, ca="0b" * 32),
+            f"column 2, ca: a device of factory-a on record has serial number {SERIAL}, and none of {'0b' * 32}: is",
+        ),
+    ],
+)
+def test_a_value_of_a_device_on_record_in_the_wrong_column_is_told_with_line_and_column(
+    row: ListRow, told: str
+) -> None:
+    found = doubted(row, known=known_device())
+    assert (found.on_record, found.nothing, found.doubtful) == (0, 1, 1)
+    assert any(told in each and each.startswith("line 2, column ") for each in found.remarks())
+    assert "can match nothing" in (found.question() or "")
+
+
+def test_a_digest_in_the_wrong_column_is_told_also_where_the_row_is_found_by_its_name() -> None:
+    found = doubted(ListRow(common_name="snr-1", public_key_sha256=CERTIFICATE), known=known_device())
+    assert (found.on_record, found.nothing, found.doubtful) == (1, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ListRow(public_key_sha256=KEY, certificate_sha256=CERTIFICATE),
+        ListRow(serial_number=SERIAL, ca="factory-a"),
+        ListRow(serial_number=SERIAL, ca=CA_ID),
+    ],
+)
+def test_the_values_of_a_device_on_record_in_their_columns_are_not_doubted(row: ListRow) -> None:
+    assert doubted(row, known=known_device()).doubtful == 0
+
+
+def test_a_short_serial_number_may_be_another_device_s_under_each_ca() -> None:
+    known = Devices()
+    known.add(knock(serial_number="1001"))
+    assert doubted(ListRow(serial_number="1001", ca="0b" * 32), known=known).doubtful == 0

@@ -1,7 +1,7 @@
 """How a list fits the rules in force and the devices on record: told by imports, asked by ``lists check``."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -77,9 +77,9 @@ def check(table: Table, what: str, name: str | None, against: str) -> Fit:
         known = devices(table, rules, most=MOST_CHECKED, ca=against)
         counted = Fit(_name_of(what, name), rules, known, at=now())
     names = None if against in ("rules", "records") else _names_of(rules, against)
-    for line, row in _rows(table, what):
+    for line, row, columns in _rows(table, what):
         if names is None or row.ca is None or row.ca in names:
-            counted.add(row, line)
+            counted.add(row, line, columns)
     return counted
 
 
@@ -95,8 +95,8 @@ def _name_of(what: str, name: str | None) -> str:
     return name or (Path(what).stem if Path(what).is_file() else what)
 
 
-def _rows(table: Table, what: str) -> Iterator[tuple[int | None, ListRow]]:
-    """The rows of a file, or of a list where there is no such file."""
+def _rows(table: Table, what: str) -> Iterator[tuple[int | None, ListRow, Sequence[str]]]:
+    """The rows of a file with their places in it, or of a list where there is no such file."""
     file = Path(what)
     if not file.exists():
         there = DeviceLists(table).all()
@@ -105,7 +105,7 @@ def _rows(table: Table, what: str) -> Iterator[tuple[int | None, ListRow]]:
             meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(there) or 'none'}"
             raise InputError(f"there is neither a file nor a list {what}: {meant}")
         for row in DeviceLists(table).rows(what, there[what].head.generation):
-            yield None, row
+            yield None, row, ()
         return
     with list_files.source(file) as source, telling.progress(f"Checking {file.name}", list_files.size(file)) as advance:
         reader = Reader(
@@ -115,7 +115,7 @@ def _rows(table: Table, what: str) -> Iterator[tuple[int | None, ListRow]]:
             serials=lambda: serials_in(source.pieces, lambda: known_serials(table)),
         )
         for each in reader:
-            yield each.line, each.row
+            yield each.line, each.row, each.columns
         advance(list_files.size(file) or 0)
     reader.raise_problems()
     list_files.tell(source.name, reader.said)

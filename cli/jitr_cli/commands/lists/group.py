@@ -101,7 +101,7 @@ def import_(
                 against=None if compared is None else compared.head.generation,
                 overwrite=overwrite or mode == REPLACE,
                 advance=advance,
-                watch=lambda each: fit.add(each.row, line_of(each)),
+                watch=lambda each: fit.add(each.row, line_of(each), each.columns),
             )
         document = {"list": name, "rows": checked.rows, "mode": mode, "dry_run": dry_run}
         told = list_files.told(checked, mode, before)
@@ -159,7 +159,8 @@ def check(context: click.Context, what: str, name: str | None, against: str, cho
     """Count how many rows of a list fit the rules, match a device on record, or can match nothing.
 
     With `rules`, the patterns of the rules in force are asked; with `records`, the devices on record; with a CA (its
-    alias or caCertificateId), both, but only the devices of that CA. Exit code 1 means that a row can match nothing.
+    alias or caCertificateId), both, but only the devices of that CA. Exit code 1 means that a row can match nothing, or
+    that one of a list that a deny rule names is doubtful: it looks like a pattern, several devices, or a slip.
 
     \b
     Examples:
@@ -169,7 +170,7 @@ def check(context: click.Context, what: str, name: str | None, against: str, cho
     found = list_check.check(table_of(choice.deployment()), what, name, against)
     told = "\n".join([f"{found.sentence()}.", *(f"  {each}" for each in found.remarks())])
     emit(as_json, {"list": found.name, "against": against, **found.to_json()}, told)
-    context.exit(1 if found.nothing else 0)
+    context.exit(1 if found.nothing or found.question() else 0)
 
 
 @lists.command("add")
@@ -193,7 +194,7 @@ def add(name: str, values: tuple[str, ...], yes: bool, choice: Choice, as_json: 
     ask(list_check.question_about_name(table_of(deployment), name), yes)
     fit = list_check.fit(table_of(deployment), name, now())
     fit.add(row)
-    if fit.nothing:
+    if fit.nothing or fit.doubtful:
         list_check.tell(fit)
     ask(list_check.question_about_rows(fit), yes)
     edit = partial(_lists(deployment).add, name, row, at=now_text(), new_generation=list_files.generation())

@@ -4,10 +4,12 @@ A row with no device on record and with no chance under the rules protects nothi
 from an allow list. Pure and in flat memory: rows go by one at a time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import field
 from datetime import datetime
 
+from jitr.devicelists.columns import shown
+from jitr.devicelists.doubts import Doubt, Names
 from jitr.devicelists.rows import ListRow, RowKey, device_keys
 from jitr.facts import Knock
 from jitr.rules.conditions import AttributeCondition, CaCondition, Condition, SerialCondition
@@ -18,6 +20,11 @@ from jitr.values import dataclass
 _SHOWN = 5
 _CA_ID = 64  # characters of a caCertificateId
 _FEW = 3  # serial numbers of a CA: from fewer, nobody can tell how long they are
+_RANDOM = 12  # hex digits of a serial number: shorter ones are counted, and two CAs come to the same
+_DIGESTS = {
+    "certificate_sha256": "the certificate's id",
+    "public_key_sha256": "the public key's digest",
+}
 
 
 @dataclass(slots=True)
@@ -28,11 +35,18 @@ class Devices:
     whole: bool = True
     keys: set[int] = field(default_factory=set)  # hashes: 64 bits a key
     lengths: dict[str, list[int]] = field(default_factory=dict)
+    digests: dict[int, str] = field(default_factory=dict)  # whose a digest is, by the hashes of their keys
+    issuers: dict[str, str] = field(default_factory=dict)  # the CA of each serial number that only one CA gives
 
     def add(self, knock: Knock) -> None:
         """Note a device."""
         self.count += 1
-        self.keys.update(map(hash, device_keys(knock)))
+        keys = device_keys(knock)
+        self.keys.update(map(hash, keys))
+        name = next(iter(knock.certificate.values("common_name")), knock.certificate.certificate_sha256[:12])
+        self.digests.update({hash(each): name for each in keys if each.kind in _DIGESTS})
+        if len(knock.certificate.serial_number) >= _RANDOM:
+            self.issuers[knock.certificate.serial_number] = min(knock.aliases, default=knock.ca_certificate_id)
         digits = len(knock.certificate.serial_number.lstrip("-"))
         for ca in (knock.ca_certificate_id, *knock.aliases):
             self.lengths.setdefault(ca, []).append(digits)
@@ -40,6 +54,33 @@ class Devices:
     def has(self, keys: Iterable[RowKey]) -> bool:
         """Whether one of the keys is a device's."""
         return any(hash(key) in self.keys for key in keys)
+
+    def misplaced(self, row: ListRow) -> Doubt | None:
+        """Return which value of a row is a device's, but not what its column says; None where none is."""
+        return self._other_digest(row) or self._other_ca(row)
+
+    def _other_digest(self, row: ListRow) -> Doubt | None:
+        for column in ("public_key_sha256", "certificate_sha256", "common_name"):
+            value = getattr(row, column)
+            if value is None or len(value) != _CA_ID or hash(RowKey(column, value)) in self.keys:
+                continue
+            for other, what in _DIGESTS.items():
+                name = self.digests.get(hash(RowKey(other, value))) if other != column else None
+                if name is not None:
+                    own = _DIGESTS.get(column, "a name")
+                    meant = f"{shown(value)} is {what} of device {shown(name)} on record, not {own}: use column {other}"
+                    return Doubt(column, meant)
+        return None
+
+    def _other_ca(self, row: ListRow) -> Doubt | None:
+        """A long serial number is random: the same one under another CA is the same device."""
+        if row.serial_number is None or row.ca is None:
+            return None
+        issuer = self.issuers.get(row.serial_number)
+        if issuer is None or hash(RowKey("serial_number", f"{row.ca}/{row.serial_number}")) in self.keys:
+            return None
+        told = f"a device of {issuer} on record has serial number {row.serial_number}, and none of {row.ca}: is the ca"
+        return Doubt("ca", f"{told} right?")
 
     def has_length(self, ca: str, serial: str) -> bool:
         """Whether a serial number is about as long as the CA's others; True where too few are known."""
@@ -61,11 +102,26 @@ class Unmatched:
         return f"{where}{self.key!r}: {self.why}"
 
 
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """A value that is probably a slip: line and number of the column (None in the table), and what it looks like."""
+
+    line: int | None
+    number: int | None
+    doubt: Doubt
+
+    def __str__(self) -> str:
+        """Say it in a few words."""
+        place = f"line {self.line}, column {self.number}, " if self.line is not None and self.number else ""
+        return f"{place}{self.doubt.column}: {self.doubt.message}"
+
+
 class Fit:
     """Counts the rows of the list ``name``, which rules name or will name, by what they could match.
 
     Without ``devices`` only the rules are asked; with ``known_only`` a row that is no device on record matches nothing.
-    A row that is expired ``at`` that time matches nothing; without it, expiry is not asked.
+    A row that is expired ``at`` that time matches nothing; without it, expiry is not asked. ``doubtful`` are rows with
+    a value that is probably a slip, whatever else they are counted as.
     """
 
     def __init__(
@@ -78,8 +134,10 @@ class Fit:
         known_only: bool = False,
     ) -> None:
         self.name = name
-        self.rows = self.on_record = self.possible = 0
+        self.rows = self.on_record = self.possible = self.doubtful = 0
         self.unmatched: list[Unmatched] = []  # the first of them
+        self.doubts: list[Doubtful] = []  # the first of them
+        self._names = Names()
         self._devices = devices or Devices()
         self._with_devices = devices is not None
         self._known_only = known_only
@@ -97,8 +155,8 @@ class Fit:
         """How many rows can match nothing."""
         return self.rows - self.on_record - self.possible
 
-    def add(self, row: ListRow, line: int | None = None) -> None:
-        """Count a row."""
+    def add(self, row: ListRow, line: int | None = None, columns: Sequence[str] = ()) -> None:
+        """Count a row; ``line`` and ``columns`` are its place in a file."""
         self.rows += 1
         keys = row.found_by()
         naming = () if self._rules is None else self._anchored_naming.for_row(self._rules, row)
@@ -106,14 +164,38 @@ class Fit:
         for rule in fits:
             self._fitting[rule.name] += 1
         expired = self._at is not None and row.expires is not None and row.expires <= self._at
-        if not expired and self._devices.has(keys):
+        on_record = self._devices.has(keys)
+        named = self._names.doubt(row)
+        misplaced = self._misplaced(row)
+        doubt = misplaced or (None if on_record else named)
+        if doubt is not None and not expired:
+            self._doubt(doubt, line, columns)
+        if not expired and on_record:
             self.on_record += 1
             return
         why = f"it expired {rfc3339(row.expires)}" if expired and row.expires else self._why_not(row, fits)
+        if why is None and misplaced is not None:
+            why = misplaced.message
         if why is None:
             self.possible += 1
         elif len(self.unmatched) < _SHOWN:
             self.unmatched.append(Unmatched(line, keys[0].value, why))
+
+    def _misplaced(self, row: ListRow) -> Doubt | None:
+        if found := self._devices.misplaced(row):
+            return found
+        for ca in () if self._rules is None or row.certificate_sha256 is None else self._rules.cas.values():
+            if row.certificate_sha256 in ca.ids:
+                return Doubt(
+                    "certificate_sha256", f"{row.certificate_sha256} is the id of CA {ca.alias}, not a device's"
+                )
+        return None
+
+    def _doubt(self, doubt: Doubt, line: int | None, columns: Sequence[str]) -> None:
+        self.doubtful += 1
+        if len(self.doubts) < _SHOWN:
+            number = columns.index(doubt.column) + 1 if doubt.column in columns else None
+            self.doubts.append(Doubtful(line, number, doubt))
 
     def _why_not(self, row: ListRow, fits: list[Rule]) -> str | None:
         rules = self._rules
@@ -156,17 +238,24 @@ class Fit:
             for rule in self._naming
             if (count := self._fitting[rule.name]) < self.rows
         ]
-        return (*told, *map(str, self.unmatched))
+        more = self.doubtful - len(self.doubts)
+        rest = (f"and {more:,} more doubtful {'row' if more == 1 else 'rows'}",) if more else ()
+        return (*told, *map(str, self.unmatched), *map(str, self.doubts), *rest)
 
     def question(self) -> str | None:
-        """Ask about rows of a deny list that can match nothing; None where there is nothing to ask."""
-        if not (self.denying and self.nothing):
+        """Ask about rows of a deny list that can match nothing, or are doubtful; None where there is nothing to ask."""
+        if not (self.denying and (self.nothing or self.doubtful)):
             return None
-        can = "1 row can" if self.nothing == 1 else f"{self.nothing:,} rows can"
-        first = f" (first {self.unmatched[0]})" if self.unmatched else ""
-        return (
-            f"Deny rule {self.denying[0]} names list {self.name}, and {can} match nothing{first}: they keep nobody out."
-        )
+        named = f"Deny rule {self.denying[0]} names list {self.name}, and"
+        if self.nothing:
+            can = "1 row can" if self.nothing == 1 else f"{self.nothing:,} rows can"
+            first = f" (first {self.unmatched[0]})" if self.unmatched else ""
+            out = "it keeps" if self.nothing == 1 else "they keep"
+            return f"{named} {can} match nothing{first}: {out} nobody out."
+        one = self.doubtful == 1
+        rows = "1 row is" if one else f"{self.doubtful:,} rows are"
+        out = "if so, it keeps" if one else "if so, they keep"
+        return f"{named} {rows} doubtful (first {self.doubts[0]}): {out} out no device that is meant."
 
     def to_json(self) -> dict[str, object]:
         """The counts, as in ``--json``."""
@@ -178,6 +267,8 @@ class Fit:
             "devices_on_record": self._devices.count,
             "rules": dict(self._fitting),
             "first_unmatched": [str(each) for each in self.unmatched],
+            "doubtful": self.doubtful,
+            "first_doubtful": [str(each) for each in self.doubts],
         }
 
 

@@ -8,7 +8,16 @@ import re
 from collections import Counter
 
 from jitr.devicelists.columns import shown
-from jitr.devicelists.csv.forms import OR_APOSTROPHE, WORDS, Taken, check_cell, check_text, common_name_of, hash_of
+from jitr.devicelists.csv.forms import (
+    OR_APOSTROPHE,
+    WORDS,
+    Taken,
+    check_cell,
+    check_hash,
+    check_text,
+    common_name_of,
+    hash_of,
+)
 from jitr.devicelists.csv.serials import UNDECIDED, Base, Serials, from_decimal, may_be_either, unmarked
 from jitr.devicelists.rows import COLUMNS
 from jitr.devicelists.values import FLOAT, WrongValue, floated
@@ -18,6 +27,7 @@ _TYPOGRAPHIC = re.compile(r"[“„‟«‹‘‚].*[”“»›’‘]", re.DOT
 # No value in these columns can begin with an apostrophe or a blank, so taking them off loses nothing.
 _PLAIN = frozenset(COLUMNS) - {"common_name", "note"}
 _HASHES = frozenset({"certificate_sha256", "public_key_sha256"})
+_MAY_BE_HASHES = _HASHES | {"ca"}
 
 # Most cells: nothing below is to be done with them. No long number, no date, no label, and no word of ``WORDS``.
 _SOUND = re.compile(
@@ -36,6 +46,7 @@ _CONVERTED = re.compile(
     r"[a-zä]*[-/. ]*[0-9]{0,4}",
     re.IGNORECASE,
 )
+_HASH_DIGITS = 64
 _KEPT = 15  # digits of a number that a spreadsheet keeps: IEEE 754 binary64
 
 
@@ -62,6 +73,12 @@ class Cells:
         """Return the text that a cell stands for. Raises WrongValue where it has probably been damaged."""
         if column == "serial_number":
             return self._serial(cell)
+        text = self._text(column, cell)
+        if column in _MAY_BE_HASHES and len(text) >= _HASH_DIGITS:
+            check_hash(text)
+        return text
+
+    def _text(self, column: str, cell: str) -> str:
         if _SOUND.fullmatch(cell) and cell not in WORDS and cell != column:
             return cell
         if column == "note" and _SOUND_NOTE.fullmatch(cell):

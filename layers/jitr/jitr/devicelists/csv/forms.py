@@ -3,6 +3,7 @@
 Each is taken for what it certainly means, or is a fault. ``Taken.form`` says in a few characters what was taken so.
 """
 
+import hashlib
 import re
 
 from jitr.devicelists.columns import shown
@@ -86,6 +87,25 @@ def hash_of(column: str, text: str) -> Taken | None:
     if summed := _SUM_LINE.fullmatch(text):
         return Taken(summed[1], "x FILE")
     return None
+
+
+_NOTHING_PRINTED = "the SHA-256 of nothing: the command before the hash printed nothing, because it failed"
+_EMPTY_LINE = "the SHA-256 of an empty line: there was no value to hash"
+_OF_NOTHING = {
+    hashlib.sha256(b"").hexdigest(): _NOTHING_PRINTED,
+    hashlib.sha256(b"\n").hexdigest(): _EMPTY_LINE,
+    hashlib.sha256(b"\r\n").hexdigest(): _EMPTY_LINE,
+    "0" * 64: "64 zeros: a value that was never filled in",
+    "f" * 64: "64 times f: a value that was never filled in",
+}
+_NOT_DIGITS = {ord(each): None for each in ": \t\n\r"}
+
+
+def check_hash(text: str) -> None:
+    """Raises WrongValue for a SHA-256 that is no certificate's and no key's."""
+    digits = text.translate(_NOT_DIGITS).lower().removeprefix("0x")
+    if digits in _OF_NOTHING:
+        raise WrongValue(f"{digits[:8]}…{digits[-4:]} is {_OF_NOTHING[digits]}. Read it from the certificate again")
 
 
 # --- what is no value at all

@@ -6,6 +6,7 @@ row (list_row). Here every problem gets its place, and no key may be there twice
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import field
 from itertools import chain, repeat
 
 from jitr.devicelists.columns import Fault, header_faults, shown, typed
@@ -40,10 +41,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row that is in order, and the line on which it begins."""
+    """A row that is in order, the line on which it begins, and the file's columns ("" where one has no name)."""
 
     line: int
     row: ListRow
+    columns: Sequence[str] = field(default=(), kw_only=True, compare=False)
 
 
 class ListError(InputError):
@@ -108,7 +110,7 @@ class Reader:
                 continue
             row = self._read(record)
             if row is not None and not self._repeats(record.line, row):
-                yield Row(record.line, row)
+                yield Row(record.line, row, columns=self._columns)
         for line, column, message in self._cells.damage():
             self._add(line, self.number(column), Fault(column, message))
 

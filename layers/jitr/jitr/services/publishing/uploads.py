@@ -281,7 +281,7 @@ class Drops:
 
         def watch(each: Row) -> None:
             in_time()  # of an archive, all pieces come before the first row
-            found.add(each.row, line_of(each))
+            found.add(each.row, line_of(each), each.columns)
 
         checking = True
 
