@@ -56,7 +56,7 @@ def read_certificate(path: Path) -> "Certificate":
     except Unreadable as problem:
         raise InputError(f"{path}: {problem}") from None
     if certificate.own.taken:
-        telling.note(f"{path}: {certificate.own.taken}, is taken")
+        telling.note(f"{path}: {certificate.own.taken}")
     return certificate
 
 

@@ -155,6 +155,23 @@ def test_the_nearest_row_of_a_list_is_named(table: Table, run: Run, row: str) ->
     assert f"not on it; nearest row {row}" in document["reasons"][0]["message"]
 
 
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        ("snr\u20111", "(the row has U+2011, NON-BREAKING HYPHEN)"),
+        ("snr\u20131", "(the row has U+2013, EN DASH)"),
+    ],
+)
+def test_a_nearest_row_that_only_looks_like_the_name_says_in_which_character_it_differs(
+    table: Table, run: Run, row: str, named: str
+) -> None:
+    assert run("lists", "remove", "line-a", "common_name=snr-1").exit_code == 0
+    assert run("lists", "add", "line-a", f"common_name={row}").exit_code == 0
+    _, document = told(run, DEVICE.sha256)
+    (failed,) = [each for miss in document["near_misses"] for each in miss["failed"]]
+    assert failed["message"] == f"list line-a: not on it; nearest row {row} {named}"
+
+
 def test_looking_for_the_nearest_row_is_bounded_and_happens_only_where_a_list_was_missed(
     table: Table, run: Run, aws: Any
 ) -> None:

@@ -88,6 +88,12 @@ def test_a_cell_that_is_certainly_no_common_name_is_an_error_with_its_place_and_
     assert read_list(record.encode(), "f") == (ListRow(common_name=cell),), "an apostrophe says that it is so"
 
 
+@pytest.mark.parametrize("alias", ["NA", "null", "none", "ca", "NaN"])
+def test_a_ca_that_is_called_as_a_word_for_nothing_is_exported_so_that_it_imports_back(alias: str) -> None:
+    row = ListRow(serial_number="1f", ca=alias)
+    assert read_list("".join(write_rows([row])).encode(), "f") == (row,)
+
+
 @pytest.mark.parametrize("cell", ["=A1", "#N/A", "#REF!", "########"])
 @pytest.mark.parametrize("column", [*(each for each in COLUMNS if each not in ("ca", "common_name")), "attr.x"])
 def test_formulas_and_a_spreadsheets_errors_are_errors_in_every_column(column: str, cell: str) -> None:
@@ -286,3 +292,13 @@ def test_a_digest_of_nothing_is_an_error_with_its_place_however_it_is_written(
             read_list(f"serial_number:hex,{column}{',ca' * (column != 'ca')}\n,{quoted(cell)}\n".encode(), "f")
         problem = error.value.problems[0]
         assert (problem.line, problem.column, told in problem.message) == (2, 2, True), problem
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [("x;=1+1", "'x;'=1+1"), ("x;'=1", "'x;''=1"), ("a| @b;-1", "'a| '@b;'-1"), ("=1;=2", "'=1;'=2"), ("x;1", "x;1")],
+)
+def test_no_cell_begins_a_formula_where_a_spreadsheet_splits_at_another_separator(name: str, cell: str) -> None:
+    record = "".join(write_rows([ListRow(common_name=name)]))
+    assert record == f"common_name\r\n{cell}\r\n"
+    assert read_list(record.encode(), "f") == (ListRow(common_name=name),)

@@ -2,10 +2,13 @@
 
 import io
 import re
+import shutil
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from testkit import pki
 
 from jitr.devicelists.columns import Fault
 from jitr.devicelists.csv.duplicates import Duplicates, KeyLog
@@ -14,6 +17,7 @@ from jitr.devicelists.csv.records import MAX_ROW
 from jitr.devicelists.rows import COLUMNS, ListRow, RowKey
 from jitr.devicelists.values import read_row
 from jitr.errors import InputError
+from jitr.x509.certificate import read_certificate
 
 SHA = "0a" * 32
 OTHER_SHA = "0b" * 32
@@ -510,6 +514,11 @@ def test_keys_of_different_kinds_are_different_in_a_log() -> None:
             f"1:2: serial_number: {_NEEDS_CA}",
         ),
         ("common_name,ca", "1:2: ca: ca goes with serial_number; alone it limits nothing (a rule's `ca` does)"),
+        (
+            '"common_name,note"',
+            "1:1: 'common_name,note' is a whole line in quotes, and so one cell, as where CSV was exported into CSV: "
+            'take away the quotes around each line, and write "" within it as "',
+        ),
         ("snr-0001,7", "1:1: the first line must name the columns, such as common_name; it begins with 'snr-0001'"),
         (",".join(f"attr.a{each}" for each in range(201)), "1:201: there are 201 columns: at most 200 are read"),
     ],
@@ -649,6 +658,57 @@ def test_the_wrong_examples_in_the_reference_are_told_as_it_shows(body: str, tol
     with pytest.raises(ListError) as caught:
         read_list(body.encode(), "line-a.csv")
     assert str(caught.value) == told.rstrip("\n")
+
+
+_COMMANDS = re.search(r"^```sh\n(openssl x509.*?)^```$", DOCS.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+_COLUMN_OF = {
+    "subject=": "common_name",
+    "serial=": "serial_number",
+    "sha256 Fingerprint=": "certificate_sha256",
+    "SHA2-256(device.spki)=": "public_key_sha256",
+    "SHA256(device.spki)=": "public_key_sha256",
+}
+
+
+def typed_in(folder: Path) -> str:
+    """What the reference's openssl commands print of ``device.pem`` in a folder."""
+    assert _COMMANDS is not None
+    done = subprocess.run(
+        ["bash", "-c", _COMMANDS[1]],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
+    return done.stdout
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="this machine has no openssl")
+def test_what_the_openssl_commands_of_the_reference_print_may_stand_in_the_cells(tmp_path: Path) -> None:
+    device = pki.ca().device("snr-0001").issue()
+    (tmp_path / "device.pem").write_bytes(device.pem)
+    cells = {}
+    for line in typed_in(tmp_path).splitlines():
+        cells[next(column for begins, column in _COLUMN_OF.items() if line.lower().startswith(begins.lower()))] = line
+    (row,) = read(",".join([*cells, "ca"]) + "\n" + ",".join(f'"{each}"' for each in cells.values()) + ",factory-a\n")
+    facts = read_certificate(device.der).facts
+    assert row == ListRow(
+        common_name="snr-0001",
+        serial_number=facts.serial_number,
+        ca="factory-a",
+        certificate_sha256=facts.certificate_sha256,
+        public_key_sha256=facts.public_key_sha256,
+    )
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="this machine has no openssl")
+@pytest.mark.parametrize("damaged", [b"", b"no certificate\n"])
+def test_where_the_certificate_cannot_be_read_the_commands_of_the_reference_print_no_digest(
+    tmp_path: Path, damaged: bytes
+) -> None:
+    (tmp_path / "device.pem").write_bytes(damaged)
+    assert re.search("[0-9a-fA-F]{64}|(?:[0-9A-F]{2}:){31}", typed_in(tmp_path)) is None
 
 
 def test_the_reference_describes_every_column() -> None:

@@ -65,7 +65,7 @@ def test_what_editors_and_shells_do_to_a_file_does_no_harm(data: bytes) -> None:
 def test_of_a_bundle_the_first_is_taken_and_said_so() -> None:
     found = find_certificate(b"leaf and its CA\n" + pki.bundle(LEAF, CA))
     assert found.der == LEAF.der
-    assert found.taken == "the first of 2 certificates, at line 2"
+    assert found.taken == "the first of 2 certificates, at line 2, is taken"
 
 
 def test_a_certificate_beside_its_private_key_is_found() -> None:
@@ -308,7 +308,7 @@ def test_the_base64_of_a_pem_file_is_read_and_said_so(times: int, wrap: Callable
         data = wrap(data)
     found = find_certificate(data)
     assert found.der == LEAF.der
-    assert str(found.taken).startswith("decoded: the input is the base64 of a PEM file; the first of 2 certificates")
+    assert str(found.taken).startswith("the input is the base64 of a PEM file, and was decoded; the first of 2 cert")
     assert find_following(data) == (CA.der,)
 
 

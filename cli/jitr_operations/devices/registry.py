@@ -98,7 +98,7 @@ def read_device_file(path: Path) -> CertificateReading:
     except Unreadable as problem:
         raise InputError(f"{path}: {problem}") from None
     if reading.taken:
-        telling.note(f"{path}: {reading.taken}, is taken")
+        telling.note(f"{path}: {reading.taken}")
     return reading
 
 

@@ -6,9 +6,11 @@ characters that look alike, one left out, doubled or swapped; a serial number un
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import Literal
 
 from jitr.decision.decide import Decision
 from jitr.devicelists.rows import ListRow, RowKey, is_listable
@@ -20,6 +22,8 @@ _MOST_NAMES = 2  # common names of a certificate that are looked at
 _MOST_LISTS = 5
 _ALIKE = ("0Oo", "1lIi", "5Ss", "8B", "2Zz", "6G", "uv", "mn", "CcG")
 _SEPARATORS = ("-", "_", ".", " ", "", ":", "/")
+_HYPHENS = ("\u2010", "\u2011", "\u2012", "\u2013", "\u2212", "\uff0d")  # drawn as the one of the keyboard
+_FORMS: tuple[Literal["NFC", "NFD", "NFKC"], ...] = ("NFC", "NFD", "NFKC")
 _NUMBER = re.compile("[0-9]+")
 
 Find = Callable[[str, Sequence[RowKey]], Mapping[RowKey, ListRow]]  # rows of a list by its name, and keys
@@ -34,7 +38,7 @@ def with_near_rows(decision: Decision, knock: Knock, rules: Rules, find: Find) -
         found = find(name, keys)
         nearest = next((each for each in keys if each in found), None)
         if nearest is not None:
-            decision = _named(decision, _not_on(name), f"{_not_on(name)}; nearest row {_row(nearest)}")
+            decision = _named(decision, _not_on(name), f"{_not_on(name)}; nearest row {_row(nearest, knock)}")
     return decision
 
 
@@ -51,11 +55,19 @@ def _named(decision: Decision, told: str, instead: str) -> Decision:
     return replace(decision, reasons=reasons, near_misses=misses)
 
 
-def _row(key: RowKey) -> str:
+def _row(key: RowKey, knock: Knock) -> str:
     if key.kind != "serial_number":
-        return key.value
+        names = "".join(knock.certificate.values("common_name"))
+        odd = _odd(key.value, names, "the row has") or _odd(names, key.value, "the certificate has")
+        return f"{key.value}{odd}"
     ca, _, serial = key.value.rpartition("/")
     return f"serial_number {serial} of ca {ca}"
+
+
+def _odd(text: str, other: str, who: str) -> str:
+    """Name the first character that one has and the other has not, where nobody would see it."""
+    first = next((each for each in text if not each.isascii() and each not in other), None)
+    return "" if first is None else f" ({who} U+{ord(first):04X}, {unicodedata.name(first, 'no name')})"
 
 
 def _keys(knock: Knock, rules: Rules) -> Iterator[RowKey]:
@@ -86,6 +98,7 @@ def _spellings(name: str) -> Iterator[str]:
         for other in _SEPARATORS:
             if separator:
                 yield name.replace(separator, other)
+    yield from _drawn_alike(name)
     yield from re.split(r"[./:@ ]", name)  # snr-1.plant.example, ou/snr-1
     places = range(len(name))
     for place in places:
@@ -99,6 +112,13 @@ def _spellings(name: str) -> Iterator[str]:
         if name[place].isdecimal():
             yield from (name[:place] + digit + name[place + 1 :] for digit in "0123456789")
     yield from (name + digit for digit in "0123456789")
+
+
+def _drawn_alike(name: str) -> Iterator[str]:
+    """Yield the name with other hyphens, and in other forms of Unicode."""
+    for hyphen in _HYPHENS:
+        yield from (name.replace("-", hyphen), name.replace(hyphen, "-"))
+    yield from (unicodedata.normalize(form, name) for form in _FORMS)
 
 
 def _zeros(name: str) -> Iterator[str]:

@@ -49,7 +49,7 @@ _FIRST_LINE, _LAST_LINE = b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICA
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One certificate's DER. ``taken`` says which one it is where there was a choice, and None otherwise."""
+    """One certificate's DER. ``taken`` says, as a sentence, what was taken where there was a choice; None otherwise."""
 
     der: bytes
     taken: str | None = None
@@ -102,7 +102,7 @@ def _in_decoded(data: bytes) -> Found:
         found = _in_pem(data)
     except NotACertificate as error:
         raise NotACertificate(f"in what the input is the base64 of, {error}") from error
-    taken = "decoded: the input is the base64 of a PEM file"
+    taken = "the input is the base64 of a PEM file, and was decoded"
     return Found(found.der, taken if found.taken is None else f"{taken}; {found.taken}")
 
 
@@ -183,9 +183,9 @@ def _in_pem(data: bytes) -> Found:
     first = certificates[0]
     taken = None
     if len(certificates) > 1:
-        taken = f"the first of {len(certificates)} certificates, at line {_line(data, first.at)}"
+        taken = f"the first of {len(certificates)} certificates, at line {_line(data, first.at)}, is taken"
     elif len(blocks) > 1:
-        taken = f"the only certificate of {len(blocks)} PEM blocks, at line {_line(data, first.at)}"
+        taken = f"the only certificate of {len(blocks)} PEM blocks, at line {_line(data, first.at)}, is taken"
     return Found(_checked(_body_of(data, first)), taken)
 
 

@@ -1,7 +1,8 @@
 """The text that a CSV cell stands for after spreadsheets and other programs had it, and the cell for a text.
 
 A leading apostrophe says "this is text, as it stands": writing puts it before what a spreadsheet would run as a
-formula or turn into another value, and reading takes off exactly that one.
+formula or turn into another value, and reading takes off exactly that one. Where a spreadsheet would split a cell at
+another separator and run what comes after it, an apostrophe goes there, too.
 """
 
 import re
@@ -23,10 +24,14 @@ from jitr.devicelists.rows import COLUMNS
 from jitr.devicelists.values import FLOAT, WrongValue, floated
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # OWASP, "CSV Injection"
+# A spreadsheet whose separator is another one splits there, also within quotes that do not begin its cell.
+_SPLIT = re.compile(r"([;|] *)('*[=+\-@＝＋－＠])")
+_SPLIT_CELL = re.compile(r"([;|] *)'('*[=+\-@＝＋－＠])")
 _TYPOGRAPHIC = re.compile(r"[“„‟«‹‘‚].*[”“»›’‘]", re.DOTALL)
 # No value in these columns can begin with an apostrophe or a blank, so taking them off loses nothing.
 _PLAIN = frozenset(COLUMNS) - {"common_name", "note"}
 _HASHES = frozenset({"certificate_sha256", "public_key_sha256"})
+_HEX = _HASHES | {"serial_number"}
 _MAY_BE_HASHES = _HASHES | {"ca"}
 
 # Most cells: nothing below is to be done with them. No long number, no date, no label, and no word of ``WORDS``.
@@ -52,7 +57,7 @@ _KEPT = 15  # digits of a number that a spreadsheet keeps: IEEE 754 binary64
 
 def to_cell(column: str, text: str) -> str:
     """The cell for a text: nothing that a spreadsheet runs or turns into another value, and that reads as this text."""
-    return f"'{text}" if _needs_apostrophe(column, text) else text
+    return "'" + _SPLIT.sub(r"\1'\2", text) if _needs_apostrophe(column, text) else text
 
 
 class Cells:
@@ -164,8 +169,8 @@ def _text(column: str, cell: str) -> str | Taken:
     if column in _PLAIN:
         if bare.startswith("'"):
             return bare[1:].strip()
-    elif cell.startswith("'") and _needs_apostrophe(column, cell[1:]):
-        return cell[1:]
+    elif cell.startswith("'") and _needs_apostrophe(column, text := _SPLIT_CELL.sub(r"\1\2", cell[1:])):
+        return text
     if quoted := _TEXT_FORMULA.fullmatch(bare):
         inner = _bare(column, quoted[1].replace('""', '"'))
         return Taken(inner.text if isinstance(inner, Taken) else inner, '="x"')
@@ -196,9 +201,9 @@ def _needs_apostrophe(column: str, text: str) -> bool:
     """Whether a spreadsheet, or ``Cells``, would take a bare cell of this text for something else."""
     if _SOUND.fullmatch(text) and text not in WORDS and text != column and not _CONVERTED.fullmatch(text):
         return False
-    if text.startswith(("'", *_FORMULA)) or _CONVERTED.fullmatch(text) or FLOAT.fullmatch(text):
+    if text.startswith(("'", *_FORMULA)) or _SPLIT.search(text) or _CONVERTED.fullmatch(text) or FLOAT.fullmatch(text):
         return True
-    if column in _PLAIN:
+    if column in _HEX:
         return False
     try:
         return _bare(column, text) != text

@@ -5,11 +5,12 @@ row (list_row). Here every problem gets its place, and no key may be there twice
 """
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import field
 from itertools import chain, repeat
 
-from jitr.devicelists.columns import Fault, header_faults, shown, typed
+from jitr.devicelists.columns import Fault, header_faults, is_column, shown, typed
 from jitr.devicelists.csv.cells import Cells, to_cell
 from jitr.devicelists.csv.duplicates import Duplicates, Seen
 from jitr.devicelists.csv.records import BadRecord, Record, read_records
@@ -22,6 +23,10 @@ from jitr.values import dataclass
 SHOWN = 20  # problems kept and shown; the rest is counted
 
 _STRAY = "is under no column name: name the column, or put quotes around the cell that has the separator in it"
+_WHOLE_LINE = (
+    "is a whole line in quotes, and so one cell, as where CSV was exported into CSV: "
+    'take away the quotes around each line, and write "" within it as "'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,9 @@ class Reader:
             self._columns = [each.strip() for each in first.cells]
             while not self._columns[-1]:
                 self._columns.pop()
+            if _is_whole_line(self._columns):
+                self._add(first.line, 1, f"{shown(self._columns[0])} {_WHOLE_LINE}")
+                return False
             self._read_types()
             for number, fault in header_faults(self._columns):
                 self._add(first.line, number, fault)
@@ -187,6 +195,14 @@ class Reader:
         if len(self.problems) < SHOWN:
             fault = fault if isinstance(fault, Fault) else Fault(None, fault)
             self.problems.append(Problem(line, number, fault.column, fault.message))
+
+
+def _is_whole_line(columns: Sequence[str]) -> bool:
+    """Whether a header is one cell that has in it what separates cells, and begins with the name of a column."""
+    if len(columns) != 1:
+        return False
+    names = re.split(r"[,;\t|]", columns[0])
+    return len(names) > 1 and any(is_column(typed(each.strip(' "'))[0]) for each in names)
 
 
 def serials_in(pieces: Callable[[], Iterable[bytes]], known: Callable[[], Known] = Known) -> Serials:
