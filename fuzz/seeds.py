@@ -1,16 +1,21 @@
-"""The first samples of the corpus: ``python -m fuzz.seeds`` writes them anew. No private key is among them.
+"""The first samples of the corpus: ``python -m fuzz.seeds`` writes them anew, all of them or those of the
+folders that are named. No private key is among them.
 
 The keys that sign them are made each time and forgotten, so all of a folder's samples are written together.
 """
 
+import base64
 import json
 import re
+import sys
 from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
+from tarfile import USTAR_FORMAT
+from zipfile import ZIP_STORED
 
 from cryptography import x509
-from testkit import pki
+from testkit import manifests, pki
 from testkit.crls import Draft, entry, extension, pem
 
 from fuzz.targets import CORPUS
@@ -99,10 +104,55 @@ def lists() -> Mapping[str, bytes]:
     return found | {"whole": whole.encode(), "utf-16": whole.encode("utf-16"), "sep": b"sep=;\ncommon_name;note\na;b\n"}
 
 
+def manifest() -> Mapping[str, bytes]:
+    """Manifests of one signer, and elements that are refused."""
+    lot, by = manifests.Lot(), manifests.signer("Fuzzed Signer")
+    bare = {"keys": [{"kid": "0", **manifests.jwk(pki.key("RSA-2048", "a chip"))}]}
+    return {
+        "signer": by.der,
+        "good-one": manifests.manifest([lot.element(1, by=by)]),
+        "good-indented": manifests.manifest([lot.element(2, by=by)], indent=1),
+        "good-bare": manifests.manifest([lot.element(3, by=by, publicKeySet=bare)]),
+        "lite": manifests.manifest([manifests.signed(lot.payload(4, version=2, publicKeySet={}), by)]),
+        "other-signer": manifests.manifest([lot.element(5)]),
+        "other-key": manifests.manifest(
+            [lot.element(6, by=by, publicKeySet={"keys": [lot.key(7) | {"kid": "0", "x": "AA"}]})]
+        ),
+    }
+
+
+def certificate_files() -> Mapping[str, bytes]:
+    """Certificates in each way that they lie together."""
+    lot = manifests.Lot()
+    chips = {f"R_E0E0_Certs/CE600000{each:02}_E0E0.pem": lot.certificate(each).pem for each in range(2)}
+    return {
+        "pem": lot.certificate(1).pem + lot.maker.pem,
+        "der": lot.certificate(2).der,
+        "lines": b"\n".join(base64.b64encode(lot.certificate(each).der) for each in range(2)),
+        "zip": manifests.zipped(lot.files),
+        "stored": manifests.zipped(lot.files, compression=ZIP_STORED),
+        "tar": manifests.tarred({"a.pem": lot.certificate(1).pem}, form=USTAR_FORMAT)[:3072],
+        "pax": manifests.tarred({"n" * 120 + ".pem": lot.certificate(1).pem})[:5120],
+        "tar-gz": manifests.tarred(lot.files, "w:gz"),
+        "chips": manifests.zipped(chips),
+    }
+
+
+def tables() -> Mapping[str, bytes]:
+    """Tables of devices as vendors ship them."""
+    maker = pki.ca("Modules")
+    modules = [(mac, maker.device(f"module-{mac}").issue()) for mac in ("70B3D5000001", "70B3D5000002")]
+    boards = [(name, maker.device(name).issue()) for name in ("nrf-351358811124484", "nrf-351358811124485")]
+    return {"espressif": manifests.espressif(modules), "nrf-cloud": manifests.nrf_cloud(boards)}
+
+
 def main() -> None:
-    """Write them all."""
+    """Write them all, or those of the folders that are named."""
     made = {"certificate": certificates, "crl": crls, "event": events, "drop": drops, "rules": rules, "csv": lists}
+    made |= {"manifest": manifest, "certificates": certificate_files, "table": tables}
     for name, make in made.items():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         folder = CORPUS / name
         folder.mkdir(parents=True, exist_ok=True)
         for stem, data in make().items():

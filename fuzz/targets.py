@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 from fuzz.inputs import Seeds
@@ -13,6 +14,11 @@ from jitr.decision.chain import verify_chain
 from jitr.decision.selftest import run
 from jitr.devicelists.csv.duplicates import Duplicates
 from jitr.devicelists.csv.reader import Reader, read_list, serials_in, write_rows
+from jitr.devicelists.csv.serials import UNDECIDED
+from jitr.devicelists.manifests.jws import Signers, read_signer
+from jitr.devicelists.manifests.opening import Opener
+from jitr.devicelists.manifests.reading import Options
+from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError, Poison, Unreadable, UnusableCrl
 from jitr.reasons import CODES
 from jitr.records.event import EVENT_CLOCK_SKEW, own_event, parse_event
@@ -190,10 +196,67 @@ def csv(data: bytes) -> None:
         assert list(read_list("".join(write_rows(rows)).encode(), "f")) == rows, "an export is not what was imported"
 
 
+def _opened(data: bytes, kind: str, signers: Signers | None = None) -> list[ListRow]:
+    """The rows of a file of devices of some kind, and what must be true of them and of what is said."""
+    opener = Opener(Options(kind=kind, signers=signers or Signers(), thing_name="d-{public_key_sha256}"), BytesIO)
+    reader = opener([data], "f", Duplicates(), lambda: UNDECIDED)
+    rows = list(reader)
+    for problem in reader.problems:
+        told(problem.at("f"))
+    for each in reader.said:
+        told(each)
+    assert bool(reader.problem_count) == bool(reader.problems)
+    found = [each.row for each in rows]
+    for row in found:
+        assert row.public_key_sha256 is not None, "a row is not known by its key"
+        assert ListRow.from_json(row.to_json()) == row
+    return found
+
+
+@cache
+def _signers() -> Signers:
+    return Signers([read_signer((CORPUS / "manifest" / "signer.sample").read_bytes())])
+
+
+@cache
+def _listed() -> frozenset[str | None]:
+    """The keys in the corpus that a signer signed: nobody else can sign any."""
+    found: set[str | None] = set()
+    for path in sorted((CORPUS / "manifest").glob("good*")):
+        found |= {each.public_key_sha256 for each in _opened(path.read_bytes(), "microchip", _signers())}
+    return frozenset(found)
+
+
+def manifest(data: bytes) -> None:
+    """A signed manifest."""
+    for row in _opened(data, "microchip", _signers()):
+        assert row.public_key_sha256 in _listed(), "a device that nobody signed"
+
+
+def certificates(data: bytes) -> None:
+    """A file or an archive of certificates."""
+    _opened(data, "certificates")
+
+
+def table(data: bytes) -> None:
+    """A vendor's table of devices."""
+    _opened(data, "espressif")
+    _opened(data, "nrfcloud")
+
+
 _JSON = tuple(
     b'{ } [ ] : , " \\ null true -1 1e999 NaN Infinity 9999999999999999999 \\ud800 \\u0000 "0" 1772366398500 '
     b'"2026-03-01" "certificateId" "caCertificateId" "awsAccountId" "timestamp" "000000000000"'.split()
 )
+_MANIFEST = (
+    *_JSON, b"[{", b"},{", b"}]", b'"payload":', b'"protected":', b'"signature":', b'"header":{"uniqueId":', b"eyJ",
+    b"==", b'"kid":', b'"x5c":[', b'"x5t#S256":', b'"alg":"none"', b"\xef\xbb\xbf", b"[" * 50,
+)  # fmt: skip
+_ARCHIVE = (
+    b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07", b"../", b"/", b".pem", b".key",
+    b"ustar\x00", b"\x1f\x8b\x08", b"\xff\xff\xff\xff", b"00000001000\x00", b"77777777777",
+    b"30 path=../a.pem\n", b"\x00" * 512, b"-----BEGIN PRIVATE KEY-----\n", b"_E0E0.pem",
+)  # fmt: skip
 _DER = (
     b"\x30\x80", b"\x30\x82", b"\x30\x84\xff\xff\xff\xff", b"\x02\x01\x00", b"\x05\x00", b"\xa0\x03\x02\x01\x02",
     b"\x17\x0d260101000000Z", b"\x18\x0f99991231235959Z", b"\x06\x03\x55\x04\x03", b"\x06\x03\x55\x1d\x11",
@@ -224,5 +287,8 @@ TARGETS: Mapping[str, Target] = {
         # Names that are misspelt are compared with those that there are, at most so many times.
         Target("rules", rules, _YAML, 4 * 1024 * 1024, 600_000, 40),
         Target("csv", csv, _CSV, 1 << 40, 10_000, 100),
+        Target("manifest", manifest, _MANIFEST, 1 << 40, 20_000, 20),
+        Target("certificates", certificates, (*_DER, *_ARCHIVE), 1 << 40, 20_000, 30),
+        Target("table", table, (*_CSV, *_DER), 1 << 40, 20_000, 100),
     )
 }

@@ -186,6 +186,14 @@ def test_a_name_in_the_directory_that_is_not_the_file_s_own_is_refused() -> None
     assert "a.pem: it is damaged" in problems(data.replace(b"a.pem", b"b.pem", 1))[0]
 
 
+def test_a_file_without_a_name_is_refused() -> None:
+    data = zipped({"a": DEVICES[0].pem})
+    directory = data.index(b"PK\x01\x02")
+    nameless = data[: directory + 28] + b"\0\0" + data[directory + 30 : directory + 46] + data[directory + 47 :]
+    end = struct.unpack_from("<L", data, len(data) - 10)[0]
+    assert "it has no name" in problems(nameless[:-10] + struct.pack("<L", end - 1) + nameless[-6:])[0]
+
+
 def test_a_file_that_is_damaged_is_named_and_the_others_are_read() -> None:
     data = zipped(LOT.files, compression=zipfile.ZIP_STORED)
     broken = data.replace(LOT.files["boards/b.der"], bytes(len(LOT.files["boards/b.der"])))

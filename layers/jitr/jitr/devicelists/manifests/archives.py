@@ -90,7 +90,7 @@ def files_of_zip(file: IO[bytes]) -> Iterator[File | Refused]:
             if len(found) > MAX_FILES:
                 raise _too_many()
             for info in found:
-                if info.is_dir():
+                if info.filename.endswith("/"):
                     continue
                 why = _why_not(info.filename) or _why_not_in_zip(info)
                 if why is not None:
