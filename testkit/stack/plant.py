@@ -58,13 +58,15 @@ def until(look: Callable[[], T | None], what: str, seconds: float = PATIENCE) ->
 _FENCED = re.compile(r"^```([a-z]+)(?: ([^\n]*))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def commands(page: str) -> list[str]:
-    """Return the commands on a page of docs/, a block each.
+def commands(page: str, heading: str | None = None) -> list[str]:
+    """Return the commands on a page of docs/, or under one of its headings, a block each.
 
     A block of another kind that names a file (```` ```csv devices.csv ````) is what the reader saves under that name,
     and ```` ```sh exit 1 ```` is one command that ends with this code (``exit 0 or 1``: with one of them).
     """
     text = (CHECKOUT / "docs" / page).read_text("utf-8")
+    if heading is not None:
+        text = re.split(r"^#+ ", text.partition(f"# {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
     return [each for each in (_typed(*found.groups()) for found in _FENCED.finditer(text)) if each]
 
 
