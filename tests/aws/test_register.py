@@ -15,8 +15,9 @@ from testkit.aws.admission import DEVICE, FACTORY, FULL, OTHER, both, rules, sam
 from testkit.aws.world import ACCOUNT, PENDING, World
 from testkit.knocks import allow, deny
 from testkit.odd_certificates import compressed
+from testkit.twins import twin_of, with_signature
 
-from jitr.aws.dynamodb.table import Conflict, certificate_key
+from jitr.aws.dynamodb.table import Conflict, by_hand_key, certificate_key
 from jitr.aws.errors import told_apart
 from jitr.decision.decide import DUE_LATEST
 from jitr.devicelists.rows import ListRow
@@ -27,9 +28,7 @@ from jitr.records.record import APPLIED, APPLYING, Record, knock_interval, recor
 from jitr.rules.conditions import AttributeCondition, Glob
 from jitr.rules.model import Ca, Floor, Grant, Rules
 from jitr.times import rfc3339
-from jitr.x509 import der
-from jitr.x509.certificate import read_ca, read_certificate
-from jitr.x509.signatures import other_form
+from jitr.x509.certificate import read_certificate
 
 
 @pytest.fixture
@@ -90,10 +89,24 @@ def test_an_admission_is_recorded_with_its_rule_facts_and_rules(ready: World) ->
     assert record.grant["iot_policies"] == ["Sensor", "Other"]
 
 
-def test_an_admission_describes_the_certificate_once_and_updates_it_once(ready: World) -> None:
-    ready.knock(DEVICE, FACTORY)
-    made = ready.calls.of("iot")
-    assert (made.count("DescribeCertificate"), made.count("UpdateCertificate")) == (1, 1)
+@pytest.mark.parametrize(("kind", "descriptions"), [("RSA-2048", 1), ("P-256", 2)])
+def test_an_admission_describes_the_certificate_and_its_other_id_if_any_and_updates_it_once(
+    world: World, kind: str, descriptions: int
+) -> None:
+    """Only where the CA signs with ECDSA has a certificate another id. A hold asks for none."""
+    ca = pki.ca("Factory of a kind", kind=kind)
+    device = ca.usual_device("snr-0001").issue()
+    world.register_ca(ca)
+    world.connect(device)
+    made_rules = replace(rules(allow(lists=("line-a",), grant=FULL)), cas={"factory-a": Ca("factory-a", (ca.id,), 3)})
+    world.publish(made_rules)
+    world.knock(device, ca)
+    assert world.calls.of("iot").count("DescribeCertificate") == 1
+    world.put_on("line-a", ListRow(common_name="snr-0001"))
+    world.calls.made.clear()
+    world.knock(device, ca)
+    made = world.calls.of("iot")
+    assert (made.count("DescribeCertificate"), made.count("UpdateCertificate")) == (descriptions, 1)
 
 
 def test_a_held_device_changes_nothing_in_aws_iot(ready: World) -> None:
@@ -1103,20 +1116,6 @@ def test_an_ambiguous_match_of_a_revoking_deny_rule_rejects_but_does_not_revoke(
     assert ready.status(DEVICE) == "INACTIVE"
 
 
-def twin_of(device: pki.Issued, ca: pki.CA) -> pki.Issued:
-    """The same certificate with the other form of its signature, as anybody who holds it can make it."""
-    reading, issuer = read_certificate(device.pem), read_ca(ca.pem, status="ACTIVE")
-    other = other_form(issuer.key, reading.signature)
-    assert other is not None
-    return _with_signature(device, other)
-
-
-def _with_signature(device: pki.Issued, signature: bytes) -> pki.Issued:
-    signed, algorithm, _ = der.children(der.only(device.der, der.SEQUENCE))
-    parts = (der.element(*signed), der.element(*algorithm), der.element(der.BIT_STRING, b"\x00" + signature))
-    return pki.Issued(der.element(der.SEQUENCE, b"".join(parts)), device.key)
-
-
 @pytest.mark.parametrize("kind", ["P-256", "P-384", "P-521"])
 def test_a_recall_by_certificate_also_finds_the_one_with_the_other_form_of_signature(world: World, kind: str) -> None:
     """(r, n - s) is as good an ECDSA signature as (r, s), and gives a certificate another SHA-256."""
@@ -1140,6 +1139,65 @@ def test_a_certificate_that_was_decided_does_not_get_in_again_under_its_other_id
     ready.connect(twin)
     ready.knock(twin, FACTORY)
     assert (ready.codes(twin), ready.status(twin)) == (["certificate.twin"], PENDING)
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "INACTIVE", "REVOKED"])
+@pytest.mark.parametrize("thing", [None, "{common_name}"])
+def test_a_certificate_that_was_registered_by_other_hands_does_not_get_in_under_its_other_id(
+    ready: World, status: str, thing: str | None
+) -> None:
+    """Registered and revoked in AWS's console, say: nothing of it is on record here, and AWS IoT alone knows."""
+    ready.publish(rules(allow(grant=Grant(iot_policies=FULL.iot_policies, thing=thing), max_devices=1)))
+    twin = twin_of(DEVICE, FACTORY)
+    ready.connect(twin, status)
+    ready.knock(DEVICE, FACTORY)
+    record = ready.record(DEVICE)
+    assert record is not None
+    assert (ready.codes(DEVICE), ready.status(DEVICE)) == (["certificate.twin"], PENDING)
+    assert status in record.reasons[0]["message"]
+    assert (ready.policies(DEVICE), record.reservation) == (set(), None)
+    another = FACTORY.usual_device("snr-0002").issue()
+    ready.connect(another)
+    ready.knock(another, FACTORY)
+    assert ready.status(another) == "ACTIVE"  # the only place is free again
+
+
+def test_a_certificate_that_was_changed_by_hand_does_not_get_in_under_its_other_id(ready: World) -> None:
+    """Also where AWS IoT holds that one no more; without a call to AWS IoT while that stands."""
+    twin = twin_of(DEVICE, FACTORY)
+    ready.table.put(by_hand_key(twin.sha256) | {"format": 1, "revision": 1, "acts": []})
+    ready.knock(DEVICE, FACTORY)
+    assert (ready.codes(DEVICE), ready.status(DEVICE)) == (["certificate.twin"], PENDING)
+    ready.later(hours=2)
+    ready.calls.made.clear()
+    ready.knock(DEVICE, FACTORY)
+    assert ready.codes(DEVICE) == ["certificate.twin"]
+    assert "DescribeCertificate" not in ready.calls.of("iot")
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "InternalFailureException"])
+def test_nobody_gets_in_whose_other_id_cannot_be_looked_up(ready: World, code: str) -> None:
+    """Whatever AWS IoT answers, the certificate stays as it is, and the message comes again."""
+    twin = twin_of(DEVICE, FACTORY)
+    asked = []
+
+    def refuse_the_twin(params: dict[str, Any], **_context: Any) -> None:
+        if params["url_path"].endswith(twin.sha256):
+            asked.append(code)
+            raise ClientError({"Error": {"Code": code, "Message": "no"}}, "DescribeCertificate")
+
+    ready.iot.meta.events.register_first("before-call.iot.DescribeCertificate", refuse_the_twin)
+    with pytest.raises(Retry):
+        ready.knock(DEVICE, FACTORY)
+    assert (asked, ready.status(DEVICE), ready.policies(DEVICE)) == ([code], PENDING, set())
+
+
+def test_a_twin_that_is_pending_as_well_keeps_nobody_out(ready: World) -> None:
+    """Else two that came at once would keep each other out for good."""
+    twin = twin_of(DEVICE, FACTORY)
+    ready.connect(twin)
+    ready.knock(DEVICE, FACTORY)
+    assert (ready.status(DEVICE), ready.status(twin)) == ("ACTIVE", PENDING)
 
 
 @pytest.mark.parametrize("limit", [None, 1])
@@ -1174,7 +1232,7 @@ def test_an_rsa_signature_without_its_leading_zero_is_no_other_id_of_the_same_ce
     device = next(each for each in leaves if read_certificate(each.der).signature[0] == 0)
     world.register_ca(ca)
     world.publish(replace(rules(allow()), cas={"factory-a": Ca("factory-a", (ca.id,), 3)}))
-    other = _with_signature(device, read_certificate(device.der).signature[1:])
+    other = with_signature(device, read_certificate(device.der).signature[1:])
     world.connect(other)
     world.knock(other, ca)
     assert (world.codes(other), world.status(other)) == (["chain.bad-signature"], "INACTIVE")

@@ -485,6 +485,24 @@ def test_what_the_rules_deny_is_not_registered_as_active_either(run: Run, world:
     assert acts_of(world.table, [denied.sha256])[denied.sha256][-1].message == "for the test bench"
 
 
+def test_who_registered_a_certificate_by_hand_and_when_is_written_down_until_it_is_deleted(
+    run: Run, world: World
+) -> None:
+    """The register function finds it there by the certificate's other id; also where AWS IoT holds neither any more."""
+    device = leaf("snr-hand")
+    assert run("device", "register", write(device)).exit_code == 0
+    (act,) = acts_of(world.table, [device.sha256])[device.sha256]
+    assert (act.status, act.status_before, act.cut_off) == ("INACTIVE", "NOT_REGISTERED", False)
+    assert "registered 20" in (told := run("device", "show", device.sha256).stdout)
+    assert "by arn:aws:sts::123456789012" in told
+    assert run("device", "register", "snr-0001.pem").exit_code == 0  # it carries on: registered once
+    assert len(acts_of(world.table, [device.sha256])[device.sha256]) == 1
+    world.iot.delete_certificate(certificateId=device.sha256)
+    assert world.table.on_record(device.sha256) == (False, True)
+    assert run("device", "delete", device.sha256, "--yes").exit_code == 0
+    assert world.table.on_record(device.sha256) == (False, False)
+
+
 def test_who_cut_a_device_off_when_and_why_is_in_its_decision(
     run: Run, world: World, fleet: dict[str, drafts.Issued]
 ) -> None:

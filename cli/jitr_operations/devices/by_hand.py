@@ -8,14 +8,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jitr.aws.dynamodb.table import BATCH_GET, Conflict, Item, Table, certificate_key, to_item
+from jitr.aws.dynamodb.table import BATCH_GET, Conflict, Table, by_hand_key, to_item
 from jitr.errors import JitrError
 from jitr.records.record import FORMAT
 from jitr_operations import telling
 from jitr_operations.deployment import Account, Deployment
 from jitr_operations.table import now_text, operator
 
+NOT_KEPT = "It is not written down who does this"
 MOST_KEPT = 20  # of one certificate; the latest
+NOT_REGISTERED = "NOT_REGISTERED"  # the status before of a certificate that was registered by hand
 _ATTEMPTS = 5  # two hands at one certificate at once are rare
 
 
@@ -46,19 +48,16 @@ class Act:
     @property
     def told(self) -> str:
         """In words: what it was made, when, by whom, and why."""
+        if self.status_before == NOT_REGISTERED:
+            return f"registered {self.at}, by {self.by}"
         why = f": {self.message}" if self.message else ""
         against = f", overruling {', '.join(self.overruled)}" if self.overruled else ""
         return f"{self.status} since {self.at}, by {self.by}{against}{why}"
 
     @property
     def cut_off(self) -> bool:
-        """Whether the device cannot connect since."""
-        return self.status in ("INACTIVE", "REVOKED")
-
-
-def key(certificate_id: str) -> Item:
-    """Return the key of a certificate's item."""
-    return certificate_key(certificate_id) | {"sk": "BY_HAND"}
+        """Whether the device, which could connect or would have been decided, cannot connect since."""
+        return self.status in ("INACTIVE", "REVOKED") and self.status_before != NOT_REGISTERED
 
 
 def acts_of(table: Table | None, certificate_ids: Iterable[str]) -> dict[str, tuple[Act, ...]]:
@@ -68,7 +67,7 @@ def acts_of(table: Table | None, certificate_ids: Iterable[str]) -> dict[str, tu
     ids = list(dict.fromkeys(certificate_ids))
     found = {}
     for start in range(0, len(ids), BATCH_GET):
-        for item in table.get([key(each) for each in ids[start : start + BATCH_GET]]):
+        for item in table.get([by_hand_key(each) for each in ids[start : start + BATCH_GET]]):
             found[str(item["pk"]).partition("#")[2]] = tuple(map(Act.from_json, item["acts"]))
     return found
 
@@ -84,6 +83,13 @@ class Hand:
 
     def cut_off(self, certificate_id: str, status: str, before: str, message: str | None = None) -> None:
         """Write down that a device was cut off. What cannot be written is told once, and keeps nobody from the next."""
+        self._did_already(certificate_id, status, before, message)
+
+    def registered(self, certificate_id: str) -> None:
+        """Write down that a certificate was registered, INACTIVE at first; what cannot be written is told once."""
+        self._did_already(certificate_id, "INACTIVE", NOT_REGISTERED, None)
+
+    def _did_already(self, certificate_id: str, status: str, before: str, message: str | None) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
         if self._fails:
@@ -115,13 +121,13 @@ class Hand:
 
 def _append(table: Table, certificate_id: str, act: Act) -> bool:
     """Add an act to those before it, unless somebody else did so meanwhile; whether it was added."""
-    found = next(iter(table.get([key(certificate_id)])), None)
+    found = next(iter(table.get([by_hand_key(certificate_id)])), None)
     acts, revision = ([], 0) if found is None else (list(found["acts"]), int(found["revision"]))
     values = {":acts": [*acts, act.to_json()][-MOST_KEPT:], ":format": FORMAT, ":next": revision + 1}
     condition = "attribute_not_exists(pk)" if found is None else "revision = :revision"
     return (
         table.update(
-            key(certificate_id),
+            by_hand_key(certificate_id),
             "SET acts = :acts, #format = :format, revision = :next",
             values if found is None else values | {":revision": revision},
             {"#format": "format"},
@@ -135,4 +141,4 @@ def forget(table: Table, certificate_id: str) -> None:
     """Delete what is written down of a certificate that is deleted itself, if anything is."""
     if not acts_of(table, [certificate_id]):
         return
-    table.transact([{"Delete": {"TableName": table.name, "Key": to_item(key(certificate_id))}}])
+    table.transact([{"Delete": {"TableName": table.name, "Key": to_item(by_hand_key(certificate_id))}}])

@@ -214,9 +214,10 @@ _ALL = (
     ReasonCode(
         "certificate.twin",
         _HOLD,
-        "The same certificate was decided here before, under another id: only the form of its ECDSA signature differs, "
-        "and whoever holds a certificate can change that.",
-        "See what was decided on the other id. Recall devices by public key or serial number: those cannot be changed.",
+        "The same certificate was decided here before, or registered by hand, under another id: only the form of its "
+        "ECDSA signature differs, and whoever holds a certificate can change that.",
+        "See what became of the other id (`jitr device show`); `jitr device delete` it to have this one decided. "
+        "Recall devices by public key or serial number: those cannot be changed.",
     ),
     ReasonCode(
         "chain.ca-missing",

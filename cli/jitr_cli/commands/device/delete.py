@@ -19,7 +19,7 @@ from jitr.services.registration.reservations import Reservations
 from jitr_cli.console import output
 from jitr_cli.console.options import stack_options
 from jitr_operations.deployment import Account, Choice
-from jitr_operations.devices.by_hand import forget
+from jitr_operations.devices.by_hand import acts_of, forget
 from jitr_operations.devices.records import facts_of, name_in, records_of
 from jitr_operations.devices.registry import DeviceCertificate, Registry
 from jitr_operations.table import table_of
@@ -116,7 +116,7 @@ def _look(registry: Registry, table: Table | None, certificate_id: str) -> _Dele
     certificate = registry.get(certificate_id)
     record = records_of(table, [certificate_id]).get(certificate_id)
     if certificate is None:
-        if record is None:
+        if record is None and not acts_of(table, [certificate_id]):
             raise InputError(
                 f"no certificate {certificate_id} is registered in this account and Region, and nothing is on record "
                 "about it: see `jitr device ls`"

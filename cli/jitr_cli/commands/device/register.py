@@ -24,6 +24,7 @@ from jitr_operations.cas.registry import Registered
 from jitr_operations.cas.signers import Signers
 from jitr_operations.deployment import Choice
 from jitr_operations.devices.activation import NOT_ASKED, Asked
+from jitr_operations.devices.by_hand import NOT_KEPT, Hand
 from jitr_operations.devices.records import account_and_table
 from jitr_operations.devices.registry import DeviceCertificate, Registry, is_missing, read_device_file
 from jitr_operations.issuing.pki import MIN_RSA_BITS
@@ -105,7 +106,7 @@ def register(
         raise click.UsageError("--overrule goes with --activate.")
     require_reason(overrule)
     readings = _read(files, now())
-    account, table = account_and_table(choice, NOT_ASKED) if activate else (choice.account(), None)
+    account, table = account_and_table(choice, NOT_ASKED if activate else NOT_KEPT)
     account.announce()
     iot = account.client("iot")
     registry = Registry(iot)
@@ -119,7 +120,7 @@ def register(
         context.exit(1)
     if thing is not None:
         _require_room_on(registry, thing, devices[0], yes)
-    done = _register_all(iot, registry, devices, wanted, asked)
+    done = _register_all(iot, registry, devices, wanted, asked, Hand(account, table))
     document = {"devices": done, "account_id": account.account_id, "region": account.region}
     output.emit(as_json, document, lambda: _tell(done))
 
@@ -239,13 +240,13 @@ def _require_room_on(registry: Registry, thing: str, device: _Device, yes: bool)
 
 
 def _register_all(
-    iot: "IoTClient", registry: Registry, devices: list[_Device], wanted: _Wanted, asked: Asked
+    iot: "IoTClient", registry: Registry, devices: list[_Device], wanted: _Wanted, asked: Asked, hand: Hand
 ) -> list[dict[str, Any]]:
     done: list[dict[str, Any]] = []
     try:
         with output.progress("Registering", len(devices)) as advance:
             for device in devices:
-                done.append(_register_one(iot, registry, device, wanted, asked))
+                done.append(_register_one(iot, registry, device, wanted, asked, hand))
                 advance(1)
     except BaseException:
         if len(devices) > 1:
@@ -255,9 +256,11 @@ def _register_all(
 
 
 def _register_one(
-    iot: "IoTClient", registry: Registry, device: _Device, wanted: _Wanted, asked: Asked
+    iot: "IoTClient", registry: Registry, device: _Device, wanted: _Wanted, asked: Asked, hand: Hand
 ) -> dict[str, Any]:
     arn, status, ca_id = _registered(iot, device)
+    if device.existing is None:
+        hand.registered(device.id)
     for name in wanted.iot_policies:
         iot.attach_policy(policyName=name, target=arn)
     if wanted.thing is not None:

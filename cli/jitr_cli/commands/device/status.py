@@ -15,7 +15,7 @@ from jitr_cli.console.options import stack_options
 from jitr_operations.deployment import Choice
 from jitr_operations.devices.activation import NOT_ASKED, Asked
 from jitr_operations.devices.admissions import not_the_function_s, shut_out_for_good
-from jitr_operations.devices.by_hand import Hand
+from jitr_operations.devices.by_hand import NOT_KEPT, Hand
 from jitr_operations.devices.recall import Match, find_on_list
 from jitr_operations.devices.recall_misses import Compared, find_misses
 from jitr_operations.devices.records import account_and_table, name_in
@@ -23,7 +23,6 @@ from jitr_operations.devices.registry import DeviceCertificate, Registry
 from jitr_operations.devices.revoked import Revoked, find_revoked
 from jitr_operations.table import now, table_of
 
-NOT_KEPT = "It is not written down who does this"
 SHOWN = 50  # of the devices that are on a list
 # https://docs.aws.amazon.com/iot/latest/apireference/API_UpdateCertificate.html
 _CUT_OFF = "A device that is connected is disconnected within minutes, and cannot connect again"

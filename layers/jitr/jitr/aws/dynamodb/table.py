@@ -53,6 +53,11 @@ def certificate_key(certificate_id: str) -> Item:
     return {"pk": f"CERTIFICATE#{certificate_id}", "sk": "DECISION"}
 
 
+def by_hand_key(certificate_id: str) -> Item:
+    """Return the key of what operators did to a certificate's status by hand."""
+    return certificate_key(certificate_id) | {"sk": "BY_HAND"}
+
+
 def row_key(name: str, generation: str, key: RowKey) -> Item:
     """The key of a list's row, found by one of the row's own keys."""
     digest = hashlib.sha256(str(key).encode()).digest()
@@ -171,6 +176,12 @@ class Table:
     def records(self, certificate_ids: Sequence[str]) -> Iterator[Record]:
         """The decision records of some certificates, those that exist, in no order."""
         return map(Record.from_json, self.get([certificate_key(each) for each in certificate_ids]))
+
+    def on_record(self, certificate_id: str) -> tuple[bool, bool]:
+        """Return whether a certificate was decided, and whether an operator did anything to it by hand."""
+        decided, by_hand = certificate_key(certificate_id), by_hand_key(certificate_id)
+        found = {item["sk"] for item in self.get([decided, by_hand])}
+        return decided["sk"] in found, by_hand["sk"] in found
 
     def heads(self) -> Heads:
         """What is in force now."""

@@ -260,6 +260,9 @@ class Registrar:
         if record.refused is None or record.decision is not Verdict.HOLD or decision.verdict is not Verdict.ADMIT:
             return None
         facts = record.facts or {}
+        twin = self._recorded_as_twin(_twin(facts))
+        if twin is not None:
+            return twin
         public_key, written = str(facts["public_key_sha256"]), facts.get("written_key_sha256")
         return self._reservations.refusal(
             decision, record.certificate_id, record.ca_certificate_id, public_key, rules, written
@@ -380,8 +383,10 @@ class Registrar:
         refusal, record = claim.refusal, claim.record
         if refusal is None:
             try:
-                self._iot.detach(found.certificate.arn, *superfluous(record, grant))
-                record = self._activate(case, plan(decision, claim.left), record, found)
+                refusal = self._registered_as_twin(facts)
+                if refusal is None:
+                    self._iot.detach(found.certificate.arn, *superfluous(record, grant))
+                    record = self._activate(case, plan(decision, claim.left), record, found)
             except Refused as refused:
                 refusal = _refusal(refused)
         if refusal is None:
@@ -453,12 +458,34 @@ class Registrar:
             self._table.put_record(settled(record, self._clock()))
 
     def _claim(self, case: _Case, decision: Decision, record: Record, facts: Mapping[str, Any]) -> Claim:
-        twin = facts["chain"]["twin_sha256"]
-        if twin is not None and any(self._table.records((twin,))):
-            return Claim(record, Reason("certificate.twin", f"it was decided here as certificate {twin}"))
+        twin = _twin(facts)
+        refusal = self._recorded_as_twin(twin)
+        if refusal is not None:
+            return Claim(record, refusal)
         rules = self._rulebook.in_force(case.heads)
         public_key, written = str(facts["public_key_sha256"]), facts.get("written_key_sha256")
         return self._reservations.claim(decision, record, public_key, rules, written, twin)
+
+    def _recorded_as_twin(self, twin: str | None) -> Reason | None:
+        """Why a device is not admitted whose certificate is on record under its other id."""
+        decided, by_hand = (False, False) if twin is None else self._table.on_record(twin)
+        if decided:
+            return Reason("certificate.twin", f"it was decided here as certificate {twin}")
+        if by_hand:
+            return Reason("certificate.twin", f"an operator registered it, or set its status, as certificate {twin}")
+        return None
+
+    def _registered_as_twin(self, facts: Mapping[str, Any]) -> Reason | None:
+        """Why a device is not admitted whose certificate AWS IoT holds under its other id as well.
+
+        What was registered or revoked in AWS's console is on no record here. Asked once the admission is on record:
+        one that comes under the other id from then on finds that. A pending one is nobody's verdict.
+        """
+        twin = _twin(facts)
+        found = None if twin is None else self._iot.certificate(twin)
+        if found is None or found.status == PENDING:
+            return None
+        return Reason("certificate.twin", f"AWS IoT holds it as certificate {twin} as well, {found.status}")
 
     def _shut_out(self, certificate_id: str, status: str) -> None:
         try:
@@ -602,6 +629,12 @@ def _glanced(item: Item | None) -> Record | None:
         return None if item is None else Record.glanced(item)
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _twin(facts: Mapping[str, Any]) -> str | None:
+    """Return the other id that a certificate has where its CA signs with ECDSA."""
+    chain = facts.get("chain")
+    return None if chain is None else chain["twin_sha256"]
 
 
 def _may_be_changed(found: Description, record: Record | None) -> bool:
