@@ -699,6 +699,18 @@ def test_a_list_recalls_the_devices_that_are_in(run: Run, world: World, fleet: d
     assert "No ACTIVE certificate is on list recall-17." in again.stderr
 
 
+def test_a_repeated_recall_knows_the_devices_that_are_off_already_also_those_without_a_record(
+    run: Run, world: World, fleet: dict[str, drafts.Issued]
+) -> None:
+    """Else a device that was registered by hand and recalled is told as one that does not exist."""
+    world.put_on("recall-17", ListRow(common_name="a"), ListRow(common_name="hand"))
+    assert run("device", "deactivate", "--list", "recall-17", "--yes").exit_code == 0
+    again = run("device", "deactivate", "--list", "recall-17", "--yes")
+    assert "2 of 2 rows of list recall-17 fit no ACTIVE certificate; 2 of them fit one that is not" in again.stderr
+    assert "no device has" not in again.stderr
+    assert {world.status(fleet[name]) for name in ("a", "hand")} == {"INACTIVE"}
+
+
 def test_a_recall_by_a_certificate_s_other_id_finds_it(run: Run, world: World, fleet: dict[str, drafts.Issued]) -> None:
     """An ECDSA signature has two forms, so a list may name the certificate by the id that it did not come with."""
     record = world.record(fleet["a"])

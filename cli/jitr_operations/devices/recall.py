@@ -55,7 +55,7 @@ def find_on_list(
     table = table_of(deployment)
     keys = _keys_on(DeviceLists(table), name, at)
     rules = _rules(table)
-    others = _Others(table, keys, rules, compared)
+    others = _Others(table, registry, keys, rules, compared)
     active = (each.id for each in registry.all() if each.status == "ACTIVE" or others.put_aside(each.id))
     matches: list[Match] = []
     with telling.progress("Comparing certificates", None) as advance:
@@ -73,10 +73,13 @@ def find_on_list(
 
 
 class _Others:
-    """Certificates that are not ACTIVE, seen as far as there are records: a row that fits one is not a mistake."""
+    """Certificates that are not ACTIVE, those without a record too: a row that fits one is not a mistake."""
 
-    def __init__(self, table: Table, keys: frozenset[str], rules: Rules | None, compared: Compared) -> None:
-        self._table, self._keys, self._rules, self._compared = table, keys, rules, compared
+    def __init__(
+        self, table: Table, registry: Registry, keys: frozenset[str], rules: Rules | None, compared: Compared
+    ) -> None:
+        self._table, self._registry, self._keys, self._rules = table, registry, keys, rules
+        self._compared = compared
         self._ids: list[str] = []
 
     def put_aside(self, certificate_id: str) -> bool:
@@ -88,11 +91,9 @@ class _Others:
 
     def see(self) -> None:
         """Note those that were put aside."""
-        for record in records_of(self._table, self._ids).values():
-            knock = knock_of(record)
-            if knock is not None:
-                device = _device_keys(knock, self._rules)
-                self._compared.saw(knock.certificate, device, self._keys, active=False)
+        for _, knock in with_facts(self._table, self._registry, self._ids):
+            device = _device_keys(knock, self._rules)
+            self._compared.saw(knock.certificate, device, self._keys, active=False)
         self._ids.clear()
 
 
