@@ -280,7 +280,8 @@ class Drops:
                 yield piece
 
         def watch(each: Row) -> None:
-            in_time()  # of an archive, all pieces come before the first row
+            if dropped.kind == ".zip":  # all of whose pieces come before its first row
+                in_time()
             found.add(each.row, line_of(each), each.columns)
 
         checking = True
