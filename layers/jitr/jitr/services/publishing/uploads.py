@@ -300,8 +300,6 @@ class Drops:
         except TooMany as many:
             raise InputError(f"{many}: {instead}") from None
         except ListError as error:
-            if not any("--overwrite" in each.message for each in error.problems):
-                raise
             raise ListError(error.source, [_as_dropped(each) for each in error.problems], error.count) from None
         finally:
             checking = False  # what is imported from then on goes on in the next invocation
