@@ -1,5 +1,6 @@
 """Lists from vendors' manifests and from certificates, by command: imported, verified; and whose are believed."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -30,8 +31,12 @@ def on_list(table: Table, name: str = "line-a") -> list[ListRow]:
     return list(lists.rows(name, there[name].head.generation)) if name in there else []
 
 
+def keys_of(table: Table, name: str) -> set[str | None]:
+    return {each.public_key_sha256 for each in on_list(table, name)}
+
+
 def keys(table: Table) -> set[str | None]:
-    return {each.public_key_sha256 for each in on_list(table)}
+    return keys_of(table, "line-a")
 
 
 def test_a_manifest_is_imported_once_its_signer_is_kept(table: Table, run: Run) -> None:
@@ -247,3 +252,54 @@ def test_verifying_uses_the_signers_that_are_kept(table: Table, run: Run) -> Non
     done = run("lists", "verify", "lot.json")
     assert done.exit_code == 0
     assert "lot.json: 4 devices, and nothing is wrong" in done.stdout
+
+
+# --- where rows came from
+
+
+def test_the_history_of_a_list_says_which_file_who_signed_and_who_imported_it(table: Table, run: Run) -> None:
+    assert run("lists", "import", "line-a", "lot.json", "--signer", "signer.pem").exit_code == 0
+    assert run("lists", "import", "line-a", "board", "--replace", "--yes").exit_code == 0
+    found = json.loads(run("lists", "history", "line-a", "--json").stdout)
+    board, lot = sorted(found, key=lambda each: each["file"])  # both may be of one second
+    assert (board["file"], board["mode"], board["rows"], board["signers"]) == ("board", "replace", 3, [])
+    assert (lot["file"], lot["rows"]) == ("lot.json", 4)
+    assert lot["signers"] == [{"name": "Lot Signer", "sha256": SIGNER.sha256}]
+    assert lot["sha256"] == hashlib.sha256(Path("lot.json").read_bytes()).hexdigest()
+    assert lot["by"].startswith("arn:aws:")
+    assert "Lot Signer" in run("lists", "history", "line-a").stdout
+    assert "Nothing is noted of list line-b" in run("lists", "history", "line-b").stderr
+
+
+def test_a_lot_is_recalled_by_what_its_rows_say(table: Table, run: Run) -> None:
+    """Its rows are shown, exported, and imported into the list of a deny rule."""
+    Path("two.json").write_bytes(manifest([LOT.element(7, groupId="other"), LOT.element(8, groupId="other")]))
+    for file in ("lot.json", "two.json"):
+        assert run("lists", "import", "line-a", file, "--signer", "signer.pem").exit_code == 0
+    shown = json.loads(run("lists", "show", "line-a", "--where", "attr.group_id=other", "--json").stdout)
+    assert {each["attr.unique_id"] for each in shown["shown"]} == {LOT.unique_id(7), LOT.unique_id(8)}
+    done = run(
+        "lists", "export", "line-a", "r.csv", "--where", "attr.group_id=other", "--where", "attr.model=ATECC608B"
+    )
+    assert done.exit_code == 0, done.stderr
+    assert "Wrote 2 rows to r.csv" in done.stdout
+    assert run("lists", "import", "recall", "r.csv").exit_code == 0
+    assert keys_of(table, "recall") == {each["public_key_sha256"] for each in shown["shown"]}
+
+
+@pytest.mark.parametrize("condition", ["attr.batch", "=7", "batch=7", "attr.batch=", "CN=a"])
+def test_a_condition_is_a_column_and_a_value(table: Table, run: Run, condition: str) -> None:
+    assert run("lists", "add", "line-a", "common_name=a").exit_code == 0
+    for arguments in (("show", "line-a"), ("export", "line-a", "r.csv")):
+        refused = run("lists", *arguments, "--where", condition)
+        assert (refused.exit_code, f"--where {condition}: " in refused.stderr) == (2, True)
+    assert not Path("r.csv").exists()
+
+
+def test_a_manifest_is_checked_against_the_rules_without_importing_it(table: Table, run: Run) -> None:
+    assert run("lists", "signers", "add", "signer.pem").exit_code == 0
+    done = run("lists", "check", "lot.json", "--for", "line-a")
+    assert done.exit_code in (0, 1), done.stderr
+    assert "4 rows" in done.stdout
+    assert run("lists", "check", "board", "--for", "line-a").exit_code in (0, 1)
+    assert on_list(table) == []

@@ -3,17 +3,22 @@
 import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.csv.duplicates import Duplicates
-from jitr.devicelists.csv.reader import Reader, serials_in
+from jitr.devicelists.csv.reader import serials_in
+from jitr.devicelists.manifests.opening import Opener
+from jitr.devicelists.manifests.reading import Options, line_of
 from jitr.devicelists.rows import LIST_NAME, ListRow
 from jitr.errors import InputError
 from jitr.rules.list_fit import Fit
 from jitr.rules.model import Rules
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.lists.evidence import devices, fit, known_serials, rules_in_force
+from jitr.services.lists.list_import import scratch
+from jitr.services.lists.signers import SignerStore
 from jitr_operations import telling
 from jitr_operations.lists import files as list_files
 from jitr_operations.table import now
@@ -92,7 +97,7 @@ def _names_of(rules: Rules | None, ca: str) -> frozenset[str]:
 
 
 def _name_of(what: str, name: str | None) -> str:
-    return name or (Path(what).stem if Path(what).is_file() else what)
+    return name or (Path(what).stem if Path(what).exists() else what)
 
 
 def _rows(table: Table, what: str) -> Iterator[tuple[int | None, ListRow, Sequence[str]]]:
@@ -107,15 +112,15 @@ def _rows(table: Table, what: str) -> Iterator[tuple[int | None, ListRow, Sequen
         for row in DeviceLists(table).rows(what, there[what].head.generation):
             yield None, row, ()
         return
-    with list_files.source(file) as source, telling.progress(f"Checking {file.name}", list_files.size(file)) as advance:
-        reader = Reader(
-            source.pieces(),
-            source=source.name,
-            duplicates=Duplicates(),
-            serials=lambda: serials_in(source.pieces, lambda: known_serials(table)),
-        )
+    opener = Opener(Options(signers=SignerStore(table).believed()), scratch)
+    with (
+        list_files.source(file, opener) as source,
+        telling.progress(f"Checking {file.name}", list_files.size(file)) as advance,
+    ):
+        serials = cache(lambda: serials_in(source.pieces, lambda: known_serials(table)))
+        reader = source.opener(source.pieces(), source.name, Duplicates(), serials)
         for each in reader:
-            yield each.line, each.row, each.columns
+            yield line_of(each), each.row, each.columns
         advance(list_files.size(file) or 0)
     reader.raise_problems()
     list_files.tell(source.name, reader.said)

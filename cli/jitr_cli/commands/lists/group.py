@@ -23,6 +23,7 @@ from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists, ListInfo
 from jitr.services.lists.difference import Difference
 from jitr.services.lists.list_import import MERGE, REPLACE, Checked, Imports
 from jitr.services.lists.signers import SignerStore
+from jitr_cli.commands.lists.history import history
 from jitr_cli.commands.lists.options import manifest_options
 from jitr_cli.commands.lists.signers import signers
 from jitr_cli.commands.lists.verify import verify
@@ -35,6 +36,7 @@ from jitr_operations.lists import check as list_check
 from jitr_operations.lists import files as list_files
 from jitr_operations.lists.deny_lists import ends_recalls
 from jitr_operations.lists.manifests import ManifestChoice
+from jitr_operations.lists.where import Where
 from jitr_operations.table import now, now_text, operator, table_of
 
 T = TypeVar("T")
@@ -43,6 +45,11 @@ T = TypeVar("T")
 @click.group("lists", no_args_is_help=True)
 def lists() -> None:
     """Import and edit device lists."""
+
+
+_where = click.option(
+    "--where", "conditions", multiple=True, metavar="COLUMN=VALUE", help="Only rows that have this; several: all of it."
+)
 
 
 @lists.command("import")
@@ -232,23 +239,28 @@ def remove(context: click.Context, name: str, values: tuple[str, ...], choice: C
 @lists.command("show")
 @click.argument("name", shell_complete=completion.list_names)
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many rows.")
+@_where
 @stack_options
 @json_option
-def show(name: str, limit: int, choice: Choice, as_json: bool) -> None:
+def show(name: str, limit: int, conditions: tuple[str, ...], choice: Choice, as_json: bool) -> None:
     """Show the rows of the list NAME, in no order.
 
     \b
-    Example:
+    Examples:
       jitr lists show line-a-2026 --limit 20
+      jitr lists show line-a-2026 --where attr.batch=7
     """
+    where = Where(conditions)
     device_lists = _lists(choice.deployment())
     info = _existing(device_lists, name)
-    rows = list(islice(device_lists.rows(name, info.head.generation), limit))
+    rows = list(islice(where.of(device_lists.rows(name, info.head.generation)), limit))
     columns = columns_of(rows)
     plain = [row.to_json() for row in rows]
     document = {"list": name, "rows": info.rows, "changed_at": info.changed_at, "shown": plain}
     emit(as_json, document, lambda: table(columns, [[each.get(column) for column in columns] for each in plain]))
-    if info.rows > len(rows):
+    if where and len(rows) == limit:
+        note(f"The first {limit} that were found; --limit shows more, `jitr lists export --where` writes all.")
+    elif info.rows > len(rows) and not where:
         note(f"{len(rows)} of {info.rows} rows; --limit shows more, `jitr lists export` writes all.")
 
 
@@ -256,27 +268,34 @@ def show(name: str, limit: int, choice: Choice, as_json: bool) -> None:
 @click.argument("name", shell_complete=completion.list_names)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@_where
 @stack_options
 @json_option
-def export(name: str, file: Path, force: bool, choice: Choice, as_json: bool) -> None:
+def export(name: str, file: Path, force: bool, conditions: tuple[str, ...], choice: Choice, as_json: bool) -> None:
     """Write the list NAME to a CSV file that imports back to the same list.
 
     Spreadsheets show its cells as they are: none is run as a formula.
 
     \b
-    Example:
+    Examples:
       jitr lists export line-a-2026 line-a-2026.csv
+      jitr lists export line-a-2026 recalled.csv --where attr.group_id=359SCE55NV38H3CB
     """
+    where = Where(conditions)
     device_lists = _lists(choice.deployment())
     info = _existing(device_lists, name)
-    columns = columns_of(device_lists.rows(name, info.head.generation))
+    columns = columns_of(where.of(device_lists.rows(name, info.head.generation)))
     count = 0
     with staged(file.parent, [file.name], force=force) as stage, progress(f"Exporting {name}", info.rows) as advance:
 
         def counted() -> Iterator[ListRow]:
             nonlocal count
-            for row in device_lists.rows(name, info.head.generation):
+            for row in where.of(told(device_lists.rows(name, info.head.generation))):
                 count += 1
+                yield row
+
+        def told(rows: Iterator[ListRow]) -> Iterator[ListRow]:
+            for row in rows:
                 advance(1)
                 yield row
 
@@ -364,6 +383,7 @@ def ls(choice: Choice, as_json: bool) -> None:
     emit(as_json, document, lambda: table(("list", "rows", "changed"), rows))
 
 
+lists.add_command(history)
 lists.add_command(signers)
 lists.add_command(verify)
 

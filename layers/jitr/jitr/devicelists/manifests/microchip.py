@@ -78,6 +78,11 @@ class Manifest(ManifestReader):
         self.issuers: dict[bytes, int] = {}  # DER of the CAs that signed the devices' certificates, and of how many
         self._by_name = 0
 
+    @property
+    def signed_by(self) -> tuple[Signer, ...]:
+        """Who signed what was read so far."""
+        return tuple(self._signers[sha256] for sha256 in self.signed)
+
     def remarks(self) -> tuple[str, ...]:
         """Say who signed, and what is weaker than it could be."""
         told = []

@@ -13,7 +13,7 @@ from jitr.devicelists.columns import ATTRIBUTE_PREFIX, Fault, shown
 from jitr.devicelists.csv.duplicates import Seen
 from jitr.devicelists.csv.reader import SHOWN, ListError, Problem, Row
 from jitr.devicelists.csv.serials import UNDECIDED, Serials
-from jitr.devicelists.manifests.jws import Signers
+from jitr.devicelists.manifests.jws import Signer, Signers
 from jitr.devicelists.rows import ListRow
 from jitr.devicelists.values import read_row
 from jitr.errors import InputError
@@ -66,6 +66,11 @@ class PlacedProblem(Problem):
     def at(self, source: str) -> str:
         """Return one line for a person, beginning with the file and the place in it."""
         return f"{source}: {self.place}: {self.message}"
+
+
+def signers_of(reader: ListReader) -> tuple[Signer, ...]:
+    """Return who signed what a reader read; nobody, where nothing is signed."""
+    return reader.signed_by if isinstance(reader, ManifestReader) else ()
 
 
 def problem_of(row: Row, number: int, fault: Fault) -> Problem:
@@ -178,6 +183,11 @@ class ManifestReader:
 
     def remarks(self) -> tuple[str, ...]:
         """What there is to be said beside what was left out."""
+        return ()
+
+    @property
+    def signed_by(self) -> tuple[Signer, ...]:
+        """Who signed what was read so far; nobody, where nothing is signed."""
         return ()
 
     def raise_problems(self) -> None:

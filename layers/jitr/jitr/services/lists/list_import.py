@@ -22,14 +22,17 @@ from jitr.devicelists.columns import Fault
 from jitr.devicelists.csv.duplicates import KeyLog, Seen
 from jitr.devicelists.csv.reader import SHOWN, ListError, Problem, Row, serials_in
 from jitr.devicelists.csv.serials import UNDECIDED, Base, Serials
+from jitr.devicelists.manifests.jws import Signer
 from jitr.devicelists.manifests.opening import Opener
-from jitr.devicelists.manifests.reading import ListReader, Options, problem_of, unit_of
+from jitr.devicelists.manifests.reading import ListReader, Options, problem_of, signers_of, unit_of
 from jitr.devicelists.rows import ListRow, RowKey
 from jitr.errors import InputError, JitrError
 from jitr.services.lists.device_lists import IMPORTS, LEFT, DeviceLists, ListInfo, last_left, left, puts
 from jitr.services.lists.difference import Difference, difference
 from jitr.services.lists.evidence import known_serials
+from jitr.services.lists.history import Origin
 from jitr.services.lists.row_edits import RowEdits, count_taken, counts
+from jitr.unseen import written_out
 from jitr.values import dataclass
 
 MERGE, REPLACE = "merge", "replace"
@@ -38,6 +41,7 @@ FORMAT = 1
 _WORKERS = 8  # connections; botocore keeps ten
 _ROWS_AT_ONCE = 50
 _NOTED_EVERY = 20_000  # rows; what is done again at most
+_NAME_KEPT = 1024  # characters of a file's path
 _IN_MEMORY = 8 * 1024 * 1024  # bytes of a file that is read from its end; more are in a temporary file
 
 Advance = Callable[[int], None]
@@ -84,12 +88,15 @@ class Source:
 class Checked:
     """A file without a mistake. ``effects`` are counted where it was compared with the list, else empty.
 
-    ``said`` tells what cells were taken for something else, ``serials`` how serial numbers are read.
+    ``digest`` names the file and how it is read, ``sha256`` its bytes alone. ``said`` tells what cells were taken for
+    something else, ``serials`` how serial numbers are read, ``signers`` who signed it.
     """
 
     source: Source
     digest: str
     rows: int
+    sha256: str = ""
+    signers: tuple[Signer, ...] = ()
     effects: Mapping[Effect, int] = field(default_factory=dict)
     serials: Serials = UNDECIDED
     said: tuple[str, ...] = ()
@@ -230,9 +237,16 @@ class Imports:
                     found.add(row, there)
         problems = sorted([*reader.problems, *found.problems], key=lambda each: (each.line, each.column))
         wrong = ListError(source.name, problems[:SHOWN], reader.problem_count + found.problem_count)
-        read_as = _digest(digest, reader.serials, source.opener.read_as)
-        effects = {} if against is None else found.effects
-        checked = Checked(source, read_as, count, effects, reader.serials, reader.said)
+        checked = Checked(
+            source,
+            sha256=digest.hexdigest(),
+            digest=_digest(digest, reader.serials, source.opener.read_as),
+            rows=count,
+            signers=signers_of(reader),
+            effects={} if against is None else found.effects,
+            serials=reader.serials,
+            said=reader.said,
+        )
         return checked, wrong if problems else None
 
     def under_way(self, name: str, checked: Checked, mode: str) -> UnderWay | None:
@@ -279,7 +293,7 @@ class Imports:
                 "changed_at": at,
             },
             list_changed(name, at),
-            beside=[self._finished(work)],
+            beside=[self._finished(work), self._origin(work, checked, by, at)],
         )
         return found
 
@@ -312,8 +326,26 @@ class Imports:
                 self._lists.raise_edition(name, head, change, beside=[self._update(work, noted)])
                 work, unnoted = noted, _Unnoted()
                 self._stop_in_a_hurry(work, checked)
-        change = rows_changed(name, unnoted.keys, self._clock())
-        self._lists.raise_edition(name, head, change, beside=[self._finished(work)])
+        at = self._clock()
+        change = rows_changed(name, unnoted.keys, at)
+        ended = [self._finished(work), self._origin(work, checked, by, at)]
+        self._lists.raise_edition(name, head, change, beside=ended)
+
+    def _origin(self, work: UnderWay, checked: Checked, by: str, at: str) -> dict[str, Any]:
+        """The action that notes where the rows came from."""
+        signers = tuple({"name": each.name, "sha256": each.sha256} for each in checked.signers)
+        origin = Origin(
+            work.list,
+            work.mode,
+            work.generation,
+            written_out(checked.source.name)[-_NAME_KEPT:],
+            checked.sha256,
+            checked.rows,
+            signers,
+            by,
+            at,
+        )
+        return origin.put(self._table.name)
 
     # --- how far it is
 
