@@ -311,19 +311,17 @@ def recorded(
     delivery: str | None = None,
 ) -> Record:
     """The record of a new decision, following the one before it."""
+    before = previous or _blank(event, decision, now)
     told = decision.to_json()
-    same = previous is not None and previous.decision is decision.verdict
-    return Record(
+    return replace(
+        before,
         certificate_id=event.certificate_id,
         ca_certificate_id=event.ca_certificate_id,
         decision=decision.verdict,
         state=state,
         decided_at=now,
         knocked_at=event.knocked_at,
-        since=previous.since if previous is not None and same else now,
-        digest=heads.digest,
-        meaning=heads.meaning,
-        editions={name: heads.edition(name) for name in decision.lists},
+        since=before.since if before.decision is decision.verdict else now,
         rule=decision.rule,
         at=decision.at,
         reasons=tuple(told["reasons"]),
@@ -331,24 +329,37 @@ def recorded(
         grant=told["grant"],
         facts=facts,
         due=decision.due,
-        reservation=None if previous is None else previous.reservation,
+        predecessors=(),
         delivery=delivery if state == APPLYING else None,
-        attached={} if previous is None else _left_attached(previous),
-        withdrawn=previous is not None and previous.withdrawn,
-        word=None if previous is None else previous.word,
-        # A device that was rejected stays INACTIVE: it is reopened until another decision is carried out (settled).
-        reopened=None if previous is None else previous.reopened,
+        attached=_left_attached(before),
+        refused=None,
+        stays_pending=False,
+        # ``reopened`` is as before: a device that was rejected stays INACTIVE, and it is reopened until another
+        # decision is carried out (settled).
         described_at=now,
-        knocks=(0 if previous is None else previous.knocks) + (0 if event.own else 1),
-        counted_at=now if not event.own else None if previous is None else previous.counted_at,
-        first_knock_at=_first_knock(event, previous),
-        hints=() if previous is None else previous.hints,
-        revision=0 if previous is None else previous.revision,
+        knocks=before.knocks + (0 if event.own else 1),
+        counted_at=before.counted_at if event.own else now,
+        first_knock_at=_first_knock(event, before),
+        **_rests_on(decision, heads),
     )
 
 
-def _first_knock(event: RegistrationEvent, previous: Record | None) -> datetime | None:
-    known = None if previous is None else previous.first_knock_at or (previous.since if previous.knocks else None)
+def _blank(event: RegistrationEvent, decision: Decision, now: datetime) -> Record:
+    """The record before the first, of a certificate that has not knocked yet."""
+    return Record(
+        certificate_id=event.certificate_id,
+        ca_certificate_id=event.ca_certificate_id,
+        decision=decision.verdict,
+        state=APPLIED,
+        decided_at=now,
+        knocked_at=event.knocked_at,
+        since=now,
+        knocks=0,
+    )
+
+
+def _first_knock(event: RegistrationEvent, before: Record) -> datetime | None:
+    known = before.first_knock_at or (before.since if before.knocks else None)
     return known or (None if event.own else event.knocked_at)
 
 
