@@ -137,7 +137,7 @@ def lists_needed(knock: Knock, rules: Rules, knocked_at: datetime, word: Operato
     spoken_for = _spoken_for(rules, word)
     needed: set[str] = set() if spoken_for is None else set(spoken_for.lists)
     for index in (rules.deny_index, rules.allow_index):
-        for rule in index.candidates(seen, anchor_lists=False):
+        for rule in index.candidates_on_any_list(seen):
             if rule.lists and all(
                 each.check(seen) is not FAILS for each in rule.conditions if not isinstance(each, ListCondition)
             ):

@@ -53,14 +53,18 @@ class RuleIndex(Generic[R]):
             self._nearest[aliases] = Nearest(own or self._rules[:MOST_LOOKED_AT])
         return self._nearest[aliases].to(seen, count)
 
-    def candidates(self, seen: Circumstances, *, anchor_lists: bool = True) -> Iterator[R]:
-        """The rules that could match.
-
-        Without ``anchor_lists`` it asks no membership: for finding out which lists are worth looking up.
-        """
+    def candidates(self, seen: Circumstances) -> Iterator[R]:
+        """The rules that could match, now that it is known which lists have the device."""
         if not self._rules:
             return iter(())
-        return map(self._rules.__getitem__, self._bucket(seen.knock.aliases).candidates(seen, anchor_lists))
+        lists = [name for name, membership in seen.memberships.items() if membership is not None]
+        return map(self._rules.__getitem__, self._bucket(seen.knock.aliases).by_lists.places(_names_of(seen), lists))
+
+    def candidates_on_any_list(self, seen: Circumstances) -> Iterator[R]:
+        """The rules that could match if every list had the device: for finding out which are worth looking up."""
+        if not self._rules:
+            return iter(())
+        return map(self._rules.__getitem__, self._bucket(seen.knock.aliases).by_names.places(_names_of(seen), ()))
 
     def next_opening(self, aliases: frozenset[str], after: datetime) -> datetime | None:
         """When the next window begins of a rule that is for one of the aliases or for any CA."""
@@ -79,69 +83,66 @@ class RuleIndex(Generic[R]):
 
 
 class _Bucket:
-    """The rules of some CA aliases, by anchor; values are places in the file's order."""
+    """The rules of some CA aliases; a place is one in the file's order."""
 
     def __init__(self, placed: Iterable[tuple[int, Indexed]]) -> None:
         self.all: list[int] = []
-        self._by_name: dict[str, list[int]] = defaultdict(list)
-        self._by_prefix: dict[str, list[int]] = defaultdict(list)
-        self._by_list: dict[str, list[int]] = defaultdict(list)
-        # What by_list holds, for the search that asks no membership: by the beginnings of names, and without such.
-        self._listed_by_prefix: dict[str, list[int]] = defaultdict(list)
-        self._listed: list[int] = []
-        self._rest: list[int] = []
+        self.by_lists = _Anchors()  # for whoever knows which lists have the device
+        self.by_names = _Anchors()  # for whoever does not
         openings: set[datetime] = set()
         for place, rule in placed:
             self.all.append(place)
-            self._hang(place, rule)
+            names = _common_names(rule)
+            self.by_lists.hang(place, names, rule.lists)
+            self.by_names.hang(place, names, ())
             openings.update(_openings(rule))
         self.openings = sorted(openings)
-        self._prefix_lengths = sorted({len(each) for each in (*self._by_prefix, *self._listed_by_prefix)})
 
-    def _hang(self, place: int, rule: Indexed) -> None:
-        names = _common_names(rule)
+
+class _Anchors:
+    """Places of rules by their anchors."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, list[int]] = defaultdict(list)
+        self._by_list: dict[str, list[int]] = defaultdict(list)
+        self._by_prefix: dict[int, dict[str, list[int]]] = {}  # by the length of the prefix, then by the prefix
+        self._rest: list[int] = []
+
+    def hang(self, place: int, names: tuple[Glob, ...], lists: tuple[str, ...]) -> None:
+        """Hang a rule on the best anchor that it has: literal names, else lists, else the beginnings of its names."""
         if names and all(each.literal is not None for each in names):
             for each in names:
                 self._by_name[each.literal or ""].append(place)
-        elif rule.lists:
-            for name in rule.lists:
+        elif lists:
+            for name in lists:
                 self._by_list[name].append(place)
-            if not _hung_by_prefix(self._listed_by_prefix, names, place):
-                self._listed.append(place)
-        elif not _hung_by_prefix(self._by_prefix, names, place):
+        elif names and all(each.literal_prefix for each in names):
+            for each in names:
+                prefix = each.literal_prefix
+                self._by_prefix.setdefault(len(prefix), defaultdict(list))[prefix].append(place)
+        else:
             self._rest.append(place)
 
-    def candidates(self, seen: Circumstances, anchor_lists: bool) -> list[int]:
-        places = set(self._rest)
-        if anchor_lists:
-            by_prefix: tuple[dict[str, list[int]], ...] = (self._by_prefix,)
-            for name, membership in seen.memberships.items():
-                if membership is not None:
-                    places.update(self._by_list.get(name, ()))
-        else:
-            by_prefix = (self._by_prefix, self._listed_by_prefix)
-            places.update(self._listed)
-        for name in seen.knock.certificate.values("common_name"):
-            places.update(self._by_name.get(name, ()))
-            for length in self._prefix_lengths:
-                for each in by_prefix:
-                    places.update(each.get(name[:length], ()))
-        return sorted(places) if len(places) > 1 else list(places)
-
-
-def _hung_by_prefix(by_prefix: dict[str, list[int]], names: tuple[Glob, ...], place: int) -> bool:
-    """Hang a rule on the literal beginnings of its names; whether each of them has one."""
-    if not names or not all(each.literal_prefix for each in names):
-        return False
-    for each in names:
-        by_prefix[each.literal_prefix].append(place)
-    return True
+    def places(self, names: Iterable[str], lists: Iterable[str]) -> list[int]:
+        """The places of the rules that one of the names or of the lists may match, in order."""
+        found = set(self._rest)
+        for name in lists:
+            found.update(self._by_list.get(name, ()))
+        for name in names:
+            found.update(self._by_name.get(name, ()))
+            for length, by_prefix in self._by_prefix.items():
+                found.update(by_prefix.get(name[:length], ()))
+        return sorted(found) if len(found) > 1 else list(found)
 
 
 def _openings(rule: Indexed) -> Iterator[datetime]:
     for each in rule.conditions:
         if isinstance(each, WindowCondition):
             yield from (window.opens for window in each.windows)
+
+
+def _names_of(seen: Circumstances) -> tuple[str, ...]:
+    return seen.knock.certificate.values("common_name")
 
 
 def _common_names(rule: Indexed) -> tuple[Glob, ...]:
