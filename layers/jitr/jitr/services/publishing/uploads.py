@@ -114,32 +114,43 @@ class Drops:
         The result is not final where the time was up: the same again goes on, with the ``edition`` of the list that
         its details say, so that what somebody else edits meanwhile is not written over.
         """
-        verdict = None
-        while True:
-            judged = self._handle(dropped, edition)
-            edition = None
-            verdict = judged or verdict
-            if judged is None or not judged.final or judged.dropped.beside is None or dropped.each_version:
-                return verdict
-            latest = self._latest(dropped)
-            if latest is None or dropped.same_object(latest.version, latest.etag):
-                return verdict
-            dropped = replace(dropped, version=latest.version, etag=latest.etag, by="a later drop")
+        verdict = self._judge(dropped, edition)
+        while verdict is not None and (later := self._later_version(verdict)) is not None:
+            judged = self._judge(later, None)
+            if judged is None:
+                break
+            verdict = judged
+        return verdict
 
-    def _handle(self, dropped: Dropped, edition: str | None) -> Verdict | None:
+    def _later_version(self, verdict: Verdict) -> Dropped | None:
+        """The version that came while this one was judged, and that is for whoever judged this one to judge."""
+        dropped = verdict.dropped
+        if not verdict.final or dropped.beside is None or dropped.each_version:
+            return None
+        latest = self._latest(dropped)
+        if latest is None or dropped.same_object(latest.version, latest.etag):
+            return None
+        return replace(dropped, version=latest.version, etag=latest.etag, by="a later drop")
+
+    def _judge(self, dropped: Dropped, edition: str | None) -> Verdict | None:
         if self._has_verdict(dropped):
             return None
         lists = DeviceLists(self._table).all()  # both before the latest version is looked at
         heads = self._table.heads()
-        latest = self._latest(dropped)
-        if latest is not None and not dropped.same_object(latest.version, latest.etag):
-            latest = self._latest(dropped, dropped.version) if dropped.each_version else None
+        latest = self._to_judge(dropped)
         if latest is None:
             return None
         verdict = self._judged(dropped, latest, lists, heads, edition)
         self._write(verdict)
         self._told(verdict)
         return verdict
+
+    def _to_judge(self, dropped: Dropped) -> Latest | None:
+        """The version that was dropped; None where it is gone, or a later one has replaced it."""
+        latest = self._latest(dropped)
+        if latest is None or dropped.same_object(latest.version, latest.etag):
+            return latest
+        return self._latest(dropped, dropped.version) if dropped.each_version else None
 
     def _judged(
         self, dropped: Dropped, latest: Latest, lists: Mapping[str, ListInfo], heads: Heads, edition: str | None
