@@ -423,3 +423,12 @@ def test_a_signer_s_name_does_not_steer_a_terminal() -> None:
 
 def test_a_moment_on_the_signer_s_last_second_counts() -> None:
     assert len(rows(one(provisioningTimestamp="2036-01-01T00:00:00.000Z"), SIGNER)) == 1
+
+
+@pytest.mark.parametrize("break_", ["\n", "\n\n\n"])
+def test_lines_are_counted_over_pieces(break_: str) -> None:
+    elements = break_.join(f"{json.dumps(LOT.element(each))}," for each in range(60))
+    data = f"[{break_}{elements}{break_}1]".encode()
+    line = data.count(b"\n") + 1
+    pieces = (data[at : at + 1000] for at in range(0, len(data), 1000))
+    assert problems(pieces, SIGNER)[0].startswith(f"lot.json: line {line}: element 61 is no object")

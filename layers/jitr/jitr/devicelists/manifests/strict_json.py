@@ -128,13 +128,15 @@ class _Text:
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("strict")
         self._held = ""
         self._at = 0
-        self._line = 1  # of the beginning of what is held
+        self._line, self._counted = 1, 0  # the line of a place in what is held, and the place
         self._ended = False
 
     @property
     def line(self) -> int:
         """The line of the next character, from 1."""
-        return self._line + self._held.count("\n", 0, self._at)
+        self._line += self._held.count("\n", self._counted, self._at)
+        self._counted = self._at
+        return self._line
 
     def wrong(self, why: str) -> WrongJson:
         """Return the error for what is wrong here."""
@@ -191,9 +193,9 @@ class _Text:
             text = self._decoder.decode(piece or b"", final=self._ended)
         except UnicodeDecodeError:
             raise self.wrong("from near here on it is not UTF-8") from None
-        self._line = self.line
+        _ = self.line  # counted up to here, before that goes
         self._held = self._held[self._at :] + text
-        self._at = 0
+        self._at = self._counted = 0
         return not self._ended or bool(text)
 
 
