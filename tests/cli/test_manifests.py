@@ -178,6 +178,25 @@ def test_a_file_that_is_not_there_is_told_as_such(table: Table, run: Run) -> Non
     assert (refused.exit_code, refused.stderr.strip().endswith("nothing.json: No such file or directory")) == (2, True)
 
 
+def test_columns_of_csv_that_somebody_else_named_are_said_by_option(table: Table, run: Run) -> None:
+    Path("factory.csv").write_text("Pos;Serial No;Lot\n1;snr-1;7\n")
+    assert run("lists", "import", "line-a", "factory.csv").exit_code == 2
+    named = ("--column", "common_name=Serial No", "--column", "attr.lot=Lot")
+    done = run("lists", "import", "line-a", "factory.csv", *named)
+    assert done.exit_code == 0, done.stderr
+    assert "factory.csv: 1 column is left out, for which no --column is given: 'Pos'" in done.stderr
+    assert on_list(table) == [ListRow(common_name="snr-1", attributes={"lot": "7"})]
+
+
+@pytest.mark.parametrize("column", ["common_name", "=SN", "common_name=", "serial=SN", "attr.=x"])
+def test_a_column_that_is_none_is_refused(table: Table, run: Run, column: str) -> None:
+    Path("factory.csv").write_text("SN\nsnr-1\n")
+    refused = run("lists", "import", "line-a", "factory.csv", "--column", column)
+    assert (refused.exit_code, f"--column {column}: " in refused.stderr) == (2, True)
+    refused = run("lists", "import", "line-a", "board", "--column", "common_name=SN")
+    assert (refused.exit_code, "--column is for CSV" in refused.stderr) == (2, True)
+
+
 # --- signers
 
 

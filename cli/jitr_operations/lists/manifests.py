@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jitr.devicelists.columns import is_column, typed, unknown_column
 from jitr.devicelists.manifests.archives import MAX_FILE
 from jitr.devicelists.manifests.certificates import SUFFIXES
 from jitr.devicelists.manifests.jws import Signers, read_signer
@@ -33,6 +34,7 @@ class ManifestChoice:
     by: str | None = None
     skip_bad: bool = False
     key_set: str = USUAL_SET
+    columns: tuple[str, ...] = ()
 
     def opener(self, kept: Signers | None) -> Opener:
         """Return what opens files so. Signers are those named here or, where none is, those ``kept``.
@@ -48,8 +50,25 @@ class ManifestChoice:
             by_common_name=self.by is not None,
             skip_bad=self.skip_bad,
             key_set=self.key_set.upper(),
+            headings=headings_of(self.columns),
         )
         return Opener(options, scratch)
+
+
+def headings_of(columns: Iterable[str]) -> dict[str, str]:
+    """Return columns by what a file calls them, from ``COLUMN=HEADING`` each. Raises InputError."""
+    found: dict[str, str] = {}
+    for each in columns:
+        column, equals, heading = each.partition("=")
+        heading = heading.strip()
+        if not equals or not heading:
+            raise InputError(f"--column {each}: write COLUMN=HEADING, as in 'common_name=Serial No'")
+        if not is_column(typed(column)[0]):
+            raise InputError(f"--column {each}: {unknown_column(column)}")
+        if heading in found or column in found.values():
+            raise InputError(f"--column {each}: column and heading are given once each")
+        found[heading] = column
+    return found
 
 
 def given_signers(files: Iterable[Path], *, any_date: bool = False) -> Signers:

@@ -28,6 +28,13 @@ _OPTIONS = {
     "thing_name": click.option("--thing-name", metavar="TEMPLATE", help="Names things, as in 'snr-{unique_id}'."),
     "by": click.option("--by", type=click.Choice(["common-name"]), help="Take elements without a key by their names."),
     "skip_bad": click.option("--skip-bad", is_flag=True, help="Leave out what is wrong, and list it."),
+    "columns": click.option(
+        "--column",
+        "columns",
+        multiple=True,
+        metavar="COLUMN=HEADING",
+        help="CSV: what it calls a column; others are left out.",
+    ),
     "key_set": click.option(
         "--set",
         "key_set",

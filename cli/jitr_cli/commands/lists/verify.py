@@ -1,5 +1,6 @@
 """``jitr lists verify``: whether a manifest is what its signer signed."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -38,7 +39,8 @@ def verify(file: Path, cas: Path | None, manifest: ManifestChoice, choice: Choic
     """
     kept = None if manifest.signers else SignerStore(table_of(choice.deployment())).believed()
     with list_files.source(file, manifest.opener(kept)) as source:
-        reader = source.opener(source.pieces(), source.name, Duplicates(), lambda: serials_in(source.pieces))
+        serials = partial(serials_in, source.pieces, headings=source.opener.headings)
+        reader = source.opener(source.pieces(), source.name, Duplicates(), serials)
         found = verification(reader)
     issuers = about(found.issuers)
     if cas is not None:

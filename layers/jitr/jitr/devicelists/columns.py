@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from jitr.devicelists.rows import COLUMNS, KEY_KINDS
@@ -11,6 +11,7 @@ from jitr.values import dataclass
 
 ATTRIBUTE_PREFIX = "attr."
 MAX_COLUMNS = 200
+NO_HEADINGS: Mapping[str, str] = {}
 # How the digits in a column are read, where its name says so.
 TYPES = ("hex", "dec")
 _TYPED = {f"serial_number:{each}": each for each in TYPES}
@@ -49,6 +50,17 @@ def is_column(name: str) -> bool:
     if name.startswith(ATTRIBUTE_PREFIX):
         return _ATTRIBUTE_NAME.fullmatch(name, len(ATTRIBUTE_PREFIX)) is not None
     return name in COLUMNS
+
+
+def under(heading: str, headings: Mapping[str, str]) -> str | None:
+    """Return the column that a heading stands for; None for one that is not to be read.
+
+    ``headings`` are those that a person gave columns for. A column's own name stands for itself, and without any given
+    so does every other.
+    """
+    if heading in headings or not headings:
+        return headings.get(heading, heading)
+    return heading if is_column(typed(heading)[0]) and heading not in headings.values() else None
 
 
 def typed(name: str) -> tuple[str, str | None]:

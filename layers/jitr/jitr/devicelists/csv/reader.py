@@ -6,11 +6,12 @@ row (list_row). Here every problem gets its place, and no key may be there twice
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
-from itertools import chain, repeat
+from difflib import get_close_matches
+from itertools import chain, islice, repeat
 
-from jitr.devicelists.columns import Fault, header_faults, is_column, shown, typed
+from jitr.devicelists.columns import NO_HEADINGS, Fault, header_faults, is_column, shown, typed, under
 from jitr.devicelists.csv.cells import Cells, to_cell
 from jitr.devicelists.csv.duplicates import Duplicates, Seen
 from jitr.devicelists.csv.records import BadRecord, Record, read_records
@@ -22,6 +23,7 @@ from jitr.values import dataclass
 
 SHOWN = 20  # problems kept and shown; the rest is counted
 
+_HEADINGS_SHOWN = 5
 _STRAY = "is under no column name: name the column, or put quotes around the cell that has the separator in it"
 _WHOLE_LINE = (
     "is a whole line in quotes, and so one cell, as where CSV was exported into CSV: "
@@ -72,6 +74,7 @@ class Reader:
     ``chunks`` are the file's bytes in pieces of any size. Memory does not grow with the file, apart from
     ``duplicates``; without one, keys that are there twice go unnoticed. ``serials`` is asked how serial
     numbers of digits only are read where the header does not say it (``serials_in``); undecided, they are problems.
+    ``headings`` give columns for what the file calls them; where there are any, other columns are left out.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Reader:
         source: str,
         duplicates: Seen | None = None,
         serials: Callable[[], Serials] = lambda: UNDECIDED,
+        headings: Mapping[str, str] = NO_HEADINGS,
     ) -> None:
         self.source = source
         self.problems: list[Problem] = []
@@ -90,11 +94,18 @@ class Reader:
         self._ask_serials = serials
         self._cells = Cells()
         self._columns: list[str] = []  # "" where a column has no name
+        self._headings = headings
+        self._left_out: dict[int, str] = {}  # headings of columns that are not read, by their numbers from 1
 
     @property
     def said(self) -> tuple[str, ...]:
-        """What cells so far were taken for something else than they say, a sentence each."""
-        return self._cells.said()
+        """What cells so far were taken for something else than they say, a sentence each; and what was left out."""
+        if not self._left_out:
+            return self._cells.said()
+        columns = "1 column is" if len(self._left_out) == 1 else f"{len(self._left_out)} columns are"
+        names = ", ".join(map(shown, islice(self._left_out.values(), _HEADINGS_SHOWN)))
+        more = ", …" if len(self._left_out) > _HEADINGS_SHOWN else ""
+        return (*self._cells.said(), f"{columns} left out, for which no --column is given: {names}{more}")
 
     @property
     def serials(self) -> Serials:
@@ -133,9 +144,27 @@ class Reader:
             if _is_whole_line(self._columns):
                 self._add(first.line, 1, f"{shown(self._columns[0])} {_WHOLE_LINE}")
                 return False
+            if self._headings and not self._read_headings(first.line):
+                return False
             self._read_types()
             for number, fault in header_faults(self._columns):
                 self._add(first.line, number, fault)
+        return not self.problem_count
+
+    def _read_headings(self, line: int) -> bool:
+        """Take what the file calls columns for what they are; whether all that were named are there."""
+        for heading, column in self._headings.items():
+            if heading not in self._columns:
+                near = get_close_matches(heading, self._columns, n=1)
+                meant = f"did you mean {shown(near[0])}?" if near else "the first line is that of the headings"
+                self._add(line, 1, f"--column {column}: no column is called {shown(heading)}: {meant}")
+        for number, heading in enumerate(self._columns, 1):
+            meant_by = under(heading, self._headings)
+            if meant_by is None and heading:
+                self._left_out[number] = heading
+            self._columns[number - 1] = meant_by or ""
+        while self._columns and not self._columns[-1]:
+            self._columns.pop()
         return not self.problem_count
 
     def _read_types(self) -> None:
@@ -168,7 +197,7 @@ class Reader:
         strays = [
             (number, cell)
             for number, (cell, name) in enumerate(zip(record.cells, names, strict=False), 1)
-            if not name and cell and not cell.isspace()
+            if not name and cell and not cell.isspace() and number not in self._left_out
         ]
         for number, cell in strays:
             self._add(record.line, number, f"{shown(cell)} {_STRAY}")
@@ -205,9 +234,13 @@ def _is_whole_line(columns: Sequence[str]) -> bool:
     return len(names) > 1 and any(is_column(typed(each.strip(' "'))[0]) for each in names)
 
 
-def serials_in(pieces: Callable[[], Iterable[bytes]], known: Callable[[], Known] = Known) -> Serials:
+def serials_in(
+    pieces: Callable[[], Iterable[bytes]],
+    known: Callable[[], Known] = Known,
+    headings: Mapping[str, str] = NO_HEADINGS,
+) -> Serials:
     """Return how a file's serial numbers are to be read. ``known`` is asked only where the file does not tell."""
-    looked = look(pieces)
+    looked = look(pieces, headings)
     return judge(looked, Known() if looked.base else known())
 
 

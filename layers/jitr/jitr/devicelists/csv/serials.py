@@ -5,11 +5,11 @@ the whole column and the devices on record tell.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from enum import Enum
 
-from jitr.devicelists.columns import shown
+from jitr.devicelists.columns import NO_HEADINGS, shown, under
 from jitr.devicelists.csv.records import Record, read_records
 from jitr.devicelists.values import FLOAT, MAX_SERIAL, WrongValue, floated
 from jitr.values import dataclass
@@ -117,16 +117,16 @@ def may_be_either(digits: str) -> bool:
     return _TWO_WAYS.fullmatch(digits) is not None and bool(digits[:-1].strip("-0"))
 
 
-def look(pieces: Callable[[], Iterable[bytes]]) -> Looked:
+def look(pieces: Callable[[], Iterable[bytes]], headings: Mapping[str, str] = NO_HEADINGS) -> Looked:
     """Return what a file's serial numbers show, read up to the first that can only be hex.
 
-    ``pieces`` begins the file again each time that it is called.
+    ``pieces`` begins the file again each time that it is called. ``headings`` give columns for what it calls them.
     """
     records = read_records(pieces())
     first = next(records, None)
     if not isinstance(first, Record):
         return Looked(Base.HEX)
-    names = [each.strip() for each in first.cells]
+    names = [under(each.strip(), headings) for each in first.cells]
     if "serial_number" not in names:
         return Looked(Base.HEX)
     column, ca = names.index("serial_number"), names.index("ca") if "ca" in names else None

@@ -3,7 +3,7 @@
 import codecs
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import IO
 
@@ -118,6 +118,11 @@ class Opener:
         """What beside its bytes decides which rows a file has."""
         return self._options.read_as
 
+    @property
+    def headings(self) -> Mapping[str, str]:
+        """What a CSV file calls columns."""
+        return self._options.headings
+
     def __call__(
         self, pieces: Iterable[bytes], source: str, duplicates: Seen | None, serials: Callable[[], Serials]
     ) -> ListReader:
@@ -128,9 +133,12 @@ class Opener:
         found = recognised(head)
         kind = self._options.kind
         if kind == "csv" or (kind is None and found == "csv"):
-            if self._options.read_as.removeprefix("kind=csv"):
+            if self._options.for_manifests:
                 raise InputError(f"{source}: {_NOT_FOR_CSV}")
-            return Reader(pieces, source=source, duplicates=duplicates, serials=serials)
+            headings = self._options.headings
+            return Reader(pieces, source=source, duplicates=duplicates, serials=serials, headings=headings)
+        if self._options.headings:
+            raise InputError(f"{source}: --column is for CSV; a manifest's and a certificate's columns are known")
         reader = self._reader(found if _fits(kind, found) else "", pieces, source, duplicates)
         reader.read_as = (
             f"read as {_CALLED[found]}, which its content shows" if kind is None and found in _CALLED else None

@@ -100,7 +100,8 @@ class Options:
 
     ``kind`` says what the file is, where that is not to be found out. ``thing_name`` is a template for the column of
     that name. ``by_common_name`` takes elements that have neither key nor certificate by their names. ``skip_bad``
-    leaves out what is wrong. ``key_set`` chooses among the certificates of one chip of Infineon's.
+    leaves out what is wrong. ``key_set`` chooses among the certificates of one chip of Infineon's. ``headings`` are for
+    CSV: the columns that what it calls them stands for.
     """
 
     kind: str | None = None
@@ -109,19 +110,25 @@ class Options:
     by_common_name: bool = False
     skip_bad: bool = False
     key_set: str = USUAL_SET
+    headings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def read_as(self) -> str:
         """What of them decides which rows a file has."""
+        chosen = {"kind": self.kind, **self.for_manifests, "headings": sorted(self.headings.items()) or None}
+        return ";".join(f"{name}={value}" for name, value in chosen.items() if value is not None)
+
+    @property
+    def for_manifests(self) -> dict[str, object]:
+        """Those that were chosen and mean nothing for CSV."""
         chosen = {
-            "kind": self.kind,
             "thing_name": self.thing_name,
             "key_set": None if self.key_set == USUAL_SET else self.key_set,
             "by_common_name": self.by_common_name or None,
             # Where not all need be good, who is believed decides which are.
             "good": sorted(f"{each.sha256} {each.any_date}" for each in self.signers) if self.skip_bad else None,
         }
-        return ";".join(f"{name}={value}" for name, value in chosen.items() if value is not None)
+        return {name: value for name, value in chosen.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,8 @@ class Imports:
         more than ``most`` rows is read no further, and raises TooMany. ``advance`` is told how many bytes were
         read, ``watch`` each good row.
         """
-        serials = cache(lambda: serials_in(source.pieces, lambda: known_serials(self._table)))
+        known = partial(known_serials, self._table)
+        serials = cache(lambda: serials_in(source.pieces, known, source.opener.headings))
         read = partial(
             self._checked,
             name,
