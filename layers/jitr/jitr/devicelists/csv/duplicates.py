@@ -29,51 +29,27 @@ class Seen(Protocol):
 
 
 class Duplicates:
-    """Which keys have been seen, and on which line first, in 24 to 48 bytes a key (half as much again as it grows).
+    """Which keys have been seen, and on which line first, in some 120 bytes a key.
 
     Beyond ``limit`` keys no more are remembered, and ``full`` says so.
     """
 
     def __init__(self, limit: int = 4_000_000) -> None:
         self.limit = limit
-        self.count = 0
-        self._hashes = array("Q", bytes(8 * 1024))  # open addressing, 0 is a free place
-        self._lines = array("I", bytes(4 * 1024))
+        self._lines: dict[int, int] = {}  # by a key's hash, which takes less than the key
 
     @property
     def full(self) -> bool:
         """Whether keys from here on are compared but no longer remembered."""
-        return self.count >= self.limit
+        return len(self._lines) >= self.limit
 
     def first_line(self, key: RowKey, line: int) -> int | None:
         """See ``Seen``."""
-        hashed = _hash(key) & 0xFFFF_FFFF_FFFF_FFFF or 1
-        place = self._place(hashed)
-        if self._hashes[place]:
-            return self._lines[place]
-        if not self.full:
-            self._hashes[place], self._lines[place] = hashed, min(line, 0xFFFF_FFFF)
-            self.count += 1
-            if self.count * 2 > len(self._hashes):
-                self._grow()
-        return None
-
-    def _place(self, hashed: int) -> int:
-        hashes = self._hashes
-        mask = len(hashes) - 1
-        place = hashed & mask
-        while hashes[place] not in (0, hashed):
-            place = (place + 1) & mask
-        return place
-
-    def _grow(self) -> None:
-        hashes, lines = self._hashes, self._lines
-        self._hashes = array("Q", bytes(2 * len(hashes) * hashes.itemsize))
-        self._lines = array("I", bytes(2 * len(lines) * lines.itemsize))
-        for hashed, line in zip(hashes, lines, strict=True):
-            if hashed:
-                place = self._place(hashed)
-                self._hashes[place], self._lines[place] = hashed, line
+        hashed = _hash(key)
+        first = self._lines.get(hashed)
+        if first is None and not self.full:
+            self._lines[hashed] = line
+        return first
 
 
 class KeyLog:
