@@ -33,6 +33,8 @@ _STATE = Path(".local") / "stack.json"
 _INSTALLED = Path(__file__).resolve().parent  # below the checkout, if this is installed from one
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-prefixes
 _REAL_ACCESS_KEY = re.compile(r"(AKIA|ASIA)[A-Z0-9]{12,}")
+# Looking at a failure queue hides its messages for a while, and then lets them be seen again: nothing is changed.
+_READS = re.compile("(Get|List|Describe|BatchGet|Query|ReceiveMessage|ChangeMessageVisibility)")
 _AWS_HOST = re.compile(r"\.(amazonaws\.com(\.cn)?|api\.aws)$")
 
 
@@ -64,6 +66,7 @@ class Account:
     endpoint: str | None
     session: "boto3.Session" = field(repr=False, compare=False)
     local: LocalStack | None = field(default=None, repr=False)
+    read_only: bool = False
     _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @overload
@@ -86,7 +89,10 @@ class Account:
         Raises InputError where endpoint and keys do not belong together.
         """
         if service not in self._clients:
-            self._clients[service] = _client(self.session, service, self.region, self.endpoint, self.local)
+            client = _client(self.session, service, self.region, self.endpoint, self.local)
+            if self.read_only:
+                client.meta.events.register("before-parameter-build.*.*", _refuse_writes)
+            self._clients[service] = client
         return self._clients[service]
 
     def where(self, service: str = "iot") -> str:
@@ -128,6 +134,7 @@ class Choice:
     region: str | None = None
     endpoint_url: str | None = None
     stack: str = DEFAULT_STACK
+    read_only: bool = False
 
     def account(self) -> Account:
         """Find out the account and the Region.
@@ -136,11 +143,14 @@ class Choice:
         """
         if self.local:
             stack = local_stack()
-            return Account(stack.account_id, stack.region, stack.endpoint_url, _local_session(stack), stack)
+            return Account(
+                stack.account_id, stack.region, stack.endpoint_url, _local_session(stack), stack, self.read_only
+            )
         session = _session(self.profile)
         region = _region(self.region, session)
         sts: STSClient = _client(session, "sts", region, self.endpoint_url, None)
-        return Account(sts.get_caller_identity()["Account"], region, self.endpoint_url, session)
+        account_id = sts.get_caller_identity()["Account"]
+        return Account(account_id, region, self.endpoint_url, session, read_only=self.read_only)
 
     def deployment(self) -> Deployment:
         """Find the stack in the account. Raises InputError if it is not there, and as ``account`` does."""
@@ -274,6 +284,12 @@ def _client(session: "boto3.Session", service: str, region: str, endpoint: str |
     if local is None:
         _refuse_mixed(session, client.meta.endpoint_url)
     return client
+
+
+def _refuse_writes(model: Any, **_parameters: Any) -> None:
+    """Refuse every call to AWS that is not known to leave everything as it is."""
+    if _READS.match(model.name) is None:
+        raise InputError(f"nothing can be changed here, it is open for reading only (--read-only): {model.name}")
 
 
 def _refuse_mixed(session: "boto3.Session", url: str) -> None:

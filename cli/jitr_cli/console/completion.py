@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from queue import Empty, Queue
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -38,7 +38,7 @@ def _table(context: click.Context) -> "Table":
     from jitr_operations.deployment import DEFAULT_STACK, Choice
     from jitr_operations.table import table_of
 
-    given = {name: context.params.get(name) for name in ("profile", "region", "endpoint_url")}
+    given: dict[str, Any] = {name: context.params.get(name) for name in ("profile", "region", "endpoint_url")}
     stack = context.params.get("stack") or DEFAULT_STACK
     return table_of(Choice(local=bool(context.params.get("local")), stack=stack, **given).deployment())
 

@@ -76,18 +76,51 @@ def admission(deployment: Deployment, device: str, rule: str, message: str | Non
     Raises InputError for a device that is not held, and for a rule that is not an allow rule in force.
     """
     table = table_of(deployment)
-    _require_rule(rule, Rulebook(table).in_force(table.heads()))
-    word = OperatorWord(Verdict.ADMIT, operator(deployment), now_text(), rule, message)
-    record = _held(words.decided(device, deployment, table))
+    word = word_of(deployment, rule, message)
+    record = require_held(words.decided(device, deployment, table))
     warnings = tuple(_still_against(deployment, table, record, word))
     return Saying(record, word, f"Admit {_told(record)} under rule {rule}?", warnings)
 
 
 def rejection(deployment: Deployment, device: str, message: str | None) -> Saying:
     """Return the word that rejects a held device. Raises InputError for one that is not held."""
-    word = OperatorWord(Verdict.REJECT, operator(deployment), now_text(), None, message)
-    record = _held(words.decided(device, deployment, table_of(deployment)))
+    word = word_of(deployment, None, message)
+    record = require_held(words.decided(device, deployment, table_of(deployment)))
     return Saying(record, word, f"Reject {_told(record)}?")
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What would become of one held device if an operator said a word; ``why`` where it would not be let in."""
+
+    record: Record
+    verdict: Verdict
+    why: str
+
+
+def forecasts(deployment: Deployment, records: Iterable[Record], word: OperatorWord) -> list[Forecast]:
+    """Return what would become of held devices, decided from their recorded facts as the function does it."""
+    today, found = Today(deployment, table_of(deployment)), []
+    for record in records:
+        decision = today.under_word(record, word, now())
+        if decision is None:
+            found.append(Forecast(record, Verdict.HOLD, f"its certificate cannot be read: {why(record)}"))
+        else:
+            admitted = decision.verdict is Verdict.ADMIT
+            found.append(Forecast(record, decision.verdict, "" if admitted else reasons_text(decision)))
+    return found
+
+
+def word_of(deployment: Deployment, rule: str | None, message: str | None) -> OperatorWord:
+    """Return the operator's word: admit under a rule, or reject without one.
+
+    Raises InputError for what is no allow rule in force.
+    """
+    if rule is not None:
+        table = table_of(deployment)
+        _require_rule(rule, Rulebook(table).in_force(table.heads()))
+    verdict = Verdict.REJECT if rule is None else Verdict.ADMIT
+    return OperatorWord(verdict, operator(deployment), now_text(), rule, message)
 
 
 def say(deployment: Deployment, saying: Saying) -> None:
@@ -113,7 +146,9 @@ def recheck_for_reason(deployment: Deployment, reason: str) -> int:
 def recheck(deployment: Deployment, devices: tuple[str, ...]) -> int:
     """Have these devices decided again now, and return how many there are. Raises InputError for one not held."""
     table = table_of(deployment)
-    return _recheck(deployment, (_held(words.decided(each, deployment, table)) for each in devices), len(devices))
+    return _recheck(
+        deployment, (require_held(words.decided(each, deployment, table)) for each in devices), len(devices)
+    )
 
 
 def _recheck(deployment: Deployment, records: Iterable[Record], total: int | None) -> int:
@@ -142,7 +177,8 @@ def _still_against(deployment: Deployment, table: Table, record: Record, word: O
         yield f"AWS IoT holds the certificate as {found.status}, and only one that is PENDING_ACTIVATION is admitted"
 
 
-def _held(record: Record) -> Record:
+def require_held(record: Record) -> Record:
+    """Return the record of a device that is on hold. Raises InputError for another."""
     if record.decision is Verdict.HOLD:
         return record
     raise InputError(f"certificate {record.certificate_id[:12]} is not on hold: the decision is {record.decision}")

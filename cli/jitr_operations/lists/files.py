@@ -65,8 +65,8 @@ def _pieces(file: Path) -> Iterator[bytes]:
 
 
 @contextmanager
-def source(file: Path, opener: Opener = CSV_OR_MANIFEST) -> Iterator[Source]:
-    """A file or a folder to import, read by ``opener``.
+def source(file: Path, opener: Opener = CSV_OR_MANIFEST, shown_as: str | None = None) -> Iterator[Source]:
+    """Give a file or a folder to import, read by ``opener`` and told of as ``shown_as``.
 
     What can be read only once (a pipe) is copied first, because an import reads twice.
     """
@@ -75,7 +75,7 @@ def source(file: Path, opener: Opener = CSV_OR_MANIFEST) -> Iterator[Source]:
         yield Source(str(file), lambda: folder_pieces(file), opener)
         return
     if file.is_file() or not file.exists():
-        yield Source(str(file), lambda: _pieces(file), opener)
+        yield Source(shown_as or str(file), lambda: _pieces(file), opener)
         return
     with tempfile.TemporaryDirectory(prefix="jitr-") as folder:
         copy = Path(folder) / "list.csv"

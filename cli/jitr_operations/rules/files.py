@@ -63,9 +63,22 @@ def read_and_test(path: Path, known: Known | None = None) -> tuple[Rules, bytes]
     Raises as ``read_file``, and FailedTests.
     """
     rules_file, text = read_file(path, known=known)
+    return _tested(rules_file), text
+
+
+def test_text(text: bytes, source: str, known: Known) -> Rules:
+    """Return the rules in a text whose tests all pass.
+
+    Naming a CA's file in it is an error: there is no file beside it. Raises RulesError and FailedTests.
+    """
+    known = replace(known, today=datetime.now(UTC).date())
+    return _tested(read_rules(text, source=source, certificate_id=None, known=known))
+
+
+def _tested(rules_file: RulesFile) -> Rules:
     for each in rules_file.warnings:
         telling.note(str(each))
     failures = run(rules_file)
     if failures:
         raise FailedTests(failures)
-    return rules_file.rules, text
+    return rules_file.rules

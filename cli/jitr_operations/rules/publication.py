@@ -19,7 +19,7 @@ from jitr.services.recheck.replay import Outcome, effect_of, replay
 from jitr.unseen import written_out
 from jitr_operations import telling
 from jitr_operations.deployment import Choice, Deployment
-from jitr_operations.rules.files import read_and_test
+from jitr_operations.rules.files import read_and_test, test_text
 from jitr_operations.rules.topic_rules import warn_of_others
 from jitr_operations.table import now, now_text, operator, table_of
 
@@ -45,8 +45,18 @@ def propose_file(deployment: Deployment, file: Path) -> Proposal:
     Tells of CAs that are not registered, and of other topic rules. Raises RulesError and InputError for what is wrong
     with the file, FailedTests where tests in it fail, and InputError where a count of devices would begin anew.
     """
+    rules, text = read_and_test(file, known_in(deployment.client("iot"), table_of(deployment)))
+    return _propose(deployment, rules, text)
+
+
+def propose_text(deployment: Deployment, text: bytes, source: str) -> Proposal:
+    """Return rules that are text and no file, so that CAs in them are named by ids. As ``propose_file`` otherwise."""
+    rules = test_text(text, source, known_in(deployment.client("iot"), table_of(deployment)))
+    return _propose(deployment, rules, text)
+
+
+def _propose(deployment: Deployment, rules: Rules, text: bytes) -> Proposal:
     iot, table = deployment.client("iot"), table_of(deployment)
-    rules, text = read_and_test(file, known_in(iot, table))
     for each in missing_cas(iot, rules):
         telling.warn(each)
     warn_of_others(deployment)

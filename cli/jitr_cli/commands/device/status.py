@@ -1,20 +1,18 @@
 """``jitr device activate | deactivate | revoke``: the status of device certificates, changed at an operator's word."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from datetime import datetime
 
 import click
 
-from jitr.aws.dynamodb.table import Table
 from jitr.errors import InputError, Retry
 from jitr.times import rfc3339
 from jitr_cli.commands.device.overrule import require_reason
 from jitr_cli.console import completion, output
 from jitr_cli.console.options import stack_options
 from jitr_operations.deployment import Choice
+from jitr_operations.devices import status as switching
 from jitr_operations.devices.activation import NOT_ASKED, Asked
-from jitr_operations.devices.admissions import not_the_function_s, shut_out_for_good
 from jitr_operations.devices.by_hand import NOT_KEPT, Hand
 from jitr_operations.devices.recall import Match, find_on_list
 from jitr_operations.devices.recall_misses import Compared, find_misses
@@ -159,7 +157,9 @@ def _deactivate_named(which: tuple[str, ...], yes: bool, choice: Choice, as_json
     if to_change:
         names = "\n".join(f"  {_words(each)}, {each.status}" for each in to_change)
         output.confirm(f"Make INACTIVE:\n{names}\n{_CUT_OFF}. Go on?", yes)
-    under_way = _deactivate_all(registry, {each.id: each.status for each in found}, Hand(account, table), table, None)
+    under_way = switching.deactivate(
+        registry, {each.id: each.status for each in found}, Hand(account, table), table, None
+    )
     ends = {each.id: "REVOKED" if each.status == "REVOKED" else "INACTIVE" for each in found}
     document: dict[str, object] = {"devices": [_change(each, ends[each.id]) for each in found]}
     if under_way:
@@ -167,17 +167,6 @@ def _deactivate_named(which: tuple[str, ...], yes: bool, choice: Choice, as_json
     human = "\n".join(f"{_words(each)}: {ends[each.id]}{_as_before(each, ends[each.id])}" for each in found)
     output.emit(as_json, document, human)
     _only_part(under_way)
-
-
-def _stay_out(table: Table | None, registry: Registry, statuses: Mapping[str, str], status: str) -> list[str]:
-    """See to it that no admission under way, and none that was taken back, undoes what was just done.
-
-    ``statuses`` are those before, by id. Returns those that are still being decided.
-    """
-    if table is None:
-        return []
-    pending = [each for each, before in statuses.items() if before == "PENDING_ACTIVATION"]
-    return shut_out_for_good(table, registry, pending, list(statuses), status)
 
 
 def _recall(list_name: str, dry_run: bool, yes: bool, choice: Choice, as_json: bool) -> None:
@@ -195,7 +184,7 @@ def _recall(list_name: str, dry_run: bool, yes: bool, choice: Choice, as_json: b
         output.confirm(f"Make {_counted(len(matches))} INACTIVE? {_CUT_OFF}.", yes)
         table = table_of(deployment)
         why = f"on list {list_name}"
-        under_way += _deactivate_all(registry, _active(matches), Hand(deployment, table), table, why)
+        under_way += switching.deactivate(registry, _active(matches), Hand(deployment, table), table, why)
     document = {
         "list": list_name,
         "dry_run": dry_run,
@@ -222,7 +211,7 @@ def _revoked(alias: str, dry_run: bool, yes: bool, choice: Choice, as_json: bool
         output.confirm(f"Make {_counted(len(found))} INACTIVE? {_CUT_OFF}.", yes)
         table = table_of(deployment)
         why = f"on the revocation list of {alias}"
-        under_way += _deactivate_all(registry, _active(found), Hand(deployment, table), table, why)
+        under_way += switching.deactivate(registry, _active(found), Hand(deployment, table), table, why)
     document = {
         "crl": alias,
         "dry_run": dry_run,
@@ -278,32 +267,6 @@ def _active(found: Sequence[Match | Revoked]) -> dict[str, str]:
     return {each.certificate_id: "ACTIVE" for each in found}
 
 
-def _deactivate_all(
-    registry: Registry, statuses: Mapping[str, str], hand: Hand, table: Table | None, why: str | None
-) -> list[str]:
-    """Make certificates INACTIVE, given their statuses by id, write down of each who did it, and see that they stay so.
-
-    Returns those that are still being decided.
-    """
-    to_change = {each: before for each, before in statuses.items() if before not in ("INACTIVE", "REVOKED")}
-    done: list[str] = []
-    try:
-        with output.progress("Deactivating", len(to_change)) as advance:
-            for each, before in to_change.items():
-                registry.set_status(each, "INACTIVE")
-                done.append(each)
-                hand.cut_off(each, "INACTIVE", before, why)
-                advance(1)
-    except BaseException:
-        if len(to_change) > 1:
-            output.note(f"Made {len(done)} of {len(to_change)} INACTIVE. The same command again carries on.")
-        if table is not None:
-            with suppress(Exception):  # the same command again does not come to those any more that are INACTIVE
-                not_the_function_s(table, done)
-        raise
-    return _stay_out(table, registry, statuses, "INACTIVE")
-
-
 # --- revoke
 
 
@@ -328,9 +291,7 @@ def revoke(which: str, yes: bool, choice: Choice, as_json: bool) -> None:
     found = registry.require(registry.find_one(which))
     if found.status != "REVOKED":
         output.confirm(f"Revoke {_words(found)}, {found.status}? This is final. {_CUT_OFF}.", yes)
-        registry.set_status(found.id, "REVOKED")
-        Hand(account, table).cut_off(found.id, "REVOKED", found.status)
-    under_way = _stay_out(table, registry, {found.id: found.status}, "REVOKED")
+    under_way = switching.revoke(registry, found, Hand(account, table), table, None)
     output.emit(as_json, _change(found, "REVOKED"), f"{_words(found)}: REVOKED{_as_before(found, 'REVOKED')}")
     _only_part(under_way)
 

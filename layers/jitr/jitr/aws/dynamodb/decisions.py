@@ -3,25 +3,63 @@
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from heapq import merge
-from itertools import islice, takewhile
+from itertools import dropwhile, groupby, islice, takewhile
+from typing import NamedTuple
 
 from jitr.aws.dynamodb.table import BATCH_GET, Item, Table, state_shards
 from jitr.reasons import Verdict
 from jitr.records.record import Record
+from jitr.times import rfc3339
 
 
-def newest(table: Table, verdict: Verdict) -> Iterator[Record]:
-    """The records of a verdict, the newest first."""
-    shards = (table.query(shard, index="by_state", newest_first=True) for shard in state_shards(verdict.value))
-    places = merge(*shards, key=lambda item: str(item["state_at"]), reverse=True)
+class Place(NamedTuple):
+    """A decision's place in the order of time: when it was made (RFC 3339), and on which certificate."""
+
+    decided_at: str
+    certificate_id: str
+
+
+def newest(table: Table, verdict: Verdict, before: Place | None = None) -> Iterator[Record]:
+    """Yield the records of a verdict, the newest first; with ``before``, those that come after that place."""
+    until = None if before is None else before.decided_at
+    shards = (
+        _in_order(table.query(each, index="by_state", newest_first=True, until=until)) for each in _shards(verdict)
+    )
+    places: Iterator[Item] = merge(*shards, key=_place, reverse=True)
+    if before is not None:
+        places = dropwhile(lambda item: _place(item) >= before, places)
     while some := list(islice(places, BATCH_GET)):
         yield from _records(table, some, verdict)
 
 
-def newest_of(table: Table, verdicts: Iterable[Verdict] = Verdict, since: datetime | None = None) -> Iterator[Record]:
-    """The records of several verdicts, the newest first; none that was decided before ``since``."""
-    records = merge(*(newest(table, each) for each in verdicts), key=lambda each: each.decided_at, reverse=True)
+def newest_of(
+    table: Table,
+    verdicts: Iterable[Verdict] = Verdict,
+    since: datetime | None = None,
+    before: Place | None = None,
+) -> Iterator[Record]:
+    """Yield the records of several verdicts, the newest first; none that was decided before ``since``."""
+    records = merge(*(newest(table, each, before) for each in verdicts), key=place_of, reverse=True)
     return takewhile(lambda each: since is None or each.decided_at >= since, records)
+
+
+def place_of(record: Record) -> Place:
+    """Return where a record stands among the newest first."""
+    return Place(rfc3339(record.decided_at), record.certificate_id)
+
+
+def _shards(verdict: Verdict) -> Iterator[str]:
+    return state_shards(verdict.value)
+
+
+def _in_order(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield items of one shard in an order of their own also where they were decided in the same second."""
+    for _, same in groupby(items, key=lambda item: str(item["state_at"])):
+        yield from sorted(same, key=_place, reverse=True)
+
+
+def _place(item: Item) -> Place:
+    return Place(str(item["state_at"]), str(item["pk"]).partition("#")[2])
 
 
 def _records(table: Table, places: Iterable[Item], verdict: Verdict) -> Iterator[Record]:

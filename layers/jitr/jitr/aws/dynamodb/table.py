@@ -222,13 +222,15 @@ class Table:
                     raise Retry("throttled", "the table gave none of the items that were asked for")
                 wanted = unread
 
-    def query(self, partition: str, *, newest_first: bool = False, index: str | None = None) -> Iterator[Item]:
-        """Every item of a partition, page by page."""
-        for page in self.raw_pages(partition, newest_first=newest_first, index=index):
+    def query(
+        self, partition: str, *, newest_first: bool = False, index: str | None = None, until: str | None = None
+    ) -> Iterator[Item]:
+        """Every item of a partition, page by page; ``until`` is the last sort key that is asked for."""
+        for page in self.raw_pages(partition, newest_first=newest_first, index=index, until=until):
             yield from map(understood, map(from_item, page))
 
     def raw_pages(
-        self, partition: str, *, newest_first: bool = False, index: str | None = None
+        self, partition: str, *, newest_first: bool = False, index: str | None = None, until: str | None = None
     ) -> Iterator[list[dict[str, Any]]]:
         """The same as DynamoDB gives it: pages of items with typed values."""
         arguments: dict[str, Any] = {
@@ -239,6 +241,8 @@ class Table:
             "ScanIndexForward": not newest_first,
             **({"ConsistentRead": True} if index is None else {"IndexName": index}),
         }
+        if until is not None:
+            _end_at(arguments, index, until)
         while True:
             with told_apart():
                 page = self.client.query(**arguments)
@@ -264,9 +268,7 @@ class Table:
             **({"ConsistentRead": True} if index is None else {"IndexName": index}),
         }
         if until is not None:
-            arguments["KeyConditionExpression"] += " AND #sort <= :until"
-            arguments["ExpressionAttributeNames"]["#sort"] = _SORT[index]
-            arguments["ExpressionAttributeValues"][":until"] = {"S": until}
+            _end_at(arguments, index, until)
         if after is not None:
             arguments["ExclusiveStartKey"] = to_item(after)
         with told_apart():
@@ -354,6 +356,13 @@ class Table:
             ConditionExpression="attribute_exists(pk)",
             ExpressionAttributeValues={":at": {"S": at}, ":one": {"N": "1"}},
         )
+
+
+def _end_at(arguments: dict[str, Any], index: str | None, until: str) -> None:
+    """Have a query ask for sort keys up to ``until`` only."""
+    arguments["KeyConditionExpression"] += " AND #sort <= :until"
+    arguments["ExpressionAttributeNames"]["#sort"] = _SORT[index]
+    arguments["ExpressionAttributeValues"][":until"] = {"S": until}
 
 
 def _if_it_holds(write: Callable[..., Any], **arguments: Any) -> Any:

@@ -1,0 +1,58 @@
+"""The status of device certificates changed at an operator's word, written down, and kept from being undone."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from jitr.aws.dynamodb.table import Table
+from jitr_operations import telling
+from jitr_operations.devices.admissions import not_the_function_s, shut_out_for_good
+from jitr_operations.devices.by_hand import Hand
+from jitr_operations.devices.registry import DeviceCertificate, Registry
+
+
+def deactivate(
+    registry: Registry, statuses: Mapping[str, str], hand: Hand, table: Table | None, why: str | None
+) -> list[str]:
+    """Make certificates INACTIVE, given their statuses by id, write down of each who did it, and see that they stay so.
+
+    Returns those that are still being decided.
+    """
+    to_change = {each: before for each, before in statuses.items() if before not in ("INACTIVE", "REVOKED")}
+    done: list[str] = []
+    try:
+        with telling.progress("Deactivating", len(to_change)) as advance:
+            for each, before in to_change.items():
+                registry.set_status(each, "INACTIVE")
+                done.append(each)
+                hand.cut_off(each, "INACTIVE", before, why)
+                advance(1)
+    except BaseException:
+        if len(to_change) > 1:
+            telling.note(f"Made {len(done)} of {len(to_change)} INACTIVE. The same command again carries on.")
+        if table is not None:
+            with suppress(Exception):  # the same command again does not come to those any more that are INACTIVE
+                not_the_function_s(table, done)
+        raise
+    return _stay_out(table, registry, statuses, "INACTIVE")
+
+
+def revoke(registry: Registry, found: DeviceCertificate, hand: Hand, table: Table | None, why: str | None) -> list[str]:
+    """Revoke a certificate, for ever, write down who did it, and see that no admission under way undoes it.
+
+    Returns the certificate where it is still being decided.
+    """
+    if found.status != "REVOKED":
+        registry.set_status(found.id, "REVOKED")
+        hand.cut_off(found.id, "REVOKED", found.status, why)
+    return _stay_out(table, registry, {found.id: found.status}, "REVOKED")
+
+
+def _stay_out(table: Table | None, registry: Registry, statuses: Mapping[str, str], status: str) -> list[str]:
+    """See to it that no admission under way, and none that was taken back, undoes what was just done.
+
+    ``statuses`` are those before, by id. Returns those that are still being decided.
+    """
+    if table is None:
+        return []
+    pending = [each for each, before in statuses.items() if before == "PENDING_ACTIVATION"]
+    return shut_out_for_good(table, registry, pending, list(statuses), status)
