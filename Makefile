@@ -6,7 +6,7 @@ ARCHITECTURE ?= arm64
 DEVICES ?= 24
 PYTEST ?=
 
-SOURCES = $(wildcard bench cli docs functions fuzz layers local testkit tests tools)
+SOURCES = $(wildcard bench cli docs functions fuzz layers local page testkit tests tools)
 UV = UV_PYTHON_DOWNLOADS=never .venv/bin/uv --quiet pip
 LOCK = UV_PYTHON_DOWNLOADS=never .venv/bin/uv --quiet pip compile --universal --generate-hashes --python-version 3.11 \
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
@@ -17,7 +17,7 @@ IN_PLACE := $(shell test -x .venv/bin/python && test "`cat .venv/.made 2>/dev/nu
 MADE = printf '%s\n' "$(CURDIR)" >$@
 
 .NOTPARALLEL:
-.PHONY: help setup lock lint audit format test docs test-unit coverage soak fuzz bench build dist demo invoke clean distclean FORCE
+.PHONY: help setup lock lint audit format test docs test-unit coverage soak fuzz bench build dist screenshots demo invoke clean distclean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -99,6 +99,9 @@ build: setup ## build the functions and the layer for Lambda; ARCHITECTURE=x86_6
 
 dist: setup ## a release in dist/: wheel, deployable archives, bill of materials, checksums
 	@.venv/bin/python -m tools.dist
+
+screenshots: setup ## the pictures in docs/page/, taken by a test of the page in a real browser
+	JITR_PICTURES=docs/page .venv/bin/pytest -q tests/stack/test_page.py -k pictures
 
 demo: setup ## devices connect for the first time, on the local stack; DEVICES=200 for more
 	.venv/bin/jitr local demo --devices $(DEVICES)

@@ -1,11 +1,13 @@
 """What operators have: two factories, rules, and held devices."""
 
-from datetime import timedelta
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from jitr.aws.dynamodb.table import Table
+from jitr.aws.dynamodb.table import Table, record_item, to_item
 from jitr.records.event import RegistrationEvent
-from jitr.records.record import APPLIED, facts_json, recorded
+from jitr.records.record import APPLIED, Heads, Record, facts_json, recorded
 from testkit import pki as drafts
 from testkit.knocks import CA_ID, NOW, decided, knock
 from testkit.knocks import rules as made_rules
@@ -32,15 +34,28 @@ tests:
 
 def hold(table: Table, number: int) -> None:
     """Put a held device on record, each later than the one before."""
-    at = NOW + timedelta(minutes=number)
+    table.put_record(_held(table.heads(), number, NOW + timedelta(minutes=number)))
+
+
+def hold_many(table: Table, numbers: Iterable[int], *, at_once: bool = False) -> None:
+    """Put many held devices on record, each later than the one before or all in the same second.
+
+    Lists do not find them.
+    """
+    heads = table.heads()
+    records = (_held(heads, each, NOW if at_once else NOW + timedelta(minutes=each)) for each in numbers)
+    items = [to_item(record_item(replace(each, revision=1))) for each in records]
+    for start in range(0, len(items), 25):
+        requests: Any = [{"PutRequest": {"Item": each}} for each in items[start : start + 25]]
+        table.client.batch_write_item(RequestItems={table.name: requests})
+
+
+def _held(heads: Heads, number: int, at: datetime) -> Record:
     device = knock(subject=(("common_name", f"snr-{number}\x1b[31m"),), certificate_sha256=f"{number:064x}")
     decision = decided(device, made_rules(), now=at)
     event = RegistrationEvent(f"{number:064x}", CA_ID, at)
-    table.put_record(
-        recorded(
-            decision, event=event, heads=table.heads(), facts=facts_json(device), state=APPLIED, now=at, previous=None
-        )
-    )
+    facts = facts_json(device)
+    return recorded(decision, event=event, heads=heads, facts=facts, state=APPLIED, now=at, previous=None)
 
 
 def register_ca(client: Any, ca: drafts.CA, *, active: bool = True) -> str:

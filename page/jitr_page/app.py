@@ -1,0 +1,97 @@
+"""The page as a WSGI application: rooms, the door before them, and what is said where something goes wrong."""
+
+from typing import Any
+
+from flask import Flask, g, render_template
+from werkzeug.exceptions import HTTPException
+
+from jitr.reasons import CODES
+from jitr_operations import telling
+from jitr_operations.deployment import Deployment
+from jitr_operations.records import common_name
+from jitr_operations.table import operator, table_of
+from jitr_page import problems, text
+from jitr_page.guard import Door, watch
+from jitr_page.jobs import Jobs
+from jitr_page.rooms import cas, devices, failures, held, jobs, lists, rules, today
+from jitr_page.site import Heard, Site, site
+
+MOST_UPLOADED = 64 * 1024 * 1024  # bytes; a larger list goes through the bucket or `jitr lists import`
+
+_WORDS = {
+    400: ("That cannot be done", "What was sent cannot be read."),
+    401: (
+        "This page is not open here",
+        "A link opens it once, in one browser. Stop `jitr page` where it runs, and start it again for another link.",
+    ),
+    403: ("Not from here", "Changes are taken from the page's own forms only."),
+    404: ("There is nothing here", "The address is not one of this page. What you look for may be under one of these:"),
+    405: ("That cannot be done", "This address is not for that."),
+    413: (
+        "That file is too large",
+        "The page takes up to 64 MB. `jitr lists import` takes a list of any size, the bucket one of 512 MB.",
+    ),
+    421: ("This is another address", "The page is at 127.0.0.1 only."),
+    500: ("This is a bug", "The terminal that `jitr page` runs in has the traceback. Nothing more was changed."),
+}
+
+
+def create_app(deployment: Deployment, door: Door) -> Flask:
+    """Return the application for a deployment. Raises what asking AWS who the operator is raises."""
+    app = Flask(__name__)
+    app.config.update(MAX_CONTENT_LENGTH=MOST_UPLOADED, MAX_FORM_MEMORY_SIZE=8 * 1024 * 1024)
+    app.extensions["jitr"] = Site(deployment, table_of(deployment), operator(deployment), Jobs(problems.in_words))
+    _set_up_templates(app)
+    _listen(app)
+    watch(app, door)
+    for room in (today, held, devices, lists, rules, cas, failures, jobs):
+        app.register_blueprint(room.room)
+    _answer_errors(app)
+    return app
+
+
+def _set_up_templates(app: Flask) -> None:
+    environment = app.jinja_env
+    environment.finalize = text.shown
+    environment.trim_blocks = environment.lstrip_blocks = True
+    environment.filters |= {"time": text.time, "name": common_name, "prose": text.prose}
+    environment.globals |= {"count": text.count, "query": text.query, "command": text.command, "codes": CODES}
+
+    @app.context_processor
+    def around() -> dict[str, Any]:
+        return {"site": site(), "said": g.heard.said if "heard" in g else []}
+
+
+def _listen(app: Flask) -> None:
+    """Show what operations tell on the page that they are asked by."""
+
+    @app.before_request
+    def begin() -> None:
+        g.heard = Heard()
+        g.listening = telling.heard_by(g.heard)
+        g.listening.__enter__()
+
+    @app.teardown_request
+    def end(_problem: BaseException | None) -> None:
+        listening = g.pop("listening", None)
+        if listening is not None:
+            listening.__exit__(None, None, None)
+
+
+def _answer_errors(app: Flask) -> None:
+    @app.errorhandler(HTTPException)
+    def of_http(problem: HTTPException) -> tuple[str, int]:
+        code = problem.code or 500
+        heading, words = _WORDS.get(code, (problem.name, problem.description or ""))
+        # Before the door nothing is told of the deployment.
+        return render_template("problem.html", heading=heading, text=words, inside=code not in (401, 421)), code
+
+    @app.errorhandler(Exception)
+    def of_ours(problem: Exception) -> tuple[str, int]:
+        try:
+            code, heading, words = problems.told(problem)
+        except Exception:
+            app.logger.exception("a bug")
+            heading, words = _WORDS[500]
+            code = 500
+        return render_template("problem.html", heading=heading, text=words, inside=True), code

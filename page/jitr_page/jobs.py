@@ -1,0 +1,103 @@
+"""Work that takes longer than a request: it goes on when its tab is closed, and tells how far it is."""
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from jitr.errors import JitrError
+from jitr_operations import telling
+
+MOST_KEPT = 50  # jobs that are over, the newest
+
+
+@dataclass
+class Outcome:
+    """What came of a job: a sentence, and a line for each thing that did not go well."""
+
+    sentence: str
+    failed: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Job:
+    """One piece of work. It is its operation's listener: what it is told is shown."""
+
+    id: str
+    title: str
+    back: str  # the address to go on from
+    said: list[tuple[str, str]] = field(default_factory=list)  # kind and text
+    description: str = ""
+    done: int = 0
+    total: int | None = None
+    outcome: Outcome | None = None
+    problem: str | None = None
+    over: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    @property
+    def running(self) -> bool:
+        """Whether it is under way."""
+        return self.outcome is None and self.problem is None
+
+    def note(self, text: str) -> None:
+        """Take a line that is worth knowing."""
+        self.said.append(("note", text))
+
+    def warn(self, text: str) -> None:
+        """Take a warning."""
+        self.said.append(("warning", text))
+
+    @contextmanager
+    def progress(self, description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        """Count steps."""
+        self.description, self.done, self.total = description, 0, total
+
+        def advance(steps: int) -> None:
+            self.done += steps
+
+        yield advance
+
+    def secret(self, _question: str) -> str | None:
+        """Return nothing: nobody types a passphrase into the page."""
+        return None
+
+
+class Jobs:
+    """All jobs of a page. ``explain`` puts an error of AWS's into words, and raises what is none."""
+
+    def __init__(self, explain: Callable[[Exception], str]) -> None:
+        self._explain = explain
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+
+    def get(self, job_id: str) -> Job | None:
+        """Return a job, unless it is forgotten."""
+        return self._jobs.get(job_id)
+
+    @property
+    def running(self) -> bool:
+        """Whether any job is under way."""
+        return any(each.running for each in list(self._jobs.values()))
+
+    def start(self, title: str, back: str, work: Callable[[], Outcome]) -> Job:
+        """Begin a job in a thread of its own."""
+        job = Job(secrets.token_urlsafe(8), title, back)
+        with self._lock:
+            over = [each.id for each in self._jobs.values() if not each.running]
+            for each in over[: max(0, len(over) - MOST_KEPT)]:
+                del self._jobs[each]
+            self._jobs[job.id] = job
+        threading.Thread(target=self._run, args=(job, work), daemon=True, name=f"job {job.id}").start()
+        return job
+
+    def _run(self, job: Job, work: Callable[[], Outcome]) -> None:
+        with telling.heard_by(job):
+            try:
+                job.outcome = work()
+            except JitrError as problem:
+                job.problem = str(problem)
+            except Exception as problem:  # noqa: BLE001 - nobody else would see it
+                job.problem = self._explain(problem)
+            finally:
+                job.over.set()

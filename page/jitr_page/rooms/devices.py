@@ -1,0 +1,264 @@
+"""Devices: found by what a person reads out, and each one with all that is known of it."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response
+
+from jitr.devicelists.rows import ListRow, RowKey, is_listable
+from jitr.errors import InputError
+from jitr.reasons import Verdict
+from jitr.records.held import hint
+from jitr.records.record import Record
+from jitr.unseen import written_out
+from jitr_operations import telling
+from jitr_operations.decisions import held, listing, words
+from jitr_operations.decisions.basis import basis_of
+from jitr_operations.decisions.filters import near_rule, of_ca, with_reason
+from jitr_operations.decisions.paging import page
+from jitr_operations.devices import status
+from jitr_operations.devices.activation import Asked
+from jitr_operations.devices.by_hand import Hand, acts_of
+from jitr_operations.devices.registry import DeviceCertificate, Registry
+from jitr_operations.explain.explanation import Explanation
+from jitr_operations.explain.online import explain_online
+from jitr_operations.lists import editing
+from jitr_operations.records import common_name, record_of
+from jitr_page.rooms.held import SPANS, filters_given, require_unchanged, since
+from jitr_page.site import Heard, rules_in_force, site
+
+room = Blueprint("devices", __name__)
+
+_ID = re.compile("[0-9a-f]{64}")
+_MOST_FOUND = 50
+
+
+@room.get("/devices")
+def show() -> str:
+    """Show decisions on record, the newest first; or what was searched for."""
+    found, given = site(), filters_given() | {"verdict": request.args.get("verdict") or None}
+    asked = request.args.get("q", "").strip()
+    if asked:
+        return render_template("devices_found.html", asked=asked, records=_search(asked))
+    wanted = of_ca(found.table, given["ca"]), with_reason(given["reason"]), near_rule(given["rule"])
+    verdicts = _verdicts(given["verdict"])
+    some = page(
+        found.table,
+        verdicts,
+        lambda record: all(each(record) for each in wanted),
+        since=since(given["since"]),
+        after=request.args.get("after"),
+    )
+    rules = rules_in_force()
+    return render_template(
+        "devices.html",
+        page=some,
+        given=given,
+        rules=[] if rules is None else [each.name for each in (*rules.deny, *rules.allow)],
+        cas=[] if rules is None else sorted(rules.cas),
+        spans=SPANS,
+    )
+
+
+def _verdicts(text: str | None) -> tuple[Verdict, ...]:
+    if text is None:
+        return tuple(Verdict)
+    try:
+        return (Verdict(text),)
+    except ValueError:
+        raise InputError(f"{text!r} is no verdict: {', '.join(Verdict)}") from None
+
+
+def _search(asked: str) -> list[Record]:
+    """Return the records that a word may mean: an id, a thing, or what a held device is known by."""
+    found = site()
+    ids: dict[str, None] = {}
+    compact = re.sub(r"[\s:]", "", asked).lower()
+    if _ID.fullmatch(compact):
+        ids[compact] = None
+    for key in _keys(asked, compact):
+        waiting, _more = found.table.page(f"HELD#{hint(key)}")
+        ids |= dict.fromkeys(str(each["sk"]) for each in waiting[:_MOST_FOUND])
+    for each in Registry(found.deployment.client("iot")).certificates_of(asked) or ():
+        ids[each] = None
+    return list(found.table.records(list(ids)[:_MOST_FOUND]))
+
+
+def _keys(asked: str, compact: str) -> list[RowKey]:
+    """Return the keys by which a held device may be meant."""
+    keys = [RowKey("common_name", asked)] if is_listable(asked) else []
+    if re.fullmatch("[0-9a-f]{1,40}", compact):
+        keys.append(RowKey("serial_number", compact.lstrip("0") or "0"))
+    if re.fullmatch("[0-9]{1,48}", compact):
+        keys.append(RowKey("serial_number", f"{int(compact):x}"))
+    if _ID.fullmatch(compact):
+        keys += [RowKey("public_key_sha256", compact), RowKey("certificate_sha256", compact)]
+    return keys
+
+
+# --- one device
+
+
+@room.get("/devices/<certificate_id>")
+def one(certificate_id: str) -> str:
+    """Show one device: verdict and why, its certificate, what it was granted, and what AWS IoT has of it now."""
+    found = site()
+    record = record_of(found.table, certificate_id) if _ID.fullmatch(certificate_id) else None
+    registry = Registry(found.deployment.client("iot"))
+    certificate = registry.get(certificate_id) if _ID.fullmatch(certificate_id) else None
+    if record is None and certificate is None:
+        raise NotFound
+    rules = rules_in_force()
+    return render_template(
+        "device.html",
+        id=certificate_id,
+        record=record,
+        name=common_name(record) if record else "",
+        basis=basis_of(found.table)(record) if record else None,
+        certificate=certificate,
+        has=_has(registry, certificate),
+        acts=acts_of(found.table, [certificate_id]).get(certificate_id, ()),
+        rules=[] if rules is None else [each.name for each in rules.allow],
+        lists=[] if rules is None else sorted({name for each in rules.allow for name in each.lists}),
+        row=_row(record),
+        explained=_explained(certificate_id) if "explain" in request.args else None,
+    )
+
+
+def _explained(certificate_id: str) -> Explanation:
+    with telling.heard_by(Heard()):  # it tells the status, which stands on the page
+        return explain_online(certificate_id, site().deployment)
+
+
+def _has(registry: Registry, certificate: DeviceCertificate | None) -> dict[str, Any]:
+    """Return what hangs on a certificate in AWS IoT."""
+    if certificate is None:
+        return {}
+    things = registry.things(certificate.arn)
+    return {
+        "iot_policies": registry.iot_policies(certificate.arn),
+        "things": [registry.thing(each) for each in things[:5]],
+    }
+
+
+def _row(record: Record | None) -> ListRow | None:
+    """Return the row that stands for a device on a list: by its key, which no other device has."""
+    if record is None or record.facts is None:
+        return None
+    return ListRow(public_key_sha256=record.facts["public_key_sha256"], note=None)
+
+
+@room.post("/devices/<certificate_id>/<what>")
+def act(certificate_id: str, what: str) -> Response:
+    """Do one thing with a device, as it was shown."""
+    if what not in _ACTS or _ID.fullmatch(certificate_id) is None:
+        raise NotFound
+    _ACTS[what](certificate_id, request.form)
+    return redirect(url_for("devices.one", certificate_id=certificate_id, done=what), 303)
+
+
+def _decided(certificate_id: str, form: Any) -> Record:
+    record = words.decided(certificate_id, site().deployment, site().table)
+    require_unchanged(record, form.get("revision", ""))
+    return record
+
+
+def _why(form: Any) -> str:
+    message: str = form.get("message", "").strip()
+    if not 0 < len(message) <= 500:
+        raise InputError("say why, in at most 500 characters: the reason is kept")
+    return message
+
+
+def _admit(certificate_id: str, form: Any) -> None:
+    found, rule = site(), form.get("rule") or None
+    if rule is None:
+        raise InputError("choose the rule under which the device is admitted")
+    record = held.require_held(_decided(certificate_id, form))
+    held.say(found.deployment, held.Saying(record, held.word_of(found.deployment, rule, _why(form)), ""))
+
+
+def _reject(certificate_id: str, form: Any) -> None:
+    found = site()
+    record = held.require_held(_decided(certificate_id, form))
+    held.say(found.deployment, held.Saying(record, held.word_of(found.deployment, None, _why(form)), ""))
+
+
+def _recheck(certificate_id: str, _form: Any) -> None:
+    held.recheck(site().deployment, (certificate_id,))
+
+
+def _reopen(certificate_id: str, form: Any) -> None:
+    _decided(certificate_id, form)
+    listing.reopen(site().deployment, listing.rejected(site().deployment, certificate_id))
+
+
+def _as_shown(certificate_id: str, form: Any) -> tuple[Registry, DeviceCertificate]:
+    registry = Registry(site().deployment.client("iot"))
+    certificate = registry.require(certificate_id)
+    if certificate.status != form.get("status"):
+        raise InputError(f"the certificate is {certificate.status} by now: look at it, and choose again")
+    return registry, certificate
+
+
+def _deactivate(certificate_id: str, form: Any) -> None:
+    found = site()
+    registry, certificate = _as_shown(certificate_id, form)
+    hand = Hand(found.deployment, found.table)
+    _tell_under_way(status.deactivate(registry, {certificate.id: certificate.status}, hand, found.table, _why(form)))
+
+
+def _revoke(certificate_id: str, form: Any) -> None:
+    found = site()
+    registry, certificate = _as_shown(certificate_id, form)
+    if form.get("sure") != "yes":
+        raise InputError("nobody can undo a revocation: say that you are sure")
+    hand = Hand(found.deployment, found.table)
+    _tell_under_way(status.revoke(registry, certificate, hand, found.table, _why(form)))
+
+
+def _tell_under_way(under_way: list[str]) -> None:
+    if under_way:
+        raise InputError("it is still being decided: a deny rule keeps it out; without one, do this again in a minute")
+
+
+def _activate(certificate_id: str, form: Any) -> None:
+    found = site()
+    registry, certificate = _as_shown(certificate_id, form)
+    why = _why(form)
+    if certificate.status == "REVOKED":
+        raise InputError("the certificate is REVOKED, which is final: issue the device another one")
+    if not registry.may_connect(certificate):
+        raise InputError("it has no IoT policy, and AWS IoT hangs up on such a device: attach one first")
+    asked = Asked(found.deployment, found.table, why if form.get("overrule") == "yes" else None)
+    denied = asked.denial(certificate.id, certificate.pem, certificate.ca_certificate_id, certificate.id[:12])
+    if denied is not None:
+        raise InputError(denied)
+    asked.activate(registry, certificate.id, certificate.status)
+
+
+def _list(certificate_id: str, form: Any) -> None:
+    record, name = _decided(certificate_id, form), form.get("list", "").strip()
+    row = _row(record)
+    if row is None:
+        raise InputError("the certificate could not be read, so there is no key of it to put on a list")
+    row = editing.row_of(row.to_json() | {"note": written_out(f"{common_name(record)[:100]} {_why(form)}".strip())})
+    questions = editing.questions_about(site().deployment, name, row)
+    if questions and form.get("sure") != "yes":
+        raise InputError(" ".join(questions))
+    editing.add(site().deployment, name, row)
+
+
+_ACTS: dict[str, Callable[[str, Any], None]] = {
+    "admit": _admit,
+    "reject": _reject,
+    "recheck": _recheck,
+    "reopen": _reopen,
+    "deactivate": _deactivate,
+    "activate": _activate,
+    "revoke": _revoke,
+    "list": _list,
+}

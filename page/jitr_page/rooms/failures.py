@@ -1,0 +1,42 @@
+"""Messages that could not be handled: what, why, since when, and put back once the cause is mended."""
+
+from collections import Counter
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from jitr.errors import InputError
+from jitr_operations.failures.messages import QUEUES
+from jitr_operations.failures.redrive import failed_messages, redrive
+from jitr_page.jobs import Outcome
+from jitr_page.site import Site, site
+
+room = Blueprint("failures", __name__)
+
+_PACE = 5.0  # messages a second
+
+
+@room.get("/failures")
+def show() -> str:
+    """Show what lies in the failure queues."""
+    queue, reason = request.args.get("queue") or None, request.args.get("reason") or None
+    if queue is not None and queue not in QUEUES:
+        raise InputError(f"{queue!r} is no failure queue: {', '.join(QUEUES)}")
+    found = failed_messages(site().deployment, reason=reason, queue=queue)
+    reasons = Counter(each.reason for each in found).most_common()
+    return render_template("failures.html", found=found, reasons=reasons, queue=queue, reason=reason, queues=QUEUES)
+
+
+@room.post("/failures/redrive")
+def put_back() -> Response:
+    """Put failed messages back on the registration queue: all, or those with a reason."""
+    found, reason = site(), request.form.get("reason") or None
+    back = url_for("failures.show")
+    job = found.jobs.start("Put failed messages back", back, lambda: _redrive(found, reason))
+    return redirect(url_for("jobs.show", job_id=job.id), 303)
+
+
+def _redrive(found: Site, reason: str | None) -> Outcome:
+    count, in_flight = redrive(found.deployment, reason=reason, queue=None, pace=_PACE)
+    more = f"; about {in_flight} more are held by another command" if in_flight else ""
+    return Outcome(f"{count} messages are back on the registration queue{more}")

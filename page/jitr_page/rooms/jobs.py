@@ -1,0 +1,17 @@
+"""Work under way: how far it is, and what came of it."""
+
+from flask import Blueprint, render_template
+from werkzeug.exceptions import NotFound
+
+from jitr_page.site import site
+
+room = Blueprint("jobs", __name__)
+
+
+@room.get("/jobs/<job_id>")
+def show(job_id: str) -> str:
+    """Show a job; the page asks again by itself while it runs."""
+    job = site().jobs.get(job_id)
+    if job is None:
+        raise NotFound
+    return render_template("job.html", job=job)

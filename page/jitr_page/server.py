@@ -1,0 +1,93 @@
+"""Serving the page on this machine, until nobody uses it any more."""
+
+import os
+import signal
+import tempfile
+import threading
+import time
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import copy_context
+from html import escape
+from pathlib import Path
+
+from waitress.server import create_server
+
+from jitr.errors import InputError
+from jitr_operations import telling
+from jitr_operations.deployment import Deployment
+from jitr_page.app import MOST_UPLOADED, create_app
+from jitr_page.guard import Door
+
+IDLE = 30 * 60  # seconds without a request after which the page ends
+_LOOK = 5  # seconds between two looks at the clock
+_THREADS = 8
+
+
+def serve(deployment: Deployment, *, port: int, browser: bool, idle: float = IDLE) -> None:
+    """Serve the page at 127.0.0.1 until Ctrl-C, or until it was not used for ``idle`` seconds.
+
+    Raises InputError for a port that is taken.
+    """
+    asked = _Asked()
+    try:
+        server = create_server(
+            asked,
+            host="127.0.0.1",
+            port=port,
+            threads=_THREADS,
+            ident=None,
+            max_request_body_size=MOST_UPLOADED + 1024 * 1024,
+        )
+    except OSError as problem:
+        raise InputError(f"port {port} cannot be had ({problem.strerror}): name another with --port, or none") from None
+    door = Door(int(server.effective_port))
+    asked.app = app = create_app(deployment, door)
+    ended = threading.Event()
+    watching = (_watch, asked, app.extensions["jitr"].jobs, idle, ended)
+    threading.Thread(target=copy_context().run, args=watching, daemon=True).start()
+    try:
+        told = f"The page of {deployment.where()} is at\n  {door.link}\n"
+        telling.note(f"{told}The link works once. Ctrl-C ends the page.")
+        with _opened(door.link) if browser else nullcontext():
+            server.run()
+    except KeyboardInterrupt:  # Ctrl-C, and how the watch ends it; waitress itself takes most of them
+        pass
+    finally:
+        ended.set()
+        server.close()
+    telling.note("The page has ended.")
+
+
+class _Asked:
+    """The application, and when it was asked last."""
+
+    app: object = None
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+
+    def __call__(self, environ: dict[str, object], start_response: object) -> object:
+        self.last = time.monotonic()
+        return self.app(environ, start_response)  # type: ignore[operator]
+
+
+def _watch(asked: _Asked, jobs: object, idle: float, ended: threading.Event) -> None:
+    """End the server as Ctrl-C does once nobody asked it for so long and no work is under way."""
+    while not ended.wait(min(_LOOK, idle)):
+        if time.monotonic() - asked.last > idle and not jobs.running:  # type: ignore[attr-defined]
+            telling.note(f"Nobody used the page for {idle / 60:.0f} minutes.")
+            os.kill(os.getpid(), signal.SIGINT)
+            return
+
+
+@contextmanager
+def _opened(link: str) -> Iterator[None]:
+    """Open the link in a browser, by way of a file: who sees what processes are called would see the token."""
+    with tempfile.TemporaryDirectory(prefix="jitr-page-") as folder:
+        file = Path(folder) / "open.html"
+        file.touch(0o600)
+        file.write_text(f'<!doctype html><meta http-equiv="refresh" content="0;url={escape(link)}">', "utf-8")
+        threading.Thread(target=webbrowser.open, args=(file.as_uri(),), daemon=True).start()
+        yield

@@ -1,0 +1,80 @@
+"""How values are shown: hostile text written out, times as times, counts with their nouns."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from markupsafe import Markup, escape
+
+from jitr.times import parse_time, rfc3339
+from jitr.unseen import written_out
+
+
+def shown(value: Any) -> Any:
+    """Return what a template prints for a value: None is nothing, and no character can deceive or steer.
+
+    Names, notes and messages come from certificates, files and other people. Markup is what templates themselves made.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return written_out(value, keep="\n\t")
+    return value
+
+
+def time(value: datetime | str | None) -> Markup:
+    """Return a time as an element: in UTC, and a script of the page's shows it in the reader's zone."""
+    if value is None or value == "":
+        return Markup("")
+    moment = parse_time(value) if isinstance(value, str) else value
+    written = rfc3339(moment)
+    return Markup('<time datetime="{}" title="{}">{} UTC</time>').format(
+        written, written, moment.strftime("%Y-%m-%d %H:%M")
+    )
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun: 1 row, 2 rows."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def query(given: Mapping[str, Any], **changes: Any) -> str:
+    """Return a query string: what is given, changed; what is empty is left out."""
+    values = {name: value for name, value in {**given, **changes}.items() if value not in (None, "", ())}
+    return "?" + urlencode(values) if values else "?"
+
+
+def command(*words: object, options: str = "") -> str:
+    """Return a command as one would type it."""
+    return "jitr " + " ".join(shlex.quote(str(each)) for each in words if each is not None) + options
+
+
+# Where on the page that is done which messages name a command for; the longest first.
+_PLACES = (
+    ("jitr rules publish", "/rules/edit"),
+    ("jitr failures", "/failures"),
+    ("jitr held", "/held"),
+    ("jitr lists", "/lists"),
+    ("jitr rules", "/rules"),
+    ("jitr ca", "/cas"),
+    ("jitr device", "/devices"),
+    ("jitr decisions", "/devices"),
+)
+_QUOTED = re.compile(r"`([^`]{1,200})`")
+
+
+def prose(message: Any) -> Markup:
+    """Return a message with what stands in backticks as code, and a command that the page has a place for as a link."""
+    if message is None:
+        return Markup("")
+    parts = _QUOTED.split(shown(str(message)))
+    return Markup("").join(_quoted(each) if place % 2 else escape(each) for place, each in enumerate(parts))
+
+
+def _quoted(words: str) -> Markup:
+    code = Markup("<code>{}</code>").format(words)
+    place = next((place for beginning, place in _PLACES if words.startswith(beginning)), None)
+    return code if place is None else Markup('<a href="{}">{}</a>').format(place, code)

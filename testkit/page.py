@@ -1,0 +1,54 @@
+"""The page in process, as the browser that opened its link asks it."""
+
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from jitr_operations.deployment import Choice
+from jitr_page.app import create_app
+from jitr_page.guard import Door
+
+PORT = 8123
+
+
+class Page:
+    """A page and its browser. ``door`` and ``client`` are for those who try to come in otherwise."""
+
+    def __init__(self, *, read_only: bool = False) -> None:
+        self.door = Door(PORT)
+        self.app = create_app(Choice(read_only=read_only).deployment(), self.door)
+        self.app.testing = False  # errors become pages, as they do for people
+        self.client: FlaskClient = self.app.test_client()
+        self.link = self.door.link
+
+    def enter(self) -> "Page":
+        """Open the link."""
+        assert self.ask("GET", self.link.removeprefix(self.door.origin)).status_code == 200
+        return self
+
+    def ask(self, method: str, path: str, headers: dict[str, str] | None = None, **rest: Any) -> TestResponse:
+        """Send a request as this page's own scripts and forms would, except for the headers that are given."""
+        given = {"Host": self.door.host, "Sec-Fetch-Site": "same-origin"} | (headers or {})
+        return self.client.open(path, method=method, headers=given, base_url=self.door.origin, **rest)
+
+    def get(self, path: str) -> TestResponse:
+        """Look at an address."""
+        return self.ask("GET", path)
+
+    def post(self, path: str, **form: Any) -> TestResponse:
+        """Send a form."""
+        return self.ask("POST", path, data=form)
+
+    def text(self, path: str) -> str:
+        """Return a page that must be there."""
+        answer = self.get(path)
+        assert answer.status_code == 200, answer.get_data(as_text=True)
+        return answer.get_data(as_text=True)
+
+    def finish(self, answer: TestResponse) -> str:
+        """Wait for the job that an answer leads to, and return its page."""
+        assert answer.status_code == 303, answer.get_data(as_text=True)
+        job = self.app.extensions["jitr"].jobs.get(answer.location.rpartition("/")[2])
+        job.over.wait(60)
+        return self.text(answer.location)

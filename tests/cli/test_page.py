@@ -1,0 +1,376 @@
+"""The operators' page: what it shows and does, by the same operations as the commands."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testkit.cli.command_line import Aws, Run
+from testkit.cli.operating import RULES, hold, hold_many
+from testkit.cli.stack import Queues
+from testkit.page import Page
+
+from jitr.aws.dynamodb.decisions import newest
+from jitr.aws.dynamodb.table import Table
+from jitr.reasons import Verdict
+from jitr.services.lists.device_lists import DeviceLists
+from jitr.services.publishing import publication
+
+HOSTILE = "<script>alert(1)</script>\u202egnp.exe\x1b[2J\"'><img src=x>"
+
+
+def device(number: int, revision: int = 1) -> str:
+    """A held device as a form names it."""
+    return f"{number:064x}@{revision}"
+
+
+def on_list(table: Table, name: str) -> set[str]:
+    """What the rows of a list are found by."""
+    lists = DeviceLists(table)
+    return {row.found_by()[0].value for row in lists.rows(name, lists.all()[name].head.generation)}
+
+
+@pytest.fixture
+def page(ready: Table) -> Page:
+    """The page of a stack with rules and a list in force, opened."""
+    return Page().enter()
+
+
+def test_where_it_works_and_who_does_is_always_in_sight(page: Page) -> None:
+    for path in ("/", "/held", "/devices", "/lists", "/rules", "/cas", "/failures", "/nothing"):
+        text = page.get(path).text
+        assert "123456789012" in text
+        assert "eu-central-1" in text
+        assert "stack <strong>jitr</strong>" in text
+
+
+def test_an_unknown_address_leads_on(page: Page) -> None:
+    answer = page.get("/nothing/here")
+    assert (answer.status_code, "There is nothing here" in answer.text) == (404, True)
+    assert 'href="/held"' in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/held?after=x",
+        "/held?since=5x",
+        "/devices?verdict=x",
+        "/lists/line-b",
+        "/rules/99",
+        "/held?ca=nobody",
+        "/lists/line-a?after=99~x",
+        "/failures?queue=x",
+    ],
+)
+def test_a_wrong_address_says_what_is_wrong_with_it(page: Page, path: str) -> None:
+    answer = page.get(path)
+    assert answer.status_code == 400
+    assert 'role="alert"' in answer.text
+
+
+# --- held devices
+
+
+def test_held_devices_are_shown_by_their_reason_in_words(page: Page, ready: Table) -> None:
+    hold(ready, 1)
+    text = page.text("/held")
+    assert "no allow rule matches" in text
+    assert text.index("no allow rule matches") < text.index("snr-1")
+
+
+def test_pages_go_by_keys_so_that_nobody_moves_between_them(page: Page, ready: Table) -> None:
+    hold_many(ready, range(1, 121))
+    first = page.text("/held")
+    hold(ready, 500)  # comes in while the first page is read
+    second = page.text(following(first))
+    third = page.text(following(second))
+    shown = [re.findall(r'value="([0-9a-f]{64})@', each) for each in (first, second, third)]
+    assert [int(each, 16) for some in shown for each in some] == list(range(120, 0, -1))
+    assert "Older ones" not in third
+
+
+def following(text: str) -> str:
+    """The address of the next page."""
+    found = re.search(r'href="(/held\?[^"]*after=[^"]+)"', text)
+    assert found
+    return found[1].replace("&amp;", "&")
+
+
+def test_devices_of_the_same_second_are_each_on_one_page(page: Page, ready: Table) -> None:
+    hold_many(ready, range(1, 121), at_once=True)
+    shown, path = list[str](), "/held"
+    for _ in range(3):
+        text = page.text(path)
+        shown += re.findall(r'value="([0-9a-f]{64})@', text)
+        path = following(text) if "Older ones" in text else ""
+    assert sorted(int(each, 16) for each in shown) == list(range(1, 121))
+    assert path == ""
+
+
+def test_a_page_looks_at_a_bounded_number_of_records(
+    page: Page, ready: Table, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A filter that passes nothing says how far it looked, and goes on from there."""
+    for number in range(1, 31):
+        hold(ready, number)
+    monkeypatch.setattr(
+        "jitr_operations.decisions.paging.page.__kwdefaults__", {"since": None, "after": None, "size": 50, "most": 10}
+    )
+    text = page.text("/held?reason=certificate.expired")
+    assert "among the newest 10" in text
+    assert "Look further" in text
+
+
+def test_what_would_become_of_the_chosen_ones_is_shown_before_anything_is_done(page: Page, ready: Table) -> None:
+    hold(ready, 1)
+    answer = page.post("/held/preview", device=device(1), what="reject", message="stolen from the line")
+    assert "Reject 1 device?" in answer.text
+    assert "stolen from the line" in answer.text
+    assert next(newest(ready, Verdict.HOLD)).word is None
+    assert waiting(Queues()) == 0
+
+
+def waiting(queues: Queues) -> int:
+    """How many messages are on the registration queue."""
+    url = queues.urls["RegistrationQueueUrl"]
+    answer = queues.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+    return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+
+
+def test_many_are_decided_and_what_did_not_go_is_told_device_by_device(page: Page, ready: Table) -> None:
+    for number in (1, 2, 3):
+        hold(ready, number)
+    chosen = [device(1), device(2, revision=7), device(3)]
+    text = page.finish(page.post("/held/do", device=chosen, what="reject", message="a bad batch"))
+    assert "2 of 3 are decided again now" in text
+    assert "decided again after it was shown" in text
+    words = {record.certificate_id[-1]: record.word for record in newest(ready, Verdict.HOLD)}
+    assert [(words[each] or {}).get("message") for each in "123"] == ["a bad batch", None, "a bad batch"]
+    assert waiting(Queues()) == 2
+
+
+def test_what_is_missing_is_asked_for(page: Page, ready: Table) -> None:
+    hold(ready, 1)
+    for form, told in (
+        ({"what": "reject", "message": "x"}, "no device was chosen"),
+        ({"what": "reject", "device": device(1)}, "say why"),
+        ({"what": "reject", "device": device(1), "message": "x" * 501}, "say it shorter"),
+        ({"what": "admit", "device": device(1), "message": "x"}, "choose the rule"),
+        ({"what": "admit", "rule": "line-x", "device": device(1), "message": "x"}, "no allow rule line-x"),
+        ({"what": "melt", "device": device(1), "message": "x"}, "admit or reject"),
+    ):
+        for path in ("/held/preview", "/held/do"):
+            answer = page.post(path, **form)
+            assert (answer.status_code, told in answer.text) == (400, True), (path, form)
+
+
+# --- one device
+
+
+def test_a_device_s_page_never_acts_on_what_changed_since(page: Page, ready: Table) -> None:
+    hold(ready, 1)
+    answer = page.post(f"/devices/{1:064x}/reject", revision="7", message="x")
+    assert (answer.status_code, "decided again after it was shown" in answer.text) == (400, True)
+    assert next(newest(ready, Verdict.HOLD)).word is None
+
+
+def test_a_held_device_is_put_on_a_list_by_its_key(page: Page, ready: Table) -> None:
+    hold(ready, 1)
+    record = next(newest(ready, Verdict.HOLD))
+    answer = page.post(
+        f"/devices/{1:064x}/list", revision=str(record.revision), list="line-a", message="label misprinted"
+    )
+    assert answer.status_code == 303, answer.text
+    assert record.facts
+    assert record.facts["public_key_sha256"] in on_list(ready, "line-a")
+
+
+def test_devices_are_found_by_what_a_technician_reads_out(page: Page, ready: Table) -> None:
+    hold(ready, 1)
+    record = next(newest(ready, Verdict.HOLD))
+    assert record.facts
+    serial = record.facts["serial_number"]
+    pairs = ":".join(re.findall("..", serial.zfill(len(serial) + len(serial) % 2)))
+    for asked in (
+        record.certificate_id,
+        record.certificate_id.upper(),
+        serial,
+        pairs,
+        str(int(serial, 16)),
+        record.facts["public_key_sha256"],
+    ):
+        assert record.certificate_id in page.text(f"/devices?q={asked}"), asked
+    assert "Nothing on record is known by that" in page.text("/devices?q=nobody")
+
+
+# --- lists
+
+
+def test_a_file_is_looked_at_and_then_imported(page: Page, ready: Table) -> None:
+    looked = page.ask(
+        "POST",
+        "/lists/look",
+        data={"name": "line-a", "mode": "merge", "file": (io.BytesIO(b"common_name\nsnr-7\n"), "more.csv")},
+    )
+    assert "1 row: 1 added" in looked.text
+    assert "snr-7" not in on_list(ready, "line-a")
+    found = re.search(r'name="upload" value="([^"]+)"', looked.text)
+    assert found
+    text = page.finish(page.post("/lists/import", upload=found[1], asked="yes", sure="yes"))
+    assert "are on list line-a" in text
+    assert "snr-7" in on_list(ready, "line-a")
+    again = page.post("/lists/import", upload=found[1])
+    assert (again.status_code, "imported already" in again.text) == (400, True)
+
+
+def test_every_mistake_of_a_file_is_told_beside_its_line(page: Page, ready: Table) -> None:
+    data = b"common_name,certificate_sha256\nsnr-7,abc\n,\nsnr-8,\n"
+    answer = page.ask("POST", "/lists/look", data={"name": "line-a", "file": (io.BytesIO(data), "x.csv")})
+    assert "cannot be imported" in answer.text
+    assert "<code>snr-7,abc</code>" in answer.text
+    assert '<td class="number">2</td>' in answer.text
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "..", "a/b", "x" * 65, "-x"])
+def test_a_file_goes_to_no_place_that_its_name_says(page: Page, name: str) -> None:
+    answer = page.ask("POST", "/lists/look", data={"name": name, "file": (io.BytesIO(b"common_name\nx\n"), name)})
+    assert (answer.status_code, "is not a list" in answer.text) == (400, True)
+
+
+def test_a_list_much_shorter_than_before_is_asked_about(page: Page, ready: Table) -> None:
+    data = {"name": "line-a", "mode": "replace", "file": (io.BytesIO(b"common_name\n"), "line-a.csv")}
+    looked = page.ask("POST", "/lists/look", data=data)
+    assert "This shrinks list line-a from 2 rows to 0" in looked.text
+    found = re.search(r'name="upload" value="([^"]+)"', looked.text)
+    assert found
+    assert page.post("/lists/import", upload=found[1], asked="yes").status_code == 400
+    assert len(on_list(ready, "line-a")) == 2
+
+
+def test_rows_are_added_and_taken_off(page: Page, ready: Table) -> None:
+    assert page.post("/lists/line-a/add", column="common_name", value="snr-9", note="late").status_code == 303
+    assert "snr-9" in on_list(ready, "line-a")
+    assert page.post("/lists/line-a/remove", kind="common_name", value="snr-9").status_code == 303
+    assert "snr-9" not in on_list(ready, "line-a")
+    gone = page.post("/lists/line-a/remove", kind="common_name", value="snr-9")
+    assert (gone.status_code, "not on list line-a any more" in gone.text) == (400, True)
+
+
+def test_a_list_is_exported_as_the_command_does(page: Page, run: Run) -> None:
+    assert run("lists", "export", "line-a", "out.csv").exit_code == 0
+    assert sorted(page.text("/lists/line-a.csv").splitlines()) == sorted(Path("out.csv").read_text().splitlines())
+
+
+# --- rules
+
+
+def test_rules_with_an_error_are_shown_it_and_keep_their_text(page: Page) -> None:
+    text = RULES.replace("ca: factory-a\n", "ca: factory-x\n")
+    answer = page.post("/rules/check", text=text, seen="x", message="why")
+    assert "Line 6, column 9" in answer.text
+    assert "factory-x" in answer.text
+
+
+def test_rules_are_published_after_what_they_change_was_seen(page: Page, ready: Table, iot: Any) -> None:
+    text, seen = RULES.replace("name: line-a", "name: line-b"), ready.heads().digest
+    looked = page.post("/rules/check", text=text.replace("\n", "\r\n"), seen=seen, message="a better name")
+    assert "every test passes" in looked.text
+    assert ready.heads().version == 1
+    done = page.post("/rules/publish", text=text, seen=seen, message="a better name")
+    assert done.status_code == 303, done.text
+    version = publication.in_force(ready)
+    assert version
+    assert (version.version, version.message) == (2, "a better name")
+
+
+def test_of_two_who_publish_at_once_one_wins_and_the_other_loses_no_text(page: Page, ready: Table, iot: Any) -> None:
+    seen = ready.heads().digest
+    mine, theirs = RULES.replace("name: line-a", "name: mine"), RULES.replace("name: line-a", "name: theirs")
+    assert page.post("/rules/publish", text=theirs, seen=seen, message="theirs").status_code == 303
+    answer = page.post("/rules/publish", text=mine, seen=seen, message="mine")
+    assert (answer.status_code, "Somebody else published" in answer.text, "name: mine" in answer.text) == (
+        409,
+        True,
+        True,
+    )
+    assert ready.heads().version == 2
+
+
+def test_an_earlier_version_is_put_in_force_after_what_it_changes_was_seen(page: Page, ready: Table, iot: Any) -> None:
+    seen = ready.heads().digest
+    page.post("/rules/publish", text=RULES.replace("name: line-a", "name: line-b"), seen=seen, message="x")
+    looked = page.post("/rules/1/rollback")
+    assert "Put version 1 in force again?" in looked.text
+    assert ready.heads().version == 2
+    done = page.post("/rules/1/rollback", seen=ready.heads().digest, message="back")
+    assert (done.status_code, ready.heads().digest) == (303, seen)
+
+
+# --- what comes from outside
+
+
+def test_no_name_note_or_message_can_deceive_or_steer_the_browser(page: Page, ready: Table) -> None:
+    hold(ready, 1)
+    page.post(
+        "/lists/line-a/add",
+        column="common_name",
+        value="snr-9",
+        note=HOSTILE.replace("\x1b", "").replace("\u202e", ""),
+        sure="yes",
+    )
+    page.post(f"/devices/{1:064x}/reject", revision="1", message=HOSTILE)
+    for path in (
+        "/",
+        "/held",
+        "/devices",
+        f"/devices/{1:064x}",
+        "/lists/line-a",
+        f"/devices?q={HOSTILE}",
+        f"/held?reason={HOSTILE}",
+    ):
+        text = page.get(path).text
+        assert "<script>alert" not in text, path
+        assert "<img src=x" not in text, path
+        assert "\u202e" not in text, path
+        assert "\x1b" not in text, path
+
+
+def test_what_aws_refuses_is_told_where_it_was_asked(page: Page, aws: Aws) -> None:
+    from botocore.exceptions import ClientError
+
+    def refuse(_: Any) -> Any:
+        raise ClientError(
+            {
+                "Error": {
+                    "Code": "AccessDeniedException",
+                    "Message": "not authorized to perform: iot:ListCACertificates",
+                }
+            },
+            "ListCACertificates",
+        )
+
+    aws.overrides["ListCACertificates"] = refuse
+    answer = page.get("/cas")
+    assert answer.status_code == 403
+    assert "iot:ListCACertificates" in answer.text
+
+
+def test_a_bug_is_told_as_one_and_gives_nothing_away(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("secret of the house")
+
+    monkeypatch.setattr("jitr_page.rooms.lists.DeviceLists", broken)
+    answer = page.get("/lists")
+    assert (answer.status_code, "This is a bug" in answer.text, "secret" in answer.text) == (500, True, False)
+
+
+def test_a_view_of_many_reads_no_more_of_the_table_than_one_of_few(page: Page, ready: Table, aws: Aws) -> None:
+    counts = []
+    for some in (range(1, 61), range(61, 400)):
+        hold_many(ready, some)
+        aws.calls.clear()
+        page.text("/held")
+        counts.append(len(aws.operations))
+    assert counts[0] == counts[1]

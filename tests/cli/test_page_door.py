@@ -1,0 +1,195 @@
+"""Who may use the page, and how others are kept out: other sites, other names, other users of this machine."""
+
+import io
+import re
+from http.cookies import SimpleCookie
+
+import pytest
+from testkit.cli.command_line import Aws, Run
+from testkit.cli.operating import hold
+from testkit.cli.stack import Queues
+from testkit.page import PORT, Page
+
+from jitr.aws.dynamodb.table import Table
+
+ID = f"{1:064x}"
+# One address of each kind that changes something, or shows what is to be changed.
+POSTS = [
+    "/held/preview",
+    "/held/do",
+    "/held/recheck",
+    f"/devices/{ID}/admit",
+    f"/devices/{ID}/revoke",
+    "/lists/line-a/add",
+    "/lists/line-a/remove",
+    "/lists/look",
+    "/lists/import",
+    "/rules/check",
+    "/rules/publish",
+    "/rules/1/rollback",
+    f"/cas/{ID}/deactivate",
+    "/failures/redrive",
+]
+GETS = [
+    "/",
+    "/held",
+    "/devices",
+    f"/devices/{ID}",
+    "/lists",
+    "/lists/line-a",
+    "/rules",
+    "/rules/edit",
+    "/cas",
+    "/failures",
+]
+
+
+@pytest.fixture
+def page(ready: Table) -> Page:
+    """A page that nobody opened yet, with a device on hold."""
+    hold(ready, 1)
+    return Page()
+
+
+def test_the_link_opens_the_page_once(page: Page) -> None:
+    page.enter()
+    assert page.get("/lists").status_code == 200
+    page.client.delete_cookie(f"jitr-page-{PORT}", domain="127.0.0.1")
+    again = page.get(page.link.removeprefix(page.door.origin))
+    assert (again.status_code, "opens it once" in again.text) == (401, True)
+
+
+def test_no_other_token_opens_it(page: Page) -> None:
+    for token in ("", "x", "x" * 10_000):
+        assert page.get(f"/enter?token={token}").status_code == 401
+    assert page.enter().get("/lists").status_code == 200  # and the link still does
+
+
+def test_without_the_cookie_nothing_is_told(page: Page) -> None:
+    for path in (*GETS, "/jobs/x", "/nothing"):
+        answer = page.get(path)
+        assert answer.status_code == 401, path
+        assert not [each for each in ("line-a", "snr-1", "123456789012", ID) if each in answer.text], path
+
+
+def test_the_cookie_is_for_this_page_alone(page: Page) -> None:
+    answer = page.get(page.link.removeprefix(page.door.origin))
+    [(name, cookie)] = SimpleCookie(answer.headers["Set-Cookie"]).items()
+    assert name == f"jitr-page-{PORT}"
+    assert (cookie["httponly"], cookie["samesite"], cookie["path"], cookie["domain"]) == (True, "Strict", "/", "")
+    assert "token" not in answer.text
+
+
+def test_a_name_that_resolves_to_this_machine_is_another_address(page: Page) -> None:
+    """DNS rebinding: the browser believes that the page is the attacker's own."""
+    page.enter()
+    others = ("evil.example", "localhost:8123", "127.0.0.1", "127.0.0.1:80", "127.0.0.1.evil.example:8123", "")
+    for host in others:
+        for path in ("/", "/static/page.css"):
+            assert page.ask("GET", path, {"Host": host}).status_code in (400, 421), host
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": f"http://127.0.0.1:{PORT}"},
+    ],
+    ids=["another site", "another port of this machine", "typed", "another site that says otherwise"],
+)
+def test_no_other_page_can_change_anything(page: Page, aws: Aws, headers: dict[str, str]) -> None:
+    page.enter()
+    aws.calls.clear()
+    for path in POSTS:
+        assert page.ask("POST", path, headers, data={"message": "x"}).status_code == 403, path
+    assert aws.operations == []
+
+
+def test_a_browser_that_does_not_say_which_site_says_the_origin(page: Page) -> None:
+    page.enter()
+    for origin, code in ((page.door.origin, 303), ("http://127.0.0.1:9", 403), ("null", 403), (None, 403)):
+        headers = {"Host": page.door.host} | ({} if origin is None else {"Origin": origin})
+        answer = page.client.post("/held/recheck", headers=headers, base_url=page.door.origin)
+        assert answer.status_code == code, origin
+
+
+def test_looking_changes_nothing(page: Page, aws: Aws) -> None:
+    page.enter()
+    aws.calls.clear()
+    for path in GETS:
+        page.get(path)
+    reads = ("Get", "List", "Describe", "BatchGet", "Query", "ReceiveMessage", "ChangeMessageVisibility")
+    assert [each for each in aws.operations if not each.startswith(reads)] == []
+
+
+def test_there_are_no_other_methods(page: Page) -> None:
+    page.enter()
+    for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
+        answer = page.ask(method, "/rules/publish")
+        assert answer.status_code in (200, 405), method
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_every_answer_forbids_what_the_page_does_not_need(page: Page) -> None:
+    page.enter()
+    for path in (*GETS, "/nothing", "/static/page.css", "/enter"):
+        headers = page.get(path).headers
+        policy = headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; ")
+        assert "unsafe" not in policy
+        assert {"frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"} <= set(policy.split("; "))
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_no_page_has_code_or_style_of_its_own(page: Page) -> None:
+    page.enter()
+    for path in GETS:
+        text = page.get(path).text
+        assert "<script>" not in text, path
+        assert "style=" not in text, path
+        assert re.search(r"<[^>]* on[a-z]+=", text) is None, path
+
+
+def test_reading_only_is_held_below_the_page(ready: Table) -> None:
+    """Whatever a form says, AWS is asked for nothing that changes anything."""
+    hold(ready, 1)
+    page = Page(read_only=True).enter()
+    revision = next(iter(ready.records([ID]))).revision
+    before = ready.client.scan(TableName=ready.name)["Items"]
+    form = {"message": "x", "what": "reject", "device": f"{ID}@{revision}", "revision": str(revision), "sure": "yes"}
+    form |= {"status": "ACTIVE", "column": "common_name", "value": "snr-9", "kind": "common_name", "rule": "line-a"}
+    refused = 0
+    for path in POSTS:
+        answer = page.ask("POST", path, data=form)
+        text = page.finish(answer) if answer.status_code == 303 and "/jobs/" in answer.location else answer.text
+        refused += "--read-only" in text
+    assert refused >= 4
+    assert ready.client.scan(TableName=ready.name)["Items"] == before
+    queues = Queues()
+    url = queues.urls["RegistrationQueueUrl"]
+    assert "Messages" not in queues.sqs.receive_message(QueueUrl=url)
+
+
+def test_credentials_are_nowhere_on_the_page(page: Page) -> None:
+    page.enter()
+    for path in GETS:
+        text = page.get(path).text
+        assert not [each for each in ("testing", "AWS_ACCESS_KEY", "AWS_SECRET") if each in text]
+
+
+def test_an_upload_is_bounded(page: Page) -> None:
+    page.app.config["MAX_CONTENT_LENGTH"] = 1000
+    data = {"name": "x", "file": (io.BytesIO(bytes(2000)), "x.csv")}
+    answer = page.enter().ask("POST", "/lists/look", data=data)
+    assert (answer.status_code, "too large" in answer.text) == (413, True)
+
+
+def test_without_its_packages_one_line_says_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jitr_cli.commands.page.command.find_spec", lambda _name: None)
+    result = run("page")
+    assert result.exit_code == 2
+    assert result.stderr == "error: `jitr page` needs two packages more: pip install 'jitr[page]'\n"

@@ -1,0 +1,293 @@
+"""The operators' page in a real browser, on the local stack: what an operator does, by clicks alone."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from testkit.stack.browsing import CHROMIUM, Served, chromium, enter, served
+from testkit.stack.plant import Factory, Plant, until
+
+from jitr.reasons import Verdict
+from jitr_local.device import Fate
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+    from playwright.sync_api import Page as Tab
+
+pytestmark = [pytest.mark.stack, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
+
+PICTURES = os.environ.get("JITR_PICTURES")  # a folder: `make screenshots` has them made
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """One browser for all tests; each has its own cookies."""
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def page(plant: Plant) -> Iterator[Served]:
+    """The page of the stack."""
+    with served(plant) as found:
+        yield found
+
+
+@pytest.fixture
+def tab(browser: "Browser", page: Served) -> Iterator["Tab"]:
+    """A tab in which the page was opened."""
+    context = enter(browser, page)
+    tab = context.new_page()
+    tab.set_default_timeout(60_000)
+    tab.goto(page.origin)
+    yield tab
+    context.close()
+
+
+def listed(plant: Plant, name: str) -> Factory:
+    """A factory whose devices must be on a list, which has somebody else on it."""
+    factory = plant.factory(name)
+    plant.jitr("lists", "add", f"{name}-list", f"common_name={name}-other", "--yes")
+    rules = plant.rules(factory)
+    rules.write_text(rules.read_text().replace("    grant:", f"    list: {name}-list\n    grant:"))
+    plant.publish(rules)
+    return factory
+
+
+def test_a_late_device_is_put_on_its_list_by_clicks_and_cut_off_again(plant: Plant, tab: "Tab") -> None:
+    factory = listed(plant, "page1")
+    made = plant.device(factory, "page1-0001")
+    with made.knocking() as device:
+        until(lambda: plant.record(made), "it is held")
+        tab.get_by_role("link", name="Held").click()
+        assert "not on it" in tab.locator("main").inner_text()
+        tab.get_by_role("link", name="page1-0001").click()
+        form = tab.locator("form", has_text="Put it on a list")
+        form.get_by_label("List", exact=True).fill("page1-list")
+        form.get_by_label("Why").fill("came a day late")
+        form.get_by_role("button", name="Add the row").click()
+        tab.get_by_text("Done. It takes a moment").wait_for()
+        until(lambda: device.fate is not Fate.KNOCKING, "it gets in")
+    assert (device.fate, plant.status(made)) == (Fate.PUBLISHED, "ACTIVE")
+    tab.reload()
+    form = tab.locator("form", has_text="Cut it off")
+    form.get_by_label("Why").fill("bad radio")
+    form.get_by_role("button", name="Deactivate").click()
+    until(lambda: plant.status(made) == "INACTIVE", "it is cut off")
+    tab.get_by_text("Done. It takes a moment").wait_for()
+    assert "bad radio" in tab.locator("main").inner_text()
+
+
+def test_held_devices_are_admitted_and_rejected_many_at_once_without_a_script(
+    plant: Plant, browser: "Browser", page: Served
+) -> None:
+    factory = listed(plant, "page2")
+    devices = [plant.device(factory, f"page2-000{number}") for number in (1, 2)]
+    for made in devices:
+        plant.knocks(made, lambda each: plant.record(each))
+    context = enter(browser, page, java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(f"{page.origin}/held?ca={factory.id}")
+    for box in tab.get_by_label(re.compile("^Choose [0-9a-f]{12}")).all():
+        box.check()
+    tab.get_by_label("Rule", exact=True).select_option("page2")
+    tab.get_by_label("Why (kept with the decision)").fill("the list is a day late")
+    tab.get_by_role("button", name="Preview").click()
+    assert "2 would be admitted, 0 would not" in tab.locator("main").inner_text()
+    tab.get_by_role("button", name="Admit the chosen ones").click()
+    tab.get_by_text("2 of 2 are decided again now").wait_for()
+    for made in devices:
+        until(lambda made=made: plant.status(made) == "ACTIVE", "it is let in")  # type: ignore[misc]
+    record = plant.record(devices[0])
+    assert record
+    assert record.word
+    assert record.word["message"] == "the list is a day late"
+    context.close()
+
+
+def test_a_file_with_a_mistake_says_where_and_the_mended_one_is_imported(
+    plant: Plant, tab: "Tab", tmp_path: Path
+) -> None:
+    listed(plant, "page3")
+    tab.get_by_role("link", name="Lists").click()
+    wrong, right = tmp_path / "page3-list.csv", tmp_path / "mended.csv"
+    wrong.write_text("common_name,note\npage3-0001,a\npage3-0001,b\n")
+    right.write_text("common_name,note\npage3-0001,a\npage3-0002,b\n")
+    tab.get_by_label("File").set_input_files(wrong)
+    tab.get_by_role("button", name="Look at it").click()
+    told = tab.locator("main").inner_text()
+    assert "page3-0001,b" in told
+    assert "is on line 2 already" in told
+    tab.get_by_role("link", name="Back to the lists").click()
+    tab.get_by_label("File").set_input_files(right)
+    tab.get_by_label("List", exact=True).fill("page3-list")
+    tab.get_by_role("button", name="Look at it").click()
+    assert "2 rows: 2 added" in tab.locator("main").inner_text()
+    tab.get_by_role("button", name="Import").click()
+    tab.get_by_text("are on list page3-list").wait_for()
+    assert {each["rows"] for each in plant.json("lists", "ls") if each["list"] == "page3-list"} == {3}
+
+
+def test_rules_are_edited_with_errors_at_their_lines_published_and_rolled_back(plant: Plant, tab: "Tab") -> None:
+    listed(plant, "page4")
+    before = plant.json("rules", "show")
+    tab.get_by_role("link", name="Rules", exact=True).click()
+    tab.get_by_role("link", name="Edit").click()
+    box = tab.get_by_label("The rules file")
+    text = box.input_value()
+    assert text.rstrip("\n") == before["text"].rstrip("\n")
+    box.fill(text.replace("ca: page4", "ca: pgae4"))
+    tab.get_by_role("button", name="Check it").click()
+    assert re.search(r"Line \d+, column \d+.*pgae4", tab.locator("main").inner_text())
+    tab.get_by_label("The rules file").fill(text.replace("default: hold", "default: reject"))
+    tab.get_by_label("Why").fill("strangers stay out")
+    tab.get_by_role("button", name="Check it").click()
+    assert "+default: reject" in tab.locator("main").inner_text()
+    tab.get_by_role("button", name="Put in force").click()
+    tab.get_by_text("In force, as version").wait_for()
+    assert plant.json("rules", "show")["message"] == "strangers stay out"
+    tab.get_by_role("link", name=str(before["version"]), exact=True).click()
+    tab.get_by_role("button", name="Put it in force again").click()
+    tab.get_by_role("button", name="Put in force").click()
+    tab.get_by_text("In force, as version").wait_for()
+    assert plant.json("rules", "show")["digest"] == before["digest"]
+
+
+def test_a_page_that_is_stale_says_so_and_acts_on_nothing(plant: Plant, browser: "Browser", page: Served) -> None:
+    factory = listed(plant, "page5")
+    made = plant.device(factory, "page5-0001")
+    plant.knocks(made, lambda each: plant.record(each))
+    context = enter(browser, page)
+    one, two = context.new_page(), context.new_page()
+    for tab in (one, two):
+        tab.goto(f"{page.origin}/devices/{made.certificate_id}")
+    for tab, why in ((one, "first"), (two, "second")):
+        form = tab.locator("form", has_text="Reject it")
+        form.get_by_label("Why").fill(why)
+        form.get_by_role("button", name="Reject").click()
+    assert "decided again after it was shown" in two.locator("main").inner_text()
+    until(lambda: (found := plant.record(made)) and found.decision is Verdict.REJECT, "it is rejected")
+    record = plant.record(made)
+    assert record
+    assert record.word
+    assert record.word["message"] == "first"
+    context.close()
+
+
+ROOMS = [
+    "/",
+    "/held",
+    "/devices",
+    "/lists",
+    "/lists/page6-list",
+    "/rules",
+    "/rules/edit",
+    "/rules/1",
+    "/cas",
+    "/failures",
+]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_room_is_for_everybody(plant: Plant, browser: "Browser", page: Served, scheme: Any) -> None:
+    """WCAG 2.2 AA by axe-core; nothing is loaded from elsewhere, and a phone's screen needs no sideways scrolling."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    factory = listed(plant, "page6") if scheme == "light" else None
+    if factory:
+        plant.knocks(plant.device(factory, "page6-0001"), lambda each: plant.record(each))
+    context = enter(browser, page, color_scheme=scheme)
+    tab = context.new_page()
+    asked, told = list[str](), list[str]()
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("console", lambda message: told.append(message.text) if message.type == "error" else None)
+    device = plant.json("held", "ls", "--limit", "1")[0]["certificate_id"]
+    ca = plant.json("ca", "ls")["cas"][0]["ca_certificate_id"]
+    tags = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
+    for path in (*ROOMS, f"/devices/{device}?explain=now", f"/cas/{ca}?count=1", "/devices?q=page6-0001"):
+        tab.goto(page.origin + path)
+        found = Axe().run(tab, options=tags).response["violations"]
+        assert not found, (path, [(each["id"], [node["html"] for node in each["nodes"]]) for each in found])
+        tab.set_viewport_size({"width": 390, "height": 800})
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390, path
+        tab.set_viewport_size({"width": 1280, "height": 850})
+    assert {url.startswith(page.origin) for url in asked} == {True}
+    assert told == []
+    context.close()
+
+
+def test_the_keyboard_alone_suffices(tab: "Tab", page: Served) -> None:
+    tab.goto(f"{page.origin}/held")
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.textContent") == "Skip to the content"
+    tab.keyboard.press("Enter")
+    assert tab.evaluate("document.activeElement.id") == "content"
+    seen = set()
+    for _ in range(40):
+        tab.keyboard.press("Tab")
+        seen.add(tab.evaluate("document.activeElement.tagName"))
+    assert {"INPUT", "SELECT", "BUTTON"} <= seen
+
+
+def test_the_link_opens_the_page_in_one_browser_only(browser: "Browser", page: Served) -> None:
+    enter(browser, page).close()
+    other = browser.new_context()
+    tab = other.new_page()
+    tab.goto(page.link)
+    assert "This page is not open here" in tab.locator("main").inner_text()
+    other.close()
+
+
+def test_another_site_in_the_same_browser_can_do_nothing(plant: Plant, browser: "Browser", page: Served) -> None:
+    """A page elsewhere sends a form with all that the browser has of this one."""
+    context = enter(browser, page)
+    tab = context.new_page()
+    elsewhere = f'<form id="f" method="post" action="{page.origin}/held/recheck"></form>'
+    tab.route("http://evil.example/", lambda route: route.fulfill(body=elsewhere, content_type="text/html"))
+    tab.goto("http://evil.example/")
+    tab.evaluate("document.getElementById('f').submit()")
+    tab.wait_for_url(f"{page.origin}/held/recheck")
+    assert "not open here" in tab.locator("main").inner_text()  # the cookie did not come along
+    context.close()
+
+
+def test_it_ends_with_ctrl_c_and_leaves_nothing_running(plant: Plant) -> None:
+    with served(plant) as page:
+        code, told = page.end()
+    assert (code, told) == (0, "The page has ended.\n")
+
+
+def test_a_port_that_is_taken_is_told(plant: Plant) -> None:
+    with served(plant) as page:
+        port = page.origin.rpartition(":")[2]
+        told = plant.jitr("page", "--no-browser", "--port", port, code=2).stderr
+    assert f"port {port} cannot be had" in told
+
+
+@pytest.mark.skipif(PICTURES is None, reason="`make screenshots` has pictures taken")
+def test_the_pictures_of_the_page_are_taken(plant: Plant, browser: "Browser", page: Served) -> None:
+    """A morning on the line: most got in, some wait, one was rejected."""
+    factory = plant.factory("snr")
+    plant.jitr("lists", "add", "line-a-2026", "common_name=snr-0001", "--yes")
+    for number in (2, 3, 4, 5, 6):
+        plant.jitr("lists", "add", "line-a-2026", f"common_name=snr-000{number}")
+    rules = plant.rules(factory)
+    rules.write_text(rules.read_text().replace("    grant:", "    list: line-a-2026\n    grant:"))
+    plant.publish(rules)
+    for number in range(1, 11):
+        made = plant.device(factory, f"snr-00{number:02}")
+        plant.knocks(made, lambda each: plant.record(each))
+    made = plant.device(factory, "gateway-1")
+    plant.knocks(made, lambda each: plant.record(each))
+    plant.jitr("held", "reject", made.certificate_id, "--message", "not of this line", "--yes")
+    until(lambda: (found := plant.record(made)) and found.decision is Verdict.REJECT, "it is rejected")
+    held = plant.json("held", "ls")[0]["certificate_id"]
+    context = enter(browser, page, viewport={"width": 1120, "height": 760})
+    tab = context.new_page()
+    for name, path in (("today", "/"), ("held", "/held"), ("device", f"/devices/{held}")):
+        tab.goto(page.origin + path)
+        tab.screenshot(path=f"{PICTURES}/{name}.png")
+    context.close()
