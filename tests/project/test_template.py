@@ -70,16 +70,19 @@ EVERY_RESOURCE = {
     (
         "CleanupRole",
         "OnlyOnTheLocalStack",
-    ): "its condition holds for no AWS account: MiniStack authorises on other ARNs",
+    ): "it is in no AWS account: MiniStack authorises on other ARNs",
     (
         "RegisterRole",
         "OnlyOnTheLocalStack",
-    ): "its condition holds for no AWS account: MiniStack authorises on other ARNs",
+    ): "it is in no AWS account: MiniStack authorises on other ARNs",
     ("PublishRole", "OnlyOnTheLocalStack"): "the same",
     ("RecheckRole", "FindTheStream"): "the action knows no resource, and Lambda asks for it",
     ("PublishRole", "SeeWhatRulesMayName"): "AWS authorises these lists on no resource",
 }
-LOCAL_STACK_ONLY = {"StringEquals": {"aws:PrincipalAccount": "000000000000"}}
+# In no account of AWS: test_transformed.py holds that.
+NOT_ON_THE_LOCAL_STACK = {
+    "Fn::If": ["OnTheLocalStack", {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}}, {"Ref": "AWS::NoValue"}]
+}
 
 # The longest values that AWS has or may have, for sizes.
 SAMPLE = {"AWS::Partition": "aws-us-gov", "AWS::Region": "ap-southeast-99", "AWS::AccountId": "1" * 12}
@@ -238,7 +241,7 @@ def test_every_resource_is_named_only_with_a_reason(role: str, statement: dict[s
         reference = _authorization_reference()
         actions = [each.partition(":") for each in aslist(statement["Action"])]
         if any(reference[service]["Actions"][name.lower()].get("Resources") for service, _, name in actions):
-            assert statement["Condition"] == LOCAL_STACK_ONLY
+            assert statement["Sid"] == "OnlyOnTheLocalStack"
 
 
 def test_no_reason_is_given_for_a_statement_that_is_gone() -> None:
@@ -477,7 +480,7 @@ def test_queue_is_used_over_tls_only_and_lets_nobody_in_by_itself(name: str) -> 
     assert statement["Resource"] == {"Fn::GetAtt": f"{name}.Arn"}
     assert statement["Condition"] == {
         "Bool": {"aws:SecureTransport": "false"},
-        "StringNotEquals": LOCAL_STACK_ONLY["StringEquals"],
+        "StringNotEquals": NOT_ON_THE_LOCAL_STACK,
     }
 
 
@@ -525,7 +528,7 @@ def test_bucket_is_used_over_tls_only_and_lets_nobody_in_by_itself(name: str) ->
     assert statement["Resource"] == [{"Fn::GetAtt": f"{name}.Arn"}, {"Fn::Sub": f"${{{name}.Arn}}/*"}]
     assert statement["Condition"] == {
         "Bool": {"aws:SecureTransport": "false"},
-        "StringNotEquals": LOCAL_STACK_ONLY["StringEquals"],
+        "StringNotEquals": NOT_ON_THE_LOCAL_STACK,
     }
 
 

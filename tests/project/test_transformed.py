@@ -1,12 +1,14 @@
 """The stack as CloudFormation makes it: template.yaml after SAM's transform, with its conditions resolved."""
 
 import json
+import re
 from functools import cache
+from importlib import resources
 from typing import Any
 
 import pytest
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
-from testkit.transformed import deployed, needs
+from testkit.transformed import LOCAL_ACCOUNT, deployed, needs
 
 STACKS = {"keeps its data": deployed(), "leaves nothing": deployed(DataDeletionPolicy="Delete")}
 
@@ -19,6 +21,10 @@ def schema(kind: str) -> dict[str, Any]:
     """AWS's own schema of a type, as cfn-lint carries it."""
     found: dict[str, Any] = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
     return found
+
+
+def aslist(node: Any) -> list[Any]:
+    return node if isinstance(node, list) else [node]
 
 
 def names(kind: str) -> set[str]:
@@ -68,3 +74,99 @@ def test_the_role_of_a_schedule_is_old_when_the_schedule_is_made(stack: dict[str
         role = target["RoleArn"]["Fn::GetAtt"].split(".")[0]
         assert needs(stack, role) == set()
         assert {role, "Table"} <= needs(stack, target["Arn"]["Fn::GetAtt"][0])
+
+
+# --- A first deployment that fails leaves nothing in the way of the next
+
+
+@pytest.mark.parametrize("stack", STACKS.values(), ids=STACKS)
+def test_what_a_failed_first_deployment_made_goes_when_it_is_rolled_back(stack: dict[str, Any]) -> None:
+    """`Retain` would keep it, and the next deployment would fail on the IoT policy's name."""
+    assert {each.get("DeletionPolicy", "Delete") for each in stack.values()} <= {"Delete", "RetainExceptOnCreate"}
+
+
+def test_what_holds_data_is_kept_when_its_stack_is_deleted_and_when_it_is_replaced() -> None:
+    kept = {name for name, each in deployed().items() if each.get("DeletionPolicy") == "RetainExceptOnCreate"}
+    assert kept == {"Table", "ConfigurationBucket", "SensorPolicy"}
+    for stack in STACKS.values():
+        assert {stack[name]["UpdateReplacePolicy"] for name in kept} == {"Retain"}
+
+
+@pytest.mark.parametrize("stack", STACKS.values(), ids=STACKS)
+def test_the_table_is_protected_after_all_that_could_fail_and_let_go_before_it_is_deleted(
+    stack: dict[str, Any],
+) -> None:
+    """CloudFormation cannot roll back a protected table, so it is no property: a custom resource protects it."""
+    assert "DeletionProtectionEnabled" not in stack["Table"]["Properties"]
+    behind = needs(stack, "Protection")
+    assert {"Table", "RegisterFunction", "RecheckFunction", "PublishFunction", "RegistrationTopicRule"} <= behind
+    assert {"CleanupFunction", "CleanupRole", "CleanupLogGroup"} <= behind
+
+
+# --- What goes with the stack
+
+
+@pytest.mark.parametrize("stack", STACKS.values(), ids=STACKS)
+def test_nobody_attaches_the_iot_policy_any_more_when_it_is_taken_away(stack: dict[str, Any]) -> None:
+    """CloudFormation deletes what depends on a resource before it: events stop, then CleanupFunction is asked."""
+    for name in ("RegistrationTopicRule", "RegisterFunction", "RegisterFunctionRegistrations"):
+        assert "Cleanup" in needs(stack, name)
+    assert {"SensorPolicy", "ConfigurationBucket", "Table", "CleanupRole", "CleanupLogGroup"} <= needs(stack, "Cleanup")
+
+
+def test_only_where_data_is_deleted_a_function_may_delete_it() -> None:
+    may = {
+        name: {
+            action
+            for policy in stack["CleanupRole"]["Properties"]["Policies"]
+            for statement in policy["PolicyDocument"]["Statement"]
+            for action in aslist(statement["Action"])
+            if re.search(r":(Delete|Detach)", action)
+        }
+        for name, stack in STACKS.items()
+    }
+    of_policies = {"iot:DeletePolicy", "iot:DeletePolicyVersion", "iot:DetachPolicy"}
+    assert may["leaves nothing"] == {"s3:DeleteObject", "s3:DeleteObjectVersion"} | of_policies
+    assert may["keeps its data"] == set()
+
+
+# --- Nothing of the local stack in an account
+
+
+@pytest.mark.parametrize("stack", STACKS.values(), ids=STACKS)
+def test_no_account_gets_what_only_the_local_stack_needs(stack: dict[str, Any]) -> None:
+    assert "OnTheLocalStack" not in json.dumps(stack)
+    assert LOCAL_ACCOUNT not in json.dumps(stack)
+    assert "OnlyOnTheLocalStack" in json.dumps(deployed(LOCAL_ACCOUNT))
+
+
+def test_in_an_account_policies_that_ask_for_tls_ask_for_nothing_else() -> None:
+    denials = [
+        statement
+        for each in deployed().values()
+        if each["Type"] in {"AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy"}
+        for statement in each["Properties"]["PolicyDocument"]["Statement"]
+    ]
+    assert denials
+    for statement in denials:
+        assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+@pytest.mark.parametrize("stack", STACKS.values(), ids=STACKS)
+def test_in_an_account_roles_may_do_only_what_aws_knows_of(stack: dict[str, Any]) -> None:
+    """Each action is in AWS's service authorization reference, as cfn-lint carries it."""
+    reference = json.loads((resources.files("cfnlint.data.AdditionalSpecs") / "Policies.json").read_text())
+    documents = [
+        policy["PolicyDocument"]
+        for each in stack.values()
+        if each["Type"] in {"AWS::IAM::Role", "AWS::IAM::Policy"}
+        for policy in each["Properties"].get("Policies", [each["Properties"]])
+        if "PolicyDocument" in policy
+    ]
+    assert documents
+    for document in documents:
+        for statement in document["Statement"]:
+            for action in aslist(statement["Action"]):
+                service, _, name = action.partition(":")
+                assert name.lower() in reference[service]["Actions"], f"{action} is no action"

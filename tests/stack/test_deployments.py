@@ -1,5 +1,6 @@
 """`sam deploy --config-env dev|prod` and `sam delete`, with samconfig.toml as it is: what each leaves behind."""
 
+import copy
 import json
 import os
 import platform
@@ -8,10 +9,12 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from testkit.stack.plant import until
 from tools import dist
 from tools.architecture import bound
 
@@ -47,6 +50,30 @@ class Account:
         """Deploy as `sam deploy --config-env NAME` does in the checkout, after a build."""
         named = ["--config-file", str(CHECKOUT / "samconfig.toml"), "--template-file", str(self.template)]
         return self.sam("deploy", "--config-env", name, *named, *words, typed=typed)
+
+    def processed_template(self) -> dict[str, Any]:
+        """The template with its code uploaded, as CloudFormation makes it: transformed by SAM."""
+        deployed = self.deploy("dev", "--stack-name", "jitr-packaged")
+        assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+        cloudformation = self.session().client("cloudformation")
+        got: Any = cloudformation.get_template(StackName="jitr-packaged", TemplateStage="Processed")["TemplateBody"]
+        self.forget("jitr-packaged")  # `sam delete` would take the code as well
+        template: dict[str, Any] = got if isinstance(got, dict) else json.loads(got)
+        return template
+
+    def ended(self, log_group: str) -> int:
+        """How many invocations that log to a group are over."""
+        pages = self.session().client("logs").get_paginator("filter_log_events").paginate(logGroupName=log_group)
+        return sum(each["message"].startswith("END RequestId") for page in pages for each in page["events"])
+
+    def forget(self, stack: str) -> None:
+        """Delete a stack, and wait until it is gone."""
+        cloudformation = self.session().client("cloudformation")
+        (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
+        cloudformation.delete_stack(StackName=stack)
+        look = cloudformation.describe_stacks
+        gone = "DELETE_COMPLETE"
+        until(lambda: look(StackName=found["StackId"])["Stacks"][0]["StackStatus"] == gone, f"{stack} is gone")
 
     def resources(self, stack: str) -> dict[str, str]:
         """Physical ids by logical id."""
@@ -97,6 +124,8 @@ def filled(account: Account, resources: dict[str, str]) -> None:
         s3.put_object(Bucket=bucket, Key="kept/admission.yaml", Body=text)
         s3.put_object(Bucket=bucket, Key="kept/gone.csv", Body=text)
     s3.delete_object(Bucket=bucket, Key="kept/gone.csv")
+    # What still runs when its log group is deleted makes it anew, as no function may do on AWS.
+    until(lambda: account.ended(resources["PublishLogGroup"]) >= 4, "each drop is looked at")
     iot = clients.client("iot")
     made = iot.create_keys_and_certificate(setAsActive=True)
     iot.attach_policy(policyName=resources["SensorPolicy"], target=made["certificateArn"])
@@ -120,7 +149,9 @@ def test_a_dev_stack_that_turns_to_keeping_its_data_is_not_emptied(account: Acco
     filled(account, resources)
     kept = account.deploy("dev", "--parameter-overrides", "DataDeletionPolicy=Retain")
     assert kept.returncode == 0, kept.stdout + kept.stderr
-    assert "Cleanup" not in account.resources("jitr-dev")
+    table = account.session().client("dynamodb")
+    with pytest.raises(ClientError, match=r"(?i)protect"):
+        table.delete_table(TableName=resources["Table"])
     s3 = account.session().client("s3")
     versions = s3.list_object_versions(Bucket=resources["ConfigurationBucket"])["Versions"]
     assert len([each for each in versions if ".result." not in each["Key"]]) == 4  # beside the verdicts on them
@@ -152,7 +183,6 @@ def test_prod_is_deployed_after_a_yes_only_and_keeps_its_data_when_it_is_deleted
     assert account.resources("jitr-prod") == {}
     assert account.deploy("prod", typed="y\n").returncode == 0
     resources = account.resources("jitr-prod")
-    assert "Cleanup" not in resources
     filled(account, resources)
     table = account.session().client("dynamodb")
     with pytest.raises(ClientError, match=r"(?i)protect"):
@@ -167,6 +197,55 @@ def test_prod_is_deployed_after_a_yes_only_and_keeps_its_data_when_it_is_deleted
     }
     assert f"function {resources['RegisterFunction']}" not in left
     assert table.scan(TableName=resources["Table"])["Count"] == 1
+
+
+@pytest.mark.parametrize(("keeps", "only"), [("Retain", None), ("Delete", ["RegistrationTopicRule", "Protection"])])
+def test_a_first_deployment_that_fails_at_any_resource_leaves_nothing_and_the_next_one_works(
+    account: Account, keeps: str, only: list[str] | None
+) -> None:
+    """Each resource in turn, also those that SAM's transform adds, is left to a function that there is not, and fails.
+
+    The local stack deletes a table in a roll-back though it is protected, which CloudFormation does not. That it is not
+    protected then is held by tests/project/test_transformed.py and tests/aws/test_cleanup.py.
+    """
+    cloudformation = account.session().client("cloudformation")
+    template = account.processed_template()
+    name_of_stack = f"jitr-first-{keeps.lower()}"
+    parameters: Any = [{"ParameterKey": "DataDeletionPolicy", "ParameterValue": keeps}]
+
+    def status() -> str:
+        return cloudformation.describe_stacks(StackName=name_of_stack)["Stacks"][0]["StackStatus"]
+
+    def create(body: dict[str, Any]) -> str:
+        s3.put_object(Bucket="templates", Key="template", Body=json.dumps(body))  # it is too long to be sent
+        named: Any = {"StackName": name_of_stack, "Parameters": parameters, "Capabilities": ["CAPABILITY_IAM"]}
+        cloudformation.create_stack(TemplateURL=f"{account.endpoint_url}/templates/template", **named)
+        until(lambda: not status().endswith("IN_PROGRESS"), "the stack is made or rolled back")
+        return status()
+
+    s3 = account.session().client("s3")
+    s3.create_bucket(Bucket="templates")
+
+    def there() -> set[str]:
+        # A function that runs when its log group is deleted makes it anew, as none may do on AWS.
+        return {each for each in account.inventory() if not each.startswith("logs ")}
+
+    before, resources = there(), template["Resources"]
+    of_type = {each["Type"]: name for name, each in resources.items()}
+    for name in only or [name for name, each in resources.items() if "Condition" not in each]:
+        if resources[name]["Type"] == "AWS::CloudWatch::Alarm" and of_type["AWS::CloudWatch::Alarm"] != name:
+            continue  # one alarm stands for all
+
+        broken = copy.deepcopy(template)
+        broken["Resources"][name]["Type"] = "Custom::Fails"
+        broken["Resources"][name]["Properties"]["ServiceToken"] = "arn:aws:lambda:us-east-1:000000000000:function:gone"
+        assert create(broken) == "ROLLBACK_COMPLETE", name
+        assert there() == before, name
+        account.forget(name_of_stack)
+    made = create(template)
+    events = cloudformation.describe_stack_events(StackName=name_of_stack)["StackEvents"]
+    assert made == "CREATE_COMPLETE", [each for each in events if "FAILED" in each["ResourceStatus"]]
+    account.forget(name_of_stack)
 
 
 def test_a_release_is_deployed_from_its_archive_without_this_repository(account: Account, tmp_path: Path) -> None:
