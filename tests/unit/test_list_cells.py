@@ -88,6 +88,21 @@ def test_a_cell_that_is_certainly_no_common_name_is_an_error_with_its_place_and_
     assert read_list(record.encode(), "f") == (ListRow(common_name=cell),), "an apostrophe says that it is so"
 
 
+@pytest.mark.parametrize("cell", ["1f03\n1f04", "1f03 \r\n 1f04"])
+def test_a_line_break_between_the_digits_of_a_serial_number_is_an_error(cell: str) -> None:
+    with pytest.raises(ListError) as caught:
+        read_list(f'serial_number:hex,ca\n"{cell}",f\n'.encode(), "f")
+    assert "has a line break between digits: give each serial number a row of its own" in str(caught.value)
+
+
+def test_serial_numbers_in_groups_are_read_as_one_and_that_is_said_but_for_octets() -> None:
+    _, reader = reading("serial_number:hex,ca\n1f03 1f04,f\n1f 05,f\n1f06 1f07 1f08,f\n")
+    assert reader.said == (
+        "read 2 serial numbers with blanks as one number each (first line 2, '1f03 1f04'): "
+        "if a cell has several, give each a row of its own",
+    )
+
+
 @pytest.mark.parametrize("alias", ["NA", "null", "none", "ca", "NaN"])
 def test_a_ca_that_is_called_as_a_word_for_nothing_is_exported_so_that_it_imports_back(alias: str) -> None:
     row = ListRow(serial_number="1f", ca=alias)

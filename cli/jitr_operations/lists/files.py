@@ -15,7 +15,7 @@ from jitr.devicelists.changes import Effect
 from jitr.devicelists.csv.duplicates import Duplicates
 from jitr.devicelists.csv.reader import serials_in
 from jitr.devicelists.manifests.opening import Opener
-from jitr.devicelists.rows import ListRow
+from jitr.devicelists.rows import ListRow, rows_told
 from jitr.services.lists.device_lists import KEPT_DAYS, ListInfo
 from jitr.services.lists.difference import Difference
 from jitr.services.lists.list_import import CSV_OR_MANIFEST, REPLACE, Checked, Imports, Leftovers, Source
@@ -125,7 +125,7 @@ def told(checked: Checked, mode: str, before: ListInfo | None, found: Difference
     ``found`` is what became of rows that were replaced. Without it, that is worked out from the comparison of the file
     with the list, where there was one; what is not known is null.
     """
-    rows = "1 row" if checked.rows == 1 else f"{checked.rows} rows"
+    rows = rows_told(checked.rows)
     if found is not None:
         words = ", ".join(f"{count} {name}" for name, count in found.counts().items())
         return Told(rows, f": {words}{_removed(found)}", found.to_json())

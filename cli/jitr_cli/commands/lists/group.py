@@ -16,7 +16,7 @@ from jitr.devicelists.csv.cells import Cells
 from jitr.devicelists.csv.reader import columns_of, write_rows
 from jitr.devicelists.csv.serials import UNDECIDED, Base, Serials
 from jitr.devicelists.manifests.reading import line_of
-from jitr.devicelists.rows import ListRow
+from jitr.devicelists.rows import ListRow, rows_told
 from jitr.devicelists.values import read_row
 from jitr.errors import InputError
 from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists, ListInfo
@@ -123,7 +123,7 @@ def import_(
         ask(list_check.question_about_rows(fit), yes)
         if before is not None and shrinks(mode, before.rows, checked.rows):
             ends = "" if checked.rows else ends_recalls(table_, name)
-            confirm(f"This shrinks list {name} from {before.rows} rows to {checked.rows}.{ends} Go on?", yes)
+            confirm(f"This shrinks list {name} from {rows_told(before.rows)} to {checked.rows}.{ends} Go on?", yes)
         list_files.say_how_long(checked.rows)
         done, found = _import(imports, name, checked, mode, operator(deployment))
         told = list_files.told(checked, mode, before, found)
@@ -143,7 +143,8 @@ def _import(imports: Imports, name: str, checked: Checked, mode: str, by: str) -
     done = 0 if begun is None else begun.done
     if begun is not None:
         note(
-            f"Going on with the import that {begun.by} began: {done} of {checked.rows} rows were written by {begun.at}."
+            f"Going on with the import that {begun.by} began: "
+            f"{done} of {rows_told(checked.rows)} written by {begun.at}."
         )
     with progress("Importing", checked.rows) as advance:
         advance(done)
@@ -305,7 +306,7 @@ def export(name: str, file: Path, force: bool, conditions: tuple[str, ...], choi
             stage.write_pieces(file.name, pieces)
         except ValueError:
             raise InputError(f"list {name} got another column while it was exported: export it again") from None
-    emit(as_json, {"list": name, "rows": count, "file": file}, f"Wrote {count} rows to {file}")
+    emit(as_json, {"list": name, "rows": count, "file": file}, f"Wrote {rows_told(count)} to {file}")
 
 
 @lists.command("delete")
@@ -325,7 +326,7 @@ def delete(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
     info = _existing(device_lists, name)
     deployment.announce("dynamodb")
     ends = ends_recalls(table_of(deployment), name)
-    confirm(f"Delete list {name} with {info.rows} rows?{ends}", yes)
+    confirm(f"Delete list {name} with {rows_told(info.rows)}?{ends}", yes)
     deleted = _unless_edited(name, lambda: device_lists.delete(name, at=now_text()))
     emit(as_json, {"list": name, "deleted": deleted is not None}, f"List {name} is deleted")
     note(f"To have it back, within {KEPT_DAYS} days: jitr lists restore {name}")
@@ -357,11 +358,11 @@ def restore(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
         )
     deployment.announce("dynamodb")
     shown = device_lists.all().get(name)
-    there = "there is none now" if shown is None else f"it has {shown.rows} rows now"
+    there = "there is none now" if shown is None else f"it has {rows_told(shown.rows)} now"
     confirm(f"Put list {name} in force as it was until {kept['at']}, with {kept['rows']} rows ({there})?", yes)
     info = _unless_edited(name, lambda: device_lists.restore(name, at=now_text()))
     rows = None if info is None else info.rows
-    emit(as_json, {"list": name, "rows": rows, "until": kept["at"]}, f"List {name} has {rows} rows again")
+    emit(as_json, {"list": name, "rows": rows, "until": kept["at"]}, f"List {name} has {rows_told(rows or 0)} again")
 
 
 @lists.command("ls")

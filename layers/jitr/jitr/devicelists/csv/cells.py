@@ -40,6 +40,9 @@ _SOUND = re.compile(
     r"|(?:urn|[0-9A-Fa-f]{2}):[A-Za-z0-9_.:-]+"
 )
 _SOUND_NOTE = re.compile(r"[A-Za-z][A-Za-z0-9 _.,:;()/-]*(?<! )")
+_BROKEN_SERIAL = re.compile(r"[0-9A-Fa-f][ \t]*[\r\n]\s*[0-9A-Fa-f]")
+# Not octets, as programs write them with blanks between: two numbers, or one in groups.
+_GROUPED_SERIAL = re.compile(r"(?![0-9A-Fa-f]{2}(?: [0-9A-Fa-f]{2})*\Z)[0-9A-Fa-f]+(?: +[0-9A-Fa-f]+)+")
 _SOUND_SERIAL = re.compile(r"[0-9a-f]*[a-f][0-9a-f]*")
 _TEXT_FORMULA = re.compile(r'=[ ]*"((?:[^"]|"")*+)"[ ]*')
 
@@ -72,6 +75,8 @@ class Cells:
         self.line = 0
         self._forms: Counter[str] = Counter()
         self._digits_only = 0
+        self._grouped = 0
+        self._first_grouped = ""
         self._cut: dict[str, _Cut] = {}
 
     def text(self, column: str, cell: str) -> str:
@@ -116,10 +121,21 @@ class Cells:
         check_cell(digits)
         if _TYPOGRAPHIC.fullmatch(digits):
             _check_damage("serial_number", digits, digits)
+        self._look_for_several(digits)
         if may_be_either(digits):
             self._digits_only += 1
             return self.serials.read(digits)
         return from_decimal(digits) if self.serials.base is Base.DEC else digits
+
+    def _look_for_several(self, digits: str) -> None:
+        if _BROKEN_SERIAL.search(digits):
+            raise WrongValue(
+                f"{shown(digits)} has a line break between digits: give each serial number a row of its own"
+            )
+        if _GROUPED_SERIAL.fullmatch(digits):
+            self._grouped += 1
+            if self._grouped == 1:
+                self._first_grouped = f"{f'line {self.line}, ' if self.line else ''}{shown(digits)}"
 
     def said(self) -> tuple[str, ...]:
         """Return what was taken for something else, a sentence each: whoever made the file can see if that is right."""
@@ -131,6 +147,12 @@ class Cells:
             told.append(
                 f"read {what} of digits only as {how}: {self.serials.why} "
                 f"(if that is wrong, name the column serial_number:{other.value})"
+            )
+        if self._grouped:
+            what = "1 serial number" if self._grouped == 1 else f"{self._grouped} serial numbers"
+            told.append(
+                f"read {what} with blanks as one number each (first {self._first_grouped}): "
+                "if a cell has several, give each a row of its own"
             )
         return tuple(told)
 

@@ -25,7 +25,7 @@ from jitr.devicelists.csv.serials import UNDECIDED, Base, Serials
 from jitr.devicelists.manifests.jws import Signer
 from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.reading import ListReader, Options, problem_of, signers_of, unit_of
-from jitr.devicelists.rows import ListRow, RowKey
+from jitr.devicelists.rows import ListRow, RowKey, rows_told
 from jitr.errors import InputError, JitrError
 from jitr.services.lists.device_lists import IMPORTS, LEFT, DeviceLists, ListInfo, last_left, left, puts
 from jitr.services.lists.difference import Difference, difference
@@ -52,7 +52,7 @@ class Unfinished(JitrError):
     """The time was up. What is done is noted: the same import goes on from there."""
 
     def __init__(self, done: int, rows: int) -> None:
-        super().__init__(f"{done} of {rows} rows are written; the rest follows")
+        super().__init__(f"{done} of {rows_told(rows)} written; the rest follows")
         self.done = done
         self.rows = rows
 

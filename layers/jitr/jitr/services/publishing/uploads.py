@@ -29,6 +29,7 @@ from jitr.devicelists.changes import shrinks
 from jitr.devicelists.csv.reader import ListError, Problem, Row
 from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.reading import Options, PlacedProblem, line_of
+from jitr.devicelists.rows import rows_told
 from jitr.errors import InputError, Refused
 from jitr.records.record import Heads
 from jitr.records.upload import CONFIRM, MESSAGE, NEW_LIST, OVERWRITE, SHRINK, UNMATCHED, Dropped, Outcome, Verdict
@@ -240,7 +241,7 @@ class Drops:
         rows = 0 if before is None else before.rows
         if not dropped.merges and shrinks(REPLACE, rows, checked.rows) and SHRINK not in confirmed:
             raise InputError(
-                f"this shrinks list {name} from {rows} rows to {checked.rows}, and a drop replaces all of it. "
+                f"this shrinks list {name} from {rows_told(rows)} to {checked.rows}, and a drop replaces all of it. "
                 f"If that is what you want, {_again(dropped, SHRINK, confirmed)}, "
                 f"or run `jitr lists import {name} FILE --replace`. To add rows to those there, drop it as "
                 f"lists/merge/{name}{dropped.kind}"
@@ -327,10 +328,10 @@ class Drops:
             details |= {each.value: count for each, count in checked.effects.items()}
         self._imports.merge(name, checked, by=_who(dropped), advance=lambda _rows: None)
         now = DeviceLists(self._table).all().get(name)
-        told = f"{checked.rows} rows were merged into list {name}"
+        told = f"{rows_told(checked.rows)} {'was' if checked.rows == 1 else 'were'} merged into list {name}"
         if now is not None:
             details["rows_now"] = now.rows
-            told += f", which has {now.rows} rows now"
+            told += f", which has {rows_told(now.rows)} now"
         return self._verdict(dropped, Outcome.PUBLISHED, told, checked.said, **details)
 
     def _replaced(
@@ -338,7 +339,7 @@ class Drops:
     ) -> Verdict:
         earlier = self._version_in_force(dropped)
         found = self._imports.replace(name, checked, by=_who(dropped), over=before, advance=lambda _rows: None)
-        told = f"list {name} has {checked.rows} rows now, in place of {0 if before is None else before.rows}"
+        told = f"list {name} has {rows_told(checked.rows)} now, in place of {0 if before is None else before.rows}"
         if found is not None:
             details |= found.to_json()
             told += f": {_counts(found)}"
