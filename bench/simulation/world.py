@@ -64,6 +64,9 @@ class Counted(Telemetry):
         """Keep one."""
         self.times.append(value)
 
+    def seconds(self, name: str, value: float, *, reason: str) -> None:
+        """Nobody reads it."""
+
 
 @dataclass
 class Device:
@@ -149,6 +152,7 @@ class World:
             queue_url="registration",
             failures_url="failures",
             telemetry=self.telemetry,
+            clock=lambda: self.clock.time,
             jitter=self.random.random,
         ).handle
 

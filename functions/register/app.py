@@ -53,6 +53,7 @@ def _batch() -> Batch:
         queue_url=settings.registration_queue_url,
         failures_url=settings.failures_queue_url,
         telemetry=telemetry,
+        clock=lambda: datetime.now(UTC),
         jitter=random.random,
     )
 

@@ -60,6 +60,7 @@ class Service:
             queue_url=self.world.queue_url,
             failures_url=self.world.failures_url,
             telemetry=self.world.telemetry,
+            clock=lambda: self.world.now,
             jitter=lambda: 0.0,  # the shortest waits, which use up most receives
         )
 

@@ -81,6 +81,9 @@ class Silent(Telemetry):
     def milliseconds(self, name: str, value: float) -> None:
         """Nothing."""
 
+    def seconds(self, name: str, value: float, *, reason: str) -> None:
+        """Nothing."""
+
 
 @dataclass
 class CrlFiles:
@@ -139,6 +142,7 @@ class World:
             queue_url=self.queue_url,
             failures_url=self.failures_url,
             telemetry=self.telemetry,
+            clock=lambda: self.now,
             jitter=lambda: 1.0,
         )
 

@@ -58,6 +58,7 @@ class Paced:
             queue_url=self.world.queue_url,
             failures_url=self.world.failures_url,
             telemetry=self.world.telemetry,
+            clock=lambda: self.world.now,
             jitter=lambda: 1.0,
         )
 

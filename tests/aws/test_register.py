@@ -982,6 +982,44 @@ def test_no_attribute_makes_a_message_later_than_it_is(ready: World, told: str) 
     assert record.knocked_at == ready.now
 
 
+def ages(world: World) -> list[tuple[str, float]]:
+    """Record from now on what is told of the ages of messages that come back: the list of reason and seconds."""
+    told: list[tuple[str, float]] = []
+
+    def seconds(name: str, value: float, *, reason: str) -> None:
+        assert name == "RetryAge"
+        told.append((reason, value))
+
+    world.telemetry.seconds = seconds  # type: ignore[method-assign]
+    return told
+
+
+def test_every_message_that_comes_back_tells_how_old_its_event_is_and_why_it_does(ready: World) -> None:
+    """SQS's own age leaves it out from its third receive on. Put back from the failures, it is as old as it was."""
+    told = ages(ready)
+    body = ready.event(DEVICE.sha256, FACTORY.id)
+    record = delivery(ready, body, 1, deliveries=40)
+    ready.later(hours=2)
+    fail(ready, "DescribeCertificate", "ServiceUnavailableException")
+    assert failed(ready, record) == ["m1"]
+    earlier = str(int((ready.now - timedelta(hours=30)).timestamp() * 1000))
+    fail(ready, "DescribeCertificate", "ServiceUnavailableException")
+    assert failed(ready, record | {"messageAttributes": {"sent_at": {"stringValue": earlier}}}) == ["m1"]
+    assert told == [("unavailable", 7200.0), ("unavailable", 108_000.0)]
+
+
+def test_a_message_that_comes_back_because_of_a_bug_or_of_the_failure_queue_tells_its_age_too(ready: World) -> None:
+    told = ages(ready)
+    record = delivery(ready, ready.event(DEVICE.sha256, FACTORY.id), 1)
+    ready.later(minutes=10)
+    ready.iot.describe_certificate, describe = None, ready.iot.describe_certificate  # type: ignore[assignment,method-assign]
+    assert failed(ready, record) == ["m1"]
+    ready.iot.describe_certificate = describe  # type: ignore[method-assign]
+    ready.failures_url += "-gone"
+    assert failed(ready, delivery(ready, "not JSON", 2)) == ["m2"]
+    assert told == [("bug", 600.0), ("failures", 0.0)]
+
+
 def test_a_throttled_message_comes_back_and_the_others_are_done(ready: World) -> None:
     second = FACTORY.usual_device("snr-0002", kind="P-384").issue()
     ready.connect(second)

@@ -397,6 +397,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "reasons": {"hold": {}, "reject": {}},
         "reasons_of_newest": 1000,
         "queues": dict.fromkeys(("RegistrationQueue", "RegistrationFailures", "RuleFailures"), queue),
+        "coming_back": [],
         "alarms": [],
     } | changes
 
@@ -410,6 +411,10 @@ def test_status_tells_the_most_pressing_first() -> None:
             rules=document()["rules"] | {"unusable": "the rules cannot be read"},
             queues=document()["queues"]
             | {"RuleFailures": queue | {"waiting": 2}, "RegistrationQueue": queue | {"oldest_seconds": 1200}},
+            coming_back=[
+                {"reason": "unreachable", "oldest_seconds": 7200},
+                {"reason": "conflict", "oldest_seconds": 30},
+            ],
             cas=[ca | {"days_left": -1}, ca | {"days_left": 20}],
             imports=[{"list": "line-a", "mode": "merge", "by": "somebody", "at": "x"}],
             decisions={"admit": 1, "hold": 50_000, "reject": 0},
@@ -421,6 +426,7 @@ def test_status_tells_the_most_pressing_first() -> None:
         "nobody is admitted",
         "2 messages lie in RuleFailures",
         "a registration event has waited for 20 minutes",
+        "a registration event keeps coming back (unreachable), since 120 minutes",
         "CA cacacacacaca has expired",
         "CA cacacacacaca expires in 20 days",
         "an import (merge) into list line-a by somebody is not finished",

@@ -1,7 +1,7 @@
 """What `jitr status` sees that nobody would look for: other topic rules, CAs that no rule names, denied devices."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +252,32 @@ def test_reasons_of_rules_no_longer_in_force_say_which_version_they_are_of(ready
     shown = said(f"decisions show {1:064x}")
     assert "of version 1 of the rules, no longer in force; `jitr explain` has today's" in shown
     assert "of version 1 of the rules, no longer in force" in said(f"device show {1:064x}")
+
+
+# --- events that keep coming back
+
+
+def test_events_that_keep_coming_back_are_told_with_why_and_since_when(ready: Table, run: Run) -> None:
+    """SQS leaves a message that was received three times out of the age of its oldest: our own metric has it."""
+    at = datetime.now(UTC)
+    put = boto3.client("cloudwatch", region_name=REGION).put_metric_data
+
+    def came_back(reason: str, age: float, minutes_ago: float, service: str = "jitr") -> None:
+        dimensions = [{"Name": "service", "Value": service}, {"Name": "reason", "Value": reason}]
+        point: Any = {"MetricName": "RetryAge", "Dimensions": dimensions, "Value": age, "Unit": "Seconds"}
+        put(Namespace="jitr", MetricData=[point | {"Timestamp": at - timedelta(minutes=minutes_ago)}])
+
+    came_back("unreachable", 6900, 7)
+    came_back("unreachable", 7200, 3)
+    came_back("conflict", 2, 2)
+    came_back("denied", 90_000, 40)  # long done with
+    came_back("denied", 90_000, 2, service="another")
+    told = status(run)
+    assert told["coming_back"] == [
+        {"reason": "unreachable", "oldest_seconds": 7200},
+        {"reason": "conflict", "oldest_seconds": 2},
+    ]
+    assert [each for each in told["attention"] if "comes back" in each or "coming back" in each] == [
+        "a registration event keeps coming back (unreachable), since 120 minutes: its device is kept out"
+    ]
+    assert "put back of late (unreachable): the oldest is 2 h old" in run("status").stdout

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from testkit.template import RESOURCES, of_type
 
-from jitr.aws.metrics import METRICS, NAMESPACE, Unit
+from jitr.aws.metrics import METRICS, NAMESPACE, RETRY_CAUSES, Unit
 
 ROOT = Path(__file__).parents[2]
 STACK = "a-stack"
+UNITS = {"count": Unit.COUNT, "milliseconds": Unit.MILLISECONDS, "seconds": Unit.SECONDS}
 BODY: str = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
 
 
@@ -24,7 +25,7 @@ def calls() -> list[tuple[str, str, bool]]:
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not node.args:
                 continue
             first = node.args[0]
-            if node.func.attr in ("count", "milliseconds") and isinstance(first, ast.Constant):
+            if node.func.attr in UNITS and isinstance(first, ast.Constant):
                 by_reason = any(each.arg == "reason" for each in node.keywords)
                 found.append((node.func.attr, str(first.value), by_reason))
     return [each for each in found if re.fullmatch(r"[A-Z]\w+", each[1])]
@@ -36,7 +37,7 @@ def test_every_metric_that_is_written_is_documented_and_no_other() -> None:
 
 @pytest.mark.parametrize(("method", "name", "by_reason"), calls())
 def test_a_metric_is_written_as_it_is_documented(method: str, name: str, by_reason: bool) -> None:
-    assert (METRICS[name].unit is Unit.MILLISECONDS) == (method == "milliseconds")
+    assert METRICS[name].unit is UNITS[method]
     assert (METRICS[name].reasons is not None) == by_reason
 
 
@@ -68,7 +69,7 @@ def shown() -> list[tuple[str, str, dict[str, str], dict[str, Any]]]:
 def searched(expression: str) -> tuple[str, str, dict[str, str]]:
     """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/search-expression-syntax.html"""
     found = re.fullmatch(
-        r"""SEARCH\('\{(\w+),(\w+),(\w+)\} MetricName="(\w+)" (\w+)="([\w-]+)"', 'Sum', 300\)""", expression
+        r"""SEARCH\('\{(\w+),(\w+),(\w+)\} MetricName="(\w+)" (\w+)="([\w-]+)"', '(?:Sum|Maximum)', 300\)""", expression
     )
     assert found, expression
     assert found[5] == found[2]
@@ -99,6 +100,17 @@ def test_the_dashboard_shows_every_queue_function_and_table() -> None:
     assert named >= {f"{name}.QueueName" for name in of_type("AWS::SQS::Queue")} | functions | {"Table"}
     age = [line for line in shown() if line[1] == "ApproximateAgeOfOldestMessage"]
     assert [dimensions for _, _, dimensions, _ in age] == [{"QueueName": "RegistrationQueue.QueueName"}]
+
+
+def test_what_comes_back_is_told_with_reasons_that_are_documented() -> None:
+    """And so every reason for which the function puts back: `jitr status` asks for those."""
+    given = {
+        found
+        for file in (ROOT / "layers/jitr/jitr").rglob("*.py")
+        if "csv" not in file.parts  # for commands only
+        for found in re.findall(r'(?:Retry|super\(\).__init__)\(\s*"(\w+)"', file.read_text("utf-8"))
+    }
+    assert given == set(RETRY_CAUSES)
 
 
 def test_the_dashboard_shows_every_alarm() -> None:

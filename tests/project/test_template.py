@@ -38,6 +38,7 @@ LOGICAL_IDS = {
     "RegisterFunction": "AWS::Serverless::Function",
     "RegisterLogGroup": "AWS::Logs::LogGroup",
     "RegistrationAgeAlarm": "AWS::CloudWatch::Alarm",
+    "RegistrationRetryAgeAlarm": "AWS::CloudWatch::Alarm",
     "RegistrationFailures": "AWS::SQS::Queue",
     "RegistrationFailuresAgeAlarm": "AWS::CloudWatch::Alarm",
     "RegistrationFailuresAlarm": "AWS::CloudWatch::Alarm",
@@ -657,6 +658,13 @@ def test_alarm_on_missing_rules_watches_the_metric_that_the_function_writes() ->
     assert alarm["MetricName"] == "RulesUnavailable"
 
 
+def test_what_keeps_coming_back_has_an_alarm_on_its_age_as_what_waits_has() -> None:
+    """SQS's own age leaves out what was received three times."""
+    waits, back = (RESOURCES[f"Registration{each}Alarm"]["Properties"] for each in ("Age", "RetryAge"))
+    assert (back["Namespace"], back["MetricName"], back["Statistic"]) == ("jitr", "RetryAge", "Maximum")
+    assert back["Threshold"] == waits["Threshold"] == {"Ref": "OldestMessageAlarmSeconds"}
+
+
 @pytest.mark.parametrize("name", of_type("AWS::CloudWatch::Alarm"))
 def test_alarm_is_named_in_the_outputs_and_has_its_entry_in_the_runbook(name: str) -> None:
     """`jitr status` finds alarms by the outputs; whoever is woken finds what to do by the alarm's name."""
@@ -673,7 +681,7 @@ def test_each_entry_of_the_runbook_that_is_named_as_an_alarm_is_one() -> None:
 
 
 def test_alarms_on_what_the_function_puts_back_watch_causes_that_it_gives() -> None:
-    """And of those causes that no alarm watches each is somebody's own haste, or makes the queue's age alarm speak."""
+    """And those that no alarm watches by itself are somebody's own haste, or tell by RegistrationRetryAgeAlarm."""
     watched = {
         each["Value"]
         for name in of_type("AWS::CloudWatch::Alarm")

@@ -25,7 +25,7 @@ def attention(document: dict[str, Any]) -> list[str]:
             f"list {each['list']}, which deny rule {each['rule']} names, {each['why']}: it keeps nobody out"
             for each in document["deny_lists"]
         ),
-        *_about_queues(document["queues"]),
+        *_about_queues(document["queues"], document["coming_back"]),
         *_about_cas(document["cas"]),
         *_about_names_of_cas(document),
         *(
@@ -42,7 +42,7 @@ def _about_rules(rules: dict[str, Any] | None) -> list[str]:
     return [f"nobody is admitted: {rules['unusable']}"] if "unusable" in rules else []
 
 
-def _about_queues(queues: dict[str, dict[str, int | None]]) -> list[str]:
+def _about_queues(queues: dict[str, dict[str, int | None]], coming_back: list[dict[str, Any]]) -> list[str]:
     told = []
     for name in QUEUES[1:]:
         if queues[name]["waiting"]:
@@ -50,6 +50,12 @@ def _about_queues(queues: dict[str, dict[str, int | None]]) -> list[str]:
     oldest = queues[QUEUES[0]]["oldest_seconds"]
     if oldest is not None and timedelta(seconds=oldest) > _OLD:
         told.append(f"a registration event has waited for {oldest // 60} minutes: devices are kept out")
+    told += [
+        f"a registration event keeps coming back ({each['reason']}), since {each['oldest_seconds'] // 60} minutes: "
+        "its device is kept out"
+        for each in coming_back
+        if timedelta(seconds=each["oldest_seconds"]) > _OLD
+    ]
     return told
 
 

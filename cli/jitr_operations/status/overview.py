@@ -8,6 +8,7 @@ from typing import Any
 from jitr.aws.dynamodb.decisions import newest
 from jitr.aws.dynamodb.rulebook import Rulebook
 from jitr.aws.dynamodb.table import Table
+from jitr.aws.metrics import NAMESPACE, RETRY_AGE_REASONS
 from jitr.errors import Retry
 from jitr.reasons import Verdict
 from jitr.rules.model import Rules
@@ -25,6 +26,8 @@ from jitr_operations.table import now, table_of
 
 # What is counted and looked at every morning must not grow with the fleet.
 _MOST_COUNTED = 50_000  # decisions of one verdict, about
+# A message that comes back does so within five minutes, and CloudWatch knows of it a little later.
+_COMES_BACK_WITHIN = timedelta(minutes=10)
 _NEWEST = 1_000  # decisions whose reasons are looked at
 
 
@@ -61,6 +64,7 @@ def overview(deployment: Deployment) -> dict[str, Any]:
         "denied": None if rules is None else denied_and_in(table, rules, Registry(deployment.client("iot")), at),
         "deny_lists": [] if rules is None else idle(table, rules, at),
         "queues": {name: _waiting(deployment, name, at) for name in QUEUES},
+        "coming_back": _coming_back(deployment, at),
         "alarms": _alarms(deployment),
     }
     document["attention"] = attention(document)
@@ -162,6 +166,42 @@ def _oldest(deployment: Deployment, queue: str, at: datetime) -> int | None:
     )["Datapoints"]
     latest = max(points, key=lambda each: each["Timestamp"], default=None)
     return None if latest is None else int(latest["Maximum"])
+
+
+def _coming_back(deployment: Deployment, at: datetime) -> list[dict[str, Any]]:
+    """Return the age of the oldest event that came back of late, by why it did; the oldest first.
+
+    SQS leaves what was received three times out of its own metric of the oldest message.
+    """
+    reasons = {f"r{number}": reason for number, reason in enumerate(RETRY_AGE_REASONS)}
+    answer = deployment.client("cloudwatch").get_metric_data(
+        MetricDataQueries=[
+            {
+                "Id": name,
+                "MetricStat": {
+                    "Metric": {
+                        "Namespace": NAMESPACE,
+                        "MetricName": "RetryAge",
+                        "Dimensions": [
+                            {"Name": "service", "Value": deployment.stack_name},
+                            {"Name": "reason", "Value": reason},
+                        ],
+                    },
+                    "Period": 60,
+                    "Stat": "Maximum",
+                },
+            }
+            for name, reason in reasons.items()
+        ],
+        StartTime=at - _COMES_BACK_WITHIN,
+        EndTime=at,
+    )
+    found = [
+        {"reason": reasons[each["Id"]], "oldest_seconds": int(max(each["Values"]))}
+        for each in answer["MetricDataResults"]
+        if each["Values"]
+    ]
+    return sorted(found, key=lambda each: -int(each["oldest_seconds"]))
 
 
 def _alarms(deployment: Deployment) -> list[dict[str, str]]:

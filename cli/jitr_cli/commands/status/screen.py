@@ -26,7 +26,7 @@ def show(document: Mapping[str, Any]) -> None:
         ("Devices", _devices(document)),
         ("Lists", _lists(document["lists"])),
         ("CAs", _cas(document["cas"])),
-        ("Queues", _queues(document["queues"])),
+        ("Queues", _queues(document["queues"], document["coming_back"])),
         ("Alarms", _alarms(document["alarms"])),
     ):
         for number, line in enumerate(lines):
@@ -109,7 +109,7 @@ def _cas(cas: list[Mapping[str, Any]]) -> Iterator[str]:
         yield f"and {len(cas) - _MOST} more, which last longer: `jitr ca ls`"
 
 
-def _queues(queues: Mapping[str, Mapping[str, int | None]]) -> Iterator[str]:
+def _queues(queues: Mapping[str, Mapping[str, int | None]], coming_back: list[Mapping[str, Any]]) -> Iterator[str]:
     for name, each in queues.items():
         waiting, flying, oldest = each["waiting"] or 0, each["in_flight"] or 0, each["oldest_seconds"]
         if not waiting and not flying:
@@ -117,6 +117,8 @@ def _queues(queues: Mapping[str, Mapping[str, int | None]]) -> Iterator[str]:
             continue
         age = "for how long is unknown" if oldest is None else f"the oldest for {_age(oldest)}"
         yield f"{name}: {waiting:,} waiting, {flying:,} in flight, {age}"
+    for back in coming_back[:_MOST]:
+        yield f"put back of late ({back['reason']}): the oldest is {_age(back['oldest_seconds'])} old"
 
 
 def _age(seconds: int) -> str:

@@ -15,6 +15,7 @@ class Unit(StrEnum):
 
     COUNT = "Count"
     MILLISECONDS = "Milliseconds"
+    SECONDS = "Seconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,21 @@ class Metric:
     reasons: str | None = None
 
 
-_COUNT, _MS = Unit.COUNT, Unit.MILLISECONDS
-_CAUSES = (
-    "`throttled`, `unavailable`, `unreachable`, `denied`, `rules`, `conflict`, `busy`, `edited`, `unknown`, `status`, "
-    "`deadline`, `pace` or `format`"
+_COUNT, _MS, _SECONDS = Unit.COUNT, Unit.MILLISECONDS, Unit.SECONDS
+RETRY_CAUSES = (
+    *("throttled", "unavailable", "unreachable", "denied", "rules", "conflict", "busy", "edited", "unknown", "status"),
+    *("deadline", "pace", "format", "ca"),
 )
+"""Why a message is put back: the reasons of ``Retries``."""
+
+RETRY_AGE_REASONS = (*RETRY_CAUSES, "bug", "failures")
+"""Why a message comes back: put back, after a bug, or because ``RegistrationFailures`` did not take it."""
+
+
+def _one_of(words: tuple[str, ...]) -> str:
+    *most, last = (f"`{each}`" for each in words)
+    return f"{', '.join(most)} or {last}"
+
 
 _ALL = (
     Metric("Admitted", _COUNT, "decisions to admit that were carried out"),
@@ -45,7 +56,13 @@ _ALL = (
     Metric("SettledKnocks", _COUNT, "knocks of devices that were decided already"),
     Metric("HeldKnocks", _COUNT, "knocks of held devices for which nothing has changed"),
     Metric("NotPending", _COUNT, "events whose certificate is no longer pending"),
-    Metric("Retries", _COUNT, "messages put back", reasons=_CAUSES),
+    Metric("Retries", _COUNT, "messages put back", reasons=_one_of(RETRY_CAUSES)),
+    Metric(
+        "RetryAge",
+        _SECONDS,
+        "how long ago the event of a message that comes back came first",
+        reasons="as of `Retries`; or `bug`, or `failures`: `RegistrationFailures` did not take it",
+    ),
     Metric("Changes", _COUNT, "edits that the recheck function was told of"),
     Metric("HeldLookedAt", _COUNT, "held devices that it worked out the decision of"),
     Metric(

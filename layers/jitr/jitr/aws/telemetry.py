@@ -26,14 +26,20 @@ class Telemetry:
 
     def count(self, name: str, number: int = 1, *, reason: str | None = None) -> None:
         """Add to a metric, and to the same metric by reason."""
-        self.metrics.add_metric(name=name, unit=MetricUnit.Count, value=number)
-        if reason is not None:
-            dimensions = {"service": str(self.metrics.service), "reason": reason}
-            with single_metric(
-                name=name, unit=MetricUnit.Count, value=number, namespace=NAMESPACE, default_dimensions=dimensions
-            ):
-                pass
+        self._add(name, MetricUnit.Count, number, reason)
 
     def milliseconds(self, name: str, value: float) -> None:
         """Record a length of time."""
-        self.metrics.add_metric(name=name, unit=MetricUnit.Milliseconds, value=value)
+        self._add(name, MetricUnit.Milliseconds, value, None)
+
+    def seconds(self, name: str, value: float, *, reason: str) -> None:
+        """Record a longer length of time, and the same by reason."""
+        self._add(name, MetricUnit.Seconds, value, reason)
+
+    def _add(self, name: str, unit: MetricUnit, value: float, reason: str | None) -> None:
+        self.metrics.add_metric(name=name, unit=unit, value=value)
+        if reason is None:
+            return
+        dimensions = {"service": str(self.metrics.service), "reason": reason}
+        with single_metric(name=name, unit=unit, value=value, namespace=NAMESPACE, default_dimensions=dimensions):
+            pass

@@ -58,6 +58,7 @@ class Batch:
         queue_url: str,
         failures_url: str,
         telemetry: Telemetry,
+        clock: Callable[[], datetime],
         jitter: Callable[[], float],
     ) -> None:
         self._handler = handler
@@ -65,6 +66,7 @@ class Batch:
         self._queue_url = queue_url
         self._failures_url = failures_url
         self._telemetry = telemetry
+        self._clock = clock
         self._jitter = jitter  # a random number from 0 to 1
 
     def handle(
@@ -118,6 +120,7 @@ class Batch:
             self._telemetry.logger.exception("bug")
             self._telemetry.count("Bugs")
             if deliveries < DELIVERIES_OF_A_BUG:
+                self._comes_back(record, "bug")
                 return False
             return self._to_failures(record, Poison("event.bug", f"{type(bug).__name__} in {deliveries} deliveries"))
         else:
@@ -144,11 +147,13 @@ class Batch:
             )
         except (ClientError, BotoCoreError):
             self._telemetry.logger.exception("poison could not be moved")
+            self._comes_back(record, "failures")
             return False
         return True
 
     def _put_back(self, record: Mapping[str, Any], retry: Retry, deliveries: int) -> None:
         self._telemetry.count("Retries", reason=retry.cause)
+        self._comes_back(record, retry.cause)
         if retry.cause == "rules":
             self._telemetry.count("RulesUnavailable")
         at_once = retry.cause in _AT_ONCE and deliveries <= _TIMES_AT_ONCE
@@ -162,6 +167,15 @@ class Batch:
             )
         except (ClientError, BotoCoreError):
             self._telemetry.logger.warning("it comes back only after the queue's own visibility timeout")
+
+    def _comes_back(self, record: Mapping[str, Any], reason: str) -> None:
+        """Record how old a message is that is not done with.
+
+        SQS leaves one that was received three times out of ApproximateAgeOfOldestMessage (Amazon SQS Developer Guide,
+        "Available CloudWatch metrics for Amazon SQS"): who comes back again and again is seen only here.
+        """
+        age = (self._clock() - _sent_at(record)).total_seconds()
+        self._telemetry.seconds("RetryAge", max(0.0, age), reason=reason)
 
     def _backoff(self, deliveries: int) -> int:
         longest = min(_LONGEST_WAIT, _FIRST_WAIT << min(deliveries - 1, 10))
