@@ -5,6 +5,7 @@ from datetime import datetime
 from jitr.facts import CertificateFacts, KeyFacts, Knock
 from jitr.reasons import Reason
 from jitr.rules.model import Floor
+from jitr.text import cut
 from jitr.times import rfc3339, span
 
 # AWS IoT Core Developer Guide, "X.509 client certificates" and "Audit: device certificate key quality".
@@ -34,7 +35,7 @@ def warnings(knock: Knock) -> tuple[str, ...]:
     """What is odd about a certificate and decides nothing."""
     if knock.chain is None or knock.chain.key_identifiers_agree is not False:
         return ()
-    identifier = _cut(knock.certificate.authority_key_identifier or "")
+    identifier = _told(knock.certificate.authority_key_identifier or "")
     return (
         f"the certificate's authority key identifier, {identifier}, is not its CA's subject key identifier; "
         "only the signature and the names decide",
@@ -87,9 +88,9 @@ def _key(key: KeyFacts, floor: Floor) -> str | None:
             return None if key.weakness is None else f"the RSA key is weak: {key.weakness}"
         return f"the RSA key has {key.bits or 0} bits, the floor is {floor.min_rsa_bits}"
     if key.kind != "EC":
-        return f"the key is of the kind {_cut(key.kind)}: {_AWS_TAKES}"
+        return f"the key is of the kind {_told(key.kind)}: {_AWS_TAKES}"
     if key.curve not in _AWS_CURVES:
-        return f"the key is on the curve {_cut(key.curve or 'unknown')}: {_AWS_TAKES}"
+        return f"the key is on the curve {_told(key.curve or 'unknown')}: {_AWS_TAKES}"
     if key.curve not in floor.curves:
         return f"the key is on the curve {key.curve}, the floor has {', '.join(floor.curves) or 'no curve'}"
     return None
@@ -100,7 +101,9 @@ def _signature_hash(certificate: CertificateFacts, floor: Floor) -> str | None:
     if signature.hash in floor.signature_hashes:
         return None
     with_hash = f" with {signature.hash}" if signature.hash else ""
-    return f"the signature is {_cut(signature.algorithm)}{with_hash}, the floor has {', '.join(floor.signature_hashes)}"
+    return (
+        f"the signature is {_told(signature.algorithm)}{with_hash}, the floor has {', '.join(floor.signature_hashes)}"
+    )
 
 
 def _serial_number(certificate: CertificateFacts, floor: Floor) -> str | None:
@@ -115,9 +118,9 @@ def _serial_number(certificate: CertificateFacts, floor: Floor) -> str | None:
 
 
 def _listed(values: tuple[str, ...]) -> str:
-    shown = ", ".join(map(_cut, values[:_LISTED]))
+    shown = ", ".join(map(_told, values[:_LISTED]))
     return shown + (f" and {len(values) - _LISTED} more" if len(values) > _LISTED else "")
 
 
-def _cut(word: str, limit: int = 80) -> str:
-    return word if len(word) <= limit else word[: limit - 1] + "…"
+def _told(word: str) -> str:
+    return cut(word, 80, "…")

@@ -1,11 +1,11 @@
 """The columns of a device list: what they are called, what a wrong name probably means, what a header must have."""
 
-import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from jitr.devicelists.rows import COLUMNS, KEY_KINDS
+from jitr.text import cut, nearest
 from jitr.unseen import quote
 from jitr.values import dataclass
 
@@ -41,7 +41,7 @@ class Fault:
 
 def shown(text: str) -> str:
     """A value in a message: quoted, harmless on a terminal, short."""
-    return quote(text if len(text) <= 40 else f"{text[:37]}...")
+    return quote(cut(text, 40))
 
 
 @lru_cache(maxsize=1024)  # it is asked of the same few names for each row of a list
@@ -93,7 +93,7 @@ def _meant(name: str) -> str | None:
     attribute = re.fullmatch(r"attr(?:ibutes?)?[\s._:-]++(.+)", name, re.IGNORECASE)
     if attribute and _ATTRIBUTE_NAME.fullmatch(attribute[1]):
         return ATTRIBUTE_PREFIX + attribute[1]
-    return next(iter(difflib.get_close_matches(name[:64].lower(), COLUMNS, n=1, cutoff=0.75)), None)
+    return nearest(name[:64].lower(), COLUMNS, 0.75)
 
 
 def without_partner(columns: Collection[str]) -> Fault | None:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from jitr.errors import Poison
+from jitr.text import cut
 from jitr.times import from_epoch_ms, parse_time
 from jitr.values import dataclass
 
@@ -131,7 +132,7 @@ def _told(value: Any) -> str:
     """
     before, begins, _ = repr(value).partition("-----BEGIN")
     text = _ENCODED.sub(_withheld, before[:_MOST_LOOKED_AT]) + ("(PEM)" if begins else "")
-    return text if len(text) <= 120 else text[:117] + "..."
+    return cut(text, 120)
 
 
 _MOST_LOOKED_AT = 4096

@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus
 
 from jitr.devicelists.rows import LIST_NAME
 from jitr.errors import InputError
+from jitr.text import cut
 from jitr.unseen import first_unseen, written_out
 from jitr.values import dataclass
 
@@ -195,7 +196,7 @@ def _meant(key: str) -> str:
 
 
 def _shown(text: str) -> str:
-    return visible(text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…")
+    return visible(cut(text, _MOST_SHOWN, "…"))
 
 
 def visible(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from jitr.devicelists.rows import Membership
 from jitr.facts import Knock
+from jitr.text import cut
 from jitr.times import span
 from jitr.unseen import quote
 from jitr.values import dataclass
@@ -162,7 +163,7 @@ class AttributeCondition:
         values = seen.knock.certificate.values(self.name)
         if not values:
             return f"the certificate's subject has no {self.name}"
-        told = ", ".join(_short(quote(value)) for value in values[:_MOST_TOLD])
+        told = ", ".join(cut(quote(value), 80) for value in values[:_MOST_TOLD])
         if self.check(seen) is AMBIGUOUS:
             return f"the certificate has {self.name} {len(values)} times ({told}): none counts for an allow rule"
         return f"{self.name} is {told}, not {_either(quote(each.pattern) for each in self.patterns)}"
@@ -292,9 +293,5 @@ _MOST_TOLD = 5
 def _either(values: Iterable[str]) -> str:
     """The first few of them; a record and a line on a screen have room for no more."""
     known = list(values)
-    told = " or ".join(_short(each) for each in known[:_MOST_TOLD])
+    told = " or ".join(cut(each, 80) for each in known[:_MOST_TOLD])
     return told if len(known) <= _MOST_TOLD else f"{told} or {len(known) - _MOST_TOLD} more"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else text[:77] + "..."

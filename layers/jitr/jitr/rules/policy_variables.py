@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from jitr.facts import AlternativeName, Knock
 from jitr.reasons import Reason
+from jitr.text import cut
 from jitr.unseen import quote
 
 # A slash ends a topic's level; + and # are wildcards to whoever subscribes; * and ? are wildcards of IoT policies, and
@@ -119,4 +120,4 @@ def _issuer(knock: Knock) -> Iterator[Reason]:
 
 def short(text: str) -> str:
     """Return a text in quotes, cut where it is long."""
-    return quote(text if len(text) <= 160 else text[:157] + "...")
+    return quote(cut(text, 160))

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from jitr.errors import Unreadable
 from jitr.facts import ATTRIBUTE_NAMES, Attribute
+from jitr.text import cut
 from jitr.unseen import quote
 from jitr.x509 import der
 
@@ -173,4 +174,4 @@ def _escape(character: str) -> str:
 
 def quoted(text: str, limit: int = 120) -> str:
     """Text from a certificate as it is safe to show: quoted, escaped, cut."""
-    return quote(text if len(text) <= limit else text[: limit - 1] + "…")
+    return quote(cut(text, limit, "…"))

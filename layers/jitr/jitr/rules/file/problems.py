@@ -1,12 +1,12 @@
 """What is wrong with a rules file, and how it is told: all of it at once, each with its place and a way out."""
 
-import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
 from jitr.errors import InputError
+from jitr.text import cut, nearest
 from jitr.unseen import quote, why_unseen, written_out
 from jitr.values import dataclass
 
@@ -151,7 +151,7 @@ def _width(text: str) -> int:
 
 def quoted(text: str) -> str:
     """A text from the file as a message shows it: in quotes, escaped, not too long."""
-    return quote(text if len(text) <= 80 else text[:77] + "...")
+    return quote(cut(text, 80))
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
@@ -161,7 +161,7 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     by_folded = {each.lower(): each for each in islice(candidates, _CANDIDATES)}
     normalised = word.lower().replace("-", "_")
     for spelling in dict.fromkeys((word.lower(), normalised)):
-        close = difflib.get_close_matches(spelling, by_folded, n=1, cutoff=0.6)
+        close = nearest(spelling, by_folded)
         if close:
-            return f"did you mean {by_folded[close[0]]!r}?"
+            return f"did you mean {by_folded[close]!r}?"
     return None

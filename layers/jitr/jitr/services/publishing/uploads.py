@@ -17,7 +17,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from jitr.aws.account import known_in, missing_cas
@@ -46,6 +45,7 @@ from jitr.services.lists.signers import SignerStore
 from jitr.services.publishing import publication
 from jitr.services.publishing.deny_lists import check_deny_lists
 from jitr.services.recheck.replay import effect_of
+from jitr.text import nearest
 from jitr.times import rfc3339
 from jitr.values import dataclass
 
@@ -269,8 +269,8 @@ class Drops:
         named = Rulebook(self._table).in_force(heads).lists
         if name in named:
             return
-        near = get_close_matches(name, sorted({*lists, *named}), n=1)
-        meant = f" (did you mean {near[0]}?)" if near else ""
+        near = nearest(name, sorted({*lists, *named}))
+        meant = f" (did you mean {near}?)" if near else ""
         raise InputError(
             f"there is no list {name}, and no rule in force names it{meant}. If it is to be made, "
             f"{_again(dropped, NEW_LIST)}, or run `jitr lists import {name} FILE`"

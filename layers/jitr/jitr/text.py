@@ -1,0 +1,14 @@
+"""Text in messages: cut where it is long, and the word that somebody may have meant."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def cut(text: str, most: int, end: str = "...") -> str:
+    """Return the text with at most so many characters, ``end`` in place of those that are too many."""
+    return text if len(text) <= most else text[: most - len(end)] + end
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known word that is most like another one; None where none is by ``cutoff`` (0 to 1)."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), None)
