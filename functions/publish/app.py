@@ -13,7 +13,7 @@ from jitr.aws.dynamodb.table import Table
 from jitr.aws.metrics import NAMESPACE
 from jitr.aws.telemetry import Telemetry
 from jitr.errors import InputError
-from jitr.records.upload import Dropped, Outcome, Verdict, read_record
+from jitr.records.upload import Dropped, UploadOutcome, UploadVerdict, read_record
 from jitr.services.lists.device_lists import KEPT_DAYS
 from jitr.services.lists.list_import import Imports, Leftovers
 from jitr.services.publishing.uploads import Drops
@@ -81,11 +81,11 @@ class _Publisher:
     def _hurry(self) -> bool:
         return bool(self._left() < _RESERVE)
 
-    def _tell(self, verdict: Verdict) -> None:
+    def _tell(self, verdict: UploadVerdict) -> None:
         # The first line: those after it repeat lines of the file, which belong beside it and not in a log.
         told = {"verdict": verdict.message.partition("\n")[0]}
         logger.info(f"drop {verdict.outcome.value}", extra=_about(verdict.dropped) | told)
-        if verdict.outcome is Outcome.REFUSED:
+        if verdict.outcome is UploadOutcome.REFUSED:
             self._telemetry.count("DropsRefused")
             clients.client("sns", config=_CONFIG).publish(
                 TopicArn=self._settings.refusals_topic,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
 from jitr.devicelists.rows import ListRow
-from jitr.records.upload import Verdict, read_record
+from jitr.records.upload import UploadVerdict, read_record
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.lists.list_import import Imports
 from jitr.services.publishing.uploads import Drops
@@ -37,7 +37,7 @@ class Bucket:
 
     world: World
     s3: "S3Client"
-    told: list[Verdict] = field(default_factory=list)
+    told: list[UploadVerdict] = field(default_factory=list)
     hurry: Callable[[], bool] = lambda: False
     late: Callable[[], bool] = lambda: False
     clock: Callable[[], datetime] | None = None
@@ -71,10 +71,10 @@ class Bucket:
             late=self.late,
         )
 
-    def answer(self, record: dict[str, Any], edition: str | None = None) -> Verdict | None:
+    def answer(self, record: dict[str, Any], edition: str | None = None) -> UploadVerdict | None:
         return self.drops().handle(read_record(record), edition)
 
-    def put(self, key: str, text: str | bytes, **metadata: str) -> Verdict | None:
+    def put(self, key: str, text: str | bytes, **metadata: str) -> UploadVerdict | None:
         return self.answer(self.drop(key, text, **metadata))
 
     def read(self, key: str) -> str:

@@ -9,7 +9,7 @@ from testkit.aws.bucket import BUCKET, FACTORY, RULES, Bucket, listed, rules
 
 from jitr.devicelists.rows import ListRow, RowKey
 from jitr.errors import InputError
-from jitr.records.upload import Outcome, read_record
+from jitr.records.upload import UploadOutcome, read_record
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.publishing import uploads as drops
 
@@ -60,7 +60,7 @@ def test_a_file_of_somebody_else_in_a_verdict_s_place_ends_no_list_s_uploads(buc
     bucket.s3.put_object(Bucket=BUCKET, Key="lists/line-a.result.json", Body=other)
     verdict = bucket.put("lists/line-a.csv", listed(1))
     assert verdict is not None
-    assert verdict.outcome is Outcome.PUBLISHED
+    assert verdict.outcome is UploadOutcome.PUBLISHED
     assert json.loads(bucket.read("lists/line-a.result.json"))["outcome"] == "published"
 
 
@@ -93,7 +93,7 @@ def test_a_merged_row_that_would_take_another_device_s_place_is_refused_unless_t
     other = f"common_name,public_key_sha256\nsnr-2,{'ab' * 32}\n"
     verdict = bucket.put("lists/merge/line-a.csv", other)
     assert verdict is not None
-    assert verdict.outcome is Outcome.REFUSED
+    assert verdict.outcome is UploadOutcome.REFUSED
     assert "(jitr-confirm=overwrite in the object's metadata puts this row in its place)" in verdict.message
     assert bucket.rows() == ["snr-1"]
     bucket.put("lists/merge/line-a.csv", other, **{"jitr-confirm": "overwrite"})
@@ -114,12 +114,12 @@ def test_what_is_merged_changes_no_row_that_is_on_the_list_unless_that_is_said(b
     bucket.put("lists/line-a.csv", "common_name,attr.batch\nsnr-1,7\n")
     verdict = bucket.put("lists/merge/line-a.csv", changed)
     assert verdict is not None
-    assert verdict.outcome is Outcome.REFUSED
+    assert verdict.outcome is UploadOutcome.REFUSED
     assert "'snr-1' is on the list already, with another row (jitr-confirm=overwrite in" in verdict.message
     assert [row.to_json() for row in bucket.list_rows()] == [{"common_name": "snr-1", "attr.batch": "7"}]
     verdict = bucket.put("lists/merge/line-a.csv", changed, **{"jitr-confirm": "overwrite"})
     assert verdict is not None
-    assert verdict.outcome is Outcome.PUBLISHED
+    assert verdict.outcome is UploadOutcome.PUBLISHED
     assert verdict.details["changed"] == 1
 
 
@@ -132,7 +132,7 @@ def test_an_expired_row_in_a_deny_list_is_refused_unless_that_is_said(bucket: Bu
     for key, confirmed in (("lists/line-a.csv", "shrink"), ("lists/merge/line-a.csv", "overwrite")):
         verdict = bucket.put(key, expired, **{"jitr-confirm": confirmed})
         assert verdict is not None
-        assert verdict.outcome is Outcome.REFUSED
+        assert verdict.outcome is UploadOutcome.REFUSED
         assert "1 row can match nothing (first line 2, 'snr-1': it expired 2000-01-02T00:00:00Z)" in verdict.message
     assert [row.expires for row in bucket.list_rows()] == [None]
 
@@ -156,7 +156,7 @@ def named(bucket: Bucket) -> None:
     text = rules(bucket).replace("    ca: factory-a\n", "    ca: factory-a\n    list: line-a\n")
     verdict = bucket.put("admission.yaml", text)
     assert verdict is not None
-    assert verdict.outcome is Outcome.PUBLISHED, verdict.message
+    assert verdict.outcome is UploadOutcome.PUBLISHED, verdict.message
 
 
 @pytest.mark.parametrize("key", ["lists/lien-a.csv", "lists/merge/lien-a.csv"])
@@ -165,7 +165,7 @@ def test_a_drop_makes_no_list_that_no_rule_names_unless_that_is_said(bucket: Buc
     named(bucket)
     verdict = bucket.put(key, listed(1))
     assert verdict is not None
-    assert verdict.outcome is Outcome.REFUSED
+    assert verdict.outcome is UploadOutcome.REFUSED
     assert "there is no list lien-a, and no rule in force names it (did you mean line-a?)" in verdict.message
     assert "--metadata jitr-confirm=new-list" in verdict.message
     assert list(DeviceLists(bucket.world.table).all()) == ["line-a"]
@@ -205,14 +205,14 @@ def test_a_list_that_cannot_be_checked_in_time_is_refused_and_not_left_without_a
     bucket.late = lambda: True
     verdict = bucket.put("lists/line-a.csv", "\n" * 1000)
     assert verdict is not None
-    assert verdict.outcome is Outcome.REFUSED
+    assert verdict.outcome is UploadOutcome.REFUSED
     assert "too long to be checked in the time that the function has" in bucket.read("lists/line-a.result.txt")
 
 
 def test_rules_are_checked_against_the_account_and_kept_with_who_when_and_why(bucket: Bucket) -> None:
     verdict = bucket.put("admission.yaml", rules(bucket), **{"jitr-message": "line A starts"})
     assert verdict is not None
-    assert (verdict.outcome, verdict.warnings) == (Outcome.PUBLISHED, ())
+    assert (verdict.outcome, verdict.warnings) == (UploadOutcome.PUBLISHED, ())
     from jitr.services.publishing.publication import in_force
 
     version = in_force(bucket.world.table)
@@ -241,7 +241,7 @@ def test_rules_that_are_in_force_already_stay_as_they_are(bucket: Bucket) -> Non
     bucket.put("admission.yaml", rules(bucket))
     verdict = bucket.put("admission.yaml", rules(bucket))
     assert verdict is not None
-    assert verdict.outcome is Outcome.UNCHANGED
+    assert verdict.outcome is UploadOutcome.UNCHANGED
     assert bucket.world.table.heads().version == 1
 
 
@@ -251,7 +251,7 @@ def test_a_ca_may_be_named_by_a_certificate_in_the_bucket(bucket: Bucket) -> Non
     text = RULES.replace('ids: ["%s"]', "certificate: cas/factory-a.pem")
     verdict = bucket.put("admission.yaml", text)
     assert verdict is not None
-    assert (verdict.outcome, verdict.warnings) == (Outcome.PUBLISHED, ())
+    assert (verdict.outcome, verdict.warnings) == (UploadOutcome.PUBLISHED, ())
 
 
 # --- refused: what was in force stays in force
@@ -282,11 +282,11 @@ def test_rules_that_are_not_in_order_are_refused_with_why(bucket: Bucket, text: 
     before = bucket.world.table.heads()
     verdict = bucket.put("admission.yaml", text)
     assert verdict is not None
-    assert verdict.outcome is Outcome.REFUSED
+    assert verdict.outcome is UploadOutcome.REFUSED
     assert told in verdict.message
     assert "What was in force stays in force." in bucket.read("admission.result.txt")
     assert bucket.world.table.heads() == before
-    assert [each.outcome for each in bucket.told] == [Outcome.PUBLISHED, Outcome.REFUSED]
+    assert [each.outcome for each in bucket.told] == [UploadOutcome.PUBLISHED, UploadOutcome.REFUSED]
 
 
 def test_a_renamed_rule_says_so_wherever_rules_come_from(bucket: Bucket) -> None:
@@ -300,12 +300,12 @@ def test_a_renamed_rule_says_so_wherever_rules_come_from(bucket: Bucket) -> None
     renamed = text.replace("name: line-a", "name: line-x")
     verdict = bucket.put("admission.yaml", renamed)
     assert verdict is not None
-    assert verdict.outcome is Outcome.REFUSED
+    assert verdict.outcome is UploadOutcome.REFUSED
     assert "admission.yaml:5: rule line-x is new" in verdict.message
     assert "say so in it, as `formerly: line-a`" in verdict.message
     verdict = bucket.put("admission.yaml", renamed.replace("name: line-x", "name: line-x\n    formerly: line-a"))
     assert verdict is not None
-    assert verdict.outcome is Outcome.PUBLISHED
+    assert verdict.outcome is UploadOutcome.PUBLISHED
 
 
 def test_a_list_with_a_mistake_is_refused_whole_with_its_lines(bucket: Bucket) -> None:
@@ -333,21 +333,21 @@ def test_a_doubtful_name_is_told_in_the_verdict_and_refused_on_a_deny_list_unles
     file = "note,common_name\n,snr-1\n,snr-*\n"
     verdict = bucket.put("lists/line-a.csv", file)
     assert verdict is not None
-    assert (verdict.outcome, told in verdict.warnings) == (Outcome.PUBLISHED, True)
+    assert (verdict.outcome, told in verdict.warnings) == (UploadOutcome.PUBLISHED, True)
     assert f"warning: {told}" in bucket.read("lists/line-a.result.txt")
     bucket.put("lists/line-a.csv", listed(1), **{"jitr-confirm": "shrink"})
     denying = rules(bucket).replace("allow:", "deny:\n  - name: recalled\n    list: line-a\nallow:", 1)
     published = bucket.put("admission.yaml", denying)
     assert published is not None
-    assert published.outcome is Outcome.PUBLISHED, published.message
+    assert published.outcome is UploadOutcome.PUBLISHED, published.message
     verdict = bucket.put("lists/line-a.csv", file)
     assert verdict is not None
-    assert (verdict.outcome, told in verdict.message) == (Outcome.REFUSED, True)
+    assert (verdict.outcome, told in verdict.message) == (UploadOutcome.REFUSED, True)
     assert "--metadata jitr-confirm=unmatched" in verdict.message
     assert bucket.rows() == ["snr-1"]
     verdict = bucket.put("lists/line-a.csv", file, **{"jitr-confirm": "unmatched"})
     assert verdict is not None
-    assert (verdict.outcome, verdict.details["fit"]["doubtful"]) == (Outcome.PUBLISHED, 1)
+    assert (verdict.outcome, verdict.details["fit"]["doubtful"]) == (UploadOutcome.PUBLISHED, 1)
 
 
 def test_rows_of_a_deny_list_that_can_match_nothing_are_refused_unless_that_is_said(bucket: Bucket) -> None:
@@ -356,10 +356,10 @@ def test_rows_of_a_deny_list_that_can_match_nothing_are_refused_unless_that_is_s
     denying = denying.replace("    grant", '    common_name: "snr-*"\n    grant')
     published = bucket.put("admission.yaml", denying)
     assert published is not None
-    assert published.outcome is Outcome.PUBLISHED, published.message
+    assert published.outcome is UploadOutcome.PUBLISHED, published.message
     verdict = bucket.put("lists/line-a.csv", "common_name\nsnr-2\nSNR-3\n")
     assert verdict is not None
-    assert verdict.outcome is Outcome.REFUSED
+    assert verdict.outcome is UploadOutcome.REFUSED
     assert "1 row can match nothing (first line 3, 'SNR-3'" in verdict.message
     assert "--metadata jitr-confirm=unmatched" in verdict.message
     assert bucket.rows() == ["snr-1"]
@@ -404,7 +404,7 @@ def test_a_key_from_outside_names_a_list_or_nothing(bucket: Bucket, key: str, *,
     record = bucket.drop(key, listed(1))
     verdict = bucket.answer(record)
     assert verdict is not None
-    assert verdict.outcome is Outcome.REFUSED
+    assert verdict.outcome is UploadOutcome.REFUSED
     assert DeviceLists(bucket.world.table).all() == {}
     assert (len(bucket.keys()) == 3) is written
     assert verdict.text().replace("\n", "").isprintable()
@@ -435,7 +435,7 @@ def test_what_is_dropped_in_the_wrong_place_or_kind_gets_a_verdict_that_says_wha
 ) -> None:
     verdict = bucket.put(key, listed(1))
     assert verdict is not None
-    assert verdict.outcome is Outcome.REFUSED
+    assert verdict.outcome is UploadOutcome.REFUSED
     written = next(each for each in sorted(bucket.keys()) if each.endswith(".result.txt"))
     assert meant in bucket.read(written)
     assert DeviceLists(bucket.world.table).all() == {}
@@ -550,7 +550,7 @@ def test_an_edit_between_two_invocations_is_not_written_over(bucket: Bucket) -> 
     bucket.hurry = lambda: False
     verdict = bucket.answer(record, verdict.details["edition"])
     assert verdict is not None
-    assert verdict.outcome is Outcome.REFUSED
+    assert verdict.outcome is UploadOutcome.REFUSED
     assert bucket.rows() == ["late", "snr-1"]
 
 
@@ -562,12 +562,12 @@ def test_dropped_rules_whose_deny_rule_names_a_list_that_matches_nothing_are_ref
     denying = denying.replace("    grant", '    common_name: "snr-*"\n    grant')
     verdict = bucket.put("admission.yaml", denying)
     assert verdict is not None
-    assert verdict.outcome is Outcome.REFUSED
+    assert verdict.outcome is UploadOutcome.REFUSED
     assert "Deny rule recalled names list line-a, and 2 rows can match nothing" in verdict.message
     assert "--metadata jitr-confirm=unmatched" in verdict.message
     verdict = bucket.put("admission.yaml", denying, **{"jitr-confirm": "unmatched"})
     assert verdict is not None
-    assert verdict.outcome is Outcome.PUBLISHED
+    assert verdict.outcome is UploadOutcome.PUBLISHED
     assert any("2 rows can match nothing" in each for each in verdict.warnings)
 
 
@@ -577,8 +577,8 @@ def test_dropped_rules_do_not_take_an_alias_from_the_rows_of_a_deny_list(bucket:
     denying = rules(bucket).replace("allow:", "deny:\n  - name: recalled\n    list: line-a\nallow:", 1)
     verdict = bucket.put("admission.yaml", denying)
     assert verdict is not None
-    assert verdict.outcome is Outcome.PUBLISHED, verdict.message
+    assert verdict.outcome is UploadOutcome.PUBLISHED, verdict.message
     verdict = bucket.put("admission.yaml", denying.replace(ca, "factory-1"), **{"jitr-confirm": "unmatched"})
     assert verdict is not None
-    assert verdict.outcome is Outcome.REFUSED
+    assert verdict.outcome is UploadOutcome.REFUSED
     assert f"CA {ca} no longer has the id" in verdict.message

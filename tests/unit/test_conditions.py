@@ -18,9 +18,9 @@ from jitr.rules.conditions import (
     CaCondition,
     Circumstances,
     Condition,
+    ConditionResult,
     Glob,
     ListCondition,
-    Outcome,
     SerialCondition,
     SerialRange,
     Window,
@@ -201,7 +201,7 @@ def attribute(*patterns: str, name: str = "common_name") -> AttributeCondition:
     ],
 )
 def test_an_attribute_that_the_certificate_has_twice_never_holds(
-    condition: Condition, subject: list[tuple[str, str]], outcome: Outcome
+    condition: Condition, subject: list[tuple[str, str]], outcome: ConditionResult
 ) -> None:
     assert condition.check(seen(*subject)) is outcome
 
@@ -249,7 +249,7 @@ def test_a_ca_condition_that_fails_names_both_cas() -> None:
     ("serial_number", "outcome"),
     [("fff", FAILS), ("1000", HOLDS), ("1fff", HOLDS), ("2000", FAILS), ("5", HOLDS), ("0", FAILS), ("f" * 40, FAILS)],
 )
-def test_a_serial_range_has_both_of_its_ends(serial_number: str, outcome: Outcome) -> None:
+def test_a_serial_range_has_both_of_its_ends(serial_number: str, outcome: ConditionResult) -> None:
     condition = SerialCondition((SerialRange(0x1000, 0x1FFF), SerialRange(5, 5)))
     assert condition.check(seen(serial_number=serial_number)) is outcome
 
@@ -285,7 +285,7 @@ FULL, HALF = Membership(ROW), Membership(ROW, "on it by common_name, but the row
     ],
 )
 def test_a_list_condition_holds_for_any_list_that_has_the_device(
-    lists: dict[str, Membership | None], outcome: Outcome
+    lists: dict[str, Membership | None], outcome: ConditionResult
 ) -> None:
     assert ListCondition(("a", "b")).check(seen(lists=lists)) is outcome
 
@@ -315,7 +315,7 @@ WINDOW = Window(date(2026, 1, 1), date(2026, 6, 30))
         (datetime.fromisoformat("2026-07-01T01:59:59+02:00"), HOLDS),
     ],
 )
-def test_a_window_is_whole_utc_days_with_both_of_its_ends(moment: datetime, outcome: Outcome) -> None:
+def test_a_window_is_whole_utc_days_with_both_of_its_ends(moment: datetime, outcome: ConditionResult) -> None:
     assert WindowCondition((WINDOW,)).check(seen(at=moment)) is outcome
 
 

@@ -13,7 +13,7 @@ from jitr.errors import InputError
 from jitr.rules.model import Crl, Rules
 from jitr.times import rfc3339
 from jitr.x509.certificate import CaReading
-from jitr.x509.crl import CrlReading, Entry
+from jitr.x509.crl import CrlReading, RevokedEntry
 from jitr_operations import telling
 from jitr_operations.crls import crls_with
 from jitr_operations.deployment import Deployment
@@ -31,7 +31,7 @@ class Revoked:
     certificate_id: str
     common_name: str | None
     serial_number: str
-    entry: Entry
+    entry: RevokedEntry
 
     def to_json(self) -> dict[str, str | None]:
         """As ``--json`` prints it."""

@@ -15,7 +15,7 @@ from jitr.rules.model import Rules, load
 from jitr.services.publishing import publication
 from jitr.services.publishing.deny_lists import Doubts, check_deny_lists
 from jitr.services.publishing.publication import Version
-from jitr.services.recheck.replay import Outcome, effect_of, replay
+from jitr.services.recheck.replay import Replayed, effect_of, replay
 from jitr.unseen import written_out
 from jitr_operations import telling
 from jitr_operations.deployment import Choice, Deployment
@@ -119,7 +119,7 @@ class Preview:
     """How rules differ from those in force, line by line, and what they would do to devices on record."""
 
     diff: tuple[str, ...]
-    outcome: Outcome | None
+    outcome: Replayed | None
 
     def to_json(self) -> dict[str, Any]:
         """As ``--json`` prints it."""
@@ -145,7 +145,7 @@ def _diff(table: Table, proposal: Proposal) -> tuple[str, ...]:
     return tuple(unified_diff(was, would_be, f"version {before.version}, in force", "this file", lineterm="", n=2))
 
 
-def replay_file(choice: Choice, file: Path, since: datetime | None) -> Outcome:
+def replay_file(choice: Choice, file: Path, since: datetime | None) -> Replayed:
     """Return what the rules in a file would change for devices on record, all decided again.
 
     The file is read before AWS is asked anything. Raises as reading it does.

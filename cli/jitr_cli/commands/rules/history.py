@@ -8,7 +8,7 @@ import click
 
 from jitr.rules.model import load
 from jitr.services.publishing import publication
-from jitr.services.recheck.replay import Outcome
+from jitr.services.recheck.replay import Replayed
 from jitr_cli.commands.rules.publish import ask_about_deny_lists, show_preview
 from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import confirm, emit, json_option, note, table
@@ -162,7 +162,7 @@ def _by_rule(change: tuple[str, str, str], devices: int) -> dict[str, object]:
     return {"from": was, "to": would_be, "by": by, "devices": devices}
 
 
-def _tell(outcome: Outcome) -> None:
+def _tell(outcome: Replayed) -> None:
     click.echo(f"{outcome.decided} decisions made again: {outcome.sentence()}.")
     if not outcome.changes:
         return

@@ -25,7 +25,7 @@ from jitr.decision.revocation import revocation_reasons
 from jitr.devicelists.rows import Membership
 from jitr.facts import Knock
 from jitr.reasons import Reason, Verdict, by_weight, verdict_of
-from jitr.rules.conditions import AMBIGUOUS, FAILS, HOLDS, Circumstances, ListCondition, Outcome
+from jitr.rules.conditions import AMBIGUOUS, FAILS, HOLDS, Circumstances, ConditionResult, ListCondition
 from jitr.rules.model import AllowRule, DenyRule, Grant, Rule, Rules
 from jitr.values import dataclass
 
@@ -260,7 +260,7 @@ def _allows(rules: Rules, seen: Circumstances) -> tuple[AllowRule | None, tuple[
     return None, tuple(ambiguous)
 
 
-def _outcome(rule: Rule, seen: Circumstances) -> Outcome:
+def _outcome(rule: Rule, seen: Circumstances) -> ConditionResult:
     """All conditions together. A rule without conditions matches nothing: "all of none" must not let everybody in."""
     if not rule.conditions:
         return FAILS

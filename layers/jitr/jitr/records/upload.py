@@ -126,7 +126,7 @@ def read_record(record: Mapping[str, Any]) -> Dropped:
         raise InputError("this is not an event of S3 about an object") from None
 
 
-class Outcome(Enum):
+class UploadOutcome(Enum):
     """What became of what was dropped."""
 
     PUBLISHED = "published"
@@ -136,11 +136,11 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class UploadVerdict:
     """What became of one version of an object. ``details`` are those of rules, or of a list."""
 
     dropped: Dropped
-    outcome: Outcome
+    outcome: UploadOutcome
     message: str
     at: str  # RFC 3339
     problems: tuple[Mapping[str, Any], ...] = ()
@@ -151,7 +151,7 @@ class Verdict:
     @property
     def final(self) -> bool:
         """Whether nothing more comes of it."""
-        return self.outcome is not Outcome.IMPORTING
+        return self.outcome is not UploadOutcome.IMPORTING
 
     def to_json(self) -> dict[str, Any]:
         """The document written beside the object."""

@@ -20,7 +20,7 @@ from jitr.unseen import quote
 from jitr.values import dataclass
 
 
-class Outcome(Enum):
+class ConditionResult(Enum):
     """What one condition says about one device."""
 
     HOLDS = "holds"
@@ -28,7 +28,7 @@ class Outcome(Enum):
     FAILS = "fails"
 
 
-HOLDS, AMBIGUOUS, FAILS = Outcome.HOLDS, Outcome.AMBIGUOUS, Outcome.FAILS
+HOLDS, AMBIGUOUS, FAILS = ConditionResult.HOLDS, ConditionResult.AMBIGUOUS, ConditionResult.FAILS
 
 
 class Circumstances(NamedTuple):
@@ -50,7 +50,7 @@ class Condition(Protocol):
         """The condition's key in the rules file."""
         ...
 
-    def check(self, seen: Circumstances) -> Outcome:
+    def check(self, seen: Circumstances) -> ConditionResult:
         """Whether the condition holds."""
         ...
 
@@ -133,7 +133,7 @@ class CaCondition:
     aliases: tuple[str, ...]
     name: str = "ca"
 
-    def check(self, seen: Circumstances) -> Outcome:
+    def check(self, seen: Circumstances) -> ConditionResult:
         return HOLDS if not seen.knock.aliases.isdisjoint(self.aliases) else FAILS
 
     def failure(self, seen: Circumstances) -> str:
@@ -151,7 +151,7 @@ class AttributeCondition:
     name: str
     patterns: tuple[Glob, ...]
 
-    def check(self, seen: Circumstances) -> Outcome:
+    def check(self, seen: Circumstances) -> ConditionResult:
         values = seen.knock.certificate.values(self.name)
         for value in values:
             for pattern in self.patterns:
@@ -190,7 +190,7 @@ class SerialCondition:
     ranges: tuple[SerialRange, ...]
     name: str = "serial_number"
 
-    def check(self, seen: Circumstances) -> Outcome:
+    def check(self, seen: Circumstances) -> ConditionResult:
         serial = int(seen.knock.certificate.serial_number, 16)
         return HOLDS if any(each.first <= serial <= each.last for each in self.ranges) else FAILS
 
@@ -208,7 +208,7 @@ class ListCondition:
     lists: tuple[str, ...]
     name: str = "list"
 
-    def check(self, seen: Circumstances) -> Outcome:
+    def check(self, seen: Circumstances) -> ConditionResult:
         best = FAILS
         for each in self.lists:
             membership = seen.memberships.get(each)
@@ -268,7 +268,7 @@ class WindowCondition:
     windows: tuple[Window, ...]
     name: str = "window"
 
-    def check(self, seen: Circumstances) -> Outcome:
+    def check(self, seen: Circumstances) -> ConditionResult:
         for window in self.windows:
             if seen.knocked_at in window:
                 return HOLDS

@@ -61,7 +61,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RevokedEntry:
     """What a list says of one certificate: since when it is revoked or on hold, and the CA's reason."""
 
     revoked_at: datetime
@@ -92,12 +92,12 @@ class CrlReading:
         """How many certificates are on it."""
         return len(self._entries)
 
-    def look_up(self, serial_number: int) -> Entry | None:
+    def look_up(self, serial_number: int) -> RevokedEntry | None:
         """The entry of a certificate; None for one that is not on the list, or was removed from it."""
         packed = self._entries.get(serial_number)
         if packed is None or packed & 15 == _REMOVED:
             return None
-        return Entry(_EPOCH + timedelta(seconds=packed >> 4), REASONS[packed & 15])
+        return RevokedEntry(_EPOCH + timedelta(seconds=packed >> 4), REASONS[packed & 15])
 
 
 def read_crl(data: bytes) -> CrlReading:

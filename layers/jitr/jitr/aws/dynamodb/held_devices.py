@@ -17,7 +17,7 @@ _SHARDS = tuple(state_shards("hold"))
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PassPlace:
     """How far a pass over all held devices has come: a partition of the index, and the last item there."""
 
     shard: int = 0
@@ -33,7 +33,7 @@ class Place:
         return {"shard": self.shard} | ({} if self.after is None else {"after": self.after})
 
     @classmethod
-    def from_json(cls, data: Any) -> "Place":
+    def from_json(cls, data: Any) -> "PassPlace":
         """Back from ``to_json``."""
         return cls(int(data["shard"]), data.get("after"))
 
@@ -61,13 +61,13 @@ class HeldDevices:
         """The records of those devices that wait now, as items, by consistent reads; all of a later format as well."""
         return self._waiting([certificate_key(each) for each in dict.fromkeys(certificate_ids)])
 
-    def some(self, place: Place, until: datetime) -> tuple[list[Item], Place]:
+    def some(self, place: PassPlace, until: datetime) -> tuple[list[Item], PassPlace]:
         """The records of some devices that have been held since before ``until``, and where to go on.
 
         All of a later format are among them: whether they wait is not for this version to tell.
         """
         items, after = self._table.page(_SHARDS[place.shard], index="by_state", until=rfc3339(until), after=place.after)
-        following = Place(place.shard, after) if after is not None else Place(place.shard + 1)
+        following = PassPlace(place.shard, after) if after is not None else PassPlace(place.shard + 1)
         return list(self._waiting(_keys(items))), following
 
     def due(self, now: datetime) -> Iterator[list[Item]]:

@@ -19,7 +19,7 @@ import json
 from datetime import datetime, timedelta
 from enum import Enum
 
-from jitr.aws.dynamodb.held_devices import Place
+from jitr.aws.dynamodb.held_devices import PassPlace
 from jitr.aws.dynamodb.table import Item, Table
 from jitr.errors import Retry
 from jitr.times import parse_time, rfc3339
@@ -31,7 +31,7 @@ FORMAT = 1
 # Longer than the function runs (functions/recheck, 60 s): whoever took a pass on before that is gone.
 LEASE = timedelta(seconds=90)
 
-_BEGINNING = json.dumps(Place().to_json())
+_BEGINNING = json.dumps(PassPlace().to_json())
 
 
 class PassKind(Enum):
@@ -49,7 +49,7 @@ class Pass:
     running: int
     wanted: int
     turn: int
-    place: Place
+    place: PassPlace
     started_at: datetime
 
 
@@ -96,7 +96,7 @@ class Passes:
             condition,
         )
 
-    def move(self, mine: Pass, place: Place, now: datetime) -> Pass | None:
+    def move(self, mine: Pass, place: PassPlace, now: datetime) -> Pass | None:
         """Write down how far a pass has come; None where it is no longer ours."""
         values = {":place": json.dumps(place.to_json()), ":lease_until": rfc3339(now + LEASE), ":turn": mine.turn}
         return self._written(mine.kind, "SET #place = :place, #lease_until = :lease_until", values, "#turn = :turn")
@@ -126,7 +126,7 @@ class Passes:
             running=item["running"],
             wanted=item["wanted"],
             turn=item["turn"],
-            place=Place.from_json(json.loads(item["place"])),
+            place=PassPlace.from_json(json.loads(item["place"])),
             started_at=parse_time(item["started_at"]),
         )
 

@@ -11,7 +11,7 @@ from typing import Any
 from jitr.rules.file.fields import FILE
 from jitr.rules.file.kinds import ScalarKind, Wrong
 from jitr.rules.file.problems import Findings, Place, did_you_mean, quoted
-from jitr.rules.file.shapes import AtLeastOne, Kind, Many, Needs, OneOrMany, Record, Table, records_in
+from jitr.rules.file.shapes import AtLeastOne, Kind, Many, Needs, OneOrMany, RecordShape, TableShape, records_in
 from jitr.rules.file.source import Broken, Mapping, Node, Scalar, Sequence
 from jitr.values import dataclass
 
@@ -33,7 +33,7 @@ class At:
 class Entry:
     """What was read of one record: ``keys`` has every known key that is there, ``found`` those that could be read."""
 
-    record: Record
+    record: RecordShape
     place: Place
     keys: dict[str, Scalar] = field(default_factory=dict)
     found: dict[str, Any] = field(default_factory=dict)
@@ -94,13 +94,13 @@ class Entries:
         return self._record(FILE, node, None)
 
     def _read(self, kind: Kind, node: Node, key: Scalar | None) -> Any:
-        if isinstance(kind, Record):
+        if isinstance(kind, RecordShape):
             return self._record(kind, node, key)
         if isinstance(kind, Many):
             return self._many(kind, node, key)
         if isinstance(kind, OneOrMany):
             return self._one_or_many(kind, node, key)
-        if isinstance(kind, Table):
+        if isinstance(kind, TableShape):
             return self._table(kind, node, key)
         return self._scalar(kind, node, key)
 
@@ -211,7 +211,7 @@ class Entries:
             self._findings.error(node.place, message, hint)
         return None
 
-    def _table(self, kind: Table, node: Node, key: Scalar | None) -> tuple[tuple[At, Any], ...] | None:
+    def _table(self, kind: TableShape, node: Node, key: Scalar | None) -> tuple[tuple[At, Any], ...] | None:
         entries = self._entries(node, quoted(key.text) if key else kind.what, key)
         if entries is None or not isinstance(node, Mapping):
             return None
@@ -227,7 +227,7 @@ class Entries:
                 found.append((read_name, read))
         return tuple(found)
 
-    def _record(self, record: Record, node: Node, key: Scalar | None) -> Entry | None:
+    def _record(self, record: RecordShape, node: Node, key: Scalar | None) -> Entry | None:
         entries = self._entries(node, record.what, key)
         if entries is None:
             return None
@@ -244,7 +244,7 @@ class Entries:
         self._check(entry)
         return entry
 
-    def _unknown_key(self, record: Record, key: Scalar) -> None:
+    def _unknown_key(self, record: RecordShape, key: Scalar) -> None:
         message = f"unknown key {quoted(key.text)} in {record.what}"
         meant = _ALSO_CALLED.get(key.text.lower())
         if meant in record.by_name:

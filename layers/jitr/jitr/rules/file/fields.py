@@ -24,7 +24,7 @@ from jitr.rules.file.kinds import (
     Whole,
     YesNo,
 )
-from jitr.rules.file.shapes import AtLeastOne, Field, Many, Needs, OneOrMany, Record, Table
+from jitr.rules.file.shapes import AtLeastOne, Field, Many, Needs, OneOrMany, RecordShape, TableShape
 from jitr.rules.model import FORMAT, MAX_POLICIES, Floor
 
 MAX_RULES = 10_000  # deny rules, and as many allow rules
@@ -109,14 +109,14 @@ _NO_CONDITION = AtLeastOne(
     "give it a `ca`, a `list` or another condition",
 )
 
-GRANT = Record(
+GRANT = RecordShape(
     "a grant",
     (
         Field("thing", _THING, "The name of the thing that the device becomes.", '"{common_name}"'),
         Field("thing_type", _THING_TYPE, "The type of the thing.", "Sensor"),
         Field(
             "attributes",
-            Table(_ATTRIBUTE_NAME, _ATTRIBUTE_VALUE, MAX_ATTRIBUTES, "an attribute name"),
+            TableShape(_ATTRIBUTE_NAME, _ATTRIBUTE_VALUE, MAX_ATTRIBUTES, "an attribute name"),
             f"Attributes of the thing: {MAX_ATTRIBUTES_WITHOUT_TYPE} at most without `thing_type`, "
             f"{MAX_ATTRIBUTES} with it.",
             '{line: a, batch: "{attr.batch}"}',
@@ -176,7 +176,7 @@ GRANT = Record(
     ),
 )
 
-DENY = Record(
+DENY = RecordShape(
     "a deny rule",
     (
         Field("name", RULE_NAME, "The rule's name, unique among all rules.", "recalled-boards", required=True),
@@ -193,7 +193,7 @@ DENY = Record(
     (_NO_CONDITION,),
 )
 
-ALLOW = Record(
+ALLOW = RecordShape(
     "an allow rule",
     (
         Field("name", RULE_NAME, "The rule's name, unique among all rules.", "line-a-sensors", required=True),
@@ -219,7 +219,7 @@ ALLOW = Record(
 
 _STALE = (Verdict.HOLD.value, Verdict.ADMIT.value)
 
-CRL = Record(
+CRL = RecordShape(
     "a crl",
     (
         Field("url", Url(), "Where the list is.", "s3://example-crls/factory-a.crl", required=True),
@@ -240,7 +240,7 @@ CRL = Record(
     ),
 )
 
-CA = Record(
+CA = RecordShape(
     "a CA",
     (
         Field(
@@ -269,7 +269,7 @@ CA = Record(
 
 _FLOOR = Floor()
 
-CERTIFICATE = Record(
+CERTIFICATE = RecordShape(
     "the floor for certificates",
     (
         Field(
@@ -303,7 +303,7 @@ CERTIFICATE = Record(
     ),
 )
 
-ROW = Record(
+ROW = RecordShape(
     "a list row",
     (
         Field("common_name", Text("a common name"), "The device's whole common name.", "snr-0001"),
@@ -327,7 +327,7 @@ ROW = Record(
     extra=Field("attr.NAME", Text("an attribute", 800), "Any further column, for templates.", '"7"'),
 )
 
-DEVICE = Record(
+DEVICE = RecordShape(
     "a test's device",
     (
         Field(
@@ -383,7 +383,7 @@ DEVICE = Record(
 
 _DECISION_CODES = tuple(code for code, each in CODES.items() if each.effect is not None)
 
-EXPECT = Record(
+EXPECT = RecordShape(
     "a test's expectation",
     (
         Field(
@@ -404,7 +404,7 @@ EXPECT = Record(
     ),
 )
 
-TEST = Record(
+TEST = RecordShape(
     "a test",
     (
         Field("name", Text("a test's name", 200), "What is tested, in a few words.", "a sensor gets in", required=True),
@@ -413,7 +413,7 @@ TEST = Record(
         Field("device", DEVICE, "The device, with a made-up certificate that is in order.", required=True),
         Field(
             "lists",
-            Table(LIST_NAME, Many(ROW, MAX_ROWS), 100, "a list name"),
+            TableShape(LIST_NAME, Many(ROW, MAX_ROWS), 100, "a list name"),
             "The rows of device lists; lists that are not here are empty.",
             "{line-a-2026: [{common_name: snr-0001}]}",
         ),
@@ -421,7 +421,7 @@ TEST = Record(
     ),
 )
 
-FILE = Record(
+FILE = RecordShape(
     "a rules file",
     (
         Field("format", Version(FORMAT), "The version of this format.", str(FORMAT), required=True),
@@ -432,7 +432,7 @@ FILE = Record(
             "reject",
             default="hold",
         ),
-        Field("cas", Table(CA_ALIAS, CA, MAX_CAS, "an alias"), "The CAs, by aliases that the rules use."),
+        Field("cas", TableShape(CA_ALIAS, CA, MAX_CAS, "an alias"), "The CAs, by aliases that the rules use."),
         Field("certificate", CERTIFICATE, "The floor for every certificate."),
         Field("deny", Many(DENY, MAX_RULES), "Rules that reject what they match. Deny always wins."),
         Field("allow", Many(ALLOW, MAX_RULES), "Rules that admit what they match, each with what it grants."),

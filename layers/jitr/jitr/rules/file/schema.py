@@ -10,7 +10,7 @@ from typing import Any
 from jitr.rules.file.fields import ALLOW, CA, CERTIFICATE, CONDITIONS, CRL, DENY, DEVICE, EXPECT, FILE, GRANT, ROW, TEST
 from jitr.rules.file.kinds import SUBJECT_ATTRIBUTES, Schema, Whole, Wrong, YesNo
 from jitr.rules.file.problems import Findings
-from jitr.rules.file.shapes import Field, Kind, Many, Needs, OneOrMany, Record, Table, records_in
+from jitr.rules.file.shapes import Field, Kind, Many, Needs, OneOrMany, RecordShape, TableShape, records_in
 from jitr.rules.file.source import Mapping, Node, Scalar, Sequence, parse
 
 
@@ -25,13 +25,13 @@ def json_schema() -> Schema:
     }
 
 
-def _key(record: Record) -> str:
+def _key(record: RecordShape) -> str:
     return record.what.partition(" ")[2].replace(" ", "-").replace("'", "")
 
 
 def _kind_schema(kind: Kind) -> Schema:
     match kind:
-        case Record():
+        case RecordShape():
             return {"$ref": f"#/$defs/{_key(kind)}"}
         case Many():
             return {"type": "array", "items": _kind_schema(kind.record), "maxItems": kind.most}
@@ -39,7 +39,7 @@ def _kind_schema(kind: Kind) -> Schema:
             one = kind.kind.schema()
             many = {"type": "array", "items": one, "minItems": 1, "maxItems": kind.most, "uniqueItems": True}
             return {"anyOf": [one, many]}
-        case Table():
+        case TableShape():
             return {
                 "type": "object",
                 "propertyNames": kind.key.schema(),
@@ -49,7 +49,7 @@ def _kind_schema(kind: Kind) -> Schema:
     return kind.schema()
 
 
-def _record_schema(record: Record) -> Schema:
+def _record_schema(record: RecordShape) -> Schema:
     schema: Schema = {
         "type": "object",
         "additionalProperties": False,
@@ -81,7 +81,7 @@ def _field_schema(field: Field) -> Schema:
 
 def _default(field: Field) -> Any:
     """The default as JSON, where it is one value and not a sentence."""
-    if field.default is None or isinstance(field.kind, Record | Many | OneOrMany | Table):
+    if field.default is None or isinstance(field.kind, RecordShape | Many | OneOrMany | TableShape):
         return None
     try:
         value = field.kind.parse(field.default)

@@ -31,13 +31,13 @@ class OneOrMany:
 class Many:
     """A list of records."""
 
-    record: "Record"
+    record: "RecordShape"
     most: int
     told: str = "list"
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TableShape:
     """Names that the file makes up, each with a value. ``what`` is a key and its value, for messages."""
 
     key: ScalarKind
@@ -79,7 +79,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class RecordShape:
     """A mapping with known keys. ``extra`` is a field for every key of the form ``attr.NAME``."""
 
     what: str  # with its article, for messages
@@ -99,16 +99,16 @@ class Record:
         return self.by_name.get(name)
 
 
-Kind = ScalarKind | OneOrMany | Many | Table | Record
+Kind = ScalarKind | OneOrMany | Many | TableShape | RecordShape
 
 
-def records_in(kind: Kind) -> Iterable[Record]:
+def records_in(kind: Kind) -> Iterable[RecordShape]:
     """A kind's records, outermost first."""
-    if isinstance(kind, Record):
+    if isinstance(kind, RecordShape):
         yield kind
         for each in kind.fields:
             yield from records_in(each.kind)
     elif isinstance(kind, Many):
         yield from records_in(kind.record)
-    elif isinstance(kind, Table):
+    elif isinstance(kind, TableShape):
         yield from records_in(kind.value)

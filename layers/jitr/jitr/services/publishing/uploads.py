@@ -31,7 +31,17 @@ from jitr.devicelists.manifests.reading import Options, PlacedProblem, line_of
 from jitr.devicelists.rows import rows_told
 from jitr.errors import InputError, Refused
 from jitr.records.record import Heads
-from jitr.records.upload import CONFIRM, MESSAGE, NEW_LIST, OVERWRITE, SHRINK, UNMATCHED, Dropped, Outcome, Verdict
+from jitr.records.upload import (
+    CONFIRM,
+    MESSAGE,
+    NEW_LIST,
+    OVERWRITE,
+    SHRINK,
+    UNMATCHED,
+    Dropped,
+    UploadOutcome,
+    UploadVerdict,
+)
 from jitr.rules.file.ca_files import CaFiles
 from jitr.rules.file.problems import RulesError
 from jitr.rules.file.reader import read_rules
@@ -98,7 +108,7 @@ class Drops:
         table: Table,
         imports: Imports,
         clock: Callable[[], datetime],
-        told: Callable[[Verdict], None],
+        told: Callable[[UploadVerdict], None],
         late: Callable[[], bool] = lambda: False,
     ) -> None:
         self._s3 = s3
@@ -109,7 +119,7 @@ class Drops:
         self._told = told
         self._late = late
 
-    def handle(self, dropped: Dropped, edition: str | None = None) -> Verdict | None:
+    def handle(self, dropped: Dropped, edition: str | None = None) -> UploadVerdict | None:
         """Judge a version and write the verdict beside it; None if it is not, or no longer, for this event to judge.
 
         The result is not final where the time was up: the same again goes on, with the ``edition`` of the list that
@@ -123,7 +133,7 @@ class Drops:
             verdict = judged
         return verdict
 
-    def _later_version(self, verdict: Verdict) -> Dropped | None:
+    def _later_version(self, verdict: UploadVerdict) -> Dropped | None:
         """The version that came while this one was judged, and that is for whoever judged this one to judge."""
         dropped = verdict.dropped
         if not verdict.final or dropped.beside is None or dropped.each_version:
@@ -133,7 +143,7 @@ class Drops:
             return None
         return replace(dropped, version=latest.version, etag=latest.etag, by="a later drop")
 
-    def _judge(self, dropped: Dropped, edition: str | None) -> Verdict | None:
+    def _judge(self, dropped: Dropped, edition: str | None) -> UploadVerdict | None:
         if self._has_verdict(dropped):
             return None
         lists = DeviceLists(self._table).all()  # both before the latest version is looked at
@@ -155,7 +165,7 @@ class Drops:
 
     def _judged(
         self, dropped: Dropped, latest: Latest, lists: Mapping[str, ListInfo], heads: Heads, edition: str | None
-    ) -> Verdict:
+    ) -> UploadVerdict:
         try:
             name = dropped.list
             if name is None:
@@ -176,7 +186,7 @@ class Drops:
 
     # --- rules
 
-    def _rules(self, dropped: Dropped, latest: Latest, heads: Heads) -> Verdict:
+    def _rules(self, dropped: Dropped, latest: Latest, heads: Heads) -> UploadVerdict:
         text = self._bytes(dropped, dropped.key, MAX_BYTES, dropped.version)
         files = CaFiles(lambda path: self._certificate(dropped, path))
         iot = self._iot()
@@ -191,7 +201,7 @@ class Drops:
             publication.restore(self._table, rules, text)
             told = f"these rules are in force already, as version {heads.version}"
             which = {"rules_version": heads.version, "digest": rules.digest}
-            return self._verdict(dropped, Outcome.UNCHANGED, told, warnings, **which)
+            return self._verdict(dropped, UploadOutcome.UNCHANGED, told, warnings, **which)
         doubts = check_deny_lists(self._table, rules, heads, at=self._clock())
         confirmed = _confirmed(latest)
         if doubts.questions and UNMATCHED not in confirmed:
@@ -212,7 +222,7 @@ class Drops:
         which = {"rules_version": done.version, "digest": done.digest, "effect": outcome.effect()}
         if outcome.decided:
             told += f"\nDevices on record: {outcome.sentence()}"
-        return self._verdict(dropped, Outcome.PUBLISHED, told, warnings, **which)
+        return self._verdict(dropped, UploadOutcome.PUBLISHED, told, warnings, **which)
 
     def _certificate(self, dropped: Dropped, path: str) -> bytes:
         if any(part in ("", ".", "..") for part in path.split("/")) or not path.endswith((".pem", ".crt", ".cer")):
@@ -228,7 +238,7 @@ class Drops:
 
     def _list(
         self, dropped: Dropped, latest: Latest, name: str, lists: Mapping[str, ListInfo], heads: Heads
-    ) -> Verdict:
+    ) -> UploadVerdict:
         before = lists.get(name)
         confirmed = _confirmed(latest)
         if before is None and NEW_LIST not in confirmed:
@@ -257,7 +267,7 @@ class Drops:
             return replace(verdict, message=f"{verdict.message}\n{found.sentence()}")
         except Unfinished as unfinished:
             details |= {"rows_written": unfinished.done, "edition": heads.edition(name)}
-            return self._verdict(dropped, Outcome.IMPORTING, str(unfinished), checked.said, **details)
+            return self._verdict(dropped, UploadOutcome.IMPORTING, str(unfinished), checked.said, **details)
 
     def _refuse_unnamed(self, dropped: Dropped, name: str, lists: Mapping[str, ListInfo], heads: Heads) -> None:
         """Raise InputError where a drop would make a list that no rule in force names: its name may be mistyped.
@@ -323,7 +333,7 @@ class Drops:
         """
         return Opener(Options(kind=_KINDS.get(dropped.kind), signers=SignerStore(self._table).believed()), scratch)
 
-    def _merged(self, dropped: Dropped, name: str, checked: Checked, details: dict[str, Any]) -> Verdict:
+    def _merged(self, dropped: Dropped, name: str, checked: Checked, details: dict[str, Any]) -> UploadVerdict:
         if self._imports.under_way(name, checked, MERGE) is None:  # else some of its rows are on the list already
             details |= {each.value: count for each, count in checked.effects.items()}
         self._imports.merge(name, checked, by=_who(dropped), advance=lambda _rows: None)
@@ -332,11 +342,11 @@ class Drops:
         if now is not None:
             details["rows_now"] = now.rows
             told += f", which has {rows_told(now.rows)} now"
-        return self._verdict(dropped, Outcome.PUBLISHED, told, checked.said, **details)
+        return self._verdict(dropped, UploadOutcome.PUBLISHED, told, checked.said, **details)
 
     def _replaced(
         self, dropped: Dropped, name: str, checked: Checked, before: ListInfo | None, details: dict[str, Any]
-    ) -> Verdict:
+    ) -> UploadVerdict:
         earlier = self._version_in_force(dropped)
         found = self._imports.replace(name, checked, by=_who(dropped), over=before, advance=lambda _rows: None)
         told = f"list {name} has {rows_told(checked.rows)} now, in place of {0 if before is None else before.rows}"
@@ -351,12 +361,12 @@ class Drops:
         if earlier is not None:
             details["version_before"] = earlier
             told += f"; the version of this object that was published before is {earlier}"
-        return self._verdict(dropped, Outcome.PUBLISHED, told, checked.said, **details)
+        return self._verdict(dropped, UploadOutcome.PUBLISHED, told, checked.said, **details)
 
     def _version_in_force(self, dropped: Dropped) -> str | None:
         """The version of the object that was published last, as the verdict beside it says."""
         found = None if dropped.settled_by is None else self._verdict_in(dropped, dropped.settled_by)
-        if found is None or found["outcome"] != Outcome.PUBLISHED.value:
+        if found is None or found["outcome"] != UploadOutcome.PUBLISHED.value:
             return None
         version = found["object"]["version"]
         return version if isinstance(version, str) else None
@@ -400,7 +410,7 @@ class Drops:
     def _has_verdict(self, dropped: Dropped) -> bool:
         """Whether a final verdict on this very version is written."""
         found = None if dropped.settled_by is None else self._verdict_in(dropped, dropped.settled_by)
-        if found is None or found["outcome"] == Outcome.IMPORTING.value:
+        if found is None or found["outcome"] == UploadOutcome.IMPORTING.value:
             return False
         return dropped.same_object(found["object"]["version"], found["object"]["etag"])
 
@@ -417,7 +427,7 @@ class Drops:
             return None
         return found if there else None
 
-    def _write(self, verdict: Verdict) -> None:
+    def _write(self, verdict: UploadVerdict) -> None:
         beside, settled_by = verdict.dropped.beside, verdict.dropped.settled_by
         if beside is None or settled_by is None:
             return
@@ -433,15 +443,15 @@ class Drops:
                 self._s3.put_object(Bucket=verdict.dropped.bucket, Key=key, Body=body, ContentType=kind)
 
     def _verdict(
-        self, dropped: Dropped, outcome: Outcome, message: str, warnings: Sequence[str] = (), **details: Any
-    ) -> Verdict:
-        return Verdict(dropped, outcome, message, self._now(), warnings=tuple(warnings), details=details)
+        self, dropped: Dropped, outcome: UploadOutcome, message: str, warnings: Sequence[str] = (), **details: Any
+    ) -> UploadVerdict:
+        return UploadVerdict(dropped, outcome, message, self._now(), warnings=tuple(warnings), details=details)
 
     def _refused(
         self, dropped: Dropped, message: str, problems: tuple[Mapping[str, Any], ...] = (), count: int = 0
-    ) -> Verdict:
+    ) -> UploadVerdict:
         told = f"{message}\n\nWhat was in force stays in force."
-        return Verdict(dropped, Outcome.REFUSED, told, self._now(), problems, count)
+        return UploadVerdict(dropped, UploadOutcome.REFUSED, told, self._now(), problems, count)
 
     def _now(self) -> str:
         return rfc3339(self._clock())

@@ -22,7 +22,7 @@ MOST_REPLAYED = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangedDecision:
     """A device whose decision would be another."""
 
     record: Record
@@ -47,13 +47,13 @@ class Change:
 
 
 @dataclass(slots=True)
-class Outcome:
+class Replayed:
     """What deciding again showed. Records without facts (certificates that could not be read) are left out."""
 
     looked_at: Counter[Verdict] = field(default_factory=Counter)
     decided: int = 0
     failed: int = 0  # could not be decided again: a bug
-    changes: list[Change] = field(default_factory=list)
+    changes: list[ChangedDecision] = field(default_factory=list)
 
     def count(self, before: Verdict, *after: Verdict) -> int:
         """How many devices would change from one verdict to another, or to one of several."""
@@ -102,13 +102,13 @@ def replay(
     records: Iterable[Record],
     now: datetime,
     advance: Callable[[int], None] = lambda _count: None,
-) -> Outcome:
+) -> Replayed:
     """Decide each record again under ``rules`` and the lists as they are now, from its recorded facts.
 
     Guards that need AWS IoT (thing names, places) and revocation lists are not asked: a device that is kept out by one
     of them alone is no change. Raises Retry where DynamoDB could not answer now.
     """
-    outcome = Outcome()
+    outcome = Replayed()
     rules = without_crls(rules)
     heads = table.heads()
 
@@ -126,7 +126,7 @@ def replay(
                 continue
             outcome.decided += 1
             if again.decision.verdict is not again.record.decision and not _kept_out_otherwise(again):
-                outcome.changes.append(Change(again.record, again.decision))
+                outcome.changes.append(ChangedDecision(again.record, again.decision))
         advance(len(some))
     outcome.changes.sort(key=lambda each: each.record.decided_at, reverse=True)
     return outcome
@@ -134,7 +134,7 @@ def replay(
 
 def effect_of(
     table: Table, rules: Rules, now: datetime, advance: Callable[[int], None] = lambda _count: None
-) -> Outcome:
+) -> Replayed:
     """What rules would do to the devices on record: to the newest ``MOST_REPLAYED`` of each verdict."""
     records = chain.from_iterable(islice(newest(table, verdict), MOST_REPLAYED) for verdict in Verdict)
     return replay(table, rules, records, now, advance)
