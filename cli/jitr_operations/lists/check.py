@@ -9,18 +9,17 @@ from pathlib import Path
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.csv.duplicates import Duplicates
 from jitr.devicelists.csv.reader import serials_in
-from jitr.devicelists.manifests.opening import Opener
-from jitr.devicelists.manifests.reading import Options, line_of
+from jitr.devicelists.manifests.reading import line_of
 from jitr.devicelists.rows import LIST_NAME, ListRow
 from jitr.errors import InputError
 from jitr.rules.list_fit import Fit
 from jitr.rules.model import Rules
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.lists.evidence import devices, fit, known_serials, rules_in_force
-from jitr.services.lists.list_import import scratch
 from jitr.services.lists.signers import SignerStore
 from jitr_operations import telling
 from jitr_operations.lists import files as list_files
+from jitr_operations.lists.manifests import ManifestChoice
 from jitr_operations.table import now
 
 _CA_ID = re.compile("[0-9a-f]{64}")
@@ -112,7 +111,7 @@ def _rows(table: Table, what: str) -> Iterator[tuple[int | None, ListRow, Sequen
         for row in DeviceLists(table).rows(what, there[what].head.generation):
             yield None, row, ()
         return
-    opener = Opener(Options(signers=SignerStore(table).believed()), scratch)
+    opener = ManifestChoice().opener(SignerStore(table).believed())
     with (
         list_files.source(file, opener) as source,
         telling.progress(f"Checking {file.name}", list_files.size(file)) as advance,

@@ -19,6 +19,7 @@ from jitr.errors import InputError
 from jitr.services.lists.list_import import scratch
 from jitr_operations import telling
 from jitr_operations.files import read_bytes
+from jitr_operations.lists.spreadsheets import Spreadsheets
 
 _PIECE = 1 << 16
 
@@ -35,6 +36,7 @@ class ManifestChoice:
     skip_bad: bool = False
     key_set: str = USUAL_SET
     columns: tuple[str, ...] = ()
+    sheet: str | None = None
 
     def opener(self, kept: Signers | None) -> Opener:
         """Return what opens files so. Signers are those named here or, where none is, those ``kept``.
@@ -51,8 +53,9 @@ class ManifestChoice:
             skip_bad=self.skip_bad,
             key_set=self.key_set.upper(),
             headings=headings_of(self.columns),
+            sheet=self.sheet,
         )
-        return Opener(options, scratch)
+        return Opener(options, scratch, Spreadsheets(self.sheet))
 
 
 def headings_of(columns: Iterable[str]) -> dict[str, str]:

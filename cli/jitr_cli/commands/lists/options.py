@@ -35,6 +35,7 @@ _OPTIONS = {
         metavar="COLUMN=HEADING",
         help="CSV: what it calls a column; others are left out.",
     ),
+    "sheet": click.option("--sheet", metavar="NAME", help="Which sheet of a spreadsheet; else the only one."),
     "key_set": click.option(
         "--set",
         "key_set",

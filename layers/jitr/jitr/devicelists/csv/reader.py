@@ -89,7 +89,7 @@ class Reader:
         self.source = source
         self.problems: list[Problem] = []
         self.problem_count = 0
-        self._records = read_records(chunks)
+        self._records: Iterator[Record | BadRecord] = read_records(chunks)
         self._duplicates = duplicates
         self._ask_serials = serials
         self._cells = Cells()
@@ -222,8 +222,10 @@ class Reader:
     def _add(self, line: int, number: int, fault: Fault | str) -> None:
         self.problem_count += 1
         if len(self.problems) < SHOWN:
-            fault = fault if isinstance(fault, Fault) else Fault(None, fault)
-            self.problems.append(Problem(line, number, fault.column, fault.message))
+            self.problems.append(self._problem(line, number, fault if isinstance(fault, Fault) else Fault(None, fault)))
+
+    def _problem(self, line: int, number: int, fault: Fault) -> Problem:
+        return Problem(line, number, fault.column, fault.message)
 
 
 def _is_whole_line(columns: Sequence[str]) -> bool:

@@ -5,12 +5,12 @@ the whole column and the devices on record tell.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from enum import Enum
 
 from jitr.devicelists.columns import NO_HEADINGS, shown, under
-from jitr.devicelists.csv.records import Record, read_records
+from jitr.devicelists.csv.records import BadRecord, Record, read_records
 from jitr.devicelists.values import FLOAT, MAX_SERIAL, WrongValue, floated
 from jitr.values import dataclass
 
@@ -122,7 +122,11 @@ def look(pieces: Callable[[], Iterable[bytes]], headings: Mapping[str, str] = NO
 
     ``pieces`` begins the file again each time that it is called. ``headings`` give columns for what it calls them.
     """
-    records = read_records(pieces())
+    return look_at(read_records(pieces()), headings)
+
+
+def look_at(records: Iterator[Record | BadRecord], headings: Mapping[str, str] = NO_HEADINGS) -> Looked:
+    """Return what a file's serial numbers show, read up to the first record that can only be hex."""
     first = next(records, None)
     if not isinstance(first, Record):
         return Looked(Base.HEX)

@@ -11,6 +11,7 @@ from jitr.devicelists.csv.duplicates import Seen
 from jitr.devicelists.csv.reader import Reader
 from jitr.devicelists.csv.records import Record, read_records
 from jitr.devicelists.csv.serials import Serials
+from jitr.devicelists.csv.sheets import Rows, SheetReader
 from jitr.devicelists.manifests import certificates, tables
 from jitr.devicelists.manifests.archives import gunzipped
 from jitr.devicelists.manifests.certificates import Certificates, Text, Texts
@@ -25,6 +26,7 @@ _HEAD = 16 * 1024  # bytes that show what a file is
 _BOMS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _PEM_LINE = re.compile(rb"^-----BEGIN [A-Z0-9. ]+-----\s*$", re.MULTILINE)
 _OFFICE = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"xl/", b"mimetype")
+_SPREADSHEET = b"PK\x03\x04"
 _CALLED = {
     "microchip": "a manifest of Microchip's",
     "espressif": "Espressif's list of pre-provisioned modules",
@@ -107,11 +109,18 @@ class Opener:
     """Opens files of devices, whatever they are.
 
     ``scratch`` makes an empty file to be written and read, which is gone once it is closed: ZIP is read from its end.
+    ``sheets`` gives the rows of a spreadsheet in such a file; without it, spreadsheets are told to be none of ours.
     """
 
-    def __init__(self, options: Options, scratch: Callable[[], IO[bytes]]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        scratch: Callable[[], IO[bytes]],
+        sheets: Callable[[IO[bytes]], Rows] | None = None,
+    ) -> None:
         self._options = options
         self._scratch = scratch
+        self._sheets = sheets
 
     @property
     def read_as(self) -> str:
@@ -136,6 +145,8 @@ class Opener:
             if self._options.for_manifests:
                 raise InputError(f"{source}: {_NOT_FOR_CSV}")
             headings = self._options.headings
+            if self._sheets is not None and head.startswith(_SPREADSHEET):
+                return self._sheet(pieces, source, duplicates, self._sheets)
             return Reader(pieces, source=source, duplicates=duplicates, serials=serials, headings=headings)
         if self._options.headings:
             raise InputError(f"{source}: --column is for CSV; a manifest's and a certificate's columns are known")
@@ -144,6 +155,15 @@ class Opener:
             f"read as {_CALLED[found]}, which its content shows" if kind is None and found in _CALLED else None
         )
         return reader
+
+    def _sheet(
+        self, pieces: Iterator[bytes], source: str, duplicates: Seen | None, sheets: Callable[[IO[bytes]], Rows]
+    ) -> ListReader:
+        """Return what reads a spreadsheet, of which all is read first."""
+        copy = self._scratch()
+        for piece in pieces:
+            copy.write(piece)
+        return SheetReader(lambda: sheets(copy), source=source, duplicates=duplicates, headings=self._options.headings)
 
     def _reader(self, found: str, pieces: Iterator[bytes], source: str, duplicates: Seen | None) -> ManifestReader:
         options = self._options

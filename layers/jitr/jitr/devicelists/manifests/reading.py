@@ -101,7 +101,8 @@ class Options:
     ``kind`` says what the file is, where that is not to be found out. ``thing_name`` is a template for the column of
     that name. ``by_common_name`` takes elements that have neither key nor certificate by their names. ``skip_bad``
     leaves out what is wrong. ``key_set`` chooses among the certificates of one chip of Infineon's. ``headings`` are for
-    CSV: the columns that what it calls them stands for.
+    CSV
+    and spreadsheets: the columns that what it calls them stands for; ``sheet`` is one of a spreadsheet's.
     """
 
     kind: str | None = None
@@ -111,11 +112,13 @@ class Options:
     skip_bad: bool = False
     key_set: str = USUAL_SET
     headings: Mapping[str, str] = field(default_factory=dict)
+    sheet: str | None = None
 
     @property
     def read_as(self) -> str:
         """What of them decides which rows a file has."""
         chosen = {"kind": self.kind, **self.for_manifests, "headings": sorted(self.headings.items()) or None}
+        chosen |= {"sheet": self.sheet}
         return ";".join(f"{name}={value}" for name, value in chosen.items() if value is not None)
 
     @property
