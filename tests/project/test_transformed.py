@@ -170,3 +170,81 @@ def test_in_an_account_roles_may_do_only_what_aws_knows_of(stack: dict[str, Any]
             for action in aslist(statement["Action"]):
                 service, _, name = action.partition(":")
                 assert name.lower() in reference[service]["Actions"], f"{action} is no action"
+
+
+# --- What an organisation may ask for: absent, it changes nothing
+
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/0a1b2c3d"
+BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
+
+
+def statements(stack: dict[str, Any], role: str) -> dict[str, dict[str, Any]]:
+    (policy,) = stack[role]["Properties"]["Policies"]
+    return {each.get("Sid", ""): each for each in policy["PolicyDocument"]["Statement"]}
+
+
+def test_a_permissions_boundary_bounds_every_role() -> None:
+    roles = [name for name, each in EVERY.items() if each["Type"] == "AWS::IAM::Role"]
+    assert roles
+    bounded = deployed(PermissionsBoundaryArn=BOUNDARY)
+    assert {bounded[name]["Properties"]["PermissionsBoundary"] for name in roles} == {BOUNDARY}
+    assert not [name for name in roles if "PermissionsBoundary" in EVERY[name]["Properties"]]
+
+
+def test_a_key_encrypts_all_that_holds_data_and_who_uses_that_may_use_the_key() -> None:
+    properties = {name: each["Properties"] for name, each in deployed(KmsKeyArn=KEY).items()}
+    types = {name: each["Type"] for name, each in EVERY.items()}
+    of_table = {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": KEY}
+    assert properties["Table"]["SSESpecification"] == of_table
+    (rule,) = properties["ConfigurationBucket"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY}
+    assert rule["BucketKeyEnabled"] is True
+    for name, kind in types.items():
+        if kind == "AWS::SQS::Queue":
+            assert (properties[name]["KmsMasterKeyId"], properties[name]["SqsManagedSseEnabled"]) == (KEY, False)
+        if kind == "AWS::SNS::Topic":
+            assert properties[name]["KmsMasterKeyId"] == KEY
+        if kind == "AWS::Logs::LogGroup":
+            assert properties[name]["KmsKeyId"] == KEY
+    for role in ("TopicRuleRole", "RegisterRole", "RecheckRole", "PublishRole"):
+        allowed = statements(deployed(KmsKeyArn=KEY), role)["UseTheKey"]
+        assert (allowed["Action"], allowed["Resource"]) == (["kms:Decrypt", "kms:GenerateDataKey"], KEY)
+        assert "UseTheKey" not in statements(deployed(), role)
+    assert "kms" not in json.dumps(deployed()).lower()
+
+
+def test_traces_are_sent_by_functions_whose_roles_may_where_they_are_asked_for() -> None:
+    functions = {name: each for name, each in EVERY.items() if each["Type"] == "AWS::Lambda::Function"}
+    traced = deployed(Tracing="Active")
+    for name, each in functions.items():
+        role = each["Properties"]["Role"]["Fn::GetAtt"].split(".")[0]
+        assert traced[name]["Properties"]["TracingConfig"] == {"Mode": "Active"}
+        assert each["Properties"]["TracingConfig"] == {"Mode": "PassThrough"}  # as Lambda has it by itself
+        assert "SendTraces" in statements(traced, role)
+        assert "SendTraces" not in statements(deployed(), role)
+
+
+def test_access_to_the_bucket_is_logged_below_the_name_of_the_stack_where_a_bucket_is_given() -> None:
+    bucket = deployed(AccessLogsBucket="logs-of-ours")["ConfigurationBucket"]["Properties"]
+    prefix = {"Fn::Sub": "${AWS::StackName}/"}
+    assert bucket["LoggingConfiguration"] == {"DestinationBucketName": "logs-of-ours", "LogFilePrefix": prefix}
+    assert "LoggingConfiguration" not in deployed()["ConfigurationBucket"]["Properties"]
+
+
+# What takes no tags on AWS, so that those of the stack do not reach it.
+BEARS_NO_TAGS = {
+    "AWS::IAM::Policy",
+    "AWS::Lambda::EventInvokeConfig",
+    "AWS::Lambda::LayerVersion",
+    "AWS::Lambda::Permission",
+    "AWS::S3::BucketPolicy",
+    "AWS::SNS::TopicPolicy",
+    "AWS::SQS::QueuePolicy",
+    "AWS::Scheduler::Schedule",
+}
+
+
+def test_the_tags_of_the_stack_reach_every_resource_that_can_bear_any() -> None:
+    """CloudFormation hands them on: `sam deploy --tags`. The schemas say which types take them."""
+    kinds = {each["Type"] for each in EVERY.values() if not each["Type"].startswith("Custom::")}
+    assert {kind for kind in kinds if "Tags" not in schema(kind)["properties"]} == BEARS_NO_TAGS
