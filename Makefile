@@ -17,7 +17,7 @@ IN_PLACE := $(shell test -x .venv/bin/python && test "`cat .venv/.made 2>/dev/nu
 MADE = printf '%s\n' "$(CURDIR)" >$@
 
 .NOTPARALLEL:
-.PHONY: help setup lock lint audit format test docs test-unit coverage soak fuzz bench build dist screenshots demo invoke clean distclean FORCE
+.PHONY: help setup lock lint audit format test docs test-unit coverage soak fuzz bench build dist screenshots verify demo invoke clean distclean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -102,6 +102,9 @@ dist: setup ## a release in dist/: wheel, deployable archives, bill of materials
 
 screenshots: setup ## the pictures in docs/page/, taken by a test of the page in a real browser
 	JITR_PICTURES=docs/page .venv/bin/pytest -q tests/stack/test_page.py -k pictures
+
+verify: setup ## whether the local stack does what AWS is taken to do; in an account: jitr verify
+	.venv/bin/jitr local verify
 
 demo: setup ## devices connect for the first time, on the local stack; DEVICES=200 for more
 	.venv/bin/jitr local demo --devices $(DEVICES)

@@ -321,6 +321,7 @@ _COMMANDS = {
     ),
     "failures": Lazy("jitr_cli.main:_failures", "Registration events that could not be handled, or were lost."),
     "explain": _command("explain.command:explain", "The decision about a device, and why."),
+    "verify": _command("verify.command:verify", "Whether AWS does what this software takes it to do."),
     "page": _command("page.command:page", "The operators' page, in a browser on this machine."),
     "events": _command("events.command:events", "Registration events, to try the function with."),
     "local": Lazy("jitr_local.cli:local", "The local stack: up, down, status, demo."),

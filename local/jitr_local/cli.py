@@ -204,6 +204,28 @@ def demo(devices: int) -> None:
         raise SystemExit(1)
 
 
+@local.command()
+@click.option("--report", type=click.Path(path_type=Path), metavar="FILE.md", help="Write the report there, too.")
+def verify(report: Path | None) -> None:
+    """Run `jitr verify` on a stack of its own that is gone afterwards: what it says of the stand-in, it can say of AWS.
+
+    Exit 0 if each assumption that was tried is confirmed, 1 if one is not.
+
+    \b
+    Example:
+      jitr local verify
+    """
+    from jitr_local.operator import Operator
+
+    with _told_plainly(), running_stack(say=_progress) as running, tempfile.TemporaryDirectory(prefix="jitr-") as name:
+        Path(name, "admission.yaml").write_text("format: 1\ndefault: hold\n")
+        Operator(running, Path(name)).types("rules", "publish", "admission.yaml", "--yes")
+        words = ["verify", "--yes", *([] if report is None else ["--report", str(report.resolve())])]
+        code = Operator(running, Path(name)).watches(*words, variables=variables_of(running, dict(os.environ)))
+    if code:
+        raise SystemExit(code)
+
+
 def variables_of(running: LocalStack, caller: dict[str, str]) -> dict[str, str]:
     """The environment variables that make AWS tools, and this project's, talk to ``running``."""
     variables = {

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,12 @@ class Operator:
         if done.returncode:
             raise StackError(f"jitr {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}")
         return done.stdout
+
+    def watches(self, *arguments: str, variables: Mapping[str, str]) -> int:
+        """Run a ``jitr`` command whose output goes to the terminal, and return how it ended."""
+        command = [str(Path(sys.executable).parent / "jitr"), *arguments]
+        environment = _variables(self.stack.endpoint_url) | dict(variables)
+        return subprocess.run(command, cwd=self.folder, env=environment, check=False).returncode
 
 
 def _variables(endpoint_url: str) -> dict[str, str]:

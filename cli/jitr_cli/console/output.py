@@ -42,11 +42,16 @@ def emit(as_json: bool, document: Any, human: str | Callable[[], None]) -> None:
     Times become RFC 3339, paths and other values text. JSON is pure ASCII, so it cannot steer a terminal.
     """
     if as_json:
-        click.echo(json.dumps(document, indent=2, default=_json_value).replace("\x7f", "\\u007f"))
+        click.echo(as_text(document))
     elif callable(human):
         human()
     elif human:
         click.echo(safe(human, lines=True))
+
+
+def as_text(document: Any) -> str:
+    """Return a document as JSON, in pure ASCII."""
+    return json.dumps(document, indent=2, default=_json_value).replace("\x7f", "\\u007f")
 
 
 def _json_value(value: Any) -> Any:

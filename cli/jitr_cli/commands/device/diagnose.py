@@ -1,49 +1,32 @@
 """``jitr device diagnose``: why a device does not get in, found by connecting as it does."""
 
-import os
 import re
-import ssl
 from pathlib import Path
 
 import click
 
 from jitr.errors import InputError
 from jitr_cli.console import output
+from jitr_cli.console.endpoint import HOST_VARIABLE, ca_file_option, endpoint_option, where_devices_connect
 from jitr_cli.console.options import FILE, stack_options
-from jitr_operations.deployment import Choice, local_stack
+from jitr_operations.deployment import Choice
 from jitr_operations.diagnose.account import AccountView
 from jitr_operations.diagnose.files import read_identity
 from jitr_operations.diagnose.findings import Findings
 from jitr_operations.diagnose.visit import ENDPOINT, Goal, Visit
-from jitr_operations.files import read_bytes
 from jitr_operations.table import now
 
-MQTT_PORT = 8883
 MAX_CLIENT_ID = 128  # octets of UTF-8: AWS IoT Core, "Protocol limits"
 MAX_TOPIC = 256  # octets of UTF-8, likewise
-# What `jitr local env` prints, and devices of the examples read.
-HOST_VARIABLE, PORT_VARIABLE, CA_VARIABLE = "JITR_MQTT_HOST", "JITR_MQTT_PORT", "JITR_BROKER_CA"
-MAX_CA_FILE = 1 << 20  # octets: a system's whole bundle
-
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 
 
 @click.command()
 @click.argument("file", required=False, type=FILE, metavar="[DEVICE.pem]")
-@click.option(
-    "--endpoint",
-    metavar="HOST[:PORT]",
-    help=f"Where the device connects [env: {HOST_VARIABLE}, {PORT_VARIABLE}]; port {MQTT_PORT} without.",
-)
+@endpoint_option
 @click.option("--certificate", type=FILE, metavar="FILE", help="The same: the device's certificate, or chain.")
 @click.option("--key", type=FILE, metavar="FILE", help="The device's key; DEVICE.key beside the certificate without.")
 @click.option("--passphrase-file", type=FILE, metavar="FILE", help="The key's passphrase; asked for without.")
-@click.option(
-    "--ca-file",
-    type=FILE,
-    metavar="ROOT.pem",
-    help=f"What the device trusts [env: {CA_VARIABLE}]; this machine's own without.",
-)
+@ca_file_option
 @click.option("--client-id", metavar="ID", help="MQTT client id; the certificate's common name without.")
 @click.option("--topic", metavar="TOPIC", help="Publish one message there, too.")
 @click.option("--wait", type=click.IntRange(0, 600), default=10, show_default=True, help="Go on trying: seconds.")
@@ -83,7 +66,12 @@ def diagnose(
       jitr device diagnose --certificate chain.pem --key snr-0001.key --local
     """
     certificate = _certificate(file, certificate)
-    host, port, roots = _where(endpoint, ca_file, choice)
+    where = where_devices_connect(endpoint, ca_file, choice)
+    if where is None:
+        raise InputError(
+            f"--endpoint says where the device connects, or {HOST_VARIABLE}: {ENDPOINT}; or --local for the local stack"
+        )
+    host, port, roots = where
     _check_texts(client_id, topic)
     identity = read_identity(certificate, key or certificate.with_suffix(".key"), passphrase_file)
     view = AccountView(None if no_account else choice, identity.reading)
@@ -117,52 +105,6 @@ def _certificate(file: Path | None, certificate: Path | None) -> Path:
     if named is None:
         raise click.UsageError("name the device's certificate: jitr device diagnose DEVICE.pem.")
     return named
-
-
-def _where(endpoint: str | None, ca_file: Path | None, choice: Choice) -> tuple[str, int, Path | None]:
-    """Return host, port and what to trust there. Raises InputError."""
-    if ca_file is not None:
-        _check_roots(ca_file, "--ca-file")
-    if endpoint is not None:
-        return *_host_and_port(endpoint, "--endpoint"), ca_file
-    if choice.local:
-        stack = local_stack()
-        return stack.mqtt_host, stack.mqtt_port, ca_file or Path(stack.broker_ca)
-    host = os.environ.get(HOST_VARIABLE)
-    if not host:
-        raise InputError(
-            f"--endpoint says where the device connects, or {HOST_VARIABLE}: {ENDPOINT}; or --local for the local stack"
-        )
-    port = os.environ.get(PORT_VARIABLE)
-    where = _host_and_port(f"{host}:{port}" if port else host, f"{HOST_VARIABLE} and {PORT_VARIABLE}")
-    return *where, ca_file or _roots_of_the_environment()
-
-
-def _host_and_port(endpoint: str, said_by: str) -> tuple[str, int]:
-    host, _, port = endpoint.partition(":")
-    if _HOST.fullmatch(host) is None or re.fullmatch("[0-9]{1,5}", port or "1") is None:
-        raise InputError(f"{said_by} {endpoint[:300]!r}: give it as HOST or HOST:PORT, without mqtts:// and paths")
-    number = int(port or MQTT_PORT)
-    if not 0 < number < 1 << 16:
-        raise InputError(f"{said_by} {endpoint}: there is no port {number}")
-    return host, number
-
-
-def _roots_of_the_environment() -> Path | None:
-    """Return what the environment says to trust. It belongs to the endpoint there, so it serves for no other."""
-    named = os.environ.get(CA_VARIABLE)
-    if not named:
-        return None
-    _check_roots(Path(named), CA_VARIABLE)
-    return Path(named)
-
-
-def _check_roots(file: Path, said_by: str) -> None:
-    read_bytes(file, MAX_CA_FILE)
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
-    except ssl.SSLError:
-        raise InputError(f"{said_by} {file}: it holds no certificate in PEM") from None
 
 
 def _check_texts(client_id: str | None, topic: str | None) -> None:

@@ -1,0 +1,101 @@
+"""``jitr verify``: whether AWS behaves as this software takes it to, seen with devices that are thrown away."""
+
+from pathlib import Path
+
+import click
+
+from jitr.errors import Refused
+from jitr_cli.console import output
+from jitr_cli.console.endpoint import MQTT_PORT, ca_file_option, endpoint_option, where_devices_connect
+from jitr_cli.console.options import FILE, stack_options
+from jitr_operations.deployment import Choice, Deployment
+from jitr_operations.table import table_of
+from jitr_operations.verify.assumptions import ASSUMPTIONS, Report, Seen
+from jitr_operations.verify.belongings import Belongings
+from jitr_operations.verify.verification import Endpoint, Verification
+
+_PLAN = """\
+This makes a CA that nobody knows and two devices, tagged and named jitr-verify, and takes them away again:
+one CA registered, about 20 connections, and some 100 requests to AWS IoT, which cost less than a cent.
+Your rules, lists and devices are left alone. It takes about {minutes} minutes.{alarm}"""
+_ALARM = "\nRegistrationFailuresAlarm is raised and ends again: whoever gets its messages gets two."
+_SIGNS = {Seen.CONFIRMED: "ok", Seen.OTHERWISE: "NO", Seen.NOT_TRIED: "--"}
+
+
+@click.command("verify")
+@endpoint_option
+@ca_file_option
+@click.option("--sni-only", is_flag=True, help="Register the CA in mode SNI_ONLY: without proof of possession.")
+@click.option("--alarm", is_flag=True, help="Also raise an alarm, and see it end: a quarter of an hour more.")
+@click.option("--report", type=FILE, metavar="FILE.md", help="Write the report there, too, and FILE.json beside it.")
+@click.option("--clean", is_flag=True, help="Only take away what earlier runs left behind.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@stack_options
+@output.json_option
+@click.pass_context
+def verify(
+    context: click.Context,
+    endpoint: str | None,
+    ca_file: Path | None,
+    sni_only: bool,
+    alarm: bool,
+    report: Path | None,
+    clean: bool,
+    yes: bool,
+    choice: Choice,
+    as_json: bool,
+) -> None:
+    """See whether AWS does what this software takes it to do, with a CA and devices that are thrown away.
+
+    A device connects for the first time, alone and with its CA's certificate; the event, the decision, statuses and
+    IoT policies are looked at, each assumption is told as confirmed, otherwise, or not tried. What was made is taken
+    away, also when it is interrupted; --clean takes away what a run that was killed left behind.
+
+    It refuses where the rules in force would let its devices in. Exit code 1 means that something is otherwise.
+
+    \b
+    Examples:
+      jitr verify --local
+      jitr verify --sni-only --report verified.md
+    """
+    deployment = choice.deployment()
+    deployment.announce()
+    if clean:
+        left = Belongings(deployment.client("iot"), table_of(deployment)).clean()
+        output.emit(as_json, {"left": left}, "Nothing of a verification is left." if not left else "")
+        _refuse_left(left)
+        return
+    where = _endpoint(endpoint, ca_file, choice, deployment)
+    output.note(_PLAN.format(minutes=20 if alarm else 4, alarm=_ALARM if alarm else ""))
+    output.confirm("Go on?", yes)
+    found = Verification(deployment, where, sni_only=sni_only, alarm=alarm).make()
+    if report is not None:
+        report.write_text(found.markdown(), "utf-8")
+        report.with_suffix(".json").write_text(output.as_text(found.to_json()), "utf-8")
+    output.emit(as_json, found.to_json(), lambda: _show(found))
+    _refuse_left(found.left)
+    context.exit(1 if found.otherwise else 0)
+
+
+def _endpoint(endpoint: str | None, ca_file: Path | None, choice: Choice, deployment: Deployment) -> Endpoint:
+    where = where_devices_connect(endpoint, ca_file, choice)
+    if where is None:
+        answer = deployment.client("iot").describe_endpoint(endpointType="iot:Data-ATS")
+        where = answer["endpointAddress"], MQTT_PORT, ca_file
+    return Endpoint(*where)
+
+
+def _refuse_left(left: list[str]) -> None:
+    if left:
+        raise Refused("verify", "left", f"left behind: {', '.join(left)}. `jitr verify --clean` tries again")
+
+
+def _show(report: Report) -> None:
+    for each in ASSUMPTIONS:
+        seen, detail = report.of(each.code)
+        told = f" ({output.safe(detail)})" if detail else ""
+        click.echo(f"{_SIGNS[seen]}  {each.text}{told}")
+    tried = [seen for seen, _ in report.seen.values()]
+    click.echo(
+        f"\n{tried.count(Seen.CONFIRMED)} of {len(ASSUMPTIONS)} are confirmed, {len(report.otherwise)} otherwise."
+    )

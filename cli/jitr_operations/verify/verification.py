@@ -1,0 +1,312 @@
+"""One verification: a throwaway CA and two devices, and each assumption looked at with them."""
+
+import json
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from jitr.aws.dynamodb.table import Table
+from jitr.errors import InputError
+from jitr.reasons import Verdict
+from jitr.records.record import Record
+from jitr_operations import telling
+from jitr_operations.decisions.today import Today
+from jitr_operations.deployment import Deployment
+from jitr_operations.devices.registry import Registry
+from jitr_operations.diagnose.attempt import Attempt, Line, Outcome, attempt
+from jitr_operations.files import staged
+from jitr_operations.issuing import pki
+from jitr_operations.records import record_of
+from jitr_operations.table import now, now_text, table_of
+from jitr_operations.verify.assumptions import Report
+from jitr_operations.verify.belongings import PREFIX, TAG, Belongings
+
+_CURVE = pki.KeyType(curve="p256")
+_TURNED_AWAY = (Outcome.HUNG_UP, Outcome.REFUSED, Outcome.TLS_REFUSED, Outcome.SILENT)
+_EVENT_WITHIN = 90  # seconds
+_POLICY_WITHIN = 90
+_DELETE_WITHIN = 300  # https://docs.aws.amazon.com/iot/latest/apireference/API_DeletePolicy.html
+_ALARM_WITHIN = 900
+_KNOCKS_COUNTED = 65  # seconds: knocks are counted at most once a minute
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where devices connect, and what they trust there; None is what the system trusts."""
+
+    host: str
+    port: int
+    roots: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Device:
+    id: str
+    line: Line
+    name: str
+
+
+@dataclass
+class Verification:
+    """One run. ``sni_only`` registers the CA without proof; ``alarm`` has an alarm raised, and somebody may be told."""
+
+    deployment: Deployment
+    endpoint: Endpoint
+    sni_only: bool = False
+    alarm: bool = False
+    run: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    def __post_init__(self) -> None:
+        self._iot = self.deployment.client("iot")
+        self._table: Table = table_of(self.deployment)
+        self._registry = Registry(self._iot)
+        self.belongings = Belongings(self._iot, self._table)
+        self.report = Report(self.deployment.where(), now_text(), self.run)
+
+    def make(self) -> Report:
+        """Look at each assumption, and take away whatever was made, also where that is cut short.
+
+        Raises InputError where the rules in force would let its devices in.
+        """
+        try:
+            with tempfile.TemporaryDirectory(prefix="jitr-verify-") as folder:
+                self._look(Path(folder))
+        finally:
+            telling.note("Taking away what was made.")
+            self.report.left = self.belongings.clean(self.run)
+        return self.report
+
+    def _look(self, folder: Path) -> None:
+        issuer = self._make_ca()
+        ca_id = self._register(issuer)
+        leaf, chain = (self._device(folder, issuer, kind) for kind in ("leaf", "chain"))
+        self._require_held(issuer, ca_id, leaf)
+        self._first_connections(ca_id, leaf, chain)
+        self._events(leaf)
+        self._statuses(chain)
+        self._policies(chain)
+        if self.alarm:
+            self._alarms()
+
+    # --- what is made
+
+    def _make_ca(self) -> pki.Issuer:
+        key = pki.new_key(_CURVE)
+        subject = _name(f"{PREFIX}{self.run}").public_bytes()
+        serial, validity = pki.random_serial(), timedelta(days=2)
+        made = pki.make_ca(subject, key, serial_number=serial, now=now(), validity=validity, path_length=0)
+        return pki.Issuer(made, key)
+
+    def _register(self, issuer: pki.Issuer) -> str:
+        telling.note(f"Registering a CA, {PREFIX}{self.run}.")
+        request: dict[str, Any] = {
+            "caCertificate": issuer.certificate.pem.decode(),
+            "setAsActive": True,
+            "allowAutoRegistration": True,
+            "tags": [{"Key": TAG, "Value": self.run}],
+        }
+        if self.sni_only:
+            request["certificateMode"] = "SNI_ONLY"
+        else:
+            code = self._iot.get_registration_code()["registrationCode"]
+            proof = pki.make_verification_certificate(
+                issuer, pki.new_key(_CURVE), code, serial_number=pki.random_serial(), now=now()
+            )
+            request["verificationCertificate"] = proof.pem.decode()
+        ca_id = self._iot.register_ca_certificate(**request)["certificateId"]
+        found = self._iot.describe_ca_certificate(certificateId=ca_id)["certificateDescription"]
+        told = f"{found['status']}, auto-registration {found.get('autoRegistrationStatus')}"
+        so = (found["status"], found.get("autoRegistrationStatus")) == ("ACTIVE", "ENABLE")
+        self.report.see("ca.in-one-call", so, f"{told}, mode {found.get('certificateMode', 'DEFAULT')}")
+        return ca_id
+
+    def _device(self, folder: Path, issuer: pki.Issuer, kind: str) -> _Device:
+        key, name = pki.new_key(_CURVE), f"{PREFIX}{self.run}-{kind}"
+        made = pki.issue_device(
+            issuer,
+            _name(name).public_bytes(),
+            pki.public_key_der(key.public_key()),
+            serial_number=pki.random_serial(),
+            now=now(),
+            validity=timedelta(days=1),
+        )
+        with staged(folder, [f"{name}.pem", f"{name}.key"], force=False) as stage:
+            sent = made.pem + (issuer.certificate.pem if kind == "chain" else b"")
+            certificate = stage.write(f"{name}.pem", sent)
+            key_file = stage.write(f"{name}.key", pki.private_pem(key), private=True)
+        where = self.endpoint
+        return _Device(made.sha256, Line(where.host, where.port, certificate, key_file, None, where.roots), name)
+
+    # --- what is looked at
+
+    def _require_held(self, issuer: pki.Issuer, ca_id: str, device: _Device) -> None:
+        """Raise InputError where the rules in force would let the devices in, before any of them connects."""
+        pem = device.line.certificate.read_text()
+        today = Today(self.deployment, self._table)
+        if today.heads.digest is None:
+            raise InputError("no rules are in force, so no event would be decided: publish some first")
+        decision = today.explain(pem, ca_id, None, now()).decision
+        if decision.verdict is Verdict.ADMIT:
+            raise InputError(
+                f"rule {decision.rule} would let the devices of a verification in ({device.name}, of a CA that nobody "
+                "knows): nothing was connected. Give the rule a `ca`, or verify another stack"
+            )
+        self._expected = decision.verdict, decision.reasons[0].code
+        if issuer.certificate.sha256 != ca_id:
+            raise AssertionError("AWS IoT's id of a CA is the SHA-256 of its certificate")
+
+    def _first_connections(self, ca_id: str, leaf: _Device, chain: _Device) -> None:
+        telling.note("Two devices connect for the first time, one of them with its CA's certificate.")
+        first = self._knock(leaf)
+        self.report.see("first.hung-up", not first.connected, f"{first.outcome} {first.detail}".strip())
+        found = self._until(lambda: self._registry.get(leaf.id), _EVENT_WITHIN)
+        if found is None:
+            told = f"not registered within {_EVENT_WITHIN} s; the connection ended: {first.outcome} {first.detail}"
+            self.report.see("first.leaf-alone", False, told)
+        else:
+            so = (found.status, found.ca_certificate_id) == ("PENDING_ACTIVATION", ca_id)
+            self.report.see("first.pending", so, f"{found.status}, CA {str(found.ca_certificate_id)[:12]}")
+            self.report.see("first.leaf-alone", True, "registered without its CA's certificate")
+        other = self._knock(chain)
+        with_chain = self._until(lambda: self._registry.get(chain.id), _EVENT_WITHIN)
+        told = f"{other.outcome} {other.detail}".strip() if with_chain is None else with_chain.status
+        self.report.see("first.chain", with_chain is not None, told)
+
+    def _events(self, leaf: _Device) -> None:
+        began = time.monotonic()
+        record = self._until(lambda: self._decided(leaf), _EVENT_WITHIN)
+        if record is None:
+            self.report.see("event.arrives", False, f"no decision on record within {_EVENT_WITHIN} s")
+            return
+        took = f"on record {time.monotonic() - began:.0f} s after it was looked for"
+        self.report.see("event.arrives", True, f"{record.decision}, {took}")
+        reason = record.reasons[0]["code"] if record.reasons else ""
+        same = (record.decision, reason) == self._expected
+        self.report.see("decision.as-explained", same, f"{record.decision}: {reason}")
+        telling.note("A minute's wait: knocks are counted once a minute.")
+        time.sleep(_KNOCKS_COUNTED)
+        self._knock(leaf)
+        again = self._until(lambda: self._counted(leaf, record.knocks), _EVENT_WITHIN)
+        told = "no further knock was counted" if again is None else f"{again.knocks} knocks are counted"
+        self.report.see("event.again", again is not None, told)
+
+    def _statuses(self, device: _Device) -> None:
+        from botocore.exceptions import ClientError
+
+        self._until(lambda: self._decided(device), _EVENT_WITHIN)
+        try:
+            self._registry.set_status(device.id, "INACTIVE")
+        except ClientError as problem:
+            self.report.see("status.pending-to-inactive", False, str(problem))
+            return
+        self.report.see("status.pending-to-inactive", True, "PENDING_ACTIVATION to INACTIVE")
+        out = self._until(lambda: (tried := self._knock(device)).outcome in _TURNED_AWAY and tried, _POLICY_WITHIN)
+        told = "it was let in" if not out else f"{out.outcome} {out.detail}".strip()
+        self.report.see("status.inactive-stays-out", bool(out), told)
+
+    def _policies(self, device: _Device) -> None:
+        telling.note("A certificate is ACTIVE without an IoT policy, and then with one.")
+        self._registry.set_status(device.id, "ACTIVE")
+        without = self._knock(device)
+        told = f"{without.outcome} {without.detail}".strip()
+        self.report.see("policy.none-hangs-up", not without.connected, told)
+        found = self._registry.require(device.id)
+        with self._policy(device) as name:
+            self._iot.attach_policy(policyName=name, target=found.arn)
+            began = time.monotonic()
+            let_in = self._until(lambda: (tried := self._knock(device)).connected and tried, _POLICY_WITHIN)
+            took = time.monotonic() - began
+            told = f"connected after {took:.0f} s" if let_in else f"not connected within {_POLICY_WITHIN} s"
+            self.report.see("policy.attached-counts", bool(let_in) and took <= 60, told)
+            self._iot.detach_policy(policyName=name, target=found.arn)
+            self._delete_policy(name)
+        self._registry.set_status(device.id, "INACTIVE")
+
+    @contextmanager
+    def _policy(self, device: _Device) -> Iterator[str]:
+        name = f"{PREFIX}{self.run}"
+        partition = self._registry.require(device.id).arn.split(":")[1]
+        where = f"arn:{partition}:iot:{self.deployment.region}:{self.deployment.account_id}"
+        statement = {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"{where}:client/{device.name}"}
+        document = {"Version": "2012-10-17", "Statement": [statement]}
+        self._iot.create_policy(policyName=name, policyDocument=json.dumps(document))
+        yield name
+
+    def _delete_policy(self, name: str) -> None:
+        began = time.monotonic()
+        done = self._until(lambda: self._is_deleted(name), _DELETE_WITHIN, pause=5)
+        took = time.monotonic() - began
+        told = f"deleted after {took:.0f} s" if done else f"not within {_DELETE_WITHIN} s"
+        self.report.see("policy.delete-after-detach", bool(done), told)
+
+    def _is_deleted(self, name: str) -> bool:
+        try:
+            self._iot.delete_policy(policyName=name)
+        except self._iot.exceptions.DeleteConflictException:
+            return False
+        return True
+
+    def _alarms(self) -> None:
+        telling.note("A message that cannot be handled is sent: this may take a quarter of an hour.")
+        sqs, cloudwatch = self.deployment.client("sqs"), self.deployment.client("cloudwatch")
+        alarm = self.deployment.output("RegistrationFailuresAlarmName")
+        url, failures = (self.deployment.output(each) for each in ("RegistrationQueueUrl", "RegistrationFailuresUrl"))
+        body = json.dumps({"jitr-verify": self.run})
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+
+        def state() -> str:
+            return cloudwatch.describe_alarms(AlarmNames=[alarm])["MetricAlarms"][0]["StateValue"]
+
+        raised = self._until(lambda: state() == "ALARM", _ALARM_WITHIN, pause=10)
+        self._take_back(sqs, failures, body)
+        ended = raised and self._until(lambda: state() == "OK", _ALARM_WITHIN, pause=10)
+        told = "raised, and over once it was taken away" if ended else "raised" if raised else "not raised"
+        self.report.see("alarm.failures", bool(ended), told)
+
+    def _take_back(self, sqs: Any, url: str, body: str) -> None:
+        """Delete the message that this run sent from the failures, and let every other be seen again at once."""
+        for _ in range(20):
+            found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1, VisibilityTimeout=30)
+            messages = found.get("Messages", [])
+            for each in messages:
+                if each["Body"] == body:
+                    sqs.delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
+                    return
+            for each in messages:
+                with suppress(Exception):
+                    handle = each["ReceiptHandle"]
+                    sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
+
+    # --- looking
+
+    def _knock(self, device: _Device) -> Attempt:
+        return attempt(device.line, device.name, None)
+
+    def _decided(self, device: _Device) -> Record | None:
+        return record_of(self._table, device.id)
+
+    def _counted(self, device: _Device, knocks: int) -> Record | None:
+        record = self._decided(device)
+        return record if record is not None and record.knocks > knocks else None
+
+    def _until(self, look: Callable[[], Any], seconds: float, pause: float = 1.0) -> Any:
+        """Look again until there is something to see; what was seen, or None once the time is up."""
+        deadline = time.monotonic() + seconds
+        while not (seen := look()):
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(pause)
+        return seen
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])

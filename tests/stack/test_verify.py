@@ -1,0 +1,82 @@
+"""Whether AWS does what it is taken to do: tried on the local stack, cleaned up whatever happens."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testkit.stack.plant import Plant, until
+
+pytestmark = pytest.mark.stack
+
+COMMAND = [sys.executable, "-c", "from jitr_cli.main import run; run()", "verify", "--yes"]
+
+
+def started(plant: Plant, *options: str) -> subprocess.Popen[str]:
+    """A verification that is under way."""
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*COMMAND, *options], cwd=plant.folder, env=plant.variables, **pipes)
+
+
+def belongings(plant: Plant) -> list[str]:
+    """What a verification made and is still there: CAs, devices, IoT policies."""
+    cas = [each["subject"] or "" for each in plant.json("ca", "ls")["cas"]]
+    policies = [each["policyName"] for each in plant.iot.list_policies()["policies"]]
+    return [each for each in (*cas, *policies) if "jitr-verify" in each]
+
+
+@pytest.fixture
+def strangers_wait(plant: Plant) -> Plant:
+    """Rules that let nobody in whom they do not know."""
+    plant.publish(plant.rules(plant.factory("verify")))
+    return plant
+
+
+def test_each_assumption_is_looked_at_and_nothing_is_left(strangers_wait: Plant, tmp_path: Path) -> None:
+    plant = strangers_wait
+    report = tmp_path / "verified.md"
+    told = plant.json("verify", "--yes", "--report", report)
+    seen = {each["code"]: each["seen"] for each in told["assumptions"]}
+    assert {code for code, word in seen.items() if word != "confirmed"} == {"alarm.failures", "throttling.shape"}
+    assert told["left"] == belongings(plant) == []
+    assert json.loads(report.with_suffix(".json").read_text()) == told
+    assert report.read_text().count("| confirmed |") == len(seen) - 2
+    assert not [each for each in plant.json("device", "ls")["devices"] if "jitr-verify" in json.dumps(each)]
+
+
+def test_one_that_is_interrupted_takes_away_what_it_made(strangers_wait: Plant) -> None:
+    plant = strangers_wait
+    running = started(plant)
+    until(lambda: belongings(plant), "it has registered its CA")
+    running.send_signal(signal.SIGINT)
+    _, told = running.communicate(timeout=60)
+    assert (running.returncode, "Taking away what was made" in told) == (130, True), told
+    assert belongings(plant) == []
+
+
+def test_what_one_that_was_killed_left_behind_is_taken_away_by_its_tag(strangers_wait: Plant) -> None:
+    plant = strangers_wait
+    running = started(plant)
+    until(lambda: belongings(plant), "it has registered its CA")
+    running.kill()
+    running.communicate(timeout=60)
+    assert len(belongings(plant)) == 1
+    plant.jitr("verify", "--clean")
+    assert belongings(plant) == []
+    assert plant.json("ca", "ls")["cas"]  # those of others stay
+
+
+def test_it_connects_nothing_where_the_rules_would_let_it_in(strangers_wait: Plant) -> None:
+    plant = strangers_wait
+    rules = plant.folder / "admission.yaml"
+    wide = rules.read_text().replace("    ca: verify\n", "").replace('common_name: "verify-*"', 'common_name: "*"')
+    rules.write_text(wide)
+    plant.publish(rules)
+    before = len(plant.json("decisions", "ls"))
+    told = plant.jitr("verify", "--yes", code=2).stderr
+    assert "would let the devices of a verification in" in told
+    assert belongings(plant) == []
+    assert len(plant.json("decisions", "ls")) == before
