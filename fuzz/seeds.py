@@ -143,7 +143,12 @@ def tables() -> Mapping[str, bytes]:
     maker = pki.ca("Modules")
     modules = [(mac, maker.device(f"module-{mac}").issue()) for mac in ("70B3D5000001", "70B3D5000002")]
     boards = [(name, maker.device(name).issue()) for name in ("nrf-351358811124484", "nrf-351358811124485")]
-    return {"espressif": manifests.espressif(modules), "nrf-cloud": manifests.nrf_cloud(boards)}
+    column = f'Pos,PEM,attr.batch\n1,"{modules[0][1].pem.decode()}",7\n'.encode()
+    return {
+        "espressif": manifests.espressif(modules),
+        "nrf-cloud": manifests.nrf_cloud(boards),
+        "column": column,
+    }
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from jitr.devicelists.csv.duplicates import Duplicates
 from jitr.devicelists.csv.reader import Reader, read_list, serials_in, write_rows
 from jitr.devicelists.csv.serials import UNDECIDED
 from jitr.devicelists.manifests.jws import Signers, read_signer
-from jitr.devicelists.manifests.opening import Opener
+from jitr.devicelists.manifests.opening import Opener, recognised
 from jitr.devicelists.manifests.reading import Options
 from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError, Poison, Unreadable, UnusableCrl
@@ -242,6 +242,8 @@ def table(data: bytes) -> None:
     """A vendor's table of devices."""
     _opened(data, "espressif")
     _opened(data, "nrfcloud")
+    if recognised(data[: 16 * 1024]) == "column":
+        _opened(data, "certificates")
 
 
 _JSON = tuple(

@@ -76,3 +76,50 @@ def test_a_thing_can_be_named_after_the_mac() -> None:
     assert [each.thing_name for each in rows(manifests.espressif(MODULES), thing_name="esp-{mac}")] == [
         f"esp-{mac}" for mac in MACS
     ]
+
+
+# --- a certificate in a cell of any table
+
+
+def table_of(header: str, *rows: str) -> bytes:
+    return "\n".join([header, *rows]).encode()
+
+
+def cell(number: int) -> str:
+    return f'"{BOARDS[number][1].pem.decode()}"'
+
+
+def test_csv_with_a_certificate_in_a_cell_is_devices_by_their_public_keys() -> None:
+    data = table_of("Pos;PEM;attr.batch;thing_name;note", f"1;{cell(0)};7;board-1;on the roof", f"2;{cell(1)};;;")
+    reader = opened(data, name="boards.csv")
+    found = [each.row for each in reader]
+    assert [each.public_key_sha256 for each in found] == KEYS[1]
+    assert (found[0].attributes, found[0].thing_name, found[0].note) == ({"batch": "7"}, "board-1", "on the roof")
+    assert found[1].note is not None
+    assert found[1].note.startswith("boards.csv, line ")
+    assert reader.said == (
+        "read as CSV with a certificate in a cell of each row, which its content shows",
+        "columns that are left out: 'Pos'",
+    )
+
+
+def test_what_it_calls_its_columns_is_said_as_for_other_csv() -> None:
+    data = table_of("Cert,Charge", f"{cell(0)},7")
+    (row,) = rows(data, headings={"Charge": "attr.batch"})
+    assert row.attributes == {"batch": "7"}
+
+
+def test_a_common_name_beside_a_certificate_is_the_certificate_s_own() -> None:
+    good = table_of("common_name,cert", f"{BOARDS[0][0]},{cell(0)}")
+    assert [each.public_key_sha256 for each in rows(good)] == KEYS[1][:1]
+    (told,) = problems(table_of("common_name,cert", f"another,{cell(0)}"))
+    assert "its common_name is 'another', and the common name of its certificate is" in told
+
+
+def test_a_row_without_a_certificate_is_an_error() -> None:
+    (told,) = problems(table_of("n,cert", f"1,{cell(0)}", "2,"))
+    assert "the input is empty" in told
+    (told,) = problems(table_of("n,cert", f"1,{cell(0)}", "2"))
+    assert "there is no certificate in its row" in told
+    (told,) = problems(table_of("n,cert,x", f"1,{cell(0)},", f"2,,{cell(1)}"))
+    assert "the input is empty" in told

@@ -37,6 +37,12 @@ _CALLED = {
     "pem": "certificates in PEM",
     "der": "one certificate",
     "base64": "certificates in base64, one a line",
+    "column": "CSV with a certificate in a cell of each row",
+}
+_TABLES: Mapping[str, type[tables.DeviceTable]] = {
+    "espressif": tables.Espressif,
+    "nrfcloud": tables.NrfCloud,
+    "column": tables.CertificateColumn,
 }
 _EXPECTED = {
     "microchip": "a manifest of Microchip's, a JSON array of signed elements",
@@ -46,7 +52,7 @@ _EXPECTED = {
     "certificates": "certificates, or an archive of them",
 }
 _OPTION = {"zip": "certificates", "tar": "certificates", "tar.gz": "certificates", "pem": "certificates"} | {
-    "der": "certificates", "base64": "certificates"
+    "der": "certificates", "base64": "certificates", "column": "certificates"
 }  # fmt: skip
 
 
@@ -93,7 +99,8 @@ def _inflated(head: bytes) -> bytes:
 
 
 def _recognised_table(head: bytes) -> str:
-    first = next(read_records([head]), None)
+    records = read_records([head])
+    first = next(records, None)
     if not isinstance(first, Record):
         return "csv"
     if tuple(each.strip().lower() for each in first.cells) == tables.ESPRESSIF_HEADER:
@@ -102,6 +109,9 @@ def _recognised_table(head: bytes) -> str:
         "-----BEGIN CERTIFICATE-----"
     ):
         return "nrfcloud"
+    second = next(records, None)
+    if isinstance(second, Record) and tables.column_of_certificates(second.cells) is not None:
+        return "column"
     return "csv"
 
 
@@ -148,7 +158,7 @@ class Opener:
             if self._sheets is not None and head.startswith(_SPREADSHEET):
                 return self._sheet(pieces, source, duplicates, self._sheets)
             return Reader(pieces, source=source, duplicates=duplicates, serials=serials, headings=headings)
-        if self._options.headings:
+        if self._options.headings and found != "column":
             raise InputError(f"{source}: --column is for CSV; a manifest's and a certificate's columns are known")
         reader = self._reader(found if _fits(kind, found) else "", pieces, source, duplicates)
         reader.read_as = (
@@ -169,9 +179,8 @@ class Opener:
         options = self._options
         if found == "microchip":
             return Manifest(pieces, source=source, duplicates=duplicates, options=options)
-        if found in ("espressif", "nrfcloud"):
-            table = tables.Espressif if found == "espressif" else tables.NrfCloud
-            return table(pieces, source=source, duplicates=duplicates, options=options)
+        if found in _TABLES:
+            return _TABLES[found](pieces, source=source, duplicates=duplicates, options=options)
         texts = self._texts(found, pieces)
         if texts is None:
             why = (

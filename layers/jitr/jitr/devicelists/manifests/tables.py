@@ -5,9 +5,9 @@ firmware types and certificate.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from jitr.devicelists.columns import shown
+from jitr.devicelists.columns import is_column, shown, under
 from jitr.devicelists.csv.duplicates import Seen
 from jitr.devicelists.csv.records import BadRecord, Record, read_records
 from jitr.devicelists.manifests.certificates import names_of
@@ -17,6 +17,8 @@ from jitr.x509.certificate import CertificateReading, read_certificate
 
 ESPRESSIF_HEADER = ("mac", "cn", "cert")
 NRF_CLOUD_CELLS = 5
+_BEGIN = "-----BEGIN CERTIFICATE-----"
+_HEADINGS_SHOWN = 5
 _MAC = re.compile(r"[0-9A-Fa-f]{12}")
 
 
@@ -47,7 +49,8 @@ class DeviceTable(ManifestReader):
             except (WrongDevice, Unreadable) as wrong:
                 yield Bad(record.line, place, str(wrong))
                 continue
-            columns |= {"public_key_sha256": reading.facts.public_key_sha256, "note": f"{self._name}, {place}"}
+            columns = {"note": f"{self._name}, {place}"} | columns
+            columns["public_key_sha256"] = reading.facts.public_key_sha256
             yield Found(
                 record.line, place, {name: value for name, value in columns.items() if value}, names_of(reading)
             )
@@ -86,6 +89,62 @@ class NrfCloud(DeviceTable):
         device_id, sub_type, tags, _firmware, certificate = _cells(cells, NRF_CLOUD_CELLS)
         reading = _certificate(certificate, device_id, "device id")
         return {"attr.device_id": device_id, "attr.sub_type": sub_type, "attr.tags": tags}, reading
+
+
+class CertificateColumn(DeviceTable):
+    """CSV that has each device's certificate in a cell, as PEM, and may have columns of a list beside it.
+
+    ``headings`` of the options give columns for what the file calls them. A common name beside a certificate must be
+    the certificate's own.
+    """
+
+    def __init__(self, pieces: Iterable[bytes], *, source: str, duplicates: Seen | None, options: Options) -> None:
+        super().__init__(pieces, source=source, duplicates=duplicates, options=options)
+        self._headings: list[str] = []
+        self._columns: list[str | None] = []  # None where a heading is not read
+        self._certificates: int | None = None  # the number of the column that has them, from 0
+
+    def remarks(self) -> tuple[str, ...]:
+        """Say which columns were left out."""
+        numbered = enumerate(zip(self._headings, self._columns, strict=True))
+        left_out = [heading for at, (heading, column) in numbered if column is None and at != self._certificates]
+        more = ", …" if len(left_out) > _HEADINGS_SHOWN else ""
+        named = ", ".join(map(shown, left_out[:_HEADINGS_SHOWN]))
+        return (f"columns that are left out: {named}{more}",) if left_out else ()
+
+    def check_header(self, records: Iterator[Record | BadRecord]) -> None:
+        """Take the header. Raises WrongManifest."""
+        first = next(records, None)
+        if not isinstance(first, Record):
+            raise WrongManifest("line 1: there is no header")
+        self._headings = [each.strip() for each in first.cells]
+        meant = (under(each, self.options.headings) for each in self._headings)
+        self._columns = [each if each is not None and _is_beside(each) else None for each in meant]
+
+    def device(self, cells: list[str]) -> tuple[dict[str, str], CertificateReading]:
+        """Return what a row says of a device, and its certificate. Raises WrongDevice and Unreadable."""
+        if self._certificates is None:
+            self._certificates = column_of_certificates(cells)
+        if self._certificates is None or len(cells) <= self._certificates:
+            raise WrongDevice("there is no certificate in its row")
+        beside = zip(self._columns, cells, strict=False)
+        columns = {name: cell.strip() for name, cell in beside if name is not None and cell.strip()}
+        common_name = columns.pop("common_name", None)
+        text = cells[self._certificates]
+        if common_name is None:
+            return columns, read_certificate(text.encode(errors="surrogatepass"))
+        return columns, _certificate(text, common_name, "common_name")
+
+
+def column_of_certificates(cells: Sequence[str]) -> int | None:
+    """Return the number of the one cell, from 0, that is a certificate in PEM; None where there is not exactly one."""
+    found = [number for number, each in enumerate(cells) if each.lstrip().startswith(_BEGIN)]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_beside(column: str) -> bool:
+    """Whether a column may stand beside a certificate: the certificate itself says what the keys are."""
+    return is_column(column) and column not in ("serial_number", "ca", "certificate_sha256", "public_key_sha256")
 
 
 def _cells(cells: list[str], count: int) -> list[str]:
