@@ -94,6 +94,18 @@ class Queue(Timed):
         self._bill.requests += bool(taken)  # one that finds nothing waits for up to 20 s, whoever comes or not
         return taken
 
+    def visible(self) -> int:
+        """Return how many messages could be received now, as ApproximateNumberOfMessagesVisible counts them."""
+        return sum(each.visible_at <= self.clock.now for each in self._messages.values())
+
+    def age(self) -> float | None:
+        """Return the age of the oldest message, as ApproximateAgeOfOldestMessage tells it; None without messages.
+
+        Amazon SQS Developer Guide, "Available CloudWatch metrics": one that was received three times does not count.
+        """
+        fresh = [each.sent_at for each in self._messages.values() if each.receives < 3]
+        return self.clock.now - min(fresh) if fresh else None
+
     def delete(self, number: int) -> None:
         """Done with."""
         message = self._messages.pop(number, None)
@@ -123,6 +135,10 @@ def _record(message: _Message) -> dict[str, Any]:
     }
 
 
+class Crashed(BaseException):
+    """An invocation fails as a whole: the function's process is gone, or cannot be started."""
+
+
 @dataclass
 class Environments:
     """Lambda's execution environments for the queue: each handles one batch at a time, and keeps its memory."""
@@ -133,6 +149,8 @@ class Environments:
     # Makes the handler of one environment: a batch's records and what tells the milliseconds left, to its failures.
     make: Callable[[], Callable[[list[dict[str, Any]], Callable[[], int]], dict[str, list[dict[str, str]]]]]
     stopped: bool = False
+    looks_every: float = _LOOKS_EVERY
+    crashed: Callable[[], None] = lambda: None  # is told of each invocation that fails as a whole
 
     def start(self, count: int) -> None:
         """Begin to poll, with so many at once."""
@@ -144,13 +162,18 @@ class Environments:
         while not self.stopped:
             records = self.queue.take()
             if not records:
-                self.clock.sleep(_LOOKS_EVERY)
+                self.clock.sleep(self.looks_every)
                 continue
             began = self.clock.now
             if handle is None:
                 self.clock.sleep(COLD_START)
                 handle = self.make()
-            answer = handle(records, lambda began=began: round((began + TIMEOUT - self.clock.now) * 1000))  # type: ignore[misc]
+            try:
+                answer = handle(records, lambda began=began: round((began + TIMEOUT - self.clock.now) * 1000))  # type: ignore[misc]
+            except Crashed:
+                self.crashed()
+                handle = None
+                continue
             self.bill.invocations += 1
             self.bill.seconds += self.clock.now - began
             self.bill.requests += 1

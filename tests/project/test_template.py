@@ -48,6 +48,11 @@ LOGICAL_IDS = {
     "RuleFailures": "AWS::SQS::Queue",
     "RuleFailuresAgeAlarm": "AWS::CloudWatch::Alarm",
     "RuleFailuresAlarm": "AWS::CloudWatch::Alarm",
+    "PublishErrorsAlarm": "AWS::CloudWatch::Alarm",
+    "PublishThrottlesAlarm": "AWS::CloudWatch::Alarm",
+    "RecheckScheduleAlarm": "AWS::CloudWatch::Alarm",
+    "RuleActionFailuresAlarm": "AWS::CloudWatch::Alarm",
+    "RuleErrorActionFailuresAlarm": "AWS::CloudWatch::Alarm",
     "RuleThrottledAlarm": "AWS::CloudWatch::Alarm",
     "RulesUnavailableAlarm": "AWS::CloudWatch::Alarm",
     "SensorPolicy": "AWS::IoT::Policy",
@@ -466,6 +471,8 @@ def test_every_registration_event_goes_to_the_queue_and_else_to_rule_failures() 
     payload = RESOURCES["RegistrationTopicRule"]["Properties"]["TopicRulePayload"]
     assert payload["Sql"].endswith(" FROM '$aws/events/certificates/registered/#'")
     (action,) = payload["Actions"]
+    roles = action["Sqs"]["RoleArn"]["Fn::GetAtt"], payload["ErrorAction"]["Sqs"]["RoleArn"]["Fn::GetAtt"]
+    assert roles[0] != roles[1], "what keeps the one from the queue would keep the other from RuleFailures"
     assert action["Sqs"]["QueueUrl"] == {"Ref": "RegistrationQueue"}
     assert payload["ErrorAction"]["Sqs"]["QueueUrl"] == {"Ref": "RuleFailures"}
     assert action["Sqs"]["UseBase64"] is payload["ErrorAction"]["Sqs"]["UseBase64"] is False
@@ -647,8 +654,11 @@ def test_alarm_is_silent_without_data_and_told_to_the_topic_if_there_is_one(name
     alarm = RESOURCES[name]["Properties"]
     told = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
     assert alarm["AlarmActions"] == alarm["OKActions"] == told
-    assert alarm["TreatMissingData"] == "notBreaching"
+    assert alarm["TreatMissingData"] == ("breaching" if name in HEARTBEATS else "notBreaching")
     assert alarm["AlarmDescription"]
+
+
+HEARTBEATS = {"RecheckScheduleAlarm"}  # silence is what they are for
 
 
 @pytest.mark.parametrize("queue", ["RegistrationFailures", "RuleFailures"])
@@ -694,8 +704,8 @@ def test_alarms_on_what_the_function_puts_back_watch_causes_that_it_gives() -> N
     watched = {
         each["Value"]
         for name in of_type("AWS::CloudWatch::Alarm")
-        for each in RESOURCES[name]["Properties"]["Dimensions"]
-        if each["Name"] == "reason"
+        for each in aslist(RESOURCES[name]["Properties"]["Dimensions"])
+        if each.get("Name") == "reason"
     }
     given = set(re.findall(r'Retry\(\s*"(\w+)"', "".join(each.read_text() for each in (ROOT / "layers").rglob("*.py"))))
     assert watched <= given

@@ -64,6 +64,7 @@ _ALL = (
         reasons="as of `Retries`; or `bug`, or `failures`: `RegistrationFailures` did not take it",
     ),
     Metric("Changes", _COUNT, "edits that the recheck function was told of"),
+    Metric("ScheduledRechecks", _COUNT, "times that it did its work of every minute to the end"),
     Metric("HeldLookedAt", _COUNT, "held devices that it worked out the decision of"),
     Metric(
         "Rechecked", _COUNT, "held devices that it put back on the queue", reasons="`edit`, `pass`, `due` or `every`"

@@ -74,6 +74,7 @@ class Recheck:
         elif event.get("recheck") == "due":
             self._due(in_time)
             self._go_on(in_time)
+            self._telemetry.count("ScheduledRechecks")
         elif event.get("recheck") == "every":
             self._passes.want(PassKind.EVERY)
             self._go_on(in_time)
