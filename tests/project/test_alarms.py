@@ -18,7 +18,8 @@ from bench.simulation.clock import EPOCH, Clock
 from bench.simulation.cloudwatch import CloudWatch
 from bench.simulation.queue import Bill, Crashed, Environments, Queue
 from bench.simulation.world import Counted
-from testkit.transformed import deployed
+from testkit.template import TEMPLATE
+from testkit.transformed import LOCAL_ACCOUNT, deployed
 
 from jitr.errors import Poison, Retry
 from jitr.services.registration.batch import Batch
@@ -404,3 +405,15 @@ def test_what_lies_in_a_failure_queue_for_a_week_is_told_again_however_often_it_
     raised = watch.raised(ALARMS[f"{queue}AgeAlarm"], 9 * 24 * HOUR)
     assert 6 * 24 * 60 <= raised.index(True) + 1 - 24 * 60 <= 7 * 24 * 60
     assert not any(raised[: 6 * 24 * 60])
+
+
+def test_one_condition_alone_says_what_the_local_stack_is_and_its_alarms_need_no_query() -> None:
+    """MiniStack takes a pseudo parameter in a condition for its name, which that condition knows of."""
+    assert [name for name, each in TEMPLATE["Conditions"].items() if "AWS::AccountId" in str(each)] == [
+        "OnTheLocalStack"
+    ]
+    local = [
+        each["Properties"] for each in deployed(LOCAL_ACCOUNT).values() if each["Type"] == "AWS::CloudWatch::Alarm"
+    ]
+    assert len(local) == len(ALARMS)
+    assert not [each for each in local if "Metrics" in each]
