@@ -28,7 +28,12 @@ class Page:
         return self
 
     def ask(self, method: str, path: str, headers: dict[str, str] | None = None, **rest: Any) -> TestResponse:
-        """Send a request as this page's own scripts and forms would, except for the headers that are given."""
+        """Send a request as this page's own scripts and forms would, except for the headers that are given.
+
+        Paths are those within the page's folder.
+        """
+        if not path.startswith(self.door.root):
+            path = self.door.root + path
         given = {"Host": self.door.host, "Sec-Fetch-Site": "same-origin"} | (headers or {})
         return self.client.open(path, method=method, headers=given, base_url=self.door.origin, **rest)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Flask, g, render_template
+from flask import Flask, g, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from jitr.reasons import CODES
@@ -59,7 +59,7 @@ def _set_up_templates(app: Flask) -> None:
 
     @app.context_processor
     def around() -> dict[str, Any]:
-        return {"site": site(), "said": g.heard.said if "heard" in g else []}
+        return {"site": site(), "root": request.script_root, "said": g.heard.said if "heard" in g else []}
 
 
 def _listen(app: Flask) -> None:

@@ -30,10 +30,10 @@ def serve(deployment: Deployment, *, port: int, browser: bool, idle: float = IDL
 
     Raises InputError for a port that is taken.
     """
-    asked = _Asked()
+    serving = _Serving()
     try:
         server = create_server(
-            asked,
+            serving,
             host="127.0.0.1",
             port=port,
             threads=_THREADS,
@@ -43,9 +43,9 @@ def serve(deployment: Deployment, *, port: int, browser: bool, idle: float = IDL
     except OSError as problem:
         raise InputError(f"port {port} cannot be had ({problem.strerror}): name another with --port, or none") from None
     door = Door(int(server.effective_port))
-    asked.app = app = create_app(deployment, door)
+    serving.app = app = create_app(deployment, door)
     ended = threading.Event()
-    watching = (_watch, asked, app.extensions["jitr"].jobs, idle, ended)
+    watching = (_watch, door, app.extensions["jitr"].jobs, idle, ended)
     threading.Thread(target=copy_context().run, args=watching, daemon=True).start()
     try:
         told = f"The page of {deployment.where()} is at\n  {door.link}\n"
@@ -60,23 +60,22 @@ def serve(deployment: Deployment, *, port: int, browser: bool, idle: float = IDL
     telling.note("The page has ended.")
 
 
-class _Asked:
-    """The application, and when it was asked last."""
+class _Serving:
+    """The application, which is made once the port is known."""
 
     app: object = None
 
-    def __init__(self) -> None:
-        self.last = time.monotonic()
-
     def __call__(self, environ: dict[str, object], start_response: object) -> object:
-        self.last = time.monotonic()
         return self.app(environ, start_response)  # type: ignore[operator]
 
 
-def _watch(asked: _Asked, jobs: object, idle: float, ended: threading.Event) -> None:
-    """End the server as Ctrl-C does once nobody asked it for so long and no work is under way."""
+def _watch(door: Door, jobs: object, idle: float, ended: threading.Event) -> None:
+    """End the server as Ctrl-C does once nobody used it for so long and no work is under way.
+
+    Whoever only knocks at the door does not keep it open.
+    """
     while not ended.wait(min(_LOOK, idle)):
-        if time.monotonic() - asked.last > idle and not jobs.running:  # type: ignore[attr-defined]
+        if time.monotonic() - door.used > idle and not jobs.running:  # type: ignore[attr-defined]
             telling.note(f"Nobody used the page for {idle / 60:.0f} minutes.")
             os.kill(os.getpid(), signal.SIGINT)
             return

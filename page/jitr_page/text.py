@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from flask import request
 from markupsafe import Markup, escape
 
 from jitr.times import parse_time, rfc3339
@@ -77,4 +78,4 @@ def prose(message: Any) -> Markup:
 def _quoted(words: str) -> Markup:
     code = Markup("<code>{}</code>").format(words)
     place = next((place for beginning, place in _PLACES if words.startswith(beginning)), None)
-    return code if place is None else Markup('<a href="{}">{}</a>').format(place, code)
+    return code if place is None else Markup('<a href="{}{}">{}</a>').format(request.script_root, place, code)

@@ -48,7 +48,7 @@ def test_where_it_works_and_who_does_is_always_in_sight(page: Page) -> None:
 def test_an_unknown_address_leads_on(page: Page) -> None:
     answer = page.get("/nothing/here")
     assert (answer.status_code, "There is nothing here" in answer.text) == (404, True)
-    assert 'href="/held"' in answer.text
+    assert f'href="{page.door.root}/held"' in answer.text
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_pages_go_by_keys_so_that_nobody_moves_between_them(page: Page, ready: T
 
 def following(text: str) -> str:
     """The address of the next page."""
-    found = re.search(r'href="(/held\?[^"]*after=[^"]+)"', text)
+    found = re.search(r'href="/[\w-]{22}(/held\?[^"]*after=[^"]+)"', text)
     assert found
     return found[1].replace("&amp;", "&")
 
@@ -203,6 +203,15 @@ def test_devices_are_found_by_what_a_technician_reads_out(page: Page, ready: Tab
     ):
         assert record.certificate_id in page.text(f"/devices?q={asked}"), asked
     assert "Nothing on record is known by that" in page.text("/devices?q=nobody")
+
+
+def test_the_address_that_a_colleague_sent_is_found_on_ones_own_page(page: Page) -> None:
+    sent = f"http://127.0.0.1:9/{'x' * 22}/held?reason=certificate.expired&since=24h"
+    for asked in (sent, "/held?reason=certificate.expired&since=24h"):
+        answer = page.ask("GET", "/devices", query_string={"q": asked})
+        assert answer.location == f"{page.door.root}/held?reason=certificate.expired&since=24h"
+    for elsewhere in ("http://evil.example/held", "//evil.example/held", "/held\r\nX: y", "/nothing"):
+        assert page.ask("GET", "/devices", query_string={"q": elsewhere}).status_code == 200, elsewhere
 
 
 # --- lists

@@ -54,7 +54,7 @@ def page(ready: Table) -> Page:
 def test_the_link_opens_the_page_once(page: Page) -> None:
     page.enter()
     assert page.get("/lists").status_code == 200
-    page.client.delete_cookie(f"jitr-page-{PORT}", domain="127.0.0.1")
+    page.client.delete_cookie(f"jitr-page-{PORT}", domain="127.0.0.1", path=page.door.root)
     again = page.get(page.link.removeprefix(page.door.origin))
     assert (again.status_code, "opens it once" in again.text) == (401, True)
 
@@ -76,8 +76,32 @@ def test_the_cookie_is_for_this_page_alone(page: Page) -> None:
     answer = page.get(page.link.removeprefix(page.door.origin))
     [(name, cookie)] = SimpleCookie(answer.headers["Set-Cookie"]).items()
     assert name == f"jitr-page-{PORT}"
-    assert (cookie["httponly"], cookie["samesite"], cookie["path"], cookie["domain"]) == (True, "Strict", "/", "")
+    assert (cookie["httponly"], cookie["samesite"], cookie["domain"]) == (True, "Strict", "")
+    assert cookie["path"] == page.door.root
     assert "token" not in answer.text
+
+
+def test_the_cookie_is_good_below_a_folder_that_nobody_can_guess(page: Page) -> None:
+    """Browsers send cookies to every port of a host, but below their path only."""
+    page.enter()
+    assert len(page.door.root) > 22
+    assert page.door.root != Page().door.root
+    cookie = page.client.get_cookie(f"jitr-page-{PORT}", domain="127.0.0.1", path=page.door.root)
+    assert cookie
+    headers = {"Host": page.door.host, "Cookie": f"{cookie.key}={cookie.value}"}  # as if it had come along
+    for path in ("/", "/held", "/enter", f"/{'x' * 22}/", f"{page.door.root}x/held"):
+        answer = page.client.get(path, headers=headers, base_url=page.door.origin)
+        assert (answer.status_code, page.door.root in answer.text) == (401, False), path
+
+
+def test_only_who_may_use_the_page_keeps_it_open(page: Page) -> None:
+    """It ends by itself when nobody used it, and others who knock are nobody."""
+    page.door.used = 0
+    for path in ("/", "/held", "/static/page.css", "/enter?token=x"):
+        page.get(path)
+    assert page.door.used == 0
+    page.enter().get("/lists")
+    assert page.door.used > 0
 
 
 def test_a_name_that_resolves_to_this_machine_is_another_address(page: Page) -> None:
@@ -111,7 +135,7 @@ def test_a_browser_that_does_not_say_which_site_says_the_origin(page: Page) -> N
     page.enter()
     for origin, code in ((page.door.origin, 303), ("http://127.0.0.1:9", 403), ("null", 403), (None, 403)):
         headers = {"Host": page.door.host} | ({} if origin is None else {"Origin": origin})
-        answer = page.client.post("/held/recheck", headers=headers, base_url=page.door.origin)
+        answer = page.client.post(f"{page.door.root}/held/recheck", headers=headers, base_url=page.door.origin)
         assert answer.status_code == code, origin
 
 

@@ -3,8 +3,11 @@
 import os
 import re
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from testkit.stack.browsing import CHROMIUM, Served, chromium, enter, served
@@ -254,6 +257,35 @@ def test_another_site_in_the_same_browser_can_do_nothing(plant: Plant, browser: 
     context.close()
 
 
+def test_what_another_user_serves_at_another_port_is_not_sent_the_cookie(browser: "Browser", page: Served) -> None:
+    """Any site can send the browser to another port of 127.0.0.1, and browsers do not tell ports apart."""
+    sent = list[tuple[str, str]]()
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            sent.append((self.path, self.headers.get("Cookie", "")))
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<title>0</title><script>fetch('/again').then(() => document.title = 1)</script>")
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    other = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
+    Thread(target=other.serve_forever, daemon=True).start()
+    context = enter(browser, page)
+    try:
+        tab = context.new_page()
+        tab.goto(f"http://127.0.0.1:{other.server_port}/")
+        tab.wait_for_function("document.title === '1'")
+    finally:
+        context.close()
+        other.shutdown()
+        other.server_close()
+    assert [cookie for path, cookie in sent if path in ("/", "/again")] == ["", ""]
+
+
 def test_it_ends_with_ctrl_c_and_leaves_nothing_running(plant: Plant) -> None:
     with served(plant) as page:
         code, told = page.end()
@@ -262,7 +294,7 @@ def test_it_ends_with_ctrl_c_and_leaves_nothing_running(plant: Plant) -> None:
 
 def test_a_port_that_is_taken_is_told(plant: Plant) -> None:
     with served(plant) as page:
-        port = page.origin.rpartition(":")[2]
+        port = str(urlsplit(page.origin).port)
         told = plant.jitr("page", "--no-browser", "--port", port, code=2).stderr
     assert f"port {port} cannot be had" in told
 

@@ -34,13 +34,19 @@ room = Blueprint("devices", __name__)
 
 _ID = re.compile("[0-9a-f]{64}")
 _MOST_FOUND = 50
+# An address of another operator's page, or what follows its folder.
+_ADDRESS = re.compile(
+    r"(?:http://127\.0\.0\.1:\d{1,5}/[\w-]{22})?(/(?:held|devices|lists|rules|cas|failures)(?:[/?].*)?)"
+)
 
 
 @room.get("/devices")
-def show() -> str:
+def show() -> str | Response:
     """Show decisions on record, the newest first; or what was searched for."""
     found, given = site(), filters_given() | {"verdict": request.args.get("verdict") or None}
     asked = request.args.get("q", "").strip()
+    if address := _ADDRESS.fullmatch(asked):
+        return redirect(request.script_root + address[1], 303)
     if asked:
         return render_template("devices_found.html", asked=asked, records=_search(asked))
     wanted = of_ca(found.table, given["ca"]), with_reason(given["reason"]), near_rule(given["rule"])
