@@ -16,8 +16,9 @@ from jitr.devicelists.csv.duplicates import Duplicates
 from jitr.devicelists.csv.reader import Reader, read_list, serials_in, write_rows
 from jitr.devicelists.csv.serials import UNDECIDED
 from jitr.devicelists.manifests.jws import Signers, read_signer
-from jitr.devicelists.manifests.opening import Opener, recognised
+from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.reading import Options
+from jitr.devicelists.manifests.recognition import recognised
 from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError, Poison, Unreadable, UnusableCrl
 from jitr.reasons import CODES

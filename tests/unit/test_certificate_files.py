@@ -13,7 +13,7 @@ from testkit import pki
 from testkit.manifests import Lot, opened, problems, rows, tarred, zipped
 
 from jitr.devicelists.manifests import archives
-from jitr.devicelists.manifests.opening import recognised
+from jitr.devicelists.manifests.recognition import recognised
 
 LOT = Lot()
 DEVICES = [LOT.certificate(number) for number in range(1, 4)]

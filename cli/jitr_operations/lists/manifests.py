@@ -147,7 +147,6 @@ def verification(reader: ListReader) -> Verification:
         return Verification(rows, reader.said, (), {})
     signers = [
         {"sha256": each.sha256, "name": each.name, "elements": reader.signed[each.sha256].elements}
-        for each in reader.options.signers
-        if each.sha256 in reader.signed
+        for each in reader.signed_by
     ]
     return Verification(rows, reader.said, signers, dict(reader.issuers))

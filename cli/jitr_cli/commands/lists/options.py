@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
-from jitr.devicelists.manifests.opening import KINDS
 from jitr.devicelists.manifests.reading import USUAL_SET
+from jitr.devicelists.manifests.recognition import KINDS
 from jitr_cli.console.options import FILE
 from jitr_operations.lists.manifests import ManifestChoice
 

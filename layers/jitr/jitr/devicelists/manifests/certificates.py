@@ -21,6 +21,7 @@ from jitr.devicelists.manifests.reading import (
     file_name,
     placed,
 )
+from jitr.devicelists.manifests.recognition import begins_with_base64
 from jitr.errors import Unreadable
 from jitr.values import dataclass
 from jitr.x509.certificate import CertificateReading, read_certificate
@@ -180,9 +181,6 @@ def _of_block(block: bytes, place: str) -> Text | None:
     return Text(place, block) if label in _LABELS else None
 
 
-_BASE64_LINE = re.compile(rb"MI[A-Za-z0-9+/]{120,}={0,2}")
-
-
 def in_lines(pieces: Iterable[bytes]) -> Iterator[Text]:
     """Return the certificates of a file that has the base64 of one in each line."""
     for number, line in enumerate(_lines(pieces), 1):
@@ -201,11 +199,6 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
         if len(held) > MAX_INPUT:
             raise WrongManifest(f"a line has more than {MAX_INPUT} bytes: no certificate has")
     yield held.strip()
-
-
-def begins_with_base64(head: bytes) -> bool:
-    """Whether the first line may be the base64 of a whole certificate."""
-    return _BASE64_LINE.fullmatch(head.lstrip().partition(b"\n")[0].strip()) is not None
 
 
 # --- many files

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from jitr.devicelists.columns import shown
 from jitr.devicelists.csv.duplicates import Seen
-from jitr.devicelists.manifests.jws import NotVerified, Signer, check_date, from_base64url
+from jitr.devicelists.manifests.jws import NotVerified, Signer, Signers, check_date, from_base64url
 from jitr.devicelists.manifests.reading import Bad, Entry, Found, ManifestReader, Options, WrongManifest, file_name
 from jitr.devicelists.manifests.strict_json import WrongJson, read_elements
 from jitr.errors import InputError
@@ -74,7 +74,8 @@ class Manifest(ManifestReader):
         self._pieces = pieces
         self._name = file_name(source)
         self.signed: dict[str, Signed] = {}  # by the signer's SHA-256
-        self._signers = {each.sha256: each for each in options.signers}
+        self._believed = options.signers or Signers()
+        self._signers = {each.sha256: each for each in self._believed}
         self.issuers: dict[bytes, int] = {}  # DER of the CAs that signed the devices' certificates, and of how many
         self._by_name = 0
 
@@ -99,13 +100,13 @@ class Manifest(ManifestReader):
 
     def entries(self) -> Iterator[Entry]:
         """Return the elements, those that are not verified as bad ones."""
-        if not len(self.options.signers):
+        if not len(self._believed):
             raise WrongManifest(NO_SIGNER)
         try:
             for element in read_elements(self._pieces):
                 place = f"element {element.number}"
                 try:
-                    verified = self.options.signers.verify(element.value)
+                    verified = self._believed.verify(element.value)
                     place += _which(verified.payload)
                     yield self._found(element.number, place, verified.payload, verified.signer)
                 except (NotVerified, WrongElement) as wrong:

@@ -7,18 +7,20 @@ the first problems and the count of all.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import field
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from jitr.devicelists.columns import ATTRIBUTE_PREFIX, Fault, shown
 from jitr.devicelists.csv.duplicates import Seen
 from jitr.devicelists.csv.reader import SHOWN, ListError, Problem, Row
 from jitr.devicelists.csv.serials import UNDECIDED, Serials
-from jitr.devicelists.manifests.jws import Signer, Signers
 from jitr.devicelists.rows import ListRow
 from jitr.devicelists.values import read_row
 from jitr.errors import InputError
 from jitr.unseen import written_out
 from jitr.values import dataclass
+
+if TYPE_CHECKING:
+    from jitr.devicelists.manifests.jws import Signer, Signers
 
 USUAL_SET = "E0E0"
 _PLACE_SHOWN = 80  # characters of a name out of an archive
@@ -68,7 +70,7 @@ class PlacedProblem(Problem):
         return f"{source}: {self.place}: {self.message}"
 
 
-def signers_of(reader: ListReader) -> tuple[Signer, ...]:
+def signers_of(reader: ListReader) -> "tuple[Signer, ...]":
     """Return who signed what a reader read; nobody, where nothing is signed."""
     return reader.signed_by if isinstance(reader, ManifestReader) else ()
 
@@ -106,7 +108,7 @@ class Options:
     """
 
     kind: str | None = None
-    signers: Signers = field(default_factory=Signers)
+    signers: "Signers | None" = None
     thing_name: str | None = None
     by_common_name: bool = False
     skip_bad: bool = False
@@ -129,7 +131,7 @@ class Options:
             "key_set": None if self.key_set == USUAL_SET else self.key_set,
             "by_common_name": self.by_common_name or None,
             # Where not all need be good, who is believed decides which are.
-            "good": sorted(f"{each.sha256} {each.any_date}" for each in self.signers) if self.skip_bad else None,
+            "good": sorted(f"{each.sha256} {each.any_date}" for each in self.signers or ()) if self.skip_bad else None,
         }
         return {name: value for name, value in chosen.items() if value is not None}
 
@@ -196,7 +198,7 @@ class ManifestReader:
         return ()
 
     @property
-    def signed_by(self) -> tuple[Signer, ...]:
+    def signed_by(self) -> "tuple[Signer, ...]":
         """Who signed what was read so far; nobody, where nothing is signed."""
         return ()
 

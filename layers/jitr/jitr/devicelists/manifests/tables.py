@@ -5,19 +5,17 @@ firmware types and certificate.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from jitr.devicelists.columns import is_column, shown, under
 from jitr.devicelists.csv.duplicates import Seen
 from jitr.devicelists.csv.records import BadRecord, Record, read_records
 from jitr.devicelists.manifests.certificates import names_of
 from jitr.devicelists.manifests.reading import Bad, Entry, Found, ManifestReader, Options, WrongManifest, file_name
+from jitr.devicelists.manifests.recognition import ESPRESSIF_HEADER, NRF_CLOUD_CELLS, column_of_certificates
 from jitr.errors import InputError, Unreadable
 from jitr.x509.certificate import CertificateReading, read_certificate
 
-ESPRESSIF_HEADER = ("mac", "cn", "cert")
-NRF_CLOUD_CELLS = 5
-_BEGIN = "-----BEGIN CERTIFICATE-----"
 _HEADINGS_SHOWN = 5
 _MAC = re.compile(r"[0-9A-Fa-f]{12}")
 
@@ -134,12 +132,6 @@ class CertificateColumn(DeviceTable):
         if common_name is None:
             return columns, read_certificate(text.encode(errors="surrogatepass"))
         return columns, _certificate(text, common_name, "common_name")
-
-
-def column_of_certificates(cells: Sequence[str]) -> int | None:
-    """Return the number of the one cell, from 0, that is a certificate in PEM; None where there is not exactly one."""
-    found = [number for number, each in enumerate(cells) if each.lstrip().startswith(_BEGIN)]
-    return found[0] if len(found) == 1 else None
 
 
 def _is_beside(column: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import field, replace
 from functools import cache, partial
 from itertools import islice
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from jitr.aws.dynamodb.batch_writer import BatchWriter, batched, in_order
 from jitr.aws.dynamodb.changes import MOST_KEYS, list_changed, rows_changed
@@ -22,7 +22,6 @@ from jitr.devicelists.columns import Fault
 from jitr.devicelists.csv.duplicates import KeyLog, Seen
 from jitr.devicelists.csv.reader import SHOWN, ListError, Problem, Row, serials_in
 from jitr.devicelists.csv.serials import UNDECIDED, Base, Serials
-from jitr.devicelists.manifests.jws import Signer
 from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.reading import ListReader, Options, problem_of, signers_of, unit_of
 from jitr.devicelists.rows import ListRow, RowKey, rows_told
@@ -34,6 +33,9 @@ from jitr.services.lists.history import Origin
 from jitr.services.lists.row_edits import RowEdits, count_taken, counts
 from jitr.unseen import written_out
 from jitr.values import dataclass
+
+if TYPE_CHECKING:
+    from jitr.devicelists.manifests.jws import Signer
 
 MERGE, REPLACE = "merge", "replace"
 FORMAT = 1
@@ -96,7 +98,7 @@ class Checked:
     digest: str
     rows: int
     sha256: str = ""
-    signers: tuple[Signer, ...] = ()
+    signers: "tuple[Signer, ...]" = ()
     effects: Mapping[Effect, int] = field(default_factory=dict)
     serials: Serials = UNDECIDED
     said: tuple[str, ...] = ()

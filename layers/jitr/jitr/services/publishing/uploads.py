@@ -51,7 +51,6 @@ from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists, ListInfo
 from jitr.services.lists.difference import Difference
 from jitr.services.lists.evidence import fit
 from jitr.services.lists.list_import import MERGE, REPLACE, Checked, Imports, Source, TooMany, Unfinished, scratch
-from jitr.services.lists.signers import SignerStore
 from jitr.services.publishing import publication
 from jitr.services.publishing.deny_lists import check_deny_lists
 from jitr.services.recheck.replay import effect_of
@@ -331,6 +330,8 @@ class Drops:
 
         So whoever may drop ``lists/NAME.json`` only lists what a signer signed only.
         """
+        from jitr.services.lists.signers import SignerStore  # and with it what verifies: no cold start needs that
+
         return Opener(Options(kind=_KINDS.get(dropped.kind), signers=SignerStore(self._table).believed()), scratch)
 
     def _merged(self, dropped: Dropped, name: str, checked: Checked, details: dict[str, Any]) -> UploadVerdict:
