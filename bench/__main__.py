@@ -11,7 +11,19 @@ from pathlib import Path
 from bench import page, results
 
 # In the order in which they run and stand on the page.
-PARTS = ("decision", "hostile", "cold_start", "calls", "burst", "storm", "lists", "replay", "first_message", "scale")
+PARTS = (
+    "decision",
+    "hostile",
+    "cold_start",
+    "calls",
+    "burst",
+    "storm",
+    "lists",
+    "manifests",
+    "replay",
+    "first_message",
+    "scale",
+)
 
 
 def main() -> int:
