@@ -159,14 +159,15 @@ def test_nothing_in_a_release_tells_where_it_was_made(release: Path) -> None:
     assert found == []
 
 
-def test_the_wheel_holds_the_two_packages_and_the_command(release: Path) -> None:
+def test_the_wheel_holds_our_packages_and_the_command(release: Path) -> None:
     with zipfile.ZipFile(release / WHEEL) as wheel:
         names = wheel.namelist()
         assert {name.partition("/")[0] for name in names} == {
-            *("jitr", "jitr_cli", "jitr_operations"),
+            *("jitr", "jitr_cli", "jitr_operations", "jitr_page"),
             f"jitr-{__version__}.dist-info",
         }
         assert not [name for name in names if "__pycache__" in name]
+        assert {"jitr_page/templates/today.html", "jitr_page/static/page.css"} <= set(names)
         assert b"jitr = jitr_cli.main:run" in wheel.read(f"jitr-{__version__}.dist-info/entry_points.txt")
 
 
