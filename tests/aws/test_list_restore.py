@@ -1,6 +1,7 @@
 """A list that was replaced or deleted: what was removed is told exactly, and can be had back for a week."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from jitr.services.lists.difference import Difference, difference
 from jitr.services.lists.list_import import Leftovers
 
 NAME = "line-a"
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = [f"2026-03-{day:02d}T00:00:00Z" for day in range(1, 20)]
 
 
@@ -41,7 +43,13 @@ def expected(old: tuple[ListRow, ...], new: tuple[ListRow, ...]) -> tuple[dict[s
     def shares(row: ListRow, others: tuple[ListRow, ...]) -> bool:
         return any(set(row.found_by()) & set(other.found_by()) for other in others)
 
-    removed = [row for row in old if not shares(row, new)]
+    def stays(row: ListRow) -> bool:
+        """Whether the new list says as much of the device: an expired row keeps neither in nor out."""
+        found = [other for other in new if row.found_by()[0] in other.found_by()]
+        found = found or [other for other in new if set(row.found_by()) & set(other.found_by())]
+        return any(not row.counts(NOW) or other.counts(NOW) for other in found)
+
+    removed = [row for row in old if not stays(row)]
     added = [row for row in new if not shares(row, old)]
     same = [row for row in new if row in old]
     changed = len(new) - len(added) - len(same)
@@ -57,7 +65,7 @@ def test_what_becomes_of_a_replaced_list_is_told_row_by_row(old: tuple[ListRow, 
         before = DeviceLists(world.table).all()[NAME].head.generation
         list_edits.replace(world.table, NAME, *new)
         after = DeviceLists(world.table).all()[NAME].head.generation
-        found = difference(world.table, NAME, before, after, hurry=lambda: False)
+        found = difference(world.table, NAME, before, after, at=NOW, hurry=lambda: False)
         assert found is not None
         counts, removed = expected(old, new)
         assert found.counts() == counts
@@ -74,7 +82,7 @@ def test_of_many_removed_rows_the_first_are_shown_and_the_rest_is_counted() -> N
 def test_a_replacement_without_time_to_compare_is_made_all_the_same(table: Table) -> None:
     list_edits.replace(table, NAME, *on(1, 2))
     before = DeviceLists(table).all()[NAME].head.generation
-    assert difference(table, NAME, before, before, hurry=lambda: True) is None
+    assert difference(table, NAME, before, before, at=NOW, hurry=lambda: True) is None
 
 
 def test_a_replacement_says_what_it_did(table: Table) -> None:

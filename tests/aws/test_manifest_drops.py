@@ -34,7 +34,8 @@ def keys(bucket: Bucket) -> set[str | None]:
 def test_a_dropped_manifest_whose_signer_is_kept_replaces_the_list(bucket: Bucket) -> None:
     know(bucket)
     bucket.put("lists/line-a.csv", listed(1))
-    verdict = judged(bucket, "lists/line-a.json", DATA)
+    verdict = bucket.put("lists/line-a.json", DATA, **{"jitr-confirm": "shrink"})
+    assert verdict is not None
     assert verdict.outcome is UploadOutcome.PUBLISHED, verdict.message
     assert len(keys(bucket)) == 3
     assert any("3 elements are signed by Lot Signer" in each for each in verdict.warnings)
@@ -142,7 +143,9 @@ def test_a_list_s_forms_have_verdicts_of_their_own_so_that_a_late_event_undoes_n
     know(bucket)
     earlier = bucket.drop("lists/line-a.csv", listed(1))
     assert bucket.answer(earlier) is not None
-    assert judged(bucket, "lists/line-a.json", DATA).outcome is UploadOutcome.PUBLISHED
+    replaced = bucket.put("lists/line-a.json", DATA, **{"jitr-confirm": "shrink"})
+    assert replaced is not None
+    assert replaced.outcome is UploadOutcome.PUBLISHED
     assert bucket.answer(earlier) is None
     assert len(keys(bucket)) == 3
 

@@ -81,7 +81,7 @@ def test_a_dry_run_says_what_a_manifest_would_do_and_changes_nothing(table: Tabl
 
 def test_a_manifest_replaces_a_list_whole(table: Table, run: Run) -> None:
     assert run("lists", "add", "line-a", "common_name=snr-1").exit_code == 0
-    done = run("lists", "import", "line-a", "lot.json", "--signer", "signer.pem", "--replace")
+    done = run("lists", "import", "line-a", "lot.json", "--signer", "signer.pem", "--replace", "--yes")
     assert "4 added, 0 changed, 0 unchanged, 1 removed" in done.stdout
     assert len(on_list(table)) == 4
 

@@ -126,7 +126,7 @@ def test_a_replace_takes_effect_at_once_and_the_rows_before_the_last_go_an_hour_
     before = [DeviceLists(ready).all()["line-a"].head.generation]
     for rows_ in ("snr-7\nsnr-8\n", "snr-9\n"):
         Path("new.csv").write_text("common_name\n" + rows_)
-        assert run("lists", "import", "line-a", "new.csv", "--replace").exit_code == 0
+        assert run("lists", "import", "line-a", "new.csv", "--replace", "--yes").exit_code == 0
         before.append(DeviceLists(ready).all()["line-a"].head.generation)
     assert rows(ready) == {"snr-9"}
 
@@ -170,6 +170,50 @@ def test_a_replace_that_shrinks_a_list_by_more_than_half_asks(ready: Table, run:
     assert len(rows(ready)) == 10
     assert run("lists", "import", "line-a", "few.csv", "--replace", "--yes").exit_code == 0
     assert rows(ready) == {"snr-1"}
+
+
+@pytest.mark.parametrize(
+    "others", ["common_name\nsnr-7\nsnr-8\n", "common_name,expires\nsnr-1,2020-01-01\nsnr-2,2020-01-01\n"]
+)
+def test_a_replace_that_takes_off_most_of_the_rows_asks_whatever_it_adds(ready: Table, run: Run, others: str) -> None:
+    """Counted are the rows that go, or expire, not how many there are before and after."""
+    Path("others.csv").write_text(others)
+    asked = run("lists", "import", "line-a", "others.csv", "--replace")
+    assert (asked.exit_code, "This takes 2 of 2 rows off list line-a" in asked.stderr) == (2, True)
+    assert [row.expires for row in _rows_of(ready)] == [None, None]
+    assert rows(ready) == {"snr-1", "snr-2"}
+    assert run("lists", "import", "line-a", "others.csv", "--replace", "--yes").exit_code == 0
+    assert len(rows(ready)) == 2
+
+
+def _rows_of(table: Table) -> list[ListRow]:
+    lists = DeviceLists(table)
+    return list(lists.rows("line-a", lists.all()["line-a"].head.generation))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("delete", "line-a"), ("restore", "line-a"), ("import", "line-a", "others.csv", "--replace")],
+    ids=["delete", "restore", "replace"],
+)
+def test_an_edit_made_while_a_question_is_asked_is_not_written_over(
+    ready: Table, run: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """What was shown is what is answered: an edit since then is a conflict."""
+    Path("same.csv").write_text("common_name\nsnr-1\nsnr-2\n")
+    Path("others.csv").write_text("common_name\nsnr-7\nsnr-8\n")
+    assert run("lists", "import", "line-a", "same.csv", "--replace", "--yes").exit_code == 0
+    asked: list[str] = []
+
+    def confirm(question: str, _yes: bool) -> None:
+        asked.append(question)
+        DeviceLists(ready).add("line-a", ListRow(common_name="late"), at="2026-03-01T12:00:00Z", new_generation="g")
+
+    monkeypatch.setattr("jitr_cli.commands.lists.group.confirm", confirm)
+    done = run("lists", *command)
+    assert len(asked) == 1
+    assert (done.exit_code, "list line-a was edited meanwhile: look, and say it again" in done.stderr) == (2, True)
+    assert rows(ready) == {"snr-1", "snr-2", "late"}
 
 
 def test_a_dry_run_checks_and_writes_nothing(ready: Table, run: Run) -> None:

@@ -504,7 +504,7 @@ def rechecks_those_that_are_due(site: Site) -> None:
 
 def verdict(site: Site, key: str, text: str) -> str:
     """Drop a file and have it judged; what the verdict beside it says."""
-    meant = {"jitr-confirm": "new-list"}
+    meant = {"jitr-confirm": "new-list,shrink"}
     version = site.s3.put_object(Bucket=site.bucket, Key=key, Body=text.encode(), Metadata=meant)["VersionId"]
     kind = "rules.json" if key.startswith("admission") else "list.json"
     event = json.loads((CHECKOUT / "events/publish" / kind).read_text())

@@ -10,7 +10,7 @@ from typing import TypeVar
 import click
 
 from jitr.aws.dynamodb.table import Conflict
-from jitr.devicelists.changes import shrinks
+from jitr.devicelists.changes import shrinks, takes_most
 from jitr.devicelists.columns import typed
 from jitr.devicelists.csv.cells import Cells
 from jitr.devicelists.csv.reader import columns_of, write_rows
@@ -21,7 +21,7 @@ from jitr.devicelists.values import read_row
 from jitr.errors import InputError
 from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists, ListInfo
 from jitr.services.lists.difference import Difference
-from jitr.services.lists.list_import import MERGE, REPLACE, Checked, Imports
+from jitr.services.lists.list_import import MERGE, REPLACE, Agree, Checked, Imports
 from jitr.services.lists.signers import SignerStore
 from jitr_cli.commands.lists.history import history
 from jitr_cli.commands.lists.options import manifest_options
@@ -121,11 +121,13 @@ def import_(
             return
         deployment.announce("dynamodb")
         ask(list_check.question_about_rows(fit), yes)
-        if before is not None and shrinks(mode, before.rows, checked.rows):
+        agreed = before is not None and shrinks(mode, before.rows, checked.rows)
+        if before is not None and agreed:
             ends = "" if checked.rows else ends_recalls(table_, name)
             confirm(f"This shrinks list {name} from {rows_told(before.rows)} to {checked.rows}.{ends} Go on?", yes)
         list_files.say_how_long(checked.rows)
-        done, found = _import(imports, name, checked, mode, operator(deployment))
+        agree = partial(_ask_about_removed, name, before, yes=yes or agreed)
+        done, found = _import(imports, name, checked, mode, operator(deployment), before, agree)
         told = list_files.told(checked, mode, before, found)
     document |= told.document | {"resumed_from": done}
     emit(as_json, document, f"Imported {told.rows} of {file} into list {name} ({mode}){told.effects}")
@@ -134,7 +136,15 @@ def import_(
     list_files.let_go(table_of(deployment))
 
 
-def _import(imports: Imports, name: str, checked: Checked, mode: str, by: str) -> tuple[int, Difference | None]:
+def _ask_about_removed(name: str, before: ListInfo | None, found: Difference | None, *, yes: bool) -> None:
+    """Ask before more than half of a list's rows go: as many others may take their place."""
+    if before is not None and found is not None and takes_most(found.removed, before.rows):
+        confirm(f"This takes {found.removed} of {before.rows} rows off list {name}. Go on?", yes)
+
+
+def _import(
+    imports: Imports, name: str, checked: Checked, mode: str, by: str, before: ListInfo | None, agree: Agree
+) -> tuple[int, Difference | None]:
     """Import a file that was checked; how many of its rows were there already, from an import that was cut off.
 
     With it what became of the rows that were replaced, where that was the mode and there were any.
@@ -149,7 +159,8 @@ def _import(imports: Imports, name: str, checked: Checked, mode: str, by: str) -
     with progress("Importing", checked.rows) as advance:
         advance(done)
         if mode == REPLACE:
-            return done, _unless_edited(name, lambda: imports.replace(name, checked, by=by, advance=advance))
+            replace = partial(imports.replace, name, checked, by=by, advance=advance, seen=before, agree=agree)
+            return done, _unless_edited(name, replace)
         _unless_edited(name, lambda: imports.merge(name, checked, by=by, advance=advance))
     return done, None
 
@@ -327,7 +338,7 @@ def delete(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
     deployment.announce("dynamodb")
     ends = ends_recalls(table_of(deployment), name)
     confirm(f"Delete list {name} with {rows_told(info.rows)}?{ends}", yes)
-    deleted = _unless_edited(name, lambda: device_lists.delete(name, at=now_text()))
+    deleted = _unless_edited(name, lambda: device_lists.delete(name, at=now_text(), seen=info))
     emit(as_json, {"list": name, "deleted": deleted is not None}, f"List {name} is deleted")
     note(f"To have it back, within {KEPT_DAYS} days: jitr lists restore {name}")
     list_files.let_go(table_of(deployment))
@@ -360,7 +371,7 @@ def restore(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
     shown = device_lists.all().get(name)
     there = "there is none now" if shown is None else f"it has {rows_told(shown.rows)} now"
     confirm(f"Put list {name} in force as it was until {kept['at']}, with {kept['rows']} rows ({there})?", yes)
-    info = _unless_edited(name, lambda: device_lists.restore(name, at=now_text()))
+    info = _unless_edited(name, lambda: device_lists.restore(name, at=now_text(), seen=shown, kept=kept))
     rows = None if info is None else info.rows
     emit(as_json, {"list": name, "rows": rows, "until": kept["at"]}, f"List {name} has {rows_told(rows or 0)} again")
 
@@ -393,7 +404,7 @@ def _unless_edited(name: str, edit: Callable[[], T]) -> T:
     try:
         return edit()
     except Conflict:
-        raise InputError(f"list {name} was edited by somebody else meanwhile: run the same command again") from None
+        raise InputError(f"list {name} was edited meanwhile: look, and say it again") from None
 
 
 def _lists(deployment: Deployment) -> DeviceLists:

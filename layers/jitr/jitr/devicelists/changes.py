@@ -29,6 +29,11 @@ def shrinks(mode: str, before: int, after: int) -> bool:
     return mode == "replace" and after < before / 2
 
 
+def takes_most(removed: int, before: int) -> bool:
+    """Return whether more than half of a list's rows go, whatever takes their place."""
+    return removed > before / 2
+
+
 def conflict(row: ListRow, found: Sequence[tuple[RowKey, ListRow]]) -> Fault | None:
     """Why a row may not be merged without a word: it would take away what the list says of another device.
 

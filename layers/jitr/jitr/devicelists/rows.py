@@ -82,6 +82,10 @@ class ListRow:
             keys.append(RowKey("common_name", self.common_name))
         return tuple(keys)
 
+    def counts(self, at: datetime) -> bool:
+        """Return whether the row is not expired at a time."""
+        return self.expires is None or at < self.expires
+
     def to_json(self) -> dict[str, Any]:
         """The row's own columns, only those it has, attributes as ``attr.NAME``."""
         plain = {name: value for name, value in zip(COLUMNS, _own_values(self), strict=True) if value is not None}
@@ -164,7 +168,7 @@ def membership(knock: Knock, found: Iterable[tuple[RowKey, ListRow]], at: dateti
     The most exact key wins; a row that counts fully wins over one that is ambiguous; expired rows are absent.
     """
     order = {key: position for position, key in enumerate(device_keys(knock))}
-    alive = [(key, row) for key, row in found if row.expires is None or at < row.expires]
+    alive = [(key, row) for key, row in found if row.counts(at)]
     candidates = [
         Membership(row, _ambiguity(knock, key, row)) for key, row in sorted(alive, key=lambda each: order[each[0]])
     ]

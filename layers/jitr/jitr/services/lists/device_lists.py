@@ -6,7 +6,7 @@ together with a change (``jitr.aws.dynamodb.changes``), for whoever rechecks hel
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from jitr.aws.dynamodb.changes import Change, change_put, list_changed, rows_changed
 from jitr.aws.dynamodb.table import HEADS, Conflict, Item, Table, row_key, row_partitions, to_item
@@ -37,6 +37,11 @@ class ListInfo:
     rows: int
     changed_at: str
     beside: int = 0  # of the rows, those that are counted beside the heads
+
+
+# A list as the caller saw it, None if there was none, so that nobody's edit since then is written over; or whatever it
+# is now.
+Seen: TypeAlias = ListInfo | Literal["now"] | None
 
 
 class DeviceLists:
@@ -94,12 +99,12 @@ class DeviceLists:
 
         return self._edits.until_done(once, f"list {name}")[0]
 
-    def delete(self, name: str, *, at: str) -> ListInfo | None:
+    def delete(self, name: str, *, at: str, seen: Seen = "now") -> ListInfo | None:
         """Take a list away, at once for every reader; its rows are noted to be let go.
 
-        The result is what it was, None if there was none. Raises Conflict where it was edited meanwhile.
+        The result is what it was, None if there was none. Raises Conflict where it was edited since it was ``seen``.
         """
-        before = self.all().get(name)
+        before = self._as_seen(name, seen)
         if before is not None:
             values = {":generation": before.head.generation, ":edition": before.head.edition}
             note = self._left(before, at)
@@ -148,16 +153,20 @@ class DeviceLists:
         """What lists were before they were replaced or deleted last, by name, where it can still be had back."""
         return last_left(self._table.query(IMPORTS))
 
-    def restore(self, name: str, *, at: str) -> ListInfo | None:
+    def _as_seen(self, name: str, seen: Seen) -> ListInfo | None:
+        return self.all().get(name) if seen == "now" else seen
+
+    def restore(self, name: str, *, at: str, seen: Seen = "now", kept: Item | None = None) -> ListInfo | None:
         """Put a list in force again as it was before it was replaced or deleted last; None where that is not kept.
 
         What it was meanwhile is kept in turn, so that doing it again undoes it. The result is the list as it is now.
-        Raises Conflict where it was edited meanwhile, InputError where there are too many lists to make one.
+        Raises Conflict where it was edited since it was ``seen``, or what was ``kept`` then is not by now; InputError
+        where there are too many lists to make one.
         """
-        note = self.kept().get(name)
+        note = kept or self.kept().get(name)
         if note is None:
             return None
-        before = self.all().get(name)
+        before = self._as_seen(name, seen)
         edition = int(note["edition"]) if before is None else max(before.head.edition, int(note["edition"]))
         head = {
             "generation": note["generation"],

@@ -6,6 +6,7 @@ side. Only a row that has several keys, and is not where it was, is looked up by
 
 from collections.abc import Callable, Iterator
 from dataclasses import field
+from datetime import datetime
 from typing import Any
 
 from jitr.aws.dynamodb.table import BATCH_GET, Item, Table, row_key, row_partitions
@@ -18,7 +19,10 @@ SHOWN = 20  # removed rows; the rest is counted
 
 @dataclass(slots=True)
 class Difference:
-    """How many rows were added, changed and left as they were; how many were removed, and the first of those."""
+    """How many rows were added, changed and left as they were; how many were removed, and the first of those.
+
+    Removed is also a row that counted and is expired now.
+    """
 
     effects: dict[Effect, int] = field(default_factory=lambda: dict.fromkeys(Effect, 0))
     removed: int = 0
@@ -39,12 +43,14 @@ class Difference:
             self.shown.append(row)
 
 
-def difference(table: Table, name: str, old: str, new: str, *, hurry: Callable[[], bool]) -> Difference | None:
-    """Compare two generations of a list; None where there was no time for all of it."""
+def difference(
+    table: Table, name: str, old: str, new: str, *, at: datetime, hurry: Callable[[], bool]
+) -> Difference | None:
+    """Compare two generations of a list ``at`` a time; None where there was no time for all of it."""
     found = Difference()
-    gone, come = _Elsewhere(table, name, new), _Elsewhere(table, name, old)
+    gone, come = _Elsewhere(table, name, new, at), _Elsewhere(table, name, old, None)
     for pair in zip(row_partitions(name, old), row_partitions(name, new), strict=True):
-        if not _compare(table, pair, found, gone, come, hurry):
+        if not _compare(table, pair, found, gone, come, at, hurry):
             return None
     for row, there in gone.rest():
         _went(found, row, there=there)
@@ -59,12 +65,16 @@ def _compare(
     found: Difference,
     gone: "_Elsewhere",
     come: "_Elsewhere",
+    at: datetime,
     hurry: Callable[[], bool],
 ) -> bool:
     for was, now in _side_by_side(*(_items(table, each, hurry) for each in pair)):
         if was is None and now is None:
             return False
         before, after = (None if each is None else _first(each) for each in (was, now))
+        if before is not None and now is not None:
+            there = not before.counts(at) or ListRow.from_json(now["row"]).counts(at)
+            _went(found, before, there=there)
         if after is None:
             if now is None and before is not None:
                 for row, there in gone.ask(before):
@@ -119,10 +129,11 @@ def _side_by_side(old: Iterator[Item | None], new: Iterator[Item | None]) -> Ite
 class _Elsewhere:
     """Whether rows stand in a generation under any other of their keys, asked for many at a time."""
 
-    def __init__(self, table: Table, name: str, generation: str) -> None:
+    def __init__(self, table: Table, name: str, generation: str, at: datetime | None) -> None:
         self._table = table
         self._name = name
         self._generation = generation
+        self._at = at  # when a row that counted has to count there, too; None: any row will do
         self._waiting: list[ListRow] = []
         self._keys = 0
 
@@ -141,7 +152,11 @@ class _Elsewhere:
         """The answers that were still waited for."""
         rows, self._waiting, self._keys = self._waiting, [], 0
         keys = [row_key(self._name, self._generation, key) for row in rows for key in row.found_by()[1:]]
-        there = {(item["pk"], item["sk"]) for item in self._table.get(keys)}
+        there = {(item["pk"], item["sk"]): ListRow.from_json(item["row"]) for item in self._table.get(keys)}
         for row in rows:
             places = (row_key(self._name, self._generation, key) for key in row.found_by()[1:])
-            yield row, any((place["pk"], place["sk"]) in there for place in places)
+            rows_there = [there[at] for place in places if (at := (place["pk"], place["sk"])) in there]
+            yield row, any(self._will_do(row, each) for each in rows_there)
+
+    def _will_do(self, row: ListRow, there: ListRow) -> bool:
+        return self._at is None or not row.counts(self._at) or there.counts(self._at)

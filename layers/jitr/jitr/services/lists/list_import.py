@@ -26,11 +26,13 @@ from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.reading import ListReader, Options, problem_of, signers_of, unit_of
 from jitr.devicelists.rows import ListRow, RowKey, rows_told
 from jitr.errors import InputError, JitrError
+from jitr.services.lists import device_lists
 from jitr.services.lists.device_lists import IMPORTS, LEFT, DeviceLists, ListInfo, last_left, left, puts
 from jitr.services.lists.difference import Difference, difference
 from jitr.services.lists.evidence import known_serials
 from jitr.services.lists.history import Origin
 from jitr.services.lists.row_edits import RowEdits, count_taken, counts
+from jitr.times import parse_time
 from jitr.unseen import written_out
 from jitr.values import dataclass
 
@@ -47,6 +49,8 @@ _NAME_KEPT = 1024  # characters of a file's path
 _IN_MEMORY = 8 * 1024 * 1024  # bytes of a file that is read from its end; more are in a temporary file
 
 Advance = Callable[[int], None]
+# Told what a replacement does before it is in force; raises where that is not to be. None: not known, for want of time.
+Agree = Callable[[Difference | None], None]
 _FindsFault = Callable[[ListRow, Sequence[tuple[RowKey, ListRow]]], Fault | None]
 
 
@@ -259,18 +263,24 @@ class Imports:
         return None if item is None else UnderWay.from_item(item)
 
     def replace(
-        self, name: str, checked: Checked, *, by: str, advance: Advance, over: ListInfo | None = None
+        self,
+        name: str,
+        checked: Checked,
+        *,
+        by: str,
+        advance: Advance,
+        seen: device_lists.Seen = "now",
+        agree: Agree = lambda _found: None,
     ) -> Difference | None:
         """Put a file's rows in place of all of a list's, at once for every reader; what became of the rows there were.
 
-        The result is None where there was no time to compare them.
+        The result is None where there was no time to compare them. ``agree`` is told it before it is in force.
 
-        ``over`` is the list as the caller knows it; without it, it is as it is now. Raises Conflict, and leaves the
-        list as it was, where somebody else edited it meanwhile; Unfinished.
+        Raises Conflict, and leaves the list as it was, where somebody else edited it since it was ``seen``; Unfinished.
         """
-        before = over or self._lists.all().get(name)
+        before = self._lists.all().get(name) if seen == "now" else seen
         work = self._begin(name, checked, REPLACE, self._token, by)
-        generation = work.generation
+        generation, done = work.generation, work.done
 
         def put(rows: tuple[ListRow, ...]) -> int:
             self._writer.write([put for row in rows for put in puts(name, generation, row)])
@@ -285,6 +295,12 @@ class Imports:
                 unnoted = 0
                 self._stop_in_a_hurry(work, checked)
         found = self._difference(name, checked, before, generation)
+        if found is None and done < checked.rows:  # an invocation that has nothing else to do may have the time
+            work = self._note(work, unnoted)
+            raise Unfinished(work.done, checked.rows)
+        if seen != "now" and self._edited_since(name, before):
+            raise Conflict(f"list {name}")
+        agree(found)
         at = self._clock()
         self._lists.put_head(
             name,
@@ -300,10 +316,16 @@ class Imports:
         )
         return found
 
+    def _edited_since(self, name: str, before: ListInfo | None) -> bool:
+        now = self._lists.all().get(name)
+        return (None if now is None else now.head) != (None if before is None else before.head)
+
     def _difference(self, name: str, checked: Checked, before: ListInfo | None, generation: str) -> Difference | None:
         if before is None or not before.rows:
             return Difference({Effect.ADDS: checked.rows, Effect.CHANGES: 0, Effect.NOTHING: 0})
-        return difference(self._table, name, before.head.generation, generation, hurry=self._hurry)
+        return difference(
+            self._table, name, before.head.generation, generation, at=parse_time(self._clock()), hurry=self._hurry
+        )
 
     def merge(self, name: str, checked: Checked, *, by: str, advance: Advance) -> None:
         """Add a file's rows to a list, each in place of the rows found by its keys.

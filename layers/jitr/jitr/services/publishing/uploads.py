@@ -24,7 +24,7 @@ from jitr.aws.dynamodb.rulebook import Rulebook
 from jitr.aws.dynamodb.table import Conflict, Table
 from jitr.aws.errors import told_apart
 from jitr.decision.selftest import run
-from jitr.devicelists.changes import shrinks
+from jitr.devicelists.changes import shrinks, takes_most
 from jitr.devicelists.csv.reader import ListError, Problem, Row
 from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.reading import Options, PlacedProblem, line_of
@@ -262,7 +262,7 @@ class Drops:
             if dropped.merges:
                 verdict = self._merged(dropped, name, checked, details)
             else:
-                verdict = self._replaced(dropped, name, checked, before, details)
+                verdict = self._replaced(dropped, name, checked, before, details, confirmed)
             return replace(verdict, message=f"{verdict.message}\n{found.sentence()}")
         except Unfinished as unfinished:
             details |= {"rows_written": unfinished.done, "edition": heads.edition(name)}
@@ -346,10 +346,23 @@ class Drops:
         return self._verdict(dropped, UploadOutcome.PUBLISHED, told, checked.said, **details)
 
     def _replaced(
-        self, dropped: Dropped, name: str, checked: Checked, before: ListInfo | None, details: dict[str, Any]
+        self,
+        dropped: Dropped,
+        name: str,
+        checked: Checked,
+        before: ListInfo | None,
+        details: dict[str, Any],
+        confirmed: frozenset[str],
     ) -> UploadVerdict:
         earlier = self._version_in_force(dropped)
-        found = self._imports.replace(name, checked, by=_who(dropped), over=before, advance=lambda _rows: None)
+
+        def agree(found: Difference | None) -> None:
+            if before is not None and SHRINK not in confirmed:
+                _refuse_to_take_most(dropped, before, found, confirmed)
+
+        found = self._imports.replace(
+            name, checked, by=_who(dropped), advance=lambda _rows: None, seen=before, agree=agree
+        )
         told = f"list {name} has {rows_told(checked.rows)} now, in place of {0 if before is None else before.rows}"
         if found is not None:
             details |= found.to_json()
@@ -479,6 +492,19 @@ def _refuse_unmatched(dropped: Dropped, found: Fit, confirmed: frozenset[str]) -
     question = found.question()
     if question:
         raise InputError(f"{question} If that is what you want, {_again(dropped, UNMATCHED, confirmed)}")
+
+
+def _refuse_to_take_most(
+    dropped: Dropped, before: ListInfo, found: Difference | None, confirmed: frozenset[str]
+) -> None:
+    """Raise InputError where more than half of a list's rows go, or nobody can tell."""
+    again = f"If that is what you want, {_again(dropped, SHRINK, confirmed)}"
+    if found is None:
+        raise InputError(f"there was no time to tell how many rows it takes off list {before.name}. {again}")
+    if takes_most(found.removed, before.rows):
+        raise InputError(
+            f"this takes {found.removed} of {before.rows} rows off list {before.name}: {_removed(found)}. {again}"
+        )
 
 
 def _again(dropped: Dropped, more: str, confirmed: frozenset[str] = frozenset()) -> str:
