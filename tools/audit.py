@@ -20,12 +20,12 @@ class NotAudited(Exception):
 
 
 def pinned(root: Path) -> list[Path]:
-    """The files that pin what is installed and shipped."""
+    """Return the files that pin what is installed and shipped."""
     return sorted([*root.glob("requirements/*.txt"), *root.glob("layers/*/requirements.txt")])
 
 
 def ask(file: Path) -> Mapping[str, Any]:
-    """What pip-audit says of one file. Raises NotAudited."""
+    """Return what pip-audit says of one file. Raises NotAudited."""
     command = [sys.executable, "-m", "pip_audit", *_OPTIONS, "--requirement", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     try:

@@ -35,7 +35,7 @@ class _Package:
 
 
 def of_materials(layers: Mapping[str, Path], pinned: Path, version: str) -> str:
-    """The bill as JSON: of the built ``layers``, by name, and of what ``pinned`` has the command line install."""
+    """Return the bill as JSON: of the built ``layers``, by name, and of what ``pinned`` installs for the commands."""
     packages = _packages(layers, pinned)
     root = Component(name="jitr", version=version, type=ComponentType.APPLICATION, bom_ref="jitr")
     components = {name: _component(each) for name, each in packages.items()}

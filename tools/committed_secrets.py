@@ -39,7 +39,7 @@ _ENCODED_BLOCK = re.compile(rb"LS0tLS1CRUdJTi[A-Za-z0-9+/]{60,}={0,2}")  # -----
 
 
 def secrets_in(data: bytes) -> Iterator[tuple[int, str]]:
-    """The line and the kind of each secret in a file. The secret itself is told to nobody."""
+    """Return the line and the kind of each secret in a file. The secret itself is never shown."""
     for begin in _BEGIN.finditer(data):
         if _holds_a_key(data[begin.end() : begin.end() + 2000]):
             yield _line(data, begin.start()), "a private key"
@@ -85,7 +85,7 @@ def _is_key(data: bytes) -> bool:
 
 
 def files_of(root: Path) -> Iterator[Path]:
-    """What is committed, and what the next `git add --all` would add."""
+    """Return what is committed, and what the next `git add --all` would add."""
     command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(command, capture_output=True, check=True)  # noqa: S603
     for name in sorted({each.decode() for each in done.stdout.split(b"\0") if each}):

@@ -59,7 +59,7 @@ def main(out: Path, architectures: Sequence[str] = ARCHITECTURES) -> None:
 
 
 def sums(folder: Path) -> str:
-    """The lines that `sha256sum --check` and `shasum -a 256 --check` read."""
+    """Return the lines that `sha256sum --check` and `shasum -a 256 --check` read."""
     files = sorted(path for path in folder.iterdir() if path.name != "SHA256SUMS")
     return "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
 
@@ -90,7 +90,7 @@ def _layer(folder: Path, name: str, architecture: str) -> Path:
 
 
 def _run(command: list[str], folder: Path) -> str:
-    """What it said on standard error. Raises SystemExit with all that it printed."""
+    """Run a command and return its standard error. Raises SystemExit with all that it printed."""
     done = subprocess.run(  # noqa: S603 programs of ours
         command, cwd=folder, env=environment(os.environ), capture_output=True, text=True, check=False
     )
@@ -100,7 +100,7 @@ def _run(command: list[str], folder: Path) -> str:
 
 
 def _stack(architecture: str, layers: Mapping[str, Path]) -> dict[str, bytes]:
-    """What the archive for one kind of processor holds, by name."""
+    """Return what the archive for one kind of processor holds, by name."""
     return {
         "LICENSE": (ROOT / "LICENSE").read_bytes(),
         "README.md": GUIDE.read_bytes(),

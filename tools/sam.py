@@ -16,7 +16,7 @@ PASSED_PREFIXES = ("PIP_", "XDG_", "JITR_LAYER_", "LC_")
 
 
 def environment(caller: Mapping[str, str]) -> dict[str, str]:
-    """What SAM gets to see: no credentials, no AWS configuration, no telemetry; pip's own settings."""
+    """Return what SAM gets to see: no credentials, no AWS configuration, no telemetry; pip's own settings."""
     passed = {name: text for name, text in caller.items() if name in PASSED or name.startswith(PASSED_PREFIXES)}
     return {
         "JITR_LAYER_PIP_PYTHON": str(ROOT / ".venv/bin/python"),

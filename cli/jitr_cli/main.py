@@ -69,14 +69,14 @@ class LazyGroup(click.Group):
         return list(dict.fromkeys((*found, *super().list_commands(ctx))))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, imported now."""
+        """Import and return the command of that name."""
         lazy = self._lazy.get(cmd_name)
         if lazy is not None and lazy.exists:
             return lazy.load()
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, from the table: nothing is imported for it."""
+        """List the commands from the table, without importing any."""
         rows = [(name, self._summary(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
@@ -91,7 +91,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that was meant; for an unknown one the nearest is suggested."""
+        """Return the command that was meant; suggest the nearest for an unknown one."""
         name = args[0]
         known = self.list_commands(ctx)
         if name in known or name.startswith("-") or ctx.resilient_parsing:
@@ -209,7 +209,7 @@ def _tell_aws(problem: Exception) -> int:
 
 
 def _unreached(problem: Exception) -> str:
-    """What to do where AWS was not even asked."""
+    """Return what to do if AWS was not even asked."""
     from botocore import exceptions as aws
 
     if isinstance(problem, aws.NoCredentialsError | aws.PartialCredentialsError | aws.CredentialRetrievalError):
@@ -281,7 +281,7 @@ def _failures() -> None:
 
 @click.group(name="rules", cls=LazyGroup, lazy=_RULES)
 def _rules() -> None:
-    """The admission rules: who gets in, and what they are granted."""
+    """Manage the admission rules: who gets in, and what they are granted."""
 
 
 @click.group(name="device", cls=LazyGroup, lazy=_DEVICE)
@@ -350,7 +350,7 @@ jitr.add_command(_Elsewhere())  # hidden by the real one wherever that can be im
 
 
 def run() -> NoReturn:
-    """The entry point of the ``jitr`` command: runs it on the process's arguments and exits."""
+    """Run the ``jitr`` command on the process's arguments, and exit."""
     if not sys.warnoptions:  # Python's warnings are for who writes programs, not for who uses them
         warnings.simplefilter("ignore")
     jitr.main(prog_name="jitr")

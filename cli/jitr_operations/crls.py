@@ -6,5 +6,5 @@ from jitr_operations.deployment import Deployment
 
 
 def crls_with(deployment: Deployment) -> Crls:
-    """The lists as the function would read them; ``s3://`` takes s3:GetObject of one's own."""
+    """Return the lists as the function would read them; ``s3://`` needs s3:GetObject of the caller's own."""
     return Crls(CrlSources(lambda: deployment.client("s3")))

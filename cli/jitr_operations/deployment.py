@@ -84,7 +84,7 @@ class Account:
     @overload
     def client(self, service: str) -> Any: ...
     def client(self, service: str) -> Any:
-        """The boto3 client for a service, made once.
+        """Return the boto3 client for a service, made once.
 
         Raises InputError where endpoint and keys do not belong together.
         """
@@ -233,7 +233,7 @@ def _session(profile: str | None) -> "boto3.Session":
 
 
 def _local_session(stack: LocalStack) -> "boto3.Session":
-    """A session that knows only the local stack's keys: no profile, no file, nothing of the environment."""
+    """Return a session that knows only the local stack's keys: no profile, no file, no environment."""
     import boto3
     import botocore.session
 
@@ -315,7 +315,7 @@ def _refuse_mixed(session: "boto3.Session", url: str) -> None:
 
 
 def _local_key() -> str | None:
-    """The access key id of this checkout's local stack, if there is one that can be read."""
+    """Return the access key id of this checkout's local stack, if there is one that can be read."""
     try:
         return local_stack().access_key_id
     except InputError:

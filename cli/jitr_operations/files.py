@@ -36,7 +36,7 @@ Ask: TypeAlias = Callable[[], bytes]
 
 
 def read_bytes(path: Path, limit: int = MAX_FILE) -> bytes:
-    """A file's content. Raises InputError if it cannot be read or has more than ``limit`` bytes."""
+    """Return a file's content. Raises InputError if it cannot be read or has more than ``limit`` bytes."""
     try:
         with path.open("rb") as file:
             data = file.read(limit + 1)
@@ -72,7 +72,7 @@ def read_request(path: Path) -> "RequestReading":
 
 
 def read_private_key(path: Path, ask: Ask) -> "PrivateKey":
-    """The private key in a PEM file; ``ask`` is called for the passphrase only if the key is encrypted.
+    """Return the private key in a PEM file; call ``ask`` for the passphrase only if the key is encrypted.
 
     Raises InputError for what is not a key, a wrong passphrase, and keys that are neither RSA nor EC.
     """
@@ -148,7 +148,7 @@ def passphrase_from(file: Path | None, key: Path, option: str = "--passphrase-fi
 
 
 def read_passphrase(file: Path) -> bytes:
-    """The first line of a passphrase file, without its line end. Raises InputError if that is empty."""
+    """Return a passphrase file's first line without its line end. Raises InputError if it is empty."""
     first = read_bytes(file, MAX_PASSPHRASE).split(b"\n")[0].removesuffix(b"\r")
     if not first:
         raise InputError(f"{file}: its first line should be the passphrase, and it is empty")
@@ -156,7 +156,7 @@ def read_passphrase(file: Path) -> bytes:
 
 
 def require_pair(certificate: "Certificate", path: Path, key: "PrivateKey", key_path: Path) -> None:
-    """Raises InputError where the key is not the certificate's own."""
+    """Raise InputError if the key is not the certificate's own."""
     if certificate.ca.key != key.public_key():
         raise InputError(f"{key_path} is not the key of {path}: give the key that this certificate was made with")
 
@@ -165,14 +165,14 @@ _BEGIN = b"-----BEGIN "
 
 
 def _label(data: bytes) -> str | None:
-    """The label of the first PEM block (RFC 7468 section 2), if there is one."""
+    """Return the label of the first PEM block (RFC 7468 section 2), if there is one."""
     _, begun, rest = data.partition(_BEGIN)
     label, ended, _ = rest[:80].partition(b"-----")
     return label.decode("ascii", "replace") if begun and ended else None
 
 
 def _what(label: str | None) -> str:
-    """What a file with such a block holds, in words."""
+    """Say in words what a file with such a block holds."""
     if label is None:
         return "no PEM"
     if label.endswith("PRIVATE KEY"):
@@ -190,7 +190,7 @@ def _what(label: str | None) -> str:
 
 
 def file_name(name: str) -> str:
-    """The name as one that a file can have, unchanged. Raises InputError for what is a path, hidden or an option."""
+    """Return the name unchanged if a file can have it. Raises InputError for a path, a hidden name or an option."""
     reason = None
     if not name:
         reason = "it is empty"

@@ -18,7 +18,7 @@ def count_at_most(table: Table, verdict: Verdict, most: int) -> tuple[int, bool]
 
 
 def record_of(table: Table, certificate_id: str) -> Record | None:
-    """The record of one certificate."""
+    """Return the record of one certificate."""
     return table.record_and_heads(certificate_id)[0]
 
 

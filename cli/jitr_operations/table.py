@@ -9,17 +9,17 @@ from jitr_operations.deployment import Deployment
 
 
 def table_of(deployment: Deployment) -> Table:
-    """The table of a deployment."""
+    """Return the table of a deployment."""
     return Table(deployment.client("dynamodb"), deployment.output("TableName"))
 
 
 def now() -> datetime:
-    """The time, aware, to the second: what commands write down."""
+    """Return the time, aware, to the second: what commands write down."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 def now_text() -> str:
-    """The time as it is written down."""
+    """Return the time as it is written down."""
     return rfc3339(now())
 
 

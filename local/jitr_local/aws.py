@@ -38,7 +38,7 @@ class _LocalSession(boto3.Session):
 
 
 def session(endpoint_url: str, region: str, access_key_id: str, secret_access_key: str) -> boto3.Session:
-    """A session for one endpoint. As always with boto3, sessions are not for sharing between threads, clients are."""
+    """Make a session for one endpoint. As always with boto3, threads may share clients, but not sessions."""
     made = _LocalSession(
         aws_access_key_id=access_key_id,
         aws_secret_access_key=secret_access_key,

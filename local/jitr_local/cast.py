@@ -102,7 +102,7 @@ class Casting:
         self._factories = factories
 
     def fleet(self, count: int) -> list[Role]:
-        """The first group: devices of both lines, with every kind of key and certificate in turn."""
+        """Return the first group: devices of both lines, with every kind of key and certificate in turn."""
         return [self._fleet_device(number) for number in range(1, count + 1)]
 
     def others(self) -> Iterator[Role]:

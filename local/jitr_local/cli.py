@@ -51,7 +51,7 @@ def _told_plainly() -> Iterator[None]:
 )
 @click.pass_context
 def local(context: click.Context, folder: Path) -> None:
-    """The same stack on this machine: no AWS account, no Docker."""
+    """Run the same stack on this machine: no AWS account, no Docker."""
     context.obj = folder
 
 
@@ -227,7 +227,7 @@ def verify(report: Path | None) -> None:
 
 
 def variables_of(running: LocalStack, caller: dict[str, str]) -> dict[str, str]:
-    """The environment variables that make AWS tools, and this project's, talk to ``running``."""
+    """Return the environment variables that make AWS tools, and this project's, talk to ``running``."""
     variables = {
         "AWS_ENDPOINT_URL": running.endpoint_url,
         "AWS_ACCESS_KEY_ID": running.access_key_id,

@@ -214,7 +214,7 @@ def seconds_to_first_message(endings: Iterable[Ending]) -> list[float]:
 
 
 def summary(endings: list[Ending]) -> str:
-    """The times, and what they are made of."""
+    """Return the times, and what they are made of."""
     times = seconds_to_first_message(endings)
     if not times:
         return "no device got as far as a message"
@@ -226,7 +226,7 @@ def summary(endings: list[Ending]) -> str:
 
 
 def _what_tls_minds(certificate: Certificate, now: datetime) -> str:
-    """The broker does not say; the certificate does."""
+    """Return why TLS refuses a certificate; the broker does not say."""
     refused = stand_in.why_refused(certificate.own.facts, now)
     if refused is None:
         return "no CA that signed it is registered, so it never was an event"

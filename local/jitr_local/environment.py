@@ -25,7 +25,7 @@ _BUILDING_PREFIXES = ("PIP_", "UV_", "XDG_")
 
 
 def aws(endpoint_url: str | None = None) -> dict[str, str]:
-    """The variables that make any AWS tool talk to the local stack, or to nothing if no endpoint is given."""
+    """Return the variables that make any AWS tool talk to the local stack, or to nothing without an endpoint."""
     variables = {
         "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
         "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,

@@ -28,7 +28,7 @@ class Kind:
 
 
 def kind_of(function: Function) -> Kind | None:
-    """What a function takes; None for one that only CloudFormation calls."""
+    """Return what a function takes; None for one that only CloudFormation calls."""
     return next((kind for source, kind in _KINDS.items() if source in function.takes), None)
 
 

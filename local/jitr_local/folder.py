@@ -140,7 +140,7 @@ class Folder:
             self._note([one for one in self.processes() if one != process])
 
     def processes(self) -> list[Process]:
-        """The processes that were started here, in that order; they may be gone by now."""
+        """Return the processes that were started here, in that order; they may be gone by now."""
         try:
             return [
                 Process(int(one["pid"]), str(one["started"])) for one in json.loads(self.processes_file.read_text())

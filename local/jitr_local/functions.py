@@ -53,7 +53,7 @@ def read_functions(template: Path) -> dict[str, Function]:
 
 
 def _function(name: str, shared: Mapping[str, Any], own: Mapping[str, Any]) -> Function:
-    """What SAM makes of it: lists and maps of ``Globals`` are added to, all else is replaced.
+    """Merge a function with ``Globals`` as SAM does: lists and maps are added to, all else is replaced.
 
     https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy-globals.html
     """

@@ -97,7 +97,7 @@ def _tell_what_comes_back(event: bytes, body: str) -> None:
 
 
 def chosen_function(name: str, template: Path = TEMPLATE) -> Function:
-    """A function of the template. Raises InputError that names those there are."""
+    """Return a function of the template. Raises InputError that names the existing ones."""
     functions = read_functions(template)
     if name in functions:
         return functions[name]
@@ -106,7 +106,7 @@ def chosen_function(name: str, template: Path = TEMPLATE) -> Function:
 
 
 def read_event(name: str, function: Function) -> bytes:
-    """An event's file. Raises InputError where there is none, or where it is not what the function takes."""
+    """Read an event's file. Raises InputError if there is none, or if the function does not take it."""
     kind = kind_of(function)
     if kind is None:
         raise InputError(
@@ -131,7 +131,7 @@ def read_event(name: str, function: Function) -> bytes:
 
 
 def built() -> Path:
-    """The functions and the layer, built for this interpreter; built anew if their sources changed."""
+    """Build the functions and the layer for this interpreter, again if their sources changed."""
     folder, stamp, log = BUILD / "build", BUILD / "sources.sha256", BUILD / "build.log"
     sources = _digest()
     if stamp.is_file() and stamp.read_text() == sources:
@@ -153,7 +153,7 @@ def built() -> Path:
 
 
 def _digest() -> str:
-    """What changes when a source, or the interpreter, does."""
+    """Return what changes when a source, or the interpreter, does."""
     files = [path for name in _SOURCES for path in (CHECKOUT / name).rglob("*") if path.is_file()]
     seen = [sys.executable, sys.version]
     for path in sorted([*files, TEMPLATE]):
@@ -164,7 +164,7 @@ def _digest() -> str:
 
 
 def variables_of(function: Function, running: LocalStack) -> dict[str, str]:
-    """A function's environment on the stack: its own variables, the stack's endpoint, the keys of its role.
+    """Return a function's environment on the stack: its own variables, the stack's endpoint, its role's keys.
 
     Raises StackError for what the stack does not have.
     """
@@ -185,12 +185,12 @@ def variables_of(function: Function, running: LocalStack) -> dict[str, str]:
 
 
 def own_variables(function: Function, known: Mapping[str, str]) -> dict[str, str]:
-    """The variables that the template gives a function. Raises StackError for what the stack does not have."""
+    """Return the variables that the template gives a function. Raises StackError for what the stack lacks."""
     return {name: _resolved(value, known) for name, value in function.variables.items()}
 
 
 def known_of(running: LocalStack) -> dict[str, str]:
-    """What a template can refer to: resources and parameters as the stack has them, and CloudFormation's own names.
+    """Return what a template can refer to: the stack's resources and parameters, and CloudFormation's own names.
 
     Raises StackError.
     """

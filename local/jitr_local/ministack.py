@@ -85,7 +85,7 @@ def handshake(port: int, ca_pem: str, seconds: float = ANSWER_SECONDS) -> None:
 
 
 def end_of(log: Path) -> str:
-    """The last lines of a log, for an error message."""
+    """Return the last lines of a log, for an error message."""
     try:
         lines = log.read_text(errors="replace").splitlines()
     except OSError:
@@ -129,7 +129,7 @@ def _prove_mqtt(ports: Ports, folder: Folder) -> None:
 
 
 def _get(endpoint_url: str, path: str, seconds: float = ANSWER_SECONDS) -> str | None:
-    """The body of a 200; None for anything else. ``http.client``, because it heeds no proxy variables."""
+    """Return the body of a 200; None for anything else. ``http.client`` ignores proxy variables."""
     connection = http.client.HTTPConnection(urlsplit(endpoint_url).netloc, timeout=seconds)
     try:
         connection.request("GET", path)
@@ -143,7 +143,7 @@ def _get(endpoint_url: str, path: str, seconds: float = ANSWER_SECONDS) -> str |
 
 
 def _free_port(held: ExitStack) -> int:
-    """A port free for the wildcard address, kept until ``held`` ends so that the next call finds another one."""
+    """Return a port free for the wildcard address, kept until ``held`` ends so that the next call finds another one."""
     while True:
         probe = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
         probe.bind(("", 0))

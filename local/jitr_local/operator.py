@@ -43,7 +43,7 @@ class Operator:
 
 
 def _variables(endpoint_url: str) -> dict[str, str]:
-    """The environment of the commands: the stack, and nothing of the developer's own AWS configuration or proxy."""
+    """Return the commands' environment: the stack, and nothing of the developer's AWS configuration or proxy."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "JITR_"))}
     no_files = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
     no_proxy = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")

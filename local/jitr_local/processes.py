@@ -52,7 +52,7 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def identify(pid: int) -> Process | None:
-    """The living process with this id; None if there is none (a zombie is none)."""
+    """Return the living process with this id; None if there is none (a zombie is none)."""
     if (child := _children.get(pid)) is not None and child.poll() is not None:
         return None
     row = next(_rows(pid), None)

@@ -77,7 +77,7 @@ class Runtime:
         return Answer(body, status != http.HTTPStatus.OK or _is_failure(body), self._logged(before))
 
     def _logged(self, since: int) -> str:
-        """What the function printed since then, with what Lambda says before and after it."""
+        """Return what the function printed since then, with what Lambda says before and after it."""
         with self._log.open("rb") as file:
             file.seek(since)
             text = file.read().decode("utf-8", "replace")
@@ -87,7 +87,7 @@ class Runtime:
 
 
 def _is_failure(body: str) -> bool:
-    """The emulator tells errors and timeouts with status 200, and without Lambda's header X-Amz-Function-Error."""
+    """Return whether the call failed: the emulator then sends status 200, too, and no X-Amz-Function-Error."""
     try:
         answer = json.loads(body)
     except ValueError:
@@ -97,7 +97,7 @@ def _is_failure(body: str) -> bool:
 
 @contextmanager
 def running(function: Function, build: Path, variables: Mapping[str, str]) -> Iterator[Runtime]:
-    """A built function, ready to be invoked until the block ends; then nothing of it is left.
+    """Provide a built function, ready to be invoked until the block ends; then nothing of it is left.
 
     ``build`` is the folder that ``sam build`` filled for this interpreter, ``variables`` the function's environment,
     AWS's own included. Raises NotSetUp and StackError.
@@ -118,7 +118,7 @@ def running(function: Function, build: Path, variables: Mapping[str, str]) -> It
 
 
 def find_emulator() -> Path:
-    """The emulator for this machine. Raises NotSetUp where there is none."""
+    """Return the emulator for this machine. Raises NotSetUp if there is none."""
     checkout = Path(__file__).resolve().parents[2]
     if platform.system() != "Linux":
         raise NotSetUp("the Lambda runtime emulator is for Linux only: elsewhere `sam local invoke` runs a function")
@@ -131,7 +131,7 @@ def find_emulator() -> Path:
 
 
 def _runtime_folder(folder: Path) -> Path:
-    """A folder that holds links to the runtime's own distributions, and to nothing else."""
+    """Make a folder that holds links to the runtime's own distributions, and to nothing else."""
     folder.mkdir()
     wanted, seen = list(_RUNTIME), set[str]()
     while wanted:
@@ -185,7 +185,7 @@ def _command(emulator: Path, function: Function, port: int, api: int) -> list[st
 
 @contextmanager
 def _started(command: list[str], environment: Mapping[str, str], task: Path, folder: Path) -> Iterator[Process]:
-    """The emulator's process, stopped when the block ends; it stops the function's before it ends itself."""
+    """Run the emulator's process until the block ends; it stops the function's before it ends itself."""
     process = None
     try:
         with signals.deferred():
@@ -204,7 +204,7 @@ def _comes_up(process: Process, ports: set[int]) -> bool:
 
 
 def _listening(pid: int) -> set[int]:
-    """The ports of IPv4 that a process itself listens on.
+    """Return the ports of IPv4 that a process itself listens on.
 
     https://man7.org/linux/man-pages/man5/proc_pid_net.5.html
     """

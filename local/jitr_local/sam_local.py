@@ -51,7 +51,7 @@ def write_variables(running: LocalStack) -> Path:
 
 
 def command(file: Path) -> str:
-    """What to type next, the layer's processor being this machine's."""
+    """Return what to type next, the layer's processor being this machine's."""
     with suppress(ValueError):
         file = file.relative_to(CHECKOUT)
     machine = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine().lower(), "x86_64")
@@ -62,7 +62,7 @@ def command(file: Path) -> str:
 
 
 def _reachable(running: LocalStack, folder: Folder) -> str:
-    """The stack's endpoint as a container sees it."""
+    """Return the stack's endpoint as a container sees it."""
     port = urlsplit(running.endpoint_url).port or 80
     gateway = _gateway()
     if gateway is None or not _is_ours(gateway):
@@ -84,7 +84,7 @@ def _reachable(running: LocalStack, folder: Folder) -> str:
 
 
 def _gateway() -> str | None:
-    """The address of the engine's bridge; None where no engine answers, or it has none."""
+    """Return the address of the engine's bridge; None if no engine answers, or it has none."""
     python = CHECKOUT / ".venv-sam" / "bin" / "python"
     with suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run([python, "-c", _GATEWAY], capture_output=True, text=True, timeout=20, check=False)

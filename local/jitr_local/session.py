@@ -23,7 +23,7 @@ def running_stack(
     parameters: Mapping[str, str] | None = None,
     say: Say = lambda _line: None,
 ) -> Iterator[LocalStack]:
-    """A local stack of its own in a fresh temporary folder, stopped and removed when the block ends.
+    """Run a separate local stack in a fresh temporary folder; stop and remove it when the block ends.
 
     Within it SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does. Raises StackError and NotSetUp.
     """

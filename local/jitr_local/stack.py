@@ -61,7 +61,7 @@ class LocalStack:
     log: Path
 
     def session(self) -> "boto3.Session":
-        """A boto3 session whose clients all talk to this stack, whatever the environment and ``~/.aws`` say."""
+        """Make a boto3 session whose clients talk to this stack, whatever the environment and ``~/.aws`` say."""
         from jitr_local.aws import session  # boto3 takes a while, and up, down and status do without
 
         return session(self.endpoint_url, self.region, self.access_key_id, self.secret_access_key)
@@ -73,13 +73,13 @@ class LocalStack:
         return {one["OutputKey"]: one["OutputValue"] for one in stacks[0].get("Outputs", [])}
 
     def tls_context(self) -> ssl.SSLContext:
-        """A context for a device: it trusts this stack's broker only. Load the device's certificate into it."""
+        """Make a device's context: it trusts this stack's broker only. Load the device's certificate into it."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(self.broker_ca)
         return context
 
     def as_json(self) -> dict[str, str | int]:
-        """The object that ``stack.json`` holds."""
+        """Return the object that ``stack.json`` holds."""
         return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
 
 
@@ -152,7 +152,7 @@ def status(state_dir: Path = STATE_DIR) -> Status:
 
 
 def load(state_dir: Path = STATE_DIR) -> LocalStack:
-    """The stack that runs in ``state_dir``. Raises StackError if there is none."""
+    """Return the stack that runs in ``state_dir``. Raises StackError if there is none."""
     found = status(state_dir)
     if not found.stack:
         raise StackError(f"{found.detail}; `jitr local up` starts one")
@@ -239,7 +239,7 @@ def _stop(folder: Folder) -> None:
 
 
 def _tool(environment_name: str, program: str) -> Path:
-    """A program of one of the checkout's environments, not resolved: an environment's Python is a link."""
+    """Return a program of one of the checkout's environments, not resolved: an environment's Python is a link."""
     path = CHECKOUT / f".venv-{environment_name}" / "bin" / program
     if not path.exists():
         raise NotSetUp(f"{path.relative_to(CHECKOUT)} is missing in {CHECKOUT}; `make setup` installs it")

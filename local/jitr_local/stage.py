@@ -26,13 +26,13 @@ class Stage(Protocol):
         ...
 
     def say(self, line: str) -> None:
-        """A line of what is being done."""
+        """Show a line of what is being done."""
         ...
 
 
 @contextmanager
 def stage() -> Iterator[Stage]:
-    """The stage for where standard output goes."""
+    """Return the stage for where standard output goes."""
     console = Console()
     if not console.is_terminal:
         yield _Lines()
@@ -73,7 +73,7 @@ class _LiveTable:
 
 
 def show(endings: list[Ending]) -> None:
-    """What became of each device and why, and the times."""
+    """Print what became of each device and why, and the times."""
     console = Console()
     wrong = unexpected(endings)
     if console.is_terminal:

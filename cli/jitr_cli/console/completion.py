@@ -44,7 +44,7 @@ def _table(context: click.Context) -> "Table":
 
 
 def _asked(ask: Callable[[], list[str]]) -> list[str]:
-    """What asking gives, or nothing if it fails or takes long."""
+    """Return what asking gives, or nothing if it fails or takes long."""
     answer: Queue[list[str]] = Queue()
 
     def run() -> None:

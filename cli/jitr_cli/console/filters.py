@@ -21,14 +21,14 @@ def _known_reason(_context: click.Context, _parameter: click.Parameter, code: st
 
 
 def reason_option(text: str) -> Callable[[F], F]:
-    """The option ``--reason``: a reason code that exists, or None."""
+    """Add the option ``--reason``: a reason code that exists, or None."""
     return click.option(
         "--reason", metavar="CODE", callback=_known_reason, shell_complete=completion.reason_codes, help=text
     )
 
 
 def ca_option(command: F) -> F:
-    """The option ``--ca``; ``jitr_operations.decisions.filters.of_ca`` says what it means."""
+    """Add the option ``--ca``; ``jitr_operations.decisions.filters.of_ca`` says what it means."""
     return click.option(
         "--ca",
         metavar="ALIAS|ID",

@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def safe(text: str, *, lines: bool = False) -> str:
-    """The text with every character that could deceive or steer a terminal written out, as ``\\x1b`` or ``\\u202e``.
+    """Write out every character that could deceive or steer a terminal, as ``\\x1b`` or ``\\u202e``.
 
     ``lines`` keeps line feeds and tabs, for text of our own that runs over several lines.
     """
@@ -32,7 +32,7 @@ def safe(text: str, *, lines: bool = False) -> str:
 
 
 def json_option(command: F) -> F:
-    """The option ``--json``, as the parameter ``as_json``."""
+    """Add the option ``--json``, as the parameter ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")(command)
 
 
@@ -67,17 +67,17 @@ def _json_value(value: Any) -> Any:
 
 
 def note(text: str) -> None:
-    """A line for the person on standard error, not part of the result."""
+    """Print a line for the person to standard error, not part of the result."""
     click.echo(safe(text, lines=True), err=True)
 
 
 def warn(text: str) -> None:
-    """A warning on standard error: nothing failed, and somebody may regret it."""
+    """Print a warning to standard error: nothing failed, but somebody may regret it."""
     _labelled("warning", "yellow", text)
 
 
 def error(text: str) -> None:
-    """An error on standard error; whoever prints one also sets the exit code."""
+    """Print an error to standard error; the caller also sets the exit code."""
     _labelled("error", "red", text)
 
 
@@ -87,7 +87,7 @@ def _labelled(label: str, colour: str, text: str) -> None:
 
 
 def colour(text: str, name: str) -> str:
-    """The text in a colour, for standard output, where colours are to be had. The caller made it safe."""
+    """Colour the text for standard output, where colours are available. The caller made it safe."""
     return click.style(text, fg=name, bold=True) if _coloured(sys.stdout) else text
 
 
@@ -97,7 +97,7 @@ def _coloured(stream: Any) -> bool:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table on standard output: drawn on a terminal, otherwise aligned columns with a heading. Empty: nothing.
+    """Print a table to standard output: drawn on a terminal, else aligned columns with a heading. Empty: nothing.
 
     Cells that are times are RFC 3339; None is an empty cell.
     """
@@ -142,7 +142,7 @@ def pairs(values: Sequence[tuple[str, object]]) -> None:
 
 @contextmanager
 def progress(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error while the block runs, on a terminal only; call what it gives to advance it.
+    """Show a progress bar on standard error while the block runs, on a terminal only; call the result to advance.
 
     Without ``total``, a count in place of a bar.
     """

@@ -11,7 +11,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def subject_options(command: F) -> F:
-    """The subject of a certificate by options; the command gets ``subject``, a SubjectParts."""
+    """Add the options for a certificate's subject; the command gets ``subject``, a SubjectParts."""
 
     def collected(*args: Any, **kwargs: Any) -> Any:
         text = kwargs.pop("subject")

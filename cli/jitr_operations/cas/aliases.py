@@ -60,7 +60,7 @@ def account_and_rules(choice: Choice, *, stack_needed: bool) -> tuple[Account, R
 
 
 def _in_force(deployment: Deployment) -> Rules:
-    """The rules in force; before the first publication there are none, which name no CA."""
+    """Return the rules in force; before the first publication, rules that name no CA."""
     table = table_of(deployment)
     heads = table.heads()
     return Rules(source="") if heads.digest is None else Rulebook(table).in_force(heads)

@@ -23,7 +23,7 @@ MAX_SAME_SUBJECT = 10
 
 
 def require_fit(certificate: Certificate, file: Path, now: datetime) -> None:
-    """Raises InputError for a CA that AWS IoT would refuse, with everything that is wrong; warns of the rest."""
+    """Raise InputError for a CA that AWS IoT would refuse, with everything that is wrong; warn of the rest."""
     errors, warnings = examine(certificate, now)
     if errors:
         raise InputError("\n".join(f"{file}: {each}" for each in errors))
@@ -33,7 +33,7 @@ def require_fit(certificate: Certificate, file: Path, now: datetime) -> None:
 
 
 def examine(certificate: Certificate, now: datetime) -> tuple[list[str], list[str]]:
-    """What speaks against registering a CA: errors, then warnings. Each says what to do."""
+    """Return what speaks against registering a CA: errors, then warnings. Each says what to do."""
     checks = (_not_a_ca(certificate), out_of_time(certificate, now), _weak_key(certificate), weak_hash(certificate))
     errors = [each for each in (*checks, may_not_sign(certificate)) if each]
     warnings = [each for each in (_root_of_others(certificate), _name_constraints(certificate)) if each]
@@ -57,7 +57,7 @@ def _not_a_ca(certificate: Certificate) -> str | None:
 
 
 def out_of_time(certificate: Certificate, now: datetime) -> str | None:
-    """That it has expired or is not valid yet; None if it is valid now."""
+    """Say that it has expired or is not valid yet; None if it is valid now."""
     start, end = certificate.not_before, certificate.not_after
     if end < now:
         return f"it expired on {end:%Y-%m-%d %H:%M} UTC: use the CA's renewed certificate"
@@ -87,7 +87,7 @@ def weak_hash(certificate: Certificate) -> str | None:
 
 
 def may_not_sign(certificate: Certificate) -> str | None:
-    """That a CA's keyUsage keeps it from signing; None if it may sign."""
+    """Say that a CA's keyUsage keeps it from signing; None if it may sign."""
     if certificate.ca.facts.may_sign or not certificate.ca.facts.is_ca:
         return None
     return (
@@ -133,7 +133,7 @@ def _name_constraints(certificate: Certificate) -> str | None:
 
 
 def require_room(iot: "IoTClient", certificate: Certificate) -> None:
-    """Raises InputError where AWS IoT has as many CAs of this subject as it takes; warns at the last place."""
+    """Raise InputError if AWS IoT has all the CAs of this subject that it takes; warn at the last place."""
     ids = all_ca_ids(iot)
     if len(ids) < MAX_SAME_SUBJECT - 1:
         return  # too few for it to matter: their subjects, one call each, need not be known

@@ -71,7 +71,7 @@ class Registered:
 
 
 def described(iot: "IoTClient", ca_id: str) -> Registered | None:
-    """A CA as AWS IoT holds it; None where it holds none of that id."""
+    """Return a CA as AWS IoT holds it; None if it holds none of that id."""
     from botocore.exceptions import ClientError
 
     try:
@@ -96,13 +96,13 @@ def described(iot: "IoTClient", ca_id: str) -> Registered | None:
 
 
 def all_ca_ids(iot: "IoTClient") -> list[str]:
-    """The ids of all registered CAs."""
+    """Return the ids of all registered CAs."""
     pages = iot.get_paginator("list_ca_certificates").paginate(PaginationConfig={"PageSize": 250})
     return [each["certificateId"] for page in pages for each in page["certificates"]]
 
 
 def find(iot: "IoTClient", which: str) -> Registered:
-    """The CA that is meant by an id, the beginning of one, or a file. Raises InputError if there is not exactly one."""
+    """Return the CA meant by an id, an id's beginning, or a file. Raises InputError if there is not exactly one."""
     ca_id = which.lower()
     if Path(which).is_file():
         ca_id = read_certificate(Path(which)).sha256

@@ -37,7 +37,7 @@ class Signers:
         self._unreadable: list[str] = []
 
     def of(self, device: CertificateReading, file: Path) -> Registered:
-        """The ACTIVE CA whose key made the device's signature.
+        """Return the ACTIVE CA whose key made the device's signature.
 
         Raises InputError where there is none, where it is not ACTIVE, and where several have that key.
         """

@@ -17,7 +17,7 @@ from jitr_operations.records import record_of
 
 
 def decided(which: str, deployment: Deployment, table: Table) -> Record:
-    """The decision record of the device that is meant. Raises InputError where there is none, or several are meant."""
+    """Return the decision record of the device meant. Raises InputError if there is none, or several fit."""
     found = find_one(which, deployment, table)
     record = record_of(table, found)
     if record is None:
@@ -51,7 +51,7 @@ def send_again(deployment: Deployment, record: Record, now: datetime) -> None:
 
 
 def _due_now(record: Record) -> datetime:
-    """A time that has passed by every clock, not only by the operator's."""
+    """Return a time that has passed by every clock, not only by the operator's."""
     return record.decided_at
 
 

@@ -40,7 +40,7 @@ class Misses:
     first: tuple[tuple[RowKey, str | None], ...]  # rows that fit no device at all, and the nearest device's name
 
     def lines(self, name: str) -> list[str]:
-        """What a person is told; nothing where every row fits."""
+        """Return the lines for a person; nothing if every row fits."""
         if not self.without:
             return []
         rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"

@@ -27,14 +27,14 @@ def account_and_table(choice: Choice, without: str = "No decisions are shown") -
 
 
 def records_of(table: Table | None, certificate_ids: Iterable[str]) -> dict[str, Record]:
-    """The decision records there are of these certificates, by certificateId."""
+    """Return the existing decision records of these certificates, by certificateId."""
     if table is None:
         return {}
     return {each.certificate_id: each for each in table.records(list(certificate_ids))}
 
 
 def facts_of(record: Record | None) -> CertificateFacts | None:
-    """What was read from the certificate when it was decided."""
+    """Return what was read from the certificate when it was decided."""
     return None if record is None or record.facts is None else CertificateFacts.from_json(record.facts)
 
 
@@ -48,6 +48,6 @@ def knock_of(record: Record | None) -> Knock | None:
 
 
 def name_in(facts: CertificateFacts | None) -> str | None:
-    """What a person knows the device by."""
+    """Return the name by which a person knows the device."""
     names = facts.values("common_name") if facts else ()
     return ", ".join(names) or None

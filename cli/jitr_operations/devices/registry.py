@@ -39,7 +39,7 @@ class DeviceCertificate:
     created: datetime | None
 
     def reading(self) -> CertificateReading | None:
-        """What stands in it, unless that cannot be read."""
+        """Return what the certificate says, unless it cannot be read."""
         try:
             return read_certificate(self.pem.encode())
         except Unreadable:
@@ -92,7 +92,7 @@ def is_missing(problem: Exception) -> bool:
 
 
 def read_device_file(path: Path) -> CertificateReading:
-    """A device's certificate from its file, the first of a chain; a note says so. Raises InputError."""
+    """Return a device's certificate from its file, the first of a chain (a note says so). Raises InputError."""
     try:
         reading = read_certificate(read_bytes(path))
     except Unreadable as problem:
@@ -111,7 +111,7 @@ class Registry:
     # --- certificates
 
     def get(self, certificate_id: str) -> DeviceCertificate | None:
-        """The certificate, or None where AWS IoT knows none of that id."""
+        """Return the certificate, or None if AWS IoT knows none of that id."""
         from botocore.exceptions import ClientError
 
         try:
@@ -131,7 +131,7 @@ class Registry:
         )
 
     def require(self, certificate_id: str) -> DeviceCertificate:
-        """The certificate. Raises InputError where AWS IoT knows none of that id."""
+        """Return the certificate. Raises InputError if AWS IoT knows none of that id."""
         found = self.get(certificate_id)
         if found is None:
             raise InputError(
@@ -157,7 +157,7 @@ class Registry:
     # --- which one is meant
 
     def find(self, which: str) -> tuple[str, ...]:
-        """The certificateIds that are meant by an id, the beginning of one, a thing's name or a file.
+        """Return the certificateIds meant by an id, the beginning of one, a thing's name or a file.
 
         Several only for a thing that has several. Raises InputError where there is none, or no telling which.
         """
@@ -181,7 +181,7 @@ class Registry:
         return named
 
     def find_one(self, which: str) -> str:
-        """The one certificateId that is meant. Raises InputError where there is not exactly one."""
+        """Return the one certificateId that is meant. Raises InputError if there is not exactly one."""
         found = self.find(which)
         if len(found) > 1:
             raise InputError(f"the thing {which} has {len(found)} certificates, say which: {', '.join(found)}")
@@ -208,14 +208,14 @@ class Registry:
     # --- what is attached to it
 
     def iot_policies(self, target: str) -> tuple[str, ...]:
-        """The names of the IoT policies attached to a certificate or a thing group, by its ARN."""
+        """Return the names of the IoT policies attached to a certificate or a thing group, by its ARN."""
         pages = self._iot.get_paginator("list_attached_policies").paginate(
             target=target, recursive=":thinggroup/" in target, PaginationConfig={"PageSize": PAGE}
         )
         return tuple(each["policyName"] for page in pages for each in page["policies"])
 
     def things(self, arn: str) -> tuple[str, ...]:
-        """The names of the things that a certificate is attached to."""
+        """Return the names of the things that a certificate is attached to."""
         pages = self._iot.get_paginator("list_principal_things").paginate(principal=arn)
         return tuple(each for page in pages for each in page["things"])
 
@@ -226,7 +226,7 @@ class Registry:
         return any(self.thing(each).inherited for each in self.things(certificate.arn))
 
     def certificates_of(self, thing: str) -> tuple[str, ...] | None:
-        """The certificateIds attached to a thing; None where there is no such thing."""
+        """Return the certificateIds attached to a thing; None if there is no such thing."""
         from botocore.exceptions import ClientError
 
         try:
@@ -239,7 +239,7 @@ class Registry:
         return tuple(each.rpartition("/")[2] for each in arns)
 
     def thing(self, name: str) -> Thing:
-        """A thing with its groups and what these bring."""
+        """Return a thing with its groups and what these bring."""
         described = self._iot.describe_thing(thingName=name)
         pages = self._iot.get_paginator("list_thing_groups_for_thing").paginate(thingName=name)
         groups = [each for page in pages for each in page["thingGroups"]]

@@ -86,7 +86,7 @@ def _on(crl: CrlReading, deployment: Deployment, registry: Registry, certificate
 
 
 def _lists(deployment: Deployment, alias: str, at: datetime) -> Iterator[tuple[str, CrlReading]]:
-    """The list for each registered CA of an alias."""
+    """Return the list for each registered CA of an alias."""
     rules = _rules(deployment)
     configured = _configured(rules, alias)
     crls, cas = crls_with(deployment), Cas(Iot(deployment.client("iot")))

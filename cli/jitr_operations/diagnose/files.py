@@ -44,7 +44,7 @@ class Identity:
 
 
 def read_identity(file: Path, key_file: Path, passphrase_file: Path | None) -> Identity:
-    """A device's files. Raises InputError for what cannot be read at all."""
+    """Read a device's files. Raises InputError for what cannot be read at all."""
     data = read_bytes(file)
     try:
         reading = read_certificate(data)
@@ -160,7 +160,7 @@ def _look_at_kind(identity: Identity, findings: Findings) -> None:
 
 
 def _look_at_chain(identity: Identity, findings: Findings) -> None:
-    """That each certificate in the file is signed by the one after it."""
+    """Check that each certificate in the file is signed by the one after it."""
     readings = [identity.reading]
     for der in identity.following:
         try:
@@ -210,7 +210,7 @@ def look_at_clock(host: str, time: datetime, findings: Findings) -> None:
 
 
 def date_at(host: str, port: int = http.client.HTTPS_PORT) -> datetime | None:
-    """The Date header (RFC 9110 section 6.6.1) of whatever answers HTTPS at the host; a hint, so nothing is verified.
+    """Return the Date header (RFC 9110 section 6.6.1) of any HTTPS answer of the host; a hint, so nothing is verified.
 
     A wrong clock is why it is asked, and with a wrong clock no certificate can be verified.
     """

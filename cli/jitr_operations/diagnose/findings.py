@@ -24,11 +24,11 @@ class Findings:
     found: list[Finding] = field(default_factory=list)
 
     def good(self, code: str, message: str) -> None:
-        """It is well."""
+        """Add that something is well."""
         self.found.append(Finding(code, True, message))
 
     def bad(self, code: str, message: str, remedy: str) -> None:
-        """It keeps the device out, or will."""
+        """Add what keeps the device out, or will."""
         self.found.append(Finding(code, False, message, remedy))
 
     def say(self, code: str, message: str, remedy: str = "") -> None:

@@ -104,7 +104,7 @@ class Visit:
 
     @contextmanager
     def _line(self) -> Iterator[Line]:
-        """The line, with the certificates in a file of the form that OpenSSL takes."""
+        """Return the line, with the certificates in a file of the form that OpenSSL takes."""
         ders = (self._identity.reading.der, *self._identity.following)
         with tempfile.TemporaryDirectory(prefix="jitr-") as folder:
             chain = Path(folder) / "chain.pem"

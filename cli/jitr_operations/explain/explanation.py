@@ -17,7 +17,7 @@ class Explanation:
     not_checked: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The document of ``--json``."""
+        """Return the document of ``--json``."""
         return self.decision.to_json() | {
             "facts": dict(self.facts),
             "warnings": list(self.warnings),

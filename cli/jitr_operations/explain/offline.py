@@ -58,7 +58,7 @@ class Inputs:
 
 
 def read_inputs(rules_file: Path, files: Files, at: str | None) -> Inputs:
-    """The inputs that the options name. Raises InputError for the first that cannot be used."""
+    """Read the inputs that the options name. Raises InputError for the first that cannot be used."""
     rules = read_rules_file(rules_file, certificates=True)
     lists = _read_lists(rules, files.lists, files.signers)
     return Inputs(rules, _read_cas(rules, files.cas), lists, _read_crls(rules, files.crls), _read_time(at))
@@ -86,7 +86,7 @@ def explain_offline(data: bytes, source: str, inputs: Inputs) -> Explanation:
 
 
 def _knock(reading: CertificateReading, inputs: Inputs) -> Knock:
-    """The device, under the CA of those given that issued it; the first one whose key verifies its signature.
+    """Return the device under the given CA that issued it: the first whose key verifies its signature.
 
     Nobody knows what a CA issued that cannot be read: such a one is taken where no other is known to be the device's.
     """
@@ -113,7 +113,7 @@ def _knock(reading: CertificateReading, inputs: Inputs) -> Knock:
 
 
 def _revocations(knock: Knock, ca: CaReading, inputs: Inputs) -> dict[str, Revocation]:
-    """What the lists given say of the device. Raises InputError where one that counts was not given."""
+    """Return what the given lists say of the device. Raises InputError if one that counts was not given."""
     found = {}
     for url in (each.url for each in crls_of(knock, inputs.rules)):
         crl = inputs.crls.get(url)
@@ -135,7 +135,7 @@ def _has_crl(rules: Rules, alias: str, url: str) -> bool:
 
 
 def _not_checked(decision: Decision) -> tuple[str, ...]:
-    """What only the table and AWS IoT know."""
+    """Return what was not checked, because only the table and AWS IoT know it."""
     grant = decision.grant
     if grant is None:
         return ()

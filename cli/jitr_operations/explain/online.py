@@ -50,7 +50,7 @@ def _certificate_id(subject: str, deployment: Deployment, table: Table) -> str:
 
 
 def _of_event(file: Path, data: bytes, deployment: Deployment) -> str:
-    """The certificate of an event as AWS IoT publishes it, or of the first in a batch from SQS."""
+    """Return the certificate of an event as AWS IoT publishes it, or of the first in a batch from SQS."""
     try:
         event: Any = json.loads(data)
         body = event["Records"][0]["body"] if "Records" in event else json.dumps(event)

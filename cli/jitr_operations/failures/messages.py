@@ -146,13 +146,13 @@ def _read(message: "MessageTypeDef", queue: str) -> FailedMessage:
 
 
 def _of_function(message: "MessageTypeDef") -> tuple[str, str, str]:
-    """What the function, or the queue itself, put aside: the event as it came, and the reason as attributes."""
+    """Read what the function or the queue put aside: the event as it came, with the reason as attributes."""
     reason = _attribute(message, "reason", _EXHAUSTED)
     return message["Body"], reason, _attribute(message, "message", "it came back more often than the queue allows")
 
 
 def _of_rule(raw: str) -> tuple[str, str, str]:
-    """What the topic rule could not put on the queue: the event is inside, in base64, beside the failures.
+    """Read what the topic rule could not queue: the event is inside, in base64, beside the failures.
 
     AWS IoT Core Developer Guide, "Error handling (error action)": error action message format.
     """

@@ -108,7 +108,7 @@ class Sweep:
             return self._page(ca_id, None)  # AWS IoT no longer knows the mark: from the beginning
 
     def _stuck(self, page: list[Any], swept: Swept) -> list[str]:
-        """The pending certificates of a page that no record knows, or whose decision was never carried out."""
+        """Return a page's pending certificates without a record, or whose decision was never carried out."""
         pending = [each["certificateId"] for each in page if each["status"] == PENDING and self._old_enough(each)]
         swept.certificates += len(page)
         swept.pending += sum(each["status"] == PENDING for each in page)

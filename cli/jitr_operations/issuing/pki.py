@@ -65,19 +65,19 @@ def parse_key_type(text: str) -> KeyType:
 
 
 def new_key(kind: KeyType) -> PrivateKey:
-    """A new random key."""
+    """Make a new random key."""
     if kind.rsa_bits:
         return rsa.generate_private_key(65537, kind.rsa_bits)
     return ec.generate_private_key(CURVES[kind.curve or ""]())
 
 
 def random_serial() -> int:
-    """A random positive number of at most 20 octets (RFC 5280 section 4.1.2.2)."""
+    """Return a random positive number of at most 20 octets (RFC 5280 section 4.1.2.2)."""
     return x509.random_serial_number()
 
 
 def parse_serial(text: str) -> int:
-    """A serial number in hex, ``0x`` and colons allowed. Raises InputError unless it is positive and fits 20 octets."""
+    """Read a hex serial number; allows ``0x`` and colons. Raises InputError unless positive and at most 20 octets."""
     digits = text.strip().lower().removeprefix("0x").replace(":", "")
     if not re.fullmatch("[0-9a-f]+", digits):
         raise InputError(f"serial number {text[:60]!r}: give it in hex, like 1f0a")
@@ -88,7 +88,7 @@ def parse_serial(text: str) -> int:
 
 
 def private_pem(key: PrivateKey, passphrase: bytes | None = None) -> bytes:
-    """The key in PKCS #8 (RFC 5958), encrypted if there is a passphrase."""
+    """Return the key in PKCS #8 (RFC 5958), encrypted if there is a passphrase."""
     encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if passphrase is not None:
         encryption = serialization.BestAvailableEncryption(passphrase)
@@ -96,12 +96,12 @@ def private_pem(key: PrivateKey, passphrase: bytes | None = None) -> bytes:
 
 
 def request_pem(request: x509.CertificateSigningRequest) -> bytes:
-    """The request in PEM."""
+    """Return the request in PEM."""
     return request.public_bytes(serialization.Encoding.PEM)
 
 
 def public_key_der(key: PublicKey) -> bytes:
-    """The key's DER SubjectPublicKeyInfo."""
+    """Return the key's DER SubjectPublicKeyInfo."""
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -131,7 +131,7 @@ def make_ca(
     path_length: int | None = None,
     parent: Issuer | None = None,
 ) -> Certificate:
-    """A CA certificate as RFC 5280 section 4.2.1 profiles it, self-signed or signed by ``parent``.
+    """Make a CA certificate as RFC 5280 section 4.2.1 profiles it, self-signed or signed by ``parent``.
 
     ``subject`` is a Name's DER. Raises InputError for a validity beyond the year 9999 and for a parent that may not
     have such a CA below it.
@@ -159,7 +159,7 @@ def make_ca(
 def make_verification_certificate(
     ca: Issuer, key: PrivateKey, registration_code: str, *, serial_number: int, now: datetime
 ) -> Certificate:
-    """What proves to AWS IoT that we have the CA's key: its common name is the account's registration code.
+    """Make the proof for AWS IoT that we hold the CA's key: its common name is the registration code.
 
     https://docs.aws.amazon.com/iot/latest/developerguide/register-CA-cert.html
     """
@@ -178,7 +178,7 @@ def make_verification_certificate(
 
 
 def make_verification_request(key: PrivateKey, registration_code: str) -> x509.CertificateSigningRequest:
-    """The request for such a certificate, to be signed where the CA's key is."""
+    """Make the request for such a certificate, to be signed where the CA's key is."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(_named(registration_code))
     return builder.sign(key, signing_hash(key))
 
@@ -196,7 +196,7 @@ def issue_device(
     now: datetime,
     validity: timedelta,
 ) -> Certificate:
-    """A device certificate for TLS client authentication, version 3, of a Name's and a SubjectPublicKeyInfo's DER.
+    """Make a version 3 device certificate for TLS client authentication from a Name's and a key's DER.
 
     Raises InputError for a validity beyond 9999.
     """
@@ -241,7 +241,7 @@ def _key_usage(**wanted: bool) -> x509.KeyUsage:
 
 
 def _authority_key_identifier(identifier: bytes) -> x509.AuthorityKeyIdentifier:
-    """That of the issuer's key (RFC 5280 section 4.2.1.1)."""
+    """Return the identifier of the issuer's key (RFC 5280 section 4.2.1.1)."""
     return x509.AuthorityKeyIdentifier(identifier, authority_cert_issuer=None, authority_cert_serial_number=None)
 
 

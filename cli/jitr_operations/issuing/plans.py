@@ -72,7 +72,7 @@ def _plan_of_row(row: ListRow, subject: SubjectParts) -> Plan:
 
 
 def _with_ca_column(data: bytes) -> bytes:
-    """A CSV that has serial numbers and no CA, with a column for it: here the CA is the one that signs.
+    """Add a CA column to a CSV with serial numbers and none: here the CA is the one that signs.
 
     Device lists want a CA beside each serial number. What cannot be read is left as it is, for their reader to tell.
     """

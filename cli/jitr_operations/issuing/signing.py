@@ -16,7 +16,7 @@ MAX_DAYS = 3_000_000  # to the year 9999; where exactly it ends is said when the
 
 
 def read_issuer(certificate: Path, key: Path, passphrase_file: Path | None, now: datetime, option: str) -> pki.Issuer:
-    """A CA and its key from their files. Raises InputError unless they belong together and may sign now."""
+    """Read a CA and its key from their files. Raises InputError unless they match and may sign now."""
     found = read_certificate(certificate)
     if not found.ca.facts.is_ca:
         raise InputError(f"{certificate} is not a CA (basicConstraints CA:TRUE): give the certificate of a CA")

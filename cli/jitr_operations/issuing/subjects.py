@@ -39,7 +39,7 @@ class SubjectParts:
     text: str | None = None
 
     def name(self, common_name: str | None = None) -> x509.Name:
-        """The subject, with this common name if it has none of its own. Raises InputError for what cannot be in one."""
+        """Return the subject, with this common name if it has none. Raises InputError for what cannot be in one."""
         if self.text is not None:
             written = parse_name(self.text)
             has_one = bool(written.get_attributes_for_oid(NameOID.COMMON_NAME)) or common_name is None
@@ -56,7 +56,7 @@ class SubjectParts:
 
 
 def parse_name(text: str) -> x509.Name:
-    """A name as RFC 4514 writes it, the last attribute the most general. Raises InputError."""
+    """Read a name as RFC 4514 writes it, the last attribute the most general. Raises InputError."""
     try:
         name = x509.Name.from_rfc4514_string(text, _WRITTEN_NAMES)
     except ValueError:
@@ -88,5 +88,5 @@ def _refuse_control_characters(what: str, value: str) -> None:
 
 
 def subject_text(name: Name) -> str:
-    """A name as one safe line."""
+    """Return a name as one safe line."""
     return written_out(rfc4514(name)) or "(empty)"

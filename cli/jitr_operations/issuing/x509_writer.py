@@ -54,7 +54,7 @@ def signed(draft: Draft, key: PrivateKey) -> bytes:
 
 
 def signing_hash(key: PrivateKey | PublicKey) -> SigningHash:
-    """The hash that goes with a signer's key: as strong as its curve (RFC 5480 section 4), SHA-256 for RSA."""
+    """Return the hash for a signer's key: as strong as its curve (RFC 5480 section 4), SHA-256 for RSA."""
     bits = key.curve.key_size if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey) else 0
     if bits > 384:
         return hashes.SHA512()

@@ -88,7 +88,7 @@ def check(table: Table, what: str, name: str | None, against: str) -> Fit:
 
 
 def _names_of(rules: Rules | None, ca: str) -> frozenset[str]:
-    """The alias and the caCertificateIds that a CA goes by in rows."""
+    """Return the alias and the caCertificateIds that a CA goes by in rows."""
     if rules is None:
         return frozenset({ca})
     aliases = rules.aliases_of(ca) | ({ca} & rules.cas.keys())
@@ -100,7 +100,7 @@ def _name_of(what: str, name: str | None) -> str:
 
 
 def _rows(table: Table, what: str) -> Iterator[tuple[int | None, ListRow, Sequence[str]]]:
-    """The rows of a file with their places in it, or of a list where there is no such file."""
+    """Return the rows of a file with their places in it, or of a list if there is no such file."""
     file = Path(what)
     if not file.exists():
         there = DeviceLists(table).all()

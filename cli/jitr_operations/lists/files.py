@@ -90,12 +90,12 @@ def size(file: Path) -> int | None:
 
 
 def imports(table: Table) -> Imports:
-    """Imports into a deployment's table."""
+    """Make the imports into a deployment's table."""
     return Imports(table, clock=now_text, token=generation)
 
 
 def generation() -> str:
-    """A name for a new generation of a list's rows."""
+    """Make a name for a new generation of a list's rows."""
     return f"{now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
@@ -120,7 +120,7 @@ class Told:
 
 
 def told(checked: Checked, mode: str, before: ListInfo | None, found: Difference | None = None) -> Told:
-    """What a file does, or did, to a list as it was before.
+    """Say what a file does, or did, to a list as it was before.
 
     ``found`` is what became of rows that were replaced. Without it, that is worked out from the comparison of the file
     with the list, where there was one; what is not known is null.
@@ -142,7 +142,7 @@ def told(checked: Checked, mode: str, before: ListInfo | None, found: Difference
 
 
 def _removed(found: Difference) -> str:
-    """The removed rows that are shown, on lines of their own."""
+    """Return the lines that name the removed rows."""
     lines = [f"\n  removed: {row.found_by()[-1].value}" for row in found.shown]
     more = found.removed - len(found.shown)
     return "".join([*lines, f"\n  and {more} more" if more else ""])

@@ -26,7 +26,7 @@ class FailedTests(InputError):
 
 
 def _ca_files(beside: Path) -> CaFiles:
-    """The CA certificates in files beside a rules file."""
+    """Read the CA certificates in files beside a rules file."""
 
     def read(path: str) -> bytes:
         file = beside / path
@@ -38,7 +38,7 @@ def _ca_files(beside: Path) -> CaFiles:
 
 
 def read_file(path: Path, *, certificates: bool = True, known: Known | None = None) -> tuple[RulesFile, bytes]:
-    """A rules file with its tests and warnings, and its bytes.
+    """Read a rules file with its tests and warnings, and its bytes.
 
     CA certificates that it names are read beside it, unless ``certificates`` is False: then naming one is an error.
     ``known`` is what exists in an account; what the rules name beyond it is an error.
@@ -52,13 +52,13 @@ def read_file(path: Path, *, certificates: bool = True, known: Known | None = No
 
 
 def read_rules_file(path: Path, *, certificates: bool = True) -> Rules:
-    """The rules in a file, its tests not run. Raises as ``read_file``."""
+    """Return the rules in a file without running its tests. Raises as ``read_file``."""
     rules_file, _ = read_file(path, certificates=certificates)
     return rules_file.rules
 
 
 def read_and_test(path: Path, known: Known | None = None) -> tuple[Rules, bytes]:
-    """The rules in a file whose tests all pass, and its bytes; warnings are told.
+    """Return the rules in a file whose tests all pass, and its bytes; report warnings.
 
     Raises as ``read_file``, and FailedTests.
     """

@@ -11,7 +11,7 @@ _OLD = timedelta(minutes=10)  # a registration event that waits longer is worth 
 
 
 def attention(document: dict[str, Any]) -> list[str]:
-    """What an operator should look at, the most pressing first."""
+    """Return what an operator should look at, the most pressing first."""
     return [
         *(
             f"alarm {each['name']} is raised: {each['description']}".rstrip(": ")

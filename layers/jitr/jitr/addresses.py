@@ -44,7 +44,7 @@ def _is_private(address: Address) -> bool:
 
 
 def _reached(address: Address) -> Address:
-    """The IPv4 address behind an IPv6 address that only carries one, or the address itself."""
+    """Return the IPv4 address behind an IPv6 address that only carries one, or the address itself."""
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:

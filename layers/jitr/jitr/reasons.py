@@ -394,14 +394,14 @@ _SEVERITY = {_REJECT: 0, _HOLD: 1, _ADMIT: 2}
 
 
 def by_weight(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
-    """The reasons without repeats, heaviest first: rejects, then holds, then the rest."""
+    """Return the reasons without repeats, heaviest first: rejects, then holds, then the rest."""
     if len(reasons) == 1:  # as nearly always
         return tuple(reasons)
     return tuple(sorted(set(reasons), key=lambda r: (_SEVERITY[r.effect], _WEIGHT[r.code], r.message)))
 
 
 def verdict_of(reasons: Iterable[Reason]) -> Verdict:
-    """The verdict the reasons lead to together: the most severe of their effects.
+    """Return the verdict the reasons lead to together: the most severe of their effects.
 
     Raises ValueError for no reasons at all: nobody is admitted for want of a reason.
     """

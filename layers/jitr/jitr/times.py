@@ -4,14 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 
 def rfc3339(time: datetime) -> str:
-    """An aware time in UTC as RFC 3339; milliseconds only where there are some."""
+    """Write an aware time in UTC as RFC 3339; milliseconds only if there are some."""
     utc = time.astimezone(UTC) if time.utcoffset() else time
     spec = "milliseconds" if utc.microsecond else "seconds"
     return utc.replace(tzinfo=None).isoformat(timespec=spec) + "Z"
 
 
 def parse_time(text: str) -> datetime:
-    """A date (its first second, UTC) or an RFC 3339 time as an aware UTC time; without an offset it is UTC.
+    """Read a date (its first second, UTC) or an RFC 3339 time as an aware UTC time; without an offset it is UTC.
 
     Raises ValueError for anything else.
     """
@@ -31,7 +31,7 @@ def from_epoch_ms(milliseconds: int) -> datetime:
 
 
 def span(length: timedelta) -> str:
-    """A length of time as a person says it: days, else hours, else minutes."""
+    """Write a length of time as a person says it: days, else hours, else minutes."""
     for unit, seconds in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         count = int(length.total_seconds() // seconds)
         if count:

@@ -28,7 +28,7 @@ class _ParentFiles:
     passphrase_file: Path | None
 
     def issuer(self, now: datetime) -> pki.Issuer | None:
-        """The parent, read. Raises InputError for files that are not a CA's, or no longer valid."""
+        """Return the parent, read. Raises InputError for files that are not a CA's, or no longer valid."""
         if self.certificate is None or self.key is None:
             if self.certificate is not self.key:
                 raise click.UsageError("--parent and --parent-key belong together: give both or neither.")

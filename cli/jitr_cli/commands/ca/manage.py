@@ -23,7 +23,7 @@ _AGAIN = "Registered again, the CA has the same id as before, and rules that nam
 
 
 def _change(command: F) -> F:
-    """What activate, deactivate and delete have in common."""
+    """Add the argument and the options that activate, deactivate and delete share."""
     decorated: Any = output.json_option(command)
     return click.argument("which", metavar="CA")(aws_options(decorated))  # type: ignore[no-any-return]
 

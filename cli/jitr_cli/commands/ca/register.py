@@ -105,5 +105,5 @@ def _tell_registered(registered: Registered, before: bool, stem: str) -> None:
 
 
 def alias_for(stem: str) -> str:
-    """An alias for the rules file made of a file's name."""
+    """Make an alias for the rules file from a file's name."""
     return re.sub("[^a-z0-9]+", "-", stem.lower()).strip("-") or "my-ca"

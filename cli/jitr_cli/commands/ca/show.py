@@ -48,7 +48,7 @@ class Shown:
         }
 
     def cells(self) -> Iterator[tuple[str, object]]:
-        """The columns of ``ls``."""
+        """Return the columns of ``ls``."""
         certificate = self.ca.certificate
         yield "caCertificateId", self.ca.id
         if self.named:

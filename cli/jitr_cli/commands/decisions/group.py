@@ -25,7 +25,7 @@ _COLOURS = {Verdict.ADMIT: "green", Verdict.HOLD: "yellow", Verdict.REJECT: "red
 
 @click.group("decisions", no_args_is_help=True)
 def decisions() -> None:
-    """What was decided on each device."""
+    """Show what was decided on each device."""
 
 
 @decisions.command("ls")

@@ -136,7 +136,7 @@ def _check_thing_name(thing: str, files: tuple[Path, ...]) -> None:
 
 
 def _read(files: tuple[Path, ...], time: datetime) -> dict[str, tuple[Path, CertificateReading]]:
-    """The certificates by id. Raises InputError with everything that is wrong with any of them."""
+    """Return the certificates by id. Raises InputError with everything that is wrong with any of them."""
     found: dict[str, tuple[Path, CertificateReading]] = {}
     problems = []
     for file in files:
@@ -197,7 +197,7 @@ def _look(registry: Registry, signers: Signers, readings: dict[str, tuple[Path, 
 def _require_policies(
     iot: "IoTClient", registry: Registry, devices: list[_Device], wanted: _Wanted, without: bool
 ) -> None:
-    """Raises InputError for IoT policies that do not exist, and before a device without any is made ACTIVE."""
+    """Raise InputError for IoT policies that do not exist, and before a device without any becomes ACTIVE."""
     from botocore.exceptions import ClientError
 
     for name in wanted.iot_policies:

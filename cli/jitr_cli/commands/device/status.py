@@ -247,7 +247,7 @@ def _line(each: Match) -> str:
 
 
 def _show_lines(lines: Sequence[str], where: str, under_way: Sequence[str]) -> None:
-    """The devices, for the person who is asked next; on standard error, where the question stands, too."""
+    """Show the devices before the question about them, on standard error as well."""
     if not lines:
         others = ", but some that are being admitted are" if under_way else ""
         output.note(f"No ACTIVE certificate is {where}{others}.")

@@ -44,7 +44,7 @@ class _Knock:
 
 
 def registration_event(certificate_id: str, ca_certificate_id: str, account_id: str, at: datetime) -> dict[str, Any]:
-    """What AWS IoT publishes when a device connects for the first time."""
+    """Make the event that AWS IoT publishes when a device connects for the first time."""
     return {
         "certificateId": certificate_id,
         "caCertificateId": ca_certificate_id,
@@ -56,7 +56,7 @@ def registration_event(certificate_id: str, ca_certificate_id: str, account_id: 
 
 
 def sqs_batch(bodies: Sequence[str], *, account_id: str, region: str, at: datetime) -> dict[str, Any]:
-    """These bodies as Lambda brings them from the registration queue, each delivered for the first time."""
+    """Wrap bodies as Lambda delivers them from the registration queue, each for the first time."""
     sent = str(int(at.timestamp() * 1000))
     return {
         "Records": [
@@ -169,7 +169,7 @@ def _online(which: str, account_id: str | None, ca: str | None, account: Account
 
 
 def _named_ca(ca: str, device: CertificateReading | None) -> str:
-    """The caCertificateId of a CA that was named by it or by its file."""
+    """Return the caCertificateId of a CA named by its id or its file."""
     if _is_id(ca):
         return ca.lower()
     try:
@@ -184,7 +184,7 @@ def _named_ca(ca: str, device: CertificateReading | None) -> str:
 
 
 def _signer(account: Account, device: CertificateReading | None, which: str) -> str:
-    """The registered CA that signed a certificate which AWS IoT does not know, or knows without a CA."""
+    """Return the registered CA that signed a certificate which AWS IoT does not know, or knows without a CA."""
     if device is not None:
         return Signers(account.client("iot")).of(device, Path(which)).id
     raise InputError(

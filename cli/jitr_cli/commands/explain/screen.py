@@ -15,7 +15,7 @@ _SIGNS = {Verdict.ADMIT: "ADMIT", Verdict.HOLD: "HOLD", Verdict.REJECT: "REJECT"
 
 
 def show(explanation: Explanation) -> None:
-    """The explanation for a person: verdict, rule, reasons, near misses, facts."""
+    """Print the explanation for a person: verdict, rule, reasons, near misses, facts."""
     decision = explanation.decision
     rule = f"  {decision.rule} ({decision.at})" if decision.rule else ""
     click.echo(colour(_SIGNS[decision.verdict], _COLOURS[decision.verdict]) + safe(rule))

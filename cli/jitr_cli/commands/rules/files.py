@@ -179,7 +179,7 @@ def _report(
     problems: Sequence[Problem] = (),
     failures: Sequence[TestFailure] = (),
 ) -> dict[str, Any]:
-    """What ``check --json`` prints; without rules the file has errors."""
+    """Return what ``check --json`` prints; without rules the file has errors."""
     told: dict[str, Any] = {
         "file": str(file),
         "ok": rules_file is not None and not failures,

@@ -30,7 +30,7 @@ def _names(iot: Any, operation: str, things: str, name: str) -> Iterator[str]:
 
 
 def missing_cas(iot: "IoTClient", rules: Rules) -> Iterator[str]:
-    """A warning for each CA that is not registered. Rules may come before it: until then no device of it can knock."""
+    """Yield a warning for each CA not registered. Rules may come first; no device of it can knock until then."""
     for alias, ca in rules.cas.items():
         for each in ca.ids:
             try:
@@ -43,7 +43,7 @@ def missing_cas(iot: "IoTClient", rules: Rules) -> Iterator[str]:
 
 
 def unknown_names(rules: Rules, known: Known) -> Iterator[str]:
-    """A warning for each name that does not exist (any more): of lists, and of what grants give."""
+    """Yield a warning for each name that does not exist (any more): of lists, and of what grants give."""
     for name in rules.lists:
         if known.lists is not None and name not in known.lists:
             yield f"there is no device list {name} here: no device is on it"

@@ -21,7 +21,7 @@ def _session() -> botocore.session.Session:
 
 @cache
 def client(service: str, config: Config) -> Any:
-    """A client as ``boto3.client`` makes it, for the Region and with the credentials that the environment gives.
+    """Make a client as ``boto3.client`` does, for the environment's Region and with its credentials.
 
     Asked again with the same configuration, it is the same client: it keeps its connections between invocations.
     """
@@ -31,7 +31,7 @@ def client(service: str, config: Config) -> Any:
 
 @contextmanager
 def _nothing_is_garbage() -> Iterator[None]:
-    """API models are read to stay: looking through all that was read so far, again and again, is a fifth of a start.
+    """Keep the collector from searching the API models again and again: they stay, and it is a fifth of a start.
 
     Afterwards the collector leaves alone what there is. https://docs.python.org/3/library/gc.html#gc.freeze
     """

@@ -36,7 +36,7 @@ class Source(Protocol):
     """Where lists come from."""
 
     def fetch(self, url: str, tag: str | None = None, *, private_network: bool = False) -> Fetched:
-        """Raises NotFetched."""
+        """Fetch the list's bytes. Raises NotFetched."""
         ...
 
 
@@ -63,7 +63,7 @@ class Crls:
     def of(
         self, knock: Knock, rules: Rules, ca: CaReading | None, now: datetime, in_time: Callable[[], None] | None = None
     ) -> dict[str, Revocation]:
-        """What every list that counts for a device says of it, by address; nothing where its CA is gone.
+        """Return what every list that counts for a device says of it, by address; nothing if its CA is gone.
 
         ``in_time`` is called before anything is fetched, and may raise.
         """
@@ -72,7 +72,7 @@ class Crls:
         return {crl.url: _said(self._current(crl, ca, now, in_time), knock, crl.url) for crl in crls_of(knock, rules)}
 
     def list_of(self, configured: Crl, ca: CaReading, now: datetime) -> CrlReading:
-        """The list itself, verified. Raises UnusableCrl where none is to be had that can be used."""
+        """Return the list itself, verified. Raises UnusableCrl if no usable list is to be had."""
         kept = self._current(configured, ca, now, None)
         if kept.crl is None:
             raise UnusableCrl(f"{configured.url}: {kept.problem or kept.failure}")

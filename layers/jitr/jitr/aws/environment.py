@@ -17,7 +17,7 @@ class Environment:
 
 
 def read() -> Environment:
-    """The environment of this function. Raises KeyError for a variable that the template did not set."""
+    """Read the environment of this function. Raises KeyError for a variable that the template did not set."""
     return Environment(
         table=os.environ["JITR_TABLE"],
         registration_queue_url=os.environ["JITR_REGISTRATION_QUEUE_URL"],
@@ -37,7 +37,7 @@ class RecheckEnvironment:
 
 
 def read_for_recheck() -> RecheckEnvironment:
-    """The environment of this function. Raises KeyError for a variable that the template did not set."""
+    """Read the environment of this function. Raises KeyError for a variable that the template did not set."""
     return RecheckEnvironment(
         table=os.environ["JITR_TABLE"],
         registration_queue_url=os.environ["JITR_REGISTRATION_QUEUE_URL"],
@@ -47,7 +47,7 @@ def read_for_recheck() -> RecheckEnvironment:
 
 
 def quotas() -> Quotas:
-    """What the template says of the account's quotas, and of the part that is this function's.
+    """Read the template's account quotas, and the share that is this function's.
 
     Its defaults stand in for what is not set: while an update is under way new code runs with the old environment.
     """
@@ -70,7 +70,7 @@ class PublishEnvironment:
 
 
 def publish() -> PublishEnvironment:
-    """The environment of PublishFunction. Raises KeyError for a variable that is not set."""
+    """Read the environment of PublishFunction. Raises KeyError for a variable that is not set."""
     return PublishEnvironment(
         table=os.environ["JITR_TABLE"],
         refusals_topic=os.environ["JITR_REFUSALS_TOPIC"],

@@ -64,7 +64,7 @@ class Iot:
         self.pace = pace or unpaced()
 
     def certificate(self, certificate_id: str) -> Description | None:
-        """A device certificate, or None where AWS IoT knows none of that id."""
+        """Return a device certificate, or None if AWS IoT knows none of that id."""
         try:
             with self._asking("DescribeCertificate"):
                 found = self._client.describe_certificate(certificateId=certificate_id)["certificateDescription"]
@@ -77,7 +77,7 @@ class Iot:
         )
 
     def ca(self, ca_certificate_id: str) -> CaDescription | None:
-        """A registered CA, or None where it was deleted."""
+        """Return a registered CA, or None if it was deleted."""
         try:
             with self._asking("DescribeCACertificate"):
                 found = self._client.describe_ca_certificate(certificateId=ca_certificate_id)["certificateDescription"]
@@ -105,7 +105,7 @@ class Iot:
         return Given(frozenset(groups), frozenset(found.get("attributes", {})), types)
 
     def principals(self, thing: str) -> frozenset[str]:
-        """The ids of all certificates attached to a thing."""
+        """Return the ids of all certificates attached to a thing."""
         arns: list[str] = []
         with self._asking("ListThingPrincipals"):
             for page in self._client.get_paginator("list_thing_principals").paginate(thingName=thing):
@@ -191,7 +191,7 @@ class Iot:
                 raise
 
     def _thing(self, name: str) -> Mapping[str, Any] | None:
-        """The description of a thing, or None where there is none."""
+        """Return the description of a thing, or None if there is none."""
         try:
             with self._asking("DescribeThing"):
                 return self._client.describe_thing(thingName=name)

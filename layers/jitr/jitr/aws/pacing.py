@@ -35,7 +35,7 @@ class Pace:
         self._remaining = remaining
 
     def in_time(self, **_event: Any) -> None:
-        """Raises Retry where one more slow call would outlast the function.
+        """Raise Retry if one more slow call would outlast the function.
 
         Also to be registered for boto3's event ``before-call``.
         """

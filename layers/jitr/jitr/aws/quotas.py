@@ -66,7 +66,7 @@ class Bucket:
         return wait if wait > _NO_TIME else 0.0
 
     def take(self, now: float) -> None:
-        """A call is made now."""
+        """Record that a call is made now."""
         self._due = max(self._due, now) + self._interval
 
     def throttled(self, now: float) -> None:

@@ -21,7 +21,7 @@ class Telemetry:
         self.logger.append_keys(certificateId=certificate_id)
 
     def about_nothing(self) -> None:
-        """The next message is another device's."""
+        """Drop the certificateId: the next message is another device's."""
         self.logger.remove_keys(["certificateId"])
 
     def count(self, name: str, number: int = 1, *, reason: str | None = None) -> None:

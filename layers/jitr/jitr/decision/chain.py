@@ -22,7 +22,7 @@ _USUAL_FLOOR = Floor()
 
 
 def verify_chain(certificate: CertificateReading, ca: CaReading) -> ChainFacts:
-    """Compares a certificate with its CA. Never raises: what cannot be verified is not valid."""
+    """Compare a certificate with its CA. Never raises: what cannot be verified is not valid."""
     authority, subject = certificate.facts.authority_key_identifier, ca.subject_key_identifier
     return ChainFacts(
         # RFC 5280 section 6.1.3 (a)(1), by the algorithm and parameters that the certificate names.
@@ -34,7 +34,7 @@ def verify_chain(certificate: CertificateReading, ca: CaReading) -> ChainFacts:
 
 
 def _twin_sha256(certificate: CertificateReading, ca: CaReading) -> str | None:
-    """The id of the same certificate with the other form of its signature."""
+    """Return the id of the same certificate with the other form of its signature."""
     signature = other_form(ca.key, certificate.signature)
     if signature is None:
         return None

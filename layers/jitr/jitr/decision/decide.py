@@ -87,7 +87,7 @@ class Decision:
     lists: tuple[str, ...] = field(default=())  # whose rows the decision rests on
 
     def to_json(self) -> dict[str, Any]:
-        """The fields that the decision record and ``jitr explain --json`` share."""
+        """Return the fields that the decision record and ``jitr explain --json`` share."""
         return {
             "decision": self.verdict.value,
             "rule": self.rule,
@@ -132,7 +132,7 @@ class OperatorWord:
 
 
 def lists_needed(knock: Knock, rules: Rules, knocked_at: datetime, word: OperatorWord | None = None) -> tuple[str, ...]:
-    """The lists worth looking the device up in: those of rules whose other conditions do not fail. Sorted."""
+    """Return the lists worth a lookup, sorted: those of rules whose other conditions do not fail."""
     seen = Circumstances(knock, {}, knocked_at)
     spoken_for = _spoken_for(rules, word)
     needed: set[str] = set() if spoken_for is None else set(spoken_for.lists)
@@ -206,7 +206,7 @@ def decide(
 
 
 def _spoken_for(rules: Rules, word: OperatorWord | None) -> AllowRule | None:
-    """The rule that an operator's word names, if there still is one of that name."""
+    """Return the rule that an operator's word names, if a rule of that name still exists."""
     if word is None or word.verdict is not Verdict.ADMIT:
         return None
     return rules.allow_by_name.get(word.rule or "")
@@ -226,7 +226,7 @@ def _allow_reason(rules: Rules, rule: AllowRule, word: OperatorWord | None) -> R
 
 
 def held_instead(decision: Decision, reason: Reason, now: datetime) -> Decision:
-    """An admission that cannot be carried out: held for the reason that stood in its way, due again within the hour."""
+    """Hold a device whose admission cannot be carried out, for what stood in its way; due again within the hour."""
     return Decision(
         verdict=Verdict.HOLD,
         reasons=(reason,),
@@ -239,7 +239,7 @@ def held_instead(decision: Decision, reason: Reason, now: datetime) -> Decision:
 
 
 def unreadable(code: str, message: str, now: datetime) -> Decision:
-    """The decision on a certificate that cannot be read: held under the reading's own code."""
+    """Hold a device whose certificate cannot be read, under the reading's own code."""
     return Decision(verdict=Verdict.HOLD, reasons=(Reason(code, message),), due=_after(now, DUE_LATEST))
 
 
@@ -249,7 +249,7 @@ def _denies(rules: Rules, seen: Circumstances) -> tuple[DenyRule, ...]:
 
 
 def _allows(rules: Rules, seen: Circumstances) -> tuple[AllowRule | None, tuple[AllowRule, ...]]:
-    """The first allow rule that matches, and those before it that match ambiguously only."""
+    """Return the first allow rule that matches, and those before it that match only ambiguously."""
     ambiguous: list[AllowRule] = []
     for rule in rules.allow_index.candidates(seen):
         outcome = _outcome(rule, seen)
@@ -291,7 +291,7 @@ def _unmatched(rules: Rules, ambiguous: tuple[AllowRule, ...], near_misses: tupl
 
 
 def _near_misses(rules: Rules, seen: Circumstances) -> tuple[NearMiss, ...]:
-    """The allow rules that missed by the fewest conditions, in the file's order where they are equal."""
+    """Return the allow rules that missed by the fewest conditions; equal ones in the file's order."""
     nearest = rules.allow_index.nearest(seen, _MOST_NEAR_MISSES)
     return tuple([_near_miss(rules, rule, seen) for rule in nearest])
 

@@ -26,7 +26,7 @@ class _Missing(Exception):
 
 
 def fill(rule: AllowRule, seen: Circumstances) -> tuple[Grant, tuple[Reason, ...]]:
-    """The rule's grant for this device, and every reason for which it cannot be given.
+    """Fill in the rule's grant for this device; return it with every reason why it cannot be given.
 
     A list row's ``thing_name`` stands in place of the template in ``thing``. The row of the first list that the rule
     names and that has the device feeds ``{attr.NAME}``.
@@ -70,7 +70,7 @@ def _thing(rule: AllowRule, row: ListRow | None, seen: Circumstances, reasons: l
 
 
 def _filled(what: str, template: str, row: ListRow | None, seen: Circumstances, reasons: list[Reason]) -> list[str]:
-    """The template's pieces: its own text and, at each odd place, what is put in. None at all if a value is missing."""
+    """Return the template's pieces: text and, at odd places, filled-in values. None at all if a value is missing."""
     try:
         return [_value(part, row, seen) if place % 2 else part for place, part in enumerate(_parts(template))]
     except _Missing as missing:
@@ -80,7 +80,7 @@ def _filled(what: str, template: str, row: ListRow | None, seen: Circumstances, 
 
 @lru_cache(maxsize=1024)  # most rules of a file have their templates in common
 def _parts(template: str) -> tuple[str, ...]:
-    """The text before the first placeholder; then, for each placeholder, its name and the text after it."""
+    """Return the text before the first placeholder; then each placeholder's name and the text after it."""
     return tuple(_PLACEHOLDER.split(template))
 
 

@@ -32,7 +32,7 @@ class Given:
         return cls(frozenset(grant.thing_groups), frozenset(grant.attributes), types)
 
     def __or__(self, other: "Given") -> "Given":
-        """What either gives."""
+        """Return what either gives."""
         return Given(
             self.thing_groups | other.thing_groups,
             self.attributes | other.attributes,
@@ -40,7 +40,7 @@ class Given:
         )
 
     def __sub__(self, other: "Given") -> "Given":
-        """What this gives and the other does not."""
+        """Return what this gives and the other does not."""
         return Given(
             self.thing_groups - other.thing_groups,
             self.attributes - other.attributes,
@@ -138,7 +138,7 @@ Lane = tuple[Stage, ...]
 
 
 def lanes(steps: Iterable[Step]) -> tuple[Lane, ...]:
-    """The steps before the status in lanes that need nothing of one another: the thing and what is attached to it,
+    """Return the steps before the status in lanes independent of one another: the thing and what is attached to it,
     and the IoT policies, one by one, so that nothing more is asked once one of them is refused.
     """
     things: list[Step] = []

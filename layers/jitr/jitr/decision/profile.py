@@ -32,7 +32,7 @@ def profile_reasons(certificate: CertificateFacts, floor: Floor, now: datetime) 
 
 
 def warnings(knock: Knock) -> tuple[str, ...]:
-    """What is odd about a certificate and decides nothing."""
+    """Return what is odd about a certificate and decides nothing."""
     if knock.chain is None or knock.chain.key_identifiers_agree is not False:
         return ()
     identifier = _told(knock.certificate.authority_key_identifier or "")

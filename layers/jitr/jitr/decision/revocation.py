@@ -23,20 +23,20 @@ SIGNER_CLOCK_SKEW = timedelta(minutes=5)
 
 
 def crls_of(knock: Knock, rules: Rules) -> tuple[Crl, ...]:
-    """The revocation lists that count for a device: one for each alias of its CA that has one configured."""
+    """Return the revocation lists that count for a device: one per alias of its CA that has one configured."""
     if not rules.crls:
         return ()
     return tuple(dict.fromkeys([rules.crls[alias] for alias in sorted(knock.aliases) if alias in rules.crls]))
 
 
 def read_revocation(crl: CrlReading, ca: CaReading, certificate: CertificateFacts, url: str) -> Revocation:
-    """What a list from an address says of one certificate; ``problem`` where it is not the CA's own, or not for it."""
+    """Return what the list at an address says of a certificate; ``problem`` if it is not the CA's, or not for it."""
     problem = why_not_by(crl, ca)
     return Revocation(problem=problem) if problem is not None else revocation_in(crl, certificate, url)
 
 
 def revocation_in(crl: CrlReading, certificate: CertificateFacts, url: str) -> Revocation:
-    """What a list that is the CA's own says of one certificate. One that is not for it still counts against it."""
+    """Return what a CA's own list says of a certificate. A list that is not for it still counts against it."""
     entry = crl.look_up(int(certificate.serial_number, 16))
     problem = None if entry is not None else why_not_for(crl, certificate, url)
     if problem is not None:
@@ -79,7 +79,7 @@ def _reasons(crl: Crl, found: Revocation | None, floor: Floor, now: datetime) ->
 
 
 def _problem(found: Revocation, floor: Floor, now: datetime) -> str | None:
-    """What is against a list that its CA did sign."""
+    """Return what is against a list that its CA did sign."""
     if found.this_update is None:
         return None
     if found.signature_hash is not None and found.signature_hash not in floor.signature_hashes:
@@ -110,7 +110,7 @@ def _stale(crl: Crl, found: Revocation, next_update: datetime, now: datetime) ->
 
 
 def without_crls(rules: Rules) -> Rules:
-    """The same rules with no revocation list configured.
+    """Return the same rules with no revocation list configured.
 
     For what only asks whether a device is worth deciding (a recheck, a replay, a test in the rules file): whoever
     admits decides with the list.

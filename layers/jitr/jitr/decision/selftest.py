@@ -58,7 +58,7 @@ def run(rules_file: RulesFile) -> tuple[TestFailure, ...]:
 
 
 def decide_test(test: RuleTest, rules: Rules, empty: dict[str, Membership | None]) -> Decision:
-    """The decision on a test's device; ``empty`` has None for every list."""
+    """Decide a test's device; ``empty`` has None for every list."""
     knock = knock_of(test, rules)
     given: dict[str, Membership | None] = {
         name: membership_in(knock, rows_by_key(rows), test.at) for name, rows in test.lists.items()
@@ -67,7 +67,7 @@ def decide_test(test: RuleTest, rules: Rules, empty: dict[str, Membership | None
 
 
 def knock_of(test: RuleTest, rules: Rules) -> Knock:
-    """The knock of a test's device. The same device has the same certificate each time."""
+    """Make the knock of a test's device. The same device has the same certificate each time."""
     device = test.device
     ca_id = _UNNAMED_CA if device.ca is None else rules.cas[device.ca].ids[0]
     return Knock(
@@ -107,7 +107,7 @@ def _certificate(device: Device, test: RuleTest) -> CertificateFacts:
 
 
 def _shifted(moment: datetime, by: timedelta) -> datetime:
-    """A moment earlier or later, within the years there are."""
+    """Return a moment earlier or later, within the years there are."""
     if by > timedelta(0):
         return moment + by if moment <= _LATEST - by else _LATEST
     return moment + by if moment >= _EARLIEST - by else _EARLIEST

@@ -18,7 +18,7 @@ class Effect(Enum):
 
 
 def effect(row: ListRow, found: Sequence[ListRow]) -> Effect:
-    """What a row does to a list on which its keys find these rows."""
+    """Return what a row does to a list on which its keys find these rows."""
     if not found:
         return Effect.ADDS
     return Effect.NOTHING if list(found) == [row] else Effect.CHANGES

@@ -40,7 +40,7 @@ class Fault:
 
 
 def shown(text: str) -> str:
-    """A value in a message: quoted, harmless on a terminal, short."""
+    """Quote a value for a message: harmless on a terminal, and short."""
     return quote(cut(text, 40))
 
 
@@ -70,7 +70,7 @@ def typed(name: str) -> tuple[str, str | None]:
 
 
 def unknown_column(name: str) -> str:
-    """The message for a name that is no column's."""
+    """Return the message for a name that is no column's."""
     if name.startswith("serial_number:"):
         return f"unknown type of column in {shown(name)}: it is serial_number:hex or serial_number:dec"
     meant = _meant(name)
@@ -83,7 +83,7 @@ def unknown_column(name: str) -> str:
 
 
 def _meant(name: str) -> str | None:
-    """The column that a wrong name probably stands for."""
+    """Return the column that a wrong name probably stands for."""
     base, _, kind = name.partition(":")
     if kind.strip().lower() in TYPES and _meant(base) == "serial_number":
         return f"serial_number:{kind.strip().lower()}"
@@ -97,7 +97,7 @@ def _meant(name: str) -> str | None:
 
 
 def without_partner(columns: Collection[str]) -> Fault | None:
-    """A serial number without its CA, or a CA without a serial number: in a row as in a header."""
+    """Report a serial number without its CA, or a CA without a serial number, in a row or a header."""
     if "serial_number" in columns and "ca" not in columns:
         return Fault(
             "serial_number",
@@ -109,7 +109,7 @@ def without_partner(columns: Collection[str]) -> Fault | None:
 
 
 def header_faults(names: Sequence[str]) -> list[tuple[int, Fault]]:
-    """What is wrong with a header, by the number of the cell, from 1. An empty name stands for an empty column."""
+    """Return what is wrong with a header, by cell number from 1. An empty name stands for an empty column."""
     if len(names) > MAX_COLUMNS:
         return [(MAX_COLUMNS + 1, Fault(None, f"there are {len(names)} columns: at most {MAX_COLUMNS} are read"))]
     named = [name for name in names if name]

@@ -69,7 +69,7 @@ class Names:
         return None if found is None else Doubt("common_name", f"{shown(name)} {found}")
 
     def _sum(self, name: str) -> str | None:
-        """A total is a word among names that have numbers, or a word and how many rows there were before it."""
+        """Say that a name looks like a total: a word among numbered names, or a word and the row count before it."""
         if self._count < _FEW:
             return None
         if self._numbered == self._count and _NUMBER.search(name) is None:

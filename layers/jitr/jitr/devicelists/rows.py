@@ -87,7 +87,7 @@ class ListRow:
         return self.expires is None or at < self.expires
 
     def to_json(self) -> dict[str, Any]:
-        """The row's own columns, only those it has, attributes as ``attr.NAME``."""
+        """Return the row's own columns, only those it has, attributes as ``attr.NAME``."""
         plain = {name: value for name, value in zip(COLUMNS, _own_values(self), strict=True) if value is not None}
         if self.expires is not None:
             plain["expires"] = rfc3339(self.expires)
@@ -137,7 +137,7 @@ def _compressed(knock: Knock) -> RowKey | None:
 
 
 def _own_keys(knock: Knock) -> tuple[RowKey, ...]:
-    """The keys that a row's must be among for it to count for allow rules."""
+    """Return the keys that must include all of a row's for it to count for allow rules."""
     certificate = knock.certificate
     cas = (*sorted(knock.aliases), knock.ca_certificate_id)
     # One certificate has two ids, because an ECDSA signature has two forms: a row with either means this device.
@@ -163,7 +163,7 @@ def is_listable(common_name: str) -> bool:
 
 
 def membership(knock: Knock, found: Iterable[tuple[RowKey, ListRow]], at: datetime) -> Membership | None:
-    """The device's place on a list, given the rows that its keys found there.
+    """Return the device's place on a list, given the rows that its keys found there.
 
     The most exact key wins; a row that counts fully wins over one that is ambiguous; expired rows are absent.
     """
@@ -195,10 +195,10 @@ def _ambiguity(knock: Knock, key: RowKey, row: ListRow) -> str | None:
 
 
 def rows_by_key(rows: Iterable[ListRow]) -> dict[RowKey, ListRow]:
-    """The rows of a list held in memory, by each of their keys."""
+    """Index the rows of a list held in memory by each of their keys."""
     return {key: row for row in rows for key in row.found_by()}
 
 
 def membership_in(knock: Knock, rows: Mapping[RowKey, ListRow], at: datetime) -> Membership | None:
-    """The device's place on a list held in memory."""
+    """Return the device's place on a list held in memory."""
     return membership(knock, ((key, rows[key]) for key in device_keys(knock) if key in rows), at)

@@ -74,7 +74,7 @@ _CA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # as the rules take an ali
 
 
 def floated(text: str, what: str) -> str:
-    """The message for a value of which a spreadsheet kept the first digits only."""
+    """Return the message for a value of which a spreadsheet kept the first digits only."""
     return (
         f"{shown(text)}: a spreadsheet turned {what} into a floating-point number; digits are lost:"
         " format the column as text and export again"
@@ -82,7 +82,7 @@ def floated(text: str, what: str) -> str:
 
 
 def _hex(text: str) -> str:
-    """The digits of a hex number, lower case, without ``0x``, colons and blanks."""
+    """Return the digits of a hex number, lower case, without ``0x``, colons and blanks."""
     if _HEX_DIGITS.fullmatch(text):
         return text
     digits = re.sub(r"[\s:]", "", text).lower().removeprefix("0x")
@@ -145,7 +145,7 @@ _LOCAL_DAY = re.compile(r"[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}.*|[0-9]{5}")
 
 @lru_cache(maxsize=256)  # the rows of a list have few different ones
 def _expires(text: str) -> datetime:
-    """The first moment at which the row counts as absent. A day is the last one on which it counts."""
+    """Return the first moment at which the row counts as absent. A day is the last one on which it counts."""
     try:
         if _DAY.fullmatch(text):
             return _end_of(date.fromisoformat(text))
@@ -203,7 +203,7 @@ def _note(text: str) -> str:
 
 
 def _check_text(text: str) -> None:
-    """Raises WrongValue for blank text and for characters that nobody sees: they make two names look like one."""
+    """Raise WrongValue for blank text and for invisible characters: they make two names look like one."""
     if not text.strip():
         raise WrongValue("there are only blanks")
     found = first_unseen(text)

@@ -40,7 +40,7 @@ class RegistrationEvent:
 
 
 def parse_event(body: str, *, account_id: str, sent_at: datetime) -> RegistrationEvent:
-    """The event in a message's body.
+    """Read the event in a message's body.
 
     ``sent_at``, when the message reached the queue, stands in for a timestamp that is missing, garbled or not near
     it. Raises Poison for a body that can never be handled, and for one that a device published.
@@ -63,7 +63,7 @@ def parse_event(body: str, *, account_id: str, sent_at: datetime) -> Registratio
 
 
 def own_event(certificate_id: str, ca_certificate_id: str, account_id: str, now: datetime) -> str:
-    """The body of a message of ours by which a device is decided again: like the event of a device that knocks now.
+    """Make the body of our message that has a device decided again: like the event of a device that knocks now.
 
     It is marked, so that operators are told how often the device knocks, and not how often we asked.
     """
@@ -126,7 +126,7 @@ def _time(value: Any, sent_at: datetime) -> datetime:
 
 
 def _told(value: Any) -> str:
-    """What stood there, short and on one line, and nothing of what could be a key: it goes into logs.
+    """Quote what stood there for logs, short and on one line, with nothing of what could be a key.
 
     Whoever sends a message of any other kind to the queue by mistake may send a secret.
     """

@@ -70,7 +70,7 @@ class Heads:
     lists: Mapping[str, ListHead] = field(default_factory=dict)
 
     def edition(self, name: str) -> str:
-        """What changes when a list changes; a list that does not exist has one, too."""
+        """Return a value that changes when a list changes; a list that does not exist has one, too."""
         head = self.lists.get(name)
         return "absent" if head is None else f"{head.generation}/{head.edition}"
 
@@ -237,7 +237,7 @@ class Remembered(Enum):
 def remember(
     record: Record | None, event: RegistrationEvent, heads: Heads, now: datetime, delivery: str | None = None
 ) -> Remembered:
-    """What to do about a knock, before AWS IoT is asked anything.
+    """Say what to do about a knock, before AWS IoT is asked anything.
 
     ``delivery`` is the message that brought it. That it comes again says that its delivery before has ended.
     """
@@ -265,7 +265,7 @@ def _described_just_now(record: Record, now: datetime) -> bool:
 
 
 def facts_json(knock: Knock) -> dict[str, Any]:
-    """The facts as the record keeps them: everything a decision can be made from again.
+    """Return the facts as the record keeps them: everything needed to make a decision again.
 
     What revocation lists said is there to be seen; deciding again asks them again (``recorded_knock``).
     """
@@ -284,7 +284,7 @@ def facts_json(knock: Knock) -> dict[str, Any]:
 
 
 def recorded_knock(facts: Mapping[str, Any], rules: Rules) -> Knock:
-    """The device as its record remembers it, with the aliases that the rules in force give to its CA.
+    """Return the device as its record remembers it, with the aliases that the rules in force give its CA.
 
     Without what revocation lists said of it then: where one is configured and none is read anew, it is held.
     """
@@ -310,7 +310,7 @@ def recorded(
     previous: Record | None,
     delivery: str | None = None,
 ) -> Record:
-    """The record of a new decision, following the one before it."""
+    """Make the record of a new decision, following the one before it."""
     before = previous or _blank(event, decision, now)
     told = decision.to_json()
     return replace(
@@ -345,7 +345,7 @@ def recorded(
 
 
 def _blank(event: RegistrationEvent, decision: Decision, now: datetime) -> Record:
-    """The record before the first, of a certificate that has not knocked yet."""
+    """Make the record before the first, of a certificate that has not knocked yet."""
     return Record(
         certificate_id=event.certificate_id,
         ca_certificate_id=event.ca_certificate_id,
@@ -375,7 +375,7 @@ def knock_interval(record: Record) -> timedelta | None:
 
 
 def settled(record: Record, now: datetime, *, stays_pending: bool = False) -> Record:
-    """The same decision, now carried out; one that AWS IoT refused to carry out is due again in a day."""
+    """Return the same decision, now carried out; one that AWS IoT refused to carry out is due again in a day."""
     due = now + DUE_LATEST if stays_pending else record.due
     attached = {} if record.decision is Verdict.ADMIT else record.attached  # what an admission leaves is its grant
     return replace(
@@ -392,7 +392,7 @@ def settled(record: Record, now: datetime, *, stays_pending: bool = False) -> Re
 
 
 def refused_now(held: Record, tried: Record, decision: Decision) -> Record:
-    """A hold in place of an admission that was tried: with what the trial left, and with what not to try again."""
+    """Return the hold that replaces a tried admission: with what the trial left, and with what not to try again."""
     return replace(
         held,
         revision=tried.revision,
@@ -416,7 +416,7 @@ def asks_for_more(record: Record, decision: Decision, now: datetime) -> bool:
 
 
 def refused_again(record: Record, decision: Decision, heads: Heads) -> Record:
-    """The same hold, now resting on the rules and lists in force."""
+    """Return the same hold, now resting on the rules and lists in force."""
     return replace(record, **_rests_on(decision, heads))
 
 
@@ -428,7 +428,7 @@ def same_admission(record: Record, decision: Decision) -> bool:
 
 
 def admitted_again(record: Record, decision: Decision, heads: Heads) -> Record:
-    """The same admission, now resting on the rules and lists in force."""
+    """Return the same admission, now resting on the rules and lists in force."""
     reasons = tuple(each.to_json() for each in decision.reasons)
     return replace(record, at=decision.at, reasons=reasons, **_rests_on(decision, heads))
 
@@ -439,13 +439,13 @@ def _rests_on(decision: Decision, heads: Heads) -> dict[str, Any]:
 
 
 def _attempt(decision: Decision) -> dict[str, Any]:
-    """What an admission attempts: equal for two that guards and AWS IoT would answer alike."""
+    """Return what an admission attempts: equal for two that guards and AWS IoT would answer alike."""
     grant = None if decision.grant is None else decision.grant.to_json()
     return {"rule": decision.rule, "max_devices": decision.max_devices, "grant": grant}
 
 
 def attaching(record: Record, grant: Grant) -> Record:
-    """The record of an admission that is about to attach what a grant gives."""
+    """Return the record of an admission that is about to attach what a grant gives."""
     given = {"iot_policies": set(grant.iot_policies), "things": _things(grant)}
     return replace(
         record, attached={kind: tuple(sorted(names | _attached(record, kind))) for kind, names in given.items()}
@@ -453,7 +453,7 @@ def attaching(record: Record, grant: Grant) -> Record:
 
 
 def superfluous(record: Record, grant: Grant) -> tuple[list[str], list[str]]:
-    """The IoT policies and the things that unfinished attempts may have attached and that the grant does not give."""
+    """Return the IoT policies and things that unfinished attempts may have attached beyond the grant."""
     policies = _attached(record, "iot_policies") - set(grant.iot_policies)
     return sorted(policies), sorted(_attached(record, "things") - _things(grant))
 
@@ -464,7 +464,7 @@ def all_attached(record: Record) -> tuple[list[str], list[str]]:
 
 
 def _left_attached(previous: Record) -> Mapping[str, tuple[str, ...]]:
-    """What may be attached when a record is followed by another: unfinished attempts' grants, and a finished one's."""
+    """Return what may be attached when another record follows: grants of unfinished attempts and of a finished one."""
     if previous.state != APPLIED or previous.grant is None:
         return previous.attached
     return attaching(previous, Grant.from_json(previous.grant)).attached

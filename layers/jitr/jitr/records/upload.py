@@ -107,7 +107,7 @@ class Dropped:
 
 
 def read_record(record: Mapping[str, Any]) -> Dropped:
-    """What was dropped, from one record of an event of S3.
+    """Read what was uploaded from one record of an S3 event.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html: keys are URL-encoded.
     Raises InputError for what is no such record.
@@ -154,7 +154,7 @@ class UploadVerdict:
         return self.outcome is not UploadOutcome.IMPORTING
 
     def to_json(self) -> dict[str, Any]:
-        """The document written beside the object."""
+        """Return the document written beside the object."""
         return {
             "format": 1,
             "outcome": self.outcome.value,
@@ -168,7 +168,7 @@ class UploadVerdict:
         }
 
     def text(self) -> str:
-        """The same for a person."""
+        """Return the same for a person."""
         version = f", version {self.dropped.version}" if self.dropped.version else f", ETag {self.dropped.etag}"
         lines = [
             f"{self.outcome.value.upper()}: {visible(self.dropped.key)}{version}",
@@ -181,7 +181,7 @@ class UploadVerdict:
 
 
 def _meant(key: str) -> str:
-    """What whoever dropped it under another key may have meant."""
+    """Suggest what the uploader may have meant by another key."""
     name = key.rpartition("/")[2]
     stem, dot, kind = name.rpartition(".")
     kind = f"{dot}{kind}".lower()
@@ -200,7 +200,7 @@ def _shown(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """The text with every character that is not to be seen written out; line feeds stay."""
+    """Write out every invisible character of the text; line feeds stay."""
     return "".join(
         each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode("ascii")
         for each in written_out(text, keep="\t\r\n")

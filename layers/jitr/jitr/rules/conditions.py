@@ -59,7 +59,7 @@ class Condition(Protocol):
         ...
 
     def to_json(self) -> Any:
-        """The condition's value in the compiled rules."""
+        """Return the condition's value in the compiled rules."""
         ...
 
 
@@ -291,7 +291,7 @@ _MOST_TOLD = 5
 
 
 def _either(values: Iterable[str]) -> str:
-    """The first few of them; a record and a line on a screen have room for no more."""
+    """Join the first few of them; a record and a line on a screen have room for no more."""
     known = list(values)
     told = " or ".join(cut(each, 80) for each in known[:_MOST_TOLD])
     return told if len(known) <= _MOST_TOLD else f"{told} or {len(known) - _MOST_TOLD} more"

@@ -43,7 +43,7 @@ class RuleIndex(Generic[R]):
         self._nearest: dict[frozenset[str], Nearest[R]] = {}
 
     def nearest(self, seen: Circumstances, count: int) -> list[R]:
-        """The rules that the device missed by the fewest conditions, at most so many.
+        """Return the rules that the device missed by the fewest conditions, at most so many.
 
         Of the first MOST_LOOKED_AT that are for its CA or for any; of those of other CAs only where there are no such.
         """
@@ -54,14 +54,14 @@ class RuleIndex(Generic[R]):
         return self._nearest[aliases].to(seen, count)
 
     def candidates(self, seen: Circumstances) -> Iterator[R]:
-        """The rules that could match, now that it is known which lists have the device."""
+        """Return the rules that could match, now that it is known which lists have the device."""
         if not self._rules:
             return iter(())
         lists = [name for name, membership in seen.memberships.items() if membership is not None]
         return map(self._rules.__getitem__, self._bucket(seen.knock.aliases).by_lists.places(_names_of(seen), lists))
 
     def candidates_on_any_list(self, seen: Circumstances) -> Iterator[R]:
-        """The rules that could match if every list had the device: for finding out which are worth looking up."""
+        """Return the rules that could match if every list had the device, to find the lists worth a lookup."""
         if not self._rules:
             return iter(())
         return map(self._rules.__getitem__, self._bucket(seen.knock.aliases).by_names.places(_names_of(seen), ()))
@@ -124,7 +124,7 @@ class _Anchors:
             self._rest.append(place)
 
     def places(self, names: Iterable[str], lists: Iterable[str]) -> list[int]:
-        """The places of the rules that one of the names or of the lists may match, in order."""
+        """Return the places of the rules that one of the names or lists may match, in order."""
         found = set(self._rest)
         for name in lists:
             found.update(self._by_list.get(name, ()))

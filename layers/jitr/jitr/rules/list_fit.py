@@ -73,7 +73,7 @@ class Devices:
         return None
 
     def _other_ca(self, row: ListRow) -> Doubt | None:
-        """A long serial number is random: the same one under another CA is the same device."""
+        """Doubt the CA of a long serial number that another CA's device has: such a number is random."""
         if row.serial_number is None or row.ca is None:
             return None
         issuer = self.issuers.get(row.serial_number)
@@ -258,7 +258,7 @@ class Fit:
         return f"{named} {rows} doubtful (first {self.doubts[0]}): {out} out no device that is meant."
 
     def to_json(self) -> dict[str, object]:
-        """The counts, as in ``--json``."""
+        """Return the counts, as in ``--json``."""
         return {
             "rows": self.rows,
             "on_record": self.on_record,
@@ -318,7 +318,7 @@ class _OfCa:
 
 
 def _beginnings(rule: Rule) -> frozenset[str]:
-    """What names begin with that a rule takes; "" where they may begin with anything."""
+    """Return what names that a rule takes begin with; "" if they may begin with anything."""
     for each in rule.conditions:
         if isinstance(each, AttributeCondition) and each.name == "common_name":
             return frozenset(pattern.literal_prefix for pattern in each.patterns)
@@ -344,7 +344,7 @@ def _could_hold(rules: Rules, condition: Condition, row: ListRow) -> bool:
 
 
 def _patterns(rules: Iterable[Rule]) -> str:
-    """The rules and what they ask of a name, in a few words."""
+    """Describe the rules and what they ask of a name, in a few words."""
     return ", ".join(map(_asked, list(rules)[:_SHOWN]))
 
 

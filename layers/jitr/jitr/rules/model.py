@@ -86,7 +86,7 @@ class Grant:
     renewal_from: tuple[str, ...] = ()  # CA aliases: whose devices' names the device may have, beside its own CA's
 
     def filled(self, thing: str | None, attributes: Mapping[str, str]) -> "Grant":
-        """The grant of one device. Not by ``dataclasses.replace``, which takes longer than all that fills it in."""
+        """Make the grant of one device. ``dataclasses.replace`` would take longer than all that fills it in."""
         return Grant(
             self.iot_policies,
             thing,
@@ -202,7 +202,7 @@ class Rules:
         return {each: frozenset(aliases) for each, aliases in found.items()}
 
     def aliases_of(self, ca_certificate_id: str) -> frozenset[str]:
-        """The aliases that name a registered CA; usually one, none for a CA that the rules do not name."""
+        """Return the aliases that name a registered CA; usually one, none for a CA that the rules do not name."""
         return self._aliases.get(ca_certificate_id, frozenset())
 
     @cached_property
@@ -232,7 +232,7 @@ class Rules:
         return tuple(sorted({each for rule in (*self.deny, *self.allow) for each in rule.lists}))
 
     def to_json(self) -> dict[str, Any]:
-        """The compiled form, with positions."""
+        """Return the compiled form, with positions."""
         return {
             "format": FORMAT,
             "source": self.source,
@@ -280,7 +280,7 @@ class Rules:
 
 
 def load(compiled: bytes) -> Rules:
-    """The rules from their compiled form. Raises ValueError for bytes that are not one of a format this code knows."""
+    """Read the rules from their compiled form. Raises ValueError for bytes of no format that this code knows."""
     data = json.loads(compiled)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ValueError(f"not compiled rules of format {FORMAT}")
@@ -352,7 +352,7 @@ def _conditions_json(rule: Rule) -> dict[str, Any]:
 
 
 def _conditions(data: Mapping[str, Any], known: dict[str, Condition]) -> tuple[Condition, ...]:
-    """The conditions of a rule. Equal ones of a file are one object: it is small then, and they are checked once."""
+    """Make the conditions of a rule. Equal ones of a file are one object: it stays small, and each is checked once."""
     found = []
     for name, value in data["conditions"].items():
         text = f"{name}={value!r}"
@@ -380,5 +380,5 @@ _COST = {"ca": 0, "list": 4, "window": 2, "serial_number": 1}
 
 
 def cost(condition: Condition) -> tuple[int, str]:
-    """The order in which conditions are checked: the cheap before the dear, lists (a table read) last."""
+    """Return the order in which conditions are checked: cheap before expensive, lists (a table read) last."""
     return _COST.get(condition.name, 3), condition.name

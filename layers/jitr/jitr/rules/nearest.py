@@ -31,7 +31,7 @@ class Nearest(Generic[R]):
         self._places = list(places.values())
 
     def to(self, seen: Circumstances, count: int) -> list[R]:
-        """The rules that missed by the fewest conditions, at most so many, in their own order where they are equal."""
+        """Return the rules that missed by the fewest conditions, at most so many; equal ones in their own order."""
         missed = [0] * len(self._rules)
         for condition, places in self._places:
             if condition.check(seen) is not HOLDS:

@@ -81,7 +81,7 @@ class _Fields:
 
 
 def read_certificate(data: bytes) -> CertificateReading:
-    """A device certificate from PEM or DER.
+    """Read a device certificate from PEM or DER.
 
     Raises Unreadable: ``certificate.too-large`` beyond the limits in ``pem``, ``names``, ``extensions`` and here,
     ``certificate.unreadable`` for what is no certificate or a damaged one.
@@ -122,7 +122,7 @@ def read_certificate(data: bytes) -> CertificateReading:
 
 
 def read_ca(data: bytes, *, status: str, ca_certificate_id: str | None = None) -> CaReading:
-    """A CA certificate from PEM or DER.
+    """Read a CA certificate from PEM or DER.
 
     ``status`` and ``ca_certificate_id`` are AWS IoT's; without an id it is the SHA-256 of the DER, which is how AWS IoT
     makes them. Raises Unreadable as ``read_certificate`` does.

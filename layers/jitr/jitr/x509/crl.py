@@ -93,7 +93,7 @@ class CrlReading:
         return len(self._entries)
 
     def look_up(self, serial_number: int) -> RevokedEntry | None:
-        """The entry of a certificate; None for one that is not on the list, or was removed from it."""
+        """Return the entry of a certificate; None for one that is not on the list, or was removed from it."""
         packed = self._entries.get(serial_number)
         if packed is None or packed & 15 == _REMOVED:
             return None
@@ -101,7 +101,7 @@ class CrlReading:
 
 
 def read_crl(data: bytes) -> CrlReading:
-    """A revocation list from PEM or DER.
+    """Read a revocation list from PEM or DER.
 
     Raises UnusableCrl for what is none, is damaged or larger than MAX_CRL, and for one that is not complete: delta,
     indirect, partitioned, with an unknown critical extension, or without nextUpdate.
@@ -213,7 +213,7 @@ def _instead(data: bytes) -> str | None:
 
 
 def _extensions(content: bytes) -> tuple[int | None, tuple[str, ...] | None]:
-    """The CRL number and the distribution point, once nothing speaks against using the list."""
+    """Return the CRL number and the distribution point, once nothing speaks against using the list."""
     found = split_extensions(der.only(content, der.SEQUENCE))
     if _DELTA_CRL in found:
         raise UnusableCrl("it is a delta revocation list (RFC 5280 section 5.2.4): a complete one is needed")
@@ -243,7 +243,7 @@ _FOR_DEVICES = der.context(1)  # onlyContainsUserCerts: all that this software a
 
 
 def _scope(value: bytes) -> tuple[str, ...] | None:
-    """The URIs of the list's distribution point (RFC 5280 section 5.2.5); None where it names none.
+    """Return the URIs of the list's distribution point (RFC 5280 section 5.2.5); None if it names none.
 
     Raises UnusableCrl for a list that leaves out some reasons, or that is for other certificates than devices'.
     """
@@ -290,7 +290,7 @@ def _seconds(tag: int, content: bytes) -> int:
 
 @lru_cache(maxsize=1024)  # of most lists there are ten different ones
 def _reason(content: bytes) -> int:
-    """The reason in an entry's extensions (RFC 5280 section 5.3)."""
+    """Return the reason in an entry's extensions (RFC 5280 section 5.3)."""
     found = split_extensions(content)
     if _CERTIFICATE_ISSUER in found:
         raise UnusableCrl("the revocation list is indirect: an entry names another CA (RFC 5280 section 5.3.3)")

@@ -27,12 +27,12 @@ class DerError(InputError):
 
 
 def context(number: int, *, constructed: bool = False) -> int:
-    """The tag octet of the context-specific tag ``[number]``."""
+    """Return the tag octet of the context-specific tag ``[number]``."""
     return (0xA0 if constructed else 0x80) | number
 
 
 def children(content: bytes) -> list[Element]:
-    """The elements that stand one after the other in ``content``. Raises DerError where they do not fill it exactly."""
+    """Return the elements that follow each other in ``content``. Raises DerError unless they fill it exactly."""
     found = []
     at, size = 0, len(content)
     try:
@@ -73,7 +73,7 @@ def _long_length(content: bytes, at: int, octets: int) -> tuple[int, int]:
 
 
 def only(content: bytes, tag: int) -> bytes:
-    """The content of the one element of that tag that ``content`` must be. Raises DerError."""
+    """Return the content of the one element of that tag that ``content`` must be. Raises DerError."""
     found = children(content)
     if len(found) != 1 or found[0][0] != tag:
         raise DerError(f"it is not exactly one element with tag {tag:#04x}")
@@ -81,7 +81,7 @@ def only(content: bytes, tag: int) -> bytes:
 
 
 def expect(element: Element, tag: int) -> bytes:
-    """The content of an element that must have that tag. Raises DerError."""
+    """Return the content of an element that must have that tag. Raises DerError."""
     if element[0] != tag:
         raise misplaced(element[0], tag)
     return element[1]
@@ -133,12 +133,12 @@ class Cursor:
 
 
 def misplaced(tag: int, wanted: int) -> DerError:
-    """What ``expect`` raises, for loops that spare themselves the calls."""
+    """Return the error that ``expect`` raises, for loops that spare themselves the calls."""
     return DerError(f"tag {tag:#04x} stands where {wanted:#04x} should")
 
 
 def element(tag: int, content: bytes) -> bytes:
-    """An element's bytes: what ``children`` took apart."""
+    """Return an element's bytes, putting together what ``children`` took apart."""
     size = len(content)
     if size < 0x80:
         return bytes((tag, size)) + content
@@ -148,7 +148,7 @@ def element(tag: int, content: bytes) -> bytes:
 
 @lru_cache(maxsize=512)
 def object_identifier(content: bytes) -> str:
-    """An object identifier's content, dotted. Raises DerError."""
+    """Return an object identifier's content, dotted. Raises DerError."""
     if not 0 < len(content) <= _MAX_OID_OCTETS or content[-1] & 0x80:
         raise DerError("it has a damaged object identifier")
     arcs, value = [], 0
@@ -164,21 +164,21 @@ def object_identifier(content: bytes) -> str:
 
 
 def boolean(content: bytes) -> bool:
-    """A BOOLEAN's content. Raises DerError for anything but 00 and FF (X.690 section 11.1)."""
+    """Return a BOOLEAN's content. Raises DerError for anything but 00 and FF (X.690 section 11.1)."""
     if content not in (b"\x00", b"\xff"):
         raise DerError("it has a truth value that is not DER")
     return content == b"\xff"
 
 
 def bit_string(content: bytes) -> tuple[bytes, int]:
-    """A BIT STRING's content as its octets and the number of unused bits in the last one. Raises DerError."""
+    """Return a BIT STRING's octets and the number of unused bits in the last one. Raises DerError."""
     if not content or content[0] > 7 or (content[0] and len(content) == 1):
         raise DerError("it has a damaged bit string")
     return content[1:], content[0]
 
 
 def time(tag: int, content: bytes) -> datetime:
-    """A UTCTime or GeneralizedTime (RFC 5280 sections 4.1.2.5 and 5.1.2.4). Raises DerError.
+    """Read a UTCTime or GeneralizedTime (RFC 5280 sections 4.1.2.5 and 5.1.2.4). Raises DerError.
 
     To the second, in UTC, the year of two digits from 1950 to 2049.
     """

@@ -98,7 +98,7 @@ NONE = Extensions()
 
 
 def read_extensions(content: bytes) -> Extensions:
-    """The content of a certificate's ``extensions`` field.
+    """Read the content of a certificate's ``extensions`` field.
 
     Raises DerError for a needed one that is damaged or for one that is there twice, and Unreadable
     (``certificate.too-large``) beyond the limits of this module.
@@ -120,7 +120,7 @@ def read_extensions(content: bytes) -> Extensions:
 
 
 def split_extensions(content: bytes) -> dict[str, Extension]:
-    """The content of an Extensions SEQUENCE by object identifier, each with whether it is critical.
+    """Return an Extensions SEQUENCE's content by object identifier, each with whether it is critical.
 
     Raises DerError for one that is damaged or there twice, Unreadable for more than MAX_EXTENSIONS.
     """
@@ -201,7 +201,7 @@ def _authority_key_identifier(value: bytes) -> str | None:
 
 @lru_cache(maxsize=64)
 def _crl_addresses(value: bytes) -> tuple[str, ...]:
-    """The URIs of cRLDistributionPoints (RFC 5280 section 4.2.1.13) whose lists are the CA's own and of all reasons.
+    """Return the URIs of cRLDistributionPoints (RFC 5280 section 4.2.1.13) with the CA's own lists of all reasons.
 
     None of them where the extension is damaged: it is there, and says nothing that a list could be held against.
     """
@@ -224,7 +224,7 @@ _URI = der.context(6)
 
 
 def distribution_point_uris(content: bytes) -> tuple[str, ...]:
-    """The URIs in a DistributionPointName's full name (RFC 5280 section 4.2.1.13); none in a relative one.
+    """Return the URIs in a DistributionPointName's full name (RFC 5280 section 4.2.1.13); none in a relative one.
 
     Raises DerError.
     """

@@ -109,7 +109,7 @@ def _digest(public_key: bytes) -> str:
 
 @lru_cache(maxsize=64)  # a fleet has keys of a few kinds
 def _known_by_algorithm(content: bytes) -> KeyFacts | None:
-    """A key as its AlgorithmIdentifier describes it; None for RSA, where size and weakness stand in the key."""
+    """Describe a key by its AlgorithmIdentifier; None for RSA, whose size and weakness stand in the key."""
     algorithm = der.children(content)
     if not algorithm:
         raise der.DerError(_NO_KEY)
@@ -176,7 +176,7 @@ def _bits(octets: bytes) -> bytes:
 
 
 def _whole_point(public_key: bytes) -> bytes | None:
-    """The point with both its coordinates, of a key that is written otherwise; None where it is not on its curve."""
+    """Return the point with both coordinates, of a key encoded otherwise; None if it is not on its curve."""
     try:
         key = load_der_public_key(der.element(der.SEQUENCE, public_key))
     except (ValueError, UnsupportedAlgorithm):

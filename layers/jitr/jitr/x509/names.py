@@ -56,7 +56,7 @@ _DESCRIPTORS = {
 
 
 def read_name(content: bytes, what: str) -> Name:
-    """The content of a Name's SEQUENCE (RFC 5280 section 4.1.2.4). ``what`` is the name's own name, for messages.
+    """Read a Name's SEQUENCE (RFC 5280 section 4.1.2.4). ``what`` is the name's own name, for messages.
 
     Raises DerError, and Unreadable (``certificate.too-large``) beyond MAX_ATTRIBUTES and MAX_CHARACTERS.
     """
@@ -102,7 +102,7 @@ def _attribute(content: bytes) -> Attribute:
 
 
 def _value(name: str, tag: int, content: bytes) -> tuple[str, str]:
-    """A value as text and its type's name; what is no string as ``#`` and the hex of its DER (RFC 4514 section 2.4)."""
+    """Return a value as text and its type's name; a non-string as ``#`` and its DER in hex (RFC 4514 section 2.4)."""
     if tag not in _STRINGS:
         return "#" + der.element(tag, content).hex(), _NOT_STRINGS.get(tag, f"tag {tag:#04x}")
     encoding, codec = _STRINGS[tag]
@@ -140,7 +140,7 @@ def _folded(relative: Iterable[Attribute]) -> list[tuple[str, str]]:
 
 
 def rfc4514(name: Name) -> str:
-    """A name as text, the last relative name first (RFC 4514 section 2.1)."""
+    """Write a name as text, the last relative name first (RFC 4514 section 2.1)."""
     return ",".join("+".join(map(_written, relative)) for relative in reversed(name))
 
 

@@ -63,7 +63,7 @@ class _Block:
 
 
 def find_certificate(data: bytes) -> Found:
-    """The certificate in a file or a text: the first of a PEM bundle, as devices and servers keep them leaf first.
+    """Return the certificate in a file or a text: the first of a PEM bundle, which devices and servers keep leaf first.
 
     It need not be well-formed. Raises Unreadable (``certificate.too-large``) and NotACertificate.
     """
@@ -86,7 +86,7 @@ def find_certificate(data: bytes) -> Found:
 
 
 def _from_base64(data: bytes) -> bytes | None:
-    """The PEM text that the input is the base64 of, as the data of a Kubernetes secret is; once, or twice."""
+    """Decode a PEM text that is in base64, as the data of a Kubernetes secret is; once, or twice."""
     for _ in range(2):
         try:
             data = binascii.a2b_base64(data.translate(None, b" \t\r\n"), strict_mode=True)
@@ -107,7 +107,7 @@ def _in_decoded(data: bytes) -> Found:
 
 
 def find_following(data: bytes) -> tuple[bytes, ...]:
-    """The DER of the certificates that stand after the first one in a PEM bundle: a device's chain.
+    """Return the DER of the certificates after the first one in a PEM bundle: a device's chain.
 
     They need not be well-formed. Raises Unreadable as ``find_certificate`` does.
     """
@@ -119,7 +119,7 @@ def find_following(data: bytes) -> tuple[bytes, ...]:
 
 
 def find_request(data: bytes) -> bytes:
-    """The DER of the certificate signing request in a file, PEM (RFC 7468 section 7) or DER.
+    """Return the DER of the certificate signing request in a file, PEM (RFC 7468 section 7) or DER.
 
     It need not be well-formed. Raises InputError.
     """
@@ -158,14 +158,14 @@ def _request_in_pem(data: bytes) -> bytes:
 
 
 def _single_bytes(data: bytes) -> bytes:
-    """A text in UTF-16, as PowerShell redirects, in ASCII; everything else as it is."""
+    """Return a text in UTF-16, which PowerShell writes, as ASCII; everything else as it is."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", "replace").encode("ascii", "replace")
     return data
 
 
 def _plain(data: bytes) -> bytes | None:
-    """The DER of one block and nothing else, as AWS IoT gives it: what is base64 throughout holds no other block."""
+    """Return the DER of a lone block, as AWS IoT gives it: what is base64 throughout holds no other block."""
     if not (data.startswith(_FIRST_LINE) and data.endswith(_LAST_LINE)):
         return None
     body = data[len(_FIRST_LINE) : -len(_LAST_LINE)].replace(b"\n", b"")
@@ -231,7 +231,7 @@ def _checked(certificate: bytes) -> bytes:
 
 
 def _instead(label: str) -> str:
-    """What a block is that is not a certificate."""
+    """Say what a block is that is not a certificate."""
     if label.endswith("PRIVATE KEY"):
         return _PRIVATE_KEY
     if label in _LABELS:
@@ -266,7 +266,7 @@ _REQUEST_FIELDS = (der.INTEGER, der.SEQUENCE, der.SEQUENCE, der.context(0, const
 
 
 def not_a_certificate(data: bytes) -> str | None:
-    """What DER is that is not a certificate, as a sentence; None where it may be one, or is nothing known."""
+    """Say in a sentence what DER is that is not a certificate; None if it may be one, or is nothing known."""
     try:
         parts = der.children(der.only(data, der.SEQUENCE))
         shape = tuple(tag for tag, _ in parts)
@@ -279,7 +279,7 @@ def not_a_certificate(data: bytes) -> str | None:
 
 
 def _with_more_after(data: bytes) -> str | None:
-    """What stands after the one element that DER is, as tools leave it that copy a whole block of memory."""
+    """Return what follows the one element of DER, left by tools that copy a whole block of memory."""
     try:
         end = der.end_of_first(data)
     except der.DerError:
@@ -299,7 +299,7 @@ def _with_more_after(data: bytes) -> str | None:
 
 
 def _signed(fields: tuple[int, ...]) -> str | None:
-    """A certificate, a request and a revocation list are the same outside (RFC 5280 section 5.1)."""
+    """Tell requests from revocation lists by their fields; certificates look alike outside (RFC 5280 section 5.1)."""
     if fields in (_REQUEST_FIELDS, _REQUEST_FIELDS[:3]):
         return _REQUEST
     after_version = fields[1:] if fields[:1] == (der.INTEGER,) else fields

@@ -30,7 +30,7 @@ def weakness(modulus: int, exponent: int) -> str | None:
 
 @cache
 def _powers(prime: int) -> int:
-    """The powers of 65537 modulo a prime, as bits."""
+    """Return the powers of 65537 modulo a prime, as bits."""
     found, power = 0, 1
     for _ in range(prime):
         found |= 1 << power

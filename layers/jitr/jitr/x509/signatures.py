@@ -71,7 +71,7 @@ class Scheme:
 
 @lru_cache(maxsize=64)  # a CA signs all its certificates by the same
 def read_scheme(content: bytes) -> Scheme:
-    """The content of an AlgorithmIdentifier (RFC 5280 section 4.1.1.2).
+    """Read the content of an AlgorithmIdentifier (RFC 5280 section 4.1.1.2).
 
     An unknown algorithm has its object identifier as its name. Raises DerError for what is no AlgorithmIdentifier.
     """
@@ -124,7 +124,7 @@ def _mask_hash(algorithm: der.Element) -> str:
 
 
 def other_form(key: PublicKeyTypes | None, signature: bytes) -> bytes | None:
-    """The other ECDSA signature that is as good: (r, n - s) for (r, s); None where there is none.
+    """Return the other equally valid ECDSA signature: (r, n - s) for (r, s); None if there is none.
 
     Whoever holds a certificate can put it in place of the CA's own, and has a certificate with another SHA-256
     that verifies (SEC 1 section 4.1.4; RFC 6979 does not help: the signer is not asked).

@@ -83,7 +83,7 @@ _FIELDS = [der.INTEGER, der.SEQUENCE, der.SEQUENCE]
 
 
 def _instead(data: bytes) -> str | None:
-    """What it is instead, if that is signed, too: a certificate looks like a request from outside."""
+    """Say what it is instead, if that is signed, too: a certificate looks like a request from outside."""
     told = not_a_certificate(data)
     if told is not None:
         return told
@@ -96,7 +96,7 @@ def _looks_like_a_certificate(data: bytes) -> bool:
 
 
 def _extensions(content: bytes) -> tuple[str, ...]:
-    """What the attributes ask for. An attribute may have several values, and there may be others beside it."""
+    """Return what the attributes ask for. An attribute may have several values, and there may be others beside it."""
     asked: list[str] = []
     for attribute in der.children(content):
         kind, values = _attribute(der.expect(attribute, der.SEQUENCE))

@@ -23,14 +23,14 @@ _LONGEST_WAIT = 5.0  # seconds
 
 
 def batched(things: Iterable[A], size: int) -> Iterator[tuple[A, ...]]:
-    """The things in tuples of at most ``size``, in order."""
+    """Split the things into tuples of at most ``size``, in order."""
     iterator = iter(things)
     while some := tuple(islice(iterator, size)):
         yield some
 
 
 def in_order(work: Callable[[A], B], things: Iterable[A], workers: int) -> Iterator[B]:
-    """What ``work`` makes of each thing, in their order, with ``workers`` of them at work at once.
+    """Apply ``work`` to each thing with ``workers`` at a time; return the results in order.
 
     No more things are taken than are worked on, so memory stays flat. The first exception ends it all.
     """
@@ -80,7 +80,7 @@ class BatchWriter:
         raise Retry("throttled", "the table did not take all rows: run the same command again to go on")
 
     def _once(self, wanted: list[Any]) -> list[Any]:
-        """What the table did not take."""
+        """Return what the table did not take."""
         try:
             with told_apart():
                 answer = self._table.client.batch_write_item(RequestItems={self._table.name: wanted})

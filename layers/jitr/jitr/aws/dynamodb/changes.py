@@ -86,12 +86,12 @@ def everyone_wanted(at: str) -> Change:
 
 
 def change_put(table: str, change: Change) -> Item:
-    """The action that writes a change, for the transaction that puts the edit in force."""
+    """Return the action that writes a change, for the transaction that puts the edit in force."""
     return {"Put": {"TableName": table, "Item": to_item(change_item(change))}}
 
 
 def change_item(change: Change) -> Item:
-    """A change as an item, under a key of its own."""
+    """Return a change as an item, under a key of its own."""
     expires_at = int((parse_time(change.at) + _KEPT).timestamp())
     key = {"pk": PARTITION, "sk": f"{change.at}#{secrets.token_hex(8)}"}
     return key | change.to_json() | {"expires_at": expires_at}

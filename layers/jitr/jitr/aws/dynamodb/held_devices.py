@@ -45,7 +45,7 @@ class HeldDevices:
         self._table = table
 
     def found_by(self, keys: Iterable[RowKey]) -> Iterator[list[str]]:
-        """The certificateIds of waiting devices that rows with these keys may mean, a page at a time, perhaps twice."""
+        """Yield certificateIds of waiting devices that rows with these keys may mean, by pages, perhaps twice."""
         for key in keys:
             if key.kind == "certificate_sha256":
                 yield [key.value]  # a certificateId is the SHA-256 of the certificate
@@ -58,11 +58,11 @@ class HeldDevices:
                     break
 
     def records(self, certificate_ids: Iterable[str]) -> Iterator[Item]:
-        """The records of those devices that wait now, as items, by consistent reads; all of a later format as well."""
+        """Return the items of devices that wait now, by consistent reads; all of a later format as well."""
         return self._waiting([certificate_key(each) for each in dict.fromkeys(certificate_ids)])
 
     def some(self, place: PassPlace, until: datetime) -> tuple[list[Item], PassPlace]:
-        """The records of some devices that have been held since before ``until``, and where to go on.
+        """Return the records of some devices held since before ``until``, and where to go on.
 
         All of a later format are among them: whether they wait is not for this version to tell.
         """
@@ -71,7 +71,7 @@ class HeldDevices:
         return list(self._waiting(_keys(items))), following
 
     def due(self, now: datetime) -> Iterator[list[Item]]:
-        """The records of devices that are due, a page at a time, those of one shard in order.
+        """Yield the records of devices that are due, a page at a time, those of one shard in order.
 
         None of a later format is: its own version finds it due, and until then its place in the index stays.
         """
@@ -87,7 +87,7 @@ class HeldDevices:
                     break
 
     def ask_again_later(self, item: Item, now: datetime) -> None:
-        """A due device was put on the queue: out of the way in the index, unless it was decided meanwhile."""
+        """Move a queued due device out of the way in the index, unless it was decided meanwhile."""
         self._table.update(
             certificate_key(item["certificate_id"]),
             "SET #due_at = :later",

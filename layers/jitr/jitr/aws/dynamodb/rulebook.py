@@ -16,7 +16,7 @@ class Rulebook:
         self._kept: tuple[str, Rules] | None = None
 
     def in_force(self, heads: Heads) -> Rules:
-        """The rules that the heads name.
+        """Return the rules that the heads name.
 
         Raises Retry("rules") where none were published or they cannot be read: nobody is admitted, nobody is
         rejected, and messages wait.

@@ -26,7 +26,7 @@ class Marks:
         return mark
 
     def write(self, ca_certificate_id: str, mark: str | None, now: datetime) -> None:
-        """The page before this mark is done with; None: all of them are."""
+        """Record that the page before this mark is done; None: all pages are."""
         item = _key(ca_certificate_id) | {
             "format": FORMAT,
             "at": rfc3339(now),

@@ -49,7 +49,7 @@ class Conflict(Retry):
 
 
 def certificate_key(certificate_id: str) -> Item:
-    """The key of a certificate's decision record."""
+    """Return the key of a certificate's decision record."""
     return {"pk": f"CERTIFICATE#{certificate_id}", "sk": "DECISION"}
 
 
@@ -59,7 +59,7 @@ def by_hand_key(certificate_id: str) -> Item:
 
 
 def row_key(name: str, generation: str, key: RowKey) -> Item:
-    """The key of a list's row, found by one of the row's own keys."""
+    """Return the key of a list's row, found by one of the row's own keys."""
     digest = hashlib.sha256(str(key).encode()).digest()
     return {"pk": f"LIST#{name}#{generation}#{digest[0] % _ROW_SHARDS:02d}", "sk": str(key)}
 
@@ -80,7 +80,7 @@ def due_shards() -> Iterator[str]:
 
 
 def hint_key(hint: str, certificate_id: str) -> Item:
-    """The key of one of a held device's hints, see ``jitr.records.held``."""
+    """Return the key of one of a held device's hints, see ``jitr.records.held``."""
     return {"pk": f"HELD#{hint}", "sk": certificate_id}
 
 
@@ -136,7 +136,7 @@ def is_newer(plain: Item) -> bool:
 
 
 def understood(plain: Item) -> Item:
-    """The item as it is. Raises Retry for one that a newer version wrote: it is not guessed at."""
+    """Return the item as it is. Raises Retry for one that a newer version wrote: no guessing."""
     if is_newer(plain):
         raise Retry(
             "format",
@@ -157,14 +157,14 @@ class Table:
         self.name = name
 
     def record_and_heads(self, certificate_id: str) -> tuple[Record | None, Heads]:
-        """The decision record of a certificate and the heads, in one request."""
+        """Read the decision record of a certificate and the heads, in one request."""
         keys = [certificate_key(certificate_id), HEADS]
         found = {item["pk"]: item for item in self.get(keys)}
         record = found.get(keys[0]["pk"])
         return (None if record is None else Record.from_json(record)), heads_from(found.get("HEADS"))
 
     def glance(self, certificate_ids: Sequence[str]) -> tuple[dict[str, Item], Heads]:
-        """What of the records of some certificates says whether there is anything to do, and the heads.
+        """Read the heads, and what of some certificates' records says whether there is anything to do.
 
         In one request for up to 99 certificates; ``Record.glanced`` reads an item.
         """
@@ -174,7 +174,7 @@ class Table:
         return {pk.removeprefix("CERTIFICATE#"): item for pk, item in found.items()}, heads
 
     def records(self, certificate_ids: Sequence[str]) -> Iterator[Record]:
-        """The decision records of some certificates, those that exist, in no order."""
+        """Read the existing decision records of some certificates, in no order."""
         return map(Record.from_json, self.get([certificate_key(each) for each in certificate_ids]))
 
     def on_record(self, certificate_id: str) -> tuple[bool, bool]:
@@ -184,11 +184,11 @@ class Table:
         return decided["sk"] in found, by_hand["sk"] in found
 
     def heads(self) -> Heads:
-        """What is in force now."""
+        """Read what is in force now."""
         return heads_from(next(iter(self.get([HEADS])), None))
 
     def rows(self, wanted: Mapping[str, ListHead], keys: Sequence[RowKey]) -> dict[str, list[tuple[RowKey, ListRow]]]:
-        """The rows that the keys find on each of the lists, in their generations in force."""
+        """Read the rows that the keys find on each of the lists, in their generations in force."""
         places = {}
         for name, head in wanted.items():
             for key in keys:
@@ -201,7 +201,7 @@ class Table:
         return found
 
     def get(self, keys: Sequence[Item], *, only: Sequence[str] = (), of_any_format: bool = False) -> Iterator[Item]:
-        """The items of these keys that exist, by consistent reads, in no order; or only these attributes of them.
+        """Read the existing items of these keys, by consistent reads, in no order; or only these attributes.
 
         ``of_any_format`` is for those who look at each item's format themselves: one of them then keeps no other back.
         """
@@ -232,7 +232,7 @@ class Table:
     def raw_pages(
         self, partition: str, *, newest_first: bool = False, index: str | None = None, until: str | None = None
     ) -> Iterator[list[dict[str, Any]]]:
-        """The same as DynamoDB gives it: pages of items with typed values."""
+        """Yield the same as DynamoDB gives it: pages of items with typed values."""
         arguments: dict[str, Any] = {
             "TableName": self.name,
             "KeyConditionExpression": "#partition = :partition",
@@ -254,7 +254,7 @@ class Table:
     def page(
         self, partition: str, *, index: str | None = None, until: str | None = None, after: Item | None = None
     ) -> tuple[list[Item], Item | None]:
-        """Some items of a partition in the order of their sort keys, and after which the next ones come, if any do.
+        """Read some items of a partition in sort key order, and after which the next ones come, if any do.
 
         ``until`` is the last sort key that is asked for, ``after`` what the call before answered. For partitions whose
         items are places of others (hints, and those of the indexes): formats are looked at where those are read.
@@ -294,7 +294,7 @@ class Table:
         return None if answer is None else from_item(answer["Attributes"])
 
     def blob(self, partition: str) -> bytes | None:
-        """A stored document that may be larger than an item, or None where there is none, or not whole."""
+        """Read a stored document that may be larger than an item; None if there is none, or not whole."""
         chunks = list(self.query(partition))
         if not chunks or len(chunks) != int(chunks[0]["of"]):
             return None
@@ -366,7 +366,7 @@ def _end_at(arguments: dict[str, Any], index: str | None, until: str) -> None:
 
 
 def _if_it_holds(write: Callable[..., Any], **arguments: Any) -> Any:
-    """The answer to a conditional write of one item; None where the condition does not hold."""
+    """Return the answer to a conditional write of one item; None if the condition does not hold."""
     try:
         with told_apart():
             return write(**arguments)
@@ -377,7 +377,7 @@ def _if_it_holds(write: Callable[..., Any], **arguments: Any) -> Any:
 
 
 def record_item(record: Record) -> Item:
-    """A record as an item, with its place in the index ``by_state`` and, where the device waits, in ``by_due``."""
+    """Return a record as an item, placed in the index ``by_state`` and, if the device waits, in ``by_due``."""
     digit = int(record.certificate_id[:8], 16) % _STATE_SHARDS
     plain = record.to_json()
     place = {"state_shard": f"{record.decision.value}#{digit}", "state_at": plain["decided_at"]}
@@ -387,7 +387,7 @@ def record_item(record: Record) -> Item:
 
 
 def record_writes(table: str, record: Record) -> tuple[Record, list[Item]]:
-    """A record as it is after it was written, and the actions that write it, for one transaction.
+    """Return a record as it is after it was written, and the actions that write it, for one transaction.
 
     The first puts the record, over the revision it was made from. The others keep the hints by which a held device
     is found: they are written with the first hold and go when it ends, so what is between costs nothing more.
@@ -403,13 +403,13 @@ def record_writes(table: str, record: Record) -> tuple[Record, list[Item]]:
 
 
 def hint_deletes(table: str, record: Record, before: Sequence[str], after: Sequence[str] = ()) -> list[Item]:
-    """The actions that take away hints that are no longer wanted."""
+    """Return the actions that delete hints that are no longer wanted."""
     gone = (to_item(hint_key(each, record.certificate_id)) for each in before if each not in after)
     return [{"Delete": {"TableName": table, "Key": each}} for each in gone]
 
 
 def over(revision: int) -> dict[str, Any]:
-    """The condition of a write over the revision that was read; 0 where there was no item.
+    """Return the condition of a write over the revision that was read; 0 if there was no item.
 
     An item that was read and is gone is a conflict, too: what is about to be written rests on it.
     """
@@ -422,7 +422,7 @@ def over(revision: int) -> dict[str, Any]:
 
 
 def heads_from(item: Item | None) -> Heads:
-    """The heads from their item; without one nothing was ever published."""
+    """Return the heads from their item; without one nothing was ever published."""
     if item is None:
         return Heads()
     rules = item.get("rules") or {}
@@ -437,7 +437,7 @@ def heads_from(item: Item | None) -> Heads:
 
 
 def _cancellation(error: ClientError) -> list[str]:
-    """The code of each action of a cancelled transaction. Raises Retry unless a condition failed."""
+    """Return the code of each action of a cancelled transaction. Raises Retry unless a condition failed."""
     codes = [each.get("Code", "None") for each in error.response.get("CancellationReasons", [])]
     if "ConditionalCheckFailed" not in codes:
         raise Retry("throttled", f"the transaction was cancelled ({', '.join(codes) or 'no reason given'})")

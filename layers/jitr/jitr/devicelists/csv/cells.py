@@ -59,7 +59,7 @@ _KEPT = 15  # digits of a number that a spreadsheet keeps: IEEE 754 binary64
 
 
 def to_cell(column: str, text: str) -> str:
-    """The cell for a text: nothing that a spreadsheet runs or turns into another value, and that reads as this text."""
+    """Write the cell for a text so that a spreadsheet neither runs nor changes it, and it reads as this text."""
     return "'" + _SPLIT.sub(r"\1'\2", text) if _needs_apostrophe(column, text) else text
 
 
@@ -200,7 +200,7 @@ def _text(column: str, cell: str) -> str | Taken:
 
 
 def _bare(column: str, cell: str) -> str | Taken:
-    """The text of a cell without the marks that say how it is meant."""
+    """Return the text of a cell without the marks that say how it is meant."""
     bare = cell.strip()
     check_cell(bare)
     if column == "note":

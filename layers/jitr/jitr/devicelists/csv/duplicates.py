@@ -25,7 +25,7 @@ class Seen(Protocol):
     """Which keys were seen before."""
 
     def first_line(self, key: RowKey, line: int) -> int | None:
-        """The line on which the key was first seen; None, and remembered, where this is the first."""
+        """Return the line on which the key was first seen; remember a new one, and return None."""
 
 
 class Duplicates:
@@ -74,7 +74,7 @@ class KeyLog:
             self._put_away()
 
     def repeated(self, limit: int = 4_000_000) -> "RepeatedKeys":
-        """The keys that were noted more than once, the first ``limit`` of them and a few more."""
+        """Return the keys that were noted more than once, the first ``limit`` of them and a few more."""
         found = array("q")
         for bucket, waiting in enumerate(self._waiting):
             hashes = array("q", waiting)

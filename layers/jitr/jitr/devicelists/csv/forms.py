@@ -102,7 +102,7 @@ _NOT_DIGITS = {ord(each): None for each in ": \t\n\r"}
 
 
 def check_hash(text: str) -> None:
-    """Raises WrongValue for a SHA-256 that is no certificate's and no key's."""
+    """Raise WrongValue for a SHA-256 that is no certificate's and no key's."""
     digits = text.translate(_NOT_DIGITS).lower().removeprefix("0x")
     if digits in _OF_NOTHING:
         raise WrongValue(f"{digits[:8]}…{digits[-4:]} is {_OF_NOTHING[digits]}. Read it from the certificate again")
@@ -164,7 +164,7 @@ _NAMES = (
 
 
 def check_text(column: str, text: str) -> None:
-    """Raises WrongValue for a value of text (a name, a thing, a CA, an attribute) that is certainly another thing."""
+    """Raise WrongValue for a text value (name, thing, CA, attribute) that certainly is something else."""
     told = _not_a_name(text) if column == "common_name" else _not_a_value(column, text)
     told = told or _never(column, text)
     if told:
@@ -172,7 +172,7 @@ def check_text(column: str, text: str) -> None:
 
 
 def check_cell(text: str) -> None:
-    """Raises WrongValue for a cell of any column, notes as well, that has no value in it."""
+    """Raise WrongValue for a cell of any column, notes as well, that has no value in it."""
     if text.startswith("="):
         raise WrongValue(f"{shown(text)} is a formula, not a value: export values, not formulas{OR_APOSTROPHE}")
     if _SPREADSHEET_ERROR.fullmatch(text):

@@ -113,7 +113,7 @@ class Reader:
         return self._cells.serials
 
     def raise_problems(self) -> None:
-        """Raises ListError if there was any problem so far."""
+        """Raise ListError if there was any problem so far."""
         if self.problem_count:
             raise ListError(self.source, self.problems, self.problem_count)
 
@@ -176,7 +176,7 @@ class Reader:
                 self._cells.serials = Serials(Base(kind))
 
     def _read(self, record: Record) -> ListRow | None:
-        """A row, or None where it has problems."""
+        """Return a row, or None if it has problems."""
         self._cells.line = record.line
         columns, cells = self._columns, record.cells
         values = {column: cell for column, cell in zip(columns, cells, strict=False) if cell and not cell.isspace()}
@@ -216,7 +216,7 @@ class Reader:
         return repeats
 
     def number(self, column: str | None) -> int:
-        """The number of a column in this file, from 1; also for the row as a whole, and a column that it lacks."""
+        """Return the number of a column in this file, from 1; 1 also for the whole row or an absent column."""
         return self._columns.index(column) + 1 if column in self._columns else 1
 
     def _add(self, line: int, number: int, fault: Fault | str) -> None:
@@ -247,7 +247,7 @@ def serials_in(
 
 
 def read_list(data: bytes, source: str) -> tuple[ListRow, ...]:
-    """The rows of a whole list in memory, keys that are there twice being problems.
+    """Return the rows of a whole list in memory; duplicate keys are problems.
 
     Raises ListError with the first problems and their count.
     """
@@ -271,13 +271,13 @@ class _Echo:
 
 
 def columns_of(rows: Iterable[ListRow]) -> tuple[str, ...]:
-    """The columns that these rows need, in their usual order: at least ``common_name``."""
+    """Return the columns that these rows need, in their usual order: at least ``common_name``."""
     used = {name for row in rows for name in row.to_json()} or {"common_name"}
     return tuple(each for each in COLUMNS if each in used) + tuple(sorted(used.difference(COLUMNS)))
 
 
 def write_rows(rows: Iterable[ListRow], columns: Sequence[str] | None = None) -> Iterator[str]:
-    """The rows as CSV (RFC 4180), header first, a record at a time; reading them gives equal rows.
+    """Write the rows as CSV (RFC 4180), header first, a record at a time; reading them gives equal rows.
 
     ``columns`` are those that ``columns_of`` gives; without them the rows are held in memory to find out.
     No cell is run as a formula by a spreadsheet. Raises ValueError for a row with a column that is not among them.

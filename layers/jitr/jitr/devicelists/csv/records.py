@@ -50,7 +50,7 @@ class _TooLong(_Stop):
 
 
 def read_records(chunks: Iterable[bytes]) -> Iterator[Record | BadRecord]:
-    """The rows of a CSV file that are not blank. ``chunks`` are its bytes in pieces of any size.
+    """Yield the rows of a CSV file that are not blank. ``chunks`` are its bytes in pieces of any size.
 
     UTF-8, or UTF-16 with a byte order mark; the separator is found from a ``sep=`` line or the first line with text.
     """
@@ -73,7 +73,7 @@ def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _texts(chunks: Iterable[bytes]) -> Iterator[str]:
-    """The text in pieces, every line break as ``\\n``. A byte that is not UTF-8 becomes a lone surrogate (PEP 383)."""
+    """Decode text in pieces, every line break as ``\\n``. A byte that is not UTF-8 becomes a surrogate (PEP 383)."""
     pieces = _pieces(chunks)
     head = b""
     for piece in pieces:
@@ -95,7 +95,7 @@ def _texts(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 def _split(texts: Iterable[str]) -> Iterator[str]:
-    """The lines with their line breaks; one longer than a row may be loses its end, so that memory stays flat."""
+    """Yield the lines with their line breaks; cut one longer than a row may be, so that memory stays flat."""
     pending = ""
     for text in texts:
         *lines, rest = text.split("\n")
@@ -117,7 +117,7 @@ class _Lines:
         self.row: list[str] = []
 
     def begin_row(self) -> None:
-        """What is read from now on belongs to the next row."""
+        """Start the next row: what is read from now on belongs to it."""
         self.row.clear()
         self._size = 0
 
@@ -139,7 +139,7 @@ class _Lines:
         return line
 
     def next_text(self) -> str:
-        """The next line that is not blank, as a row of its own; "" at the end."""
+        """Return the next line that is not blank, as a row of its own; "" at the end."""
         self.begin_row()
         for line in self:
             if not line.isspace():
@@ -208,7 +208,7 @@ def _records(lines: _Lines, form: _Form) -> Iterator[Record | BadRecord]:
 
 
 def _broken_cell(lines: _Lines, form: _Form) -> int:
-    """The number of the first cell of the present row whose quotes are not in order."""
+    """Return the number of the first cell of the present row whose quotes are not in order."""
     blanks, separator = " *+" if form.spaced else "", re.escape(form.separator)
     sound = re.compile(rf'{blanks}(?:"(?:[^"]|"")*+"|(?!")[^{separator}]*+){separator}')
     row, number, start = "".join(lines.row), 1, 0
@@ -218,7 +218,7 @@ def _broken_cell(lines: _Lines, form: _Form) -> int:
 
 
 def _complaint(error: csv.Error) -> str:
-    """The csv module's complaint in the words of this one."""
+    """Put the csv module's complaint in this module's words."""
     if "unexpected end" in str(error):
         return "a quote is opened here and never closed"
     if "expected after" in str(error):

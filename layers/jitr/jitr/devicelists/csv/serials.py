@@ -154,7 +154,7 @@ def look_at(records: Iterator[Record | BadRecord], headings: Mapping[str, str] =
 
 
 def _digits(cell: str) -> str | None:
-    """The digits of a cell, None where they can only be hex; what is no number says nothing."""
+    """Return the digits of a cell, None if they can only be hex; a cell that is no number says nothing."""
     if cell.isdigit():
         return cell
     try:

@@ -194,7 +194,7 @@ class ManifestReader:
         return (*remarks, *told)
 
     def remarks(self) -> tuple[str, ...]:
-        """What there is to be said beside what was left out."""
+        """Return what there is to say beside what was left out."""
         return ()
 
     @property

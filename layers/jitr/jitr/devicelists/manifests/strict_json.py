@@ -200,7 +200,7 @@ class _Text:
 
 
 def _of_size(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The bytes in pieces that are neither small nor large: each costs one more attempt at the element before."""
+    """Yield the bytes in pieces neither small nor large: each costs one more attempt at the element before."""
     held = bytearray()
     for piece in pieces:
         held += piece

@@ -17,7 +17,7 @@ class CaFiles:
         self.not_after: dict[str, datetime] = {}
 
     def certificate_id(self, path: str) -> str:
-        """The caCertificateId of the CA certificate in a file. Raises InputError."""
+        """Return the caCertificateId of the CA certificate in a file. Raises InputError."""
         from jitr.x509.certificate import read_ca
 
         try:

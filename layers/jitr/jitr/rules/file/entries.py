@@ -44,36 +44,36 @@ class Entry:
         return self.place.line
 
     def one(self, name: str) -> At | None:
-        """A value of a scalar kind, with its place."""
+        """Return a value of a scalar kind, with its place."""
         found: At | None = self.found.get(name)
         return found
 
     def value(self, name: str, default: Any = None) -> Any:
-        """A value of a scalar kind."""
+        """Return a value of a scalar kind."""
         found = self.one(name)
         return default if found is None else found.value
 
     def many(self, name: str) -> tuple[At, ...]:
-        """The values under OneOrMany, with their places."""
+        """Return the values under OneOrMany, with their places."""
         found: tuple[At, ...] = self.found.get(name, ())
         return found
 
     def values(self, name: str, default: tuple[Any, ...] = ()) -> tuple[Any, ...]:
-        """The values under OneOrMany."""
+        """Return the values under OneOrMany."""
         return tuple(each.value for each in self.many(name)) or default
 
     def entry(self, name: str) -> "Entry | None":
-        """A record."""
+        """Return a record."""
         found: Entry | None = self.found.get(name)
         return found
 
     def entries(self, name: str) -> tuple["Entry", ...]:
-        """A list of records."""
+        """Return a list of records."""
         found: tuple[Entry, ...] = self.found.get(name, ())
         return found
 
     def table(self, name: str) -> tuple[tuple[At, Any], ...]:
-        """The keys and values of a table; a value that could not be read is None."""
+        """Return the keys and values of a table; a value that could not be read is None."""
         found: tuple[tuple[At, Any], ...] = self.found.get(name, ())
         return found
 
@@ -90,7 +90,7 @@ class Entries:
         self._findings = findings
 
     def file(self, node: Node) -> Entry | None:
-        """The whole file. None where it is not a mapping at all."""
+        """Read the whole file. None if it is not a mapping at all."""
         return self._record(FILE, node, None)
 
     def _read(self, kind: Kind, node: Node, key: Scalar | None) -> Any:
@@ -132,7 +132,7 @@ class Entries:
         self._findings.error(node.place, f"{name} one text, not {what}")
 
     def _is_nothing(self, node: Scalar, key: Scalar | None) -> bool:
-        """An empty value, or one that YAML calls null: it is as likely forgotten as meant."""
+        """Return whether a value is empty or YAML's null, and report it: it is as likely forgotten as meant."""
         if node.style or node.text not in ("", "~", "null", "Null", "NULL"):
             return False
         if node.text:
@@ -154,7 +154,7 @@ class Entries:
         return True
 
     def within(self, node: Scalar, span: tuple[int, int] | None) -> Place:
-        """The place of a part of a text, where the text stands in the file as it is; else of the whole text."""
+        """Return the place of a part of a text if the file has the text as it is; else of the whole text."""
         if span is None:
             return node.place
         start = node.place.column - 1 + (1 if node.style in ("'", '"') else 0)
@@ -259,7 +259,7 @@ class Entries:
         self._findings.error(key.place, message, hint)
 
     def _check(self, entry: Entry) -> None:
-        """What must be there, alone or together."""
+        """Check what must be there, alone or together."""
         record = entry.record
         for each in record.fields:
             if each.required and each.name not in entry.keys:
@@ -283,7 +283,7 @@ class Entries:
 
 
 def _unquoted_template(node: Node) -> str | None:
-    """What is in the braces, where somebody wrote ``{name}`` without quotes."""
+    """Return what is in the braces, if somebody wrote ``{name}`` without quotes."""
     if isinstance(node, Mapping) and node.flow and len(node.entries) == 1:
         key, value = node.entries[0]
         if isinstance(value, Scalar) and not value.text and not value.style:
@@ -317,7 +317,7 @@ _ALSO_CALLED = {
 
 
 def _homes() -> dict[str, str]:
-    """The keys that only one record knows, and which."""
+    """Return the keys that only one record knows, and which."""
     homes: dict[str, set[str]] = {}
     for record in records_in(FILE):
         for name in record.by_name:

@@ -41,11 +41,11 @@ class ScalarKind(Protocol):
         ...
 
     def parse(self, text: str) -> Any:
-        """The value. Raises Wrong."""
+        """Read the value. Raises Wrong."""
         ...
 
     def schema(self) -> Schema:
-        """The JSON Schema of the text."""
+        """Return the JSON Schema of the text."""
         ...
 
 
@@ -411,7 +411,7 @@ _TEMPLATE_NAMES = (*SUBJECT_ATTRIBUTES, "serial_number")
 
 
 def placeholders(template: str) -> tuple[str, ...]:
-    """The names in a template that Template accepted."""
+    """Return the names in a template that Template accepted."""
     return tuple(re.findall(r"\{([^{}]*)\}", template))
 
 

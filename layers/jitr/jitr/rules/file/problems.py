@@ -124,7 +124,7 @@ def _in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 
 
 def _shown(line: str, place: Place) -> tuple[str, str]:
-    """The part of a line around a place, and what underlines it."""
+    """Return the part of a line around a place, and the line that underlines it."""
     start = 0 if len(line) <= _EXCERPT else max(0, place.column - 1 - _MARGIN)
     part = line[start : start + _EXCERPT]
     part = "".join(" " if each == "\t" else "\ufffd" if _hidden(each) else each for each in part)
@@ -150,12 +150,12 @@ def _width(text: str) -> int:
 
 
 def quoted(text: str) -> str:
-    """A text from the file as a message shows it: in quotes, escaped, not too long."""
+    """Show a text from the file in a message: in quotes, escaped, not too long."""
     return quote(cut(text, 80))
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
-    """A hint with the candidate closest to a word, if one is close."""
+    """Return a hint with the candidate closest to a word, if one is close."""
     if len(word) > 128:
         return None
     by_folded = {each.lower(): each for each in islice(candidates, _CANDIDATES)}

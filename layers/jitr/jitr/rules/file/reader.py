@@ -193,7 +193,7 @@ class _Build:
         return tuple(sorted(made, key=cost))
 
     def _nearest(self, word: str, candidates: Collection[str]) -> str | None:
-        """A suggestion, as long as anybody reads them: each is compared with many names."""
+        """Return a suggestion, up to as many as anybody reads: each is compared with many names."""
         self._suggestions -= 1
         return did_you_mean(word, candidates) if self._suggestions >= 0 else None
 

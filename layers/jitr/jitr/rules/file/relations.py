@@ -28,7 +28,7 @@ class Budget:
     left: int
 
     def spend(self, comparisons: int) -> None:
-        """Raises BudgetSpent when there are none left."""
+        """Count down the comparisons that are left. Raises BudgetSpent when there are none."""
         self.left -= comparisons
         if self.left < 0:
             raise BudgetSpent
@@ -131,7 +131,7 @@ def _days(condition: WindowCondition) -> list[tuple[int, int]]:
 
 
 def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The same numbers in as few spans as can be."""
+    """Merge the same numbers into as few spans as possible."""
     joined: list[tuple[int, int]] = []
     for first, last in sorted(spans):
         if joined and first <= joined[-1][1] + 1:
@@ -145,7 +145,7 @@ _UNKNOWN = "\0"  # no text of a rules file has it
 
 
 def _prefix(pattern: Glob) -> str | None:
-    """What a pattern wants texts to start with, where it wants nothing else."""
+    """Return what a pattern wants texts to start with, if it wants nothing else."""
     if pattern.literal is not None or not pattern.pattern.endswith("*"):
         return None
     return Glob(pattern.pattern[:-1]).literal

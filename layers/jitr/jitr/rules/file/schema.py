@@ -15,7 +15,7 @@ from jitr.rules.file.source import Mapping, Node, Scalar, Sequence, parse
 
 
 def json_schema() -> Schema:
-    """The JSON Schema (draft 2020-12) of a rules file."""
+    """Return the JSON Schema (draft 2020-12) of a rules file."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "admission.yaml",
@@ -80,7 +80,7 @@ def _field_schema(field: Field) -> Schema:
 
 
 def _default(field: Field) -> Any:
-    """The default as JSON, where it is one value and not a sentence."""
+    """Return the default as JSON, if it is one value and not a sentence."""
     if field.default is None or isinstance(field.kind, RecordShape | Many | OneOrMany | TableShape):
         return None
     try:
@@ -91,7 +91,7 @@ def _default(field: Field) -> Any:
 
 
 def _plain(node: Node | None, kind: Kind) -> Any:
-    """A node as JSON, numbers and truth values where the kind has them."""
+    """Return a node as JSON, with numbers and truth values if the kind has them."""
     match node:
         case Scalar() if isinstance(kind, Whole | YesNo):
             return kind.parse(node.text)
@@ -106,7 +106,7 @@ def _plain(node: Node | None, kind: Kind) -> Any:
 
 
 def tables() -> dict[str, str]:
-    """The reference tables in Markdown, by the name that their place in docs/rules.md has."""
+    """Return the reference tables in Markdown, by the name that their place in docs/rules.md has."""
     conditions = {each.name for each in CONDITIONS}
     return {
         "file": _table(FILE.fields),
@@ -143,7 +143,7 @@ def _cells(field: Field) -> tuple[str, ...]:
 
 
 def with_tables(document: str) -> str:
-    """A document with what stands between ``<!-- table NAME -->`` and ``<!-- end -->`` made anew.
+    """Renew what a document has between ``<!-- table NAME -->`` and ``<!-- end -->``.
 
     Raises KeyError for a name that no table has.
     """

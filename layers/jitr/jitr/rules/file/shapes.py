@@ -93,7 +93,7 @@ class RecordShape:
         object.__setattr__(self, "by_name", {each.name: each for each in self.fields})
 
     def field(self, name: str) -> Field | None:
-        """The field of a key, or None for a key that the record does not know."""
+        """Return the field of a key, or None for a key that the record does not know."""
         if self.extra is not None and re.fullmatch(ROW_ATTRIBUTE, name):
             return self.extra
         return self.by_name.get(name)
@@ -103,7 +103,7 @@ Kind = ScalarKind | OneOrMany | Many | TableShape | RecordShape
 
 
 def records_in(kind: Kind) -> Iterable[RecordShape]:
-    """A kind's records, outermost first."""
+    """Return a kind's records, outermost first."""
     if isinstance(kind, RecordShape):
         yield kind
         for each in kind.fields:

@@ -65,7 +65,7 @@ class _Stop(Exception):
 
 
 def read_text(data: bytes, source: str) -> tuple[str, Findings]:
-    """A file's text with line ends as ``\\n``, and findings to go with it.
+    """Return a file's text with line ends as ``\\n``, and findings to go with it.
 
     Raises RulesError for a file too large, not UTF-8, or with characters that do not print.
     """
@@ -82,7 +82,7 @@ def read_text(data: bytes, source: str) -> tuple[str, Findings]:
 
 
 def parse(text: str, findings: Findings) -> Node | None:
-    """The tree of a YAML document, or None if it could not be read to its end; what is wrong goes to ``findings``."""
+    """Parse a YAML document; None if it cannot be read to its end. What is wrong goes to ``findings``."""
     tree = _Tree(_events(text), findings)
     try:
         return tree.document()
@@ -220,7 +220,7 @@ class _Tree:
         return Broken(place)
 
     def _rest_of_value(self, place: Place) -> str:
-        """The plain text at a place, to the end of what a person would take for the value."""
+        """Return the plain text at a place, to the end of what a person would take for the value."""
         rest = self._findings.line(place.line)[place.column - 1 :]
         return re.split(r"\s#|[\s,\]}]|$", rest, maxsplit=1)[0][:60]
 
@@ -271,7 +271,7 @@ class _Tree:
         return Place(line, column, self._length(line, column, event))
 
     def _to_end(self, start: Place, event: yaml.Event) -> Place:
-        """The place of a flow collection: from its bracket to its end, or to the end of the line."""
+        """Return the place of a flow collection: from its bracket to its end, or to the end of the line."""
         if self._findings.line(start.line)[start.column - 1 : start.column] not in ("[", "{"):
             return start
         return Place(start.line, start.column, self._length(start.line, start.column, event))

@@ -83,7 +83,7 @@ def _property(start: Place, line: str) -> Explanation:
 
 
 def _misplaced(place: Place, before: str, after: str, problem: str) -> Explanation:
-    """An indicator (``:``, ``-`` or ``?``) where YAML expects none."""
+    """Explain an indicator (``:``, ``-`` or ``?``) where YAML expects none."""
     if after.startswith("?") or "mapping keys" in problem:
         word = re.split(r"\s", after, maxsplit=1)[0]
         return place, "'?' in front of a value has a meaning of its own in YAML", f'put it in quotes: "{word}"'

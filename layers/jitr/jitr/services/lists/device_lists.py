@@ -76,7 +76,7 @@ class DeviceLists:
                     yield row
 
     def find(self, name: str, generation: str, key: RowKey) -> ListRow | None:
-        """The row that a key finds."""
+        """Return the row that a key finds."""
         item = next(iter(self._table.get([row_key(name, generation, key)])), None)
         return None if item is None else ListRow.from_json(item["row"])
 
@@ -150,7 +150,7 @@ class DeviceLists:
         return not failed
 
     def kept(self) -> dict[str, Item]:
-        """What lists were before they were replaced or deleted last, by name, where it can still be had back."""
+        """Return, by name, the lists before their last replacement or deletion, if they can still be restored."""
         return last_left(self._table.query(IMPORTS))
 
     def _as_seen(self, name: str, seen: Seen) -> ListInfo | None:
@@ -185,7 +185,7 @@ class DeviceLists:
         return self.all().get(name)
 
     def ensure(self, name: str, at: str, generation: str) -> ListHead:
-        """The head of a list, which is made, empty, if there is none. Raises InputError as ``put_head`` does."""
+        """Return the head of a list; make an empty list if there is none. Raises InputError as ``put_head`` does."""
         existing = self.all().get(name)
         if existing is not None:
             return existing.head
@@ -318,7 +318,7 @@ class DeviceLists:
 
 
 def left(name: str, generation: str, at: str) -> Item:
-    """The note that no reader looks at a generation any more, and its rows are to be let go."""
+    """Return the note that no reader uses a generation any more, and that its rows may be deleted."""
     key = {"pk": IMPORTS, "sk": f"{name}#{LEFT}#{generation}", "format": FORMAT}
     return key | {"list": name, "mode": LEFT, "generation": generation, "at": at}
 
@@ -336,7 +336,7 @@ def last_left(notes: Iterable[Item]) -> dict[str, Item]:
 
 
 def too_many(name: str) -> str:
-    """What is said where one list more would be too many."""
+    """Return the message for one list too many."""
     return (
         f"there are {MOST_LISTS} device lists, which is the most there may be, so list {name} is not made: "
         "`jitr lists ls` shows them; delete those that no rule needs with `jitr lists delete NAME`"
@@ -344,7 +344,7 @@ def too_many(name: str) -> str:
 
 
 def puts(name: str, generation: str, row: ListRow) -> Iterator[dict[str, Any]]:
-    """The write requests that store a row: once under each of its keys."""
+    """Return the write requests that store a row: once under each of its keys."""
     stored = {"M": {column: {"S": text} for column, text in row.to_json().items()}}
     for each in row.found_by():
         place = row_key(name, generation, each)

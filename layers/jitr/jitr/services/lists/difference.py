@@ -29,15 +29,15 @@ class Difference:
     shown: list[ListRow] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
-        """The four numbers by their names."""
+        """Return the four numbers by their names."""
         return {each.value: count for each, count in self.effects.items()} | {"removed": self.removed}
 
     def to_json(self) -> dict[str, Any]:
-        """The numbers, and the removed rows that are shown."""
+        """Return the numbers, and the removed rows that are shown."""
         return self.counts() | {"removed_rows": [row.to_json() for row in self.shown]}
 
     def take(self, row: ListRow) -> None:
-        """A row that was removed."""
+        """Count a row that was removed."""
         self.removed += 1
         if len(self.shown) < SHOWN:
             self.shown.append(row)
@@ -93,13 +93,13 @@ def _went(found: Difference, row: ListRow, *, there: bool) -> None:
 
 
 def _first(item: Item) -> ListRow | None:
-    """The row of an item that stands under the row's most exact key; its other places say nothing more."""
+    """Return an item's row if it stands under the row's most exact key; its other places say nothing more."""
     row = ListRow.from_json(item["row"])
     return row if item["sk"] == str(row.found_by()[0]) else None
 
 
 def _items(table: Table, partition: str, hurry: Callable[[], bool]) -> Iterator[Item | None]:
-    """The items of a partition in order; None, and no more, where the time is up."""
+    """Yield the items of a partition in order; None, and no more, when the time is up."""
     for number, item in enumerate(table.query(partition)):
         if number % 1000 == 0 and hurry():
             yield None
@@ -149,7 +149,7 @@ class _Elsewhere:
         self._keys += others
 
     def rest(self) -> Iterator[tuple[ListRow, bool]]:
-        """The answers that were still waited for."""
+        """Return the answers that were still waited for."""
         rows, self._waiting, self._keys = self._waiting, [], 0
         keys = [row_key(self._name, self._generation, key) for row in rows for key in row.found_by()[1:]]
         there = {(item["pk"], item["sk"]): ListRow.from_json(item["row"]) for item in self._table.get(keys)}

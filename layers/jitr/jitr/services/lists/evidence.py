@@ -24,7 +24,7 @@ def rules_in_force(table: Table) -> Rules | None:
 
 
 def on_record(table: Table, most: int = MOST_LOOKED_AT) -> Iterator[tuple[Record, CertificateFacts]]:
-    """The newest records of each verdict, and what stands in their certificates. Raises Retry."""
+    """Return the newest records of each verdict, with what their certificates say. Raises Retry."""
     for verdict in Verdict:
         for record in islice(newest(table, verdict), most):
             if record.facts is not None:

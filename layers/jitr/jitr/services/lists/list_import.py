@@ -223,7 +223,7 @@ class Imports:
         advance: Advance,
         watch: Callable[[Row], None],
     ) -> tuple[Checked, ListError | None]:
-        """The file read to its end, and what is wrong with it."""
+        """Read the file to its end, and say what is wrong with it."""
         digest = hashlib.sha256()
         pieces = _told(source, digest.update, advance)
         reader = source.opener(pieces, source.name, seen, serials)
@@ -257,7 +257,7 @@ class Imports:
         return checked, wrong if problems else None
 
     def under_way(self, name: str, checked: Checked, mode: str) -> UnderWay | None:
-        """The import of this very file that was begun and not finished."""
+        """Return the import of this very file that was begun and not finished."""
         key = UnderWay(name, mode, checked.digest, "", "", "").key
         item = next(iter(self._table.get([key])), None)
         return None if item is None else UnderWay.from_item(item)
@@ -357,7 +357,7 @@ class Imports:
         self._lists.raise_edition(name, head, change, beside=ended)
 
     def _origin(self, work: UnderWay, checked: Checked, by: str, at: str) -> dict[str, Any]:
-        """The action that notes where the rows came from."""
+        """Return the action that notes where the rows came from."""
         signers = tuple({"name": each.name, "sha256": each.sha256} for each in checked.signers)
         origin = Origin(
             work.list,
@@ -431,7 +431,7 @@ class Imports:
             raise Unfinished(work.done, checked.rows)
 
     def _written(self, checked: Checked, work: UnderWay, put: Callable[[tuple[ListRow, ...]], Any]) -> Iterator[Any]:
-        """What ``put`` says of each batch of rows from where the work is, in the order of the file.
+        """Put each batch of rows from where the work is, in the file's order; yield what ``put`` returns.
 
         Raises InputError if the file is not the one that was checked.
         """
@@ -586,7 +586,7 @@ class Leftovers:
         self._writer.write([{"PutRequest": {"Item": item | expiry}} for item in page if "expires_at" not in item])
 
     def _give_up(self, item: Item) -> bool:
-        """An import becomes a leftover in one write, so that nobody goes on with rows that are let go."""
+        """Turn an import into a leftover in one write, so that nobody goes on with rows about to be deleted."""
         put = {"TableName": self._table.name, "Item": to_item(left(item["list"], item["generation"], item["at"]))}
         return not self._table.transact([self._deleted(item), {"Put": put}])
 

@@ -165,7 +165,7 @@ class RowEdits:
 
 
 def counts(table: Table) -> dict[tuple[str, str], list[Item]]:
-    """What imports counted beside the heads, by list and generation."""
+    """Return what imports counted beside the heads, by list and generation."""
     found: dict[tuple[str, str], list[Item]] = {}
     for item in table.query(COUNTS):
         found.setdefault((item["list"], item["generation"]), []).append(item)
@@ -173,7 +173,7 @@ def counts(table: Table) -> dict[tuple[str, str], list[Item]]:
 
 
 def count_taken(table: str, item: Item) -> dict[str, Any]:
-    """The action that takes away a count as it was read, for the transaction that adds it to the heads."""
+    """Return the action that deletes a count as it was read, for the transaction that adds it to the heads."""
     return {
         "Delete": {
             "TableName": table,

@@ -99,7 +99,7 @@ def _lost(rules: Rules, name: str, row: ListRow, ids: tuple[str, ...]) -> str:
 
 
 def _denying(rules: Rules, name: str) -> list[tuple[Condition, ...]]:
-    """What the deny rules that name a list ask of a device."""
+    """Return what the deny rules that name a list ask of a device."""
     return [each.conditions for each in rules.deny if name in each.lists]
 
 

@@ -133,7 +133,7 @@ def _store(table: Table, rules: Rules, text: bytes) -> None:
 
 
 def in_force(table: Table) -> Version | None:
-    """The publication in force, or None before the first."""
+    """Return the publication in force, or None before the first."""
     item = next(iter(table.get([HEADS])), None)
     rules = None if item is None else item.get("rules")
     return None if rules is None else Version.from_json(rules)
@@ -145,5 +145,5 @@ def history(table: Table) -> Iterator[Version]:
 
 
 def source(table: Table, digest: str) -> bytes | None:
-    """The text of the file that was published under a digest."""
+    """Return the text of the file that was published under a digest."""
     return table.blob(f"SOURCE#{digest}")

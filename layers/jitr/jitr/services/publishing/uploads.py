@@ -133,7 +133,7 @@ class Drops:
         return verdict
 
     def _later_version(self, verdict: UploadVerdict) -> Dropped | None:
-        """The version that came while this one was judged, and that is for whoever judged this one to judge."""
+        """Return the version that came while this one was judged, if it falls to whoever judged this one."""
         dropped = verdict.dropped
         if not verdict.final or dropped.beside is None or dropped.each_version:
             return None
@@ -156,7 +156,7 @@ class Drops:
         return verdict
 
     def _to_judge(self, dropped: Dropped) -> Latest | None:
-        """The version that was dropped; None where it is gone, or a later one has replaced it."""
+        """Return the version that was uploaded; None if it is gone, or a later one has replaced it."""
         latest = self._latest(dropped)
         if latest is None or dropped.same_object(latest.version, latest.etag):
             return latest
@@ -378,7 +378,7 @@ class Drops:
         return self._verdict(dropped, UploadOutcome.PUBLISHED, told, checked.said, **details)
 
     def _version_in_force(self, dropped: Dropped) -> str | None:
-        """The version of the object that was published last, as the verdict beside it says."""
+        """Return the version of the object that was published last, as the verdict beside it says."""
         found = None if dropped.settled_by is None else self._verdict_in(dropped, dropped.settled_by)
         if found is None or found["outcome"] != UploadOutcome.PUBLISHED.value:
             return None
@@ -388,7 +388,7 @@ class Drops:
     # --- objects
 
     def _latest(self, dropped: Dropped, version: str | None = None) -> Latest | None:
-        """The latest version of the object, or a certain one; None where it was deleted."""
+        """Return the latest version of the object, or a certain one; None if it was deleted."""
         which = {} if version is None else {"VersionId": version}
         try:
             with told_apart():
@@ -429,7 +429,7 @@ class Drops:
         return dropped.same_object(found["object"]["version"], found["object"]["etag"])
 
     def _verdict_in(self, dropped: Dropped, key: str) -> Mapping[str, Any] | None:
-        """A verdict that was written, None where there is none, or somebody else's file under that name."""
+        """Return a verdict that was written; None if there is none, or somebody else's file under that name."""
         try:
             found: Mapping[str, Any] = json.loads(self._bytes(dropped, key, MAX_BYTES, None))
             there = (found["outcome"], found["object"]["version"], found["object"]["etag"])
@@ -476,7 +476,7 @@ def _who(dropped: Dropped) -> str:
 
 
 def _confirmed(latest: Latest) -> frozenset[str]:
-    """What is said to be meant: one word, or several with commas between them."""
+    """Return what the uploader confirms: one word, or several with commas between them."""
     return frozenset(re.split(r"[,\s]+", latest.metadata.get(CONFIRM, ""))) - {""}
 
 
@@ -523,7 +523,7 @@ def _plain(problem: Problem) -> dict[str, Any]:
 
 
 def _as_dropped(problem: Problem) -> Problem:
-    """A problem whose remedy is an option of the command, as whoever drops a file can heed it."""
+    """Reword a problem whose remedy is an option of the command for somebody who uploads a file."""
     remedy = f"({CONFIRM}={OVERWRITE} in the object's metadata"
     return replace(problem, message=problem.message.replace("(--overwrite", remedy))
 

@@ -95,7 +95,7 @@ class Recheck:
         self._go_on(lambda: in_time() and self._clock() < began + PASS_AFTER_CHANGES)
 
     def _change(self, record: Mapping[str, Any]) -> Change | None:
-        """The change in a record of the stream; one that this code cannot read may be anything."""
+        """Read the change in a record of the stream; one that this code cannot read may be anything."""
         image = record["dynamodb"].get("NewImage", {})
         if record["eventName"] == "REMOVE" or image.get("pk") != {"S": PARTITION}:
             return None
@@ -200,7 +200,7 @@ class Recheck:
 
 
 def _by_format(items: Sequence[Item]) -> tuple[list[Item], list[Device]]:
-    """The records that this version reads, and the devices of those of a later format."""
+    """Split the records into those that this version reads and the devices of a later format's."""
     later = [each for each in items if is_newer(each)]
     if not later:
         return list(items), []

@@ -66,7 +66,7 @@ class Replayed:
         )
 
     def effect(self) -> dict[str, int]:
-        """The same in numbers."""
+        """Return the same in numbers."""
         return {
             "decided": self.decided,
             "admits": self.count(Verdict.HOLD, Verdict.ADMIT),
@@ -76,7 +76,7 @@ class Replayed:
         }
 
     def sentence(self) -> str:
-        """The same in words: what putting the rules in force would do to real devices."""
+        """Return the same in words: what putting the rules in force would do to real devices."""
         counts = self.effect()
         told = []
         if counts["admits"]:
@@ -135,7 +135,7 @@ def replay(
 def effect_of(
     table: Table, rules: Rules, now: datetime, advance: Callable[[int], None] = lambda _count: None
 ) -> Replayed:
-    """What rules would do to the devices on record: to the newest ``MOST_REPLAYED`` of each verdict."""
+    """Return what rules would do to the devices on record: to the newest ``MOST_REPLAYED`` of each verdict."""
     records = chain.from_iterable(islice(newest(table, verdict), MOST_REPLAYED) for verdict in Verdict)
     return replay(table, rules, records, now, advance)
 

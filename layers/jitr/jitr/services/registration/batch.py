@@ -40,7 +40,7 @@ class Handler(Protocol):
         ...
 
     def handle(self, message: Message) -> None:
-        """Raises Retry or Poison; NotYet if the message is impatient and would have to wait for its turn."""
+        """Handle a message. Raises Retry or Poison; NotYet if it is impatient and would have to wait for its turn."""
         ...
 
 
@@ -90,7 +90,7 @@ class Batch:
         return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}
 
     def _known(self, records: Sequence[Mapping[str, Any]], remaining: Callable[[], int]) -> frozenset[str]:
-        """The messages that asked for nothing and are done with. One alone is not worth a look before the look."""
+        """Return the messages that asked for nothing and are done. A single one is not worth this extra look."""
         if len(records) < 2 or remaining() < TIME_FOR_ONE:
             return frozenset()
         try:

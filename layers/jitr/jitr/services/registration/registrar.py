@@ -239,7 +239,7 @@ class Registrar:
         self._put_waiting(again, decision)
 
     def _remembered_knock(self, facts: Mapping[str, Any], rules: Rules) -> tuple[Knock, CaReading | None]:
-        """The device as its record remembers it, and its CA as it is now."""
+        """Return the device as its record remembers it, and its CA as it is now."""
         knock = recorded_knock(facts, rules)
         registered = self._cas.get(knock.ca_certificate_id, self._clock())
         ca = registered.reading
@@ -422,7 +422,7 @@ class Registrar:
             self._withdraw(again, arn)
 
     def _decided_since(self, case: _Case, record: Record) -> _Again | None:
-        """What an admission would be decided as now; None if what it rests on is what is in force."""
+        """Decide an admission again as of now; None if what it rests on is still in force."""
         heads = self._table.heads()
         if record.unchanged(heads):
             return None
@@ -564,7 +564,7 @@ class Registrar:
             raise Retry("edited", f"rules or lists were edited while deciding ({', '.join(decision.lists) or 'rules'})")
 
     def _not_pending(self, case: _Case, found: Description, now: datetime) -> None:
-        """A certificate that is not pending is not ours to change; but work that was begun is brought to its end."""
+        """Leave a certificate that is not pending alone, but finish work that was begun."""
         record = case.record
         goals = {Verdict.ADMIT: (ACTIVE,), Verdict.REJECT: (INACTIVE, "REVOKED"), Verdict.HOLD: ()}
         if record is not None and record.state == APPLYING and found.status in goals[record.decision]:
@@ -624,7 +624,7 @@ class Registrar:
 
 
 def _glanced(item: Item | None) -> Record | None:
-    """A record at a glance; None for one that this version does not read, of which ``handle`` complains."""
+    """Return a record at a glance; None for one that this version does not read, which ``handle`` reports."""
     try:
         return None if item is None else Record.glanced(item)
     except (KeyError, TypeError, ValueError):
@@ -654,7 +654,7 @@ def _unknown(event: RegistrationEvent, message: Message) -> None:
 
 
 def _refusal(refused: Refused) -> Reason:
-    """The reason code for an answer of AWS IoT's that waiting does not change."""
+    """Return the reason code for an answer of AWS IoT's that waiting does not change."""
     if refused.code == "LimitExceededException":
         return Reason("apply.limit", str(refused))
     if refused.code == "CertificateStateException":

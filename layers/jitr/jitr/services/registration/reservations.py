@@ -40,7 +40,7 @@ class Reservations:
         self._iot = iot
 
     def read(self, name: str) -> Reservation | None:
-        """The reservation of a name, by a consistent read."""
+        """Return the reservation of a name, by a consistent read."""
         item = next(iter(self._table.get([_key(name)])), None)
         return None if item is None else Reservation.from_json(name, item)
 
@@ -178,7 +178,7 @@ class Reservations:
             raise Conflict(f"the record of {record.certificate_id}")
 
     def _name(self, decision: Decision, public_key: str, written: str | None) -> str | None:
-        """What the decision reserves, or None where it reserves nothing."""
+        """Return what the decision reserves, or None if it reserves nothing."""
         if decision.grant is not None and decision.grant.thing is not None:
             return f"THING#{decision.grant.thing}"
         if decision.max_devices is None:
@@ -197,7 +197,7 @@ class Reservations:
         return self._iot.given_to(str(grant.thing)) if ours else Given()
 
     def _held(self, record: Record) -> Reservation | None:
-        """The reservation that the record names, if the certificate still holds it."""
+        """Return the reservation that the record names, if the certificate still holds it."""
         found = None if record.reservation is None else self.read(record.reservation)
         return found if found is not None and record.certificate_id in found.certificates else None
 
@@ -223,7 +223,7 @@ class Reservations:
     def _changed(
         self, before: Reservation, after: Reservation, *, limit: int | None = None, gone: bool = False
     ) -> list[Item]:
-        """The actions that write a reservation anew and, where its place moves, the counts of places.
+        """Return the actions that write a reservation anew and, if its place moves, the counts of places.
 
         One that nobody holds is kept, so that its revision never begins anew under somebody who has read it.
         """
@@ -274,7 +274,7 @@ class Reservations:
         return Reason("grant.thing-claimed", f"{told}; {_SAME_CA}, or once the thing is deleted")
 
     def _records_of(self, holders: Mapping[str, Holder]) -> dict[str, Record | None]:
-        """The certificates of these holders with their records; None for one without, which should not be."""
+        """Return these holders' certificates with their records; None for one without, which should not be."""
         certificates = [each for holder in holders.values() for each in holder.certificates]
         known = {each.certificate_id: each for each in self._table.records(certificates)}
         return {each: known.get(each) for each in certificates}
@@ -343,27 +343,27 @@ def _of_ca(ca_certificate_id: str | None, rules: Rules) -> str:
 def _claimed_by(
     before: Reservation, decision: Decision, grant: Grant, certificate_id: str, public_key: str
 ) -> Reservation:
-    """The reservation once this device has it."""
+    """Return the reservation once this device has it."""
     return before.held_by(
         public_key, certificate_id, renewal=grant.renewal, granted_by=decision.rule, rule=decision.places
     )
 
 
 def _wait_for(holders: Iterable[Record | None], record: Record) -> None:
-    """Raises Retry where one that is to be replaced is being admitted at this moment."""
+    """Raise Retry if one that is to be replaced is being admitted at this moment."""
     for each in holders:
         if each is not None and each.applying_at(record.decided_at):
             raise Retry("busy", f"certificate {each.certificate_id} is to be replaced, and is just being admitted")
 
 
 def _no_record(table: str, certificate_id: str) -> Item:
-    """The action that lets a transaction fail where a certificate has a record."""
+    """Return the action that makes a transaction fail if a certificate has a record."""
     key = to_item(certificate_key(certificate_id))
     return {"ConditionCheck": {"TableName": table, "Key": key, "ConditionExpression": "attribute_not_exists(pk)"}}
 
 
 def _record_delete(table: str, record: Record) -> Item:
-    """The arguments of a delete of a record that holds only for the revision that was read."""
+    """Return the arguments that delete a record only at the revision that was read."""
     return {
         "TableName": table,
         "Key": to_item(certificate_key(record.certificate_id)),
