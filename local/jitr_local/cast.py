@@ -152,7 +152,9 @@ class Casting:
         now = datetime.now(UTC)
         made = _issue(issuer, subject, key, version=version, is_ca=is_ca, now=now - 2 * YEAR if expired else now)
         file = self._folder / f"{name}{'-twin' if after else ''}.pem"
-        file.write_bytes(made.pem)
+        # AWS's page on just-in-time registration asks for the CA's certificate as well; with SNI it is optional.
+        sends_chain = issuer is self._factories.a
+        file.write_bytes(made.pem + (issuer.certificate.pem if sends_chain else b""))
         key_file = file.with_suffix(".key")
         write_private(key_file, pki.private_pem(key).decode())
         device = Device(name, file, key_file, topic or f"devices/{name}/hello", self._broker)

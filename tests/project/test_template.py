@@ -259,6 +259,18 @@ def test_no_reason_is_given_for_a_statement_that_is_gone() -> None:
     assert EVERY_RESOURCE.keys() <= {(role, statement.get("Sid")) for role, statement in role_statements()}
 
 
+# AWS IoT's developer guide authorises these on the thing, the reference on the certificate: a role needs to have both.
+ALSO_ON = {"AttachThingPrincipal": {"thing"}, "DetachThingPrincipal": {"thing"}}
+
+
+@pytest.mark.parametrize("action", sorted(ALSO_ON))
+def test_where_references_disagree_both_resource_types_are_allowed(action: str) -> None:
+    """https://docs.aws.amazon.com/iot/latest/developerguide/iot-policy-actions.html and the authorization reference."""
+    allowed = [each for _, each in role_statements() if f"iot:{action}" in aslist(each["Action"])]
+    given = [resource for each in allowed for resource in aslist(each["Resource"]) if resource != "*"]
+    assert {kind for each in given for kind in _types_of(each, "iot")} == {"cert", "thing"}
+
+
 @pytest.mark.parametrize(
     ("role", "statement"), [each for each in ROLE_STATEMENTS if "OnlyOnTheLocalStack" not in str(each.id)]
 )
@@ -270,7 +282,7 @@ def test_actions_are_authorised_on_the_resources_they_are_given(role: str, state
     reference = _authorization_reference()
     for action in aslist(statement["Action"]):
         service, _, name = action.partition(":")
-        types = set(reference[service]["Actions"][name.lower()].get("Resources") or ["*"])
+        types = set(reference[service]["Actions"][name.lower()].get("Resources") or ["*"]) | ALSO_ON.get(name, set())
         for resource in aslist(statement["Resource"]):
             assert types & _types_of(resource, service), f"{action} is not authorised on {resource}"
 
