@@ -59,6 +59,14 @@ RAW: dict[str, Callable[[], Iterator[bytes]]] = {
     "hangs up before the handshake": lambda: iter(()),
 }
 
+# The same without TLS, but for what is about TLS.
+PLAIN = {
+    f"http: {name}": answer
+    for name, answer in (ANSWERS | RAW).items()
+    if "tickets" not in name and name != "speaks no TLS"
+}
+NAMES = (*ANSWERS, *RAW, *PLAIN)
+
 
 def _send(connection: socket.socket, data: Iterator[bytes]) -> None:
     with suppress(OSError), connection:
@@ -76,8 +84,8 @@ def _send(connection: socket.socket, data: Iterator[bytes]) -> None:
 
 def _serve(listening: socket.socket, name: str, context: ssl.SSLContext) -> None:
     def answer(connection: socket.socket) -> None:
-        if name in RAW:
-            _send(connection, RAW[name]())
+        if name in RAW or name in PLAIN:
+            _send(connection, (RAW | PLAIN)[name]())
             return
         with suppress(OSError):
             _send(context.wrap_socket(connection, server_side=True), ANSWERS[name]())
@@ -90,7 +98,7 @@ def _serve(listening: socket.socket, name: str, context: ssl.SSLContext) -> None
 def main(folder: Path) -> None:
     """Serve until standard input ends."""
     ports = {}
-    for name in (*ANSWERS, *RAW):
+    for name in NAMES:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "server.pem", folder / "server.key")
         if "tickets" in name:

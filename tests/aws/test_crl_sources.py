@@ -1,4 +1,4 @@
-"""Fetching revocation lists: S3 with the role's permission, https with everything that a server may try."""
+"""Fetching revocation lists: S3 with the role's permission, https and http with everything that a server may try."""
 
 import json
 import socket
@@ -20,11 +20,13 @@ from cryptography import x509
 from moto import mock_aws
 from testkit import pki
 from testkit.aws import hostile_server
+from testkit.aws.web_servers import AtOnce
 from testkit.aws.world import REGION
 
-from jitr.addresses import Address, in_private_network, off_limits
-from jitr.aws import crl_sources
-from jitr.aws.crl_sources import CrlSources, Fetched, Https, NotFetched, Resolver
+from jitr.addresses import in_private_network, off_limits
+from jitr.aws import crl_sources, web
+from jitr.aws.crl_sources import CrlSources, Fetched
+from jitr.aws.web import NotFetched, Resolver, Web
 
 LIST = b"\x30\x03abc"
 
@@ -79,13 +81,13 @@ def test_the_client_of_s3_is_made_only_when_a_list_is_there() -> None:
     def make() -> Any:
         made.append("made")
 
-    failure(CrlSources(make, Https(refused=lambda _: True)), "https://localhost:1/x")
+    failure(CrlSources(make, Web(refused=lambda _: True)), "https://localhost:1/x")
     assert made == []
 
 
 def test_other_schemes_are_not_fetched() -> None:
-    for url in ("http://crl.example.com/a.crl", "file:///etc/passwd", "ftp://example.com/a"):
-        assert "neither s3:// nor https://" in failure(CrlSources(_no_s3), url)
+    for url in ("file:///etc/passwd", "ftp://example.com/a"):
+        assert "none of s3://, https:// and http://" in failure(CrlSources(_no_s3), url)
 
 
 # --- https
@@ -147,18 +149,22 @@ def web_certificate(folder: Path, name: str) -> ssl.SSLContext:
 
 
 @contextmanager
-def serving(folder: Path, name: str = "localhost") -> Iterator[tuple[str, ssl.SSLContext]]:
-    """A TLS server on this machine: its address, and a context that trusts it."""
-    trusting = web_certificate(folder, name)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+def serving(
+    folder: Path, name: str = "localhost", *, scheme: str = "https"
+) -> Iterator[tuple[str, ssl.SSLContext | None]]:
+    """A server on this machine: its address, and a context that trusts it."""
     httpd = _Quiet(("127.0.0.1", 0), Server)
     httpd.ending = threading.Event()  # type: ignore[attr-defined]
-    httpd.socket = context.wrap_socket(httpd.socket, server_side=True)
+    trusting = None
+    if scheme == "https":
+        trusting = web_certificate(folder, name)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "server.pem", folder / "server.key")
+        httpd.socket = context.wrap_socket(httpd.socket, server_side=True)
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
-        yield f"https://localhost:{httpd.server_address[1]}", trusting
+        yield f"{scheme}://localhost:{httpd.server_address[1]}", trusting
     finally:
         httpd.ending.set()  # type: ignore[attr-defined]
         httpd.shutdown()
@@ -166,13 +172,17 @@ def serving(folder: Path, name: str = "localhost") -> Iterator[tuple[str, ssl.SS
         thread.join()
 
 
-def over_https(context: ssl.SSLContext | None) -> CrlSources:
-    return CrlSources(_no_s3, Https(context, refused=lambda _: False))
+def over_web(context: ssl.SSLContext | None) -> CrlSources:
+    return CrlSources(_no_s3, Web(context, refused=lambda _: False))
 
 
-def test_a_list_is_fetched_over_tls_and_asked_for_by_its_tag_the_next_time(tmp_path: Path) -> None:
-    with serving(tmp_path) as (base, context):
-        source = over_https(context)
+BOTH = pytest.mark.parametrize("scheme", ["https", "http"])
+
+
+@BOTH
+def test_a_list_is_fetched_and_asked_for_by_its_tag_the_next_time(tmp_path: Path, scheme: str) -> None:
+    with serving(tmp_path, scheme=scheme) as (base, context):
+        source = over_web(context)
         assert source.fetch(f"{base}/a.crl?v=1") == Fetched(LIST, '"1"')
         assert source.fetch(f"{base}/a.crl", '"1"') == Fetched(None, '"1"')
 
@@ -180,24 +190,28 @@ def test_a_list_is_fetched_over_tls_and_asked_for_by_its_tag_the_next_time(tmp_p
 def test_a_server_that_is_not_to_be_trusted_is_asked_nothing(tmp_path: Path) -> None:
     Server.asked.clear()
     with serving(tmp_path) as (base, _):
-        assert "not to be trusted" in failure(over_https(None), f"{base}/a.crl")
+        assert "not to be trusted" in failure(over_web(None), f"{base}/a.crl")
     with serving(tmp_path, "crl.example.com") as (base, context):
-        assert "not to be trusted" in failure(over_https(context), f"{base}/a.crl")
+        assert "not to be trusted" in failure(over_web(context), f"{base}/a.crl")
     assert Server.asked == []
 
 
-def test_no_redirect_is_followed(tmp_path: Path) -> None:
-    with serving(tmp_path) as (base, context):
-        assert "redirect" in failure(over_https(context), f"{base}/moved")
-        assert "HTTP 503" in failure(over_https(context), f"{base}/other")
+@BOTH
+def test_no_redirect_is_followed(tmp_path: Path, scheme: str) -> None:
+    with serving(tmp_path, scheme=scheme) as (base, context):
+        assert "redirect" in failure(over_web(context), f"{base}/moved")
+        assert "HTTP 503" in failure(over_web(context), f"{base}/other")
 
 
-def test_neither_size_nor_time_is_the_server_s_to_choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@BOTH
+def test_neither_size_nor_time_is_the_server_s_to_choose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
     monkeypatch.setattr(crl_sources, "MAX_INPUT", 1_000_000)
-    with serving(tmp_path) as (base, context):
-        assert "more than 1000000 bytes" in failure(over_https(context), f"{base}/endless")
+    with serving(tmp_path, scheme=scheme) as (base, context):
+        assert "more than 1000000 bytes" in failure(over_web(context), f"{base}/endless")
         monkeypatch.setattr(crl_sources, "_WHOLE", 0.5)
-        assert "takes more than" in failure(over_https(context), f"{base}/slow")
+        assert "takes more than" in failure(over_web(context), f"{base}/slow")
 
 
 def test_a_server_that_never_says_anything_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,21 +219,22 @@ def test_a_server_that_never_says_anything_is_given_up(monkeypatch: pytest.Monke
     monkeypatch.setattr(crl_sources, "_WHOLE", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"https://localhost:{silent.getsockname()[1]}/a.crl"
-        assert "takes more than" in failure(over_https(None), url)
+        assert "takes more than" in failure(over_web(None), url)
 
 
 def test_nobody_there_is_a_failure() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    assert "ConnectionRefusedError" in failure(over_https(None), f"https://localhost:{port}/a.crl")
-    assert "gaierror" in failure(over_https(None), "https://no-such-host.invalid/a.crl")
+    assert "ConnectionRefusedError" in failure(over_web(None), f"https://localhost:{port}/a.crl")
+    assert "gaierror" in failure(over_web(None), "https://no-such-host.invalid/a.crl")
 
 
-def test_a_name_that_leads_to_the_machine_itself_is_asked_nothing(tmp_path: Path) -> None:
+@BOTH
+def test_a_name_that_leads_to_the_machine_itself_is_asked_nothing(tmp_path: Path, scheme: str) -> None:
     """Also where it has a certificate for it, and the rules allow a private network: the address counts."""
     Server.asked.clear()
-    with serving(tmp_path) as (base, context):
-        source = CrlSources(_no_s3, Https(context))
+    with serving(tmp_path, scheme=scheme) as (base, context):
+        source = CrlSources(_no_s3, Web(context))
         assert "127.0.0.1" in failure(source, f"{base}/a.crl")
         with pytest.raises(NotFetched, match=r"127\.0\.0\.1"):
             source.fetch(f"{base}/a.crl", private_network=True)
@@ -244,10 +259,11 @@ def test_a_name_is_resolved_once_and_what_it_was_resolved_to_is_connected_to(tmp
     names = Names("127.0.0.1", "127.0.0.99")
     with serving(tmp_path, "crl.example.com") as (base, context):
         url = f"{base}/a.crl".replace("localhost", "crl.example.com")
-        https = Https(context, refused=lambda each: str(each) != "127.0.0.1", resolver=Resolver(names))
-        assert https.fetch(url).data == LIST
+        asking = Web(context, refused=lambda each: str(each) != "127.0.0.1", resolver=Resolver(names))
+        source = CrlSources(_no_s3, asking)
+        assert source.fetch(url).data == LIST
         assert names.asked == 1
-        assert "127.0.0.99" in failure(CrlSources(_no_s3, https), url)
+        assert "127.0.0.99" in failure(source, url)
 
 
 def connected_to(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -258,25 +274,29 @@ def connected_to(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         tried.extend(map(str, addresses))
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(crl_sources, "connected", connected)
+    monkeypatch.setattr(web, "connected", connected)
     return tried
 
 
-def test_a_private_network_is_asked_only_where_the_rules_allow_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@BOTH
+def test_a_private_network_is_asked_only_where_the_rules_allow_it(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     tried = connected_to(monkeypatch)
-    https = Https(resolver=Resolver(Names("10.0.0.7")))
-    with pytest.raises(NotFetched, match=r"private network, at 10\.0\.0\.7: .*`private_network: true`"):
-        https.fetch("https://crl.corp.example/a.crl")
+    source = CrlSources(_no_s3, Web(resolver=Resolver(Names("10.0.0.7"))))
+    with pytest.raises(NotFetched, match=r"private network, at 10\.0\.0\.7: .*`private_network: true` under `crl`"):
+        source.fetch(f"{scheme}://crl.corp.example/a.crl")
     assert tried == []
     with pytest.raises(NotFetched, match="ConnectionRefusedError"):
-        https.fetch("https://crl.corp.example/a.crl", private_network=True)
+        source.fetch(f"{scheme}://crl.corp.example/a.crl", private_network=True)
     assert tried == ["10.0.0.7"]
 
 
-def test_of_several_addresses_only_those_that_are_allowed_are_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+@BOTH
+def test_of_several_addresses_only_those_that_are_allowed_are_connected_to(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
     tried = connected_to(monkeypatch)
     answer = ["169.254.169.254", "10.0.0.7", "93.184.216.34", "::1", "64:ff9b::a9fe:a9fe"]
-    failure(CrlSources(_no_s3, Https(resolver=Resolver(Names(answer)))), "https://crl.example.com/a.crl")
+    failure(CrlSources(_no_s3, Web(resolver=Resolver(Names(answer)))), f"{scheme}://crl.example.com/a.crl")
     assert tried == ["93.184.216.34"]
 
 
@@ -358,22 +378,22 @@ def left() -> tuple[set[threading.Thread], int]:
     return set(threading.enumerate()), sum(1 for _ in Path("/dev/fd").iterdir())
 
 
-class AtOnce(Resolver):
-    """Every name is this machine's; without a thread, whose end would have to be waited for."""
-
-    def addresses(self, _host: str, _port: int, _deadline: Any) -> list[Address]:
-        return [ip_address("127.0.0.1")]
+def address(name: str, port: int) -> str:
+    """Where a hostile server is; those that speak no TLS say so in their names."""
+    return f"{'http' if name.startswith('http: ') else 'https'}://localhost:{port}/a.crl"
 
 
-CUT_OFF = {"hangs up in the headers", "hangs up in the list"}
+CUT_OFF = {f"{plain}hangs up in the {what}" for plain in ("", "http: ") for what in ("headers", "list")}
 ENDS_BY_SIZE = {
     "100 Continue for ever",
     "a list for ever",
     "session tickets for ever",
+    "http: 100 Continue for ever",
+    "http: a list for ever",
 }
 
 
-@pytest.mark.parametrize("name", [*hostile_server.ANSWERS, *hostile_server.RAW])
+@pytest.mark.parametrize("name", hostile_server.NAMES)
 def test_whatever_a_server_does_nothing_is_left_of_it(
     hostile: tuple[dict[str, int], ssl.SSLContext], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -382,8 +402,8 @@ def test_whatever_a_server_does_nothing_is_left_of_it(
     monkeypatch.setattr(crl_sources, "MAX_INPUT", 1_000_000)
     ports, context = hostile
     before = left()
-    url = f"https://localhost:{ports[name]}/a.crl"
-    source = CrlSources(_no_s3, Https(context, refused=lambda _: False, resolver=AtOnce()))
+    url = address(name, ports[name])
+    source = CrlSources(_no_s3, Web(context, refused=lambda _: False, resolver=AtOnce()))
     if name in CUT_OFF:
         with suppress(NotFetched):
             assert source.fetch(url).data in (b"", b"xyz"), "no list, which is found out when it is verified"
@@ -399,11 +419,11 @@ def test_an_hour_of_hostile_servers_leaves_threads_and_descriptors_as_they_were(
     """A list that fails is asked for once a minute: this is an hour of four."""
     monkeypatch.setattr(crl_sources, "_WHOLE", 0.02)
     ports, context = hostile
-    source = CrlSources(_no_s3, Https(context, refused=lambda _: False, resolver=AtOnce()))
+    source = CrlSources(_no_s3, Web(context, refused=lambda _: False, resolver=AtOnce()))
     before = left()
-    for port in islice(cycle(ports.values()), 4 * 60):
+    for name, port in islice(cycle(ports.items()), 4 * 60):
         with suppress(NotFetched):
-            source.fetch(f"https://localhost:{port}/a.crl")
+            source.fetch(address(name, port))
         assert left() == before
 
 
@@ -417,7 +437,7 @@ def test_a_name_server_that_never_answers_holds_one_thread_and_no_more(monkeypat
         ended.set()
         raise socket.gaierror
 
-    source = CrlSources(_no_s3, Https(resolver=Resolver(look_up)))
+    source = CrlSources(_no_s3, Web(resolver=Resolver(look_up)))
     before = threading.active_count()
     assert "takes more than" in failure(source, "https://crl.example.com/a.crl")
     for _ in range(20):

@@ -10,8 +10,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from jitr.aws.crl_sources import Fetched, NotFetched
+from jitr.aws.crl_sources import Fetched
 from jitr.aws.telemetry import Telemetry
+from jitr.aws.web import NotFetched
 from jitr.decision.revocation import crls_of, revocation_in
 from jitr.errors import UnusableCrl
 from jitr.facts import Knock, Revocation

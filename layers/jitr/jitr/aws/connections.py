@@ -1,9 +1,9 @@
-"""TLS to a server that chooses neither how long it takes nor how much it sends.
+"""A connection to a server that chooses neither how long it takes nor how much it sends.
 
-``ssl.SSLSocket`` leaves both to the server: it has a time-out for each read and none for all of them, and messages that
-carry no data, such as session tickets, keep one read going for as long as they come. Here every octet that arrives is
-counted, and waited for until the deadline and no longer. It all happens in the calling thread, so that once it has
-ended nothing is left of it.
+Sockets leave both to the server: they have a time-out for each read and none for all of them, and in ``ssl.SSLSocket``
+messages that carry no data, such as session tickets, keep one read going for as long as they come. Here every octet
+that arrives is counted, and waited for until the deadline and no longer. It all happens in the calling thread, so that
+once it has ended nothing is left of it.
 """
 
 import io
@@ -38,23 +38,18 @@ class Deadline:
         return left
 
 
-class TlsConnection:
+class PlainConnection:
     """A connection to one address, in place of the socket of an ``http.client`` connection.
 
     Whatever is done with it raises TimeoutError after the deadline, TooMuch after ``most_octets`` on the wire, or
     after ``allow``'s number of octets of data, and OSError (ssl.SSLError too). Who opened ``peer`` closes it.
     """
 
-    def __init__(
-        self, peer: socket.socket, name: str, context: ssl.SSLContext, deadline: Deadline, most_octets: int
-    ) -> None:
+    def __init__(self, peer: socket.socket, deadline: Deadline, most_octets: int) -> None:
         self._peer = peer
         self._deadline = deadline
         self._most_octets = most_octets
         self._data_allowed = 0
-        self._arrived, self._leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._arrived, self._leaving, server_hostname=name)
-        self._until_done(self._tls.do_handshake)
 
     def allow(self, octets: int) -> None:
         """Allow so many octets of data to be read from here on."""
@@ -62,14 +57,12 @@ class TlsConnection:
 
     def sendall(self, data: bytes) -> None:
         """Send data."""
-        self._until_done(lambda: self._tls.write(data))
+        self._peer.settimeout(self._deadline.left())
+        self._peer.sendall(data)
 
     def read(self, octets: int) -> bytes:
         """Read some data; none at the end, also where the server ends without saying so."""
-        try:
-            data = self._until_done(lambda: self._tls.read(octets))
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            return b""
+        data = self._read(octets)
         self._data_allowed -= len(data)
         if self._data_allowed < 0:
             raise TooMuch
@@ -82,38 +75,63 @@ class TlsConnection:
     def close(self) -> None:
         """Do nothing: ``http.client`` closes before it reads the answer to the end."""
 
+    def _read(self, octets: int) -> bytes:
+        return self._receive(octets)
+
+    def _receive(self, octets: int) -> bytes:
+        self._peer.settimeout(self._deadline.left())
+        data = self._peer.recv(octets)
+        self._most_octets -= len(data)
+        if self._most_octets < 0:
+            raise TooMuch
+        return data
+
+
+class TlsConnection(PlainConnection):
+    """The same over TLS, with the server's certificate verified for ``name``."""
+
+    def __init__(
+        self, peer: socket.socket, name: str, context: ssl.SSLContext, deadline: Deadline, most_octets: int
+    ) -> None:
+        super().__init__(peer, deadline, most_octets)
+        self._arrived, self._leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._arrived, self._leaving, server_hostname=name)
+        self._until_done(self._tls.do_handshake)
+
+    def sendall(self, data: bytes) -> None:
+        """Send data."""
+        self._until_done(lambda: self._tls.write(data))
+
+    def _read(self, octets: int) -> bytes:
+        try:
+            return self._until_done(lambda: self._tls.read(octets))
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""
+
     def _until_done(self, operation: Callable[[], T]) -> T:
         while True:
             try:
                 result = operation()
             except ssl.SSLWantReadError:
                 self._send()
-                self._receive()
+                data = self._receive(_PIECE)
+                if data:
+                    self._arrived.write(data)
+                else:
+                    self._arrived.write_eof()
             else:
                 self._send()
                 return result
 
     def _send(self) -> None:
         if self._leaving.pending:
-            self._peer.settimeout(self._deadline.left())
-            self._peer.sendall(self._leaving.read())
-
-    def _receive(self) -> None:
-        self._peer.settimeout(self._deadline.left())
-        data = self._peer.recv(_PIECE)
-        self._most_octets -= len(data)
-        if self._most_octets < 0:
-            raise TooMuch
-        if data:
-            self._arrived.write(data)
-        else:
-            self._arrived.write_eof()
+            super().sendall(self._leaving.read())
 
 
 class _Data(io.RawIOBase):
     """The data of a connection."""
 
-    def __init__(self, connection: TlsConnection) -> None:
+    def __init__(self, connection: PlainConnection) -> None:
         super().__init__()
         self._connection = connection
 
