@@ -16,9 +16,12 @@ from zipfile import ZIP_STORED
 
 from cryptography import x509
 from testkit import manifests, pki
+from testkit import ocsp as answers
 from testkit.crls import Draft, entry, extension, pem
 
 from fuzz.targets import CORPUS
+from jitr.x509.certificate import read_ca
+from jitr.x509.ocsp import question_about
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -63,6 +66,25 @@ def crls() -> Mapping[str, bytes]:
         "users": Draft(factory, extensions=(extension("issuingDistributionPoint", b"\x30\x03\x81\x01\xff"),)).issue(),
         "indirect": Draft(factory, (entry(5, None, extension("certificateIssuer", pki.sequence())),)).issue(),
         "rsa": Draft(pki.make(pki.ca_draft("Factory B", kind="RSA-2048")), entries).issue(),
+    }
+
+
+def ocsp_answers() -> Mapping[str, bytes]:
+    """Answers of a CA and of those who may answer for it, about the serial number 1001; and the CA."""
+    factory = pki.ca("Factory A")
+    question = question_about(read_ca(factory.pem, status=""), 0x1001)
+    certificate, _ = answers.asked(question.encoded)
+    good = answers.Draft(factory, certificate)
+    signer = answers.delegate(factory)
+    return {
+        "ca": factory.pem,
+        "good": good.issue(),
+        "by-key": good.but(by_key=True, nonce=pki.tlv(0x04, b"n" * 32)).issue(),
+        "revoked": good.but(status=answers.revoked(1), next_update=None).issue(),
+        "unknown": good.but(status=answers.UNKNOWN).issue(),
+        "delegate": good.but(responder=signer, certificates=(factory.der, signer.der)).issue(),
+        "two": good.but(answers=(good.single(), good.single())).issue(),
+        "try-later": answers.refusal(3),
     }
 
 
@@ -153,8 +175,16 @@ def tables() -> Mapping[str, bytes]:
 
 def main() -> None:
     """Write them all, or those of the folders that are named."""
-    made = {"certificate": certificates, "crl": crls, "event": events, "drop": drops, "rules": rules, "csv": lists}
-    made |= {"manifest": manifest, "certificates": certificate_files, "table": tables}
+    made = {
+        "certificate": certificates,
+        "crl": crls,
+        "ocsp": ocsp_answers,
+        "event": events,
+        "drop": drops,
+        "rules": rules,
+        "csv": lists,
+    }
+    made |= {"ocsp": ocsp_answers, "manifest": manifest, "certificates": certificate_files, "table": tables}
     for name, make in made.items():
         if sys.argv[1:] and name not in sys.argv[1:]:
             continue

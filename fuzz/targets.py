@@ -20,7 +20,7 @@ from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.reading import Options
 from jitr.devicelists.manifests.recognition import recognised
 from jitr.devicelists.rows import ListRow
-from jitr.errors import InputError, Poison, Unreadable, UnusableCrl
+from jitr.errors import InputError, Poison, Unreadable, UnusableCrl, UnusableOcsp
 from jitr.reasons import CODES
 from jitr.records.event import EVENT_CLOCK_SKEW, own_event, parse_event
 from jitr.records.upload import read_record
@@ -29,6 +29,7 @@ from jitr.rules.file.reader import read_rules
 from jitr.rules.model import load
 from jitr.x509.certificate import CaReading, read_ca, read_certificate
 from jitr.x509.crl import read_crl, why_not_by
+from jitr.x509.ocsp import MAX_RESPONSE, answer_of, question_about, read_ocsp
 
 CORPUS = Path(__file__).parent / "corpus"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -150,6 +151,34 @@ def certificate(data: bytes) -> None:
         told(str(error))
     else:
         assert type(of_ca).from_json(json.loads(json.dumps(of_ca.to_json()))) == of_ca
+
+
+@cache
+def _ocsp_ca() -> CaReading:
+    return read_ca((CORPUS / "ocsp" / "ca.sample").read_bytes(), status="ACTIVE")
+
+
+@cache
+def _signed_answers() -> frozenset[bytes]:
+    """What the corpus has of answers: nobody else can sign any."""
+    found = set()
+    for path in sorted((CORPUS / "ocsp").iterdir()):
+        with suppress(UnusableOcsp):
+            found.add(read_ocsp(path.read_bytes()).signed)
+    return frozenset(found)
+
+
+def ocsp(data: bytes) -> None:
+    """An OCSP answer."""
+    try:
+        found = read_ocsp(data)
+    except UnusableOcsp as error:
+        told(str(error))
+        return
+    ca = _ocsp_ca()
+    answer = answer_of(found, question_about(ca, 0x1001), ca)
+    told(answer.problem or "none")
+    assert answer.status is None or found.signed in _signed_answers(), "a forged answer"
 
 
 def crl(data: bytes) -> None:
@@ -286,6 +315,7 @@ TARGETS: Mapping[str, Target] = {
         Target("event", event, _JSON, 256 * 1024, 1000, 1),
         Target("drop", drop, (*_JSON, b"%ff", b"%00", b"lists/", b".csv", b"..", b"/"), 256 * 1024, 2000, 1),
         Target("certificate", certificate, _DER, 64 * 1024, 10_000, 15, is_der=True),
+        Target("ocsp", ocsp, _DER, MAX_RESPONSE, 10_000, 15, is_der=True),
         Target("crl", crl, _DER, 16 * 1024 * 1024, 10_000, 12, is_der=True),
         # Names that are misspelt are compared with those that there are, at most so many times.
         Target("rules", rules, _YAML, 4 * 1024 * 1024, 600_000, 40),

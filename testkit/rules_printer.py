@@ -44,6 +44,13 @@ def _ca(ca: Ca) -> list[str]:
     if ca.crl is not None:
         private = ", private_network: true" if ca.crl.private_network else ""
         lines.append(f"crl: {{url: {_text(ca.crl.url)}, when_stale: {ca.crl.when_stale.value}{private}}}")
+    if ca.ocsp is not None:
+        ocsp = ca.ocsp
+        flags = (
+            f"require_nonce: {str(ocsp.require_nonce).lower()}, private_network: {str(ocsp.private_network).lower()}"
+        )
+        decided = f"hash: {ocsp.hash}, when_unavailable: {ocsp.when_unavailable.value}"
+        lines.append(f"ocsp: {{url: {_text(ocsp.url)}, {decided}, {flags}}}")
     return _section(_text(ca.alias), lines)
 
 

@@ -60,9 +60,38 @@ CAS = [
     Case("alias like an id", f"format: 1\ncas: {{«{HEX}»: {{ids: {HEX}}}}}\n", "cannot look like a caCertificateId"),
     Case("crl without url", f"format: 1\ncas: {{a: {{ids: {HEX}, crl: «{{}}»}}}}\n", "a crl needs the key 'url'"),
     Case(
-        "crl by plain http",
-        f"format: 1\ncas: {{a: {{ids: {HEX}, crl: {{url: «http://a.example/x»}}}}}}\n",
-        "is not an address of a revocation list | write s3://bucket/key or https://host/path",
+        "crl by ftp",
+        f"format: 1\ncas: {{a: {{ids: {HEX}, crl: {{url: «ftp://a.example/x»}}}}}}\n",
+        "is not an address of a revocation list | write s3://bucket/key, https://host/path or http://host/path",
+    ),
+    Case("ocsp without url", f"format: 1\ncas: {{a: {{ids: {HEX}, ocsp: «{{}}»}}}}\n", "an ocsp needs the key 'url'"),
+    Case(
+        "ocsp in s3",
+        f"format: 1\ncas: {{a: {{ids: {HEX}, ocsp: {{url: «s3://abc/d»}}}}}}\n",
+        "is not an address of an OCSP responder | write https://host/path or http://host/path",
+    ),
+    *(
+        Case(
+            f"ocsp at {url}",
+            f"format: 1\ncas: {{a: {{ids: {HEX}, ocsp: {{url: «{url}»}}}}}}\n",
+            "no host of an OCSP responder | nothing is fetched from",
+        )
+        for url in ("http://169.254.169.254/latest/meta-data/", "http://localhost:2560/", "http://127.0.0.1/")
+    ),
+    Case(
+        "ocsp by another hash",
+        f"format: 1\ncas: {{a: {{ids: {HEX}, ocsp: {{url: http://a.example/, hash: «md5»}}}}}}\n",
+        "it is one of: sha1, sha256",
+    ),
+    Case(
+        "ocsp when_unavailable reject",
+        f"format: 1\ncas: {{a: {{ids: {HEX}, ocsp: {{url: http://a.example/, when_unavailable: «reject»}}}}}}\n",
+        "it is one of: hold, admit",
+    ),
+    Case(
+        "responder with nobody to read it",
+        f"format: 1\ncas: {{a: {{ids: {HEX}, ocsp: {{url: http://a.example/, responder: «r.pem»}}}}}}\n",
+        "certificate files cannot be read here",
     ),
     *(
         Case(f"crl at {url}", f"format: 1\ncas: {{a: {{ids: {HEX}, crl: {{url: «{url}»}}}}}}\n", told)
@@ -74,6 +103,8 @@ CAS = [
             ("https://169.254.169.254/latest/meta-data/", "no host of a revocation list | nothing is fetched from"),
             ("https://127.0.0.1:9001/2018-06-01/runtime/", "no host of a revocation list"),
             ("https://localhost/a.crl", "no host of a revocation list"),
+            ("http://169.254.169.254/latest/meta-data/", "no host of a revocation list | nothing is fetched from"),
+            ("http://localhost:8080/a.crl", "no host of a revocation list"),
             ("https://0.1.2.3/a.crl", "no host of a revocation list"),
             ("https://240.0.0.1/a.crl", "no host of a revocation list"),
         )
@@ -81,7 +112,7 @@ CAS = [
     Case(
         "private_network of S3",
         f"format: 1\ncas: {{a: {{ids: {HEX}, crl: {{url: s3://abc/d, «private_network»: true}}}}}}\n",
-        "is about the server of an https:// address; this list is in S3 | leave it out",
+        "is about the server of an https:// or http:// address; this list is in S3 | leave it out",
     ),
     Case(
         "private_network yes",

@@ -15,8 +15,10 @@ from jitr.aws.crls import Crls
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Iot
 from jitr.aws.metrics import NAMESPACE
+from jitr.aws.ocsp_responders import OcspResponders
 from jitr.aws.pacing import Pace
 from jitr.aws.telemetry import Telemetry
+from jitr.aws.web import Web
 from jitr.services.registration.batch import Batch
 from jitr.services.registration.registrar import Registrar
 
@@ -39,13 +41,15 @@ def _batch() -> Batch:
     pace = Pace(environment.quotas(), clock=time.monotonic, sleep=time.sleep)
     dynamodb = clients.client("dynamodb", config=_OTHERS)
     dynamodb.meta.events.register("before-call", pace.in_time)
+    web = Web()
     registrar = Registrar(
         iot=Iot(clients.client("iot", config=_IOT), pace),
         table=Table(dynamodb, settings.table),
         account_id=settings.account_id,
         clock=lambda: datetime.now(UTC),
         telemetry=telemetry,
-        crls=Crls(CrlSources(lambda: clients.client("s3", config=_CRLS)), telemetry),
+        crls=Crls(CrlSources(lambda: clients.client("s3", config=_CRLS), web), telemetry),
+        ocsp=OcspResponders(web, telemetry, turn=pace.take),
     )
     return Batch(
         handler=registrar,

@@ -18,12 +18,14 @@ from aws_lambda_powertools import Logger, Metrics
 from moto import mock_aws
 from moto.core.config import default_user_config
 
-from jitr.aws.crl_sources import Fetched, NotFetched
+from jitr.aws.crl_sources import Fetched
 from jitr.aws.crls import Crls
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Iot
+from jitr.aws.ocsp_responders import OcspResponders
 from jitr.aws.overlap import at_once
 from jitr.aws.telemetry import Telemetry
+from jitr.aws.web import NotFetched, WebAnswer, WebRequest
 from jitr.devicelists.rows import ListRow
 from jitr.records.record import Record
 from jitr.rules.model import Rules
@@ -32,6 +34,7 @@ from jitr.services.publishing.publication import publish
 from jitr.services.registration.batch import Batch
 from jitr.services.registration.registrar import Message, Registrar
 from jitr.times import rfc3339
+from jitr.x509.ocsp import RESPONSE_TYPE
 from testkit import lists as list_edits
 from testkit import pki
 
@@ -104,6 +107,21 @@ class CrlFiles:
 
 
 @dataclass
+class Responders:
+    """OCSP responders by address, in place of the network: what each answers to a request, or why it does not."""
+
+    at: dict[str, Callable[[bytes], bytes]] = field(default_factory=dict)
+    asked: list[WebRequest] = field(default_factory=list)
+
+    def ask(self, request: WebRequest) -> WebAnswer:
+        """As Web does."""
+        self.asked.append(request)
+        if request.url not in self.at:
+            raise NotFetched("HTTP 503")
+        return WebAnswer(200, self.at[request.url](request.body or b""), content_type=RESPONSE_TYPE)
+
+
+@dataclass
 class World:
     """One account with a table, queues and a registrar, at a time that tests move."""
 
@@ -116,6 +134,8 @@ class World:
     calls: Calls
     now: datetime = pki.NOW
     crl_source: "CrlFiles" = field(default_factory=lambda: CrlFiles())
+    responders: Responders = field(default_factory=Responders)
+    turns: list[str] = field(default_factory=list)  # that were taken to ask a responder
     at_once: Callable[[Iterable[Callable[[], None]]], None] = at_once
 
     def __post_init__(self) -> None:
@@ -131,6 +151,7 @@ class World:
             clock=lambda: self.now,
             telemetry=self.telemetry,
             crls=Crls(self.crl_source, self.telemetry),
+            ocsp=OcspResponders(self.responders, self.telemetry, turn=self.turns.append),
             at_once=self.at_once,
         )
 

@@ -12,9 +12,12 @@ from click.testing import CliRunner, Result
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from testkit import crls, pki
+from testkit import ocsp as answers
 from testkit.manifests import SIGNER, Lot, manifest
 
 from jitr.times import rfc3339
+from jitr.x509.certificate import read_ca
+from jitr.x509.ocsp import question_about
 from jitr_cli.main import jitr
 
 FACTORY = pki.ca("Factory A")
@@ -385,3 +388,55 @@ def test_a_list_can_be_a_signed_manifest_or_certificates(bench: Bench) -> None:
         assert bench.explain(stranger, "--list", *more).exit_code == 1
     refused = bench.explain(listed, "--list", f"lot={folder}/lot.json")
     assert (refused.exit_code, "no signer of manifests is known" in refused.stderr) == (2, True)
+
+
+# --- OCSP
+
+
+def with_ocsp(bench: Bench) -> None:
+    """Let the rules give factory-a a responder."""
+    text = (bench.folder / "admission.yaml").read_text()
+    found = text.replace("]}", "], ocsp: {url: http://ocsp.example.com/a}}", 1)
+    assert found != text
+    bench.write("admission.yaml", found)
+
+
+CERTIFICATE_ID = answers.asked(question_about(read_ca(FACTORY.pem, status=""), 0x1001).encoded)[0]
+ANSWER = answers.Draft(FACTORY, CERTIFICATE_ID)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "codes"),
+    [
+        (ANSWER.issue(), 0, ["allow.rule"]),
+        (ANSWER.but(status=answers.revoked(1)).issue(), 1, ["revocation.revoked"]),
+        (ANSWER.but(status=answers.UNKNOWN).issue(), 1, ["revocation.unknown"]),
+        (ANSWER.but(next_update=pki.NOW - timedelta(hours=1)).issue(), 1, ["revocation.unusable"]),
+        (answers.refusal(3), 1, ["revocation.unavailable"]),
+        (b"nothing", 1, ["revocation.unusable"]),
+    ],
+    ids=["good", "revoked", "unknown", "ran out", "tryLater", "no answer"],
+)
+def test_a_device_is_explained_by_what_its_ca_s_responder_answered(
+    bench: Bench, answer: bytes, code: int, codes: list[str]
+) -> None:
+    with_ocsp(bench)
+    file = bench.write("a.ors", answer)
+    result = bench.explain(device().issue().pem, "--ocsp", f"factory-a={file}", "--json")
+    assert result.exit_code == code, result.stderr
+    told = json.loads(result.stdout)
+    assert [each["code"] for each in told["reasons"]] == codes
+    assert "http://ocsp.example.com/a" in told["facts"]["ocsp"]
+
+
+def test_an_answer_that_the_rules_ask_for_and_that_is_not_given_is_asked_for(bench: Bench) -> None:
+    with_ocsp(bench)
+    result = bench.explain(device().issue().pem)
+    assert result.exit_code == 2
+    assert "--ocsp factory-a=FILE, as `openssl ocsp -respout FILE` writes it" in result.stderr
+
+
+def test_what_a_responder_said_is_shown_to_people(bench: Bench) -> None:
+    with_ocsp(bench)
+    result = bench.explain(device().issue().pem, "--ocsp", f"factory-a={bench.write('a.ors', ANSWER.issue())}")
+    assert "good, by the CA itself, of 2026-03-01T12:00:00Z to 2026-03-01T13:00:00Z" in " ".join(result.stdout.split())

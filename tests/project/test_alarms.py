@@ -286,6 +286,7 @@ FAILURES: dict[str, Callable[[Account], None]] = {
     "Lambda does not start the publish function": _publish("Throttles", 240),
     "a drop is refused": _counted("DropsRefused", 290),
     "revocation lists cannot be had": _counted("CrlFailures", 1790),
+    "OCSP responders do not answer": _counted("OcspFailures", 1790),
 }
 # Whose stuck events come to an end by themselves: their alarm ends before the failure does.
 ENDS_BY_ITSELF = {"BugsAlarm"}

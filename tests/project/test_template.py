@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from testkit.template import PARAMETERS, RESOURCES, TEMPLATE, of_type
 from testkit.transformed import deployed
 
-from jitr.aws.quotas import QUOTA_OF, Quotas
+from jitr.aws.quotas import OCSP, QUOTA_OF, Quotas
 from jitr.records.upload import Dropped
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +27,7 @@ LOGICAL_IDS = {
     "Dashboard": "AWS::CloudWatch::Dashboard",
     "ConfigurationBucket": "AWS::S3::Bucket",
     "CrlFailuresAlarm": "AWS::CloudWatch::Alarm",
+    "OcspFailuresAlarm": "AWS::CloudWatch::Alarm",
     "DeniedAlarm": "AWS::CloudWatch::Alarm",
     "DropsRefusedAlarm": "AWS::CloudWatch::Alarm",
     "FunctionErrorsAlarm": "AWS::CloudWatch::Alarm",
@@ -64,6 +65,7 @@ OUTPUTS = {
     "RefusalsTopicArn",
     "ConfigurationBucketName",
     "CrlFailuresAlarmName",
+    "OcspFailuresAlarmName",
     "DevicePolicyName",
     "RegisterFunctionName",
     "RegistrationFailuresUrl",
@@ -626,6 +628,7 @@ def test_the_function_knows_the_quotas_and_with_how_many_it_shares_them() -> Non
         "JITR_CERTIFICATE_QUOTA": "CertificateQuota",
         "JITR_POLICY_QUOTA": "PolicyQuota",
         "JITR_THING_QUOTA": "ThingQuota",
+        "JITR_OCSP_PER_SECOND": "OcspPerSecond",
         "JITR_QUOTA_SHARE": "QuotaShare",
         "JITR_MAXIMUM_CONCURRENCY": "MaximumConcurrency",
     }.items():
@@ -640,6 +643,9 @@ def test_by_default_all_environments_together_leave_some_of_each_quota_to_others
     certificates, policies, things = (default[f"{kind}Quota"] for kind in ("Certificate", "Policy", "Thing"))
     ours = Quotas(certificates, policies, things, share=default["QuotaShare"] / 100, environments=environments)
     for operation, kind in QUOTA_OF.items():
+        if kind == OCSP:  # no quota of AWS IoT's
+            assert ours.rate(operation) * environments == PARAMETERS["OcspPerSecond"]["Default"]
+            continue
         assert ours.rate(operation) * environments < getattr(ours, kind)
 
 

@@ -30,7 +30,7 @@ from jitr.rules.file import doubts
 from jitr.rules.file.kinds import SUBJECT_ATTRIBUTES
 from jitr.rules.file.problems import RulesError
 from jitr.rules.file.reader import read_rules
-from jitr.rules.model import AllowRule, Ca, Crl, DenyRule, Floor, Grant, Rules, cost, load
+from jitr.rules.model import AllowRule, Ca, Crl, DenyRule, Floor, Grant, Ocsp, Rules, cost, load
 from jitr.rules.policy_variables import VARIABLES
 
 # Rules, as the reader makes them
@@ -111,7 +111,16 @@ def whole_rules(draw: st.DrawFn) -> Rules:
     stale = st.sampled_from([Verdict.HOLD, Verdict.ADMIT])
     urls = words(f"{LETTERS}019").map("s3://example-crls/{}.crl".format) | st.just("https://crl.example.com/")
     crls = st.builds(Crl, urls, stale) | st.builds(Crl, st.just("https://crl.example.com/"), stale, st.booleans())
-    cas = {alias: Ca(alias, draw(tuples(IDS)), 0, draw(st.none() | crls)) for alias in aliases}
+    ocsps = st.builds(
+        Ocsp,
+        st.sampled_from(["http://ocsp.example.com/", "https://ocsp.example.com:8080/a?b=c"]),
+        st.none(),
+        st.sampled_from(["sha1", "sha256"]),
+        stale,
+        st.booleans(),
+        st.booleans(),
+    )
+    cas = {alias: Ca(alias, draw(tuples(IDS)), 0, draw(st.none() | crls), draw(st.none() | ocsps)) for alias in aliases}
     names = draw(st.lists(NAMES, max_size=6, unique=True))
     split = draw(st.integers(0, len(names)))
     allow = []

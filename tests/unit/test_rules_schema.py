@@ -30,6 +30,7 @@ from jitr.rules.file.fields import (
     EXPECT,
     FILE,
     GRANT,
+    OCSP,
     ROW,
     TEST,
 )
@@ -110,6 +111,12 @@ BEYOND_A_SCHEMA = {
     "crl at https://localhost/a.crl",
     "crl at https://0.1.2.3/a.crl",
     "crl at https://240.0.0.1/a.crl",
+    "crl at http://169.254.169.254/latest/meta-data/",
+    "crl at http://localhost:8080/a.crl",
+    "ocsp at http://169.254.169.254/latest/meta-data/",
+    "ocsp at http://localhost:2560/",
+    "ocsp at http://127.0.0.1/",
+    "responder with nobody to read it",
     "private_network of S3",
     "unknown CA alias like no other",
     "serial range reversed",
@@ -189,7 +196,7 @@ def test_every_key_has_a_description_and_nothing_else_is_allowed() -> None:
 
 @pytest.mark.parametrize(
     "record",
-    [FILE, CA, CRL, CERTIFICATE, DENY, ALLOW, GRANT, TEST, DEVICE, ROW, EXPECT],
+    [FILE, CA, CRL, OCSP, CERTIFICATE, DENY, ALLOW, GRANT, TEST, DEVICE, ROW, EXPECT],
     ids=lambda record: record.what,
 )
 def test_every_key_is_documented(record: Any) -> None:
@@ -206,6 +213,7 @@ def test_every_subject_attribute_is_a_documented_condition() -> None:
 LEAST = {
     "ca": {"ids": ID_A},
     "crl": {"url": "s3://abc/d"},
+    "ocsp": {"url": "http://ocsp.example.com/"},
     "certificate": {"min_rsa_bits": "2048"},
     "deny": {"name": "recalled-boards", "list": "l"},
     "allow": {"name": "line-a-sensors", "list": "line-a-2026"},
@@ -215,7 +223,7 @@ LEAST = {
     "row": {"common_name": "a"},
     "expect": {"decision": "admit"},
 }
-RECORDS = [CA, CRL, CERTIFICATE, DENY, ALLOW, GRANT, TEST, DEVICE, ROW, EXPECT]
+RECORDS = [CA, CRL, OCSP, CERTIFICATE, DENY, ALLOW, GRANT, TEST, DEVICE, ROW, EXPECT]
 BESIDE = {
     ("row", "serial_number"): {"ca": "factory-a"},
     ("row", "ca"): {"serial_number": "1"},
@@ -240,13 +248,14 @@ def test_the_example_of_every_key_is_read(place: str, field: Field) -> None:
     lists = "" if "lists" in records["test"] else f"    lists:\n      line-a-2026:\n        -\n{block('row', 10)}\n"
     file = (
         f"format: 1\ncas:\n  factory-a:\n    ids: {ID_B}\n  b:\n{block('ca', 4)}\n    crl:\n{block('crl', 6)}\n"
+        f"    ocsp:\n{block('ocsp', 6)}\n"
         f"certificate:\n{block('certificate', 2)}\ndeny:\n  -\n{block('deny', 4)}\n"
         f"allow:\n  -\n{block('allow', 4)}\n    grant:\n{block('grant', 6)}\n"
         f"  -\n    name: another\n    list: line-a-2026\n    grant: {{iot_policies: p}}\n"
         f"tests:\n  -\n{block('test', 4)}\n    device:\n{block('device', 6)}\n{lists}"
         f"    expect:\n{block('expect', 6)}\n"
     )
-    read_rules(file.encode(), source="admission.yaml", certificate_id=lambda _: ID_A)
+    read_rules(file.encode(), source="admission.yaml", certificate_id=lambda _: ID_A, responder=lambda _: "MA==")
 
 
 # The reference
@@ -276,7 +285,7 @@ def completed(example: str) -> str:
 @pytest.mark.parametrize("example", examples())
 def test_every_example_in_the_reference_is_read_and_its_tests_pass(example: str) -> None:
     file = completed(example)
-    rules_file = read_rules(file.encode(), source="rules.md", certificate_id=lambda _: ID_A)
+    rules_file = read_rules(file.encode(), source="rules.md", certificate_id=lambda _: ID_A, responder=lambda _: "MA==")
     assert run(rules_file) == ()
     validator().validate(as_an_editor_reads(file))
 

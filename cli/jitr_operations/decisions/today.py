@@ -11,9 +11,11 @@ from jitr.aws.cas import Cas, Registered
 from jitr.aws.dynamodb.rulebook import Rulebook
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Iot
+from jitr.aws.ocsp_responders import OcspResponders
 from jitr.decision.chain import verify_chain
 from jitr.decision.decide import Decision, OperatorWord, decide, held_instead, lists_needed, unreadable
 from jitr.decision.profile import warnings
+from jitr.decision.revocation import ocsps_of
 from jitr.devicelists.rows import ListRow, RowKey, device_keys, membership
 from jitr.errors import Unreadable
 from jitr.facts import Knock
@@ -36,7 +38,7 @@ class Today:
         self._table = table
         self._rulebook = Rulebook(table)
         self._cas = Cas(self._iot)
-        self._crls = crls_with(deployment)
+        self._crls, self._ocsp = crls_with(deployment), OcspResponders()
         self._reservations = Reservations(table, self._iot)
         self.heads: Heads = table.heads()
 
@@ -59,7 +61,8 @@ class Today:
         knock, ca = self._knock(reading, ca_certificate_id or recorded_under, now)
         knock = replace(knock, revocations=self._crls.of(knock, self.rules, ca, now))
         word = None if record is None else record.operator_word
-        decision = with_near_rows(self._decide(knock, now, word), knock, self.rules, self._rows)
+        decided, knock = self._decided(knock, ca, now, word)
+        decision = with_near_rows(decided, knock, self.rules, self._rows)
         decision = self._guarded(decision, reading.facts.certificate_sha256, knock, now)
         return Explanation(decision, facts_json(knock), warnings(knock), ())
 
@@ -80,7 +83,8 @@ class Today:
             ca_problem=registered.problem,
         )
         knock = replace(knock, revocations=self._crls.of(knock, self.rules, ca, now))
-        return self._guarded(self._decide(knock, now, word), record.certificate_id, knock, now)
+        decision, knock = self._decided(knock, ca, now, word)
+        return self._guarded(decision, record.certificate_id, knock, now)
 
     def _knock(
         self, reading: CertificateReading, ca_certificate_id: str, now: datetime
@@ -96,12 +100,22 @@ class Today:
             ca_problem=registered.problem,
         ), ca
 
-    def _decide(self, knock: Knock, now: datetime, word: OperatorWord | None) -> Decision:
+    def _decided(
+        self, knock: Knock, ca: CaReading | None, now: datetime, word: OperatorWord | None
+    ) -> tuple[Decision, Knock]:
+        """Return the decision, and the device with what its CA's responders say where it would be let in else."""
+        before = self._decide(knock, now, word, before_ocsp=True)
+        if before.verdict is not Verdict.ADMIT or not ocsps_of(knock, self.rules):
+            return before, knock
+        knock = replace(knock, ocsp=self._ocsp.of(knock, self.rules, ca, now))
+        return self._decide(knock, now, word), knock
+
+    def _decide(self, knock: Knock, now: datetime, word: OperatorWord | None, *, before_ocsp: bool = False) -> Decision:
         rules, lists = self.rules, self.heads.lists
         wanted = {*lists_needed(knock, rules, now, word), *rules.lists}
         found = self._table.rows({name: lists[name] for name in wanted if name in lists}, device_keys(knock))
         memberships = {name: membership(knock, found.get(name, ()), now) for name in wanted}
-        return decide(knock, rules, memberships, now, now, word)
+        return decide(knock, rules, memberships, now, now, word, before_ocsp=before_ocsp)
 
     def _rows(self, name: str, keys: Sequence[RowKey]) -> dict[RowKey, ListRow]:
         head = self.heads.lists.get(name)

@@ -9,15 +9,16 @@ from pathlib import Path
 from jitr.decision.chain import verify_chain
 from jitr.decision.decide import Decision, decide, unreadable
 from jitr.decision.profile import warnings
-from jitr.decision.revocation import crls_of, read_revocation
+from jitr.decision.revocation import crls_of, ocsps_of, read_revocation
 from jitr.devicelists.rows import ListRow, RowKey, membership_in, rows_by_key
-from jitr.errors import InputError, NotACertificate, Unreadable, UnusableCrl
-from jitr.facts import Knock, Revocation
+from jitr.errors import InputError, NotACertificate, Unreadable, UnusableCrl, UnusableOcsp
+from jitr.facts import Knock, OcspAnswer, Revocation
 from jitr.records.record import facts_json
 from jitr.rules.model import Rules
 from jitr.times import parse_time
 from jitr.x509.certificate import CaReading, CertificateReading, read_ca, read_certificate
 from jitr.x509.crl import MAX_INPUT, CrlReading, read_crl
+from jitr.x509.ocsp import MAX_RESPONSE, OcspReading, answer_of, question_about, read_ocsp, responder_named
 from jitr.x509.pem import find_certificate
 from jitr_operations import telling
 from jitr_operations.explain.explanation import Explanation
@@ -36,6 +37,7 @@ class Files:
     lists: tuple[str, ...]
     crls: tuple[str, ...]
     signers: tuple[Path, ...] = ()
+    ocsp: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,16 @@ class UnreadableCa:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Everything a decision needs, from files. ``crls`` are by address; one that cannot be used is its problem."""
+    """Everything a decision needs, from files.
+
+    ``crls`` are by address, ``ocsp`` by the key of the responder; one that cannot be used is its problem.
+    """
 
     rules: Rules
     cas: Mapping[str, "CaReading | UnreadableCa"]
     lists: Mapping[str, Mapping[RowKey, ListRow]]
     crls: Mapping[str, CrlReading | UnusableCrl]
+    ocsp: Mapping[str, OcspReading | UnusableOcsp]
     at: datetime
 
 
@@ -61,7 +67,8 @@ def read_inputs(rules_file: Path, files: Files, at: str | None) -> Inputs:
     """Read the inputs that the options name. Raises InputError for the first that cannot be used."""
     rules = read_rules_file(rules_file, certificates=True)
     lists = _read_lists(rules, files.lists, files.signers)
-    return Inputs(rules, _read_cas(rules, files.cas), lists, _read_crls(rules, files.crls), _read_time(at))
+    crls, ocsp = _read_crls(rules, files.crls), _read_ocsp(rules, files.ocsp)
+    return Inputs(rules, _read_cas(rules, files.cas), lists, crls, ocsp, _read_time(at))
 
 
 def explain_offline(data: bytes, source: str, inputs: Inputs) -> Explanation:
@@ -109,7 +116,10 @@ def _knock(reading: CertificateReading, inputs: Inputs) -> Knock:
     # The same certificate may be given under several aliases: it has all of them.
     same = [each.aliases for each, _ in knocks if each.ca_certificate_id == chosen.ca_certificate_id]
     knock = replace(chosen, aliases=frozenset().union(*same))
-    return knock if issuer is None else replace(knock, revocations=_revocations(knock, issuer, inputs))
+    if issuer is None:
+        return knock
+    revocations, answers = _revocations(knock, issuer, inputs), _answers(knock, issuer, inputs)
+    return replace(knock, revocations=revocations, ocsp=answers)
 
 
 def _revocations(knock: Knock, ca: CaReading, inputs: Inputs) -> dict[str, Revocation]:
@@ -126,6 +136,29 @@ def _revocations(knock: Knock, ca: CaReading, inputs: Inputs) -> dict[str, Revoc
             found[url] = Revocation(problem=str(crl))
         else:
             found[url] = read_revocation(crl, ca, knock.certificate, url)
+    return found
+
+
+def _answers(knock: Knock, ca: CaReading, inputs: Inputs) -> dict[str, OcspAnswer]:
+    """Return what the answers given say of the device. Raises InputError where one that counts was not given.
+
+    Nobody knows with which nonce it was asked for.
+    """
+    found = {}
+    for ocsp in ocsps_of(knock, inputs.rules):
+        answer = inputs.ocsp.get(ocsp.key)
+        if answer is None:
+            alias = next(each for each, other in sorted(inputs.rules.ocsps.items()) if other == ocsp)
+            raise InputError(
+                f"{inputs.rules.source} gives {alias} an OCSP responder, whose answer is not given: "
+                f"--ocsp {alias}=FILE, as `openssl ocsp -respout FILE` writes it"
+            )
+        if isinstance(answer, UnusableOcsp):
+            told = str(answer)
+            found[ocsp.key] = OcspAnswer(failure=told) if answer.unavailable else OcspAnswer(problem=told)
+        else:
+            question = question_about(ca, int(knock.certificate.serial_number, 16), ocsp.hash)
+            found[ocsp.key] = answer_of(answer, question, ca, responder_named(ocsp.responder))
     return found
 
 
@@ -200,6 +233,21 @@ def _read_crls(rules: Rules, crls: tuple[str, ...]) -> dict[str, CrlReading | Un
             found[configured.url] = read_crl(read_bytes(file, MAX_INPUT))
         except UnusableCrl as error:
             found[configured.url] = error
+    return found
+
+
+def _read_ocsp(rules: Rules, answers: tuple[str, ...]) -> dict[str, OcspReading | UnusableOcsp]:
+    found: dict[str, OcspReading | UnusableOcsp] = {}
+    for alias, file in _named("--ocsp", "ALIAS=FILE", answers).items():
+        _known_ca(rules, "--ocsp", alias)
+        configured = rules.cas[alias].ocsp
+        if configured is None:
+            telling.warn(f"--ocsp {alias}: {rules.source} gives that CA no ocsp, so its answer decides nothing")
+            continue
+        try:
+            found[configured.key] = read_ocsp(read_bytes(file, MAX_RESPONSE))
+        except UnusableOcsp as error:
+            found[configured.key] = error
     return found
 
 

@@ -47,8 +47,8 @@ def read_file(path: Path, *, certificates: bool = True, known: Known | None = No
     text = read_bytes(path, MAX_BYTES)
     files = _ca_files(path.parent)
     known = replace(known or Known(), today=datetime.now(UTC).date(), ca_not_after=files.not_after)
-    resolve = files.certificate_id if certificates else None
-    return read_rules(text, source=str(path), certificate_id=resolve, known=known), text
+    resolve, responder = (files.certificate_id, files.responder) if certificates else (None, None)
+    return read_rules(text, source=str(path), certificate_id=resolve, responder=responder, known=known), text
 
 
 def read_rules_file(path: Path, *, certificates: bool = True) -> Rules:

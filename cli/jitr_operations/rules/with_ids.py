@@ -43,7 +43,9 @@ def with_ids(text: str, rules: Rules) -> str:
     try:
         for edit in sorted(_edits(text, rules), key=lambda each: each.start, reverse=True):
             changed = changed[: edit.start] + edit.text + changed[edit.end :]
-        same = read_rules(changed.encode(), source=rules.source).rules.meaning == rules.meaning
+        responders = _responders(text, rules)
+        read = read_rules(changed.encode(), source=rules.source, responder=responders.__getitem__)
+        same = read.rules.meaning == rules.meaning
     except RulesError:
         same = False
     if not same:
@@ -51,6 +53,19 @@ def with_ids(text: str, rules: Rules) -> str:
             f"{rules.source} cannot be written with ids: print it without --ids, and keep the CA files too"
         )
     return changed
+
+
+def _responders(text: str, rules: Rules) -> dict[str, str]:
+    """Return the responders' certificates as in force, by the files that they came from; those stay named."""
+    found = {}
+    for key, aliases in _entries(yaml.compose(text, Loader=_Loader)):
+        for alias, ca in _entries(aliases) if key.value == "cas" else ():
+            ocsp = rules.cas[alias.value].ocsp if alias.value in rules.cas else None
+            for entry, value in _entries(ca):
+                for name, file in _entries(value) if entry.value == "ocsp" else ():
+                    if name.value == "responder" and ocsp is not None and ocsp.responder is not None:
+                        found[file.value] = ocsp.responder
+    return found
 
 
 class _Lines:

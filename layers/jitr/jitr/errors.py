@@ -32,6 +32,17 @@ class UnusableCrl(InputError):
     """Bytes that should be a CA's complete revocation list are none; devices of that CA are held meanwhile."""
 
 
+class UnusableOcsp(InputError):
+    """Bytes that should be a responder's answer are none, or are not an answer to what was asked.
+
+    ``unavailable`` where the responder itself says that it cannot answer now.
+    """
+
+    def __init__(self, message: str, *, unavailable: bool = False) -> None:
+        super().__init__(message)
+        self.unavailable = unavailable
+
+
 class Poison(JitrError):
     """A message that can never be handled, however often it is delivered; ``code`` says why."""
 

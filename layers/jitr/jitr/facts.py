@@ -280,13 +280,57 @@ class Revocation:
 
 
 @dataclass(frozen=True, slots=True)
+class OcspAnswer:
+    """What an OCSP responder says of one certificate (RFC 6960).
+
+    ``problem`` says why its answer cannot be used, ``failure`` why none could be had; ``status`` is None in both cases.
+    An answer here is the CA's own word, or that of whom it certified for it, or of the responder that the rules name:
+    only what depends on the time and on the rules is left to decide.
+    """
+
+    problem: str | None = None
+    failure: str | None = None
+    status: str | None = None  # good, revoked or unknown
+    asked_at: datetime | None = None
+    produced_at: datetime | None = None
+    this_update: datetime | None = None
+    next_update: datetime | None = None
+    nonce: bool | None = None  # whether the answer has the question's; None: nobody knows what was asked
+    signer: str | None = None  # whose key signed it, in words
+    signer_not_before: datetime | None = None  # None: the CA itself, whose validity is looked at anyway
+    signer_not_after: datetime | None = None
+    signature_hashes: tuple[str, ...] = ()  # of the answer, and of the certificate of whom the CA certified
+    revoked_at: datetime | None = None
+    reason: str | None = None  # RFC 5280 section 5.3.1, by its name there
+    on_hold: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """As under ``facts.ocsp`` in the decision record and in ``jitr explain --json``."""
+        plain = {
+            "problem": self.problem,
+            "failure": self.failure,
+            "status": self.status,
+            "asked_at": _time_or_none(self.asked_at),
+            "produced_at": _time_or_none(self.produced_at),
+            "this_update": _time_or_none(self.this_update),
+            "next_update": _time_or_none(self.next_update),
+            "nonce": self.nonce,
+            "responder": self.signer,
+            "revoked_at": _time_or_none(self.revoked_at),
+            "reason": self.reason,
+        }
+        return {name: value for name, value in plain.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
 class Knock:
     """One device asking to get in: everything about it that a decision may rest on, except lists and time.
 
     ``ca`` and ``chain`` are None where AWS IoT no longer holds the CA, or holds one that cannot be read here:
     ``ca_problem`` then says why. ``aliases`` are the names that the rules file
     gives to the CA. ``revocations`` is what the revocation lists say, by their addresses: only what was just read, for
-    it changes by itself.
+    it changes by itself. ``ocsp`` is what responders
+    answered just now, likewise.
     """
 
     certificate: CertificateFacts
@@ -296,6 +340,7 @@ class Knock:
     aliases: frozenset[str] = field(default_factory=frozenset)
     revocations: Mapping[str, Revocation] = field(default_factory=dict)
     ca_problem: str | None = None
+    ocsp: Mapping[str, OcspAnswer] = field(default_factory=dict)
 
 
 # A fleet's certificates have most of this in common. The values are frozen, so that what was read once serves again;

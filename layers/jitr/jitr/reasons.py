@@ -152,7 +152,7 @@ _ALL = (
     ReasonCode(
         "revocation.revoked",
         _REJECT,
-        "The CA's revocation list names the certificate.",
+        "The CA's revocation list names the certificate, or its OCSP responder says that it is revoked.",
         "Issue the device a new certificate, or find out why it was revoked.",
     ),
     ReasonCode(
@@ -268,15 +268,30 @@ _ALL = (
     ReasonCode(
         "revocation.on-hold",
         _HOLD,
-        "The CA's revocation list has the certificate on hold (certificateHold, RFC 5280 section 5.3.1).",
+        "The CA's revocation list or OCSP responder has the certificate on hold (certificateHold, RFC 5280 section "
+        "5.3.1).",
         "Lift the hold at the CA.",
     ),
     ReasonCode(
         "revocation.unusable",
         _HOLD,
         "The CA's revocation list cannot be used (wrong signer, damaged, delta, indirect, of another partition) or was "
-        "never to be had, whatever the rules file says under `when_stale`.",
-        "Have the CA publish one complete revocation list, signed by the CA itself, at the address in the rules file.",
+        "never to be had, or what its OCSP responder answered cannot be used (wrong signer, about another certificate, "
+        "old, refused), whatever the rules file says under `when_stale` and `when_unavailable`.",
+        "The message says what is wrong. A revocation list has to be complete, and signed by the CA itself; an answer "
+        "of OCSP by the CA, or by a responder that the CA certified for it or the rules file names.",
+    ),
+    ReasonCode(
+        "revocation.unknown",
+        _HOLD,
+        "The CA's OCSP responder does not know the certificate (RFC 6960 section 2.2, unknown).",
+        "Tell the responder of what the CA issued, or name the one that knows it. It is asked again within 15 minutes.",
+    ),
+    ReasonCode(
+        "revocation.unavailable",
+        _HOLD,
+        "The CA's OCSP responder did not answer, and the rules file says `when_unavailable: hold`.",
+        "Get the responder to answer, or say `when_unavailable: admit` knowingly. It is asked again within 15 minutes.",
     ),
     ReasonCode(
         "revocation.stale",

@@ -13,7 +13,7 @@ from jitr_operations.explain.explanation import Explanation
 from jitr_operations.explain.offline import Files, explain_offline, read_inputs
 from jitr_operations.files import read_bytes
 
-_OFFLINE = ("certificate", "cas", "lists", "signers", "crls", "at")
+_OFFLINE = ("certificate", "cas", "lists", "signers", "crls", "ocsp", "at")
 
 
 @click.command("explain")
@@ -24,6 +24,7 @@ _OFFLINE = ("certificate", "cas", "lists", "signers", "crls", "at")
 @click.option("--list", "lists", multiple=True, metavar="NAME=FILE", help="With --rules: a list that they name.")
 @click.option("--signer", "signers", multiple=True, type=FILE, help="With --list: who may have signed a manifest.")
 @click.option("--crl", "crls", multiple=True, metavar="ALIAS=FILE", help="With --rules: a CA's revocation list.")
+@click.option("--ocsp", multiple=True, metavar="ALIAS=FILE", help="With --rules: what a CA's OCSP responder answered.")
 @click.option("--at", metavar="TIME", help="With --rules: decide as of then (RFC 3339 or a date, UTC); now without it.")
 @stack_options
 @json_option
@@ -37,6 +38,7 @@ def explain(
     lists: tuple[str, ...],
     signers: tuple[Path, ...],
     crls: tuple[str, ...],
+    ocsp: tuple[str, ...],
     at: str | None,
     choice: Choice,
     as_json: bool,
@@ -56,7 +58,7 @@ def explain(
         --ca factory-a=factory-a.pem --list line-a-2026=devices.csv --at 2026-03-01
     """
     if rules_file is not None:
-        explanation = _offline(context, rules_file, certificate, Files(cas, lists, crls, signers), at)
+        explanation = _offline(context, rules_file, certificate, Files(cas, lists, crls, signers, ocsp), at)
     else:
         explanation = _online(context, subject, choice)
     emit(as_json, explanation.to_json(), lambda: show(explanation))

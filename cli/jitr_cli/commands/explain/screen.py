@@ -57,6 +57,14 @@ def _show_near_misses(decision: Decision) -> None:
             click.echo(f"    {colour('but', 'red')} {safe(failed.message)}")
 
 
+def _answer(answer: Mapping[str, Any]) -> str:
+    """Return what a responder said, of when and who it is; or why that counts for nothing."""
+    if "status" not in answer:
+        return str(answer.get("problem") or answer.get("failure"))
+    until = f" to {answer['next_update']}" if "next_update" in answer else ""
+    return f"{answer['status']}, by {answer['responder']}, of {answer['this_update']}{until}"
+
+
 def _show_facts(facts: Mapping[str, Any]) -> None:
     if not facts:
         return
@@ -73,6 +81,7 @@ def _show_facts(facts: Mapping[str, Any]) -> None:
         ("certificate SHA-256", facts["certificate_sha256"]),
         ("public key SHA-256", facts["public_key_sha256"]),
         *([("  as it is written", facts["written_key_sha256"])] if "written_key_sha256" in facts else []),
+        *[("OCSP", f"{_answer(each)} ({key})") for key, each in facts.get("ocsp", {}).items()],
         ("CA", facts["ca_certificate_id"]),
     ]
     if facts["alternative_names"]:

@@ -57,6 +57,7 @@ def quotas() -> Quotas:
         things=float(os.environ.get("JITR_THING_QUOTA", "100")),
         share=float(os.environ.get("JITR_QUOTA_SHARE", "96")) / 100,
         environments=int(os.environ.get("JITR_MAXIMUM_CONCURRENCY", "8")),
+        ocsp=float(os.environ.get("JITR_OCSP_PER_SECOND", "10")),
     )
 
 

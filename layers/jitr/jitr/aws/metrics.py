@@ -78,6 +78,16 @@ _ALL = (
         _COUNT,
         "revocation lists that could not be fetched or used, at most one a minute for each list and environment",
     ),
+    Metric(
+        "OcspFailures",
+        _COUNT,
+        "questions that an OCSP responder did not answer, or with what cannot be used",
+    ),
+    Metric(
+        "OcspLeftAlone",
+        _COUNT,
+        "how often an OCSP responder that failed three times in a row, or still does, was left alone for a minute",
+    ),
     Metric("Poison", _COUNT, "messages moved to `RegistrationFailures`", reasons="a reason code of `event.*`"),
     Metric("Bugs", _COUNT, "exceptions that nobody declared"),
     Metric("DropsPublished", _COUNT, "what was dropped in the bucket and is in force"),

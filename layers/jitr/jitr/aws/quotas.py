@@ -1,5 +1,7 @@
 """How fast AWS IoT may be asked: a share of the account's quotas, split over all that may ask at once.
 
+So are OCSP responders, of which the owner says how many questions a second they answer.
+
 AWS IoT counts the calls of an account and Region by operation, a second. Whoever asks faster is answered with
 ThrottlingException, and so is everybody else in the account. So each execution environment asks no faster than its
 part, ``quota * share / environments``, and no more than one second's part at once: together, in any time, they ask for
@@ -12,6 +14,7 @@ from jitr.values import dataclass
 
 # https://docs.aws.amazon.com/general/latest/gr/iot-core.html, "AWS IoT Core API rate limits"
 CERTIFICATES, POLICIES, THINGS = "certificates", "policies", "things"
+OCSP = "ocsp"
 
 QUOTA_OF: Mapping[str, str] = {
     "DescribeCertificate": CERTIFICATES,
@@ -28,6 +31,7 @@ QUOTA_OF: Mapping[str, str] = {
     "AddThingToThingGroup": THINGS,
     "RemoveThingFromThingGroup": THINGS,
     "ListThingGroupsForThing": CERTIFICATES,
+    "AskOcspResponder": OCSP,
 }
 
 # A second without a call of an operation that was throttled: others in the account ask, too.
@@ -45,11 +49,13 @@ class Quotas:
     things: float = 100.0
     share: float = 0.96
     environments: int = 1  # how many ask at once
+    ocsp: float = 10.0  # questions a second to OCSP responders, all together
 
     def rate(self, operation: str) -> float:
         """How many calls a second of an operation one environment may make."""
         quota: float = getattr(self, QUOTA_OF[operation])
-        return quota * self.share / self.environments
+        share = 1.0 if QUOTA_OF[operation] == OCSP else self.share  # others have their own responders
+        return quota * share / self.environments
 
 
 class Bucket:

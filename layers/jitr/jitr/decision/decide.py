@@ -154,6 +154,7 @@ def decide(
     word: OperatorWord | None = None,
     *,
     nearest: bool = True,
+    before_ocsp: bool = False,
 ) -> Decision:
     """Decide one device.
 
@@ -161,7 +162,8 @@ def decide(
     for validity, ``knocked_at`` (when the device knocked, or now on a recheck) for windows. Both aware. An operator's
     ``word`` stands in place of the matching of the rule it names; certificate checks, denials and guards still hold.
     Without ``nearest`` an unmatched device is not told which rules it nearly matched, which takes the longest by far:
-    for those who decide many devices again and only ask whether the answer is another.
+    for those who decide many devices again and only ask whether the answer is another. With ``before_ocsp`` it is
+    decided as if no OCSP responder were configured: nobody asks one about a device that is not let in anyway.
     """
     seen = Circumstances(knock, memberships, knocked_at)
     denies = _denies(rules, seen)
@@ -171,7 +173,7 @@ def decide(
     reasons = [
         *chain_reasons(knock, now, rules.floor),
         *profile_reasons(knock.certificate, rules.floor, now),
-        *revocation_reasons(knock, rules, now),
+        *revocation_reasons(knock, rules, now, before_ocsp=before_ocsp),
         *[_deny_reason(rules, each) for each in denies],
         *_word_reasons(word),
     ]

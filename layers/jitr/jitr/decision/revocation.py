@@ -1,9 +1,11 @@
-"""What a CA's revocation list means for one device, now (RFC 5280 section 6.3.3).
+"""What a CA's revocation list (RFC 5280 section 6.3.3) and its OCSP responder (RFC 6960) mean for one device, now.
 
-The list comes from the address that the rules file gives to the CA's alias, never from one in a certificate: whoever
-makes certificates would choose who answers for them.
+Where a CA has both, both must be for a device, and either is enough against it.
 
-A list that is out of date still counts against a device: what was revoked stays revoked. It no longer counts for one.
+List and answer come from the address that the rules file gives to the CA's alias, never from one in a certificate:
+whoever makes certificates would choose who answers for them.
+
+One that is out of date still counts against a device: what was revoked stays revoked. It no longer counts for one.
 """
 
 from collections.abc import Mapping
@@ -11,9 +13,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from jitr.facts import CertificateFacts, Knock, Revocation
+from jitr.facts import CertificateFacts, Knock, OcspAnswer, Revocation
 from jitr.reasons import Reason, Verdict
-from jitr.rules.model import Crl, Floor, Rules
+from jitr.rules.model import Crl, Floor, Ocsp, Rules
 from jitr.times import rfc3339, span
 from jitr.x509.certificate import CaReading
 from jitr.x509.crl import CrlReading, why_not_by, why_not_for
@@ -52,15 +54,29 @@ def revocation_in(crl: CrlReading, certificate: CertificateFacts, url: str) -> R
     )
 
 
-def revocation_reasons(knock: Knock, rules: Rules, now: datetime) -> tuple[Reason, ...]:
-    """Every reason of the codes ``revocation.*``; none where no list is configured, or all is well."""
-    return tuple(
-        [
-            reason
-            for crl in crls_of(knock, rules)
-            for reason in _reasons(crl, knock.revocations.get(crl.url), rules.floor, now)
-        ]
-    )
+def ocsps_of(knock: Knock, rules: Rules) -> tuple[Ocsp, ...]:
+    """Return the responders that count for a device: one for each alias of its CA that has one configured."""
+    if not rules.ocsps:
+        return ()
+    return tuple(dict.fromkeys([rules.ocsps[alias] for alias in sorted(knock.aliases) if alias in rules.ocsps]))
+
+
+def revocation_reasons(knock: Knock, rules: Rules, now: datetime, *, before_ocsp: bool = False) -> tuple[Reason, ...]:
+    """Every reason of the codes ``revocation.*``; none where nothing is configured, or all is well.
+
+    With ``before_ocsp`` as if no responder were configured: to see whether one is worth asking.
+    """
+    listed = [
+        reason
+        for crl in crls_of(knock, rules)
+        for reason in _reasons(crl, knock.revocations.get(crl.url), rules.floor, now)
+    ]
+    answered = [
+        reason
+        for ocsp in (() if before_ocsp else ocsps_of(knock, rules))
+        for reason in _ocsp_reasons(ocsp, knock.ocsp.get(ocsp.key), rules.floor, now)
+    ]
+    return (*listed, *answered)
 
 
 def _reasons(crl: Crl, found: Revocation | None, floor: Floor, now: datetime) -> tuple[Reason, ...]:
@@ -109,15 +125,80 @@ def _stale(crl: Crl, found: Revocation, next_update: datetime, now: datetime) ->
     return (Reason("revocation.stale", f"the revocation list {crl.url} {told}{why}"),)
 
 
-def without_crls(rules: Rules) -> Rules:
-    """Return the same rules with no revocation list configured.
+def _ocsp_reasons(ocsp: Ocsp, found: OcspAnswer | None, floor: Floor, now: datetime) -> tuple[Reason, ...]:
+    # Fail closed: a responder that nobody asked speaks for nobody.
+    if found is None:
+        return (Reason("revocation.unusable", f"the OCSP responder {ocsp.url} was not asked"),)
+    problem = found.problem or _why_untrusted(ocsp, found, floor, now)
+    if problem is not None:
+        return (Reason("revocation.unusable", f"{ocsp.url}: {problem}"),)
+    if found.status is None:
+        if ocsp.when_unavailable is Verdict.ADMIT and found.failure is not None:
+            return ()
+        return (Reason("revocation.unavailable", f"the OCSP responder {ocsp.url} did not answer ({found.failure})"),)
+    late = _why_late(found, now)
+    stale = () if late is None else (Reason("revocation.unusable", f"{ocsp.url}: {late}"),)
+    if found.status == "unknown":
+        return (Reason("revocation.unknown", f"the OCSP responder {ocsp.url} does not know the certificate"), *stale)
+    if found.status == "revoked":
+        return (*_revoked(found), *stale)
+    return stale
+
+
+def _why_untrusted(ocsp: Ocsp, found: OcspAnswer, floor: Floor, now: datetime) -> str | None:
+    """Say what is against an answer that was signed by somebody who may."""
+    if found.status is None:
+        return None
+    weak = [each for each in found.signature_hashes if each not in floor.signature_hashes]
+    if weak:
+        return f"the answer is signed with {weak[0]}, the floor has {', '.join(floor.signature_hashes)}"
+    if ocsp.require_nonce and found.nonce is False:
+        return "the answer has no nonce, and the rules say `require_nonce: true`"
+    if found.signer_not_after is not None and now > found.signer_not_after:
+        return f"the responder's certificate expired at {rfc3339(found.signer_not_after)}"
+    if found.signer_not_before is not None and now < found.signer_not_before:
+        return f"the responder's certificate begins at {rfc3339(found.signer_not_before)}"
+    for made in (found.this_update, found.produced_at):
+        if made is not None and now < made - SIGNER_CLOCK_SKEW:
+            return f"the answer is of {rfc3339(made)}, which is yet to come"
+    return None
+
+
+def _why_late(found: OcspAnswer, now: datetime) -> str | None:
+    """Say why an answer says nothing of now any more (RFC 6960 section 4.2.2.1)."""
+    if found.this_update is None:
+        return "the answer does not say of when it is"
+    if found.next_update is not None:
+        if now <= found.next_update + SIGNER_CLOCK_SKEW:
+            return None
+        return f"the answer ran out {span(now - found.next_update)} ago, at {rfc3339(found.next_update)}"
+    # Nothing says how long it holds. It was made just now if it has our nonce; else it has to say so.
+    if found.nonce or now <= found.this_update + SIGNER_CLOCK_SKEW:
+        return None
+    return f"the answer is of {rfc3339(found.this_update)}, and neither nextUpdate nor nonce says that it is not old"
+
+
+def _revoked(found: OcspAnswer) -> tuple[Reason, ...]:
+    since = "" if found.revoked_at is None else rfc3339(found.revoked_at)
+    if found.on_hold:
+        return (Reason("revocation.on-hold", f"by OCSP the CA has had the certificate on hold since {since}"),)
+    return (Reason("revocation.revoked", f"by OCSP the CA revoked the certificate at {since} ({found.reason})"),)
+
+
+def without_revocation(rules: Rules) -> Rules:
+    """Return the same rules with no revocation list and no responder configured.
 
     For what only asks whether a device is worth deciding (a recheck, a replay, a test in the rules file): whoever
-    admits decides with the list.
+    admits decides with them.
     """
-    return replace(rules, cas={alias: replace(ca, crl=None) for alias, ca in rules.cas.items()})
+    return replace(rules, cas={alias: replace(ca, crl=None, ocsp=None) for alias, ca in rules.cas.items()})
 
 
 def revocations_json(revocations: Mapping[str, Revocation]) -> dict[str, Any]:
     """By address, as under ``facts.revocation`` in the decision record and in ``jitr explain --json``."""
     return {url: each.to_json() for url, each in revocations.items()}
+
+
+def ocsp_json(answers: Mapping[str, OcspAnswer]) -> dict[str, Any]:
+    """Return answers by responder, as under ``facts.ocsp`` in the decision record and in ``jitr explain --json``."""
+    return {key: each.to_json() for key, each in answers.items()}

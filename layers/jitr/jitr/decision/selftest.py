@@ -9,7 +9,7 @@ from collections import ChainMap
 from datetime import UTC, datetime, timedelta
 
 from jitr.decision.decide import Decision, decide
-from jitr.decision.revocation import without_crls
+from jitr.decision.revocation import without_revocation
 from jitr.devicelists.rows import Membership, membership_in, rows_by_key
 from jitr.facts import Attribute, CaFacts, CertificateFacts, ChainFacts, Knock, SignatureFacts
 from jitr.reasons import Verdict
@@ -51,7 +51,7 @@ class TestFailure:
 
 def run(rules_file: RulesFile) -> tuple[TestFailure, ...]:
     """Every test of a rules file that fails, in the file's order."""
-    rules = without_crls(rules_file.rules)
+    rules = without_revocation(rules_file.rules)
     empty: dict[str, Membership | None] = dict.fromkeys(rules.lists)
     failures = (_failure(test, decide_test(test, rules, empty), rules_file.source) for test in rules_file.tests)
     return tuple(each for each in failures if each is not None)

@@ -30,7 +30,7 @@ from enum import Enum
 from typing import Any
 
 from jitr.decision.decide import DUE_LATEST, Decision, OperatorWord
-from jitr.decision.revocation import revocations_json
+from jitr.decision.revocation import ocsp_json, revocations_json
 from jitr.facts import CaFacts, CertificateFacts, ChainFacts, Knock
 from jitr.reasons import Verdict
 from jitr.records.event import EVENT_CLOCK_SKEW, RegistrationEvent
@@ -267,9 +267,10 @@ def _described_just_now(record: Record, now: datetime) -> bool:
 def facts_json(knock: Knock) -> dict[str, Any]:
     """Return the facts as the record keeps them: everything needed to make a decision again.
 
-    What revocation lists said is there to be seen; deciding again asks them again (``recorded_knock``).
+    What revocation lists and responders said is there to be seen; deciding again asks again (``recorded_knock``).
     """
     revocation = {"revocation": revocations_json(knock.revocations)} if knock.revocations else {}
+    revocation |= {"ocsp": ocsp_json(knock.ocsp)} if knock.ocsp else {}
     problem = {} if knock.ca_problem is None else {"ca_problem": knock.ca_problem}
     return (
         knock.certificate.to_json()
@@ -286,7 +287,7 @@ def facts_json(knock: Knock) -> dict[str, Any]:
 def recorded_knock(facts: Mapping[str, Any], rules: Rules) -> Knock:
     """Return the device as its record remembers it, with the aliases that the rules in force give its CA.
 
-    Without what revocation lists said of it then: where one is configured and none is read anew, it is held.
+    Without what revocation lists and responders said of it then: what is configured and not asked anew holds it.
     """
     ca_certificate_id = facts["ca_certificate_id"]
     return Knock(

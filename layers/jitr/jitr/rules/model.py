@@ -5,6 +5,7 @@ a decision can cite ``file:line``. Two digests name it. ``digest`` is the SHA-25
 in force. ``meaning`` leaves out file name and lines: a moved comment is another digest, but not a changed rule.
 """
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -52,6 +53,50 @@ class Crl:
 
 
 @dataclass(frozen=True, slots=True)
+class Ocsp:
+    """Whom to ask whether a CA revoked a certificate (RFC 6960), and what to decide where nobody answers."""
+
+    url: str
+    responder: str | None = None  # the one certificate whose key may sign answers: its DER in base64
+    hash: str = "sha1"  # of the CA's name and key in the question (RFC 6960 section 4.1.1)
+    when_unavailable: Verdict = Verdict.HOLD
+    require_nonce: bool = False
+    private_network: bool = False
+
+    @property
+    def key(self) -> str:
+        """What tells answers apart that were got or verified in different ways."""
+        return self.url if self.responder is None else f"{self.url} ({self._fingerprint})"
+
+    @property
+    def _fingerprint(self) -> str:
+        return hashlib.sha256(base64.b64decode(self.responder or "")).hexdigest()[:16]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as in the compiled rules."""
+        return {
+            "url": self.url,
+            "responder": self.responder,
+            "hash": self.hash,
+            "when_unavailable": self.when_unavailable.value,
+            "require_nonce": self.require_nonce,
+            "private_network": self.private_network,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Ocsp":
+        """Read ``to_json``."""
+        return cls(
+            data["url"],
+            data["responder"],
+            data["hash"],
+            Verdict(data["when_unavailable"]),
+            data["require_nonce"],
+            data["private_network"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Ca:
     """A CA alias: the caCertificateIds it stands for."""
 
@@ -59,6 +104,12 @@ class Ca:
     ids: tuple[str, ...]
     line: int
     crl: Crl | None = None
+    ocsp: Ocsp | None = None
+
+    @property
+    def revokes(self) -> bool:
+        """Whether what the CA revokes is asked for."""
+        return self.crl is not None or self.ocsp is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +278,11 @@ class Rules:
         return {alias: ca.crl for alias, ca in self.cas.items() if ca.crl is not None}
 
     @cached_property
+    def ocsps(self) -> Mapping[str, Ocsp]:
+        """The responders by alias of the CAs that have one configured."""
+        return {alias: ca.ocsp for alias, ca in self.cas.items() if ca.ocsp is not None}
+
+    @cached_property
     def lists(self) -> tuple[str, ...]:
         """Every device list that a rule refers to, sorted."""
         return tuple(sorted({each for rule in (*self.deny, *self.allow) for each in rule.lists}))
@@ -339,12 +395,20 @@ def _without_positions(compiled: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ca_json(ca: Ca) -> dict[str, Any]:
-    return {"ids": list(ca.ids), "line": ca.line, "crl": None if ca.crl is None else ca.crl.to_json()}
+    # A file that asks no responder has the digest that it always had.
+    ocsp = {} if ca.ocsp is None else {"ocsp": ca.ocsp.to_json()}
+    return {"ids": list(ca.ids), "line": ca.line, "crl": None if ca.crl is None else ca.crl.to_json()} | ocsp
 
 
 def _ca(alias: str, data: Mapping[str, Any]) -> Ca:
-    crl = data["crl"]
-    return Ca(alias, tuple(data["ids"]), data["line"], None if crl is None else Crl.from_json(crl))
+    crl, ocsp = data["crl"], data.get("ocsp")
+    return Ca(
+        alias,
+        tuple(data["ids"]),
+        data["line"],
+        None if crl is None else Crl.from_json(crl),
+        None if ocsp is None else Ocsp.from_json(ocsp),
+    )
 
 
 def _conditions_json(rule: Rule) -> dict[str, Any]:

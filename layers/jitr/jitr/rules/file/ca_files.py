@@ -1,5 +1,6 @@
-"""CA certificates that a rules file names by path (``certificate: factory-a.pem``)."""
+"""Certificates that a rules file names by path: of CAs, and of responders that answer for them."""
 
+import base64
 from collections.abc import Callable
 from datetime import datetime
 
@@ -28,3 +29,15 @@ class CaFiles:
             raise InputError(f"{path}: this is not the certificate of a CA: it has no CA:TRUE")
         self.not_after[ca.ca_certificate_id] = ca.not_after
         return ca.ca_certificate_id
+
+    def responder(self, path: str) -> str:
+        """Return the certificate in a file, its DER in base64. Raises InputError, also where it can verify nothing."""
+        from jitr.x509.certificate import read_ca
+
+        try:
+            signer = read_ca(self._read(path), status="ACTIVE")
+        except Unreadable as error:
+            raise InputError(f"{path}: {error}") from error
+        if signer.key is None:
+            raise InputError(f"{path}: a key of the kind {signer.key_facts.kind} signs no answer that can be verified")
+        return base64.b64encode(signer.der).decode()

@@ -89,7 +89,7 @@ class Doubts:
         used |= {alias for rule, _ in self._allow for alias in rule.grant.renewal_from}
         used |= {each.device.ca for each in tests if each.device.ca}
         for alias, _ in self._entry.table("cas"):
-            if alias.value not in used and self._rules.cas[alias.value].crl is None:
+            if alias.value not in used and not self._rules.cas[alias.value].revokes:
                 hint = "use it as `ca` of a rule, or remove it"
                 self._findings.warning(alias.place, f"no rule uses the CA alias {quoted(alias.value)}", hint)
 

@@ -233,7 +233,55 @@ CRL = RecordShape(
         Field(
             "private_network",
             YesNo(),
-            "Whether the server of an `https://` address may be in a private network.",
+            "Whether the server of an `https://` or `http://` address may be in a private network.",
+            "true",
+            default="false",
+        ),
+    ),
+)
+
+OCSP = RecordShape(
+    "an ocsp",
+    (
+        Field(
+            "url",
+            Url("an OCSP responder", in_s3=False),
+            "Where the responder is.",
+            "http://ocsp.example.com/factory-a",
+            required=True,
+        ),
+        Field(
+            "responder",
+            Text("a certificate file"),
+            "The file of the one certificate whose key may sign the answers, beside the rules file.",
+            "ocsp-responder.pem",
+            default="the CA, and whom it certified for it",
+        ),
+        Field(
+            "hash",
+            Choice("a hash of the CA's name and key", ("sha1", "sha256")),
+            "The hash by which the question names the CA.",
+            "sha256",
+            default="sha1",
+        ),
+        Field(
+            "when_unavailable",
+            Choice("a decision where nobody answers", _STALE),
+            "What is decided where no answer is to be had.",
+            "admit",
+            default="hold",
+        ),
+        Field(
+            "require_nonce",
+            YesNo(),
+            "Whether an answer that was made for another question, or for nobody's, counts for nothing.",
+            "true",
+            default="false",
+        ),
+        Field(
+            "private_network",
+            YesNo(),
+            "Whether the responder may be in a private network.",
             "true",
             default="false",
         ),
@@ -256,6 +304,7 @@ CA = RecordShape(
             "factory-a.pem",
         ),
         Field("crl", CRL, "The revocation list that the CA publishes."),
+        Field("ocsp", OCSP, "The responder that tells which certificates the CA revoked."),
     ),
     (
         AtLeastOne(

@@ -347,25 +347,35 @@ def _own_address(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """Where a revocation list is."""
+    """Where a revocation list, or whatever else ``what`` is, is to be had."""
 
-    told: str = "s3:// or https://"
+    what: str = "a revocation list"
+    in_s3: bool = True
     # Printable ASCII; what would be cut off before it is asked for (a fragment, a query in S3) is no part of it.
     _s3 = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[!-\"$->@-~]+"
-    _https = r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/[!-\"$-~]*"
+    _web = r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/[!-\"$-~]*"
+
+    @property
+    def told(self) -> str:
+        """As tables name it."""
+        return "s3://, https:// or http://" if self.in_s3 else "https:// or http://"
+
+    @property
+    def _pattern(self) -> str:
+        return f"{self._s3}|{self._web}" if self.in_s3 else self._web
 
     def parse(self, text: str) -> str:
-        if re.fullmatch(f"{self._s3}|{self._https}", text) is None or len(text) > LONGEST_TEXT:
-            hint = "write s3://bucket/key or https://host/path"
-            raise Wrong(f"{quoted(text)} is not an address of a revocation list", hint)
-        host = re.sub(r"^https://|[:/].*$", "", text)
-        if text.startswith("https:") and (_own_address(host) or host.lower() == "localhost"):
+        if re.fullmatch(self._pattern, text) is None or len(text) > LONGEST_TEXT:
+            hint = f"write {'s3://bucket/key, ' if self.in_s3 else ''}https://host/path or http://host/path"
+            raise Wrong(f"{quoted(text)} is not an address of {self.what}", hint)
+        host = re.sub(r"^https?://|[:/].*$", "", text)
+        if text.startswith("http") and (_own_address(host) or host.lower() == "localhost"):
             hint = "nothing is fetched from loopback, link-local and reserved addresses"
-            raise Wrong(f"{quoted(host)} is no host of a revocation list", hint)
+            raise Wrong(f"{quoted(host)} is no host of {self.what}", hint)
         return text
 
     def schema(self) -> Schema:
-        return _text_schema(pattern=f"^({self._s3}|{self._https})$")
+        return _text_schema(pattern=f"^({self._pattern})$")
 
 
 _EC = {"P-256": 256, "P-384": 384, "P-521": 521}

@@ -32,11 +32,12 @@ from jitr.rules.file.kinds import SUBJECT_ATTRIBUTES, placeholders
 from jitr.rules.file.problems import Findings, Place, TooManyProblems, did_you_mean, quoted
 from jitr.rules.file.rules_file import Device, Expectation, RulesFile, RuleTest
 from jitr.rules.file.source import parse, read_text
-from jitr.rules.model import AllowRule, Ca, Crl, DenyRule, Floor, Grant, Rules, cost
+from jitr.rules.model import AllowRule, Ca, Crl, DenyRule, Floor, Grant, Ocsp, Rules, cost
 from jitr.rules.policy_variables import ATTRIBUTES
 from jitr.values import dataclass
 
 CertificateId = Callable[[str], str]
+ResponderCertificate = Callable[[str], str]
 
 _MOST_SUGGESTIONS = 50
 _HOW_TO_MAKE = {
@@ -65,13 +66,15 @@ def read_rules(
     *,
     source: str,
     certificate_id: CertificateId | None = None,
+    responder: ResponderCertificate | None = None,
     known: Known | None = None,
 ) -> RulesFile:
     """Read a rules file.
 
     ``source`` is the file's name as problems tell it; the rules keep its last part, so that their digest does not
     depend on where the file lies. ``certificate_id`` turns the path under ``certificate`` of a CA into its
-    caCertificateId, or raises InputError. Raises RulesError with every error in the file.
+    caCertificateId, and ``responder`` the path under ``responder`` of an ``ocsp`` into that certificate's DER in
+    base64; both raise InputError. Raises RulesError with every error in the file.
     """
     decoded, findings = read_text(text, source)
     known = known or Known()
@@ -80,7 +83,7 @@ def read_rules(
         node = parse(decoded, findings)
         entry = None if node is None else Entries(findings).file(node)
         if entry is not None:
-            build = _Build(findings, certificate_id, known)
+            build = _Build(findings, certificate_id, responder, known)
             rules = build.rules(entry, re.split(r"[/\\]", source)[-1] or source)
             read = entry, rules, tuple(build.test(each, rules) for each in entry.entries("tests"))
     findings.raise_errors()
@@ -94,9 +97,16 @@ def read_rules(
 class _Build:
     """Makes rules and tests from entries. What is missing was told of: any value does in its place."""
 
-    def __init__(self, findings: Findings, certificate_id: CertificateId | None, known: Known) -> None:
+    def __init__(
+        self,
+        findings: Findings,
+        certificate_id: CertificateId | None,
+        responder: ResponderCertificate | None,
+        known: Known,
+    ) -> None:
         self._findings = findings
         self._certificate_id = certificate_id
+        self._responder = responder
         self._known = known
         self._first_names: dict[str, Place] = {}  # of rules
         self._suggestions = _MOST_SUGGESTIONS
@@ -135,25 +145,44 @@ class _Build:
             self._findings.error(alias.place, message, "choose a word, and put the id under `ids`")
         resolved = (self._resolved(each) for each in entry.many("certificate"))
         ids = dict.fromkeys((*entry.values("ids"), *(each for each in resolved if each is not None)))
-        crl = entry.entry("crl")
-        return Ca(alias.value, tuple(ids), alias.place.line, None if crl is None else self._crl(crl))
+        crl, ocsp = entry.entry("crl"), entry.entry("ocsp")
+        return Ca(
+            alias.value,
+            tuple(ids),
+            alias.place.line,
+            None if crl is None else self._crl(crl),
+            None if ocsp is None else self._ocsp(ocsp),
+        )
 
     def _crl(self, entry: Entry) -> Crl:
         url = entry.value("url", "")
         private_network = entry.value("private_network", default=False)
         if private_network and url.startswith("s3:"):
-            message = "`private_network` is about the server of an https:// address; this list is in S3"
+            message = "`private_network` is about the server of an https:// or http:// address; this list is in S3"
             self._findings.error(entry.key_place("private_network"), message, "leave it out")
         return Crl(url, Verdict(entry.value("when_stale", "hold")), private_network)
 
+    def _ocsp(self, entry: Entry) -> Ocsp:
+        responder = entry.one("responder")
+        return Ocsp(
+            url=entry.value("url", ""),
+            responder=None if responder is None else self._read(responder, self._responder, None),
+            hash=entry.value("hash", "sha1"),
+            when_unavailable=Verdict(entry.value("when_unavailable", "hold")),
+            require_nonce=entry.value("require_nonce", default=False),
+            private_network=entry.value("private_network", default=False),
+        )
+
     def _resolved(self, path: At) -> str | None:
-        if self._certificate_id is None:
-            message = "certificate files cannot be read here"
-            hint = "write the CA's id under `ids` instead; `jitr ca ls` prints it"
-            self._findings.error(path.place, message, hint)
+        hint = "write the CA's id under `ids` instead; `jitr ca ls` prints it"
+        return self._read(path, self._certificate_id, hint)
+
+    def _read(self, path: At, read: Callable[[str], str] | None, hint: str | None) -> str | None:
+        if read is None:
+            self._findings.error(path.place, "certificate files cannot be read here", hint)
             return None
         try:
-            return self._certificate_id(path.value)
+            return read(path.value)
         except InputError as error:
             self._findings.error(path.place, " ".join(str(error).split()))
             return None

@@ -7,7 +7,21 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from jitr.rules.file.fields import ALLOW, CA, CERTIFICATE, CONDITIONS, CRL, DENY, DEVICE, EXPECT, FILE, GRANT, ROW, TEST
+from jitr.rules.file.fields import (
+    ALLOW,
+    CA,
+    CERTIFICATE,
+    CONDITIONS,
+    CRL,
+    DENY,
+    DEVICE,
+    EXPECT,
+    FILE,
+    GRANT,
+    OCSP,
+    ROW,
+    TEST,
+)
 from jitr.rules.file.kinds import SUBJECT_ATTRIBUTES, Schema, Whole, Wrong, YesNo
 from jitr.rules.file.problems import Findings
 from jitr.rules.file.shapes import Field, Kind, Many, Needs, OneOrMany, RecordShape, TableShape, records_in
@@ -112,6 +126,7 @@ def tables() -> dict[str, str]:
         "file": _table(FILE.fields),
         "cas": _table(CA.fields),
         "crl": _table(CRL.fields),
+        "ocsp": _table(OCSP.fields),
         "certificate": _table(CERTIFICATE.fields),
         "conditions": _table(CONDITIONS),
         "deny": _table(each for each in DENY.fields if each.name not in conditions),

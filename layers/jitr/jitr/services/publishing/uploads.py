@@ -190,7 +190,9 @@ class Drops:
         files = CaFiles(lambda path: self._certificate(dropped, path))
         iot = self._iot()
         known = replace(known_in(iot, self._table), today=self._clock().date(), ca_not_after=files.not_after)
-        rules_file = read_rules(text, source=dropped.key, certificate_id=files.certificate_id, known=known)
+        rules_file = read_rules(
+            text, source=dropped.key, certificate_id=files.certificate_id, responder=files.responder, known=known
+        )
         failures = run(rules_file)
         if failures:
             raise InputError("\n".join([f"{len(failures)} tests in the file failed:", *map(str, failures)]))

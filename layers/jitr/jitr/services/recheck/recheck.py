@@ -24,7 +24,7 @@ from jitr.aws.dynamodb.rulebook import Rulebook
 from jitr.aws.dynamodb.table import Item, Table, from_item, is_newer
 from jitr.aws.registration_queue import RegistrationQueue
 from jitr.aws.telemetry import Telemetry
-from jitr.decision.revocation import without_crls
+from jitr.decision.revocation import without_revocation
 from jitr.devicelists.rows import RowKey
 from jitr.records.event import EVENT_CLOCK_SKEW
 from jitr.records.held import would_change
@@ -162,7 +162,7 @@ class Recheck:
         heads = self._table.heads()  # before any row is read, so that what is decided on is no older
         if heads.digest is None or not items:
             return
-        rules = without_crls(self._rulebook.in_force(heads))
+        rules = without_revocation(self._rulebook.in_force(heads))
         records = []
         known, asked = _by_format(items)
         for item in known:

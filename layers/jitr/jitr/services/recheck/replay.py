@@ -10,7 +10,7 @@ from typing import Any
 from jitr.aws.dynamodb.decisions import newest
 from jitr.aws.dynamodb.table import BATCH_GET, Table
 from jitr.decision.decide import Decision
-from jitr.decision.revocation import without_crls
+from jitr.decision.revocation import without_revocation
 from jitr.reasons import Verdict
 from jitr.records.record import Record
 from jitr.rules.model import Rules
@@ -109,7 +109,7 @@ def replay(
     of them alone is no change. Raises Retry where DynamoDB could not answer now.
     """
     outcome = Replayed()
-    rules = without_crls(rules)
+    rules = without_revocation(rules)
     heads = table.heads()
 
     def knocked_at(record: Record) -> datetime:

@@ -20,15 +20,17 @@ from jitr.aws.crls import Crls
 from jitr.aws.dynamodb.rulebook import Rulebook
 from jitr.aws.dynamodb.table import Conflict, Item, Table
 from jitr.aws.iot import Description, Iot
+from jitr.aws.ocsp_responders import OcspResponders
 from jitr.aws.overlap import at_once
 from jitr.aws.pacing import NotYet
 from jitr.aws.telemetry import Telemetry
 from jitr.decision.chain import verify_chain
 from jitr.decision.decide import DUE_LATEST, Decision, decide, held_instead, lists_needed, unreadable
 from jitr.decision.plan import Lane, SetStatus, Step, lanes, plan
+from jitr.decision.revocation import ocsps_of
 from jitr.devicelists.rows import device_keys, membership
 from jitr.errors import Poison, Refused, Retry, Unreadable
-from jitr.facts import Knock
+from jitr.facts import Knock, OcspAnswer
 from jitr.reasons import Reason, Verdict
 from jitr.records.event import RegistrationEvent, parse_event
 from jitr.records.record import (
@@ -120,6 +122,7 @@ class Registrar:
         clock: Callable[[], datetime],
         telemetry: Telemetry,
         crls: Crls | None = None,  # without, a CA that has a revocation list configured admits nobody
+        ocsp: OcspResponders | None = None,  # likewise
         at_once: Callable[[Iterable[Callable[[], None]]], None] = at_once,  # how calls are made that may overlap
     ) -> None:
         self._iot = iot
@@ -129,6 +132,8 @@ class Registrar:
         self._telemetry = telemetry
         self._cas = Cas(iot)
         self._crls = crls
+        self._ocsp = ocsp
+        self._answered: dict[tuple[str, str], OcspAnswer] = {}  # what responders said during the message at hand
         self._at_once = at_once
         self._rulebook = Rulebook(table)
         self._reservations = Reservations(table, iot)
@@ -173,6 +178,7 @@ class Registrar:
         anything else that escapes is a bug.
         """
         self._iot.pace.within(message.remaining)
+        self._answered = {}
         while True:
             try:
                 self._handle(message)
@@ -222,17 +228,19 @@ class Registrar:
             self._gather(case)  # the CA is back, and was never compared
             return
         knock = self._asked_of_crls(knock, rules, ca)
-        decision = self._decide(case, knock, rules)
+        decision = self._decide(case, knock, rules, before_ocsp=True)
         if would_be_refused_again(record, decision, now):
             again = refused_again(record, decision, case.heads)
         elif (refusal := self._refused_still(record, decision, rules)) is not None:
             held = held_instead(decision, refusal, now)
             again = refused_now(self._recorded(case, held, facts_json(knock), APPLIED), record, decision)
             decision = held
-        elif asks_for_more(record, decision, now):
-            self._gather(case)
-            return
         else:
+            # Last, as everything else would let it in; and before AWS IoT is asked, which has few calls to spare.
+            decision, knock = self._decided_with_ocsp(case, knock, rules, ca, decision)
+            if asks_for_more(record, decision, now):
+                self._gather(case)
+                return
             again = self._recorded(case, decision, facts_json(knock), APPLIED)
             if record.stays_pending:
                 again = replace(again, stays_pending=True, due=record.due)
@@ -333,10 +341,11 @@ class Registrar:
             reading = read_certificate(found.pem.encode())
         except Unreadable as error:
             return unreadable(error.code, str(error), self._clock()), None
-        knock = self._knock(case, reading, rules)
-        return self._decide(case, knock, rules), facts_json(knock)
+        knock, ca = self._knock(case, reading, rules)
+        decision, knock = self._decided(case, knock, rules, ca)
+        return decision, facts_json(knock)
 
-    def _knock(self, case: _Case, reading: CertificateReading, rules: Rules) -> Knock:
+    def _knock(self, case: _Case, reading: CertificateReading, rules: Rules) -> tuple[Knock, CaReading | None]:
         ca_certificate_id = case.event.ca_certificate_id
         registered = self._cas.get(ca_certificate_id, self._clock())
         ca = registered.reading
@@ -348,7 +357,7 @@ class Registrar:
             aliases=rules.aliases_of(ca_certificate_id),
             ca_problem=registered.problem,
         )
-        return self._asked_of_crls(knock, rules, ca)
+        return self._asked_of_crls(knock, rules, ca), ca
 
     def _asked_of_crls(self, knock: Knock, rules: Rules, ca: CaReading | None) -> Knock:
         """With what the CA's revocation lists say now; never with what they said before."""
@@ -356,14 +365,28 @@ class Registrar:
             return knock
         return replace(knock, revocations=self._crls.of(knock, rules, ca, self._clock(), self._iot.pace.in_time))
 
-    def _decide(self, case: _Case, knock: Knock, rules: Rules) -> Decision:
+    def _decided(self, case: _Case, knock: Knock, rules: Rules, ca: CaReading | None) -> tuple[Decision, Knock]:
+        """Return the decision, and the device with all that was asked for it."""
+        return self._decided_with_ocsp(case, knock, rules, ca, self._decide(case, knock, rules, before_ocsp=True))
+
+    def _decided_with_ocsp(
+        self, case: _Case, knock: Knock, rules: Rules, ca: CaReading | None, before: Decision
+    ) -> tuple[Decision, Knock]:
+        """Decide again once the CA's responders were asked; they are not about a device that is not let in anyway."""
+        if before.verdict is not Verdict.ADMIT or not ocsps_of(knock, rules):
+            return before, knock
+        if self._ocsp is not None:
+            knock = replace(knock, ocsp=self._ocsp.of(knock, rules, ca, self._clock(), self._answered))
+        return self._decide(case, knock, rules), knock
+
+    def _decide(self, case: _Case, knock: Knock, rules: Rules, *, before_ocsp: bool = False) -> Decision:
         word = None if case.record is None else case.record.operator_word
         lists, knocked_at = case.heads.lists, case.event.knocked_at
         needed = lists_needed(knock, rules, knocked_at, word)
         found = self._table.rows({name: lists[name] for name in needed if name in lists}, device_keys(knock))
         now = self._clock()
         memberships = {name: membership(knock, found.get(name, ()), now) for name in needed}
-        return decide(knock, rules, memberships, now, knocked_at, word)
+        return decide(knock, rules, memberships, now, knocked_at, word, before_ocsp=before_ocsp)
 
     def _apply(self, case: _Case, decision: Decision, facts: Mapping[str, Any] | None, found: _Found) -> None:
         match decision.verdict:
@@ -432,7 +455,8 @@ class Registrar:
         knock, ca = self._remembered_knock(record.facts, rules)
         knock = self._asked_of_crls(knock, rules, ca)
         now = replace(case, record=record, heads=heads)
-        return _Again(now, self._decide(now, knock, rules), facts_json(knock))
+        decision, knock = self._decided(now, knock, rules, ca)
+        return _Again(now, decision, facts_json(knock))
 
     def _withdraw(self, again: _Again, arn: str) -> None:
         """Take an admission back: INACTIVE, without its thing and policies, and on record as decided instead.
