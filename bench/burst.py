@@ -25,8 +25,6 @@ SIZES = (1_000, 10_000)
 WITHIN = 60.0  # seconds in which the devices come
 _STRANGERS = 100  # one device of so many is on no list
 LIST, _POLICY = "line-a", "Sensor"
-# A certificate by a CA that signs with ECDSA is looked up under its other id, too: half as many get in.
-CA_KEY = "RSA-2048"
 _SECONDS = 4 * 3600.0  # after which a run is over, whoever waits
 # What a device needs of the scarcest quotas, so devices a second that the account can admit.
 QUOTA = QUOTAS["DescribeCertificate"]
@@ -54,7 +52,7 @@ def fleet_rules(ca: pki.CA) -> Rules:
 @cache
 def devices(count: int) -> list[pki.Issued]:
     """Devices with keys of their own, called snr-0000000 and on."""
-    ca = factory(CA_KEY)
+    ca = factory("P-256")
     drafts = (ca.usual_device(f"snr-{number:07d}").serial(number + 1) for number in range(count))
     return [each.key("P-256", f"sensor {number}").issue() for number, each in enumerate(drafts)]
 
@@ -168,7 +166,7 @@ def baselines(size: int, until: float) -> Outcome:
 
 
 def _world(size: int, concurrency: int, quotas: int, *, strangers: bool = True) -> tuple[World, frozenset[str]]:
-    ca = factory(CA_KEY)
+    ca = factory("P-256")
     world = World(ca, concurrency=concurrency, quotas=quotas)
     world.publish(fleet_rules(ca))
     listed = [place for place in range(size) if place % _STRANGERS or not strangers]

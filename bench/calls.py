@@ -27,11 +27,9 @@ from jitr.rules.model import AllowRule, Ca, DenyRule, Grant, Rules
 _TAKES = 0.05  # seconds a call
 _PLENTY = 60_000  # milliseconds left in the invocation
 
-FACTORY = pki.ca("Factory of the bench", kind="RSA-2048")
-_FACTORY_EC = pki.ca("Factory of the bench, ECDSA")
+FACTORY = pki.ca("Factory of the bench")
 _FIRST = FACTORY.usual_device("line-a-0000").issue()
 _DEVICE = FACTORY.usual_device("line-a-0001").issue()
-_OF_EC = _FACTORY_EC.usual_device("line-a-0001").issue()
 _RENEWED = FACTORY.usual_device("line-a-0001").key("P-256", "its next key").issue()
 
 _POLICIES = Grant(iot_policies=("Sensor", "Other"))
@@ -80,7 +78,6 @@ class Event:
     grant: Grant = _FULL
     before: Callable[[World], None] = lambda _world: None
     device: pki.Issued = _DEVICE
-    ca: pki.CA = FACTORY
     on_list: bool = False
     rejected: bool = False
     times: int = 1
@@ -109,10 +106,6 @@ def _held_then_edited(world: World) -> None:
     world.put_on("line-a", ListRow(common_name="another"))
 
 
-def _connected(world: World) -> None:
-    world.connect(_OF_EC)
-
-
 def _second_key(world: World) -> None:
     _knocked(world)
     world.connect(_RENEWED)
@@ -122,7 +115,6 @@ EVENTS = (
     Event("admit: IoT policies", _POLICIES),
     Event("admit: and thing, type, two groups"),
     Event("admit: the same, on a device list", before=_listed, on_list=True),
-    Event("admit: a thing, too, by a CA that signs with ECDSA", before=_connected, device=_OF_EC, ca=_FACTORY_EC),
     Event("renewal: coexist", replace(_FULL, renewal="coexist"), _second_key, _RENEWED),
     Event("renewal: replace", replace(_FULL, renewal="replace"), _second_key, _RENEWED),
     Event("hold", on_list=True),
@@ -147,7 +139,7 @@ def count(event: Event, *, warm: bool = True, takes: float = _TAKES) -> Made:
         else:
             world.registrar = world.fresh_registrar()
         with _watched(world, takes) as made:
-            _deliver(world, event.device, times=event.times, ca=event.ca)
+            _deliver(world, event.device, times=event.times)
     return made
 
 
@@ -169,7 +161,6 @@ def _world(event: Event) -> Iterator[World]:
         world.registrar = world.fresh_registrar()
         world.iot.create_thing_group(thingGroupName="all")
         world.register_ca(FACTORY)
-        world.register_ca(_FACTORY_EC)
         world.connect(_DEVICE)
         world.publish(_rules(event))
         world.put_on("line-a", ListRow(common_name="line-a-0000"))
@@ -182,7 +173,7 @@ def _rules(event: Event) -> Rules:
     deny = (DenyRule("recalled", 5, (named[0], AttributeCondition("common_name", (Glob("*-0001"),)))),)
     return Rules(
         source="admission.yaml",
-        cas={"factory": Ca("factory", (FACTORY.id, _FACTORY_EC.id), 3)},
+        cas={"factory": Ca("factory", (FACTORY.id,), 3)},
         deny=deny if event.rejected else (),
         allow=(AllowRule("line-a", 10, (*named, *listed), event.grant),),
     )
@@ -197,14 +188,14 @@ def _watched(world: World, takes: float) -> Iterator[Made]:
         yield made
 
 
-def _deliver(world: World, device: pki.Issued, *, times: int = 1, ca: pki.CA = FACTORY) -> None:
+def _deliver(world: World, device: pki.Issued, *, times: int = 1) -> None:
     """A batch of so many knocks of a device, as Lambda brings it."""
     at = str(int(world.now.timestamp() * 1000))
     records = [
         {
             "messageId": f"{device.sha256[:8]}-{at}-{number}",
             "receiptHandle": str(number),
-            "body": world.event(device.sha256, ca.id),
+            "body": world.event(device.sha256, FACTORY.id),
             "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": at},
         }
         for number in range(times)

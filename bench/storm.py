@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any, cast
 
 from bench import prices
-from bench.burst import CA_KEY, LIST, devices, fleet_rules
+from bench.burst import LIST, devices, fleet_rules
 from bench.fleet import factory
 from bench.results import Result
 from bench.simulation.world import ACCOUNT, CONCURRENCY, Device, World
@@ -54,7 +54,7 @@ class Outcome:
 
 def storm(held: int, concurrency: int, seconds: float = _SAMPLE) -> Outcome:
     """Let it begin, then watch it for some seconds. With nobody held it is the calm."""
-    world = World(factory(CA_KEY), concurrency=concurrency)
+    world = World(factory("P-256"), concurrency=concurrency)
     world.publish(fleet_rules(world.ca))
     count = int(seconds)
     world.enlist(LIST, (f"snr-{place:07d}" for place in range(count)))

@@ -1,33 +1,24 @@
 """AWS IoT is asked at the account's pace: who waits, who does not, and what a batch does when the time is short."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from testkit import pki
+from testkit.aws.admission import FACTORY, rules
 from testkit.aws.fakes import fake_world, refusal
 from testkit.aws.world import ACCOUNT, PENDING, World
 from testkit.knocks import allow
-from testkit.knocks import rules as made_rules
 
 from jitr.aws.iot import Iot
 from jitr.aws.pacing import Pace
 from jitr.aws.quotas import QUOTA_OF, Quotas
-from jitr.rules.model import Ca, Rules
 from jitr.services.registration.batch import Batch
 from jitr.services.registration.registrar import Registrar
 
-# It signs with RSA: of a device of a CA that signs with ECDSA the certificate's other id is looked up as well.
-FACTORY = pki.ca("Factory A", kind="RSA-2048")
-FACTORY_EC = pki.ca("Factory EC")
 DEVICES = [FACTORY.device(f"snr-{number:04d}").issue() for number in range(10)]
-
-
-def rules(*each: Any, ca: pki.CA = FACTORY) -> Rules:
-    """Rules for one CA."""
-    return replace(made_rules(*each), cas={"factory-a": Ca("factory-a", (ca.id,), 1)})
 
 
 @dataclass
@@ -111,23 +102,6 @@ def test_a_batch_asks_no_faster_than_its_pace(world: World) -> None:
         assert all(later - earlier >= 0.499 for earlier, later in pairwise(asked[1:]))
     assert paced.of("DescribeCertificate")[-1] < 5.1
     assert [world.status(each) for each in DEVICES] == ["ACTIVE"] * 10
-
-
-def test_looking_up_the_other_id_of_certificates_keeps_to_the_pace_too(world: World) -> None:
-    """A CA that signs with ECDSA has half as many devices admitted in the same time."""
-    world.register_ca(FACTORY_EC)
-    world.publish(rules(allow(), ca=FACTORY_EC))
-    paced = Paced(world)
-    devices = [FACTORY_EC.device(f"snr-{number:04d}").issue() for number in range(10)]
-    for device in devices:
-        world.connect(device)
-        body = world.event(device.sha256, FACTORY_EC.id)
-        world.sqs.send_message(QueueUrl=world.queue_url, MessageBody=body)
-    assert paced.invoke() == []
-    asked = paced.of("DescribeCertificate")
-    assert len(asked) == 20
-    assert all(later - earlier >= 0.499 for earlier, later in pairwise(asked[1:]))
-    assert [world.status(each) for each in devices] == ["ACTIVE"] * 10
 
 
 def test_what_needs_no_call_does_not_wait_behind_what_does(world: World) -> None:

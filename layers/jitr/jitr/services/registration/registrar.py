@@ -406,10 +406,8 @@ class Registrar:
         refusal, record = claim.refusal, claim.record
         if refusal is None:
             try:
-                refusal = self._registered_as_twin(facts)
-                if refusal is None:
-                    self._iot.detach(found.certificate.arn, *superfluous(record, grant))
-                    record = self._activate(case, plan(decision, claim.left), record, found)
+                self._iot.detach(found.certificate.arn, *superfluous(record, grant))
+                record = self._activate(case, plan(decision, claim.left), record, found)
             except Refused as refused:
                 refusal = _refusal(refused)
         if refusal is None:
@@ -498,18 +496,6 @@ class Registrar:
         if by_hand:
             return Reason("certificate.twin", f"an operator registered it, or set its status, as certificate {twin}")
         return None
-
-    def _registered_as_twin(self, facts: Mapping[str, Any]) -> Reason | None:
-        """Why a device is not admitted whose certificate AWS IoT holds under its other id as well.
-
-        What was registered or revoked in AWS's console is on no record here. Asked once the admission is on record:
-        one that comes under the other id from then on finds that. A pending one is nobody's verdict.
-        """
-        twin = _twin(facts)
-        found = None if twin is None else self._iot.certificate(twin)
-        if found is None or found.status == PENDING:
-            return None
-        return Reason("certificate.twin", f"AWS IoT holds it as certificate {twin} as well, {found.status}")
 
     def _shut_out(self, certificate_id: str, status: str) -> None:
         try:
