@@ -1178,6 +1178,9 @@ def test_a_certificate_that_was_changed_by_hand_does_not_get_in_under_its_other_
     ready.table.put(by_hand_key(twin.sha256) | {"format": 1, "revision": 1, "acts": []})
     ready.knock(DEVICE, FACTORY)
     assert (ready.codes(DEVICE), ready.status(DEVICE)) == (["certificate.twin"], PENDING)
+    record = ready.record(DEVICE)
+    assert record is not None
+    assert (record.attached, record.reservation, ready.policies(DEVICE)) == ({}, None, set())
     ready.later(hours=2)
     ready.calls.made.clear()
     ready.knock(DEVICE, FACTORY)

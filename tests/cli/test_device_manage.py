@@ -22,6 +22,7 @@ from testkit.cli.command_line import REGION, Aws, Openssl, Run
 from testkit.cli.operating import FACTORY, OTHER, register_ca
 from testkit.knocks import allow, deny
 from testkit.knocks import rules as made_rules
+from testkit.twins import twin_of
 
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.rows import ListRow
@@ -330,6 +331,108 @@ def test_what_does_not_name_one_device_is_told(run: Run, iot: Any, aws: Aws) -> 
     assert "2 certificates have an id that begins with abababab" in run("device", "revoke", "abababab").stderr
 
 
+@pytest.mark.parametrize("kind", ["P-256", "P-384", "P-521"])
+def test_a_file_with_the_other_form_of_signature_is_the_certificate_that_is_registered(
+    run: Run, iot: Any, kind: str
+) -> None:
+    """The CA need not be registered any more."""
+    ca = drafts.ca("Factory of a curve", kind=kind)
+    device = leaf("snr-0001", ca)
+    iot.register_certificate_without_ca(certificatePem=device.pem.decode(), status="ACTIVE")
+    file = write(twin_of(device, ca), "other.pem")
+    for words in (("show",), ("deactivate", "--yes"), ("activate", "--without-iot-policy"), ("revoke", "--yes")):
+        result = run("device", *words, file, "--json")
+        assert device.sha256 in result.stdout
+        told = f"other.pem: it is registered under its other id {device.sha256}, which is the same certificate"
+        assert (result.exit_code, told in result.stderr) == (0, True), words
+    assert status(iot, device) == "REVOKED"
+
+
+def test_a_file_whose_own_certificate_is_registered_is_that_one(run: Run, iot: Any) -> None:
+    device = leaf()
+    twin = twin_of(device, FACTORY)
+    put_in(iot, device)
+    put_in(iot, twin)
+    assert ok(run("device", "revoke", write(twin), "--yes", "--json"))["certificate_id"] == twin.sha256
+    assert (status(iot, device), status(iot, twin)) == ("ACTIVE", "REVOKED")
+
+
+def test_a_deletion_that_carries_on_does_not_go_over_to_the_other_id(run: Run, world: World) -> None:
+    """It was interrupted when the certificate was gone and its record was not."""
+    device = leaf()
+    twin = twin_of(device, FACTORY)
+    world.publish(rules_of(allow("line-a", ca="factory-a", grant=Grant(iot_policies=()))))
+    admitted(world, device)
+    world.iot.update_certificate(certificateId=device.sha256, newStatus="INACTIVE")
+    for thing in world.iot.list_principal_things(principal=arn(world.iot, device))["things"]:
+        world.iot.detach_thing_principal(thingName=thing, principal=arn(world.iot, device))
+    world.iot.delete_certificate(certificateId=device.sha256, forceDelete=True)
+    put_in(world.iot, twin)
+    assert ok(run("device", "delete", write(device), "--yes", "--json"))["certificate_id"] == device.sha256
+    assert (world.record(device), status(world.iot, twin)) == (None, "ACTIVE")
+
+
+def test_a_certificate_is_not_registered_beside_itself(run: Run, iot: Any, aws: Aws) -> None:
+    """Under both its ids it would be two devices, of which one could be cut off."""
+    one, two = leaf("one"), leaf("two")
+    put_in(iot, one, state="REVOKED")
+    files = [write(twin_of(one, FACTORY), "one.pem"), write(two, "a.pem"), write(twin_of(two, FACTORY), "b.pem")]
+    aws.calls.clear()
+    result = run("device", "register", *files)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"one.pem: it is registered under its other id {one.sha256}, which is the same certificate" in result.stderr
+    assert result.stderr.count("are the same certificate, with the two forms of its signature: give one") == 1
+    not_changed(aws)
+
+
+def test_a_device_on_hold_is_shown_and_cut_off_by_its_common_name(run: Run, world: World) -> None:
+    """It has no thing yet, and its name is all that people know of it."""
+    world.publish(rules_of(allow("line-a", common_name="snr-*")))
+    device = held(world, leaf("other-1"))
+    assert ok(run("device", "show", "other-1", "--json"))["devices"][0]["certificate_id"] == device.sha256
+    assert "has no IoT policy" in run("device", "activate", "other-1").stderr
+    done = run("device", "deactivate", "other-1", "--yes")
+    assert (done.exit_code, world.status(device)) == (0, "INACTIVE")
+    assert f"other-1 is the common name of a device on hold, certificate {device.sha256[:12]}" in done.stderr
+    assert run("device", "revoke", "other-1", "--yes").exit_code == 0
+    assert world.status(device) == "REVOKED"
+
+
+@pytest.mark.parametrize("words", [("show",), ("activate",), ("deactivate", "--yes"), ("revoke", "--yes")])
+def test_devices_on_hold_of_one_name_are_listed_and_nothing_is_done_to_any(
+    run: Run, world: World, aws: Aws, words: tuple[str, ...]
+) -> None:
+    world.publish(rules_of(allow("line-a", common_name="snr-*")))
+    both = sorted(held(world, leaf("other-1", owner=owner)).sha256[:12] for owner in ("one", "two"))
+    aws.calls.clear()
+    result = run("device", *words, "other-1")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"several devices on hold bear the common name other-1, say which: {', '.join(both)}" in result.stderr
+    not_changed(aws)
+
+
+def test_a_name_that_means_several_certificates_is_not_taken_for_that_of_a_device_on_hold(
+    run: Run, world: World, aws: Aws
+) -> None:
+    """A device chooses its common name."""
+    world.publish(rules_of(allow("line-a", common_name="snr-*")))
+    one = leaf("one")
+    device = held(world, leaf(one.sha256[:9]))
+    put_in(world.iot, one)
+    world.iot.create_thing(thingName=one.sha256[:9])
+    result = run("device", "revoke", one.sha256[:9], "--yes")
+    assert (result.exit_code, world.status(device)) == (2, "PENDING_ACTIVATION")
+    assert "is a thing's name and the beginning of a certificateId" in result.stderr
+
+
+def held(world: World, device: drafts.Issued) -> drafts.Issued:
+    """A device that knocked, and that no rule of these matches."""
+    world.connect(device)
+    world.knock(device, FACTORY)
+    assert world.status(device) == "PENDING_ACTIVATION"
+    return device
+
+
 def paged(aws: Aws, operation: str, pages: list[list[dict[str, Any]]]) -> None:
     """AWS IoT lists page by page, which moto does not."""
 
@@ -501,6 +604,25 @@ def test_who_registered_a_certificate_by_hand_and_when_is_written_down_until_it_
     assert world.table.on_record(device.sha256) == (False, True)
     assert run("device", "delete", device.sha256, "--yes").exit_code == 0
     assert world.table.on_record(device.sha256) == (False, False)
+
+
+@pytest.mark.parametrize(("command", "state"), [("revoke", "REVOKED"), ("deactivate", "INACTIVE")])
+def test_what_other_hands_cut_off_is_known_under_its_other_id_once_an_operator_says_so(
+    run: Run, world: World, command: str, state: str
+) -> None:
+    """In AWS's console, say, of which nothing is written down here."""
+    device = leaf()
+    put_in(world.iot, device, state=state)
+    for _ in range(2):
+        assert run("device", command, device.sha256, "--yes").exit_code == 0
+    (act,) = acts_of(world.table, [device.sha256])[device.sha256]
+    assert (act.status, act.status_before, act.cut_off) == (state, state, True)
+    assert f"{state} already, and to stay so since 20" in run("device", "show", device.sha256).stdout
+    twin = twin_of(device, FACTORY)
+    world.publish(rules_of(allow("line-a", ca="factory-a", grant=Grant(iot_policies=("Sensor",)))))
+    world.connect(twin)
+    world.knock(twin, FACTORY)
+    assert (world.codes(twin), world.status(twin)) == (["certificate.twin"], "PENDING_ACTIVATION")
 
 
 def test_who_cut_a_device_off_when_and_why_is_in_its_decision(

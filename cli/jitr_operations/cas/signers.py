@@ -111,5 +111,11 @@ class Signers:
         return found
 
 
+def twin_under(ca: Registered, device: CertificateReading) -> str | None:
+    """Return the other id of a certificate that this CA signed; None where the CA does not sign with ECDSA."""
+    reading = read_ca(ca.pem.encode(), status=ca.status, ca_certificate_id=ca.id)
+    return verify_chain(device, reading).twin_sha256
+
+
 def _issuer(device: CertificateReading) -> str:
     return written_out(rfc4514(device.issuer)) or "(no name)"

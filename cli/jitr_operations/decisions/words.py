@@ -12,13 +12,14 @@ from jitr.errors import InputError
 from jitr.records.event import own_event
 from jitr.records.record import Record
 from jitr_operations.deployment import Deployment
+from jitr_operations.devices.registry import Registry
 from jitr_operations.devices.which import find_one
 from jitr_operations.records import record_of
 
 
 def decided(which: str, deployment: Deployment, table: Table) -> Record:
     """Return the decision record of the device meant. Raises InputError if there is none, or several fit."""
-    found = find_one(which, deployment, table)
+    found = find_one(which, Registry(deployment.client("iot")), table, on_record=True)
     record = record_of(table, found)
     if record is None:
         raise InputError(f"nothing was decided on certificate {found[:12]}: it has not knocked here")

@@ -51,6 +51,8 @@ class Act:
         if self.status_before == NOT_REGISTERED:
             return f"registered {self.at}, by {self.by}"
         why = f": {self.message}" if self.message else ""
+        if self.status_before == self.status and self.status != "ACTIVE":
+            return f"{self.status} already, and to stay so since {self.at}, by {self.by}{why}"
         against = f", overruling {', '.join(self.overruled)}" if self.overruled else ""
         return f"{self.status} since {self.at}, by {self.by}{against}{why}"
 
@@ -89,12 +91,23 @@ class Hand:
         """Write down that a certificate was registered, INACTIVE at first; what cannot be written is told once."""
         self._did_already(certificate_id, "INACTIVE", NOT_REGISTERED, None)
 
-    def _did_already(self, certificate_id: str, status: str, before: str, message: str | None) -> None:
+    def stays_cut_off(self, certificate_id: str, status: str, message: str | None = None) -> None:
+        """Write down that a certificate is to stay as other hands made it, unless something is on record of it.
+
+        Without a record the function does not know it under the other id that an ECDSA signature gives it.
+        """
+        self._did_already(certificate_id, status, status, message, only_first=True)
+
+    def _did_already(
+        self, certificate_id: str, status: str, before: str, message: str | None, *, only_first: bool = False
+    ) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
         if self._fails:
             return
         try:
+            if only_first and self._table is not None and any(self._table.on_record(certificate_id)):
+                return
             self.did(certificate_id, status, before, message)
         except (JitrError, BotoCoreError, ClientError) as problem:
             self._fails = True

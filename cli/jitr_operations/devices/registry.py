@@ -84,6 +84,10 @@ class Thing:
         }
 
 
+class NothingFound(InputError):
+    """Nothing that AWS IoT holds goes by the name that was given."""
+
+
 def is_missing(problem: Exception) -> bool:
     """Whether this is AWS IoT's answer for what it does not have."""
     from botocore.exceptions import ClientError
@@ -159,7 +163,8 @@ class Registry:
     def find(self, which: str) -> tuple[str, ...]:
         """Return the certificateIds meant by an id, the beginning of one, a thing's name or a file.
 
-        Several only for a thing that has several. Raises InputError where there is none, or no telling which.
+        Several only for a thing that has several. Raises NothingFound where there is none, InputError where there is
+        no telling which.
         """
         if Path(which).is_file():
             return (read_device_file(Path(which)).facts.certificate_sha256,)
@@ -175,17 +180,10 @@ class Registry:
         if begun:
             return (begun[0],)
         if named is None:
-            raise InputError(self._unknown(which))
+            raise NothingFound(self._unknown(which))
         if not named:
-            raise InputError(f"the thing {which} has no certificate: name the certificate itself")
+            raise NothingFound(f"the thing {which} has no certificate: name the certificate itself")
         return named
-
-    def find_one(self, which: str) -> str:
-        """Return the one certificateId that is meant. Raises InputError if there is not exactly one."""
-        found = self.find(which)
-        if len(found) > 1:
-            raise InputError(f"the thing {which} has {len(found)} certificates, say which: {', '.join(found)}")
-        return found[0]
 
     def _beginning_with(self, digits: str) -> list[str]:
         with telling.progress("Looking for the certificate", None) as advance:

@@ -33,6 +33,8 @@ def deactivate(
             with suppress(Exception):  # the same command again does not come to those any more that are INACTIVE
                 not_the_function_s(table, done)
         raise
+    for each in statuses.keys() - to_change.keys():
+        hand.stays_cut_off(each, statuses[each], why)
     return _stay_out(table, registry, statuses, "INACTIVE")
 
 
@@ -44,6 +46,8 @@ def revoke(registry: Registry, found: DeviceCertificate, hand: Hand, table: Tabl
     if found.status != "REVOKED":
         registry.set_status(found.id, "REVOKED")
         hand.cut_off(found.id, "REVOKED", found.status, why)
+    else:
+        hand.stays_cut_off(found.id, "REVOKED", why)
     return _stay_out(table, registry, {found.id: found.status}, "REVOKED")
 
 

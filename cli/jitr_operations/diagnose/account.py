@@ -212,6 +212,12 @@ def _tell_pending(certificate_id: str, view: View, findings: Findings) -> None:
         )
 
 
+def _by_whom(act: Act) -> str:
+    if act.status == act.status_before:
+        return f"somebody made it so, and {act.by} said at {act.at} that it stays so"
+    return f"{act.by} made it so at {act.at}"
+
+
 def _tell_inactive(certificate_id: str, view: View, findings: Findings) -> None:
     record = view.record
     if record is not None and record.decision is Verdict.REJECT:
@@ -223,11 +229,7 @@ def _tell_inactive(certificate_id: str, view: View, findings: Findings) -> None:
             )
         return
     last = view.acts[-1] if view.acts else None
-    who = (
-        f"{last.by} made it so at {last.at}"
-        if last and last.cut_off
-        else "somebody deactivated it, or registered it so"
-    )
+    who = _by_whom(last) if last and last.cut_off else "somebody deactivated it, or registered it so"
     why = f": {last.message}" if last and last.cut_off and last.message else ""
     told = f"AWS IoT holds the certificate as INACTIVE: {who}{why}"
     if view.today is not None and view.today.verdict is Verdict.REJECT:

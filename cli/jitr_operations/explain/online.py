@@ -15,6 +15,7 @@ from jitr.records.event import parse_event
 from jitr_operations import telling
 from jitr_operations.decisions.today import Today
 from jitr_operations.deployment import Deployment
+from jitr_operations.devices.registry import Registry
 from jitr_operations.devices.which import find_one
 from jitr_operations.explain.explanation import Explanation
 from jitr_operations.files import read_bytes
@@ -46,7 +47,7 @@ def _certificate_id(subject: str, deployment: Deployment, table: Table) -> str:
         data = read_bytes(file)
         if data.lstrip()[:1] == b"{":
             return _of_event(file, data, deployment)
-    return find_one(subject, deployment, table)
+    return find_one(subject, Registry(deployment.client("iot")), table)
 
 
 def _of_event(file: Path, data: bytes, deployment: Deployment) -> str:

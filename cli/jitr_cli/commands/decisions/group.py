@@ -83,7 +83,8 @@ def show(device: str, choice: Choice, as_json: bool) -> None:
 
     And what operators did to its status since, by `jitr device activate`, `deactivate` and `revoke`: who, when, why.
 
-    DEVICE is a certificateId or its beginning, a thing's name or the certificate's file.
+    DEVICE is a certificateId or its beginning, a thing's name, the common name of a device on hold or the
+    certificate's file.
 
     \b
     Example:

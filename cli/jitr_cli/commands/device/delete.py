@@ -12,6 +12,7 @@ from jitr_operations.deployment import Account, Choice
 from jitr_operations.devices import deletion as deletion_of
 from jitr_operations.devices.deletion import Deletion
 from jitr_operations.devices.registry import Registry
+from jitr_operations.devices.which import find_one
 from jitr_operations.table import table_of
 
 
@@ -34,8 +35,8 @@ def delete(
 ) -> None:
     """Delete a device certificate from AWS IoT, with its decision record; its thing name and place become free.
 
-    DEVICE is a certificateId, its first 8 digits or more, a thing's name, or the device's certificate file. Run it
-    again after whatever went wrong, with the whole id or the file: it carries on.
+    DEVICE is a certificateId, its first 8 digits or more, a thing's name, the common name of a device on hold, or the
+    device's certificate file. Run it again after whatever went wrong, with the whole id or the file: it carries on.
 
     A device that connects again is registered anew, if its CA registers by itself, and the rules decide about it. To
     keep it out, `jitr device deactivate` or `revoke` it instead, or add a deny rule.
@@ -48,7 +49,7 @@ def delete(
     account.announce()
     iot = account.client("iot")
     registry = Registry(iot)
-    deletion = deletion_of.look(registry, table, registry.find_one(which))
+    deletion = deletion_of.look(registry, table, find_one(which, registry, table, on_record=True))
     _refuse_active(deletion, deactivate_first)
     output.confirm(_question(deletion, with_thing), yes)
     deletion_of.delete(iot, table, deletion, with_thing=with_thing)

@@ -5,6 +5,7 @@ whatever fails on the way leaves a certificate that cannot connect, and the same
 """
 
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from jitr_cli.commands.device.overrule import require_reason
 from jitr_cli.console import output
 from jitr_cli.console.options import FILE, stack_options
 from jitr_operations.cas.registry import Registered
-from jitr_operations.cas.signers import Signers
+from jitr_operations.cas.signers import Signers, twin_under
 from jitr_operations.deployment import Choice
 from jitr_operations.devices.activation import NOT_ASKED, Asked
 from jitr_operations.devices.by_hand import NOT_KEPT, Hand
@@ -176,12 +177,14 @@ def _is_taken(key: KeyFacts) -> bool:
 
 def _look(registry: Registry, signers: Signers, readings: dict[str, tuple[Path, CertificateReading]]) -> list[_Device]:
     """How AWS IoT holds each of them, and the CA of those that it does not. Raises InputError with all problems."""
-    devices, problems = [], []
+    devices: list[_Device] = []
+    problems: list[str] = []
     for certificate_id, (file, reading) in readings.items():
         existing, ca = registry.get(certificate_id), None
         try:
             if existing is None:
                 ca = signers.of(reading, file)
+                problems += _twins(registry, ca, file, reading, readings)
             else:
                 signers.expect(existing, file)
         except InputError as problem:
@@ -192,6 +195,27 @@ def _look(registry: Registry, signers: Signers, readings: dict[str, tuple[Path, 
     if problems:
         raise InputError("\n".join(problems))
     return devices
+
+
+def _twins(
+    registry: Registry,
+    ca: Registered,
+    file: Path,
+    reading: CertificateReading,
+    readings: dict[str, tuple[Path, CertificateReading]],
+) -> Iterator[str]:
+    """Yield what is wrong where the same certificate is registered, or about to be, under its other id."""
+    twin = twin_under(ca, reading)
+    if twin is None:
+        return
+    if twin in readings and reading.facts.certificate_sha256 < twin:  # told once
+        yield f"{file} and {readings[twin][0]} are the same certificate, with the two forms of its signature: give one"
+    found = registry.get(twin)
+    if found is not None:
+        yield (
+            f"{file}: it is registered under its other id {twin}, which is the same certificate, and {found.status}: "
+            f"see `jitr device show {twin[:12]}`"
+        )
 
 
 def _require_policies(

@@ -21,6 +21,7 @@ from jitr_operations.deployment import Choice
 from jitr_operations.devices.by_hand import Act, acts_of
 from jitr_operations.devices.records import account_and_table, facts_of, name_in, records_of
 from jitr_operations.devices.registry import STATUSES, DeviceCertificate, Listed, Registry, Thing
+from jitr_operations.devices.which import find
 
 _NOT_REGISTERED = "not registered"
 
@@ -84,8 +85,8 @@ def _with_records(table: Table | None, listed: Iterator[Listed]) -> Iterator[dic
 def show(which: str, choice: Choice, as_json: bool) -> None:
     """One device: how AWS IoT holds its certificate, what is attached to it, what was decided about it, and why.
 
-    DEVICE is a certificateId, its first 8 digits or more, a thing's name, or the device's certificate file. Of a
-    thing with several certificates all are shown.
+    DEVICE is a certificateId, its first 8 digits or more, a thing's name, the common name of a device on hold, or the
+    device's certificate file. Of a thing with several certificates all are shown.
 
     \b
     Example:
@@ -93,7 +94,7 @@ def show(which: str, choice: Choice, as_json: bool) -> None:
     """
     account, table = account_and_table(choice)
     registry = Registry(account.client("iot"))
-    ids = registry.find(which)
+    ids = find(which, registry, table)
     records = records_of(table, ids)
     acts = acts_of(table, ids)
     found = [_gathered(registry, each, records.get(each), acts.get(each, ())) for each in ids]

@@ -19,6 +19,7 @@ from jitr_operations.devices.recall_misses import Compared, find_misses
 from jitr_operations.devices.records import account_and_table, name_in
 from jitr_operations.devices.registry import DeviceCertificate, Registry
 from jitr_operations.devices.revoked import Revoked, find_revoked
+from jitr_operations.devices.which import find_one
 from jitr_operations.table import now, table_of
 
 SHOWN = 50  # of the devices that are on a list
@@ -38,7 +39,8 @@ def activate(
 ) -> None:
     """Make a device certificate ACTIVE: the device may connect.
 
-    DEVICE is a certificateId, its first 8 digits or more, a thing's name, or the device's certificate file.
+    DEVICE is a certificateId, its first 8 digits or more, a thing's name, the common name of a device on hold, or the
+    device's certificate file.
 
     It is decided first under the rules and lists in force. One that they deny, as a recalled device, stays as it is
     (exit code 1), unless --overrule says why it is to be let in all the same.
@@ -52,7 +54,7 @@ def activate(
     account, table = account_and_table(choice, NOT_ASKED)
     account.announce()
     registry = Registry(account.client("iot"))
-    found = registry.require(registry.find_one(which))
+    found = registry.require(find_one(which, registry, table))
     if found.status == "REVOKED":
         raise InputError(f"{found.id} is REVOKED, which is final: issue and register another certificate")
     if not without_iot_policy and not registry.may_connect(found):
@@ -120,7 +122,8 @@ def deactivate(
 ) -> None:
     """Make device certificates INACTIVE: the devices are cut off until `jitr device activate`.
 
-    DEVICE is a certificateId, its first 8 digits or more, a thing's name, or the device's certificate file.
+    DEVICE is a certificateId, its first 8 digits or more, a thing's name, the common name of a device on hold, or the
+    device's certificate file.
 
     With --list all ACTIVE certificates are compared with the list's rows; any key of a row is enough, as for a deny
     rule. Rows that fit none are told, with the nearest device. A deny rule with the same list keeps devices out that
@@ -151,7 +154,7 @@ def _deactivate_named(which: tuple[str, ...], yes: bool, choice: Choice, as_json
     account, table = account_and_table(choice, NOT_KEPT)
     account.announce()
     registry = Registry(account.client("iot"))
-    ids = dict.fromkeys(registry.find_one(each) for each in which)
+    ids = dict.fromkeys(find_one(each, registry, table) for each in which)
     found = [registry.require(each) for each in ids]
     to_change = [each for each in found if each.status not in ("INACTIVE", "REVOKED")]
     if to_change:
@@ -278,8 +281,8 @@ def _active(found: Sequence[Match | Revoked]) -> dict[str, str]:
 def revoke(which: str, yes: bool, choice: Choice, as_json: bool) -> None:
     """Revoke a device certificate. Nobody can undo it: the device needs another certificate.
 
-    DEVICE is a certificateId, its first 8 digits or more, a thing's name, or the device's certificate file. To cut a
-    device off for a while, `jitr device deactivate` it.
+    DEVICE is a certificateId, its first 8 digits or more, a thing's name, the common name of a device on hold, or the
+    device's certificate file. To cut a device off for a while, `jitr device deactivate` it.
 
     \b
     Example:
@@ -288,7 +291,7 @@ def revoke(which: str, yes: bool, choice: Choice, as_json: bool) -> None:
     account, table = account_and_table(choice, NOT_KEPT)
     account.announce()
     registry = Registry(account.client("iot"))
-    found = registry.require(registry.find_one(which))
+    found = registry.require(find_one(which, registry, table))
     if found.status != "REVOKED":
         output.confirm(f"Revoke {_words(found)}, {found.status}? This is final. {_CUT_OFF}.", yes)
     under_way = switching.revoke(registry, found, Hand(account, table), table, None)

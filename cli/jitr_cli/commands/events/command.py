@@ -25,6 +25,7 @@ from jitr_cli.console.output import emit, json_option, note, warn
 from jitr_operations.cas.signers import Signers
 from jitr_operations.deployment import Account, Choice
 from jitr_operations.devices.registry import Registry, read_device_file
+from jitr_operations.devices.which import find_one
 from jitr_operations.files import read_bytes, staged
 
 PENDING = "PENDING_ACTIVATION"
@@ -153,7 +154,7 @@ def _online(which: str, account_id: str | None, ca: str | None, account: Account
     """With what is missing from AWS."""
     registry = Registry(account.client("iot"))
     reading = None if _is_id(which) or not Path(which).is_file() else read_device_file(Path(which))
-    certificate_id = reading.facts.certificate_sha256 if reading else registry.find_one(which)
+    certificate_id = reading.facts.certificate_sha256 if reading else find_one(which, registry, None)
     found = registry.get(certificate_id)
     if found is None:
         note(f"AWS IoT knows no certificate {certificate_id[:12]}: the function puts back a message about it.")

@@ -15,7 +15,7 @@ from jitr.times import rfc3339
 from jitr.x509 import der
 from jitr.x509.certificate import CaReading, CertificateReading
 from jitr.x509.names import quoted, rfc4514, same_name
-from jitr.x509.signatures import other_form, verifies
+from jitr.x509.signatures import other_form, other_forms, verifies
 
 _ID_SHOWN = 12  # characters; enough to tell a person's CAs apart
 _USUAL_FLOOR = Floor()
@@ -33,11 +33,22 @@ def verify_chain(certificate: CertificateReading, ca: CaReading) -> ChainFacts:
     )
 
 
+def twins(certificate: CertificateReading) -> tuple[str, ...]:
+    """Return the ids that the same certificate may have with the other form of its signature, whoever signed it.
+
+    One of them is the right one. Nothing else has the others: they are digests of what is signed, too.
+    """
+    return tuple(_id_with(certificate, each) for each in other_forms(certificate.scheme, certificate.signature))
+
+
 def _twin_sha256(certificate: CertificateReading, ca: CaReading) -> str | None:
     """Return the id of the same certificate with the other form of its signature."""
     signature = other_form(ca.key, certificate.signature)
-    if signature is None:
-        return None
+    return None if signature is None else _id_with(certificate, signature)
+
+
+def _id_with(certificate: CertificateReading, signature: bytes) -> str:
+    """Return the id of the same certificate with another signature."""
     signed, algorithm, _ = der.children(der.only(certificate.der, der.SEQUENCE))
     bits = der.element(der.BIT_STRING, b"\x00" + signature)
     twin = der.element(der.SEQUENCE, der.element(*signed) + der.element(*algorithm) + bits)

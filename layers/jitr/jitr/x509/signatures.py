@@ -4,7 +4,14 @@ from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    SECP384R1,
+    SECP521R1,
+    EllipticCurve,
+    EllipticCurvePublicKey,
+)
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, AsymmetricPadding, PKCS1v15
@@ -58,6 +65,7 @@ _HASHES: dict[str | None, hashes.HashAlgorithm] = {
     "sha384": hashes.SHA384(),
     "sha512": hashes.SHA512(),
 }
+_CA_CURVES: tuple[EllipticCurve, ...] = (SECP256R1(), SECP384R1(), SECP521R1())
 _LONGEST_SALT = 512  # octets: that of an RSA key of 4096 bits, which is longer than any
 
 
@@ -129,14 +137,28 @@ def other_form(key: PublicKeyTypes | None, signature: bytes) -> bytes | None:
     Whoever holds a certificate can put it in place of the CA's own, and has a certificate with another SHA-256
     that verifies (SEC 1 section 4.1.4; RFC 6979 does not help: the signer is not asked).
     """
-    if not isinstance(key, EllipticCurvePublicKey):
-        return None
-    order = key.curve.group_order
+    return _other_form(key.curve, signature) if isinstance(key, EllipticCurvePublicKey) else None
+
+
+def other_forms(scheme: Scheme, signature: bytes) -> tuple[bytes, ...]:
+    """Return what ``other_form`` may be, whichever key made the signature: one for each curve of a CA that fits.
+
+    AWS IoT takes CAs with EC keys on P-256, P-384 and P-521:
+    https://docs.aws.amazon.com/iot/latest/developerguide/manage-your-CA-certs.html
+    """
+    if scheme.facts.algorithm != "ECDSA":
+        return ()
+    forms = (_other_form(each, signature) for each in _CA_CURVES)
+    return tuple(each for each in forms if each is not None)
+
+
+def _other_form(curve: EllipticCurve, signature: bytes) -> bytes | None:
+    order = curve.group_order
     try:
         r, s = decode_dss_signature(signature)
     except ValueError:
         return None
-    return encode_dss_signature(r, order - s) if 0 < s < order else None
+    return encode_dss_signature(r, order - s) if 0 < r < order and 0 < s < order else None
 
 
 def verifies(key: PublicKeyTypes | None, scheme: Scheme, signature: bytes, signed: bytes) -> bool:
