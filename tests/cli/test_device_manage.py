@@ -538,6 +538,31 @@ def test_what_the_rules_deny_is_activated_only_over_a_reason_that_is_kept(
     assert "it is ACTIVE, and the rules in force deny it" in again.stderr
 
 
+def test_reopening_is_advised_for_who_was_rejected_and_for_nobody_else(run: Run, world: World, aws: Aws) -> None:
+    """There is no decision to reopen, and no event will come, of who was let in before or registered by hand."""
+
+    def described(parameters: dict[str, Any]) -> Any:
+        answer = aws.real(world.iot, "DescribeCertificate", parameters)
+        return {"certificateDescription": answer["certificateDescription"] | {"caCertificateId": FACTORY.id}}
+
+    aws.overrides["DescribeCertificate"] = described  # moto leaves the CA out
+    by_hand, rejected = leaf("a"), leaf("b")
+    world.connect(by_hand, "INACTIVE")
+    recalled(world, by_hand, "a")
+    world.put_on("recall-17", ListRow(common_name="b"))
+    world.connect(rejected)
+    world.knock(rejected, FACTORY)
+    assert world.status(rejected) == "INACTIVE"
+    for device, reopened in ((by_hand, False), (rejected, True)):
+        for told in (
+            run("device", "activate", device.sha256, "--without-iot-policy").stderr,
+            run("explain", device.sha256).stdout,
+        ):
+            assert "If it should not match, change the rule or its list, then `jitr d" in told
+            assert ("`jitr decisions reopen`" in told, "`jitr device activate` it" in told) == (reopened, not reopened)
+    assert "It was registered by hand, and no event will come" in run("explain", by_hand.sha256).stderr
+
+
 def test_a_device_that_the_rules_would_only_hold_is_activated_with_a_warning(
     run: Run, world: World, fleet: dict[str, drafts.Issued]
 ) -> None:
@@ -581,6 +606,7 @@ def test_what_the_rules_deny_is_not_registered_as_active_either(run: Run, world:
     refused = run(*words, "--activate")
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "b.pem: the rules in force deny it" in refused.stderr
+    assert "decisions reopen" not in refused.stderr
     not_changed(aws)
     assert run(*words, "--overrule", "x").exit_code == 2
     assert run(*words, "--activate", "--overrule", "for the test bench").exit_code == 0

@@ -54,14 +54,19 @@ class Asked:
             telling.warn(f"{words}: it is ACTIVE, and the rules in force deny it: {why}")
             return None
         if self.overrule is None:
-            first = decision.reasons[0].code
+            first = CODES[decision.reasons[0].code]
+            remedy = first.remedy_for(rejected=self._was_rejected(certificate_id))
             return (
-                f"{words}: the rules in force deny it, and it stays as it is: {why}. {CODES[first].remedy} To let it "
+                f"{words}: the rules in force deny it, and it stays as it is: {why}. {remedy} To let it "
                 "in all the same: --overrule REASON, which is kept"
             )
         telling.warn(f"{words}: the rules in force deny it, and are overruled: {why}")
         self._overruled[certificate_id] = tuple(each.code for each in decision.reasons if each.effect is Verdict.REJECT)
         return None
+
+    def _was_rejected(self, certificate_id: str) -> bool:
+        record = records_of(self.table, [certificate_id]).get(certificate_id)
+        return record is not None and record.decision is Verdict.REJECT
 
     def _decided(self, certificate_id: str, pem: str, ca_certificate_id: str | None) -> Decision | None:
         if self.table is None or not isinstance(self.account, Deployment):

@@ -233,10 +233,11 @@ def _tell_inactive(certificate_id: str, view: View, findings: Findings) -> None:
     why = f": {last.message}" if last and last.cut_off and last.message else ""
     told = f"AWS IoT holds the certificate as INACTIVE: {who}{why}"
     if view.today is not None and view.today.verdict is Verdict.REJECT:
+        remedy = CODES[view.today.reasons[0].code].remedy_for(rejected=False)
         findings.bad(
             "denied",
             f"{told}; and the rules in force deny it: {reasons_text(view.today)}",
-            f"{CODES[view.today.reasons[0].code].remedy} Until then `jitr device activate` refuses it.",
+            f"{remedy} Until then `jitr device activate` refuses it.",
         )
         return
     held = view.today is not None and view.today.verdict is Verdict.HOLD

@@ -4,6 +4,7 @@ Everything is read and nothing is changed.
 """
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Iot
 from jitr.errors import InputError, Poison
+from jitr.reasons import Verdict
 from jitr.records.event import parse_event
 from jitr_operations import telling
 from jitr_operations.decisions.today import Today
@@ -38,7 +40,11 @@ def explain_online(subject: str, deployment: Deployment) -> Explanation:
         raise InputError(f"AWS IoT does not say which CA registered certificate {certificate_id[:12]}: rules are by CA")
     telling.note(f"Certificate {certificate_id} is {found.status}.")
     record = record_of(table, certificate_id)
-    return Today(deployment, table).explain(found.pem, found.ca_certificate_id, record, datetime.now(UTC))
+    if record is None and found.status == "INACTIVE":
+        telling.note("It was registered by hand, and no event will come: `jitr device activate` lets it in.")
+    explanation = Today(deployment, table).explain(found.pem, found.ca_certificate_id, record, datetime.now(UTC))
+    rejected = record is not None and record.decision is Verdict.REJECT
+    return replace(explanation, knocks=rejected or found.status == "PENDING_ACTIVATION")
 
 
 def _certificate_id(subject: str, deployment: Deployment, table: Table) -> str:

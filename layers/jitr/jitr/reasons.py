@@ -22,12 +22,19 @@ class ReasonCode:
     """One documented code.
 
     ``effect`` is the verdict that the code alone leads to; ``None`` marks poison: an event that is never decided.
+    ``remedy_in`` is for devices that were not rejected when they came, but are in or were registered by hand: no event
+    is to be decided again. None where ``remedy`` is for them as well.
     """
 
     code: str
     effect: Verdict | None
     meaning: str
     remedy: str
+    remedy_in: str | None = None
+
+    def remedy_for(self, *, rejected: bool) -> str:
+        """Return what to do for a device that was rejected when it came, or for one that was not."""
+        return self.remedy if rejected or self.remedy_in is None else self.remedy_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +149,7 @@ _ALL = (
         _REJECT,
         "A deny rule matches. Deny always wins.",
         "If it should not match, change the rule or its list, then `jitr decisions reopen`.",
+        "If it should not match, change the rule or its list, then `jitr device activate` it (or `register`).",
     ),
     ReasonCode(
         "deny.operator",

@@ -22,7 +22,7 @@ def show(explanation: Explanation) -> None:
     for reason in decision.reasons:
         click.echo(f"  {colour(reason.code, _COLOURS[reason.effect])}: {safe(reason.message)}")
         if reason.effect is not Verdict.ADMIT:
-            click.echo(f"    {CODES[reason.code].remedy}")
+            click.echo(f"    {CODES[reason.code].remedy_for(rejected=explanation.knocks)}")
     _show_grant(decision)
     _show_near_misses(decision)
     for warning in explanation.warnings:
