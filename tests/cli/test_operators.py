@@ -1,6 +1,7 @@
 """What operators do: publish rules, edit lists, look at held devices and at the whole."""
 
 import json
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from jitr.records.record import APPLIED, facts_json, recorded
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.times import rfc3339
 from jitr_cli.commands.status.screen import show
+from jitr_cli.console import output
 from jitr_operations.records import count_at_most
 from jitr_operations.status.attention import attention
 
@@ -209,11 +211,32 @@ def test_an_edit_made_while_a_question_is_asked_is_not_written_over(
         asked.append(question)
         DeviceLists(ready).add("line-a", ListRow(common_name="late"), at="2026-03-01T12:00:00Z", new_generation="g")
 
-    monkeypatch.setattr("jitr_cli.commands.lists.group.confirm", confirm)
+    for module in ("jitr_cli.commands.lists.group", "jitr_cli.console.output"):
+        monkeypatch.setattr(f"{module}.confirm", confirm)
     done = run("lists", *command)
     assert len(asked) == 1
     assert (done.exit_code, "list line-a was edited meanwhile: look, and say it again" in done.stderr) == (2, True)
     assert rows(ready) == {"snr-1", "snr-2", "late"}
+
+
+def test_a_question_is_asked_on_a_screen_without_progress_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar is drawn over and over where it stands, and so over the question."""
+    for stream in (sys.stdin, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    drawn: list[bool] = []
+
+    def asked(*_: object, **__: object) -> bool:
+        drawn.append(any(bar.live.is_started for bar in output._bars))
+        return True
+
+    monkeypatch.setattr("click.confirm", asked)
+    with output.progress("Importing", 2) as advance:
+        advance(1)
+        assert [bar.live.is_started for bar in output._bars] == [True]
+        output.confirm("Go on?", False)
+        assert [bar.live.is_started for bar in output._bars] == [True]
+    assert drawn == [False]
+    assert output._bars == []
 
 
 def test_a_dry_run_checks_and_writes_nothing(ready: Table, run: Run) -> None:
@@ -239,6 +262,8 @@ def test_every_edit_raises_the_edition_that_held_devices_are_compared_with(ready
 def test_removing_what_is_not_on_the_list_is_exit_1(ready: Table, run: Run) -> None:
     assert run("lists", "remove", "line-a", "common_name=snr-1").exit_code == 0
     assert run("lists", "remove", "line-a", "common_name=snr-1").exit_code == 1
+    unknown = run("lists", "remove", "line-aa", "common_name=snr-1")
+    assert (unknown.exit_code, "there is no list line-aa: did you mean line-a?" in unknown.stderr) == (2, True)
     assert rows(ready) == {"snr-2"}
 
 

@@ -258,6 +258,33 @@ def test_a_list_much_shorter_than_before_is_asked_about(page: Page, ready: Table
     assert len(on_list(ready, "line-a")) == 2
 
 
+@pytest.mark.parametrize(
+    "others", [b"common_name\nsnr-7\nsnr-8\n", b"common_name,expires\nsnr-1,2020-01-01\nsnr-2,2020-01-01\n"]
+)
+def test_a_list_that_would_lose_most_of_its_rows_is_asked_about(page: Page, ready: Table, others: bytes) -> None:
+    """Whatever is added; and the job asks again what the form may leave out."""
+    data = {"name": "line-a", "mode": "replace", "file": (io.BytesIO(others), "line-a.csv")}
+    looked = page.ask("POST", "/lists/look", data=data)
+    assert re.search("This (takes|may take up to) 2 of 2 rows off list line-a", looked.text)
+    found = re.search(r'name="upload" value="([^"]+)"', looked.text)
+    assert found
+    text = page.finish(page.post("/lists/import", upload=found[1]))
+    assert "This takes 2 of 2 rows off list line-a" in text
+    lists = DeviceLists(ready)
+    assert {row.expires for row in lists.rows("line-a", lists.all()["line-a"].head.generation)} == {None}
+    assert on_list(ready, "line-a") == {"snr-1", "snr-2"}
+
+
+def test_a_file_replaces_no_row_that_came_since_it_was_looked_at(page: Page, ready: Table) -> None:
+    data = {"name": "line-a", "mode": "replace", "file": (io.BytesIO(b"common_name\nsnr-1\nsnr-2\n"), "line-a.csv")}
+    found = re.search(r'name="upload" value="([^"]+)"', page.ask("POST", "/lists/look", data=data).text)
+    assert found
+    assert page.post("/lists/line-a/add", column="common_name", value="late").status_code == 303
+    text = page.finish(page.post("/lists/import", upload=found[1], asked="yes", sure="yes"))
+    assert "list line-a was edited meanwhile" in text
+    assert "late" in on_list(ready, "line-a")
+
+
 def test_rows_are_added_and_taken_off(page: Page, ready: Table) -> None:
     assert page.post("/lists/line-a/add", column="common_name", value="snr-9", note="late").status_code == 303
     assert "snr-9" in on_list(ready, "line-a")

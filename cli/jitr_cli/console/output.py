@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import PurePath
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -20,7 +20,12 @@ from jitr.errors import InputError
 from jitr.times import rfc3339
 from jitr.unseen import written_out
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+_bars: list["Progress"] = []  # on the screen now
 
 
 def safe(text: str, *, lines: bool = False) -> str:
@@ -157,7 +162,23 @@ def progress(description: str, total: int | None) -> Iterator[Callable[[int], No
     console = Console(file=sys.stderr, no_color=not _coloured(sys.stderr))
     with Progress(*shown, console=console, transient=True) as bar:
         task = bar.add_task(description, total=total)
-        yield lambda count: bar.advance(task, count)
+        _bars.append(bar)
+        try:
+            yield lambda count: bar.advance(task, count)
+        finally:
+            _bars.remove(bar)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Take progress bars off the screen while the block runs: they are drawn over whatever else stands there."""
+    for bar in _bars:
+        bar.stop()
+    try:
+        yield
+    finally:
+        for bar in _bars:
+            bar.start()
 
 
 def confirm(question: str, yes: bool) -> None:
@@ -169,7 +190,9 @@ def confirm(question: str, yes: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise InputError(f"{question} There is no terminal to ask on: add --yes if this is what you want.")
-    if not click.confirm(safe(question, lines=True), default=False, err=True):
+    with _without_bars():
+        agreed = click.confirm(safe(question, lines=True), default=False, err=True)
+    if not agreed:
         note("Nothing was changed.")
         raise click.exceptions.Exit(1)
 

@@ -1,28 +1,32 @@
-"""One row of a device list put on it or taken off it, and a file imported into one."""
+"""Edits of device lists: rows put on and taken off, lists deleted and restored, files imported."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from jitr.aws.dynamodb.table import Conflict
+from jitr.aws.dynamodb.table import Conflict, Item
+from jitr.devicelists.changes import shrinks, takes_most
 from jitr.devicelists.columns import typed
 from jitr.devicelists.csv.cells import Cells
+from jitr.devicelists.csv.reader import Row
 from jitr.devicelists.csv.serials import UNDECIDED, Base, Serials
-from jitr.devicelists.rows import ListRow, RowKey
+from jitr.devicelists.manifests.reading import line_of
+from jitr.devicelists.rows import ListRow, RowKey, rows_told
 from jitr.devicelists.values import read_row
 from jitr.errors import InputError
 from jitr.rules.list_fit import Fit
 from jitr.services.lists.device_lists import DeviceLists, ListInfo
 from jitr.services.lists.difference import Difference
-from jitr.services.lists.list_import import REPLACE, Checked
-from jitr.services.lists.signers import SignerStore
+from jitr.services.lists.list_import import REPLACE, Agree, Checked, Source
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_operations.lists import check as list_check
 from jitr_operations.lists import files as list_files
-from jitr_operations.lists.manifests import ManifestChoice
+from jitr_operations.lists.check import question_about_name
+from jitr_operations.lists.deny_lists import ends_recalls
 from jitr_operations.table import now, now_text, operator, table_of
 
 T = TypeVar("T")
@@ -78,22 +82,47 @@ def add(deployment: Deployment, name: str, row: ListRow) -> None:
 
 
 def remove(deployment: Deployment, name: str, key: RowKey) -> ListRow | None:
-    """Take the row that a key finds off a list, and return it; None if there was none."""
+    """Take the row that a key finds off a list, and return it; None if there was none.
+
+    Raises InputError where there is no such list, and as ``unless_edited``.
+    """
     lists = DeviceLists(table_of(deployment))
+    existing(lists, name)
     return unless_edited(name, lambda: lists.remove(name, key, at=now_text()))
 
 
+def delete(deployment: Deployment, shown: ListInfo) -> None:
+    """Take a list away as it was shown. Raises InputError as ``unless_edited``."""
+    lists = DeviceLists(table_of(deployment))
+    unless_edited(shown.name, lambda: lists.delete(shown.name, at=now_text(), seen=shown))
+
+
+def restore(deployment: Deployment, name: str, shown: ListInfo | None, kept: Item) -> ListInfo | None:
+    """Put what was kept of a list in force again, in place of it as it was shown, and return the list as it is now.
+
+    Raises InputError as ``unless_edited``.
+    """
+    lists = DeviceLists(table_of(deployment))
+    return unless_edited(name, lambda: lists.restore(name, at=now_text(), seen=shown, kept=kept))
+
+
 def unless_edited(name: str, edit: Callable[[], T]) -> T:
-    """Return what an edit returns. Raises InputError where somebody else edited the list meanwhile."""
+    """Return what an edit returns. Raises InputError where somebody else edited the list since it was shown."""
     try:
         return edit()
     except Conflict:
-        raise InputError(f"list {name} was edited by somebody else meanwhile: run the same command again") from None
+        raise InputError(f"list {name} was edited meanwhile: look, and say it again") from None
+
+
+# --- files
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A file that may be imported: what it would do to its list, and how its rows fit rules and records."""
+    """A file that may be imported: what it would do to its list, and how its rows fit rules and records.
+
+    ``before`` is the list as it was then. ``expired`` rows of the file count for nothing any more.
+    """
 
     name: str
     mode: str
@@ -101,37 +130,102 @@ class Looked:
     before: ListInfo | None
     fit: Fit
     told: list_files.Told
+    expired: int = 0
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether the list would have less than half of its rows."""
+        return self.before is not None and shrinks(self.mode, self.before.rows, self.checked.rows)
+
+    @property
+    def most_removed(self) -> int | None:
+        """How many rows would go or expire, at most; None where the file was not compared with the list."""
+        removed: int | None = self.told.document.get("removed")
+        if self.before is None or self.mode != REPLACE or removed is None:
+            return None
+        return min(self.before.rows, removed + self.expired)
 
 
-def look(deployment: Deployment, name: str, file: Path, shown_as: str, mode: str, overwrite: bool) -> Looked:
-    """Read a whole file and compare it with the list that it is for; nothing is changed. Raises ListError."""
+def look(
+    deployment: Deployment,
+    name: str,
+    source: Source,
+    *,
+    mode: str,
+    overwrite: bool = False,
+    compare: bool = True,
+    size: int | None = None,
+) -> Looked:
+    """Read a whole file and compare it with the list that it is for; nothing is changed. Raises ListError.
+
+    ``compare`` may be left out where a replacement says what it does as it is made. ``size`` is the file's, in bytes.
+    """
     list_check.check_name(name)
-    table = table_of(deployment)
+    table, at = table_of(deployment), now()
     before = DeviceLists(table).all().get(name)
-    fit = list_check.fit(table, name, now())
-    opener = ManifestChoice().opener(SignerStore(table).believed())
-    checking = telling.progress(f"Checking {shown_as}", None)
-    with list_files.source(file, opener, shown_as) as source, checking as advance:
+    fit, expired = list_check.fit(table, name, at), 0
+
+    def watch(each: Row) -> None:
+        nonlocal expired
+        expired += not each.row.counts(at)
+        fit.add(each.row, line_of(each), each.columns)
+
+    with telling.progress(f"Checking {Path(source.name).name}", size) as advance:
         checked = list_files.imports(table).check(
             name,
             source,
-            against=None if before is None else before.head.generation,
+            against=before.head.generation if before is not None and compare else None,
             overwrite=overwrite or mode == REPLACE,
             advance=advance,
-            watch=lambda each: fit.add(each.row, each.line),
+            watch=watch,
         )
-    return Looked(name, mode, checked, before, fit, list_files.told(checked, mode, before))
+    return Looked(name, mode, checked, before, fit, list_files.told(checked, mode, before), expired)
 
 
-def import_(deployment: Deployment, looked: Looked) -> Difference | None:
-    """Import a file that was looked at, and return what became of rows that were replaced.
+def question_about_shrinking(deployment: Deployment, looked: Looked) -> str | None:
+    """Return what to ask before a list gets much shorter; None where it does not."""
+    if looked.before is None or not looked.shrinks:
+        return None
+    rows = looked.checked.rows
+    ends = "" if rows else ends_recalls(table_of(deployment), looked.name)
+    return f"This shrinks list {looked.name} from {rows_told(looked.before.rows)} to {rows}.{ends}"
 
-    Raises InputError as ``unless_edited``.
+
+def question_about_removed(name: str, before: ListInfo | None, found: Difference | None) -> str | None:
+    """Return what to ask before more than half of a list's rows go: as many others may take their place."""
+    if before is None or found is None or not takes_most(found.removed, before.rows):
+        return None
+    return f"This takes {found.removed} of {before.rows} rows off list {name}."
+
+
+def questions_to_come(deployment: Deployment, looked: Looked) -> list[str]:
+    """Return what there is to think of before a file is imported that was compared with its list."""
+    before, most = looked.before, looked.most_removed
+    shrinking = question_about_shrinking(deployment, looked)
+    if shrinking is None and before is not None and most is not None and takes_most(most, before.rows):
+        up_to = "may take up to" if looked.expired else "takes"
+        shrinking = f"This {up_to} {most} of {before.rows} rows off list {looked.name}."
+    questions = (question_about_name(table_of(deployment), looked.name), looked.fit.question(), shrinking)
+    return [each for each in questions if each]
+
+
+def import_(deployment: Deployment, looked: Looked, agree: Agree) -> tuple[int, Difference | None]:
+    """Import a file that was looked at; go on with its import where that was begun.
+
+    Return how many of its rows were there already then, and what became of rows that were replaced. ``agree`` is told
+    the latter before it is in force. Raises InputError as ``unless_edited``.
     """
-    table, name, checked = table_of(deployment), looked.name, looked.checked
-    imports, by = list_files.imports(table), operator(deployment)
+    name, checked = looked.name, looked.checked
+    imports, by = list_files.imports(table_of(deployment)), operator(deployment)
+    begun = imports.under_way(name, checked, looked.mode)
+    done = 0 if begun is None else begun.done
+    if begun is not None:
+        rows = rows_told(checked.rows)
+        telling.note(f"Going on with the import that {begun.by} began: {done} of {rows} written by {begun.at}.")
     with telling.progress("Importing", checked.rows) as advance:
+        advance(done)
         if looked.mode == REPLACE:
-            return unless_edited(name, lambda: imports.replace(name, checked, by=by, advance=advance))
+            replace = partial(imports.replace, name, checked, by=by, advance=advance, seen=looked.before, agree=agree)
+            return done, unless_edited(name, replace)
         unless_edited(name, lambda: imports.merge(name, checked, by=by, advance=advance))
-    return None
+    return done, None

@@ -17,9 +17,13 @@ from jitr.devicelists.csv.reader import ListError, columns_of, write_rows
 from jitr.devicelists.rows import KEY_KINDS, ListRow, RowKey
 from jitr.errors import InputError
 from jitr.services.lists.device_lists import DeviceLists
+from jitr.services.lists.difference import Difference
 from jitr.services.lists.list_import import MERGE, REPLACE
+from jitr.services.lists.signers import SignerStore
 from jitr_operations.lists import editing
-from jitr_operations.lists.check import check_name, question_about_name
+from jitr_operations.lists import files as list_files
+from jitr_operations.lists.check import check_name
+from jitr_operations.lists.manifests import ManifestChoice
 from jitr_page.jobs import Outcome
 from jitr_page.site import Site, rules_in_force, site
 
@@ -176,8 +180,11 @@ def look() -> str:
     with path.open("xb") as kept:
         path.chmod(0o600)
         shutil.copyfileobj(given.stream, kept)
+    overwrite = request.form.get("overwrite") == "yes"
+    opener = ManifestChoice().opener(SignerStore(site().table).believed())
     try:
-        looked = editing.look(site().deployment, name, path, shown_as, mode, request.form.get("overwrite") == "yes")
+        with list_files.source(path, opener, shown_as) as source:
+            looked = editing.look(site().deployment, name, source, mode=mode, overwrite=overwrite)
     except ListError as error:
         lines = _lines(path, {each.line for each in error.problems})
         path.unlink()
@@ -186,23 +193,8 @@ def look() -> str:
         path.unlink()
         raise
     _uploads.keep(upload, looked)
-    questions = [question_about_name(site().table, name), looked.fit.question()]
-    return render_template(
-        "list_look.html",
-        upload=upload,
-        file=shown_as,
-        looked=looked,
-        questions=[each for each in questions if each],
-        shrinks=_shrinks(looked),
-    )
-
-
-def _shrinks(looked: editing.Looked) -> str | None:
-    """Return what is to be thought of before a list gets much shorter."""
-    before = looked.before
-    if before is None or looked.mode != REPLACE or looked.checked.rows * 2 >= before.rows:
-        return None
-    return f"This shrinks list {looked.name} from {before.rows} rows to {looked.checked.rows}."
+    questions = editing.questions_to_come(site().deployment, looked)
+    return render_template("list_look.html", upload=upload, file=shown_as, looked=looked, questions=questions)
 
 
 def _lines(path: Path, wanted: set[int]) -> dict[int, str]:
@@ -227,15 +219,22 @@ def import_() -> AnyResponse:
         raise InputError("say that you are sure: what there is to think of stands above the button")
     found = site()
     back = url_for("lists.show", name=looked.name)
+    sure = request.form.get("sure") == "yes"
     job = found.jobs.start(
-        f"Import {looked.checked.rows} rows into {looked.name}", back, lambda: _import(found, upload, looked)
+        f"Import {looked.checked.rows} rows into {looked.name}", back, lambda: _import(found, upload, looked, sure=sure)
     )
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 
 
-def _import(found: Site, upload: str, looked: editing.Looked) -> Outcome:
+def _import(found: Site, upload: str, looked: editing.Looked, *, sure: bool) -> Outcome:
+    def agree(difference: Difference | None) -> None:
+        question = editing.question_about_removed(looked.name, looked.before, difference)
+        if question is not None and not sure:
+            command = f"`jitr lists import {looked.name} FILE --replace`"
+            raise InputError(f"{question} That was not asked here: choose the file again, or use {command}")
+
     try:
-        difference = editing.import_(found.deployment, looked)
+        _, difference = editing.import_(found.deployment, looked, agree)
     finally:
         _uploads.path(upload).unlink(missing_ok=True)
     counts = (

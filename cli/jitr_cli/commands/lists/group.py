@@ -1,27 +1,18 @@
 """``jitr lists``: who may get in, by name, serial number, certificate or key."""
 
-from collections.abc import Callable, Iterator
-from difflib import get_close_matches
+from collections.abc import Iterator
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
-from jitr.aws.dynamodb.table import Conflict
-from jitr.devicelists.changes import shrinks, takes_most
-from jitr.devicelists.columns import typed
-from jitr.devicelists.csv.cells import Cells
 from jitr.devicelists.csv.reader import columns_of, write_rows
-from jitr.devicelists.csv.serials import UNDECIDED, Base, Serials
-from jitr.devicelists.manifests.reading import line_of
 from jitr.devicelists.rows import ListRow, rows_told
-from jitr.devicelists.values import read_row
 from jitr.errors import InputError
-from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists, ListInfo
+from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists
 from jitr.services.lists.difference import Difference
-from jitr.services.lists.list_import import MERGE, REPLACE, Agree, Checked, Imports
+from jitr.services.lists.list_import import MERGE, REPLACE
 from jitr.services.lists.signers import SignerStore
 from jitr_cli.commands.lists.history import history
 from jitr_cli.commands.lists.options import manifest_options
@@ -33,13 +24,12 @@ from jitr_cli.console.output import ask, confirm, emit, json_option, note, progr
 from jitr_operations.deployment import Choice, Deployment
 from jitr_operations.files import staged
 from jitr_operations.lists import check as list_check
+from jitr_operations.lists import editing
 from jitr_operations.lists import files as list_files
 from jitr_operations.lists.deny_lists import ends_recalls
 from jitr_operations.lists.manifests import ManifestChoice
 from jitr_operations.lists.where import Where
-from jitr_operations.table import now, now_text, operator, table_of
-
-T = TypeVar("T")
+from jitr_operations.table import now, table_of
 
 
 @click.group("lists", no_args_is_help=True)
@@ -94,75 +84,49 @@ def import_(
     """
     list_check.check_name(name)
     deployment = choice.deployment()
-    before = _lists(deployment).all().get(name)
     table_ = table_of(deployment)
-    imports, fit = list_files.imports(table_), list_check.fit(table_, name, now())
     if not dry_run:
         ask(list_check.question_about_name(table_, name), yes)
     with list_files.source(file, manifest.opener(SignerStore(table_).believed())) as source:
-        compared = before if before is not None and (mode == MERGE or dry_run) else None
-        with progress(f"Checking {file.name}", list_files.size(file)) as advance:
-            checked = imports.check(
-                name,
-                source,
-                against=None if compared is None else compared.head.generation,
-                overwrite=overwrite or mode == REPLACE,
-                advance=advance,
-                watch=lambda each: fit.add(each.row, line_of(each), each.columns),
-            )
+        looked = editing.look(
+            deployment,
+            name,
+            source,
+            mode=mode,
+            overwrite=overwrite,
+            compare=mode == MERGE or dry_run,
+            size=list_files.size(file),
+        )
+        checked, before, told = looked.checked, looked.before, looked.told
         document = {"list": name, "rows": checked.rows, "mode": mode, "dry_run": dry_run}
-        told = list_files.told(checked, mode, before)
         list_files.tell(str(file), checked.said)
-        list_check.tell(fit)
-        document |= {"read_as": list(checked.said), "fit": fit.to_json()}
+        list_check.tell(looked.fit)
+        document |= {"read_as": list(checked.said), "fit": looked.fit.to_json()}
         if dry_run:
             document |= told.document
             emit(as_json, document, f"Would import {told.rows} of {file} into list {name} ({mode}){told.effects}")
             return
         deployment.announce("dynamodb")
-        ask(list_check.question_about_rows(fit), yes)
-        agreed = before is not None and shrinks(mode, before.rows, checked.rows)
-        if before is not None and agreed:
-            ends = "" if checked.rows else ends_recalls(table_, name)
-            confirm(f"This shrinks list {name} from {rows_told(before.rows)} to {checked.rows}.{ends} Go on?", yes)
+        ask(list_check.question_about_rows(looked.fit), yes)
+        ask(_go_on(editing.question_about_shrinking(deployment, looked)), yes)
         list_files.say_how_long(checked.rows)
-        agree = partial(_ask_about_removed, name, before, yes=yes or agreed)
-        done, found = _import(imports, name, checked, mode, operator(deployment), before, agree)
+        done, found = editing.import_(deployment, looked, partial(_ask_about_removed, looked, yes=yes))
         told = list_files.told(checked, mode, before, found)
     document |= told.document | {"resumed_from": done}
     emit(as_json, document, f"Imported {told.rows} of {file} into list {name} ({mode}){told.effects}")
     if mode == REPLACE and before is not None and before.rows:
         note(f"To have it back as it was, within {KEPT_DAYS} days: jitr lists restore {name}")
-    list_files.let_go(table_of(deployment))
+    list_files.let_go(table_)
 
 
-def _ask_about_removed(name: str, before: ListInfo | None, found: Difference | None, *, yes: bool) -> None:
-    """Ask before more than half of a list's rows go: as many others may take their place."""
-    if before is not None and found is not None and takes_most(found.removed, before.rows):
-        confirm(f"This takes {found.removed} of {before.rows} rows off list {name}. Go on?", yes)
+def _ask_about_removed(looked: editing.Looked, found: Difference | None, *, yes: bool) -> None:
+    """Ask before more than half of the rows go, unless it was asked before the list shrinks."""
+    question = editing.question_about_removed(looked.name, looked.before, found)
+    ask(_go_on(question), yes or looked.shrinks)
 
 
-def _import(
-    imports: Imports, name: str, checked: Checked, mode: str, by: str, before: ListInfo | None, agree: Agree
-) -> tuple[int, Difference | None]:
-    """Import a file that was checked; how many of its rows were there already, from an import that was cut off.
-
-    With it what became of the rows that were replaced, where that was the mode and there were any.
-    """
-    begun = imports.under_way(name, checked, mode)
-    done = 0 if begun is None else begun.done
-    if begun is not None:
-        note(
-            f"Going on with the import that {begun.by} began: "
-            f"{done} of {rows_told(checked.rows)} written by {begun.at}."
-        )
-    with progress("Importing", checked.rows) as advance:
-        advance(done)
-        if mode == REPLACE:
-            replace = partial(imports.replace, name, checked, by=by, advance=advance, seen=before, agree=agree)
-            return done, _unless_edited(name, replace)
-        _unless_edited(name, lambda: imports.merge(name, checked, by=by, advance=advance))
-    return done, None
+def _go_on(question: str | None) -> str | None:
+    return None if question is None else f"{question} Go on?"
 
 
 @lists.command("check")
@@ -216,8 +180,7 @@ def add(name: str, values: tuple[str, ...], yes: bool, choice: Choice, as_json: 
     if fit.nothing or fit.doubtful:
         list_check.tell(fit)
     ask(list_check.question_about_rows(fit), yes)
-    edit = partial(_lists(deployment).add, name, row, at=now_text(), new_generation=list_files.generation())
-    _unless_edited(name, edit)
+    editing.add(deployment, name, row)
     emit(as_json, {"list": name, "row": row.to_json()}, f"{row.found_by()[0].value} is on list {name}")
     note("A held device that this concerns is decided again within a minute.")
 
@@ -231,7 +194,7 @@ def add(name: str, values: tuple[str, ...], yes: bool, choice: Choice, as_json: 
 def remove(context: click.Context, name: str, values: tuple[str, ...], choice: Choice, as_json: bool) -> None:
     """Take one device off the list NAME, found by one of its keys.
 
-    Exit code 1 means that it is not on the list. A device that is in already stays in.
+    Exit code 1 means that it is not on the list, 2 that there is no such list. A device that is in already stays in.
 
     \b
     Examples:
@@ -241,7 +204,7 @@ def remove(context: click.Context, name: str, values: tuple[str, ...], choice: C
     key = _row(values).found_by()[0]
     deployment = choice.deployment()
     deployment.announce("dynamodb")
-    removed = _unless_edited(name, lambda: _lists(deployment).remove(name, key, at=now_text()))
+    removed = editing.remove(deployment, name, key)
     row = None if removed is None else removed.to_json()
     told = f"{key.value} was not on list {name}" if removed is None else f"{key.value} is off list {name}"
     emit(as_json, {"list": name, "removed": row}, told)
@@ -264,7 +227,7 @@ def show(name: str, limit: int, conditions: tuple[str, ...], choice: Choice, as_
     """
     where = Where(conditions)
     device_lists = _lists(choice.deployment())
-    info = _existing(device_lists, name)
+    info = editing.existing(device_lists, name)
     rows = list(islice(where.of(device_lists.rows(name, info.head.generation)), limit))
     columns = columns_of(rows)
     plain = [row.to_json() for row in rows]
@@ -295,7 +258,7 @@ def export(name: str, file: Path, force: bool, conditions: tuple[str, ...], choi
     """
     where = Where(conditions)
     device_lists = _lists(choice.deployment())
-    info = _existing(device_lists, name)
+    info = editing.existing(device_lists, name)
     columns = columns_of(where.of(device_lists.rows(name, info.head.generation)))
     count = 0
     with staged(file.parent, [file.name], force=force) as stage, progress(f"Exporting {name}", info.rows) as advance:
@@ -334,12 +297,12 @@ def delete(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
     """
     deployment = choice.deployment()
     device_lists = _lists(deployment)
-    info = _existing(device_lists, name)
+    info = editing.existing(device_lists, name)
     deployment.announce("dynamodb")
     ends = ends_recalls(table_of(deployment), name)
     confirm(f"Delete list {name} with {rows_told(info.rows)}?{ends}", yes)
-    deleted = _unless_edited(name, lambda: device_lists.delete(name, at=now_text(), seen=info))
-    emit(as_json, {"list": name, "deleted": deleted is not None}, f"List {name} is deleted")
+    editing.delete(deployment, info)
+    emit(as_json, {"list": name, "deleted": True}, f"List {name} is deleted")
     note(f"To have it back, within {KEPT_DAYS} days: jitr lists restore {name}")
     list_files.let_go(table_of(deployment))
 
@@ -371,7 +334,7 @@ def restore(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
     shown = device_lists.all().get(name)
     there = "there is none now" if shown is None else f"it has {rows_told(shown.rows)} now"
     confirm(f"Put list {name} in force as it was until {kept['at']}, with {kept['rows']} rows ({there})?", yes)
-    info = _unless_edited(name, lambda: device_lists.restore(name, at=now_text(), seen=shown, kept=kept))
+    info = editing.restore(deployment, name, shown, kept)
     rows = None if info is None else info.rows
     emit(as_json, {"list": name, "rows": rows, "until": kept["at"]}, f"List {name} has {rows_told(rows or 0)} again")
 
@@ -400,42 +363,17 @@ lists.add_command(signers)
 lists.add_command(verify)
 
 
-def _unless_edited(name: str, edit: Callable[[], T]) -> T:
-    try:
-        return edit()
-    except Conflict:
-        raise InputError(f"list {name} was edited meanwhile: look, and say it again") from None
-
-
 def _lists(deployment: Deployment) -> DeviceLists:
     return DeviceLists(table_of(deployment))
 
 
-def _existing(device_lists: DeviceLists, name: str) -> ListInfo:
-    there = device_lists.all()
-    if name in there:
-        return there[name]
-    near = get_close_matches(name, there, n=1)
-    meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(there) or 'none'}"
-    raise InputError(f"there is no list {name}: {meant}")
-
-
 def _row(values: tuple[str, ...]) -> ListRow:
     columns: dict[str, str] = {}
-    kind: Base | None = None
     for each in values:
         name, equals, value = each.partition("=")
         if not equals:
             raise InputError(f"{each!r} is not COLUMN=VALUE, as in common_name=snr-0001")
-        column, type_ = typed(name)
-        kind = Base(type_) if type_ else kind
-        if column in columns:
-            raise InputError(f"{column} is given twice")
-        columns[column] = value
-    cells = Cells(Serials(kind) if kind else UNDECIDED)
-    row = read_row(columns, cells.text)
-    if isinstance(row, ListRow):
-        for said in cells.said():
-            note(said)
-        return row
-    raise InputError("\n".join(f"{fault.column}: {fault.message}" if fault.column else fault.message for fault in row))
+        if name in columns:
+            raise InputError(f"{name} is given twice")
+        columns[name] = value
+    return editing.row_of(columns)
