@@ -170,3 +170,26 @@ def test_whoever_empties_or_deletes_a_list_is_told_that_a_deny_rule_names_it(rec
         assert done.exit_code == 2
         assert "Deny rule recalled names it, and keeps nobody out by it from then on" in done.stderr
     assert DeviceLists(recalled.table).all()["recall"].rows == 1
+
+
+def test_whoever_takes_a_list_from_the_last_deny_rule_that_names_it_is_told(recalled: World, run: Run) -> None:
+    """By publishing, by status, and by an import into it."""
+    told = "list recall, which deny rule recalled named, is named by no deny rule any more: its row keeps nobody out"
+    text = Path("admission.yaml").read_text()
+    Path("admission.yaml").write_text(text.replace("list: recall", 'common_name: "bad-*"'))
+    done = run("rules", "publish", "admission.yaml", "--yes")
+    assert (done.exit_code, told in done.stderr) == (0, True)
+    assert told in json.loads(run("status", "--json").stdout)["attention"]
+    Path("more.csv").write_text("common_name\nsnr-2\n")
+    imported = run("lists", "import", "recall", "more.csv", "--yes")
+    assert (imported.exit_code, told in imported.stderr) == (0, True)
+
+
+def test_a_list_that_another_deny_rule_names_or_that_is_empty_is_not_told_of(recalled: World, run: Run) -> None:
+    text = Path("admission.yaml").read_text()
+    Path("admission.yaml").write_text(text.replace("name: recalled", "name: recalled-2"))
+    assert "any more" not in run("rules", "publish", "admission.yaml", "--yes").stderr
+    assert run("lists", "delete", "recall", "--yes").exit_code == 0
+    Path("admission.yaml").write_text(text.replace("list: recall", 'common_name: "bad-*"'))
+    assert "any more" not in run("rules", "publish", "admission.yaml", "--yes").stderr
+    assert not any("any more" in each for each in json.loads(run("status", "--json").stdout)["attention"])

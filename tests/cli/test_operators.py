@@ -459,6 +459,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "other_topic_rules": [],
         "denied": {"looked_at": 1, "active": 0, "unknown": 0, "overruled": 0, "certificate_ids": []},
         "deny_lists": [],
+        "no_longer_denied": [],
         "lists": [],
         "imports": [],
         "decisions": {"admit": 0, "hold": 0, "reject": 0},

@@ -1,11 +1,15 @@
 """Lists that deny rules name and that keep nobody out, and what is asked before a list becomes one."""
 
 from datetime import datetime
+from itertools import islice
 
 from jitr.aws.dynamodb.table import Table
+from jitr.records.record import Heads
 from jitr.rules.model import Rules
 from jitr.services.lists.evidence import rules_in_force
-from jitr.services.publishing.deny_lists import deny_list_rows
+from jitr.services.publishing.compiled import compiled_rules
+from jitr.services.publishing.deny_lists import NoLongerDenied, deny_list_rows, no_longer_denied
+from jitr.services.publishing.publication import history
 
 _MOST_ROWS = 10_000  # of all deny lists together: the first that has not expired ends the look at its list
 
@@ -26,6 +30,16 @@ def idle(table: Table, rules: Rules, at: datetime) -> list[dict[str, str]]:
             elif looked_at:
                 found[info.name] = f"has no row in force: all {looked_at:,} have expired"
     return [{"list": name, "rule": names[name], "why": why} for name, why in sorted(found.items())]
+
+
+def dropped_by_rules(table: Table, rules: Rules) -> tuple[NoLongerDenied, ...]:
+    """Return the lists with rows that deny rules of the version before named, and that none in force names.
+
+    Raises Retry.
+    """
+    before = next(islice(history(table), 1, None), None)
+    was = None if before is None else compiled_rules(table, Heads(digest=before.digest))
+    return () if was is None else no_longer_denied(table, was, rules)
 
 
 def ends_recalls(table: Table, name: str) -> str:

@@ -20,13 +20,14 @@ from jitr.errors import InputError
 from jitr.rules.list_fit import Fit
 from jitr.services.lists.device_lists import DeviceLists, ListInfo
 from jitr.services.lists.difference import Difference
+from jitr.services.lists.evidence import rules_in_force
 from jitr.services.lists.list_import import REPLACE, Agree, Checked, Source
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_operations.lists import check as list_check
 from jitr_operations.lists import files as list_files
 from jitr_operations.lists.check import question_about_name
-from jitr_operations.lists.deny_lists import ends_recalls
+from jitr_operations.lists.deny_lists import dropped_by_rules, ends_recalls
 from jitr_operations.table import now, now_text, operator, table_of
 
 T = TypeVar("T")
@@ -163,6 +164,10 @@ def look(
     list_check.check_name(name)
     table, at = table_of(deployment), now()
     before = DeviceLists(table).all().get(name)
+    rules = rules_in_force(table)
+    for each in () if rules is None else dropped_by_rules(table, rules):
+        if each.list == name:
+            telling.warn(str(each))
     fit, expired = list_check.fit(table, name, at), 0
 
     def watch(each: Row) -> None:

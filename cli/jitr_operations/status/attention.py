@@ -25,6 +25,7 @@ def attention(document: dict[str, Any]) -> list[str]:
             f"list {each['list']}, which deny rule {each['rule']} names, {each['why']}: it keeps nobody out"
             for each in document["deny_lists"]
         ),
+        *(each["meaning"] for each in document["no_longer_denied"]),
         *_about_queues(document["queues"], document["coming_back"]),
         *_about_cas(document["cas"]),
         *_about_names_of_cas(document),

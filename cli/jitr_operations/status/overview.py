@@ -18,7 +18,7 @@ from jitr_operations.cas.registry import all_ca_ids, described
 from jitr_operations.deployment import Deployment
 from jitr_operations.devices.denied import denied_and_in
 from jitr_operations.devices.registry import Registry
-from jitr_operations.lists.deny_lists import idle
+from jitr_operations.lists.deny_lists import dropped_by_rules, idle
 from jitr_operations.records import count_at_most
 from jitr_operations.rules.topic_rules import others_as_far_as_allowed
 from jitr_operations.status.attention import QUEUES, attention
@@ -63,6 +63,7 @@ def overview(deployment: Deployment) -> dict[str, Any]:
         **_decisions(table),
         "denied": None if rules is None else denied_and_in(table, rules, Registry(deployment.client("iot")), at),
         "deny_lists": [] if rules is None else idle(table, rules, at),
+        "no_longer_denied": [] if rules is None else [each.to_json() for each in dropped_by_rules(table, rules)],
         "queues": {name: _waiting(deployment, name, at) for name in QUEUES},
         "coming_back": _coming_back(deployment, at),
         "alarms": _alarms(deployment),

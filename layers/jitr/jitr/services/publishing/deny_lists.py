@@ -7,6 +7,7 @@ deny rules name, and asks what an import asks.
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.rows import ListRow
@@ -36,14 +37,15 @@ def check_deny_lists(
 ) -> Doubts:
     """Return what is doubtful about the deny lists under rules that are to replace those that ``before`` names.
 
-    At most so many rows are looked at; with a time, one that has expired by then can match nothing. Raises InputError
-    where a row names a CA by an alias that the rules in force have and these take from it, and Retry.
+    Lists that no deny rule names any more are among the warnings. At most so many rows are looked at; with a time, one
+    that has expired by then can match nothing. Raises InputError where a row names a CA by an alias that the rules in
+    force have and these take from it, and Retry.
     """
     was = compiled_rules(table, before)
     lost = {} if was is None else lost_aliases(was, rules)
     known_devices = devices(table, rules) if any(each.lists for each in rules.deny) else None
     questions: list[str] = []
-    warnings: list[str] = []
+    warnings = [] if was is None else [str(each) for each in no_longer_denied(table, was, rules)]
     for info, rows in deny_list_rows(table, rules, most):
         looked_at, fit = 0, Fit(info.name, rules, known_devices, at=at)
         for row in rows:
@@ -64,6 +66,38 @@ def check_deny_lists(
         if unseen:
             warnings.append(f"list {info.name}: {looked_at:,} of {info.rows:,} rows were looked at")
     return Doubts(tuple(questions), tuple(warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class NoLongerDenied:
+    """A list with rows that a deny rule named, and that none names any more."""
+
+    list: str
+    rule: str
+    rows: int
+
+    def __str__(self) -> str:
+        """Say what that means."""
+        keep = "its row keeps" if self.rows == 1 else f"its {self.rows:,} rows keep"
+        return (
+            f"list {self.list}, which deny rule {self.rule} named, is named by no deny rule any more: {keep} nobody out"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as ``jitr status`` has it."""
+        return {"list": self.list, "rule": self.rule, "rows": self.rows, "meaning": str(self)}
+
+
+def no_longer_denied(table: Table, was: Rules, rules: Rules) -> tuple[NoLongerDenied, ...]:
+    """Return the lists with rows that deny rules of ``was`` named, and that none of ``rules`` names. Raises Retry."""
+    named = {each for rule in rules.deny for each in rule.lists}
+    gone = {each: rule.name for rule in was.deny for each in rule.lists if each not in named}
+    there = DeviceLists(table).all() if gone else {}
+    return tuple(
+        NoLongerDenied(name, rule, there[name].rows)
+        for name, rule in sorted(gone.items())
+        if name in there and there[name].rows
+    )
 
 
 def check_aliases(table: Table, rules: Rules, before: Heads) -> None:
