@@ -386,6 +386,19 @@ def test_a_list_that_shrinks_by_more_than_half_is_refused_unless_that_is_said(bu
     assert bucket.rows() == ["snr-1"]
 
 
+@pytest.mark.parametrize("word", ["Shrink", "yes", "x" * 200])
+def test_a_word_that_confirms_nothing_is_told_with_those_that_there_are(bucket: Bucket, word: str) -> None:
+    """And is not among the words that the advice says."""
+    bucket.put("lists/line-a.csv", listed(*range(10)))
+    verdict = bucket.put("lists/line-a.csv", listed(1), **{"jitr-confirm": f"{word},unmatched"})
+    assert verdict is not None
+    assert verdict.outcome is UploadOutcome.REFUSED
+    assert """--metadata '{"jitr-confirm": "shrink,unmatched"}'""" in verdict.message
+    assert f"{word[:30]}" in verdict.message
+    assert "is no such word, there are: new-list, overwrite, shrink, unmatched" in verdict.message
+    assert len(verdict.message) < 1000
+
+
 @pytest.mark.parametrize(
     "others",
     [listed(*range(10, 20)), "common_name,expires\n" + "".join(f"snr-{n},2000-01-01\n" for n in range(10))],
@@ -445,6 +458,8 @@ def test_what_is_no_event_of_s3_is_an_input_error(record: dict[str, Any]) -> Non
         ("Lists/line-a.csv", "drop it as lists/line-a.csv"),
         ("lists/merge/sub/line-a.csv", "drop it as lists/line-a.csv"),
         ("lists/line a.txt", "drop it as lists/NAME.csv"),
+        ("lists/line-a.csv.txt", "drop it as lists/line-a.csv to"),
+        ("lists/line-a.JSON.txt", "drop it as lists/line-a.json to"),
         ("admission.yml", "rules are dropped as admission.yaml"),
         ("rules/Admission.YAML", "rules are dropped as admission.yaml"),
         ("notes.docx", "drop rules as admission.yaml, and a list as lists/NAME.csv or lists/merge/NAME.csv"),

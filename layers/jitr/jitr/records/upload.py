@@ -24,11 +24,13 @@ _LEFT_ALONE = re.compile(r".*(\.result\.(json|txt)|\.(pem|crt|cer)|/)|crls/.*", 
 _SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
 _MANIFESTS = (".json", ".zip")
 _TABLES = (".csv", ".tsv", ".txt", *_SPREADSHEETS, *_MANIFESTS)
+_NAMED_TWICE = re.compile(r"(.+)(\.(?:csv|json|zip))", re.IGNORECASE | re.DOTALL)  # as mail and editors add .txt
 _MOST_SHOWN = 120  # characters of a key in a message
 # What a person may put on an object (``x-amz-meta-...``): why; and that a list may shrink, or be made, that rows may
 # change or take the place of rows there, or match nothing.
 MESSAGE, CONFIRM = "jitr-message", "jitr-confirm"
 SHRINK, NEW_LIST, OVERWRITE, UNMATCHED = "shrink", "new-list", "overwrite", "unmatched"
+CONFIRMATIONS = frozenset({SHRINK, NEW_LIST, OVERWRITE, UNMATCHED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,9 @@ def _meant(key: str) -> str:
     name = key.rpartition("/")[2]
     stem, dot, kind = name.rpartition(".")
     kind = f"{dot}{kind}".lower()
+    inner = _NAMED_TWICE.fullmatch(stem)
+    if kind == ".txt" and inner is not None:
+        stem, kind = inner[1], inner[2].lower()
     if stem.lower() == "admission" and kind in (".yaml", ".yml"):
         return f"rules are dropped as {RULES_KEY}"
     if kind not in _TABLES:

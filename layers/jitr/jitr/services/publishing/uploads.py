@@ -33,6 +33,7 @@ from jitr.errors import InputError, Refused
 from jitr.records.record import Heads
 from jitr.records.upload import (
     CONFIRM,
+    CONFIRMATIONS,
     MESSAGE,
     NEW_LIST,
     OVERWRITE,
@@ -54,7 +55,7 @@ from jitr.services.lists.list_import import MERGE, REPLACE, Checked, Imports, So
 from jitr.services.publishing import publication
 from jitr.services.publishing.deny_lists import check_deny_lists
 from jitr.services.recheck.replay import effect_of
-from jitr.text import nearest
+from jitr.text import cut, nearest
 from jitr.times import rfc3339
 from jitr.values import dataclass
 
@@ -80,6 +81,7 @@ _HAS_A_KEY = (
     "read the bucket may have this one"
 )
 _SHOWN = 20  # problems
+_WORD_SHOWN = 40  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +245,7 @@ class Drops:
         before = lists.get(name)
         confirmed = _confirmed(latest)
         if before is None and NEW_LIST not in confirmed:
-            self._refuse_unnamed(dropped, name, lists, heads)
+            self._refuse_unnamed(dropped, name, lists, heads, confirmed)
         found = fit(self._table, name, self._clock())
         checked = self._checked(dropped, latest, name, before, found)
         mode = MERGE if dropped.merges else REPLACE
@@ -270,7 +272,9 @@ class Drops:
             details |= {"rows_written": unfinished.done, "edition": heads.edition(name)}
             return self._verdict(dropped, UploadOutcome.IMPORTING, str(unfinished), checked.said, **details)
 
-    def _refuse_unnamed(self, dropped: Dropped, name: str, lists: Mapping[str, ListInfo], heads: Heads) -> None:
+    def _refuse_unnamed(
+        self, dropped: Dropped, name: str, lists: Mapping[str, ListInfo], heads: Heads, confirmed: frozenset[str]
+    ) -> None:
         """Raise InputError where a drop would make a list that no rule in force names: its name may be mistyped.
 
         Before the first rules there is no telling, and lists come first.
@@ -284,7 +288,7 @@ class Drops:
         meant = f" (did you mean {near}?)" if near else ""
         raise InputError(
             f"there is no list {name}, and no rule in force names it{meant}. If it is to be made, "
-            f"{_again(dropped, NEW_LIST)}, or run `jitr lists import {name} FILE`"
+            f"{_again(dropped, NEW_LIST, confirmed)}, or run `jitr lists import {name} FILE`"
         )
 
     def _checked(self, dropped: Dropped, latest: Latest, name: str, before: ListInfo | None, found: Fit) -> Checked:
@@ -509,13 +513,16 @@ def _refuse_to_take_most(
         )
 
 
-def _again(dropped: Dropped, more: str, confirmed: frozenset[str] = frozenset()) -> str:
+def _again(dropped: Dropped, more: str, confirmed: frozenset[str]) -> str:
     """How to drop it once more, and say that it is meant, as what was said before."""
-    word = ",".join(sorted({more, *confirmed}))
+    word = ",".join(sorted({more, *(confirmed & CONFIRMATIONS)}))
     # The short form takes a comma for the beginning of another key.
     metadata = f"{CONFIRM}={word}" if "," not in word else f"'{json.dumps({CONFIRM: word})}'"
     command = f"aws s3 cp FILE s3://{dropped.bucket}/{dropped.key} --metadata {metadata}"
-    return f"drop it again with the metadata {CONFIRM}={word} ({command})"
+    unknown = sorted(confirmed - CONFIRMATIONS)
+    there_are = ", ".join(sorted(CONFIRMATIONS))
+    wrong = f"; {cut(unknown[0], _WORD_SHOWN, '…')!r} is no such word, there are: {there_are}" if unknown else ""
+    return f"drop it again with the metadata {CONFIRM}={word} ({command}{wrong})"
 
 
 def _plain(problem: Problem) -> dict[str, Any]:
