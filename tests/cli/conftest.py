@@ -101,6 +101,7 @@ def aws(_api_models: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     base: Any = botocore.client.BaseClient
     real = fake.real = base._make_api_call
     fake.overrides["GetRegistrationCode"] = lambda _: {"registrationCode": fake.registration_code}
+    fake.overrides["ListServiceQuotas"] = lambda _: {"Quotas": []}  # moto knows none of AWS IoT Core
     fake.overrides["ListCACertificates"] = lambda _: {"certificates": _registered_cas()}
 
     def call(client: Any, operation: str, parameters: dict[str, Any]) -> Any:

@@ -469,6 +469,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "queues": dict.fromkeys(("RegistrationQueue", "RegistrationFailures", "RuleFailures"), queue),
         "coming_back": [],
         "alarms": [],
+        "quotas": None,
     } | changes
 
 

@@ -261,13 +261,12 @@ def test_no_reason_is_given_for_a_statement_that_is_gone() -> None:
     assert EVERY_RESOURCE.keys() <= {(role, statement.get("Sid")) for role, statement in role_statements()}
 
 
-# AWS IoT's developer guide authorises these on the thing, the reference on the certificate: a role needs to have both.
+# AWS's references disagree on whether these are authorised on the certificate or the thing: a role has both.
 ALSO_ON = {"AttachThingPrincipal": {"thing"}, "DetachThingPrincipal": {"thing"}}
 
 
 @pytest.mark.parametrize("action", sorted(ALSO_ON))
 def test_where_references_disagree_both_resource_types_are_allowed(action: str) -> None:
-    """https://docs.aws.amazon.com/iot/latest/developerguide/iot-policy-actions.html and the authorization reference."""
     allowed = [each for _, each in role_statements() if f"iot:{action}" in aslist(each["Action"])]
     given = [resource for each in allowed for resource in aslist(each["Resource"]) if resource != "*"]
     assert {kind for each in given for kind in _types_of(each, "iot")} == {"cert", "thing"}

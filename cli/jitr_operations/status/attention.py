@@ -33,6 +33,7 @@ def attention(document: dict[str, Any]) -> list[str]:
             f"an import ({each['mode']}) into list {each['list']} by {each['by']} is not finished: run it again"
             for each in document["imports"]
         ),
+        *_about_quotas(document["quotas"]),
         *_about_devices(document),
     ]
 
@@ -117,3 +118,16 @@ def _about_devices(document: dict[str, Any]) -> list[str]:
     more = "more than " if "hold" in document["at_least"] else ""
     are = "1 device is" if held == 1 and not more else f"{more}{held} devices are"
     return [f"{are} held: `jitr held ls`"]
+
+
+def _about_quotas(quotas: list[dict[str, Any]] | None) -> list[str]:
+    told = []
+    for each in quotas or ():
+        name, given, quota = each["parameter"], each["is"], each["quota"]
+        if given > quota:
+            told.append(
+                f"{name} is {given}, and the account's quota {quota}: AWS IoT throttles; deploy with {name}={quota}"
+            )
+        elif given < quota:
+            told.append(f"{name} is {given}, and the account's quota {quota}: devices wait longer than they need to")
+    return told

@@ -22,6 +22,7 @@ from jitr_operations.lists.deny_lists import dropped_by_rules, idle
 from jitr_operations.records import count_at_most
 from jitr_operations.rules.topic_rules import others_as_far_as_allowed
 from jitr_operations.status.attention import QUEUES, attention
+from jitr_operations.status.quotas import quotas
 from jitr_operations.table import now, table_of
 
 # What is counted and looked at every morning must not grow with the fleet.
@@ -67,6 +68,7 @@ def overview(deployment: Deployment) -> dict[str, Any]:
         "queues": {name: _waiting(deployment, name, at) for name in QUEUES},
         "coming_back": _coming_back(deployment, at),
         "alarms": _alarms(deployment),
+        "quotas": quotas(deployment),
     }
     document["attention"] = attention(document)
     return document
