@@ -153,7 +153,7 @@ def test_each_promise_of_security_names_the_test_that_shows_it() -> None:
 
 
 def test_each_statement_on_every_resource_is_in_security_with_why() -> None:
-    told = set(re.findall(r"`(\w+:\w+)`", SECURITY.partition("What says `*`")[2].partition("\n## ")[0]))
+    told = set(re.findall(r"`(\w+:\w+)`", SECURITY.partition("These statements use `*`")[2].partition("\n## ")[0]))
     text = (ROOT / "template.yaml").read_text("utf-8")
     statements = re.findall(r"- Sid: (\w+)\n\s+Effect: Allow\n\s+Action: ([^\n]+)\n\s+Resource: \"\*\"", text)
     actions = {
