@@ -245,6 +245,26 @@ def test_a_dry_run_checks_and_writes_nothing(ready: Table, run: Run) -> None:
     assert rows(ready) == {"snr-1", "snr-2"}
 
 
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("common_name\n", "This shrinks list line-a from 2 rows to 0."),
+        ("common_name\nsnr-7\nsnr-8\n", "This takes 2 of 2 rows off list line-a."),
+        ("common_name,expires\nsnr-1,2020-01-01\nsnr-2,2020-01-01\n", "may take up to 2 of 2 rows off list line-a."),
+    ],
+)
+def test_a_dry_run_says_what_would_be_asked(ready: Table, run: Run, text: str, question: str) -> None:
+    Path("new.csv").write_text(text)
+    done = run("lists", "import", "line-a", "new.csv", "--replace", "--dry-run", "--json")
+    (asked,) = json.loads(done.stdout)["questions"]
+    assert question in asked
+    assert f"It would be asked: {asked}" in done.stderr
+    assert rows(ready) == {"snr-1", "snr-2"}
+    Path("same.csv").write_text("common_name\nsnr-1\nsnr-2\n")
+    same = run("lists", "import", "line-a", "same.csv", "--replace", "--dry-run", "--json")
+    assert json.loads(same.stdout)["questions"] == []
+
+
 def test_every_edit_raises_the_edition_that_held_devices_are_compared_with(ready: Table, run: Run) -> None:
     editions = [ready.heads().edition("line-a")]
     for arguments in (

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -98,12 +99,14 @@ def import_(
             size=list_files.size(file),
         )
         checked, before, told = looked.checked, looked.before, looked.told
-        document = {"list": name, "rows": checked.rows, "mode": mode, "dry_run": dry_run}
+        document: dict[str, Any] = {"list": name, "rows": checked.rows, "mode": mode, "dry_run": dry_run}
         list_files.tell(str(file), checked.said)
         list_check.tell(looked.fit)
         document |= {"read_as": list(checked.said), "fit": looked.fit.to_json()}
         if dry_run:
-            document |= told.document
+            document |= told.document | {"questions": editing.questions_to_come(deployment, looked)}
+            for each in document["questions"]:
+                note(f"It would be asked: {each}")
             emit(as_json, document, f"Would import {told.rows} of {file} into list {name} ({mode}){told.effects}")
             return
         deployment.announce("dynamodb")
