@@ -49,7 +49,14 @@ def test_redrive_by_reason_puts_back_only_those(queues: Queues, run: Run) -> Non
 
 
 def test_redrive_asks(queues: Queues, run: Run) -> None:
-    assert run("failures", "redrive").exit_code == 2
+    asked = run("failures", "redrive")
+    assert (asked.exit_code, "Put back 3 failed messages?" in asked.stderr) == (2, True)
+    assert queues.count("RegistrationFailures") == 3
+
+
+def test_redrive_asks_nothing_where_nothing_failed(queues: Queues, run: Run) -> None:
+    done = run("failures", "redrive", "--reason", "event.no-such", "--json")
+    assert (done.exit_code, json.loads(done.stdout)) == (0, {"put_back": 0, "in_flight": 0})
     assert queues.count("RegistrationFailures") == 3
 
 

@@ -11,13 +11,20 @@ from jitr_operations.failures.messages import QUEUES, FailedMessage, FailureQueu
 
 def failed_messages(deployment: Deployment, *, reason: str | None, queue: str | None) -> list[FailedMessage]:
     """Return what lies in the failure queues, or in one of them, with a reason code if one is given."""
-    found = []
+    return look(deployment, reason=reason, queue=queue)[0]
+
+
+def look(deployment: Deployment, *, reason: str | None, queue: str | None) -> tuple[list[FailedMessage], int]:
+    """Return what ``failed_messages`` does, and how many more another command holds."""
+    found, in_flight = [], 0
     with ExitStack() as stack:
         for each in _queues(deployment, queue):
             stack.callback(each.let_go)
             found += [message for message in each.messages() if reason in (None, message.reason)]
-            _tell_in_flight(each.name, each.in_flight())
-    return found
+            others = each.in_flight()
+            _tell_in_flight(each.name, others)
+            in_flight += others
+    return found, in_flight
 
 
 def redrive(deployment: Deployment, *, reason: str | None, queue: str | None, pace: float) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import confirm, emit, json_option, note, safe, table
 from jitr_operations.deployment import Choice
 from jitr_operations.failures.messages import QUEUES, FailedMessage
-from jitr_operations.failures.redrive import failed_messages
+from jitr_operations.failures.redrive import failed_messages, look
 from jitr_operations.failures.redrive import redrive as redrive_all
 
 queue_option = click.option("--queue", type=click.Choice(QUEUES), help="Only those of this queue.")
@@ -52,7 +52,13 @@ def redrive(reason: str | None, queue: str | None, pace: float, yes: bool, choic
     """
     deployment = choice.deployment()
     deployment.announce("sqs")
-    confirm(f"Put back {'all failed messages' if reason is None else f'those with {reason}'}?", yes)
+    if not yes:
+        found, held = look(deployment, reason=reason, queue=queue)
+        if not found:
+            emit(as_json, {"put_back": 0, "in_flight": held}, "There is nothing to put back")
+            return
+        those = "failed messages" if reason is None else f"messages with {reason}"
+        confirm(f"Put back {len(found)} {those}?", yes)
     count, in_flight = redrive_all(deployment, reason=reason, queue=queue, pace=pace)
     emit(as_json, {"put_back": count, "in_flight": in_flight}, f"Put back {count} messages")
 
