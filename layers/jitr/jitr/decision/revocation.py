@@ -69,17 +69,18 @@ def revocation_reasons(knock: Knock, rules: Rules, now: datetime, *, before_ocsp
     listed = [
         reason
         for crl in crls_of(knock, rules)
-        for reason in _reasons(crl, knock.revocations.get(crl.url), rules.floor, now)
+        for reason in crl_reasons(crl, knock.revocations.get(crl.url), rules.floor, now)
     ]
     answered = [
         reason
         for ocsp in (() if before_ocsp else ocsps_of(knock, rules))
-        for reason in _ocsp_reasons(ocsp, knock.ocsp.get(ocsp.key), rules.floor, now)
+        for reason in ocsp_reasons(ocsp, knock.ocsp.get(ocsp.key), rules.floor, now)
     ]
     return (*listed, *answered)
 
 
-def _reasons(crl: Crl, found: Revocation | None, floor: Floor, now: datetime) -> tuple[Reason, ...]:
+def crl_reasons(crl: Crl, found: Revocation | None, floor: Floor, now: datetime) -> tuple[Reason, ...]:
+    """Return what one list has against a device, or what is against the list."""
     # Fail closed: a list that nobody read speaks for nobody.
     if found is None:
         return (Reason("revocation.unusable", f"the revocation list {crl.url} was not read"),)
@@ -125,7 +126,8 @@ def _stale(crl: Crl, found: Revocation, next_update: datetime, now: datetime) ->
     return (Reason("revocation.stale", f"the revocation list {crl.url} {told}{why}"),)
 
 
-def _ocsp_reasons(ocsp: Ocsp, found: OcspAnswer | None, floor: Floor, now: datetime) -> tuple[Reason, ...]:
+def ocsp_reasons(ocsp: Ocsp, found: OcspAnswer | None, floor: Floor, now: datetime) -> tuple[Reason, ...]:
+    """Return what one responder has against a device, or what is against its answer."""
     # Fail closed: a responder that nobody asked speaks for nobody.
     if found is None:
         return (Reason("revocation.unusable", f"the OCSP responder {ocsp.url} was not asked"),)

@@ -1,0 +1,131 @@
+"""What the rules in force ask about revoked certificates of a CA, and what is answered now."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from jitr.aws.cas import Cas
+from jitr.aws.crls import Crls
+from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.iot import Iot
+from jitr.aws.ocsp_responders import OcspResponders
+from jitr.decision.revocation import crl_reasons, ocsp_reasons, revocation_in
+from jitr.errors import InputError, Unreadable, UnusableCrl
+from jitr.facts import CertificateFacts, OcspAnswer, Revocation
+from jitr.reasons import Reason
+from jitr.rules.model import Crl, Ocsp, Rules
+from jitr.times import rfc3339
+from jitr.x509.certificate import CaReading, read_certificate
+from jitr_operations.crls import crls_with
+from jitr_operations.deployment import Deployment
+from jitr_operations.table import table_of
+
+# A made-up certificate is revoked or unknown to a responder, and some say good: all three are answers.
+_ANSWERS = ("revocation.unknown", "revocation.revoked", "revocation.on-hold")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One list or responder of one registered CA: what it says now, and what speaks against it or the device."""
+
+    ca_certificate_id: str
+    kind: str  # crl or ocsp
+    url: str
+    said: str
+    reasons: tuple[Reason, ...]
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether nobody on the way sees what is asked."""
+        return not self.url.startswith("http://")
+
+    def to_json(self) -> dict[str, object]:
+        """As ``--json`` prints it."""
+        return {
+            "ca_certificate_id": self.ca_certificate_id,
+            "kind": self.kind,
+            "url": self.url,
+            "encrypted": self.encrypted,
+            "ok": not self.reasons,
+            "said": self.said,
+            "reasons": [each.to_json() for each in self.reasons],
+        }
+
+
+def check_revocation(deployment: Deployment, alias: str, certificate: bytes | None, at: datetime) -> list[Check]:
+    """Ask every list and responder of a CA, for each CA that the alias stands for.
+
+    About a certificate, as the function would; without one a list is only fetched and verified, and a responder is
+    asked about a serial number that nobody has. Raises InputError where there is nothing to ask, or no CA to verify
+    it by.
+    """
+    table = table_of(deployment)
+    heads = table.heads()
+    if heads.digest is None:
+        raise InputError("no rules are in force, and it is they that say whom to ask")
+    rules = Rulebook(table).in_force(heads)
+    configured = rules.cas.get(alias)
+    if configured is None:
+        known = ", ".join(sorted(rules.cas)) or "none"
+        raise InputError(f"the rules in force name no CA {alias!r}; there are: {known}")
+    if not configured.revokes:
+        raise InputError(f"the rules in force give {alias} neither `crl` nor `ocsp`: see docs/rules.md")
+    facts = None if certificate is None else _facts(certificate)
+    cas = Cas(Iot(deployment.client("iot")))
+    found = [registered.reading for each in configured.ids if (registered := cas.get(each, at)).reading is not None]
+    if not found:
+        raise InputError(f"AWS IoT holds none of the CAs that {rules.source} calls {alias}: nothing to verify by")
+    asking = _Asking(rules, crls_with(deployment), OcspResponders(), facts, at)
+    return [check for ca in found if ca is not None for check in asking.of(ca, configured.crl, configured.ocsp)]
+
+
+def _facts(certificate: bytes) -> CertificateFacts:
+    try:
+        return read_certificate(certificate).facts
+    except Unreadable as error:
+        raise InputError(f"the certificate: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Asking:
+    rules: Rules
+    crls: Crls
+    responders: OcspResponders
+    certificate: CertificateFacts | None
+    at: datetime
+
+    def of(self, ca: CaReading, crl: Crl | None, ocsp: Ocsp | None) -> Iterator[Check]:
+        """Return what each of them says."""
+        ca_id = ca.facts.ca_certificate_id
+        if crl is not None:
+            said, revocation = self._listed(crl, ca)
+            yield Check(ca_id, "crl", crl.url, said, crl_reasons(crl, revocation, self.rules.floor, self.at))
+        if ocsp is not None:
+            serial = secrets.token_hex(16) if self.certificate is None else self.certificate.serial_number
+            answer = self.responders.ask(ocsp, ca, serial, self.at)
+            reasons = ocsp_reasons(ocsp, answer, self.rules.floor, self.at)
+            if self.certificate is None:
+                reasons = tuple([each for each in reasons if each.code not in _ANSWERS])
+            yield Check(ca_id, "ocsp", ocsp.url, _told(answer), reasons)
+
+    def _listed(self, crl: Crl, ca: CaReading) -> tuple[str, Revocation]:
+        try:
+            found = self.crls.list_of(crl, ca, self.at)
+        except UnusableCrl as error:
+            return "nothing that can be used", Revocation(problem=str(error).removeprefix(f"{crl.url}: "))
+        said = f"a list of {rfc3339(found.this_update)} to {rfc3339(found.next_update)} with {len(found)} entries"
+        if self.certificate is not None:
+            return said, revocation_in(found, self.certificate, crl.url)
+        whole = Revocation(
+            this_update=found.this_update, next_update=found.next_update, signature_hash=found.scheme.facts.hash
+        )
+        return said, whole
+
+
+def _told(answer: OcspAnswer) -> str:
+    if answer.status is None or answer.this_update is None:
+        return "no answer" if answer.failure else "an answer that does not count"
+    until = "" if answer.next_update is None else f" to {rfc3339(answer.next_update)}"
+    nonce = "with" if answer.nonce else "without"
+    return f"{answer.status}, of {rfc3339(answer.this_update)}{until}, by {answer.signer}, {nonce} nonce"

@@ -1,0 +1,121 @@
+"""`jitr ca revocation` and `jitr explain` on a stack: lists and responders asked now, over a real connection."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from click.testing import Result
+from testkit import crls, ocsp, pki
+from testkit.aws.web_servers import answering
+from testkit.aws.world import World
+from testkit.knocks import allow
+from testkit.knocks import rules as made_rules
+
+from jitr.aws import web
+from jitr.rules.model import Ca, Crl, Ocsp
+
+Run = Callable[..., Result]
+FACTORY = pki.ca("Factory A")
+DEVICE = FACTORY.usual_device("snr-0001").valid(not_after=pki.NOT_AFTER).issue()
+LIST = "s3://example-crls/factory-a.crl"
+
+
+@pytest.fixture(autouse=True)
+def this_machine_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The servers of these tests are on it."""
+    monkeypatch.setattr(web.Web.__init__, "__defaults__", (None, lambda _: False, None))
+
+
+def http(body: bytes) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/ocsp-response\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def answers(**changes: Any) -> Callable[[bytes], bytes]:
+    """A server that answers now."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    times = {"this_update": now, "produced_at": now, "next_update": now + timedelta(hours=1)}
+    answer = ocsp.responder(FACTORY, **(times | changes))
+    return lambda request: http(answer(request.partition(b"\r\n\r\n")[2]))
+
+
+def in_force(world: World, url: str, crl: Crl | None = None) -> None:
+    world.register_ca(FACTORY)
+    ca = Ca("factory-a", (FACTORY.id,), 3, crl, Ocsp(url))
+    world.publish(replace(made_rules(allow()), cas={"factory-a": ca}))
+
+
+def with_list(entries: list[bytes]) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    made = crls.crl(FACTORY, entries, this_update=now, next_update=now + timedelta(days=1))
+    s3 = boto3.client("s3", region_name="us-east-1")
+    s3.create_bucket(Bucket="example-crls")
+    s3.put_object(Bucket="example-crls", Key="factory-a.crl", Body=made)
+
+
+def test_list_and_responder_are_asked_now_and_what_they_say_is_told(world: World, run: Run) -> None:
+    """Without a certificate: whether they count at all."""
+    with_list([crls.entry(1)])
+    with answering(answers(status=ocsp.UNKNOWN)) as (url, asked):
+        in_force(world, f"{url}/", Crl(LIST))
+        result = run("ca", "revocation", "factory-a", "--json")
+        people = run("ca", "revocation", "factory-a")
+    assert result.exit_code == people.exit_code == 0, result.stderr
+    listed, answered = json.loads(result.stdout)["checks"]
+    assert (listed["kind"], listed["ok"], listed["encrypted"]) == ("crl", True, True)
+    assert listed["said"].endswith("with 1 entries")
+    assert (answered["kind"], answered["ok"], answered["encrypted"]) == ("ocsp", True, False)
+    assert answered["said"].startswith("unknown, of ")
+    assert "(not encrypted, but signed)" in people.stdout
+    assert len({ocsp.asked(each.partition(b"\r\n\r\n")[2])[0] for each in asked}) == 2, "made-up serial numbers"
+
+
+@pytest.mark.parametrize(
+    ("entries", "changes", "codes"),
+    [
+        ([], {}, []),
+        ([], {"status": ocsp.revoked(1)}, ["revocation.revoked"]),
+        ([crls.entry(0x1001)], {}, ["revocation.revoked"]),
+        ([], {"status": ocsp.UNKNOWN}, ["revocation.unknown"]),
+        ([], {"signer": pki.key("P-256", "a forger")}, ["revocation.unusable"]),
+    ],
+)
+def test_a_certificate_is_asked_about_as_the_function_would(
+    world: World, run: Run, tmp_path: Path, entries: list[bytes], changes: dict[str, Any], codes: list[str]
+) -> None:
+    with_list(entries)
+    file = tmp_path / "device.pem"
+    file.write_bytes(DEVICE.pem)
+    with answering(answers(**changes)) as (url, _):
+        in_force(world, f"{url}/", Crl(LIST))
+        result = run("ca", "revocation", "factory-a", "--certificate", file, "--json")
+    assert result.exit_code == bool(codes), result.stderr
+    told = [reason["code"] for each in json.loads(result.stdout)["checks"] for reason in each["reasons"]]
+    assert told == codes
+
+
+def test_what_cannot_be_asked_is_one_line(world: World, run: Run) -> None:
+    assert "no rules are in force" in run("ca", "revocation", "factory-a").stderr
+    world.publish(replace(made_rules(allow()), cas={"factory-a": Ca("factory-a", (FACTORY.id,), 3)}))
+    for alias, told in (("factory-z", "no CA 'factory-z'; there are: factory-a"), ("factory-a", "neither `crl` nor")):
+        result = run("ca", "revocation", alias)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert told in result.stderr
+
+
+def test_a_device_is_explained_by_what_its_responder_says_now(world: World, run: Run, aws: Any) -> None:
+    world.connect(DEVICE)
+    described = world.iot.describe_certificate(certificateId=DEVICE.sha256)["certificateDescription"]
+    of_ca = {"certificateDescription": described | {"caCertificateId": FACTORY.id}}  # moto leaves it out
+    aws.overrides["DescribeCertificate"] = lambda _: of_ca
+    with answering(answers(status=ocsp.revoked(1))) as (url, asked):
+        in_force(world, f"{url}/")
+        result = run("explain", DEVICE.sha256, "--json")
+    assert result.exit_code == 1, result.stderr
+    assert [each["code"] for each in json.loads(result.stdout)["reasons"]] == ["revocation.revoked"]
+    assert len(asked) == 1
