@@ -651,6 +651,13 @@ def test_what_other_hands_cut_off_is_known_under_its_other_id_once_an_operator_s
     assert (world.codes(twin), world.status(twin)) == (["certificate.twin"], "PENDING_ACTIVATION")
 
 
+def test_what_was_granted_is_shown_as_names_and_not_as_python(run: Run, fleet: dict[str, drafts.Issued]) -> None:
+    told = [line.split() for line in run("decisions", "show", "a").stdout.splitlines()]
+    assert ["thing", "a"] in told
+    assert ["iot_policies", "Sensor"] in told
+    assert ["thing_groups", "line-a"] in told
+
+
 def test_who_cut_a_device_off_when_and_why_is_in_its_decision(
     run: Run, world: World, fleet: dict[str, drafts.Issued]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import click
 
@@ -174,4 +175,11 @@ def _show(record: Record, acts: tuple[Act, ...], basis: str | None) -> None:
     )
     if record.grant:
         click.echo()
-        pairs([(name, value) for name, value in record.grant.items() if value])
+        pairs([(name, _plain(value)) for name, value in record.grant.items() if value])
+
+
+def _plain(value: Any) -> str:
+    """Return what was granted as a person reads it: names with commas between them."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={each}" for name, each in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
