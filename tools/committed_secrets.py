@@ -69,7 +69,7 @@ def _line(data: bytes, at: int) -> int:
 
 
 def _is_key(data: bytes) -> bool:
-    """Whether DER is a private key, or a PKCS #12 store without a passphrase that has one."""
+    """Return whether DER is a private key, or a PKCS #12 store without a passphrase that has one."""
     try:
         load_der_private_key(data, None)
     except TypeError:

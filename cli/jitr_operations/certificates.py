@@ -80,7 +80,7 @@ class Certificate:
         return next(iter(self.own.facts.values("common_name")), None)
 
     def signed_by(self, ca: "Certificate") -> bool:
-        """Whether the CA's key made its signature, whatever the names."""
+        """Return whether the CA's key made its signature, whatever the names."""
         return verify_chain(self.own, ca.ca).signature_valid
 
 

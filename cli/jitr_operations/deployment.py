@@ -213,7 +213,7 @@ def _on_this_machine(url: str) -> bool:
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether a host's name or address is that of this machine alone."""
+    """Return whether a host's name or address is that of this machine alone."""
     if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 section 6.3
         return True
     try:

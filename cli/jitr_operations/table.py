@@ -24,7 +24,7 @@ def now_text() -> str:
 
 
 def operator(deployment: Deployment) -> str:
-    """Who is doing this: the caller's ARN as AWS knows it, and the user's name on this machine."""
+    """Return who is doing this: the caller's ARN as AWS knows it, and the user's name on this machine."""
     arn = deployment.client("sts").get_caller_identity()["Arn"]
     try:
         return f"{arn} ({getpass.getuser()})"

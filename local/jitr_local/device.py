@@ -129,7 +129,7 @@ class _Session:
         self._thread.start()
 
     def wait_for(self, event: threading.Event, seconds: float) -> bool:
-        """Whether the event came before the connection ended or the time was up."""
+        """Return whether the event came before the connection ended or the time was up."""
         deadline = time.monotonic() + seconds
         while not event.is_set() and not self.ended.is_set() and time.monotonic() < deadline:
             event.wait(0.05)

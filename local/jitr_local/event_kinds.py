@@ -36,21 +36,21 @@ def kind_of(function: Function) -> Kind | None:
 
 
 def _no_batch(event: Any) -> str | None:
-    """Why this is not a batch of messages as Lambda brings them from SQS."""
+    """Return why this is not a batch of messages as Lambda brings them from SQS."""
     if isinstance(event, dict) and "certificateId" in event:
         return "this is an event as AWS IoT publishes it, and not yet a message"
     return _in_records(event, _no_message)
 
 
 def _no_changes(event: Any) -> str | None:
-    """Why this is neither what the table's stream brings nor what the schedule sends."""
+    """Return why this is neither what the table's stream brings nor what the schedule sends."""
     if isinstance(event, dict) and "recheck" in event:
         return None if event["recheck"] in ("due", "every") else 'recheck is neither "due" nor "every"'
     return _in_records(event, _no_stream_record)
 
 
 def _no_drop(event: Any) -> str | None:
-    """Why this is neither what S3 sends nor what the schedule sends."""
+    """Return why this is neither what S3 sends nor what the schedule sends."""
     if isinstance(event, dict) and (event.get("source") == "aws.events" or event.get("Event") == "s3:TestEvent"):
         return None
     return _in_records(event, _no_object)

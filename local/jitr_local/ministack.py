@@ -69,7 +69,7 @@ def start(python: Path, folder: Folder, environment: Mapping[str, str]) -> tuple
 
 
 def answers(endpoint_url: str) -> bool:
-    """Whether the gateway answers that it is well."""
+    """Return whether the gateway answers that it is well."""
     return _get(endpoint_url, "/_ministack/health") is not None
 
 

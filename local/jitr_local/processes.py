@@ -60,7 +60,7 @@ def identify(pid: int) -> Process | None:
 
 
 def is_running(process: Process) -> bool:
-    """Whether exactly this process lives, not a later one with its id."""
+    """Return whether exactly this process lives, not a later one with its id."""
     return identify(process.pid) == process
 
 
@@ -88,7 +88,7 @@ def start(command: Sequence[str], *, environment: Mapping[str, str], folder: Pat
 
 
 def exit_code(process: Process) -> int | None:
-    """How a process that we started ended; None while it runs."""
+    """Return how a process that we started ended; None while it runs."""
     return _children[process.pid].poll()
 
 

@@ -198,7 +198,7 @@ def _started(command: list[str], environment: Mapping[str, str], task: Path, fol
 
 
 def _comes_up(process: Process, ports: set[int]) -> bool:
-    """Whether it listens on its ports; where somebody else was quicker to take one, it ends."""
+    """Return whether it listens on its ports; where somebody else was quicker to take one, it ends."""
     processes.wait_until(lambda: ports <= _listening(process.pid) or not processes.is_running(process), _START_SECONDS)
     return ports <= _listening(process.pid)
 

@@ -93,7 +93,7 @@ def _gateway() -> str | None:
 
 
 def _is_ours(address: str) -> bool:
-    """Whether it is an address of this machine; with Docker Desktop it is one of a machine within it."""
+    """Return whether it is an address of this machine; with Docker Desktop it is one of a machine within it."""
     try:
         socket.create_server((address, 0)).close()
     except OSError:

@@ -22,7 +22,7 @@ class Stage(Protocol):
     """Where a running demo is shown."""
 
     def tell(self, endings: list[Ending]) -> None:
-        """How it stands with each device now."""
+        """Return how it stands with each device now."""
         ...
 
     def say(self, line: str) -> None:

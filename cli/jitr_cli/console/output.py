@@ -97,7 +97,7 @@ def colour(text: str, name: str) -> str:
 
 
 def _coloured(stream: Any) -> bool:
-    """Whether to colour: on a terminal, unless NO_COLOR is set to anything. https://no-color.org"""
+    """Return whether to colour: on a terminal, unless NO_COLOR is set to anything. https://no-color.org"""
     return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

@@ -29,7 +29,7 @@ UNKNOWN: dict[str, object] = {"aliases": None, "rules": None}  # in JSON, where 
 
 
 def named_in(rules: Rules, ca_id: str) -> Named:
-    """Where the rules speak of the CA with this caCertificateId."""
+    """Return where the rules speak of the CA with this caCertificateId."""
     aliases = rules.aliases_of(ca_id)
     naming = [each for each in (*rules.deny, *rules.allow) if aliases.intersection(each.cas or ())]
     return Named(tuple(sorted(aliases)), tuple((_effect(each), each.name, rules.at(each)) for each in naming))
@@ -40,7 +40,7 @@ def _effect(rule: Rule) -> str:
 
 
 def account_and_rules(choice: Choice, *, stack_needed: bool) -> tuple[Account, Rules | None]:
-    """Where to work, and the rules in force there; None, and a note why, where they are not to be had.
+    """Return where to work, and the rules in force there; None, and a note why, where they are not to be had.
 
     CAs can be looked after before a stack is deployed, and by who may not read its table. Raises InputError where the
     stack is needed and is not there, and what ``Choice.account`` raises.

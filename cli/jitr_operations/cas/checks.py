@@ -76,7 +76,7 @@ def _weak_key(certificate: Certificate) -> str | None:
 
 
 def weak_hash(certificate: Certificate) -> str | None:
-    """Why AWS IoT refuses the certificate's signature; None if it does not."""
+    """Return why AWS IoT refuses the certificate's signature; None if it does not."""
     hash_name = certificate.own.facts.signature.hash
     if hash_name in pki.SIGNATURE_HASHES:
         return None
@@ -109,7 +109,7 @@ def _root_of_others(certificate: Certificate) -> str | None:
 
 
 def _signed_another(certificate: Certificate, file: Path) -> str | None:
-    """Whether the file is a chain whose root comes first: AWS IoT wants the CA that signs the devices."""
+    """Return whether the file is a chain whose root comes first: AWS IoT wants the CA that signs the devices."""
     try:
         others = [read(each) for each in find_following(read_bytes(file))]
     except Unreadable as problem:

@@ -133,7 +133,7 @@ def warn_of_template(registered: Registered) -> None:
 
 
 def devices_by_status(iot: "IoTClient", ca_id: str, advance: Callable[[int], None]) -> dict[str, int]:
-    """How many device certificates a CA has registered, by status; ``advance`` is told of each page."""
+    """Return how many device certificates a CA has registered, by status; ``advance`` is told of each page."""
     counts: Counter[str] = Counter()
     pages = iot.get_paginator("list_certificates_by_ca").paginate(
         caCertificateId=ca_id, PaginationConfig={"PageSize": 250}

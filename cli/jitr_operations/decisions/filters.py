@@ -13,7 +13,7 @@ _ID = re.compile(r"[0-9a-fA-F]{1,64}")
 
 
 def of_ca(table: Table, ca: str | None) -> Callable[[Record], bool]:
-    """Whether a record is of a CA. Raises InputError for what is neither an alias nor the beginning of an id."""
+    """Return whether a record is of a CA. Raises InputError for what is neither an alias nor the beginning of an id."""
     if ca is None:
         return lambda _record: True
     heads = table.heads()
@@ -29,12 +29,12 @@ def of_ca(table: Table, ca: str | None) -> Callable[[Record], bool]:
 
 
 def with_reason(code: str | None) -> Callable[[Record], bool]:
-    """Whether a record has a reason code among its reasons."""
+    """Return whether a record has a reason code among its reasons."""
     return lambda record: code is None or any(each["code"] == code for each in record.reasons)
 
 
 def near_rule(name: str | None) -> Callable[[Record], bool]:
-    """Whether a record rests on a rule, or nearly did."""
+    """Return whether a record rests on a rule, or nearly did."""
     return lambda record: (
         name is None or name == record.rule or any(each["rule"] == name for each in record.near_misses)
     )

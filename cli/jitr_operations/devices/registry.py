@@ -46,7 +46,7 @@ class DeviceCertificate:
             return None
 
     def problem(self) -> str | None:
-        """Why it cannot be read; None where it can."""
+        """Return why it cannot be read; None where it can."""
         try:
             read_certificate(self.pem.encode())
         except Unreadable as problem:
@@ -89,7 +89,7 @@ class NothingFound(InputError):
 
 
 def is_missing(problem: Exception) -> bool:
-    """Whether this is AWS IoT's answer for what it does not have."""
+    """Return whether this is AWS IoT's answer for what it does not have."""
     from botocore.exceptions import ClientError
 
     return isinstance(problem, ClientError) and problem.response["Error"]["Code"] == "ResourceNotFoundException"
@@ -218,7 +218,7 @@ class Registry:
         return tuple(each for page in pages for each in page["things"])
 
     def may_connect(self, certificate: DeviceCertificate) -> bool:
-        """Whether any IoT policy is attached, to the certificate or to a group that one of its things is in."""
+        """Return whether any IoT policy is attached, to the certificate or to a group that one of its things is in."""
         if self.iot_policies(certificate.arn):
             return True
         return any(self.thing(each).inherited for each in self.things(certificate.arn))

@@ -63,7 +63,7 @@ class AccountView:
         return self._reading.facts.certificate_sha256
 
     def look(self) -> View | None:
-        """How it stands now."""
+        """Return how it stands now."""
         if self._choice is None or self.why_not:
             return None
         from botocore.exceptions import BotoCoreError, ClientError

@@ -124,7 +124,7 @@ class Sweep:
         return stuck
 
     def _old_enough(self, certificate: Any) -> bool:
-        """Whether its event is certainly no longer under way."""
+        """Return whether its event is certainly no longer under way."""
         created: datetime | None = certificate.get("creationDate")
         return created is None or created <= now() - self.older_than
 

@@ -263,7 +263,7 @@ def _check_parent(parent: Certificate, path_length: int | None) -> None:
 
 
 def key_problem(key: KeyFacts) -> str | None:
-    """Why AWS IoT refuses a public key; None if it does not."""
+    """Return why AWS IoT refuses a public key; None if it does not."""
     if key.kind == "RSA":
         return None if (key.bits or 0) >= MIN_RSA_BITS else f"an RSA key of {key.bits} bits"
     if key.kind == "EC":

@@ -29,7 +29,7 @@ def read_issuer(certificate: Path, key: Path, passphrase_file: Path | None, now:
 
 
 def validity_for(days: int | None, issuer: pki.Issuer | None, now: datetime) -> timedelta:
-    """How long a certificate is to be valid: as long as asked for, or else DAYS but not beyond its CA."""
+    """Return how long a certificate is to be valid: as long as asked for, or else DAYS but not beyond its CA."""
     if days is not None or issuer is None:
         return timedelta(days=DAYS if days is None else days)
     return min(timedelta(days=DAYS), issuer.certificate.not_after - now)

@@ -85,7 +85,7 @@ def source(file: Path, opener: Opener = CSV_OR_MANIFEST, shown_as: str | None = 
 
 
 def size(file: Path) -> int | None:
-    """How many bytes a file has, for a progress bar; None where that is not known."""
+    """Return how many bytes a file has, for a progress bar; None where that is not known."""
     return file.stat().st_size if file.is_file() else None
 
 

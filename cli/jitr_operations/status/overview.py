@@ -157,7 +157,7 @@ def _waiting(deployment: Deployment, name: str, at: datetime) -> dict[str, int |
 
 
 def _oldest(deployment: Deployment, queue: str, at: datetime) -> int | None:
-    """How long the oldest message waits, as CloudWatch knew it last; None where it does not."""
+    """Return how long the oldest message waits, as CloudWatch knew it last; None where it does not."""
     points = deployment.client("cloudwatch").get_metric_statistics(
         Namespace="AWS/SQS",
         MetricName="ApproximateAgeOfOldestMessage",

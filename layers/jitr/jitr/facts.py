@@ -118,7 +118,7 @@ class CertificateFacts:
         return values
 
     def to_json(self) -> dict[str, Any]:
-        """As in the decision record and under ``facts`` in ``jitr explain --json``."""
+        """Return it as in the decision record and under ``facts`` in ``jitr explain --json``."""
         issuer = [{"kind": each.kind, "value": each.value} for each in self.issuer_alternative_names]
         return (
             ({"issuer_alternative_names": issuer} if issuer else {})
@@ -147,7 +147,7 @@ class CertificateFacts:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "CertificateFacts":
-        """Back from ``to_json``: the recorded facts that a decision is made from again."""
+        """Read back what ``to_json`` wrote: the recorded facts that a decision is made from again."""
         return cls(
             certificate_sha256=data["certificate_sha256"],
             public_key_sha256=data["public_key_sha256"],
@@ -188,7 +188,7 @@ class CaFacts:
     odd_serial_number: str | None = None  # where it is not positive
 
     def to_json(self) -> dict[str, Any]:
-        """As in the decision record and under ``facts.ca`` in ``jitr explain --json``."""
+        """Return it as in the decision record and under ``facts.ca`` in ``jitr explain --json``."""
         return {
             "ca_certificate_id": self.ca_certificate_id,
             "status": self.status,
@@ -233,7 +233,7 @@ class ChainFacts:
     twin_sha256: str | None = None  # of the same certificate with the other form of its ECDSA signature
 
     def to_json(self) -> dict[str, Any]:
-        """As in the decision record and under ``facts.chain`` in ``jitr explain --json``."""
+        """Return it as in the decision record and under ``facts.chain`` in ``jitr explain --json``."""
         return {
             "signature_valid": self.signature_valid,
             "names_equal": self.names_equal,
@@ -243,7 +243,7 @@ class ChainFacts:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "ChainFacts":
-        """Back from ``to_json``."""
+        """Read back what ``to_json`` wrote."""
         return cls(data["signature_valid"], data["names_equal"], data["key_identifiers_agree"], data["twin_sha256"])
 
 

@@ -57,7 +57,7 @@ class Reason:
         return effect
 
     def to_json(self) -> dict[str, str]:
-        """As in the decision record and ``jitr explain --json``."""
+        """Return it as in the decision record and ``jitr explain --json``."""
         return {"code": self.code, "message": self.message}
 
 

@@ -113,5 +113,5 @@ def _tell_changed(as_json: bool, registered: Registered, status: str) -> None:
 
 
 def on_terminal() -> bool:
-    """Whether there is somebody to ask."""
+    """Return whether there is somebody to ask."""
     return sys.stdin.isatty() and sys.stderr.isatty()

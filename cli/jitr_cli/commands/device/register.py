@@ -158,7 +158,7 @@ def _read(files: tuple[Path, ...], time: datetime) -> dict[str, tuple[Path, Cert
 
 
 def _unfit(reading: CertificateReading, time: datetime) -> str | None:
-    """Why such a device could never connect."""
+    """Return why such a device could never connect."""
     facts = reading.facts
     if facts.is_ca:
         return "it is a CA, not a device: `jitr ca register` registers CAs"

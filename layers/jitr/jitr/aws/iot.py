@@ -88,7 +88,7 @@ class Iot:
         return CaDescription(found["certificatePem"], found["status"])
 
     def thing_exists(self, name: str) -> bool:
-        """Whether there is a thing of that name."""
+        """Return whether there is a thing of that name."""
         return self._thing(name) is not None
 
     def given_to(self, thing: str) -> Given:

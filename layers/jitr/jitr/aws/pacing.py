@@ -43,7 +43,7 @@ class Pace:
             raise Retry("deadline", "the function ran out of time while this message was handled")
 
     def wait(self, operation: str) -> float:
-        """How long a call of this operation would have to wait now, in seconds."""
+        """Return how long a call of this operation would have to wait now, in seconds."""
         with self._lock:
             return self._buckets[operation].wait(self._clock()) if operation in self._buckets else 0.0
 

@@ -52,7 +52,7 @@ class Quotas:
     ocsp: float = 10.0  # questions a second to OCSP responders, all together
 
     def rate(self, operation: str) -> float:
-        """How many calls a second of an operation one environment may make."""
+        """Return how many calls a second of an operation one environment may make."""
         quota: float = getattr(self, QUOTA_OF[operation])
         share = 1.0 if QUOTA_OF[operation] == OCSP else self.share  # others have their own responders
         return quota * share / self.environments
@@ -67,7 +67,7 @@ class Bucket:
         self._due = float("-inf")  # when the next call would be due if calls came evenly
 
     def wait(self, now: float) -> float:
-        """How long until a call may be made, in seconds."""
+        """Return how long until a call may be made, in seconds."""
         wait = self._due - self._tolerance - now
         return wait if wait > _NO_TIME else 0.0
 

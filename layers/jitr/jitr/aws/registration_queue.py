@@ -30,7 +30,7 @@ class RegistrationQueue:
         self._room = 0
 
     def has_room(self) -> bool:
-        """Whether the queue can take more. Raises Retry where SQS could not answer now."""
+        """Return whether the queue can take more. Raises Retry where SQS could not answer now."""
         if self._room <= 0:
             with told_apart():
                 answer = self._sqs.get_queue_attributes(

@@ -57,7 +57,7 @@ class NearMiss:
     failed: tuple[Failure, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As in the decision record and ``jitr explain --json``."""
+        """Return it as in the decision record and ``jitr explain --json``."""
         return {
             "rule": self.rule,
             "at": self.at,
@@ -115,7 +115,7 @@ class OperatorWord:
         return f"{self.by} said so at {self.at}{why}"
 
     def to_json(self) -> dict[str, Any]:
-        """As in the decision record."""
+        """Return it as in the decision record."""
         plain = {
             "decision": self.verdict.value,
             "by": self.by,
@@ -127,7 +127,7 @@ class OperatorWord:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "OperatorWord":
-        """Back from ``to_json``."""
+        """Read back what ``to_json`` wrote."""
         return cls(Verdict(data["decision"]), data["by"], data["at"], data.get("rule"), data.get("message"))
 
 

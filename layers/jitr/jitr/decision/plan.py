@@ -48,7 +48,7 @@ class Given:
         )
 
     def to_json(self) -> dict[str, list[str]]:
-        """As in the reservation."""
+        """Return it as in the reservation."""
         return {name: sorted(getattr(self, name)) for name in self.__slots__}
 
     @classmethod

@@ -39,7 +39,7 @@ class TestFailure:
         return f'{self.source}:{self.line}: test "{self.name}" expected {self.expected}, got {self.got}'
 
     def to_json(self) -> dict[str, str | int]:
-        """As in ``jitr rules check --json``."""
+        """Return it as in ``jitr rules check --json``."""
         return {
             "file": self.source,
             "line": self.line,

@@ -25,7 +25,7 @@ def effect(row: ListRow, found: Sequence[ListRow]) -> Effect:
 
 
 def shrinks(mode: str, before: int, after: int) -> bool:
-    """Whether an import would take away more than half of a list: probably the wrong file, or a part of it."""
+    """Return whether an import would take away more than half of a list: probably the wrong file, or a part of it."""
     return mode == "replace" and after < before / 2
 
 
@@ -35,7 +35,7 @@ def takes_most(removed: int, before: int) -> bool:
 
 
 def conflict(row: ListRow, found: Sequence[tuple[RowKey, ListRow]]) -> Fault | None:
-    """Why a row may not be merged without a word: it would take away what the list says of another device.
+    """Return why a row may not be merged without a word: it would take away what the list says of another device.
 
     ``found`` are the rows on the list, each with the key that found it. A row with the same keys, or with more or
     fewer of them, is the same device with news.

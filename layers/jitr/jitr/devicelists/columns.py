@@ -46,7 +46,7 @@ def shown(text: str) -> str:
 
 @lru_cache(maxsize=1024)  # it is asked of the same few names for each row of a list
 def is_column(name: str) -> bool:
-    """Whether a list may have a column of this name."""
+    """Return whether a list may have a column of this name."""
     if name.startswith(ATTRIBUTE_PREFIX):
         return _ATTRIBUTE_NAME.fullmatch(name, len(ATTRIBUTE_PREFIX)) is not None
     return name in COLUMNS

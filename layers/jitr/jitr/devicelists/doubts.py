@@ -136,7 +136,7 @@ def _odd_letters(name: str) -> str | None:
 
 
 def _stands_in(character: str) -> bool:
-    """Whether a character is another form of an ASCII one, as fullwidth digits; a sign such as № is itself."""
+    """Return whether a character is another form of an ASCII one, as fullwidth digits; a sign such as № is itself."""
     if character.isascii():
         return False
     form = unicodedata.decomposition(character).partition(" ")[0]

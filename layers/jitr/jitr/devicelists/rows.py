@@ -97,7 +97,7 @@ class ListRow:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "ListRow":
-        """Back from ``to_json``."""
+        """Read back what ``to_json`` wrote."""
         expires = data.get("expires")
         return cls(
             common_name=data.get("common_name"),
@@ -158,7 +158,7 @@ def _own_keys(knock: Knock) -> tuple[RowKey, ...]:
 
 
 def is_listable(common_name: str) -> bool:
-    """Whether a row could have the name: no longer one is read, and DynamoDB takes none as a key."""
+    """Return whether a row could have the name: no longer one is read, and DynamoDB takes none as a key."""
     return len(common_name.encode(errors="surrogatepass")) <= MAX_COMMON_NAME
 
 

@@ -153,7 +153,7 @@ class Record:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Record":
-        """Back from ``to_json``. Raises ValueError for a format this code does not know."""
+        """Read back what ``to_json`` wrote. Raises ValueError for a format this code does not know."""
         if int(data["format"]) != FORMAT:
             raise ValueError(f"a decision record of format {data['format']}; this version reads {FORMAT}")
         return cls(
@@ -210,15 +210,15 @@ class Record:
         return self.state == APPLIED and (self.decision is Verdict.HOLD or self.stays_pending)
 
     def applying_at(self, now: datetime) -> bool:
-        """Whether a delivery may be applying the decision at this moment."""
+        """Return whether a delivery may be applying the decision at this moment."""
         return self.state == APPLYING and now < self.decided_at + APPLYING_AT_MOST
 
     def due_at(self, now: datetime) -> bool:
-        """Whether a waiting device is decided again whatever was edited."""
+        """Return whether a waiting device is decided again whatever was edited."""
         return self.due is not None and now >= self.due
 
     def unchanged(self, heads: Heads) -> bool:
-        """Whether the rules and the lists that the decision rests on are still those in force."""
+        """Return whether the rules and the lists that the decision rests on are still those in force."""
         return self.meaning == heads.meaning and all(
             heads.edition(name) == edition for name, edition in self.editions.items()
         )
@@ -405,12 +405,12 @@ def refused_now(held: Record, tried: Record, decision: Decision) -> Record:
 
 
 def would_be_refused_again(record: Record, decision: Decision, now: datetime) -> bool:
-    """Whether this is an admission that a guard or AWS IoT refused, and it is too early to try it once more."""
+    """Return whether this is an admission that a guard or AWS IoT refused, and it is too early to try it once more."""
     return decision.verdict is Verdict.ADMIT and record.refused == _attempt(decision) and not record.due_at(now)
 
 
 def asks_for_more(record: Record, decision: Decision, now: datetime) -> bool:
-    """Whether a waiting device cannot just wait on: another verdict, or a status that is to be tried (again)."""
+    """Return whether a waiting device cannot just wait on: another verdict, or a status that is to be tried (again)."""
     if decision.verdict is not record.decision:
         return True
     return record.stays_pending and (decision.revoke or record.due_at(now))
@@ -422,7 +422,7 @@ def refused_again(record: Record, decision: Decision, heads: Heads) -> Record:
 
 
 def same_admission(record: Record, decision: Decision) -> bool:
-    """Whether a decision admits a device under the same rule and with the same grant as its record does."""
+    """Return whether a decision admits a device under the same rule and with the same grant as its record does."""
     if record.decision is not Verdict.ADMIT or decision.grant is None or record.grant is None:
         return False
     return record.rule == decision.rule and Grant.from_json(record.grant) == decision.grant

@@ -104,7 +104,7 @@ class Dropped:
         return f"{self.beside}.{self.version}.result.json" if self.each_version else f"{self.beside}.result.json"
 
     def same_object(self, version: str | None, etag: str) -> bool:
-        """Whether this is that version of the object."""
+        """Return whether this is that version of the object."""
         return (self.version, self.etag) == (version, etag) if version is None else self.version == version
 
 

@@ -51,7 +51,7 @@ class Condition(Protocol):
         ...
 
     def check(self, seen: Circumstances) -> ConditionResult:
-        """Whether the condition holds."""
+        """Return whether the condition holds."""
         ...
 
     def failure(self, seen: Circumstances) -> str:
@@ -104,7 +104,7 @@ class Glob:
         return wildcard.end() if wildcard else 0
 
     def matches(self, text: str) -> bool:
-        """Whether the whole text fits."""
+        """Return whether the whole text fits."""
         if not text.startswith(self.literal_prefix):
             return False  # most do not even get to the expression, which is dear to compile
         if self.literal is not None:
@@ -113,7 +113,7 @@ class Glob:
 
     @classmethod
     def problem(cls, pattern: str) -> str | None:
-        """Why a pattern cannot be used, or None."""
+        """Return why a pattern cannot be used, or None."""
         if not pattern:
             return "an empty pattern matches nothing"
         if re.fullmatch(r"(?:\\.|[^\\])*", pattern, flags=re.DOTALL) is None:

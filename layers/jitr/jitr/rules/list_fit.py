@@ -52,7 +52,7 @@ class Devices:
             self.lengths.setdefault(ca, []).append(digits)
 
     def has(self, keys: Iterable[RowKey]) -> bool:
-        """Whether one of the keys is a device's."""
+        """Return whether one of the keys is a device's."""
         return any(hash(key) in self.keys for key in keys)
 
     def misplaced(self, row: ListRow) -> Doubt | None:
@@ -83,7 +83,7 @@ class Devices:
         return Doubt("ca", f"{told} right?")
 
     def has_length(self, ca: str, serial: str) -> bool:
-        """Whether a serial number is about as long as the CA's others; True where too few are known."""
+        """Return whether a serial number is about as long as the CA's others; True where too few are known."""
         known = self.lengths.get(ca, ())
         return len(known) < _FEW or min(known) - 2 <= len(serial.lstrip("-")) <= max(known)
 
@@ -326,7 +326,7 @@ def _beginnings(rule: Rule) -> frozenset[str]:
 
 
 def _fits(rules: Rules, rule: Rule, row: ListRow) -> bool:
-    """Whether a device with the keys of a row could meet a rule's conditions; other conditions are not asked."""
+    """Return whether a device with the keys of a row could meet a rule's conditions; other conditions are not asked."""
     return all(_could_hold(rules, each, row) for each in rule.conditions)
 
 

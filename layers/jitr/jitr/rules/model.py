@@ -151,7 +151,7 @@ class Grant:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As in the compiled rules, the decision record and under ``grant`` in ``jitr explain --json``.
+        """Return it as in the compiled rules, the decision record and under ``grant`` in ``jitr explain --json``.
 
         What was not known from the beginning is there only where a grant has it: rules that do not use it keep their
         digest and their meaning.
@@ -169,7 +169,7 @@ class Grant:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Grant":
-        """Back from ``to_json``."""
+        """Read back what ``to_json`` wrote."""
         return cls(
             thing=data["thing"],
             thing_type=data["thing_type"],
@@ -241,7 +241,7 @@ class Rules:
     allow: tuple[AllowRule, ...] = ()
 
     def at(self, rule: Rule) -> str:
-        """Where a rule stands: ``file:line``."""
+        """Return where a rule stands: ``file:line``."""
         return f"{self.source}:{rule.line}"
 
     @cached_property

@@ -89,7 +89,7 @@ class CrlReading:
     _entries: dict[int, int] = field(repr=False)
 
     def __len__(self) -> int:
-        """How many certificates are on it."""
+        """Return how many certificates are on it."""
         return len(self._entries)
 
     def look_up(self, serial_number: int) -> RevokedEntry | None:
@@ -118,7 +118,7 @@ def read_crl(data: bytes) -> CrlReading:
 
 
 def why_not_by(crl: CrlReading, ca: CaReading) -> str | None:
-    """Why a list is not that CA's own word (RFC 5280 section 6.3.3 (b), (f) and (g)); None where it is."""
+    """Return why a list is not that CA's own word (RFC 5280 section 6.3.3 (b), (f) and (g)); None where it is."""
     if not (crl.issuer == ca.subject or same_name(crl.issuer, ca.subject)):
         return f"the revocation list is of {quoted(rfc4514(crl.issuer))}, the CA is {quoted(rfc4514(ca.subject))}"
     if not ca.may_sign_crls:
@@ -129,7 +129,7 @@ def why_not_by(crl: CrlReading, ca: CaReading) -> str | None:
 
 
 def why_not_for(crl: CrlReading, certificate: CertificateFacts, url: str) -> str | None:
-    """Why a list may leave out a device of its CA, though it were revoked; None where it does not.
+    """Return why a list may leave out a device of its CA, though it were revoked; None where it does not.
 
     RFC 5280 section 6.3.3 (b)(2)(i): a list that names its distribution point is for certificates that name the same
     one. A CA that makes partitions writes into each certificate which is its own; for one that names none, a list that

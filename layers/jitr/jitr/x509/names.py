@@ -113,7 +113,7 @@ def _value(name: str, tag: int, content: bytes) -> tuple[str, str]:
 
 
 def _wrongly_encoded(name: str, encoding: str, codec: str, wrong: UnicodeDecodeError) -> str:
-    """Which octets of a name are not what their type says; a name in a certificate is no secret."""
+    """Return which octets of a name are not what their type says; a name in a certificate is no secret."""
     octets = wrong.object[wrong.start : wrong.start + _OCTETS_SHOWN].hex(" ")
     latin = ", as Latin-1 or Windows-1252 would have it" if codec == "utf-8" else ""
     return (
@@ -123,7 +123,7 @@ def _wrongly_encoded(name: str, encoding: str, codec: str, wrong: UnicodeDecodeE
 
 
 def same_name(one: Name, other: Name) -> bool:
-    """Whether two names are equal as RFC 5280 section 7.1 compares them.
+    """Return whether two names are equal as RFC 5280 section 7.1 compares them.
 
     String types do not matter, nor do case and the amount of white space; the order of relative names does, the order
     of attributes within one does not.

@@ -187,7 +187,7 @@ def responder_named(certificate: str | None) -> CaReading | None:
 
 
 def _why_not_to(reading: OcspReading, question: OcspQuestion) -> str | None:
-    """Why it is not the answer to that question (RFC 6960 section 3.2, 1, and RFC 9654)."""
+    """Return why it is not the answer to that question (RFC 6960 section 3.2, 1, and RFC 9654)."""
     if reading.serial_number != question.serial_number:
         return f"the answer is about serial number {reading.serial_number:x}, not {question.serial_number:x}"
     if reading.hash_oid != _HASH_OIDS[question.hash]:
@@ -236,7 +236,7 @@ def _signer(reading: OcspReading, ca: CaReading) -> _Signer | str:
 
 
 def _why_no_delegate(delegate: CaReading, certificate: CertificateReading, ca: CaReading) -> str | None:
-    """Why a certificate in an answer gives nobody the right to answer for that CA (RFC 6960 section 4.2.2.2)."""
+    """Return why a certificate in an answer gives nobody the right to answer for that CA (RFC 6960 section 4.2.2.2)."""
     facts = certificate.facts
     whose = f"the responder's certificate {quoted(rfc4514(delegate.subject))}"
     if not (certificate.issuer == ca.subject or same_name(certificate.issuer, ca.subject)):

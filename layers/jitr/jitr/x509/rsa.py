@@ -16,7 +16,7 @@ _PRIMES = (
 
 
 def weakness(modulus: int, exponent: int) -> str | None:
-    """Why a key is weak; None where nothing is known against it."""
+    """Return why a key is weak; None where nothing is known against it."""
     if exponent < LEAST_EXPONENT or exponent % 2 == 0:
         shown = str(exponent) if 0 <= exponent < 1 << 32 else "negative or huge"
         return f"its exponent is {shown} (FIPS 186-5 section 5.1: odd, and at least 65537)"

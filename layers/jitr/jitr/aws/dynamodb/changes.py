@@ -55,7 +55,7 @@ class Change:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Change":
-        """Back from ``to_json``. Raises ValueError for a format or a kind that this code does not know."""
+        """Read back what ``to_json`` wrote. Raises ValueError for a format or a kind that this code does not know."""
         if int(data["format"]) != FORMAT:
             raise ValueError(f"a change of format {data['format']}; this version reads {FORMAT}")
         keys = tuple(RowKey(kind, value) for kind, value in data.get("keys", ()))

@@ -29,12 +29,12 @@ class PassPlace:
         return self.shard >= len(_SHARDS)
 
     def to_json(self) -> dict[str, Any]:
-        """As in the checkpoint."""
+        """Return it as in the checkpoint."""
         return {"shard": self.shard} | ({} if self.after is None else {"after": self.after})
 
     @classmethod
     def from_json(cls, data: Any) -> "PassPlace":
-        """Back from ``to_json``."""
+        """Read back what ``to_json`` wrote."""
         return cls(int(data["shard"]), data.get("after"))
 
 

@@ -18,7 +18,7 @@ class Marks:
         self._table = table
 
     def read(self, ca_certificate_id: str, now: datetime) -> str | None:
-        """Where to go on, or None: from the beginning."""
+        """Return where to go on, or None: from the beginning."""
         item = next(iter(self._table.get([_key(ca_certificate_id)], of_any_format=True)), None)
         if item is None or item["format"] != FORMAT or parse_time(item["at"]) + GOOD_FOR <= now:
             return None

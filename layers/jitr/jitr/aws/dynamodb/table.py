@@ -131,7 +131,7 @@ def _plain(value: Mapping[str, Any]) -> Any:
 
 
 def is_newer(plain: Item) -> bool:
-    """Whether an item was written by a later version, in a format that this one does not know."""
+    """Return whether an item was written by a later version, in a format that this one does not know."""
     return int(plain.get("format", FORMAT)) > FORMAT
 
 

@@ -220,7 +220,7 @@ def _bare(column: str, cell: str) -> str | Taken:
 
 
 def _needs_apostrophe(column: str, text: str) -> bool:
-    """Whether a spreadsheet, or ``Cells``, would take a bare cell of this text for something else."""
+    """Return whether a spreadsheet, or ``Cells``, would take a bare cell of this text for something else."""
     if _SOUND.fullmatch(text) and text not in WORDS and text != column and not _CONVERTED.fullmatch(text):
         return False
     if text.startswith(("'", *_FORMULA)) or _SPLIT.search(text) or _CONVERTED.fullmatch(text) or FLOAT.fullmatch(text):

@@ -131,7 +131,7 @@ class Reader:
             self._add(line, self.number(column), Fault(column, message))
 
     def _read_header(self) -> bool:
-        """Whether the first record names the columns. Without good names, no row below it would make sense."""
+        """Return whether the first record names the columns. Without good names, no row below it would make sense."""
         first = next(self._records, None)
         if first is None:
             self._add(1, 1, "there is no header: the first line must name the columns, such as common_name")
@@ -229,7 +229,7 @@ class Reader:
 
 
 def _is_whole_line(columns: Sequence[str]) -> bool:
-    """Whether a header is one cell that has in it what separates cells, and begins with the name of a column."""
+    """Return whether a header is one cell that has in it what separates cells, and begins with the name of a column."""
     if len(columns) != 1:
         return False
     names = re.split(r"[,;\t|]", columns[0])

@@ -113,7 +113,7 @@ def unmarked(cell: str) -> tuple[str, str | None]:
 
 
 def may_be_either(digits: str) -> bool:
-    """Whether digits are another number in hex than in decimal."""
+    """Return whether digits are another number in hex than in decimal."""
     return _TWO_WAYS.fullmatch(digits) is not None and bool(digits[:-1].strip("-0"))
 
 
@@ -193,7 +193,7 @@ def _is_known(known: Known, ca: str, digits: str, base: Base) -> bool:
 
 
 def _is_usual(known: Known, sample: Iterable[tuple[str, str]], base: Base) -> bool:
-    """Whether read so, all serial numbers are about as long as others of their CA."""
+    """Return whether read so, all serial numbers are about as long as others of their CA."""
     lengths = {ca: {len(each) for each in serials} for ca, serials in known.by_ca.items()}
     told = [(len(_hex_of(digits, base)), lengths[ca]) for ca, digits in sample if ca in lengths]
     return bool(told) and all(min(usual) - 2 <= length <= max(usual) for length, usual in told)

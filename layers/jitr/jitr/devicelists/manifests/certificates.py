@@ -105,7 +105,7 @@ class Certificates(ManifestReader):
 
 
 def is_of_a_ca(reading: CertificateReading) -> bool:
-    """Whether a certificate is a CA's: it says so, or it is an old one that was signed by itself."""
+    """Return whether a certificate is a CA's: it says so, or it is an old one that was signed by itself."""
     return reading.facts.is_ca or reading.facts.subject == reading.facts.issuer != ()
 
 
@@ -290,7 +290,7 @@ class InFiles(Texts):
 
 
 def _is_wanted(name: str) -> bool:
-    """Whether a file is to be looked at: not what is hidden, and no vendor's secrets."""
+    """Return whether a file is to be looked at: not what is hidden, and no vendor's secrets."""
     last = name.rpartition("/")[2]
     return not last.startswith(".") and not name.startswith("__MACOSX/") and _KEYS.search(last) is None
 

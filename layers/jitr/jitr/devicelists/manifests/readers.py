@@ -87,7 +87,7 @@ class _Unread(ManifestReader):
 
 
 def _fits(kind: str | None, found: str) -> bool:
-    """Whether a file may be of the kind that it is said to be."""
+    """Return whether a file may be of the kind that it is said to be."""
     return (
         kind is None or found == "7z" or _OPTION.get(found, found) == ("certificates" if kind == "infineon" else kind)
     )

@@ -92,7 +92,7 @@ def _recognised_table(head: bytes) -> str:
 
 
 def begins_with_base64(head: bytes) -> bool:
-    """Whether the first line may be the base64 of a whole certificate."""
+    """Return whether the first line may be the base64 of a whole certificate."""
     return _BASE64_LINE.fullmatch(head.lstrip().partition(b"\n")[0].strip()) is not None
 
 

@@ -184,7 +184,7 @@ class _Text:
         return self.wrong(f"element {number} has more than {MAX_ELEMENT} characters: no device's has")
 
     def _more(self) -> bool:
-        """Whether there was more to read."""
+        """Return whether there was more to read."""
         if self._ended:
             return False
         piece = next(self._pieces, None)

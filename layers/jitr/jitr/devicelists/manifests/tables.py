@@ -135,7 +135,7 @@ class CertificateColumn(DeviceTable):
 
 
 def _is_beside(column: str) -> bool:
-    """Whether a column may stand beside a certificate: the certificate itself says what the keys are."""
+    """Return whether a column may stand beside a certificate: the certificate itself says what the keys are."""
     return is_column(column) and column not in ("serial_number", "ca", "certificate_sha256", "public_key_sha256")
 
 

@@ -78,7 +78,7 @@ class Entry:
         return found
 
     def key_place(self, name: str) -> Place:
-        """Where a key stands; where it is missing, the entry."""
+        """Return where a key stands; where it is missing, the entry."""
         key = self.keys.get(name)
         return self.place if key is None else key.place
 

@@ -50,7 +50,7 @@ class Problem:
         return "\n".join(told)
 
     def to_json(self) -> dict[str, Any]:
-        """As in ``jitr rules check --json``."""
+        """Return it as in ``jitr rules check --json``."""
         return {
             "file": self.source,
             "line": self.line,

@@ -48,7 +48,7 @@ class Relations:
         }
 
     def covers(self, wider: Rule, narrower: Rule) -> bool:
-        """Whether every device that fully matches ``narrower`` fully matches ``wider``."""
+        """Return whether every device that fully matches ``narrower`` fully matches ``wider``."""
         self._budget.spend(1)
         there = self._conditions[narrower.name]
         for name, condition in self._conditions[wider.name].items():
@@ -58,7 +58,7 @@ class Relations:
         return bool(wider.conditions)
 
     def disjoint(self, one: Rule, other: Rule) -> bool:
-        """Whether no device can fully match both."""
+        """Return whether no device can fully match both."""
         self._budget.spend(1)
         there = self._conditions[other.name]
         return any(
@@ -85,7 +85,7 @@ class Relations:
         return False
 
     def _subsumes(self, wider: Glob, narrower: Glob) -> bool:
-        """Whether every text that ``narrower`` matches surely matches ``wider``."""
+        """Return whether every text that ``narrower`` matches surely matches ``wider``."""
         if wider.pattern == narrower.pattern:
             return True
         if narrower.literal is not None:
@@ -152,7 +152,7 @@ def _prefix(pattern: Glob) -> str | None:
 
 
 def _apart(one: Glob, other: Glob) -> bool:
-    """Whether surely no text matches both."""
+    """Return whether surely no text matches both."""
     if one.literal is not None:
         return not other.matches(one.literal)
     if other.literal is not None:

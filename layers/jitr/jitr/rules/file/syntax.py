@@ -18,7 +18,7 @@ _NOT_CLOSED = "this quote is never closed"
 
 
 def explain(error: yaml.MarkedYAMLError, findings: Findings) -> Explanation:
-    """Where a syntax error is, what it is and what to do about it."""
+    """Return where a syntax error is, what it is and what to do about it."""
     problem, context = error.problem or "", error.context or ""
     place = _place(error.problem_mark or error.context_mark)
     start = _place(error.context_mark or error.problem_mark)

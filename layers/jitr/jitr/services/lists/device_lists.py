@@ -139,7 +139,7 @@ class DeviceLists:
         self._edits.until_done(once, f"list {name}")
 
     def _edited(self, name: str, head: ListHead, edit: Edit, at: str) -> bool:
-        """Whether an edit was made: rows, count, edition and change in one transaction.
+        """Return whether an edit was made: rows, count, edition and change in one transaction.
 
         Raises Conflict where the list was replaced meanwhile.
         """

@@ -132,7 +132,7 @@ class UnderWay:
 
     @classmethod
     def from_item(cls, item: Item) -> "UnderWay":
-        """Back from ``item``. One without ``exact`` was begun by an earlier version."""
+        """Read back what ``item`` wrote. One without ``exact`` was begun by an earlier version."""
         return cls(**({"exact": False} | {name: item[name] for name in cls.__slots__ if name in item}))
 
     @property
@@ -557,7 +557,7 @@ class Leftovers:
         return done
 
     def _going(self, item: Item) -> bool:
-        """Whether a generation is noted to be going, so that nobody has it back from then on."""
+        """Return whether a generation is noted to be going, so that nobody has it back from then on."""
         update = {
             "TableName": self._table.name,
             "Key": to_item({"pk": item["pk"], "sk": item["sk"]}),

@@ -40,7 +40,7 @@ class Version:
 
     @classmethod
     def from_json(cls, data: Item) -> "Version":
-        """Back from ``to_json``."""
+        """Read back what ``to_json`` wrote."""
         return cls(
             version=int(data["version"]),
             digest=data["digest"],

@@ -428,7 +428,7 @@ class Drops:
     # --- verdicts
 
     def _has_verdict(self, dropped: Dropped) -> bool:
-        """Whether a final verdict on this very version is written."""
+        """Return whether a final verdict on this very version is written."""
         found = None if dropped.settled_by is None else self._verdict_in(dropped, dropped.settled_by)
         if found is None or found["outcome"] == UploadOutcome.IMPORTING.value:
             return False
@@ -514,7 +514,7 @@ def _refuse_to_take_most(
 
 
 def _again(dropped: Dropped, more: str, confirmed: frozenset[str]) -> str:
-    """How to drop it once more, and say that it is meant, as what was said before."""
+    """Return how to drop it once more, and say that it is meant, as what was said before."""
     word = ",".join(sorted({more, *(confirmed & CONFIRMATIONS)}))
     # The short form takes a comma for the beginning of another key.
     metadata = f"{CONFIRM}={word}" if "," not in word else f"'{json.dumps({CONFIRM: word})}'"

@@ -34,7 +34,7 @@ class ChangedDecision:
         return self.decision.rule or self.decision.reasons[0].code
 
     def to_json(self) -> dict[str, Any]:
-        """As in ``--json``."""
+        """Return it as in ``--json``."""
         return {
             "certificate_id": self.record.certificate_id,
             "from": {"decision": self.record.decision.value, "rule": self.record.rule},
@@ -56,7 +56,7 @@ class Replayed:
     changes: list[ChangedDecision] = field(default_factory=list)
 
     def count(self, before: Verdict, *after: Verdict) -> int:
-        """How many devices would change from one verdict to another, or to one of several."""
+        """Return how many devices would change from one verdict to another, or to one of several."""
         return sum(each.record.decision is before and each.decision.verdict in after for each in self.changes)
 
     def by_rule(self) -> Counter[tuple[str, str, str]]:

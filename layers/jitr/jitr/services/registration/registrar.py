@@ -260,7 +260,7 @@ class Registrar:
         return knock, ca
 
     def _refused_still(self, record: Record, decision: Decision, rules: Rules) -> Reason | None:
-        """Why a guard would refuse once more what was refused before.
+        """Return why a guard would refuse once more what was refused before.
 
         The guards are asked before AWS IoT describes the certificate: thousands of devices that one guard keeps out
         come due every hour, and would leave none of its few calls to those that can get in.
@@ -489,7 +489,7 @@ class Registrar:
         return self._reservations.claim(decision, record, public_key, rules, written, twin)
 
     def _recorded_as_twin(self, twin: str | None) -> Reason | None:
-        """Why a device is not admitted whose certificate is on record under its other id."""
+        """Return why a device is not admitted whose certificate is on record under its other id."""
         decided, by_hand = (False, False) if twin is None else self._table.on_record(twin)
         if decided:
             return Reason("certificate.twin", f"it was decided here as certificate {twin}")

@@ -132,7 +132,7 @@ class Reservations:
         rules: Rules,
         written: str | None = None,
     ) -> Reason | None:
-        """Why ``claim`` would not take what the grant needs, as things stand; None where it would."""
+        """Return why ``claim`` would not take what the grant needs, as things stand; None where it would."""
         name, grant = self._name(decision, public_key, written), decision.grant
         if grant is None or name is None:
             return None
@@ -243,7 +243,7 @@ class Reservations:
         public_key: str,
         rules: Rules,
     ) -> Reason | None:
-        """Why this key may not have the name, if another has it or had it before.
+        """Return why this key may not have the name, if another has it or had it before.
 
         The grants of all who hold it must say that another key may follow, as must its own; and it follows a device
         of its own CA only, unless its grant names the other's under ``renewal_from``.
@@ -280,11 +280,11 @@ class Reservations:
         return {each: known.get(each) for each in certificates}
 
     def _not_yet_ours(self, before: Reservation, grant: Grant) -> bool:
-        """Whether there is a thing of that name that was not made here, or not finished."""
+        """Return whether there is a thing of that name that was not made here, or not finished."""
         return grant.thing is not None and not before.made and self._iot.thing_exists(grant.thing)
 
     def _exists(self, before: Reservation, grant: Grant, certificate_id: str) -> Reason | None:
-        """Why the thing of that name, which exists, is not ours to use."""
+        """Return why the thing of that name, which exists, is not ours to use."""
         if grant.existing == "hold" and not before.ours:
             return Reason("grant.thing-exists", f"a thing {grant.thing} exists, and it was not made here")
         attached = self._iot.principals(str(grant.thing)) - {certificate_id, *before.certificates}
@@ -328,7 +328,7 @@ def taken(table: Table, rules: Iterable[str]) -> dict[str, int]:
 
 
 def _may_follow(grant: Grant, ca_certificate_id: str, other: str | None, rules: Rules) -> bool:
-    """Whether a device of one CA may have the name of a device of the other."""
+    """Return whether a device of one CA may have the name of a device of the other."""
     return other == ca_certificate_id or any(
         other in rules.cas[alias].ids for alias in grant.renewal_from if alias in rules.cas
     )
