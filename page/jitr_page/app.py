@@ -13,6 +13,7 @@ from jitr_operations.table import operator, table_of
 from jitr_page import problems, text
 from jitr_page.guard import Door, watch
 from jitr_page.jobs import Jobs
+from jitr_page.once import only_once
 from jitr_page.rooms import cas, devices, failures, held, jobs, lists, rules, today
 from jitr_page.site import Heard, Site, site
 
@@ -44,6 +45,7 @@ def create_app(deployment: Deployment, door: Door) -> Flask:
     _set_up_templates(app)
     _listen(app)
     watch(app, door)
+    only_once(app)
     for room in (today, held, devices, lists, rules, cas, failures, jobs):
         app.register_blueprint(room.room)
     _answer_errors(app)

@@ -2,7 +2,9 @@
 
 import io
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -342,6 +344,54 @@ def test_an_earlier_version_is_put_in_force_after_what_it_changes_was_seen(page:
     assert ready.heads().version == 2
     done = page.post("/rules/1/rollback", seen=ready.heads().digest, message="back")
     assert (done.status_code, ready.heads().digest) == (303, seen)
+
+
+# --- confused operators
+
+
+def test_a_form_that_is_sent_twice_is_done_once_and_answered_alike(page: Page, ready: Table, iot: Any) -> None:
+    """By a double click, by going back, or by sending the page again: nobody is told that somebody else did it."""
+    seen, text = ready.heads().digest, RULES.replace("name: line-a", "name: line-b")
+    form = {"once": "x1", "text": text, "seen": seen, "message": "a better name"}
+    first, second = page.post("/rules/publish", **form), page.post("/rules/publish", **form)
+    assert (first.status_code, second.status_code) == (303, 303)
+    assert first.location == second.location
+    assert ready.heads().version == 2
+    row = {"once": "x2", "kind": "common_name", "value": sorted(on_list(ready, "line-a"))[0]}
+    locations = {page.post("/lists/line-a/remove", **row).location for _ in range(2)}
+    assert locations == {f"{page.door.root}/lists/line-a?done=remove"}
+
+
+def test_a_form_that_is_sent_twice_at_once_waits_for_what_comes_of_it(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, told = Event(), Event(), list[str]()
+
+    def slowly(_deployment: Any) -> None:
+        told.append("done")
+        begun.set()
+        assert go_on.wait(60)
+
+    monkeypatch.setattr("jitr_page.rooms.held.held.recheck_everyone", slowly)
+    other = Page.__new__(Page)
+    other.__dict__ |= page.__dict__ | {"client": page.app.test_client()}
+    other.client._cookies = page.client._cookies
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(page.post, "/held/recheck", once="x")
+        assert begun.wait(60)
+        second = threads.submit(other.post, "/held/recheck", once="x")
+        go_on.set()
+        assert first.result(60).location == second.result(60).location
+    assert told == ["done"]
+
+
+def test_a_form_that_was_refused_or_filled_in_otherwise_can_be_sent_again(page: Page, ready: Table) -> None:
+    hold(ready, 1)
+    path = f"/devices/{1:064x}/reject"
+    assert page.post(path, once="x", revision="1").status_code == 400
+    assert page.post(path, once="x", revision="1").status_code == 400
+    assert page.post(path, once="x", revision="1", message="stolen").status_code == 303
+    assert next(newest(ready, Verdict.HOLD)).word is not None
 
 
 # --- what comes from outside

@@ -178,6 +178,17 @@ def test_no_page_has_code_or_style_of_its_own(page: Page) -> None:
         assert re.search(r"<[^>]* on[a-z]+=", text) is None, path
 
 
+def test_every_form_that_changes_something_is_one_of_its_own(page: Page) -> None:
+    page.enter()
+    numbers = list[str]()
+    for path in GETS:
+        text = page.get(path).text
+        found = re.findall(r'name="once" value="([^"]+)"', text)
+        assert len(found) == text.count('method="post"'), path
+        numbers += found
+    assert len(numbers) == len(set(numbers)) > 5
+
+
 def test_reading_only_is_held_below_the_page(ready: Table) -> None:
     """Whatever a form says, AWS is asked for nothing that changes anything."""
     hold(ready, 1)
