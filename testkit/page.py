@@ -1,5 +1,6 @@
 """The page in process, as the browser that opened its link asks it."""
 
+import io
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -50,6 +51,16 @@ class Page:
         answer = self.get(path)
         assert answer.status_code == 200, answer.get_data(as_text=True)
         return answer.get_data(as_text=True)
+
+    def look(self, content: bytes, file: str, **form: str) -> TestResponse:
+        """Upload a file to be looked at, wait until it is read, and return where that leads to."""
+        data = form | {"file": (io.BytesIO(content), file)}
+        answer = self.ask("POST", "/uploads", data=data)
+        while answer.status_code == 303:
+            if "/jobs/" in answer.location:
+                self.app.extensions["jitr"].jobs.get(answer.location.rpartition("/")[2]).over.wait(60)
+            answer = self.get(answer.location)
+        return answer
 
     def finish(self, answer: TestResponse) -> str:
         """Wait for the job that an answer leads to, and return its page."""

@@ -14,7 +14,7 @@ from jitr_page import problems, text
 from jitr_page.guard import Door, watch
 from jitr_page.jobs import Jobs
 from jitr_page.once import only_once
-from jitr_page.rooms import cas, devices, failures, held, jobs, lists, rules, today
+from jitr_page.rooms import cas, devices, failures, held, jobs, lists, rules, today, uploads
 from jitr_page.site import Heard, Site, site
 
 MOST_UPLOADED = 64 * 1024 * 1024  # bytes; a larger list goes through the bucket or `jitr lists import`
@@ -46,7 +46,7 @@ def create_app(deployment: Deployment, door: Door) -> Flask:
     _listen(app)
     watch(app, door)
     only_once(app)
-    for room in (today, held, devices, lists, rules, cas, failures, jobs):
+    for room in (today, held, devices, lists, uploads, rules, cas, failures, jobs):
         app.register_blueprint(room.room)
     _answer_errors(app)
     return app

@@ -14,10 +14,11 @@ MOST_KEPT = 50  # jobs that are over, the newest
 
 @dataclass
 class Outcome:
-    """What came of a job: a sentence, and a line for each thing that did not go well."""
+    """What came of a job: a sentence, a line for each thing that did not go well, and where to go on by itself."""
 
     sentence: str
     failed: list[str] = field(default_factory=list)
+    then: str | None = None
 
 
 @dataclass

@@ -13,6 +13,7 @@ from jitr.errors import Retry
 from jitr.rules.model import Rules
 from jitr_operations.deployment import Deployment
 from jitr_page.jobs import Jobs
+from jitr_page.uploads import Uploads
 
 
 @dataclass
@@ -23,6 +24,7 @@ class Site:
     table: Table
     operator: str
     jobs: Jobs
+    uploads: Uploads = field(default_factory=Uploads)
 
     @property
     def options(self) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -15,9 +16,13 @@ from testkit.page import Page
 
 from jitr.aws.dynamodb.decisions import newest
 from jitr.aws.dynamodb.table import Table
+from jitr.devicelists.rows import ListRow
+from jitr.errors import Retry
 from jitr.reasons import Verdict
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.publishing import publication
+from jitr_operations.lists import editing
+from jitr_operations.lists.files import written
 
 HOSTILE = "<script>alert(1)</script>\u202egnp.exe\x1b[2J\"'><img src=x>"
 
@@ -220,25 +225,21 @@ def test_the_address_that_a_colleague_sent_is_found_on_ones_own_page(page: Page)
 
 
 def test_a_file_is_looked_at_and_then_imported(page: Page, ready: Table) -> None:
-    looked = page.ask(
-        "POST",
-        "/lists/look",
-        data={"name": "line-a", "mode": "merge", "file": (io.BytesIO(b"common_name\nsnr-7\n"), "more.csv")},
-    )
+    looked = page.look(b"common_name\nsnr-7\n", "more.csv", name="line-a", mode="merge")
     assert "1 row: 1 added" in looked.text
     assert "snr-7" not in on_list(ready, "line-a")
-    found = re.search(r'name="upload" value="([^"]+)"', looked.text)
+    found = re.search(r'action="(/[^"]+/import)"', looked.text)
     assert found
-    text = page.finish(page.post("/lists/import", upload=found[1], asked="yes", sure="yes"))
+    text = page.finish(page.post(found[1], sure="yes"))
     assert "are on list line-a" in text
     assert "snr-7" in on_list(ready, "line-a")
-    again = page.post("/lists/import", upload=found[1])
+    again = page.post(found[1], sure="yes")
     assert (again.status_code, "imported already" in again.text) == (400, True)
 
 
 def test_every_mistake_of_a_file_is_told_beside_its_line(page: Page, ready: Table) -> None:
     data = b"common_name,certificate_sha256\nsnr-7,abc\n,\nsnr-8,\n"
-    answer = page.ask("POST", "/lists/look", data={"name": "line-a", "file": (io.BytesIO(data), "x.csv")})
+    answer = page.look(data, "x.csv", name="line-a")
     assert "cannot be imported" in answer.text
     assert "<code>snr-7,abc</code>" in answer.text
     assert '<td class="number">2</td>' in answer.text
@@ -246,45 +247,101 @@ def test_every_mistake_of_a_file_is_told_beside_its_line(page: Page, ready: Tabl
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "..", "a/b", "x" * 65, "-x"])
 def test_a_file_goes_to_no_place_that_its_name_says(page: Page, name: str) -> None:
-    answer = page.ask("POST", "/lists/look", data={"name": name, "file": (io.BytesIO(b"common_name\nx\n"), name)})
+    answer = page.look(b"common_name\nx\n", name, name=name)
     assert (answer.status_code, "is not a list" in answer.text) == (400, True)
 
 
 def test_a_list_much_shorter_than_before_is_asked_about(page: Page, ready: Table) -> None:
-    data = {"name": "line-a", "mode": "replace", "file": (io.BytesIO(b"common_name\n"), "line-a.csv")}
-    looked = page.ask("POST", "/lists/look", data=data)
+    looked = page.look(b"common_name\n", "line-a.csv", name="line-a", mode="replace")
     assert "This shrinks list line-a from 2 rows to 0" in looked.text
-    found = re.search(r'name="upload" value="([^"]+)"', looked.text)
+    found = re.search(r'action="(/[^"]+/import)"', looked.text)
     assert found
-    assert page.post("/lists/import", upload=found[1], asked="yes").status_code == 400
+    assert page.post(found[1]).status_code == 400
     assert len(on_list(ready, "line-a")) == 2
 
 
 @pytest.mark.parametrize(
     "others", [b"common_name\nsnr-7\nsnr-8\n", b"common_name,expires\nsnr-1,2020-01-01\nsnr-2,2020-01-01\n"]
 )
-def test_a_list_that_would_lose_most_of_its_rows_is_asked_about(page: Page, ready: Table, others: bytes) -> None:
-    """Whatever is added; and the job asks again what the form may leave out."""
-    data = {"name": "line-a", "mode": "replace", "file": (io.BytesIO(others), "line-a.csv")}
-    looked = page.ask("POST", "/lists/look", data=data)
+def test_a_list_that_would_lose_most_of_its_rows_is_asked_about(
+    page: Page, ready: Table, others: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is added; and the job asks again what came up since then."""
+    looked = page.look(others, "line-a.csv", name="line-a", mode="replace")
     assert re.search("This (takes|may take up to) 2 of 2 rows off list line-a", looked.text)
-    found = re.search(r'name="upload" value="([^"]+)"', looked.text)
+    found = re.search(r'action="(/[^"]+/import)"', looked.text)
     assert found
-    text = page.finish(page.post("/lists/import", upload=found[1]))
-    assert "This takes 2 of 2 rows off list line-a" in text
+    assert page.post(found[1]).status_code == 400
+    monkeypatch.setattr("jitr_page.rooms.uploads.editing.questions_to_come", lambda *_: [])
+    assert "This takes 2 of 2 rows off list line-a" in page.finish(page.post(found[1]))
     lists = DeviceLists(ready)
     assert {row.expires for row in lists.rows("line-a", lists.all()["line-a"].head.generation)} == {None}
     assert on_list(ready, "line-a") == {"snr-1", "snr-2"}
 
 
 def test_a_file_replaces_no_row_that_came_since_it_was_looked_at(page: Page, ready: Table) -> None:
-    data = {"name": "line-a", "mode": "replace", "file": (io.BytesIO(b"common_name\nsnr-1\nsnr-2\n"), "line-a.csv")}
-    found = re.search(r'name="upload" value="([^"]+)"', page.ask("POST", "/lists/look", data=data).text)
+    looked = page.look(b"common_name\nsnr-1\nsnr-2\n", "line-a.csv", name="line-a", mode="replace")
+    found = re.search(r'action="(/[^"]+/import)"', looked.text)
     assert found
     assert page.post("/lists/line-a/add", column="common_name", value="late").status_code == 303
-    text = page.finish(page.post("/lists/import", upload=found[1], asked="yes", sure="yes"))
+    text = page.finish(page.post(found[1], sure="yes"))
     assert "list line-a was edited meanwhile" in text
     assert "late" in on_list(ready, "line-a")
+
+
+def kept_files(page: Page) -> int:
+    """How many uploaded files are there."""
+    return len(list(Path(page.app.extensions["jitr"].uploads._folder.name).iterdir()))
+
+
+def test_a_file_is_kept_no_longer_than_it_is_needed(page: Page) -> None:
+    wrong = page.look(b"common_name\na\na\n", "x.csv", name="line-a")
+    assert ("cannot be imported" in wrong.text, kept_files(page)) == (True, 0)
+    for number in range(25):
+        page.look(f"common_name\nsnr-{number}\n".encode(), "x.csv", name="line-a")
+    assert kept_files(page) == 20
+    looked = page.look(b"common_name\nsnr-7\n", "x.csv", name="line-a")
+    found = re.search(r'action="(/[^"]+)/import"', looked.text)
+    assert found
+    assert page.post(f"{found[1]}/discard").status_code == 303
+    assert kept_files(page) == 19
+    assert page.get(found[1]).status_code == 400
+
+
+def test_a_file_that_takes_long_is_read_without_its_tab(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = Event()
+    real = editing.look
+
+    def slowly(*given: Any, **how: Any) -> Any:
+        assert go_on.wait(60)
+        return real(*given, **how)
+
+    monkeypatch.setattr("jitr_page.rooms.uploads.editing.look", slowly)
+    monkeypatch.setattr("jitr_page.rooms.uploads._SHORT", 0)
+    answer = page.ask("POST", "/uploads", data={"name": "line-a", "file": (io.BytesIO(b"common_name\nx\n"), "x.csv")})
+    assert "goes on when this tab is closed" in page.text(answer.location)
+    go_on.set()
+    page.app.extensions["jitr"].jobs.get(answer.location.rpartition("/")[2]).over.wait(60)
+    assert "1 row: 1 added" in page.text(page.get(answer.location).location)
+
+
+@pytest.mark.parametrize("name", ["template", "template.csv", "line-a.csv", "look", "import", "export"])
+def test_every_list_has_an_address_and_an_export_whatever_its_name(page: Page, name: str) -> None:
+    page.post(f"/lists/{name}/add", column="common_name", value="snr-9", sure="yes")
+    assert f"<h1>List {name}</h1>" in page.text(f"/lists/{name}")
+    assert page.text(f"/lists/{name}/export").splitlines()[1:] == ["snr-9"]
+
+
+def test_an_export_reads_a_list_once_and_sends_no_part_of_it_for_the_whole() -> None:
+    rows = [ListRow(common_name=f"snr-{number}") for number in range(3)] + [ListRow(common_name="x", note="y")]
+    assert "".join(written(iter(rows))).splitlines()[1:] == ["snr-0,", "snr-1,", "snr-2,", "x,y"]
+
+    def broken() -> Iterator[ListRow]:
+        yield from rows
+        raise Retry("dynamodb", "DynamoDB could not answer")
+
+    with pytest.raises(Retry):
+        written(broken())
 
 
 def test_rows_are_added_and_taken_off(page: Page, ready: Table) -> None:
@@ -298,7 +355,7 @@ def test_rows_are_added_and_taken_off(page: Page, ready: Table) -> None:
 
 def test_a_list_is_exported_as_the_command_does(page: Page, run: Run) -> None:
     assert run("lists", "export", "line-a", "out.csv").exit_code == 0
-    assert sorted(page.text("/lists/line-a.csv").splitlines()) == sorted(Path("out.csv").read_text().splitlines())
+    assert sorted(page.text("/lists/line-a/export").splitlines()) == sorted(Path("out.csv").read_text().splitlines())
 
 
 # --- rules

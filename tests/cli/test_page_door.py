@@ -22,8 +22,9 @@ POSTS = [
     f"/devices/{ID}/revoke",
     "/lists/line-a/add",
     "/lists/line-a/remove",
-    "/lists/look",
-    "/lists/import",
+    "/uploads",
+    "/uploads/x/import",
+    "/uploads/x/discard",
     "/rules/check",
     "/rules/publish",
     "/rules/1/rollback",
@@ -219,7 +220,7 @@ def test_credentials_are_nowhere_on_the_page(page: Page) -> None:
 def test_an_upload_is_bounded(page: Page) -> None:
     page.app.config["MAX_CONTENT_LENGTH"] = 1000
     data = {"name": "x", "file": (io.BytesIO(bytes(2000)), "x.csv")}
-    answer = page.enter().ask("POST", "/lists/look", data=data)
+    answer = page.enter().ask("POST", "/uploads", data=data)
     assert (answer.status_code, "too large" in answer.text) == (413, True)
 
 

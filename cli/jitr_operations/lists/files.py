@@ -1,19 +1,20 @@
 """Device list files of any size, read a piece at a time; and importing them."""
 
+import json
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.changes import Effect
 from jitr.devicelists.csv.duplicates import Duplicates
-from jitr.devicelists.csv.reader import serials_in
+from jitr.devicelists.csv.reader import columns_of, serials_in, write_rows
 from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.rows import ListRow, rows_told
 from jitr.services.lists.device_lists import KEPT_DAYS, ListInfo
@@ -25,6 +26,7 @@ from jitr_operations.lists.manifests import folder_pieces, tell_of_folder
 from jitr_operations.table import now, now_text
 
 _PIECE = 1 << 16  # bytes read at once
+_IN_MEMORY = 1 << 23  # bytes of rows that are to be written; more go into a file meanwhile
 
 _MANY = 1_000_000
 # Amazon DynamoDB Developer Guide, "On-demand capacity mode": a new table takes 4,000 writes a second.
@@ -59,6 +61,33 @@ def _pieces(file: Path) -> Iterator[bytes]:
     with file.open("rb") as opened:
         while piece := opened.read(_PIECE):
             yield piece
+
+
+def written(rows: Iterable[ListRow]) -> Iterator[str]:
+    """Return rows as CSV that spreadsheets take for UTF-8, a piece at a time.
+
+    The rows are read once, and all of them before this returns: which columns there are is known at the end only.
+    """
+    file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, mode="w+", encoding="utf-8")  # noqa: SIM115 - see below
+
+    def kept() -> Iterator[ListRow]:
+        for row in rows:
+            file.write(json.dumps(row.to_json()) + "\n")
+            yield row
+
+    try:
+        columns = columns_of(kept())
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return _pieces_of(file, columns)
+
+
+def _pieces_of(file: IO[str], columns: Sequence[str]) -> Iterator[str]:
+    with file:
+        yield "\ufeff"  # without a byte order mark Excel takes UTF-8 for something else
+        yield from write_rows((ListRow.from_json(json.loads(line)) for line in file), columns)
 
 
 # --- importing them

@@ -1,35 +1,19 @@
-"""Device lists: what is on them, edits row by row, and files looked at before they are imported."""
-
-import secrets
-import shutil
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from threading import Lock
+"""Device lists: what is on them, and edits row by row."""
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
 from jitr.aws.dynamodb.table import Table, row_partitions
-from jitr.devicelists.csv.reader import ListError, columns_of, write_rows
+from jitr.devicelists.csv.reader import columns_of
 from jitr.devicelists.rows import KEY_KINDS, ListRow, RowKey
 from jitr.errors import InputError
 from jitr.services.lists.device_lists import DeviceLists
-from jitr.services.lists.difference import Difference
-from jitr.services.lists.list_import import MERGE, REPLACE
-from jitr.services.lists.signers import SignerStore
 from jitr_operations.lists import editing
 from jitr_operations.lists import files as list_files
-from jitr_operations.lists.check import check_name
-from jitr_operations.lists.manifests import ManifestChoice
-from jitr_page.jobs import Outcome
-from jitr_page.site import Site, rules_in_force, site
+from jitr_page.site import rules_in_force, site
 
 room = Blueprint("lists", __name__)
-
-_MOST_UPLOADS = 20  # files that were looked at and not imported yet
 
 
 @room.get("/lists")
@@ -95,18 +79,15 @@ def _rows(table: Table, name: str, generation: str, after: str | None) -> tuple[
     return rows, None
 
 
-@room.get("/lists/<name>.csv")
+@room.get("/lists/<name>/export")
 def export(name: str) -> Response:
-    """Send a list as a CSV file that imports back to the same list."""
+    """Send a list as a CSV file that imports back to the same list.
+
+    All of it is read before anything is sent, so that no part of a list is taken for the whole.
+    """
     lists = DeviceLists(site().table)
     info = editing.existing(lists, name)
-
-    def pieces() -> Iterator[str]:
-        columns = columns_of(lists.rows(name, info.head.generation))
-        yield "\ufeff"  # without a byte order mark Excel takes UTF-8 for something else
-        yield from write_rows(lists.rows(name, info.head.generation), columns)
-
-    answer = Response(pieces(), mimetype="text/csv")
+    answer = Response(list_files.written(lists.rows(name, info.head.generation)), mimetype="text/csv")
     answer.headers["Content-Disposition"] = f'attachment; filename="{info.name}.csv"'
     return answer
 
@@ -135,122 +116,6 @@ def remove(name: str) -> AnyResponse:
     if editing.remove(site().deployment, name, RowKey(kind, value)) is None:
         raise InputError(f"{value} is not on list {name} any more: somebody took it off meanwhile")
     return redirect(url_for("lists.show", name=name, done="remove"), 303)
-
-
-# --- files
-
-
-@dataclass
-class _Uploads:
-    """Files that were looked at and may be imported, by an id that nobody can guess."""
-
-    folder: tempfile.TemporaryDirectory[str] = field(
-        default_factory=lambda: tempfile.TemporaryDirectory(prefix="jitr-")
-    )
-    looked: dict[str, editing.Looked] = field(default_factory=dict)
-    lock: Lock = field(default_factory=Lock)
-
-    def path(self, upload: str) -> Path:
-        return Path(self.folder.name) / upload
-
-    def keep(self, upload: str, looked: editing.Looked) -> None:
-        with self.lock:
-            self.looked[upload] = looked
-            while len(self.looked) > _MOST_UPLOADS:
-                oldest = next(iter(self.looked))
-                del self.looked[oldest]
-                self.path(oldest).unlink(missing_ok=True)
-
-
-_uploads = _Uploads()
-
-
-@room.post("/lists/look")
-def look() -> str:
-    """Read an uploaded file whole and show what it would do; nothing is changed."""
-    given, name = request.files.get("file"), request.form.get("name", "").strip()
-    mode = REPLACE if request.form.get("mode") == "replace" else MERGE
-    if given is None or not given.filename:
-        raise InputError("no file was chosen")
-    shown_as = Path(given.filename).name[:100]
-    name = name or Path(shown_as).stem
-    check_name(name)
-    upload = secrets.token_urlsafe(16)
-    path = _uploads.path(upload)
-    with path.open("xb") as kept:
-        path.chmod(0o600)
-        shutil.copyfileobj(given.stream, kept)
-    overwrite = request.form.get("overwrite") == "yes"
-    opener = ManifestChoice().opener(SignerStore(site().table).believed())
-    try:
-        with list_files.source(path, opener, shown_as) as source:
-            looked = editing.look(site().deployment, name, source, mode=mode, overwrite=overwrite)
-    except ListError as error:
-        lines = _lines(path, {each.line for each in error.problems})
-        path.unlink()
-        return render_template("list_problems.html", name=name, file=shown_as, error=error, lines=lines)
-    except Exception:
-        path.unlink()
-        raise
-    _uploads.keep(upload, looked)
-    questions = editing.questions_to_come(site().deployment, looked)
-    return render_template("list_look.html", upload=upload, file=shown_as, looked=looked, questions=questions)
-
-
-def _lines(path: Path, wanted: set[int]) -> dict[int, str]:
-    """Return some lines of a file, as far as they are text."""
-    with path.open("rb") as file:
-        return {
-            number: line[:300].decode("utf-8", "replace").rstrip()
-            for number, line in enumerate(file, 1)
-            if number in wanted
-        }
-
-
-@room.post("/lists/import")
-def import_() -> AnyResponse:
-    """Import a file as it was looked at."""
-    upload = request.form.get("upload", "")
-    looked = _uploads.looked.pop(upload, None)
-    if looked is None:
-        raise InputError("this file was imported already, or is kept no more: choose it again")
-    if request.form.get("asked") == "yes" and request.form.get("sure") != "yes":
-        _uploads.keep(upload, looked)
-        raise InputError("say that you are sure: what there is to think of stands above the button")
-    found = site()
-    back = url_for("lists.show", name=looked.name)
-    sure = request.form.get("sure") == "yes"
-    job = found.jobs.start(
-        f"Import {looked.checked.rows} rows into {looked.name}", back, lambda: _import(found, upload, looked, sure=sure)
-    )
-    return redirect(url_for("jobs.show", job_id=job.id), 303)
-
-
-def _import(found: Site, upload: str, looked: editing.Looked, *, sure: bool) -> Outcome:
-    def agree(difference: Difference | None) -> None:
-        question = editing.question_about_removed(looked.name, looked.before, difference)
-        if question is not None and not sure:
-            command = f"`jitr lists import {looked.name} FILE --replace`"
-            raise InputError(f"{question} That was not asked here: choose the file again, or use {command}")
-
-    try:
-        _, difference = editing.import_(found.deployment, looked, agree)
-    finally:
-        _uploads.path(upload).unlink(missing_ok=True)
-    counts = (
-        looked.told.effects
-        if difference is None
-        else ": " + ", ".join(f"{count} {name}" for name, count in difference.counts().items())
-    )
-    return Outcome(f"{looked.told.rows} are on list {looked.name}{counts}")
-
-
-@room.get("/lists/template.csv")
-def template() -> Response:
-    """Send a first list to fill in."""
-    answer = Response("common_name,note\r\nsnr-0001,what people call it\r\n", mimetype="text/csv")
-    answer.headers["Content-Disposition"] = 'attachment; filename="devices.csv"'
-    return answer
 
 
 @room.get("/lists/<name>/")

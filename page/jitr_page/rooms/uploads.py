@@ -1,0 +1,134 @@
+"""Files looked at before they are imported into a list."""
+
+from pathlib import Path
+
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from jitr.devicelists.csv.reader import ListError
+from jitr.errors import InputError
+from jitr.services.lists.difference import Difference
+from jitr.services.lists.list_import import MERGE, REPLACE
+from jitr.services.lists.signers import SignerStore
+from jitr_operations.lists import editing
+from jitr_operations.lists import files as list_files
+from jitr_operations.lists.check import check_name
+from jitr_operations.lists.manifests import ManifestChoice
+from jitr_page.jobs import Outcome
+from jitr_page.site import Site, site
+from jitr_page.uploads import Upload, lines_of
+
+room = Blueprint("uploads", __name__)
+
+_SHORT = 2.0  # seconds in which most files are read: whoever sent one sees at once what is in it
+
+
+@room.post("/uploads")
+def look() -> AnyResponse:
+    """Take a file, and read it whole: a job, as a large one takes minutes. Nothing is changed."""
+    given, name = request.files.get("file"), request.form.get("name", "").strip()
+    if given is None or not given.filename:
+        raise InputError("no file was chosen")
+    shown_as = Path(given.filename).name[:100]
+    name = name or Path(shown_as).stem
+    check_name(name)
+    found, mode = site(), REPLACE if request.form.get("mode") == "replace" else MERGE
+    overwrite = request.form.get("overwrite") == "yes"
+    upload = found.uploads.keep(given.stream, shown_as, name)
+    then = url_for("uploads.show", upload=upload.id)
+    back = url_for("lists.show_all")
+    job = found.jobs.start(f"Read {shown_as}", back, lambda: _look(found, upload, mode, overwrite, then))
+    if job.over.wait(_SHORT) and job.outcome is not None:
+        return redirect(then, 303)
+    return redirect(url_for("jobs.show", job_id=job.id), 303)
+
+
+def _look(found: Site, upload: Upload, mode: str, overwrite: bool, then: str) -> Outcome:
+    opener = ManifestChoice().opener(SignerStore(found.table).believed())
+    try:
+        with list_files.source(upload.path, opener, upload.shown_as) as source:
+            upload.looked = editing.look(found.deployment, upload.name, source, mode=mode, overwrite=overwrite)
+    except ListError as error:
+        upload.lines = lines_of(upload.path, {each.line for each in error.problems})
+        upload.error = error
+        upload.let_go()
+    except Exception:
+        found.uploads.take(upload.id)
+        upload.let_go()
+        raise
+    return Outcome(f"{upload.shown_as} is read", then=then)
+
+
+def _require(upload: Upload | None) -> Upload:
+    if upload is None:
+        raise InputError("this file was imported already, or is kept no more: choose it again")
+    return upload
+
+
+@room.get("/uploads/<upload>")
+def show(upload: str) -> str:
+    """Show what a file would do to its list, or every mistake in it beside its line."""
+    kept = _require(site().uploads.get(upload))
+    if kept.error is not None:
+        return render_template("list_problems.html", upload=kept, error=kept.error, lines=kept.lines)
+    if kept.looked is None:
+        raise InputError("this file is still being read: look again in a moment")
+    return render_template(
+        "list_look.html",
+        upload=kept,
+        looked=kept.looked,
+        questions=editing.questions_to_come(site().deployment, kept.looked),
+    )
+
+
+@room.post("/uploads/<upload>/import")
+def import_(upload: str) -> AnyResponse:
+    """Import a file as it was looked at."""
+    found = site()
+    looked = _require(found.uploads.get(upload)).looked
+    if looked is None:
+        raise InputError("this file cannot be imported: look at it first")
+    sure = request.form.get("sure") == "yes"
+    if not sure and editing.questions_to_come(found.deployment, looked):
+        raise InputError("say that you are sure: what there is to think of stands above the button")
+    kept = _require(found.uploads.take(upload))
+    back = url_for("lists.show", name=looked.name)
+    job = found.jobs.start(
+        f"Import {looked.checked.rows} rows into {looked.name}", back, lambda: _import(found, kept, looked, sure=sure)
+    )
+    return redirect(url_for("jobs.show", job_id=job.id), 303)
+
+
+def _import(found: Site, kept: Upload, looked: editing.Looked, *, sure: bool) -> Outcome:
+    def agree(difference: Difference | None) -> None:
+        question = editing.question_about_removed(looked.name, looked.before, difference)
+        if question is not None and not sure:
+            command = f"`jitr lists import {looked.name} FILE --replace`"
+            raise InputError(f"{question} That was not asked here: choose the file again, or use {command}")
+
+    try:
+        _, difference = editing.import_(found.deployment, looked, agree)
+    finally:
+        kept.let_go()
+    counts = (
+        looked.told.effects
+        if difference is None
+        else ": " + ", ".join(f"{count} {name}" for name, count in difference.counts().items())
+    )
+    return Outcome(f"{looked.told.rows} are on list {looked.name}{counts}")
+
+
+@room.post("/uploads/<upload>/discard")
+def discard(upload: str) -> AnyResponse:
+    """Let a file go that is not to be imported."""
+    if (kept := site().uploads.take(upload)) is not None:
+        kept.let_go()
+    return redirect(url_for("lists.show_all"), 303)
+
+
+@room.get("/uploads/template.csv")
+def template() -> Response:
+    """Send a first list to fill in."""
+    answer = Response("common_name,note\r\nsnr-0001,what people call it\r\n", mimetype="text/csv")
+    answer.headers["Content-Disposition"] = 'attachment; filename="devices.csv"'
+    return answer

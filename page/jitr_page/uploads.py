@@ -1,0 +1,81 @@
+"""Files that were uploaded to be looked at, kept until they are imported or let go: so many, and so much of them."""
+
+import secrets
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from typing import IO
+
+from jitr.devicelists.csv.reader import ListError
+from jitr_operations.lists.editing import Looked
+
+_MOST = 20  # files that were looked at, and nothing was done with yet
+_MOST_BYTES = 256 * 1024 * 1024
+_LONGEST_LINE = 300  # characters of a line that are shown
+_PIECE = 1 << 20
+
+
+@dataclass
+class Upload:
+    """One file, for the list ``name``. It is ``looked`` at, or has mistakes: ``error``, and the lines they are on."""
+
+    id: str
+    path: Path
+    shown_as: str
+    name: str
+    looked: Looked | None = None
+    error: ListError | None = None
+    lines: dict[int, str] | None = None
+
+    def let_go(self) -> None:
+        """Remove the file; what was found in it stays known."""
+        self.path.unlink(missing_ok=True)
+
+
+class Uploads:
+    """The files of a page, by ids that nobody can guess. The folder goes with the process."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="jitr-page-")
+        self._kept: dict[str, Upload] = {}
+        self._lock = Lock()
+
+    def keep(self, stream: IO[bytes], shown_as: str, name: str) -> Upload:
+        """Keep a file that comes in. The oldest go where there are too many, or too much."""
+        upload = secrets.token_urlsafe(16)
+        kept = Upload(upload, Path(self._folder.name) / upload, shown_as, name)
+        with kept.path.open("xb") as file:
+            kept.path.chmod(0o600)
+            while piece := stream.read(_PIECE):
+                file.write(piece)
+        with self._lock:
+            self._kept[upload] = kept
+            while len(self._kept) > _MOST or (self._bytes() > _MOST_BYTES and len(self._kept) > 1):
+                self._kept.pop(next(iter(self._kept))).let_go()
+        return kept
+
+    def _bytes(self) -> int:
+        return sum(each.path.stat().st_size for each in self._kept.values() if each.path.exists())
+
+    def get(self, upload: str) -> Upload | None:
+        """Return a file that is kept."""
+        return self._kept.get(upload)
+
+    def take(self, upload: str) -> Upload | None:
+        """Return a file, and keep it no more: whoever takes it lets it go."""
+        with self._lock:
+            return self._kept.pop(upload, None)
+
+
+def lines_of(path: Path, wanted: Iterable[int]) -> dict[int, str]:
+    """Return the beginnings of some lines of a file, as far as they are text in UTF-8."""
+    numbers = set(wanted)
+    with path.open("rb") as file:
+        return {
+            number: line[:_LONGEST_LINE].decode("utf-8", "replace").rstrip()
+            for number, line in enumerate(islice(file, max(numbers, default=0)), 1)
+            if number in numbers
+        }
