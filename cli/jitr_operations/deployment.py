@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import urlsplit
 
@@ -68,6 +69,7 @@ class Account:
     local: LocalStack | None = field(default=None, repr=False)
     read_only: bool = False
     _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _lock: Any = field(default_factory=Lock, repr=False, compare=False)
 
     @overload
     def client(self, service: Literal["iot"]) -> "IoTClient": ...
@@ -88,12 +90,13 @@ class Account:
 
         Raises InputError where endpoint and keys do not belong together.
         """
-        if service not in self._clients:
-            client = _client(self.session, service, self.region, self.endpoint, self.local)
-            if self.read_only:
-                client.meta.events.register("before-parameter-build.*.*", _refuse_writes)
-            self._clients[service] = client
-        return self._clients[service]
+        with self._lock:  # boto3's clients are for several threads, and its sessions, which make them, are not
+            if service not in self._clients:
+                client = _client(self.session, service, self.region, self.endpoint, self.local)
+                if self.read_only:
+                    client.meta.events.register("before-parameter-build.*.*", _refuse_writes)
+                self._clients[service] = client
+            return self._clients[service]
 
     def where(self, service: str = "iot") -> str:
         """Account, Region and endpoint in words; the endpoint is that of the service which the command changes."""

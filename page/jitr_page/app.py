@@ -5,6 +5,7 @@ from typing import Any
 from flask import Flask, g, render_template, request
 from werkzeug.exceptions import HTTPException
 
+from jitr.errors import InputError
 from jitr.reasons import CODES
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
@@ -96,4 +97,6 @@ def _answer_errors(app: Flask) -> None:
             app.logger.exception("a bug")
             heading, words = _WORDS[500]
             code = 500
-        return render_template("problem.html", heading=heading, text=words, inside=True), code
+        # Whoever asked AWS for several things may have got some of them, and an answer that is lost says nothing.
+        unsure = request.method == "POST" and not isinstance(problem, InputError)
+        return render_template("problem.html", heading=heading, text=words, inside=True, unsure=unsure), code

@@ -81,6 +81,10 @@ class Jobs:
         """Whether any job is under way."""
         return any(each.running for each in list(self._jobs.values()))
 
+    def under_way(self) -> list[Job]:
+        """Return the jobs that are not over."""
+        return [each for each in list(self._jobs.values()) if each.running]
+
     def start(self, title: str, back: str, work: Callable[[], Outcome]) -> Job:
         """Begin a job in a thread of its own."""
         job = Job(secrets.token_urlsafe(8), title, back)

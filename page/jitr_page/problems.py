@@ -1,5 +1,7 @@
 """What went wrong, in words for a person: what it was, and what to do."""
 
+import logging
+
 from jitr.errors import JitrError
 
 _PERMISSION = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
@@ -19,7 +21,8 @@ def in_words(problem: Exception) -> str:
     """Return an error as one text."""
     try:
         _, heading, text = told(problem)
-    except Exception:  # noqa: BLE001 - a bug is told of, and not more
+    except Exception:
+        logging.getLogger(__name__).exception("a bug")
         return f"this is a bug: {type(problem).__name__}; the terminal that `jitr page` runs in has the traceback"
     return f"{heading}: {text}"
 

@@ -15,10 +15,12 @@ from pathlib import Path
 from waitress.server import create_server
 
 from jitr.errors import InputError
+from jitr.unseen import written_out
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_page.app import MOST_UPLOADED, create_app
 from jitr_page.guard import Door
+from jitr_page.jobs import Jobs
 
 IDLE = 30 * 60  # seconds without a request after which the page ends
 _LOOK = 5  # seconds between two looks at the clock
@@ -42,6 +44,8 @@ def serve(deployment: Deployment, *, port: int, browser: bool, idle: float = IDL
         )
     except OSError as problem:
         raise InputError(f"port {port} cannot be had ({problem.strerror}): name another with --port, or none") from None
+    for each in (signal.SIGINT, signal.SIGTERM):  # a shell has what it starts with & not hear Ctrl-C
+        signal.signal(each, signal.default_int_handler)
     door = Door(int(server.effective_port))
     serving.app = app = create_app(deployment, door)
     ended = threading.Event()
@@ -57,7 +61,21 @@ def serve(deployment: Deployment, *, port: int, browser: bool, idle: float = IDL
     finally:
         ended.set()
         server.close()
+    finish(app.extensions["jitr"].jobs)
     telling.note("The page has ended.")
+
+
+def finish(jobs: Jobs) -> None:
+    """Wait for work that is under way; Ctrl-C cuts it off, and what was cut off is told."""
+    for job in jobs.under_way():
+        telling.note(f"Waiting until this is done: {written_out(job.title)}. Ctrl-C cuts it off.")
+        try:
+            job.over.wait()
+        except KeyboardInterrupt:
+            for cut in jobs.under_way():
+                far = f" at {cut.done} of {cut.total}" if cut.total else ""
+                telling.warn(f"cut off{far}: {written_out(cut.title)}; do the same again, and it goes on")
+            return
 
 
 class _Serving:
@@ -69,13 +87,13 @@ class _Serving:
         return self.app(environ, start_response)  # type: ignore[operator]
 
 
-def _watch(door: Door, jobs: object, idle: float, ended: threading.Event) -> None:
+def _watch(door: Door, jobs: Jobs, idle: float, ended: threading.Event) -> None:
     """End the server as Ctrl-C does once nobody used it for so long and no work is under way.
 
     Whoever only knocks at the door does not keep it open.
     """
     while not ended.wait(min(_LOOK, idle)):
-        if time.monotonic() - door.used > idle and not jobs.running:  # type: ignore[attr-defined]
+        if time.monotonic() - door.used > idle and not jobs.running:
             telling.note(f"Nobody used the page for {idle / 60:.0f} minutes.")
             os.kill(os.getpid(), signal.SIGINT)
             return

@@ -21,8 +21,12 @@ from jitr.errors import Retry
 from jitr.reasons import Verdict
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.publishing import publication
+from jitr_operations import telling
 from jitr_operations.lists import editing
 from jitr_operations.lists.files import written
+from jitr_page.jobs import Outcome
+from jitr_page.server import finish
+from jitr_page.site import Heard
 
 HOSTILE = "<script>alert(1)</script>\u202egnp.exe\x1b[2J\"'><img src=x>"
 
@@ -404,6 +408,82 @@ def test_an_earlier_version_is_put_in_force_after_what_it_changes_was_seen(page:
 
 
 # --- confused operators
+
+
+def test_every_command_that_is_offered_works_on_the_same_stack(page: Page, ready: Table, iot: Any) -> None:
+    """Pasted into a shell, it must not reach another account or stack than the page shows."""
+    hold(ready, 1)
+    [ca] = [each["certificateId"] for each in iot.list_ca_certificates()["certificates"]]
+    iot.update_ca_certificate(certificateId=ca, newStatus="ACTIVE")
+    active = page.text(f"/cas/{ca}")
+    iot.update_ca_certificate(certificateId=ca, newStatus="INACTIVE")
+    texts = [page.text(each) for each in ("/", "/held", f"/devices/{1:064x}", "/lists/line-a", f"/cas/{ca}", "/rules")]
+    offered = [each for text in (*texts, active) for each in re.findall("<code>(jitr [^<]+)</code></details>", text)]
+    assert len(offered) > 8
+    elsewhere = ("jitr rules init", "jitr ca create")  # they make files, and ask AWS for nothing
+    assert [
+        each
+        for each in offered
+        if not each.startswith(elsewhere) and not each.endswith("--region eu-central-1 --stack jitr")
+    ] == []
+
+
+@pytest.mark.parametrize(("method", "told"), [("POST", "may be done all the same"), ("GET", "Nothing was changed")])
+def test_what_aws_did_not_answer_is_not_said_to_be_undone(page: Page, aws: Aws, method: str, told: str) -> None:
+    from botocore.exceptions import ReadTimeoutError
+
+    def silent(_: Any) -> Any:
+        raise ReadTimeoutError(endpoint_url="https://example.com")
+
+    aws.overrides["BatchGetItem"] = aws.overrides["Query"] = aws.overrides["TransactWriteItems"] = silent
+    form = {"kind": "common_name", "value": "snr-1"} if method == "POST" else None
+    answer = page.ask(method, "/lists/line-a/remove" if form else "/lists/line-a", data=form)
+    assert (answer.status_code >= 400, told in answer.text) == (True, True)
+
+
+def test_a_bug_in_a_job_leaves_its_traceback_in_the_terminal(
+    page: Page, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("of the house")
+
+    monkeypatch.setattr("jitr_page.rooms.failures.redrive", broken)
+    text = page.finish(page.post("/failures/redrive"))
+    assert ("has the traceback" in text, "of the house" in text) == (True, False)
+    assert "ZeroDivisionError: of the house" in caplog.text
+
+
+def test_who_ends_the_page_waits_for_work_under_way_or_is_told_what_was_cut_off(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, go_on, heard = page.app.extensions["jitr"].jobs, Event(), Heard()
+
+    def work() -> Outcome:
+        with telling.progress("Importing", 10) as advance:
+            advance(4)
+            assert go_on.wait(60)
+        return Outcome("done")
+
+    job = jobs.start("Import 10 rows into x", "/", work)
+    monkeypatch.setattr(heard, "note", lambda _text: go_on.set())
+    with telling.heard_by(heard):
+        finish(jobs)
+    assert (job.running, heard.said) == (False, [])
+    go_on.clear()
+    job = jobs.start("Import 10 rows into x", "/", work)
+    monkeypatch.setattr(heard, "note", lambda _text: None)
+    monkeypatch.setattr(job.over, "wait", interrupted)
+    while not job.done:
+        job.over.is_set()
+    with telling.heard_by(heard):
+        finish(jobs)
+    assert heard.said == [("warning", "cut off at 4 of 10: Import 10 rows into x; do the same again, and it goes on")]
+    go_on.set()
+
+
+def interrupted() -> bool:
+    """Ctrl-C while one waits."""
+    raise KeyboardInterrupt
 
 
 def test_a_form_that_is_sent_twice_is_done_once_and_answered_alike(page: Page, ready: Table, iot: Any) -> None:
