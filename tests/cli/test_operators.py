@@ -518,8 +518,8 @@ def test_status_tells_the_most_pressing_first() -> None:
         "2 messages lie in RuleFailures",
         "a registration event has waited for 20 minutes",
         "a registration event keeps coming back (unreachable), since 120 minutes",
-        "CA cacacacacaca has expired",
-        "CA cacacacacaca expires in 20 days",
+        "CA cacacacacaca (CN=F) has expired",
+        "CA cacacacacaca (CN=F) expires in 20 days",
         "an import (merge) into list line-a by somebody is not finished",
         "more than 50000 devices are held",
     ]

@@ -3,10 +3,13 @@
 from datetime import timedelta
 from typing import Any
 
+from jitr.text import cut
+
 QUEUES = ("RegistrationQueue", "RegistrationFailures", "RuleFailures")
 
 _NAMED = 3  # CAs and devices that one line names
 _CA_ENDS_SOON = 60  # days: renewing a CA takes weeks
+_SUBJECT = 60  # characters of a CA's
 _OLD = timedelta(minutes=10)  # a registration event that waits longer is worth a look
 
 
@@ -66,7 +69,7 @@ def _about_cas(cas: list[dict[str, Any]]) -> list[str]:
         return ["no CA is registered: no device can knock; `jitr ca register`"]
     told = []
     for each in cas:
-        ca, left = f"CA {each['ca_certificate_id'][:12]}", each["days_left"]
+        ca, left = f"CA {_called(each)}", each["days_left"]
         if each["provisioning_template"]:
             told.append(f"{ca} has a provisioning template, which bypasses the rules: `jitr ca show`")
         if left is not None and left < 0:
@@ -78,13 +81,19 @@ def _about_cas(cas: list[dict[str, Any]]) -> list[str]:
     return told
 
 
+def _called(ca: dict[str, Any]) -> str:
+    """Return the beginning of a CA's id, and its subject, by which people know it."""
+    subject = f" ({cut(ca['subject'], _SUBJECT)})" if ca["subject"] else ""
+    return f"{ca['ca_certificate_id'][:12]}{subject}"
+
+
 def _about_names_of_cas(document: dict[str, Any]) -> list[str]:
     told = []
     missing = [f"{each['alias']} ({each['ca_certificate_id'][:12]})" for each in document["unregistered_cas"]]
     if missing:
         told.append(f"not registered here, though the rules name them: CA {_some(missing)}; `jitr ca register`")
     unnamed = [
-        each["ca_certificate_id"][:12]
+        _called(each)
         for each in document["cas"]
         if each["named"] is False and each["status"] == "ACTIVE" and each["auto_registration"]
     ]
