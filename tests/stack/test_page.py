@@ -17,7 +17,7 @@ from jitr.reasons import Verdict
 from jitr_local.device import Fate
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Locator
     from playwright.sync_api import Page as Tab
 
 pytestmark = [pytest.mark.stack, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
@@ -60,12 +60,17 @@ def listed(plant: Plant, name: str) -> Factory:
     return factory
 
 
+def room(tab: "Tab", name: str) -> "Locator":
+    """The link to a room: what needs attention may link there as well."""
+    return tab.get_by_role("navigation").get_by_role("link", name=name)
+
+
 def test_a_late_device_is_put_on_its_list_by_clicks_and_cut_off_again(plant: Plant, tab: "Tab") -> None:
     factory = listed(plant, "page1")
     made = plant.device(factory, "page1-0001")
     with made.knocking() as device:
         until(lambda: plant.record(made), "it is held")
-        tab.get_by_role("link", name="Held").click()
+        room(tab, "Held").click()
         assert "not on it" in tab.locator("main").inner_text()
         tab.get_by_role("link", name="page1-0001").click()
         form = tab.locator("form", has_text="Put it on a list")
@@ -115,7 +120,7 @@ def test_a_file_with_a_mistake_says_where_and_the_mended_one_is_imported(
     plant: Plant, tab: "Tab", tmp_path: Path
 ) -> None:
     listed(plant, "page3")
-    tab.get_by_role("link", name="Lists").click()
+    room(tab, "Lists").click()
     wrong, right = tmp_path / "page3-list.csv", tmp_path / "mended.csv"
     wrong.write_text("common_name,note\npage3-0001,a\npage3-0001,b\n")
     right.write_text("common_name,note\npage3-0001,a\npage3-0002,b\n")
@@ -137,7 +142,7 @@ def test_a_file_with_a_mistake_says_where_and_the_mended_one_is_imported(
 def test_rules_are_edited_with_errors_at_their_lines_published_and_rolled_back(plant: Plant, tab: "Tab") -> None:
     listed(plant, "page4")
     before = plant.json("rules", "show")
-    tab.get_by_role("link", name="Rules", exact=True).click()
+    room(tab, "Rules").click()
     tab.get_by_role("link", name="Edit").click()
     box = tab.get_by_label("The rules file")
     text = box.input_value()
