@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.errors import JitrError
 from jitr.rules.model import DenyRule, Rule, Rules
 from jitr_operations import telling
-from jitr_operations.deployment import Account, Choice, Deployment
+from jitr_operations.deployment import Account, Choice
 from jitr_operations.table import table_of
 
 
@@ -50,17 +50,10 @@ def account_and_rules(choice: Choice, *, stack_needed: bool) -> tuple[Account, R
     account: Account | None = None
     try:
         deployment = account = choice.deployment()
-        return deployment, _in_force(deployment)
+        return deployment, rules_in_force(table_of(deployment)) or Rules(source="")
     except (JitrError, ClientError, BotoCoreError) as problem:
         if account is None and stack_needed:
             raise
         account = account or choice.account()  # raises what is wrong with the account itself
         telling.note(f"Aliases and rules are left out: {problem}")
         return account, None
-
-
-def _in_force(deployment: Deployment) -> Rules:
-    """Return the rules in force; before the first publication, rules that name no CA."""
-    table = table_of(deployment)
-    heads = table.heads()
-    return Rules(source="") if heads.digest is None else Rulebook(table).in_force(heads)

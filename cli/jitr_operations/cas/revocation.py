@@ -7,7 +7,7 @@ from datetime import datetime
 
 from jitr.aws.cas import Cas
 from jitr.aws.crls import Crls
-from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.iot import Iot
 from jitr.aws.ocsp_responders import OcspResponders
 from jitr.decision.revocation import crl_reasons, ocsp_reasons, revocation_in
@@ -60,11 +60,9 @@ def check_revocation(deployment: Deployment, alias: str, certificate: bytes | No
     asked about a serial number that nobody has. Raises InputError where there is nothing to ask, or no CA to verify
     it by.
     """
-    table = table_of(deployment)
-    heads = table.heads()
-    if heads.digest is None:
+    rules = rules_in_force(table_of(deployment))
+    if rules is None:
         raise InputError("no rules are in force, and it is they that say whom to ask")
-    rules = Rulebook(table).in_force(heads)
     configured = rules.cas.get(alias)
     if configured is None:
         known = ", ".join(sorted(rules.cas)) or "none"

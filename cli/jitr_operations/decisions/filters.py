@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
 
-from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import Table
 from jitr.errors import InputError
 from jitr.records.record import Record
+from jitr.text import meant
 
 _ID = re.compile(r"[0-9a-fA-F]{1,64}")
 
@@ -16,15 +16,13 @@ def of_ca(table: Table, ca: str | None) -> Callable[[Record], bool]:
     """Return whether a record is of a CA. Raises InputError for what is neither an alias nor the beginning of an id."""
     if ca is None:
         return lambda _record: True
-    heads = table.heads()
-    aliases = {} if heads.digest is None else Rulebook(table).in_force(heads).cas
+    rules = rules_in_force(table)
+    aliases = {} if rules is None else rules.cas
     if ca in aliases:
         ids = frozenset(aliases[ca].ids)
         return lambda record: record.ca_certificate_id in ids
     if _ID.fullmatch(ca) is None:
-        near = get_close_matches(ca, aliases, n=1)
-        meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(aliases) or 'none'}"
-        raise InputError(f"the rules in force have no CA alias {ca!r}: {meant}")
+        raise InputError(f"the rules in force have no CA alias {ca!r}: {meant(ca, aliases)}")
     return lambda record: record.ca_certificate_id.startswith(ca.lower())
 
 

@@ -12,7 +12,6 @@ from jitr.aws.dynamodb.rulebook import Rulebook
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Iot
 from jitr.aws.ocsp_responders import OcspResponders
-from jitr.decision.chain import verify_chain
 from jitr.decision.decide import Decision, OperatorWord, decide, held_instead, lists_needed, unreadable
 from jitr.decision.profile import warnings
 from jitr.decision.revocation import ocsps_of
@@ -76,12 +75,7 @@ class Today:
         knock = recorded_knock(record.facts, self.rules)
         registered = self._cas.get(knock.ca_certificate_id, now)
         ca = registered.reading
-        knock = replace(
-            knock,
-            ca=None if ca is None else ca.facts,
-            chain=knock.chain if ca is not None else None,
-            ca_problem=registered.problem,
-        )
+        knock = registered.remembered(knock)
         knock = replace(knock, revocations=self._crls.of(knock, self.rules, ca, now))
         decision, knock = self._decided(knock, ca, now, word)
         return self._guarded(decision, record.certificate_id, knock, now)
@@ -90,15 +84,8 @@ class Today:
         self, reading: CertificateReading, ca_certificate_id: str, now: datetime
     ) -> tuple[Knock, CaReading | None]:
         registered = self._cas.get(ca_certificate_id, now) if ca_certificate_id else Registered()
-        ca = registered.reading
-        return Knock(
-            certificate=reading.facts,
-            ca_certificate_id=ca_certificate_id,
-            ca=None if ca is None else ca.facts,
-            chain=None if ca is None else verify_chain(reading, ca),
-            aliases=self.rules.aliases_of(ca_certificate_id),
-            ca_problem=registered.problem,
-        ), ca
+        aliases = self.rules.aliases_of(ca_certificate_id)
+        return registered.knock(reading, ca_certificate_id, aliases), registered.reading
 
     def _decided(
         self, knock: Knock, ca: CaReading | None, now: datetime, word: OperatorWord | None

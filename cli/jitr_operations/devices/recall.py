@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from itertools import islice
 
-from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import BATCH_GET, Table
 from jitr.devicelists.rows import RowKey, device_keys
 from jitr.errors import InputError
@@ -54,7 +54,7 @@ def find_on_list(
     """
     table = table_of(deployment)
     keys = _keys_on(DeviceLists(table), name, at)
-    rules = _rules(table)
+    rules = rules_in_force(table)
     others = _Others(table, registry, keys, rules, compared)
     active = (each.id for each in registry.all() if each.status == "ACTIVE" or others.put_aside(each.id))
     matches: list[Match] = []
@@ -120,11 +120,6 @@ def _keys_on(lists: DeviceLists, name: str, at: datetime) -> frozenset[str]:
         raise InputError(f"there is no device list {name!r}; there are: {', '.join(known) or 'none'}")
     rows = lists.rows(name, known[name].head.generation)
     return frozenset(str(key) for row in rows if row.expires is None or at < row.expires for key in row.found_by())
-
-
-def _rules(table: Table) -> Rules | None:
-    heads = table.heads()
-    return None if heads.digest is None else Rulebook(table).in_force(heads)
 
 
 def with_facts(table: Table, registry: Registry, certificate_ids: list[str]) -> Iterator[tuple[str, Knock]]:

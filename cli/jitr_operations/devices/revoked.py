@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import islice
 
 from jitr.aws.cas import Cas, Registered
-from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import BATCH_GET
 from jitr.aws.iot import Iot
 from jitr.errors import InputError
@@ -119,11 +119,10 @@ def _list(crl: CrlReading, ca: CaReading, at: datetime) -> CrlReading:
 
 
 def _rules(deployment: Deployment) -> Rules:
-    table = table_of(deployment)
-    heads = table.heads()
-    if heads.digest is None:
+    rules = rules_in_force(table_of(deployment))
+    if rules is None:
         raise InputError("no rules are in force, and it is they that say where a CA's revocation list is")
-    return Rulebook(table).in_force(heads)
+    return rules
 
 
 def _configured(rules: Rules, alias: str) -> Crl:

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
+from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.csv.duplicates import Duplicates
 from jitr.devicelists.csv.reader import serials_in
@@ -15,8 +16,9 @@ from jitr.errors import InputError
 from jitr.rules.list_fit import Fit
 from jitr.rules.model import Rules
 from jitr.services.lists.device_lists import DeviceLists
-from jitr.services.lists.evidence import devices, fit, known_serials, rules_in_force
+from jitr.services.lists.evidence import devices, fit, known_serials
 from jitr.services.lists.signers import SignerStore
+from jitr.text import meant
 from jitr_operations import telling
 from jitr_operations.lists import files as list_files
 from jitr_operations.lists.manifests import ManifestChoice
@@ -105,9 +107,7 @@ def _rows(table: Table, what: str) -> Iterator[tuple[int | None, ListRow, Sequen
     if not file.exists():
         there = DeviceLists(table).all()
         if what not in there:
-            near = get_close_matches(what, there, n=1)
-            meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(there) or 'none'}"
-            raise InputError(f"there is neither a file nor a list {what}: {meant}")
+            raise InputError(f"there is neither a file nor a list {what}: {meant(what, there)}")
         for row in DeviceLists(table).rows(what, there[what].head.generation):
             yield None, row, ()
         return

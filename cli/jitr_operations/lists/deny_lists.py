@@ -3,10 +3,10 @@
 from datetime import datetime
 from itertools import islice
 
+from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import Table
 from jitr.records.record import Heads
 from jitr.rules.model import Rules
-from jitr.services.lists.evidence import rules_in_force
 from jitr.services.publishing.compiled import compiled_rules
 from jitr.services.publishing.deny_lists import NoLongerDenied, deny_list_rows, no_longer_denied
 from jitr.services.publishing.publication import history

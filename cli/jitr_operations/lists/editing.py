@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import Conflict, Item
 from jitr.devicelists.changes import shrinks, takes_most
 from jitr.devicelists.columns import typed
@@ -20,8 +20,8 @@ from jitr.errors import InputError
 from jitr.rules.list_fit import Fit
 from jitr.services.lists.device_lists import DeviceLists, ListInfo
 from jitr.services.lists.difference import Difference
-from jitr.services.lists.evidence import rules_in_force
 from jitr.services.lists.list_import import REPLACE, Agree, Checked, Source
+from jitr.text import meant
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_operations.lists import check as list_check
@@ -38,9 +38,7 @@ def existing(lists: DeviceLists, name: str) -> ListInfo:
     there = lists.all()
     if name in there:
         return there[name]
-    near = get_close_matches(name, there, n=1)
-    meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(there) or 'none'}"
-    raise InputError(f"there is no list {name}: {meant}")
+    raise InputError(f"there is no list {name}: {meant(name, there)}")
 
 
 def row_of(columns: Mapping[str, str]) -> ListRow:

@@ -1,12 +1,18 @@
 """Text in messages: cut where it is long, and the word that somebody may have meant."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 def cut(text: str, most: int, end: str = "...") -> str:
     """Return the text with at most so many characters, ``end`` in place of those that are too many."""
     return text if len(text) <= most else text[: most - len(end)] + end
+
+
+def meant(word: str, known: Collection[str]) -> str:
+    """Return in words what somebody may have meant by a name that is none: the nearest, or else all there are."""
+    near = nearest(word, known)
+    return f"did you mean {near}?" if near else f"there are: {', '.join(known) or 'none'}"
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:

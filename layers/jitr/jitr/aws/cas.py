@@ -4,9 +4,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from jitr.aws.iot import CaDescription, Iot
+from jitr.decision.chain import verify_chain
 from jitr.errors import Retry, Unreadable
+from jitr.facts import Knock
 from jitr.values import dataclass
-from jitr.x509.certificate import CaReading, read_ca
+from jitr.x509.certificate import CaReading, CertificateReading, read_ca
 
 # How long a CA's status may be out of date. An operator who deactivates a CA also stops new registrations at once,
 # in AWS IoT itself.
@@ -22,6 +24,28 @@ class Registered:
 
     reading: CaReading | None = None
     problem: str | None = None
+
+    def knock(self, device: CertificateReading, ca_certificate_id: str, aliases: frozenset[str]) -> Knock:
+        """Return a device of this CA as it knocks: its certificate, and whether this CA's key signed it."""
+        ca = self.reading
+        return Knock(
+            certificate=device.facts,
+            ca_certificate_id=ca_certificate_id,
+            ca=None if ca is None else ca.facts,
+            chain=None if ca is None else verify_chain(device, ca),
+            aliases=aliases,
+            ca_problem=self.problem,
+        )
+
+    def remembered(self, knock: Knock) -> Knock:
+        """Return a device as its record remembers it, under this CA as it is now."""
+        ca = self.reading
+        return replace(
+            knock,
+            ca=None if ca is None else ca.facts,
+            chain=knock.chain if ca is not None else None,
+            ca_problem=self.problem,
+        )
 
 
 _NONE = Registered()

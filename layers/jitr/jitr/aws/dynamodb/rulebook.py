@@ -8,6 +8,12 @@ from jitr.records.record import Heads
 from jitr.rules.model import Rules, load
 
 
+def rules_in_force(table: Table) -> Rules | None:
+    """Return the rules in force, None where nothing was published. Raises Retry as ``Rulebook.in_force``."""
+    heads = table.heads()
+    return None if heads.digest is None else Rulebook(table).in_force(heads)
+
+
 class Rulebook:
     """Rules by digest. A digest names its bytes, so what was read once is right for ever."""
 

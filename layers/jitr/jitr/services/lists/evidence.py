@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import islice
 
 from jitr.aws.dynamodb.decisions import newest
-from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.csv.serials import Known
 from jitr.facts import CertificateFacts, Knock
@@ -15,12 +15,6 @@ from jitr.rules.list_fit import Devices, Fit
 from jitr.rules.model import Rules
 
 MOST_LOOKED_AT = 2_000  # of each verdict, the newest: more would keep whoever imports waiting
-
-
-def rules_in_force(table: Table) -> Rules | None:
-    """Return the rules in force, None where nothing was published. Raises Retry."""
-    heads = table.heads()
-    return None if heads.digest is None else Rulebook(table).in_force(heads)
 
 
 def on_record(table: Table, most: int = MOST_LOOKED_AT) -> Iterator[tuple[Record, CertificateFacts]]:

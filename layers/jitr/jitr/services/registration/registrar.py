@@ -24,7 +24,6 @@ from jitr.aws.ocsp_responders import OcspResponders
 from jitr.aws.overlap import at_once
 from jitr.aws.pacing import NotYet
 from jitr.aws.telemetry import Telemetry
-from jitr.decision.chain import verify_chain
 from jitr.decision.decide import DUE_LATEST, Decision, decide, held_instead, lists_needed, unreadable
 from jitr.decision.plan import Lane, SetStatus, Step, lanes, plan
 from jitr.decision.revocation import ocsps_of
@@ -250,14 +249,7 @@ class Registrar:
         """Return the device as its record remembers it, and its CA as it is now."""
         knock = recorded_knock(facts, rules)
         registered = self._cas.get(knock.ca_certificate_id, self._clock())
-        ca = registered.reading
-        knock = replace(
-            knock,
-            ca=None if ca is None else ca.facts,
-            chain=knock.chain if ca is not None else None,
-            ca_problem=registered.problem,
-        )
-        return knock, ca
+        return registered.remembered(knock), registered.reading
 
     def _refused_still(self, record: Record, decision: Decision, rules: Rules) -> Reason | None:
         """Return why a guard would refuse once more what was refused before.
@@ -348,16 +340,8 @@ class Registrar:
     def _knock(self, case: _Case, reading: CertificateReading, rules: Rules) -> tuple[Knock, CaReading | None]:
         ca_certificate_id = case.event.ca_certificate_id
         registered = self._cas.get(ca_certificate_id, self._clock())
-        ca = registered.reading
-        knock = Knock(
-            certificate=reading.facts,
-            ca_certificate_id=ca_certificate_id,
-            ca=None if ca is None else ca.facts,
-            chain=None if ca is None else verify_chain(reading, ca),
-            aliases=rules.aliases_of(ca_certificate_id),
-            ca_problem=registered.problem,
-        )
-        return self._asked_of_crls(knock, rules, ca), ca
+        knock = registered.knock(reading, ca_certificate_id, rules.aliases_of(ca_certificate_id))
+        return self._asked_of_crls(knock, rules, registered.reading), registered.reading
 
     def _asked_of_crls(self, knock: Knock, rules: Rules, ca: CaReading | None) -> Knock:
         """With what the CA's revocation lists say now; never with what they said before."""
