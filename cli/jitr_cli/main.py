@@ -25,7 +25,7 @@ import click
 from jitr import __version__
 from jitr.errors import InputError, JitrError, Refused, Retry
 from jitr_cli.console import output
-from jitr_operations import telling
+from jitr_operations import aws_answers, telling
 
 NO, BAD_INPUT, FAILED, BUG, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 70, 130, 141
 
@@ -143,8 +143,9 @@ def _tell(problem: Exception) -> int:
     if isinstance(problem, OSError) and problem.filename is not None:
         output.error(f"{problem.filename}: {problem.strerror}")
         return BAD_INPUT
-    if _is_of_aws(problem):
-        return _tell_aws(problem)
+    if aws_answers.is_of_aws(problem):
+        output.error(aws_answers.in_words(problem))
+        return BAD_INPUT if aws_answers.is_bad_input(problem) else FAILED
     output.error(
         f"this is a bug in jitr {__version__}: {type(problem).__name__}{_place(problem)}. Run it again as "
         "`jitr --debug …`, or with JITR_DEBUG=1, for the traceback on standard error, and report that."
@@ -155,70 +156,6 @@ def _tell(problem: Exception) -> int:
 def _place(problem: Exception) -> str:
     frames = [*traceback.walk_tb(problem.__traceback__)]
     return f" at {frames[-1][0].f_globals.get('__name__')}:{frames[-1][1]}" if frames else ""
-
-
-# --- what AWS answers, and what to do about it
-
-
-_SIGN_IN = "Sign in again (`aws sso login`, or new keys), or name another --profile."
-_PERMISSION = "Ask whoever manages the account for this permission, or name another --profile."
-_LATER = "Run it again in a moment: it carries on."
-_REMEDIES = {
-    "AccessDenied": _PERMISSION,
-    "AccessDeniedException": _PERMISSION,
-    "UnauthorizedOperation": _PERMISSION,
-    "ExpiredToken": _SIGN_IN,
-    "ExpiredTokenException": _SIGN_IN,
-    "InvalidClientTokenId": _SIGN_IN,
-    "UnrecognizedClientException": _SIGN_IN,
-    "SignatureDoesNotMatch": f"Check the secret key, and this machine's clock. {_SIGN_IN}",
-    "InvalidSignatureException": f"Check the secret key, and this machine's clock. {_SIGN_IN}",
-    "RequestTimeTooSkewed": "Set this machine's clock.",
-    "RequestExpired": "Set this machine's clock.",
-    "Throttling": _LATER,
-    "ThrottlingException": _LATER,
-    "ServiceUnavailableException": _LATER,
-    "InternalFailureException": _LATER,
-    "LimitExceededException": "Waiting does not lift this limit: have AWS raise it, or delete what is not needed.",
-    "RegistrationCodeValidationException": (
-        "The verification certificate was made for another account or Region: take the code of this one."
-    ),
-    "ResourceNotFoundException": "Check the name, the account and the Region.",
-}
-
-
-def _is_of_aws(problem: Exception) -> bool:
-    # By name, so that AWS's SDK is not imported to tell about another error.
-    return any(each.__module__.partition(".")[0] in {"botocore", "boto3"} for each in type(problem).__mro__)
-
-
-def _tell_aws(problem: Exception) -> int:
-    from botocore import exceptions as aws
-
-    if isinstance(problem, aws.ClientError):
-        error = problem.response.get("Error", {})
-        code, message = error.get("Code", "unknown error"), error.get("Message", "").strip()
-        told = f"{problem.operation_name}: {code}: {message.rstrip('.')}. {_REMEDIES.get(code, '')}"
-        output.error(" ".join(told.split()))
-        return FAILED
-    if isinstance(problem, aws.ParamValidationError):
-        output.error(" ".join(str(problem).split()))
-        return BAD_INPUT
-    output.error(f"{str(problem).rstrip('.')}. {_unreached(problem)}".rstrip())
-    return FAILED
-
-
-def _unreached(problem: Exception) -> str:
-    """Return what to do if AWS was not even asked."""
-    from botocore import exceptions as aws
-
-    if isinstance(problem, aws.NoCredentialsError | aws.PartialCredentialsError | aws.CredentialRetrievalError):
-        return "Sign in (`aws configure`, `aws sso login`), name a --profile, or work on the --local stack."
-    if isinstance(problem, aws.SSOError | aws.TokenRetrievalError):
-        return _SIGN_IN
-    if isinstance(problem, aws.HTTPClientError | aws.ConnectionError):
-        return "Check the network, the Region and the endpoint; `jitr local status` tells about the local stack."
-    return ""
 
 
 # --- the commands

@@ -3,17 +3,15 @@
 import logging
 
 from jitr.errors import JitrError
-
-_PERMISSION = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
-_SIGN_IN = frozenset({"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"})
+from jitr_operations import aws_answers
 
 
 def told(problem: Exception) -> tuple[int, str, str]:
     """Return a status code, a heading and a text for an error. Raises it again if it is a bug."""
     if isinstance(problem, JitrError):
         return 400, "That cannot be done", str(problem)
-    if _is_of_aws(problem):
-        return _of_aws(problem)
+    if aws_answers.is_of_aws(problem):
+        return *_heading(problem), aws_answers.in_words(problem)
     raise problem
 
 
@@ -27,20 +25,9 @@ def in_words(problem: Exception) -> str:
     return f"{heading}: {text}"
 
 
-def _is_of_aws(problem: Exception) -> bool:
-    return any(each.__module__.partition(".")[0] in {"botocore", "boto3"} for each in type(problem).__mro__)
-
-
-def _of_aws(problem: Exception) -> tuple[int, str, str]:
-    from botocore.exceptions import ClientError
-
-    if not isinstance(problem, ClientError):
-        return 502, "AWS could not be reached", f"{problem}. Check the network, and that you are signed in."
-    error = problem.response.get("Error", {})
-    code, message = error.get("Code", "unknown"), str(error.get("Message", "")).strip()
-    if code in _PERMISSION:
-        text = f"{problem.operation_name}: {message} Ask whoever manages the account for this permission."
-        return 403, "You may not do this", text
-    if code in _SIGN_IN:
-        return 403, "You are signed out", f"{message} Sign in again (`aws sso login`), and start the page again."
-    return 502, "AWS answered no", f"{problem.operation_name}: {code}: {message}"
+def _heading(problem: Exception) -> tuple[int, str]:
+    if aws_answers.is_denied(problem):
+        return 403, "You may not do this"
+    if aws_answers.is_signed_out(problem):
+        return 403, "You are signed out"
+    return 502, "AWS could not be reached" if aws_answers.code_of(problem) is None else "AWS answered no"
