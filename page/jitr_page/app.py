@@ -13,10 +13,11 @@ from jitr_operations.records import common_name
 from jitr_operations.table import operator, table_of
 from jitr_page import problems, text
 from jitr_page.guard import Door, watch
+from jitr_page.hearing import Heard
 from jitr_page.jobs import Jobs
 from jitr_page.once import only_once
 from jitr_page.rooms import cas, devices, failures, held, jobs, lists, rules, today, uploads
-from jitr_page.site import Heard, Site, site
+from jitr_page.site import Site, site
 
 MOST_UPLOADED = 64 * 1024 * 1024  # bytes; a larger list goes through the bucket or `jitr lists import`
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from jitr.errors import JitrError
 from jitr_operations import telling
+from jitr_page.hearing import Heard
 
 MOST_KEPT = 50  # jobs that are over, the newest
 
@@ -21,14 +22,13 @@ class Outcome:
     then: str | None = None
 
 
-@dataclass
-class Job:
+@dataclass(kw_only=True)
+class Job(Heard):
     """One piece of work. It is its operation's listener: what it is told is shown."""
 
     id: str
     title: str
     back: str  # the address to go on from
-    said: list[tuple[str, str]] = field(default_factory=list)  # kind and text
     description: str = ""
     done: int = 0
     total: int | None = None
@@ -41,14 +41,6 @@ class Job:
         """Whether it is under way."""
         return self.outcome is None and self.problem is None
 
-    def note(self, text: str) -> None:
-        """Take a line that is worth knowing."""
-        self.said.append(("note", text))
-
-    def warn(self, text: str) -> None:
-        """Take a warning."""
-        self.said.append(("warning", text))
-
     @contextmanager
     def progress(self, description: str, total: int | None) -> Iterator[Callable[[int], None]]:
         """Count steps."""
@@ -58,10 +50,6 @@ class Job:
             self.done += steps
 
         yield advance
-
-    def secret(self, _question: str) -> str | None:
-        """Return nothing: nobody types a passphrase into the page."""
-        return None
 
 
 class Jobs:
@@ -87,7 +75,7 @@ class Jobs:
 
     def start(self, title: str, back: str, work: Callable[[], Outcome]) -> Job:
         """Begin a job in a thread of its own."""
-        job = Job(secrets.token_urlsafe(8), title, back)
+        job = Job(id=secrets.token_urlsafe(8), title=title, back=back)
         with self._lock:
             over = [each.id for each in self._jobs.values() if not each.running]
             for each in over[: max(0, len(over) - MOST_KEPT)]:

@@ -21,12 +21,13 @@ from jitr.errors import Retry
 from jitr.reasons import Verdict
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.publishing import publication
+from jitr.services.publishing.deny_lists import Doubts
 from jitr_operations import telling
 from jitr_operations.lists import editing
 from jitr_operations.lists.files import written
+from jitr_page.hearing import Heard
 from jitr_page.jobs import Outcome
 from jitr_page.server import finish
-from jitr_page.site import Heard
 
 HOSTILE = "<script>alert(1)</script>\u202egnp.exe\x1b[2J\"'><img src=x>"
 
@@ -597,3 +598,20 @@ def test_a_view_of_many_reads_no_more_of_the_table_than_one_of_few(page: Page, r
         page.text("/held")
         counts.append(len(aws.operations))
     assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("path", ["/rules/publish", "/rules/1/rollback"])
+def test_what_there_is_to_think_of_is_asked_whatever_the_form_leaves_out(
+    page: Page, ready: Table, iot: Any, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    text, seen = RULES.replace("name: line-a", "name: line-b"), ready.heads().digest
+    if path != "/rules/publish":
+        page.post("/rules/publish", text=text, seen=seen, message="first")
+        text, seen = "", ready.heads().digest
+    doubts = Doubts(("A row of it can match nothing.",))
+    monkeypatch.setattr("jitr_operations.rules.publication.check_deny_lists", lambda *_arguments, **_more: doubts)
+    before = ready.heads().version
+    answer = page.post(path, text=text, seen=seen, message="why")
+    assert (answer.status_code, "say that you are sure" in answer.text) == (400, True)
+    assert ready.heads().version == before
+    assert page.post(path, text=text, seen=seen, message="why", sure="yes").status_code == 303

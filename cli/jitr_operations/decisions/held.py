@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import get_close_matches
 from itertools import islice
 
 from jitr.aws.dynamodb.changes import change_item, everyone_wanted
@@ -15,6 +14,7 @@ from jitr.errors import InputError
 from jitr.reasons import Verdict
 from jitr.records.record import Record, knock_interval
 from jitr.rules.model import Rules
+from jitr.text import meant
 from jitr_operations import telling
 from jitr_operations.decisions import words
 from jitr_operations.decisions.filters import near_rule, of_ca, with_reason
@@ -123,12 +123,12 @@ def word_of(deployment: Deployment, rule: str | None, message: str | None) -> Op
     return OperatorWord(verdict, operator(deployment), now_text(), rule, message)
 
 
-def say(deployment: Deployment, saying: Saying) -> None:
-    """Write the word into the device's record, and have it decided again now.
+def say(deployment: Deployment, record: Record, word: OperatorWord) -> None:
+    """Write a word into a held device's record, and have it decided again now.
 
-    Raises InputError where it was decided again meanwhile.
+    Raises InputError where the device is not held, or was decided again meanwhile.
     """
-    words.say(table_of(deployment), deployment, saying.record, saying.word, now())
+    words.say(table_of(deployment), deployment, require_held(record), word, now())
 
 
 def recheck_everyone(deployment: Deployment) -> None:
@@ -187,9 +187,7 @@ def require_held(record: Record) -> Record:
 def _require_rule(name: str, rules: Rules) -> None:
     names = [rule.name for rule in rules.allow]
     if name not in names:
-        near = get_close_matches(name, names, n=1)
-        meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'none'}"
-        raise InputError(f"{rules.source} has no allow rule {name}: {meant}")
+        raise InputError(f"{rules.source} has no allow rule {name}: {meant(name, names)}")
 
 
 def _told(record: Record) -> str:

@@ -17,8 +17,6 @@ from jitr.unseen import written_out
 from jitr_operations import telling
 from jitr_operations.decisions import held, listing, words
 from jitr_operations.decisions.basis import basis_of
-from jitr_operations.decisions.filters import near_rule, of_ca, with_reason
-from jitr_operations.decisions.paging import page
 from jitr_operations.devices import status
 from jitr_operations.devices.activation import Asked
 from jitr_operations.devices.by_hand import Hand, acts_of
@@ -27,8 +25,10 @@ from jitr_operations.explain.explanation import Explanation
 from jitr_operations.explain.online import explain_online
 from jitr_operations.lists import editing
 from jitr_operations.records import common_name, record_of
-from jitr_page.rooms.held import SPANS, filters_given, require_unchanged, since
-from jitr_page.site import Heard, rules_in_force, site
+from jitr_page import filtering
+from jitr_page.forms import is_sure, reason, require_unchanged
+from jitr_page.hearing import Heard
+from jitr_page.site import rules_in_force, site
 
 room = Blueprint("devices", __name__)
 
@@ -43,29 +43,17 @@ _ADDRESS = re.compile(
 @room.get("/devices")
 def show() -> str | Response:
     """Show decisions on record, the newest first; or what was searched for."""
-    found, given = site(), filters_given() | {"verdict": request.args.get("verdict") or None}
     asked = request.args.get("q", "").strip()
     if address := _ADDRESS.fullmatch(asked):
         return redirect(request.script_root + address[1], 303)
     if asked:
         return render_template("devices_found.html", asked=asked, records=_search(asked))
-    wanted = of_ca(found.table, given["ca"]), with_reason(given["reason"]), near_rule(given["rule"])
-    verdicts = _verdicts(given["verdict"])
-    some = page(
-        found.table,
-        verdicts,
-        lambda record: all(each(record) for each in wanted),
-        since=since(given["since"]),
-        after=request.args.get("after"),
-    )
-    rules = rules_in_force()
+    given, rules = filtering.given("verdict"), rules_in_force()
     return render_template(
         "devices.html",
-        page=some,
+        page=filtering.chosen(_verdicts(given["verdict"]), given),
         given=given,
-        rules=[] if rules is None else [each.name for each in (*rules.deny, *rules.allow)],
-        cas=[] if rules is None else sorted(rules.cas),
-        spans=SPANS,
+        **filtering.choices(() if rules is None else (*rules.deny, *rules.allow)),
     )
 
 
@@ -172,25 +160,18 @@ def _decided(certificate_id: str, form: Any) -> Record:
     return record
 
 
-def _why(form: Any) -> str:
-    message: str = form.get("message", "").strip()
-    if not 0 < len(message) <= 500:
-        raise InputError("say why, in at most 500 characters: the reason is kept")
-    return message
-
-
 def _admit(certificate_id: str, form: Any) -> None:
     found, rule = site(), form.get("rule") or None
     if rule is None:
         raise InputError("choose the rule under which the device is admitted")
-    record = held.require_held(_decided(certificate_id, form))
-    held.say(found.deployment, held.Saying(record, held.word_of(found.deployment, rule, _why(form)), ""))
+    word = held.word_of(found.deployment, rule, reason())
+    held.say(found.deployment, _decided(certificate_id, form), word)
 
 
 def _reject(certificate_id: str, form: Any) -> None:
     found = site()
-    record = held.require_held(_decided(certificate_id, form))
-    held.say(found.deployment, held.Saying(record, held.word_of(found.deployment, None, _why(form)), ""))
+    word = held.word_of(found.deployment, None, reason())
+    held.say(found.deployment, _decided(certificate_id, form), word)
 
 
 def _recheck(certificate_id: str, _form: Any) -> None:
@@ -214,16 +195,16 @@ def _deactivate(certificate_id: str, form: Any) -> None:
     found = site()
     registry, certificate = _as_shown(certificate_id, form)
     hand = Hand(found.deployment, found.table)
-    _tell_under_way(status.deactivate(registry, {certificate.id: certificate.status}, hand, found.table, _why(form)))
+    _tell_under_way(status.deactivate(registry, {certificate.id: certificate.status}, hand, found.table, reason()))
 
 
 def _revoke(certificate_id: str, form: Any) -> None:
     found = site()
     registry, certificate = _as_shown(certificate_id, form)
-    if form.get("sure") != "yes":
+    if not is_sure():
         raise InputError("nobody can undo a revocation: say that you are sure")
     hand = Hand(found.deployment, found.table)
-    _tell_under_way(status.revoke(registry, certificate, hand, found.table, _why(form)))
+    _tell_under_way(status.revoke(registry, certificate, hand, found.table, reason()))
 
 
 def _tell_under_way(under_way: list[str]) -> None:
@@ -234,7 +215,7 @@ def _tell_under_way(under_way: list[str]) -> None:
 def _activate(certificate_id: str, form: Any) -> None:
     found = site()
     registry, certificate = _as_shown(certificate_id, form)
-    why = _why(form)
+    why = reason()
     if certificate.status == "REVOKED":
         raise InputError("the certificate is REVOKED, which is final: issue the device another one")
     if not registry.may_connect(certificate):
@@ -251,9 +232,9 @@ def _list(certificate_id: str, form: Any) -> None:
     row = _row(record)
     if row is None:
         raise InputError("the certificate could not be read, so there is no key of it to put on a list")
-    row = editing.row_of(row.to_json() | {"note": written_out(f"{common_name(record)[:100]} {_why(form)}".strip())})
+    row = editing.row_of(row.to_json() | {"note": written_out(f"{common_name(record)[:100]} {reason()}".strip())})
     questions = editing.questions_about(site().deployment, name, row)
-    if questions and form.get("sure") != "yes":
+    if questions and not is_sure():
         raise InputError(" ".join(questions))
     editing.add(site().deployment, name, row)
 

@@ -11,6 +11,7 @@ from jitr.errors import InputError
 from jitr.services.lists.device_lists import DeviceLists
 from jitr_operations.lists import editing
 from jitr_operations.lists import files as list_files
+from jitr_page.forms import is_sure
 from jitr_page.site import rules_in_force, site
 
 room = Blueprint("lists", __name__)
@@ -101,7 +102,7 @@ def add(name: str) -> AnyResponse:
         columns["ca"] = ca
     row = editing.row_of(columns)
     questions = editing.questions_about(site().deployment, name, row)
-    if questions and request.form.get("sure") != "yes":
+    if questions and not is_sure():
         return Response(render_template("list_sure.html", name=name, questions=questions, form=request.form))
     editing.add(site().deployment, name, row)
     return redirect(url_for("lists.show", name=name, q=value if column != "serial_number" else None, done="add"), 303)

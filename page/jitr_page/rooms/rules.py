@@ -21,6 +21,7 @@ from jitr_operations.rules.publication import (
     text_of,
     version_of,
 )
+from jitr_page.forms import reason, require_sure
 from jitr_page.site import rules_in_force, site
 
 room = Blueprint("rules", __name__)
@@ -131,16 +132,13 @@ def edit_further() -> str:
 @room.post("/rules/publish")
 def put_in_force() -> AnyResponse:
     """Put edited rules in force, unless others were published since they were shown."""
-    text, seen, message = _given()
-    if not message:
-        raise InputError("say why: the reason is kept in the history")
-    if request.form.get("asked") == "yes" and request.form.get("sure") != "yes":
-        raise InputError("say that you are sure: what there is to think of stands above the button")
+    why, (text, seen, message) = reason(), _given()
     proposal = propose_text(site().deployment, text.encode(), "admission.yaml")
     if seen != (proposal.before.digest or ""):
         told = _MEANWHILE
         return Response(_editor(text, seen=proposal.before.digest or "", told=told, message=message), 409)
-    done = publish(site().deployment, proposal, message)
+    require_sure(proposal.doubts.questions)
+    done = publish(site().deployment, proposal, why)
     return redirect(url_for("rules.show", done=done.version), 303)
 
 
@@ -155,8 +153,7 @@ def rollback(number: int) -> AnyResponse:
         return Response(_preview(proposal, "", before, f"rollback to version {number}", number))
     if seen != (proposal.before.digest or ""):
         raise InputError("somebody else published rules since you looked: look at them, and begin again")
-    if request.form.get("asked") == "yes" and request.form.get("sure") != "yes":
-        raise InputError("say that you are sure: what there is to think of stands above the button")
+    require_sure(proposal.doubts.questions)
     done = publish(site().deployment, proposal, message or f"rollback to version {number}")
     return redirect(url_for("rules.show", done=done.version), 303)
 

@@ -14,6 +14,7 @@ from jitr_operations.lists import editing
 from jitr_operations.lists import files as list_files
 from jitr_operations.lists.check import check_name
 from jitr_operations.lists.manifests import ManifestChoice
+from jitr_page.forms import is_sure, require_sure
 from jitr_page.jobs import Outcome
 from jitr_page.site import Site, site
 from jitr_page.uploads import Upload, lines_of
@@ -88,9 +89,8 @@ def import_(upload: str) -> AnyResponse:
     looked = _require(found.uploads.get(upload)).looked
     if looked is None:
         raise InputError("this file cannot be imported: look at it first")
-    sure = request.form.get("sure") == "yes"
-    if not sure and editing.questions_to_come(found.deployment, looked):
-        raise InputError("say that you are sure: what there is to think of stands above the button")
+    sure = is_sure()
+    require_sure(() if sure else editing.questions_to_come(found.deployment, looked))
     kept = _require(found.uploads.take(upload))
     back = url_for("lists.show", name=looked.name)
     job = found.jobs.start(

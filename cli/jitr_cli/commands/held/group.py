@@ -142,7 +142,7 @@ def _say(deployment: Deployment, saying: operations.Saying, yes: bool, as_json: 
         warn(each)
     deployment.announce("sqs")
     confirm(saying.question, yes)
-    operations.say(deployment, saying)
+    operations.say(deployment, saying.record, saying.word)
     certificate_id = saying.record.certificate_id
     document = {"certificate_id": certificate_id, "word": saying.word.to_json()}
     emit(as_json, document, f"Said. `jitr decisions show {certificate_id[:12]}` tells what came of it.")

@@ -1,0 +1,49 @@
+"""Decisions chosen by what stands in an address, a page of them at a time."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from flask import request
+
+from jitr.errors import InputError
+from jitr.reasons import Verdict
+from jitr.rules.model import Rule
+from jitr_operations.decisions.filters import near_rule, of_ca, with_reason
+from jitr_operations.decisions.paging import Page, page
+from jitr_operations.table import now
+from jitr_page.site import rules_in_force, site
+
+SPANS = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+
+
+def given(*more: str) -> dict[str, str | None]:
+    """Return the filters in the request's address, None for what is not filtered by; ``more`` are a room's own."""
+    return {name: request.args.get(name) or None for name in ("reason", "ca", "rule", "since", *more)}
+
+
+def chosen(verdicts: Sequence[Verdict], filters: Mapping[str, str | None]) -> Page:
+    """Return the page of decisions that the address asks for. Raises InputError for a filter that cannot be one."""
+    table = site().table
+    wanted = of_ca(table, filters["ca"]), with_reason(filters["reason"]), near_rule(filters["rule"])
+    return page(
+        table,
+        verdicts,
+        lambda record: all(each(record) for each in wanted),
+        since=_since(filters["since"]),
+        after=request.args.get("after"),
+    )
+
+
+def choices(rules: Sequence[Rule]) -> dict[str, object]:
+    """Return what there is to filter by, for a form: some rules of those in force, their CAs, and spans of time."""
+    in_force = rules_in_force()
+    cas = [] if in_force is None else sorted(in_force.cas)
+    return {"rules": [each.name for each in rules], "cas": cas, "spans": SPANS}
+
+
+def _since(span: str | None) -> datetime | None:
+    if span is None:
+        return None
+    if span not in SPANS:
+        raise InputError(f"{span!r} is no span of time: {', '.join(SPANS)}")
+    return now() - SPANS[span]
