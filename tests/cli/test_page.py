@@ -615,3 +615,13 @@ def test_what_there_is_to_think_of_is_asked_whatever_the_form_leaves_out(
     assert (answer.status_code, "say that you are sure" in answer.text) == (400, True)
     assert ready.heads().version == before
     assert page.post(path, text=text, seen=seen, message="why", sure="yes").status_code == 303
+
+
+def test_today_reads_no_decision_more_often_than_the_command_does(page: Page, ready: Table, run: Run, aws: Aws) -> None:
+    hold_many(ready, range(1, 20))
+    read = []
+    for look in (lambda: run("status", "--json"), lambda: page.get("/")):
+        aws.calls.clear()
+        look()
+        read.append([aws.operations.count(each) for each in ("Query", "BatchGetItem")])
+    assert read[1] == read[0]

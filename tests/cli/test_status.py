@@ -211,7 +211,7 @@ def test_devices_that_are_denied_and_active_are_counted(ready: Table, run: Run, 
 def test_counting_denied_devices_is_bounded(
     ready: Table, run: Run, statuses: dict[str, str], aws: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(denied, "LOOKED_AT", 5)
+    monkeypatch.setattr("jitr_operations.status.newest.MOST", 5)
     monkeypatch.setattr(denied, "ASKED", 2)
     for number in range(8):
         admit(ready, number, "same")

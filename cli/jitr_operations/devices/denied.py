@@ -1,28 +1,29 @@
 """Devices that are in, and that the rules in force deny: what ``jitr status`` counts of them, in bounded work."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
-from jitr.aws.dynamodb.decisions import newest
 from jitr.aws.dynamodb.table import Table
 from jitr.reasons import Verdict
+from jitr.records.record import Record
 from jitr.rules.model import Rules
 from jitr.services.recheck.replay import replay
 from jitr_operations.devices.by_hand import Act, acts_of
 from jitr_operations.devices.registry import Registry
 
-LOOKED_AT = 1_000  # the newest admitted devices, decided again
 ASKED = 20  # of those that are denied, whose status AWS IoT is asked: it answers ten a second, to devices as well
 
 
-def denied_and_in(table: Table, rules: Rules, registry: Registry, at: datetime) -> dict[str, Any]:
-    """Return how many of the newest admitted devices are denied now and ACTIVE.
+def denied_and_in(
+    table: Table, rules: Rules, registry: Registry, admitted: Sequence[Record], at: datetime
+) -> dict[str, Any]:
+    """Return how many of these admitted devices are denied now and ACTIVE.
 
     ``unknown`` is how many of the denied AWS IoT was not asked about; ``overruled`` how many are ACTIVE because an
     operator said why. Revocation lists are not asked here.
     """
-    outcome = replay(table, rules, islice(newest(table, Verdict.ADMIT), LOOKED_AT), at)
+    outcome = replay(table, rules, admitted, at)
     denied = [each.record.certificate_id for each in outcome.changes if each.decision.verdict is Verdict.REJECT]
     last = {each: acts[-1] for each, acts in acts_of(table, denied).items()}
     overruled = [each for each in denied if _is_overruled(last.get(each))]

@@ -178,6 +178,12 @@ def version_of(table: Table, number: int | None) -> Version:
     raise InputError(f"there is no version {number}: `jitr rules history` shows those there are")
 
 
+def difference(table: Table, old: Version, new: Version) -> list[str]:
+    """Return how the files of two versions differ, line by line. Raises InputError where one is no longer there."""
+    was, became = (text_of(table, each).splitlines() for each in (old, new))
+    return list(unified_diff(was, became, f"version {old.version}", f"version {new.version}", lineterm=""))
+
+
 def compiled_of(table: Table, version: Version) -> bytes:
     """Return the compiled rules of a version. Raises InputError where they are no longer in the table."""
     compiled = table.blob(f"RULES#{version.digest}")

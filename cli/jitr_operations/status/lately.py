@@ -4,15 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 
-from jitr.aws.dynamodb.decisions import newest_of
-from jitr.aws.dynamodb.table import Table
 from jitr.reasons import Verdict
 from jitr.records.record import Record
+from jitr_operations.status.newest import Newest
 
 HOURS = 24
-MOST = 1_000  # of each verdict, the newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +30,14 @@ class Lately:
         return self.waited[min(len(self.waited) - 1, int(part * len(self.waited)))] if self.waited else None
 
 
-def lately(table: Table, now: datetime, *, hours: int = HOURS, most: int = MOST) -> Lately:
+def lately(newest: Newest, now: datetime, *, hours: int = HOURS) -> Lately:
     """Return what became of devices in the last hours, of the newest decisions of each verdict."""
     begin = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=hours - 1)
     counts, cut, waited = {}, set(), []
     for verdict in Verdict:
-        records = list(islice(newest_of(table, (verdict,), begin), most))
+        records = [each for each in newest.of(verdict) if each.decided_at >= begin]
         counts[verdict] = _by_hour(records, begin, hours)
-        if len(records) == most:
+        if len(records) == newest.most:
             cut.add(verdict)
         if verdict is Verdict.ADMIT:
             waited = sorted(

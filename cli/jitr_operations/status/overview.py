@@ -2,10 +2,8 @@
 
 from collections import Counter
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any
 
-from jitr.aws.dynamodb.decisions import newest
 from jitr.aws.dynamodb.rulebook import Rulebook
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.metrics import NAMESPACE, RETRY_AGE_REASONS
@@ -22,6 +20,7 @@ from jitr_operations.lists.deny_lists import dropped_by_rules, idle
 from jitr_operations.records import count_at_most
 from jitr_operations.rules.topic_rules import others_as_far_as_allowed
 from jitr_operations.status.attention import QUEUES, attention
+from jitr_operations.status.newest import Newest
 from jitr_operations.status.quotas import quotas
 from jitr_operations.table import now, table_of
 
@@ -29,15 +28,16 @@ from jitr_operations.table import now, table_of
 _MOST_COUNTED = 50_000  # decisions of one verdict, about
 # A message that comes back does so within five minutes, and CloudWatch knows of it a little later.
 _COMES_BACK_WITHIN = timedelta(minutes=10)
-_NEWEST = 1_000  # decisions whose reasons are looked at
 
 
-def overview(deployment: Deployment) -> dict[str, Any]:
+def overview(deployment: Deployment, newest: Newest | None = None) -> dict[str, Any]:
     """Return what is deployed and in force, and under ``attention`` what an operator should look at first.
 
     Work is bounded: decisions are counted up to about 50,000 of each verdict, reasons are those of the newest 1,000.
+    Whoever looks at these as well passes them.
     """
     table = table_of(deployment)
+    newest = newest or Newest(table)
     at = now()
     version, rules = _rules(table)
     cas = _cas(deployment, rules, at)
@@ -61,8 +61,8 @@ def overview(deployment: Deployment) -> dict[str, Any]:
             for each in table.query(IMPORTS)
             if each["mode"] != LEFT
         ],
-        **_decisions(table),
-        "denied": None if rules is None else denied_and_in(table, rules, Registry(deployment.client("iot")), at),
+        **_decisions(table, newest),
+        "denied": None if rules is None else _denied(deployment, table, rules, newest, at),
         "deny_lists": [] if rules is None else idle(table, rules, at),
         "no_longer_denied": [] if rules is None else [each.to_json() for each in dropped_by_rules(table, rules)],
         "queues": {name: _waiting(deployment, name, at) for name in QUEUES},
@@ -97,19 +97,21 @@ def _other_topic_rules(deployment: Deployment) -> list[dict[str, object]] | None
     return None if found is None else [each.to_json() | {"meaning": each.told} for each in found]
 
 
-def _decisions(table: Table) -> dict[str, Any]:
+def _denied(deployment: Deployment, table: Table, rules: Rules, newest: Newest, at: datetime) -> dict[str, Any]:
+    return denied_and_in(table, rules, Registry(deployment.client("iot")), newest.of(Verdict.ADMIT), at)
+
+
+def _decisions(table: Table, newest: Newest) -> dict[str, Any]:
     counts = {each.value: count_at_most(table, each, _MOST_COUNTED) for each in Verdict}
     reasons = {
-        each.value: Counter(
-            record.reasons[0]["code"] for record in islice(newest(table, each), _NEWEST) if record.reasons
-        )
+        each.value: Counter(record.reasons[0]["code"] for record in newest.of(each) if record.reasons)
         for each in (Verdict.HOLD, Verdict.REJECT)
     }
     return {
         "decisions": {name: count for name, (count, _) in counts.items()},
         "at_least": [name for name, (_, more) in counts.items() if more],
         "reasons": {name: dict(each.most_common()) for name, each in reasons.items()},
-        "reasons_of_newest": _NEWEST,
+        "reasons_of_newest": newest.most,
     }
 
 

@@ -1,20 +1,23 @@
 """Device lists: what is on them, and edits row by row."""
 
+import re
+
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
-from jitr.aws.dynamodb.table import Table, row_partitions
 from jitr.devicelists.csv.reader import columns_of
-from jitr.devicelists.rows import KEY_KINDS, ListRow, RowKey
+from jitr.devicelists.rows import KEY_KINDS, RowKey
 from jitr.errors import InputError
-from jitr.services.lists.device_lists import DeviceLists
+from jitr.services.lists.device_lists import DeviceLists, RowPlace
 from jitr_operations.lists import editing
 from jitr_operations.lists import files as list_files
 from jitr_page.forms import is_sure
 from jitr_page.site import rules_in_force, site
 
 room = Blueprint("lists", __name__)
+
+_LEAST = 50  # rows of one page, where there are so many
 
 
 @room.get("/lists")
@@ -46,7 +49,8 @@ def show(name: str) -> str:
         rows = [row for key in keys if (row := lists.find(name, info.head.generation, key)) is not None]
         following = None
     else:
-        rows, following = _rows(found.table, name, info.head.generation, request.args.get("after"))
+        rows, place = lists.some(name, info.head.generation, _place(request.args.get("after")), _LEAST)
+        following = None if place is None else f"{place.shard}~{place.key or ''}"
     return render_template(
         "list.html",
         info=info,
@@ -58,26 +62,12 @@ def show(name: str) -> str:
     )
 
 
-def _rows(table: Table, name: str, generation: str, after: str | None) -> tuple[list[ListRow], str | None]:
-    """Return some rows of a list, and after which key the next ones come."""
-    partitions = list(row_partitions(name, generation))
-    number, _, key = (after or "0~").partition("~")
-    if not number.isdecimal() or int(number) >= len(partitions):
+def _place(after: str | None) -> RowPlace:
+    """Return the place that stands in an address. Raises InputError for what is none."""
+    shard, _, key = (after or "0~").partition("~")
+    if not re.fullmatch("[0-9]{1,3}", shard):
         raise InputError("the page's address is damaged: begin with its first page")
-    place = int(number)
-    last = {"pk": partitions[place], "sk": key} if key else None
-    rows: list[ListRow] = []
-    while place < len(partitions):
-        items, last = table.page(partitions[place], after=last)
-        some = [(ListRow.from_json(each["row"]), each["sk"]) for each in items]
-        rows += [row for row, sort in some if sort == str(row.found_by()[0])]
-        if last is not None and rows:
-            return rows, f"{place}~{last['sk']}"
-        if last is None:
-            place += 1
-        if len(rows) >= 50:
-            return rows, f"{place}~" if place < len(partitions) else None
-    return rows, None
+    return RowPlace(int(shard), key or None)
 
 
 @room.get("/lists/<name>/export")

@@ -1,6 +1,5 @@
 """Rules: in force and before, edited, tested, and put in force."""
 
-from difflib import unified_diff
 from itertools import islice
 from typing import Any
 
@@ -14,6 +13,7 @@ from jitr.services.publishing.publication import Version
 from jitr_operations.rules.files import FailedTests
 from jitr_operations.rules.publication import (
     Proposal,
+    difference,
     preview,
     propose_text,
     propose_version,
@@ -70,11 +70,9 @@ def _difference(found: Version) -> list[str]:
         return []
     table = site().table
     try:
-        before = text_of(table, version_of(table, found.version - 1)).splitlines()
+        return difference(table, version_of(table, found.version - 1), found)
     except InputError:
         return []
-    after = text_of(table, found).splitlines()
-    return list(unified_diff(before, after, f"version {found.version - 1}", f"version {found.version}", lineterm=""))
 
 
 @room.get("/rules/edit")

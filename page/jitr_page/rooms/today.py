@@ -4,6 +4,7 @@ from flask import Blueprint, render_template
 
 from jitr.reasons import Verdict
 from jitr_operations.status.lately import Lately, lately
+from jitr_operations.status.newest import Newest
 from jitr_operations.status.overview import overview
 from jitr_operations.table import now
 from jitr_page.site import site
@@ -18,8 +19,8 @@ _WIDTH, _HEIGHT, _GAP = 22, 60, 4  # of a plot's bar
 def show() -> str:
     """Show the state of the deployment."""
     found = site()
-    document = overview(found.deployment)
-    recent = lately(found.table, now())
+    newest = Newest(found.table)
+    document, recent = overview(found.deployment, newest), lately(newest, now())
     return render_template(
         "today.html",
         document=document,

@@ -1,7 +1,6 @@
 """``jitr rules show``, ``history``, ``diff``, ``rollback`` and ``replay``: what was, is and would be in force."""
 
 from datetime import datetime
-from difflib import unified_diff
 from pathlib import Path
 
 import click
@@ -15,7 +14,15 @@ from jitr_cli.console.output import confirm, emit, json_option, note, table
 from jitr_cli.console.since import since_option
 from jitr_operations.deployment import Choice
 from jitr_operations.records import common_name
-from jitr_operations.rules.publication import compiled_of, propose_version, publish, replay_file, text_of, version_of
+from jitr_operations.rules.publication import (
+    compiled_of,
+    difference,
+    propose_version,
+    publish,
+    replay_file,
+    text_of,
+    version_of,
+)
 from jitr_operations.rules.with_ids import names_files, with_ids
 from jitr_operations.table import table_of
 
@@ -87,15 +94,7 @@ def diff(context: click.Context, old: int | None, new: int | None, choice: Choic
     deployed = table_of(choice.deployment())
     after = version_of(deployed, new)
     before = version_of(deployed, old if old is not None else after.version - 1)
-    lines = list(
-        unified_diff(
-            text_of(deployed, before).splitlines(),
-            text_of(deployed, after).splitlines(),
-            f"version {before.version}",
-            f"version {after.version}",
-            lineterm="",
-        )
-    )
+    lines = difference(deployed, before, after)
     emit(as_json, {"old": before.to_json(), "new": after.to_json(), "diff": lines}, "\n".join(lines))
     context.exit(1 if lines else 0)
 

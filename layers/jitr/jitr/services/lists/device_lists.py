@@ -6,7 +6,7 @@ together with a change (``jitr.aws.dynamodb.changes``), for whoever rechecks hel
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from jitr.aws.dynamodb.changes import Change, change_put, list_changed, rows_changed
 from jitr.aws.dynamodb.table import HEADS, Conflict, Item, Table, row_key, row_partitions, to_item
@@ -44,6 +44,13 @@ class ListInfo:
 Seen: TypeAlias = ListInfo | Literal["now"] | None
 
 
+class RowPlace(NamedTuple):
+    """How far somebody came who goes through a list's rows: the partition, and the last key in it that was seen."""
+
+    shard: int = 0
+    key: str | None = None
+
+
 class DeviceLists:
     """Reading and editing lists. Every method raises Retry where DynamoDB could not answer now."""
 
@@ -68,12 +75,28 @@ class DeviceLists:
         return found
 
     def rows(self, name: str, generation: str) -> Iterator[ListRow]:
-        """Every row of a generation, once each, in no order."""
+        """Return every row of a generation, once each, in no order."""
         for partition in row_partitions(name, generation):
-            for item in self._table.query(partition):
-                row = ListRow.from_json(item["row"])
-                if item["sk"] == str(row.found_by()[0]):  # a row stands under each of its keys
-                    yield row
+            yield from _once(self._table.query(partition))
+
+    def some(self, name: str, generation: str, after: RowPlace, least: int) -> tuple[list[ListRow], RowPlace | None]:
+        """Return some rows that come after a place, and where the next ones come; None where there are no more.
+
+        At least so many where there are, and not many more: whole pages of the table are read. Raises InputError for a
+        place that no list has.
+        """
+        partitions, found = list(row_partitions(name, generation)), list[ListRow]()
+        shard, key = after
+        if shard >= len(partitions):
+            raise InputError("there is no such place among a list's rows: begin with the first")
+        while shard < len(partitions):
+            last = None if key is None else {"pk": partitions[shard], "sk": key}
+            items, last = self._table.page(partitions[shard], after=last)
+            found += _once(items)
+            shard, key = (shard + 1, None) if last is None else (shard, str(last["sk"]))
+            if len(found) >= least and shard < len(partitions):
+                return found, RowPlace(shard, key)
+        return found, None
 
     def find(self, name: str, generation: str, key: RowKey) -> ListRow | None:
         """Return the row that a key finds."""
@@ -315,6 +338,14 @@ class DeviceLists:
         note = left(before.name, before.head.generation, at)
         note |= {"rows": before.rows - before.beside, "edition": before.head.edition}
         return {"Put": {"TableName": self._table.name, "Item": to_item(note)}}
+
+
+def _once(items: Iterable[Item]) -> Iterator[ListRow]:
+    """Yield the rows in a list's items once each: a row stands under each of its keys."""
+    for item in items:
+        row = ListRow.from_json(item["row"])
+        if item["sk"] == str(row.found_by()[0]):
+            yield row
 
 
 def left(name: str, generation: str, at: str) -> Item:
