@@ -1,7 +1,8 @@
 """``jitr device activate | deactivate | revoke``: the status of device certificates, changed at an operator's word."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 import click
 
@@ -10,7 +11,7 @@ from jitr.times import rfc3339
 from jitr_cli.commands.device.overrule import require_reason
 from jitr_cli.console import completion, output
 from jitr_cli.console.options import stack_options
-from jitr_operations.deployment import Choice
+from jitr_operations.deployment import Choice, Deployment
 from jitr_operations.devices import status as switching
 from jitr_operations.devices.activation import NOT_ASKED, Asked
 from jitr_operations.devices.by_hand import NOT_KEPT, Hand
@@ -183,21 +184,9 @@ def _recall(list_name: str, dry_run: bool, yes: bool, choice: Choice, as_json: b
     _show(matches, list_name, under_way)
     for each in misses.lines(list_name):
         output.note(each)
-    if matches and not dry_run:
-        output.confirm(f"Make {_counted(len(matches))} INACTIVE? {_CUT_OFF}.", yes)
-        table = table_of(deployment)
-        why = f"on list {list_name}"
-        under_way += switching.deactivate(registry, _active(matches), Hand(deployment, table), table, why)
-    document = {
-        "list": list_name,
-        "dry_run": dry_run,
-        "devices": [each.to_json() | {"status": "ACTIVE" if dry_run else "INACTIVE"} for each in matches],
-        **misses.to_json(),
-    }
-    if under_way:
-        document["under_way"] = under_way
-    would = "Would make" if dry_run else "Made"
-    output.emit(as_json, document, f"{would} {_counted(len(matches))} INACTIVE" if matches else "")
+    if not dry_run:
+        under_way += _make_inactive(deployment, registry, matches, f"on list {list_name}", yes)
+    _tell_made(as_json, {"list": list_name}, matches, under_way, dry_run, misses.to_json())
     if matches and not dry_run:
         output.note(f"A deny rule with list {list_name} keeps out those of its devices that have not come yet.")
     _only_part(under_way)
@@ -210,25 +199,43 @@ def _revoked(alias: str, dry_run: bool, yes: bool, choice: Choice, as_json: bool
     registry = Registry(deployment.client("iot"))
     found, under_way = find_revoked(deployment, registry, alias, now())
     _show_lines([str(each) for each in found], f"on the revocation list of {alias}", under_way)
-    if found and not dry_run:
-        output.confirm(f"Make {_counted(len(found))} INACTIVE? {_CUT_OFF}.", yes)
-        table = table_of(deployment)
-        why = f"on the revocation list of {alias}"
-        under_way += switching.deactivate(registry, _active(found), Hand(deployment, table), table, why)
-    document = {
-        "crl": alias,
-        "dry_run": dry_run,
-        "devices": [each.to_json() | {"status": "ACTIVE" if dry_run else "INACTIVE"} for each in found],
-    }
-    if under_way:
-        document["under_way"] = under_way
-    would = "Would make" if dry_run else "Made"
-    output.emit(as_json, document, f"{would} {_counted(len(found))} INACTIVE" if found else "")
+    if not dry_run:
+        under_way += _make_inactive(deployment, registry, found, f"on the revocation list of {alias}", yes)
+    _tell_made(as_json, {"crl": alias}, found, under_way, dry_run)
     if any(each.entry.on_hold for each in found) and not dry_run:
         output.note(
             "Those on hold stay INACTIVE when the CA lifts its hold: `jitr device activate` lets them in again."
         )
     _only_part(under_way)
+
+
+def _make_inactive(
+    deployment: Deployment, registry: Registry, found: Sequence[Match | Revoked], why: str, yes: bool
+) -> list[str]:
+    """Make the devices that were shown INACTIVE, once somebody agreed; return those that are still being decided."""
+    if not found:
+        return []
+    output.confirm(f"Make {_counted(len(found))} INACTIVE? {_CUT_OFF}.", yes)
+    table = table_of(deployment)
+    return switching.deactivate(registry, _active(found), Hand(deployment, table), table, why)
+
+
+def _tell_made(
+    as_json: bool,
+    by: Mapping[str, str],
+    found: Sequence[Match | Revoked],
+    under_way: Sequence[str],
+    dry_run: bool,
+    more: Mapping[str, object] = MappingProxyType({}),
+) -> None:
+    """Tell which devices were made INACTIVE, or would be; ``by`` is what they were found by."""
+    status = "ACTIVE" if dry_run else "INACTIVE"
+    devices = [each.to_json() | {"status": status} for each in found]
+    document: dict[str, object] = {**by, "dry_run": dry_run, "devices": devices, **more}
+    if under_way:
+        document["under_way"] = under_way
+    would = "Would make" if dry_run else "Made"
+    output.emit(as_json, document, f"{would} {_counted(len(found))} INACTIVE" if found else "")
 
 
 def _only_part(under_way: Sequence[str]) -> None:
