@@ -1,14 +1,17 @@
 """``jitr verify``: whether AWS behaves as this software takes it to, seen with devices that are thrown away."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from jitr.errors import Refused
+from jitr.errors import InputError, Refused
 from jitr_cli.console import output
 from jitr_cli.console.endpoint import MQTT_PORT, ca_file_option, endpoint_option, where_devices_connect
 from jitr_cli.console.options import FILE, stack_options
 from jitr_operations.deployment import Choice, Deployment
+from jitr_operations.files import staged
 from jitr_operations.table import table_of
 from jitr_operations.verify.assumptions import ASSUMPTIONS, Report, Seen
 from jitr_operations.verify.belongings import Belongings
@@ -68,10 +71,9 @@ def verify(
     where = _endpoint(endpoint, ca_file, choice, deployment)
     output.note(_PLAN.format(minutes=20 if alarm else 4, alarm=_ALARM if alarm else ""))
     output.confirm("Go on?", yes)
-    found = Verification(deployment, where, sni_only=sni_only, alarm=alarm).make()
-    if report is not None:
-        report.write_text(found.markdown(), "utf-8")
-        report.with_suffix(".json").write_text(output.as_text(found.to_json()), "utf-8")
+    with _written(report) as write:
+        found = Verification(deployment, where, sni_only=sni_only, alarm=alarm).make()
+        write(found)
     output.emit(as_json, found.to_json(), lambda: _show(found))
     _refuse_left(found.left)
     context.exit(1 if found.otherwise else 0)
@@ -83,6 +85,24 @@ def _endpoint(endpoint: str | None, ca_file: Path | None, choice: Choice, deploy
         answer = deployment.client("iot").describe_endpoint(endpointType="iot:Data-ATS")
         where = answer["endpointAddress"], MQTT_PORT, ca_file
     return Endpoint(*where)
+
+
+@contextmanager
+def _written(report: Path | None) -> Iterator[Callable[[Report], None]]:
+    """Give what writes the report. Raises InputError before the block where it could not be written after minutes."""
+    if report is None:
+        yield lambda _found: None
+        return
+    beside = report.with_suffix(".json")
+    if beside == report:
+        raise InputError(f"--report {report}: name the page, as in verified.md; the JSON is written beside it")
+    with staged(report.parent, [report.name, beside.name], force=True) as stage:
+
+        def write(found: Report) -> None:
+            stage.write(report.name, found.markdown().encode())
+            stage.write(beside.name, output.as_text(found.to_json()).encode())
+
+        yield write
 
 
 def _refuse_left(left: list[str]) -> None:
