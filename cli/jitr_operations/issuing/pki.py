@@ -29,7 +29,6 @@ VERIFICATION_VALIDITY = timedelta(days=1)
 CURVES: Mapping[str, type[ec.EllipticCurve]] = {"p256": ec.SECP256R1, "p384": ec.SECP384R1, "p521": ec.SECP521R1}
 SIGNATURE_HASHES = ("sha256", "sha384", "sha512")
 SUPPORTED_CURVES = ("P-256", "P-384", "P-521")
-CURVE_NAMES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 
 # --- keys and serial numbers

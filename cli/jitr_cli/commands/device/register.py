@@ -15,7 +15,6 @@ import click
 
 from jitr.decision.grant import THING_NAME
 from jitr.errors import InputError
-from jitr.facts import KeyFacts
 from jitr.times import rfc3339
 from jitr.x509.certificate import CertificateReading
 from jitr_cli.commands.device.overrule import require_reason
@@ -28,13 +27,11 @@ from jitr_operations.devices.activation import NOT_ASKED, Asked
 from jitr_operations.devices.by_hand import NOT_KEPT, Hand
 from jitr_operations.devices.records import account_and_table
 from jitr_operations.devices.registry import DeviceCertificate, Registry, is_missing, read_device_file
-from jitr_operations.issuing.pki import MIN_RSA_BITS
+from jitr_operations.issuing import pki
 from jitr_operations.table import now
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
-
-_CURVES = ("P-256", "P-384", "P-521")
 
 
 @dataclass(frozen=True)
@@ -164,15 +161,10 @@ def _unfit(reading: CertificateReading, time: datetime) -> str | None:
         return "it is a CA, not a device: `jitr ca register` registers CAs"
     if facts.not_after < time:
         return f"it expired at {rfc3339(facts.not_after)}: issue another one"
-    if not _is_taken(facts.key):
+    if pki.key_problem(facts.key):
         what = " ".join(str(each) for each in (facts.key.kind, facts.key.curve or facts.key.bits) if each)
-        return f"its key is {what}, and AWS IoT takes RSA of {MIN_RSA_BITS} bits or more, EC P-256, P-384 or P-521"
+        return f"its key is {what}, and AWS IoT takes RSA of {pki.MIN_RSA_BITS} bits or more, EC P-256, P-384 or P-521"
     return None
-
-
-def _is_taken(key: KeyFacts) -> bool:
-    # https://docs.aws.amazon.com/iot/latest/developerguide/x509-client-certs.html
-    return key.curve in _CURVES if key.kind == "EC" else key.kind == "RSA" and (key.bits or 0) >= MIN_RSA_BITS
 
 
 def _look(registry: Registry, signers: Signers, readings: dict[str, tuple[Path, CertificateReading]]) -> list[_Device]:

@@ -217,10 +217,6 @@ def _device(payload: Mapping[str, Any]) -> _Device:
     return device
 
 
-def _is_object(value: object) -> bool:
-    return isinstance(value, dict)
-
-
 def _slot(keys: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Return the key that the device connects with: the one with a certificate; of several, or of none, slot 0."""
     certified = [each for each in keys if "x5c" in each]
