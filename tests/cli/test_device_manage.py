@@ -433,6 +433,21 @@ def held(world: World, device: drafts.Issued) -> drafts.Issued:
     return device
 
 
+def throttle_update_of(aws: Any, world: World, certificate_id: str) -> None:
+    """Have AWS IoT throttle whoever updates one certificate; others are updated."""
+    update = world.iot.update_certificate
+
+    def updated(given: dict[str, Any]) -> Any:
+        if given["certificateId"] == certificate_id:
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow"}}, "UpdateCertificate")
+        del aws.overrides["UpdateCertificate"]
+        update(**given)
+        aws.overrides["UpdateCertificate"] = updated
+        return {}
+
+    aws.overrides["UpdateCertificate"] = updated
+
+
 def paged(aws: Aws, operation: str, pages: list[list[dict[str, Any]]]) -> None:
     """AWS IoT lists page by page, which moto does not."""
 
@@ -919,17 +934,7 @@ def test_a_recall_looks_at_all_pages_and_carries_on(
         if name in ("a", "b", "c")
     ]
     paged(aws, "ListCertificates", pages)
-    real_update = world.iot.update_certificate
-
-    def second_fails(given: dict[str, Any]) -> Any:
-        if given["certificateId"] == fleet["c"].sha256:
-            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow"}}, "UpdateCertificate")
-        del aws.overrides["UpdateCertificate"]
-        real_update(**given)
-        aws.overrides["UpdateCertificate"] = second_fails
-        return {}
-
-    aws.overrides["UpdateCertificate"] = second_fails
+    throttle_update_of(aws, world, fleet["c"].sha256)
     result = run("device", "deactivate", "--list", "recall-17", "--yes")
     assert (result.exit_code, result.stdout) == (3, "")
     assert "Made 1 of 2 INACTIVE. The same command again carries on." in result.stderr
@@ -1139,17 +1144,7 @@ def test_a_recall_that_is_cut_off_is_final_for_those_that_it_came_to(
     world.put_on("recall-17", ListRow(common_name="late"), ListRow(common_name="a"))
     pages = [[{"certificateId": each.sha256, "status": "ACTIVE"}] for each in (taken_back, fleet["a"])]
     paged(aws, "ListCertificates", pages)
-    real_update = world.iot.update_certificate
-
-    def second_fails(given: dict[str, Any]) -> Any:
-        if given["certificateId"] == fleet["a"].sha256:
-            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow"}}, "UpdateCertificate")
-        del aws.overrides["UpdateCertificate"]
-        real_update(**given)
-        aws.overrides["UpdateCertificate"] = second_fails
-        return {}
-
-    aws.overrides["UpdateCertificate"] = second_fails
+    throttle_update_of(aws, world, fleet["a"].sha256)
     result = run("device", "deactivate", "--list", "recall-17", "--yes")
     assert "Made 1 of 2 INACTIVE." in result.stderr
     del aws.overrides["UpdateCertificate"]
