@@ -158,9 +158,13 @@ class Choice:
     def deployment(self) -> Deployment:
         """Find the stack in the account. Raises InputError if it is not there, and as ``account`` does."""
         account = self.account()
-        name = account.local.stack_name if account.local else self.stack
-        shared = {each.name: getattr(account, each.name) for each in fields(account)}
-        return Deployment(**shared, stack_name=name, outputs=_outputs(account, name))
+        return deployed(account, account.local.stack_name if account.local else self.stack)
+
+
+def deployed(account: Account, name: str) -> Deployment:
+    """Return the stack of that name in an account. Raises InputError where there is none that stands."""
+    shared = {each.name: getattr(account, each.name) for each in fields(account)}
+    return Deployment(**shared, stack_name=name, outputs=_outputs(account, name))
 
 
 def local_stack(start: Path | None = None) -> LocalStack:

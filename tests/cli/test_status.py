@@ -62,12 +62,43 @@ def test_a_second_stack_s_topic_rule_on_registration_events_is_seen_and_what_it_
     assert (found["topic_rule"], found["leads_to"]) == ("lax", ["sqs lax-RegistrationQueue"])
     (told,) = [each for each in status(run)["attention"] if "topic rule lax" in each]
     assert "may make devices ACTIVE that these rules hold or deny" in told
-    assert "the laxer of the two admits" in told
+    assert "`aws iot disable-topic-rule --rule-name lax`" in told
     Path("admission.yaml").write_text(RULES + "default: reject\n")
     published = run("rules", "publish", "admission.yaml", "--yes")
     assert (published.exit_code, "warning: topic rule lax takes registration events" in published.stderr) == (0, True)
     rolled_back = run("rules", "rollback", "--yes")
     assert (rolled_back.exit_code, "topic rule lax" in rolled_back.stderr) == (0, True)
+
+
+OF_ANOTHER_STACK = {
+    "Resources": {"RegistrationQueue": {"Type": "AWS::SQS::Queue"}},
+    "Outputs": {"RegistrationQueueUrl": {"Value": {"Ref": "RegistrationQueue"}}},
+}
+
+
+def test_a_second_stack_is_named_with_what_to_do_about_it(ready: Table, run: Run, aws: Any) -> None:
+    """A topic rule that feeds the RegistrationQueue of another stack is that stack's: either of the two has to go.
+
+    Who may not look at other stacks is told of the topic rule alone.
+    """
+    cloudformation = boto3.client("cloudformation", region_name=REGION)
+    cloudformation.create_stack(StackName="jitr-dev", TemplateBody=json.dumps(OF_ANOTHER_STACK))
+    (stack,) = cloudformation.describe_stacks(StackName="jitr-dev")["Stacks"]
+    topic_rule("Dev_RegistrationTopicRule", sql=REGISTERED, actions=sqs(stack["Outputs"][0]["OutputValue"]))
+    (found,) = status(run)["other_topic_rules"]
+    assert found["stack"] == "jitr-dev"
+    assert "each of the two stacks decides every device, and the laxer one admits it" in found["meaning"]
+    assert "`sam delete --stack-name jitr-dev`" in found["meaning"]
+    assert "`aws iot disable-topic-rule --rule-name Dev_RegistrationTopicRule`" in found["meaning"]
+
+    def refuse_all_but_ours(parameters: Any) -> Any:
+        if not parameters.get("StackName"):
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeStacks")
+        return aws.real(cloudformation, "DescribeStacks", parameters)
+
+    aws.overrides["DescribeStacks"] = refuse_all_but_ours
+    (found,) = status(run)["other_topic_rules"]
+    assert (found["stack"], found["topic_rule"]) == (None, "Dev_RegistrationTopicRule")
 
 
 def test_who_may_not_look_at_topic_rules_is_told_and_gets_the_rest(ready: Table, run: Run, aws: Any) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jitr_operations import telling
-from jitr_operations.deployment import Deployment
+from jitr_operations.deployment import Account, Deployment
 
 EVENTS = ("$aws", "events", "certificates", "registered")  # and one level more, the caCertificateId
 MOST_LOOKED_AT = 10
@@ -16,43 +16,67 @@ _KEEPING = frozenset({"cloudwatchAlarm", "cloudwatchLogs", "cloudwatchMetric", *
 
 @dataclass(frozen=True)
 class TopicRule:
-    """A topic rule that takes registration events. ``leads_to`` is empty where that cannot be seen."""
+    """A topic rule that takes registration events.
+
+    ``leads_to`` is empty where that cannot be seen. ``stack`` is the stack of this software that it belongs to; None
+    where it belongs to none, or that cannot be seen.
+    """
 
     name: str
     pattern: str
     leads_to: tuple[str, ...]
+    stack: str | None = None
 
     def to_json(self) -> dict[str, object]:
         """As ``--json`` prints it."""
-        return {"topic_rule": self.name, "pattern": self.pattern, "leads_to": list(self.leads_to)}
+        return {
+            "topic_rule": self.name,
+            "pattern": self.pattern,
+            "leads_to": list(self.leads_to),
+            "stack": self.stack,
+        }
+
+    @property
+    def what(self) -> str:
+        """Which one it is, in words."""
+        where = f", and leads to {', '.join(self.leads_to)}" if self.leads_to else ""
+        of = f" of stack {self.stack}" if self.stack else ""
+        return f"topic rule {self.name}{of} takes registration events, too ({self.pattern}){where}"
 
     @property
     def told(self) -> str:
-        """What it is, and what it means."""
-        where = f", and leads to {', '.join(self.leads_to)}" if self.leads_to else ""
+        """What it is, what it means, and what to do."""
+        if self.stack:
+            return (
+                f"{self.what}: each of the two stacks decides every device, and the laxer one admits it. Keep one for "
+                f"each account and Region: delete the other (`sam delete --stack-name {self.stack}`), or have its "
+                f"topic rule rest (`aws iot disable-topic-rule --rule-name {self.name}`)"
+            )
         return (
-            f"topic rule {self.name} takes registration events, too ({self.pattern}){where}: what is behind it may "
-            "make devices ACTIVE that these rules hold or deny. If that is another stack of this software, the laxer "
-            "of the two admits: keep one for each account and Region"
+            f"{self.what}: what is behind it may make devices ACTIVE that these rules hold or deny. Find out what it "
+            f"is for; `aws iot disable-topic-rule --rule-name {self.name}` has it rest"
         )
 
 
-def others(deployment: Deployment) -> list[TopicRule]:
+def others(account: Account) -> list[TopicRule]:
     """Return the enabled topic rules but the stack's own that take registration events and do more than keep them.
 
-    Raises botocore's errors.
+    In an account without a stack that is every such rule. Raises botocore's errors.
     """
-    iot, ours = deployment.client("iot"), deployment.output("RegistrationQueueUrl")
+    iot = account.client("iot")
+    ours = account.output("RegistrationQueueUrl") if isinstance(account, Deployment) else None
     found: list[TopicRule] = []
     for each in _taking(iot):
         if len(found) == MOST_LOOKED_AT:
             break
         actions = _actions(iot, each["ruleName"])
-        if any(action.get("sqs", {}).get("queueUrl") == ours for action in actions):
+        queues = {action.get("sqs", {}).get("queueUrl") for action in actions} - {None}
+        if ours in queues:
             continue
         kinds = {kind for action in actions for kind in action}
         if not kinds or kinds - _KEEPING:
-            found.append(TopicRule(each["ruleName"], each["topicPattern"], tuple(_targets(actions))))
+            stack = _stack_of(account, queues) if queues else None
+            found.append(TopicRule(each["ruleName"], each["topicPattern"], tuple(_targets(actions)), stack))
     return found
 
 
@@ -105,6 +129,21 @@ def _actions(iot: Any, name: str) -> list[dict[str, Any]]:
         return list(iot.get_topic_rule(ruleName=name)["rule"].get("actions", []))
     except ClientError:
         return []
+
+
+def _stack_of(account: Account, queues: set[str]) -> str | None:
+    """Return the stack of this software that one of the queues belongs to; None also where one may not look."""
+    from botocore.exceptions import ClientError
+
+    try:
+        for page in account.client("cloudformation").get_paginator("describe_stacks").paginate():
+            for stack in page["Stacks"]:
+                outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
+                if outputs.get("RegistrationQueueUrl") in queues:
+                    return stack["StackName"]
+    except ClientError:
+        return None
+    return None
 
 
 def _targets(actions: list[dict[str, Any]]) -> Iterator[str]:

@@ -27,6 +27,7 @@ from jitr_operations.files import staged
 from jitr_operations.issuing import pki
 from jitr_operations.records import record_of
 from jitr_operations.table import now, now_text, table_of
+from jitr_operations.verify.alone import require_alone
 from jitr_operations.verify.assumptions import Report
 from jitr_operations.verify.belongings import PREFIX, TAG, Belongings
 
@@ -75,8 +76,9 @@ class Verification:
     def make(self) -> Report:
         """Look at each assumption, and take away whatever was made, also where that is cut short.
 
-        Raises InputError where the rules in force would let its devices in.
+        Raises InputError where the rules in force would let its devices in, or another stack might.
         """
+        require_alone(self.deployment)
         try:
             with tempfile.TemporaryDirectory(prefix="jitr-verify-") as folder:
                 self._look(Path(folder))
