@@ -14,10 +14,10 @@ from testkit import pki
 
 from bench import prices
 from bench.fleet import factory
-from bench.results import Line, Plot, Result
+from bench.results import Curve, Plot, Result
 from bench.simulation.account import QUOTAS
 from bench.simulation.asynchronous import Asynchronous
-from bench.simulation.world import CONCURRENCY, LONGEST_WAIT, World
+from bench.simulation.world import CONCURRENCY, LONGEST_WAIT, SimulatedWorld
 from jitr.rules.conditions import AttributeCondition, CaCondition, Glob, ListCondition
 from jitr.rules.model import AllowRule, Ca, Grant, Rules, load
 
@@ -58,11 +58,11 @@ def devices(count: int) -> list[pki.Issued]:
 
 
 @dataclass
-class Outcome:
+class BurstOutcome:
     """What became of one burst."""
 
     who: str
-    world: World
+    world: SimulatedWorld
     expected: frozenset[str]  # certificates that are to be ACTIVE; the others are to be held
     given_up: int  # events
     needed: int  # calls to AWS IoT that nobody could have saved
@@ -143,7 +143,7 @@ def ours(
     within: float = WITHIN,
     longest: float = LONGEST_WAIT,
     strangers: bool = True,
-) -> Outcome:
+) -> BurstOutcome:
     """The register function answers the burst; ``quotas`` says how many times the default ones the account has."""
     world, expected = _world(size, concurrency, quotas, strangers=strangers)
     environments = world.register()
@@ -151,10 +151,10 @@ def ours(
     _until(world, lambda: all(each.connected is not None for each in world.devices if each.id in expected))
     environments.stopped = world.stopped = True
     needed = _FOR_AN_ADMISSION * len(expected) + _FOR_A_HOLD * (size - len(expected))
-    return Outcome("jitr", world, expected, len(world.queue.failures), needed, "DescribeCertificate")
+    return BurstOutcome("jitr", world, expected, len(world.queue.failures), needed, "DescribeCertificate")
 
 
-def baselines(size: int, until: float) -> Outcome:
+def baselines(size: int, until: float) -> BurstOutcome:
     """AWS's example answers it; it knows no list and admits everybody."""
     world, _ = _world(size, CONCURRENCY, 1)
     example = Asynchronous(world)
@@ -162,12 +162,16 @@ def baselines(size: int, until: float) -> Outcome:
     _until(world, lambda: all(each.connected is not None for each in world.devices), until)
     world.stopped = True
     everybody = frozenset(each.id for each in world.devices)
-    return Outcome("AWS's example", world, everybody, example.given_up, _FOR_THE_BASELINE * size, "UpdateCertificate")
+    return BurstOutcome(
+        "AWS's example", world, everybody, example.given_up, _FOR_THE_BASELINE * size, "UpdateCertificate"
+    )
 
 
-def _world(size: int, concurrency: int, quotas: int, *, strangers: bool = True) -> tuple[World, frozenset[str]]:
+def _world(
+    size: int, concurrency: int, quotas: int, *, strangers: bool = True
+) -> tuple[SimulatedWorld, frozenset[str]]:
     ca = factory("P-256")
-    world = World(ca, concurrency=concurrency, quotas=quotas)
+    world = SimulatedWorld(ca, concurrency=concurrency, quotas=quotas)
     world.publish(fleet_rules(ca))
     listed = [place for place in range(size) if place % _STRANGERS or not strangers]
     world.enlist(LIST, (f"snr-{place:07d}" for place in listed))
@@ -175,7 +179,7 @@ def _world(size: int, concurrency: int, quotas: int, *, strangers: bool = True) 
     return world, frozenset(fleet[place].sha256 for place in listed)
 
 
-def _until(world: World, done: Callable[[], bool], seconds: float = _SECONDS) -> None:
+def _until(world: SimulatedWorld, done: Callable[[], bool], seconds: float = _SECONDS) -> None:
     end = world.clock.now + seconds
     while world.clock.now < end and not (world.devices[0].first is not None and done()):
         world.clock.run(world.clock.now + 10)
@@ -184,7 +188,7 @@ def _until(world: World, done: Callable[[], bool], seconds: float = _SECONDS) ->
 def run(*, quick: bool) -> Result:
     """Measure it."""
     result = Result("burst")
-    outcomes: list[Outcome] = []
+    outcomes: list[BurstOutcome] = []
     for size in (60,) if quick else SIZES:
         mine = ours(size)
         outcomes += [mine, baselines(size, _TIMES_AS_LONG * (mine.ended - mine.began))]
@@ -202,15 +206,15 @@ def run(*, quick: bool) -> Result:
     return result
 
 
-def _plot(result: Result, mine: Outcome, example: Outcome) -> None:
-    lines = [Line(each.who, each.curve()) for each in (mine, example)]
+def _plot(result: Result, mine: BurstOutcome, example: BurstOutcome) -> None:
+    lines = [Curve(each.who, each.curve()) for each in (mine, example)]
     minutes = (mine.ended - mine.began) / 60
-    lines.append(Line("the quota allows", [(0.0, 0.0), (mine.size / QUOTA / 60, float(mine.size))]))
+    lines.append(Curve("the quota allows", [(0.0, 0.0), (mine.size / QUOTA / 60, float(mine.size))]))
     title = f"{mine.size:,} devices within a minute, simulated over {minutes * _TIMES_AS_LONG:,.0f} minutes"
     result.plots.append(Plot(f"burst-{mine.size}", title, "minutes", "devices admitted", lines))
 
 
-def _judge(result: Result, mine: Outcome) -> None:
+def _judge(result: Result, mine: BurstOutcome) -> None:
     what = f"A burst of {mine.size:,}"
     used, wasted = mine.used(mine.world.queue.waited_until), mine.wasted()
     result.goal(f"{what}: quota used while events wait", "at least 95 %", f"{used:.1%}", met=used >= 0.95)
@@ -219,8 +223,8 @@ def _judge(result: Result, mine: Outcome) -> None:
     result.goal(f"{what}: devices wrong", "0", f"{mine.wrong()}", met=mine.wrong() == 0)
 
 
-def _rows(outcomes: Sequence[Outcome]) -> Iterator[list[str]]:
-    told: tuple[tuple[str, Callable[[Outcome], str]], ...] = (
+def _rows(outcomes: Sequence[BurstOutcome]) -> Iterator[list[str]]:
+    told: tuple[tuple[str, Callable[[BurstOutcome], str]], ...] = (
         ("admitted", lambda one: f"{len(one.waits()):,} of {len(one.expected):,}"),
         ("held, being on no list", lambda one: f"{one.size - len(one.expected):,}"),
         ("quota used while events wait in the queue", lambda one: _share(one, one.world.queue.waited_until)),
@@ -239,7 +243,7 @@ def _rows(outcomes: Sequence[Outcome]) -> Iterator[list[str]]:
         yield [what, *map(of, outcomes)]
 
 
-def _share(one: Outcome, until: float) -> str:
+def _share(one: BurstOutcome, until: float) -> str:
     return f"{one.used(until):.1%}" if until > one.began else "no queue"
 
 
@@ -248,7 +252,7 @@ def _percentiles(seconds: Sequence[float]) -> str:
     return ", ".join(f"{seconds[each]:,.0f}" for each in places)
 
 
-def _costs(outcomes: Sequence[Outcome]) -> Iterator[list[str]]:
+def _costs(outcomes: Sequence[BurstOutcome]) -> Iterator[list[str]]:
     costs = [each.dollars_a_million() for each in outcomes]
     for service in costs[0]:
         yield [service, *(f"{each[service]:.2f}" for each in costs)]

@@ -43,7 +43,7 @@ _FULL = Grant(
 
 
 @dataclass
-class Made:
+class RecordedCalls:
     """The calls that were made, in their order, and when each was begun and answered."""
 
     takes: float
@@ -129,7 +129,7 @@ EVENTS = (
 )
 
 
-def count(event: Event, *, warm: bool = True, takes: float = _TAKES) -> Made:
+def count(event: Event, *, warm: bool = True, takes: float = _TAKES) -> RecordedCalls:
     """The calls that one event asks for, each of which takes so many seconds."""
     with _world(event) as world:
         event.before(world)
@@ -143,7 +143,7 @@ def count(event: Event, *, warm: bool = True, takes: float = _TAKES) -> Made:
     return made
 
 
-def count_baseline(*, twice: bool = False, takes: float = _TAKES) -> Made:
+def count_baseline(*, twice: bool = False, takes: float = _TAKES) -> RecordedCalls:
     """The calls that AWS's example asks for. Each knock of a device is the same to it as the first."""
     with _world(EVENTS[0]) as world:
         event = json.loads(world.event(_DEVICE.sha256, FACTORY.id))
@@ -180,8 +180,8 @@ def _rules(event: Event) -> Rules:
 
 
 @contextmanager
-def _watched(world: World, takes: float) -> Iterator[Made]:
-    made = Made(takes)
+def _watched(world: World, takes: float) -> Iterator[RecordedCalls]:
+    made = RecordedCalls(takes)
     with ExitStack() as stack:
         for client in (world.iot, world.dynamodb, world.sqs):
             stack.enter_context(listening(client, "before-call", made.note))
@@ -226,7 +226,7 @@ def run(*, quick: bool) -> Result:
     return result
 
 
-def _judge(result: Result, made: Mapping[str, Made], theirs: Made) -> None:
+def _judge(result: Result, made: Mapping[str, RecordedCalls], theirs: RecordedCalls) -> None:
     simple = made["admit: IoT policies"].of("iot")
     ours = len(simple) - (len(_POLICIES.iot_policies) - 1)  # the example attaches one IoT policy
     result.goal(
@@ -257,12 +257,12 @@ def _judge(result: Result, made: Mapping[str, Made], theirs: Made) -> None:
     )
 
 
-def _needed(result: Result, made: Mapping[str, Made], name: str, needed: list[str]) -> None:
+def _needed(result: Result, made: Mapping[str, RecordedCalls], name: str, needed: list[str]) -> None:
     asked = made[name].of("iot")
     result.goal(f"Calls to AWS IoT: {name}", " and ".join(needed), " and ".join(asked), met=sorted(asked) == needed)
 
 
-def _row(name: str, made: Made) -> tuple[str, ...]:
+def _row(name: str, made: RecordedCalls) -> tuple[str, ...]:
     cells = [name]
     for service in ("iot", "dynamodb"):
         operations = Counter(made.of(service))

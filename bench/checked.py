@@ -26,7 +26,7 @@ _COUNTS = ("Admitted", "SettledKnocks", "Retries")
 
 
 @dataclass(frozen=True)
-class Seen:
+class Measured:
     """What one of the two showed."""
 
     admitted: Sequence[float]  # when, in order, in seconds of any clock
@@ -49,7 +49,7 @@ def add_to(result: Result) -> None:
     result.table("checked", (f"{DEVICES} devices", "local stack", "simulation"), _rows(real, simulated))
 
 
-def _rows(real: Seen, simulated: Seen) -> Iterator[list[str]]:
+def _rows(real: Measured, simulated: Measured) -> Iterator[list[str]]:
     yield ["admissions a second, middle half", f"{real.rate():.2f}", f"{simulated.rate():.2f}"]
     yield [
         "seconds from the first to the last",
@@ -63,13 +63,13 @@ def _rows(real: Seen, simulated: Seen) -> Iterator[list[str]]:
     yield ["logged, bytes a device", f"{a_device:.0f}, US$ {dollars:.2f} a million devices", "nothing"]
 
 
-def in_simulation(count: int) -> Seen:
+def in_simulation(count: int) -> Measured:
     """The simulated account, and devices that come back as those of the local stack do."""
     outcome = burst.ours(count, within=_WITHIN, strangers=False, longest=LONGEST_WAIT)
-    return Seen(sorted(outcome.world.iot.admitted.values()), outcome.world.telemetry.counts)
+    return Measured(sorted(outcome.world.iot.admitted.values()), outcome.world.telemetry.counts)
 
 
-def on_the_stack(count: int) -> Seen:
+def on_the_stack(count: int) -> Measured:
     """A local stack, and MQTT clients."""
     with running_stack() as stack, tempfile.TemporaryDirectory(prefix="jitr-bench-") as name:
         plant = Plant(stack, Path(name))
@@ -86,7 +86,7 @@ def on_the_stack(count: int) -> Seen:
         settled = until(lambda: _admitted(plant, ids), f"{count} devices are admitted", _PATIENCE)
         for each in made:
             each.device.stop.set()
-        return Seen(settled, {name: _total(plant, name) for name in _COUNTS}, _logged(plant))
+        return Measured(settled, {name: _total(plant, name) for name in _COUNTS}, _logged(plant))
 
 
 def _knock(devices: Sequence[Device]) -> None:

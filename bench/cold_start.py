@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.built import build, megabytes
-from bench.measure import Compared
+from bench.measure import Timings
 from bench.nothing_there import nothing_there
 from bench.results import ROOT, Result
 from jitr_local.functions import Function, read_functions
@@ -99,7 +99,7 @@ def _built() -> Iterator[tuple[Path, dict[str, Function]]]:
         yield folder, functions
 
 
-def _turns(folder: Path, functions: Mapping[str, Function], variables: Mapping[str, str], turns: int) -> Compared:
+def _turns(folder: Path, functions: Mapping[str, Function], variables: Mapping[str, str], turns: int) -> Timings:
     names = list(functions)
     for each in names:
         _first_answer(
@@ -110,7 +110,7 @@ def _turns(folder: Path, functions: Mapping[str, Function], variables: Mapping[s
         at = turn % len(names)
         for each in names[at:] + names[:at]:
             seconds[each].append(_first_answer(folder, functions[each], variables))
-    return Compared(seconds)
+    return Timings(seconds)
 
 
 def _first_answer(folder: Path, function: Function, variables: Mapping[str, str]) -> float:
@@ -123,7 +123,7 @@ def _first_answer(folder: Path, function: Function, variables: Mapping[str, str]
     return seconds
 
 
-def _tell(result: Result, seconds: Compared) -> None:
+def _tell(result: Result, seconds: Timings) -> None:
     titles = {"empty": "a handler that is empty", "clients": "a handler that makes two boto3 clients"}
     rows = [
         (titles.get(each, each), seconds.of(each).times(1000).told(0), seconds.ratio(each, "clients").told(2))

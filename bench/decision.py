@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from bench.fleet import ALIAS, DEVICES, NOW, factory, pems, rules
 from bench.fleet import cedar as in_cedar
-from bench.measure import Compared, compare
-from bench.results import Line, Plot, Result
+from bench.measure import Timings, compare
+from bench.results import Curve, Plot, Result
 from jitr.decision.chain import verify_chain
 from jitr.decision.decide import Decision, decide, lists_needed
 from jitr.devicelists.rows import ListRow, Membership
@@ -110,7 +110,7 @@ def run(*, quick: bool) -> Result:
     result = Result("decision")
     turns, count = (3, 40) if quick else (9, DEVICES)
     sizes = SIZES[:2] if quick else SIZES
-    curves: list[Line] = []
+    curves: list[Curve] = []
     rows: list[list[str]] = []
     for kind in KINDS[1:2] if quick else KINDS:
         fleet = pems(kind, count)
@@ -131,7 +131,7 @@ def run(*, quick: bool) -> Result:
     return result
 
 
-def _measured(kind: str, size: int, fleet: list[bytes], turns: int, verdict: Verdict) -> Compared:
+def _measured(kind: str, size: int, fleet: list[bytes], turns: int, verdict: Verdict) -> Timings:
     in_force = rules(size, kind=kind)
     decider, in_cedar = Decider(kind, in_force, fleet), Cedar(kind, in_force, fleet)
     for place, _ in enumerate(fleet):
@@ -141,13 +141,13 @@ def _measured(kind: str, size: int, fleet: list[bytes], turns: int, verdict: Ver
     return compare({"floor": floor(kind, fleet), "jitr": decider, "Cedar": in_cedar}, turns=turns)
 
 
-def _judge(result: Result, kind: str, measured: Compared) -> None:
+def _judge(result: Result, kind: str, measured: Timings) -> None:
     ratio = measured.ratio("jitr", "floor")
     goal, wanted = f"One decision at 1,000 rules, {kind}", f"at most {_MOST:.0f} × the floor"
     result.goal(goal, wanted, f"{ratio.told(2)} ×", met=ratio.median <= _MOST)
 
 
-def _row(kind: str, size: int, measured: Compared) -> list[str]:
+def _row(kind: str, size: int, measured: Timings) -> list[str]:
     return [
         kind,
         f"{size:,}",
@@ -159,10 +159,10 @@ def _row(kind: str, size: int, measured: Compared) -> list[str]:
     ]
 
 
-def _curves(kind: str, measured: Mapping[int, Compared]) -> Iterator[Line]:
+def _curves(kind: str, measured: Mapping[int, Timings]) -> Iterator[Curve]:
     for name in ("floor", "jitr", "Cedar"):
         points = [(float(size), each.of(name).times(1e6).median) for size, each in measured.items()]
-        yield Line(f"{name}, {kind}", points)
+        yield Curve(f"{name}, {kind}", points)
 
 
 def _others(result: Result, sizes: tuple[int, ...], turns: int, fleet: list[bytes]) -> None:

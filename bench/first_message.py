@@ -15,10 +15,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from testkit.stack.plant import Factory, Made, Plant, until
+from testkit.stack.plant import Factory, Plant, PlantDevice, until
 
 from bench import baseline
-from bench.measure import Compared, Spread
+from bench.measure import Spread, Timings
 from bench.results import Result
 from jitr_local.session import running_stack
 
@@ -60,9 +60,7 @@ def run(*, quick: bool) -> Result:
     return result
 
 
-def _turns(
-    plant: Plant, factory: Factory, rules: dict[str, str], turns: int, devices: int
-) -> tuple[Compared, Compared]:
+def _turns(plant: Plant, factory: Factory, rules: dict[str, str], turns: int, devices: int) -> tuple[Timings, Timings]:
     """Seconds to the first message and to ACTIVE, the median of some devices a turn. The first turn warms up."""
     message: dict[str, list[float]] = {each: [] for each in rules}
     active: dict[str, list[float]] = {each: [] for each in rules}
@@ -74,10 +72,10 @@ def _turns(
             if turn:
                 message[name].append(Spread.of([each for each, _ in found]).median)
                 active[name].append(Spread.of([each for _, each in found]).median)
-    return Compared(message), Compared(active)
+    return Timings(message), Timings(active)
 
 
-def _first_message(plant: Plant, made: Made) -> tuple[float, float]:
+def _first_message(plant: Plant, made: PlantDevice) -> tuple[float, float]:
     with made.knocking() as device:
         until(lambda: device.first_attempt, "it knocks")
         while plant.status(made) != "ACTIVE":

@@ -23,7 +23,7 @@ from botocore.config import Config
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.csv.reader import write_rows
 from jitr.services.lists.device_lists import DeviceLists
-from jitr.services.lists.list_import import Imports, Source
+from jitr.services.lists.list_import import DeviceFile, Imports
 
 _CONNECTIONS = 8  # as many as an import has
 _BATCH = 25
@@ -51,7 +51,7 @@ def _pieces(file: Path) -> Iterator[bytes]:
 def imported(table: Table, name: str, file: Path) -> None:
     """As `jitr lists import --replace` does it: checked whole, then written, noted on the way, and in force at once."""
     imports = Imports(table, clock=lambda: "2026-03-01T00:00:00Z", token=lambda: f"g{time.time_ns()}")
-    source = Source(file.name, lambda: _pieces(file))
+    source = DeviceFile(file.name, lambda: _pieces(file))
     checked = imports.check(name, source, advance=lambda _bytes: None)
     imports.replace(name, checked, by="bench", advance=lambda _rows: None)
 

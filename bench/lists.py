@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.list_work import name_of
-from bench.measure import Compared, Spread
+from bench.measure import Spread, Timings
 from bench.results import Result
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.rows import RowKey
@@ -31,7 +31,7 @@ _FLAT = 1.1  # times the look-up in the smallest list
 
 
 @dataclass(frozen=True)
-class Where:
+class ListTable:
     """A table that lists are written to."""
 
     told: str
@@ -84,12 +84,12 @@ def _list(size: int) -> str:
     return f"rows-{size}"
 
 
-def _of(stack: LocalStack) -> Where:
-    return Where("the local stack's", stack.outputs["TableName"], variables_of(stack, {}))
+def _of(stack: LocalStack) -> ListTable:
+    return ListTable("the local stack's", stack.outputs["TableName"], variables_of(stack, {}))
 
 
 @contextmanager
-def nothing() -> Iterator[Where]:
+def nothing() -> Iterator[ListTable]:
     """A server, in a process of its own, that takes every write and keeps nothing."""
     command = [sys.executable, "-m", "bench.nothing_there"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
@@ -98,12 +98,12 @@ def nothing() -> Iterator[Where]:
         address = server.stdout.readline().strip()
         keys = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": "us-east-1"}
         try:
-            yield Where("one that keeps nothing", "table", keys | {"AWS_ENDPOINT_URL": address})
+            yield ListTable("one that keeps nothing", "table", keys | {"AWS_ENDPOINT_URL": address})
         finally:
             server.stdin.close()
 
 
-def _imports(where: Where, size: int, turns: int) -> tuple[tuple[str, ...], Spread, float]:
+def _imports(where: ListTable, size: int, turns: int) -> tuple[tuple[str, ...], Spread, float]:
     """A row of the table; how the rates compare, turn by turn; and the most memory of an import."""
     ours: list[dict[str, float]] = []
     bare: list[dict[str, float]] = []
@@ -117,7 +117,7 @@ def _imports(where: Where, size: int, turns: int) -> tuple[tuple[str, ...], Spre
     return (f"{size:,}", where.told, *rates, ratio.told(2), f"{megabytes:.0f}"), ratio, megabytes
 
 
-def _judge(result: Result, ratios: list[tuple[Where, int, Spread]], memory: Mapping[int, float]) -> None:
+def _judge(result: Result, ratios: list[tuple[ListTable, int, Spread]], memory: Mapping[int, float]) -> None:
     for where, size, ratio in ratios:
         result.goal(
             f"Import of {size:,} rows, table: {where.told}, against a bare batch writer's rate",
@@ -163,7 +163,7 @@ def _look_ups(result: Result, stack: LocalStack, sizes: list[int], turns: int) -
     )
 
 
-def _in_turns(things: Mapping[str, Callable[[], Any]], turns: int) -> Compared:
+def _in_turns(things: Mapping[str, Callable[[], Any]], turns: int) -> Timings:
     """Seconds a call on the clock on the wall: most of a look-up is waiting for the table."""
     seconds: dict[str, list[float]] = {name: [] for name in things}
     for _ in range(turns):
@@ -172,4 +172,4 @@ def _in_turns(things: Mapping[str, Callable[[], Any]], turns: int) -> Compared:
             for _ in range(_AT_ONCE):
                 thing()
             seconds[name].append((time.perf_counter() - before) / _AT_ONCE)
-    return Compared(seconds)
+    return Timings(seconds)

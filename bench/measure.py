@@ -39,7 +39,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Compared:
+class Timings:
     """Seconds a call of each thing, one value a turn; the values of one turn belong together."""
 
     seconds: Mapping[str, Sequence[float]]
@@ -53,7 +53,7 @@ class Compared:
         return Spread.of([a / b for a, b in zip(self.seconds[name], self.seconds[base], strict=True)])
 
 
-def compare(things: Mapping[str, Callable[[], object]], *, turns: int) -> Compared:
+def compare(things: Mapping[str, Callable[[], object]], *, turns: int) -> Timings:
     """Time some functions in turns; each runs for about 20 ms in a turn. The collector of garbage stands still."""
     calls = {name: _calls_in_a_turn(each) for name, each in things.items()}
     seconds: dict[str, list[float]] = {name: [] for name in things}
@@ -62,7 +62,7 @@ def compare(things: Mapping[str, Callable[[], object]], *, turns: int) -> Compar
         at = turn % len(names)
         for name in names[at:] + names[:at]:
             seconds[name].append(timed(things[name], calls[name]))
-    return Compared(seconds)
+    return Timings(seconds)
 
 
 def timed(thing: Callable[[], object], calls: int) -> float:

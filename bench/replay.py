@@ -20,7 +20,7 @@ from testkit.aws.world import Calls, Silent, World, listening
 from bench.decision import Decider
 from bench.fleet import NOW, factory, pems, rules
 from bench.held_table import HeldTable
-from bench.measure import Compared, compare
+from bench.measure import Timings, compare
 from bench.results import Result
 from jitr.aws.dynamodb.changes import PARTITION
 from jitr.aws.dynamodb.table import Table, hint_key, record_item, to_item
@@ -79,7 +79,7 @@ def run(*, quick: bool) -> Result:
     return result
 
 
-def _replayed(size: int, turns: int, fleet: list[bytes], verdict: Verdict) -> Compared:
+def _replayed(size: int, turns: int, fleet: list[bytes], verdict: Verdict) -> Timings:
     in_force = rules(size)
     replayer = Replayer("P-256", in_force, fleet)
     for _ in fleet:
@@ -87,7 +87,7 @@ def _replayed(size: int, turns: int, fleet: list[bytes], verdict: Verdict) -> Co
     return compare({"facts": replayer, "PEM": Decider("P-256", in_force, fleet)}, turns=turns)
 
 
-def _row(size: int, verdict: Verdict, measured: Compared) -> tuple[str, ...]:
+def _row(size: int, verdict: Verdict, measured: Timings) -> tuple[str, ...]:
     facts = measured.of("facts")
     return (
         f"{size:,}",
@@ -98,7 +98,7 @@ def _row(size: int, verdict: Verdict, measured: Compared) -> tuple[str, ...]:
     )
 
 
-def _judge(result: Result, size: int, verdict: Verdict, measured: Compared) -> None:
+def _judge(result: Result, size: int, verdict: Verdict, measured: Timings) -> None:
     rate = 1 / measured.of("facts").median
     goal = f"Decisions a second and core from recorded facts, {size:,} rules: {verdict.value}"
     result.goal(goal, f"at least {_WANTED:,}", f"{rate:,.0f}", met=rate >= _WANTED)
@@ -108,7 +108,7 @@ def _judge(result: Result, size: int, verdict: Verdict, measured: Compared) -> N
 
 
 @dataclass(frozen=True)
-class Asked:
+class Requests:
     """What one invocation of the recheck function asked of AWS."""
 
     calls: Counter[str]
@@ -150,7 +150,7 @@ def _recheck(result: Result, sizes: Sequence[int]) -> None:
     )
 
 
-def _asked(world: World, edit: Callable[[World], None]) -> Asked:
+def _asked(world: World, edit: Callable[[World], None]) -> Requests:
     """What an edit asks for that lets in one of the held devices."""
     world.later(minutes=5)
     before = {key for key in world.dynamodb.items if key[0] == PARTITION}  # type: ignore[attr-defined]
@@ -163,7 +163,7 @@ def _asked(world: World, edit: Callable[[World], None]) -> Asked:
     with listening(world.dynamodb, "before-call", calls.note):
         recheck_of(world).handle({"Records": list(map(stream_record, images))}, lambda: _PLENTY)
     assert len(waiting) == 1, f"{len(waiting)} devices put on the queue"
-    return Asked(Counter(calls.of("dynamodb")), table.given, len(waiting))
+    return Requests(Counter(calls.of("dynamodb")), table.given, len(waiting))
 
 
 def _one_row(world: World) -> None:

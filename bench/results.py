@@ -34,7 +34,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """One curve of a plot: a name, and its points."""
 
     name: str
@@ -49,7 +49,7 @@ class Plot:
     title: str
     x: str
     y: str
-    lines: Sequence[Line]
+    lines: Sequence[Curve]
     log_x: bool = False
     log_y: bool = False
 

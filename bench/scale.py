@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bench import prices
-from bench.burst import Outcome, ours
+from bench.burst import BurstOutcome, ours
 from bench.results import Result
 from bench.simulation.world import CONCURRENCY
 from jitr.aws.dynamodb.table import row_key
@@ -81,7 +81,7 @@ _QUOTAS = (
 )
 
 
-def _quota(one: Outcome) -> list[str]:
+def _quota(one: BurstOutcome) -> list[str]:
     waits = one.waits()
     until = one.world.queue.waited_until
     return [
@@ -117,7 +117,7 @@ def _told(seconds: float) -> str:
     return f"{seconds:,.0f} seconds"
 
 
-def _stored(one: Outcome) -> float:
+def _stored(one: BurstOutcome) -> float:
     """Bytes in the table for one device: its record, reservation and row, and 100 bytes an item of DynamoDB's own."""
     sizes = [
         len(json.dumps(item, default=lambda binary: "b" * len(bytes(binary)))) + 100
@@ -132,7 +132,7 @@ _KEYS = (
 )
 
 
-def _keys(one: Outcome) -> Iterator[list[str]]:
+def _keys(one: BurstOutcome) -> Iterator[list[str]]:
     """What there is in the table after the burst, and how much of the work falls on the busiest key of each kind."""
     table, size = one.world.dynamodb, one.size
     items: dict[str, Counter[str]] = defaultdict(Counter)

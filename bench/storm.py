@@ -16,7 +16,7 @@ from bench import prices
 from bench.burst import LIST, devices, fleet_rules
 from bench.fleet import factory
 from bench.results import Result
-from bench.simulation.world import ACCOUNT, CONCURRENCY, Device, World
+from bench.simulation.world import ACCOUNT, CONCURRENCY, SimulatedDevice, SimulatedWorld
 from jitr.aws.iot import Iot
 from jitr.services.registration.registrar import Message, Registrar
 
@@ -29,13 +29,13 @@ _FEWER = 5  # environments: what the template had before this was measured
 
 
 @dataclass
-class Outcome:
+class StormOutcome:
     """What became of the sample."""
 
-    world: World
+    world: SimulatedWorld
     knocks: int
     seconds: float
-    newcomers: list[Device]
+    newcomers: list[SimulatedDevice]
     used: prices.Used  # in the sample
     requests: Counter[str]  # to the table
     longest: int  # most messages in the queue
@@ -52,9 +52,9 @@ class Outcome:
         return iot["DescribeCertificate"] - sum(each.id in self.world.iot.admitted for each in self.newcomers)
 
 
-def storm(held: int, concurrency: int, seconds: float = _SAMPLE) -> Outcome:
+def storm(held: int, concurrency: int, seconds: float = _SAMPLE) -> StormOutcome:
     """Let it begin, then watch it for some seconds. With nobody held it is the calm."""
-    world = World(factory("P-256"), concurrency=concurrency)
+    world = SimulatedWorld(factory("P-256"), concurrency=concurrency)
     world.publish(fleet_rules(world.ca))
     count = int(seconds)
     world.enlist(LIST, (f"snr-{place:07d}" for place in range(count)))
@@ -81,7 +81,7 @@ def storm(held: int, concurrency: int, seconds: float = _SAMPLE) -> Outcome:
         write_units=table.write_units,
     )
     newcomer = world.devices[held:]
-    outcome = Outcome(
+    outcome = StormOutcome(
         world, knocks, seconds, newcomer, used, Counter(table.calls), world.queue.longest, len(world.queue)
     )
     world.clock.run(began + _BEGINS + seconds + _AFTER)
@@ -89,7 +89,7 @@ def storm(held: int, concurrency: int, seconds: float = _SAMPLE) -> Outcome:
     return outcome
 
 
-def _hold(world: World, count: int) -> None:
+def _hold(world: SimulatedWorld, count: int) -> None:
     """Devices that are on no list, decided by the function's own code, outside of time."""
     registrar = Registrar(
         iot=Iot(cast(Any, world.iot)),
@@ -101,14 +101,14 @@ def _hold(world: World, count: int) -> None:
     world.gate.open = True
     for place in range(count):
         issued = world.ca.usual_device(f"late-{place:07d}").key("P-256", f"late {place}").serial(place + 1).issue()
-        device = Device(issued, issued.sha256)
+        device = SimulatedDevice(issued, issued.sha256)
         world.devices.append(device)
         world.iot._registered(issued.pem.decode(), world.ca.id, "PENDING_ACTIVATION")
         registrar.handle(Message(world.event(device), world.clock.time, 1, f"hold {place}"))
     world.gate.open = False
 
 
-def _knocks(world: World, device: Device) -> None:
+def _knocks(world: SimulatedWorld, device: SimulatedDevice) -> None:
     while not world.stopped:
         world.events += 1
         world.queue.send(world.event(device), device.id)
@@ -144,7 +144,7 @@ def _worst(waits: list[float]) -> float:
     return waits[len(waits) * 99 // 100]
 
 
-def _waits(calm: Outcome, stormy: Outcome, fewer: Outcome) -> Iterator[list[str]]:
+def _waits(calm: StormOutcome, stormy: StormOutcome, fewer: StormOutcome) -> Iterator[list[str]]:
     storms = (("in calm", calm), ("in the storm", stormy), (f"in the storm, {_FEWER} environments", fewer))
     for name, outcome in storms:
         waits = outcome.waits()
@@ -152,7 +152,7 @@ def _waits(calm: Outcome, stormy: Outcome, fewer: Outcome) -> Iterator[list[str]
         yield [name, *seconds, f"{outcome.left:,}"]
 
 
-def _hour(stormy: Outcome) -> Iterator[list[str]]:
+def _hour(stormy: StormOutcome) -> Iterator[list[str]]:
     times, used, knocks = _HOUR / stormy.seconds, stormy.used, stormy.knocks
     reads, writes = stormy.requests["BatchGetItem"], stormy.requests["UpdateItem"]
     dollars = {service: each * times for service, each in used.dollars().items() if each}

@@ -17,7 +17,7 @@ from zipfile import ZIP_STORED
 from cryptography import x509
 from testkit import manifests, pki
 from testkit import ocsp as answers
-from testkit.crls import Draft, entry, extension, pem
+from testkit.crls import CrlDraft, entry, extension, pem
 
 from fuzz.targets import CORPUS
 from jitr.x509.certificate import read_ca
@@ -54,18 +54,22 @@ def crls() -> Mapping[str, bytes]:
     """Lists of the first CA, good ones and those that are refused."""
     factory = pki.ca("Factory A")
     entries = tuple(entry(each, reason) for each, reason in enumerate(("keyCompromise", "certificateHold", None), 1))
-    good = Draft(factory, entries).issue()
+    good = CrlDraft(factory, entries).issue()
     point = pki.sequence(pki.tlv(0xA0, pki.tlv(0xA0, pki.tlv(0x86, b"https://crl.example.com/7.crl"))))
     return {
         "good": good,
         "pem": pem(good),
-        "empty": Draft(factory).issue(),
-        "v1": Draft(factory, (entry(5),), version=None, number=None).issue(),
-        "delta": Draft(factory, extensions=(extension("deltaCRLIndicator", pki.integer(1), critical=True),)).issue(),
-        "partition": Draft(factory, extensions=(extension("issuingDistributionPoint", point, critical=True),)).issue(),
-        "users": Draft(factory, extensions=(extension("issuingDistributionPoint", b"\x30\x03\x81\x01\xff"),)).issue(),
-        "indirect": Draft(factory, (entry(5, None, extension("certificateIssuer", pki.sequence())),)).issue(),
-        "rsa": Draft(pki.make(pki.ca_draft("Factory B", kind="RSA-2048")), entries).issue(),
+        "empty": CrlDraft(factory).issue(),
+        "v1": CrlDraft(factory, (entry(5),), version=None, number=None).issue(),
+        "delta": CrlDraft(factory, extensions=(extension("deltaCRLIndicator", pki.integer(1), critical=True),)).issue(),
+        "partition": CrlDraft(
+            factory, extensions=(extension("issuingDistributionPoint", point, critical=True),)
+        ).issue(),
+        "users": CrlDraft(
+            factory, extensions=(extension("issuingDistributionPoint", b"\x30\x03\x81\x01\xff"),)
+        ).issue(),
+        "indirect": CrlDraft(factory, (entry(5, None, extension("certificateIssuer", pki.sequence())),)).issue(),
+        "rsa": CrlDraft(pki.make(pki.ca_draft("Factory B", kind="RSA-2048")), entries).issue(),
     }
 
 
@@ -74,7 +78,7 @@ def ocsp_answers() -> Mapping[str, bytes]:
     factory = pki.ca("Factory A")
     question = question_about(read_ca(factory.pem, status=""), 0x1001)
     certificate, _ = answers.asked(question.encoded)
-    good = answers.Draft(factory, certificate)
+    good = answers.ResponseDraft(factory, certificate)
     signer = answers.delegate(factory)
     return {
         "ca": factory.pem,

@@ -46,7 +46,7 @@ def entry(serial: int, reason: str | None = None, *extensions: bytes, at: dateti
 
 
 @dataclass(frozen=True)
-class Draft:
+class CrlDraft:
     """A list that is not signed yet."""
 
     ca: pki.CA
@@ -61,7 +61,7 @@ class Draft:
     hash_name: str = "sha256"
     inner_algorithm: bytes | None = None
 
-    def but(self, **changes: Any) -> "Draft":
+    def but(self, **changes: Any) -> "CrlDraft":
         """With fields changed."""
         return replace(self, **changes)
 
@@ -86,7 +86,7 @@ class Draft:
 
 def crl(ca: pki.CA, entries: Iterable[bytes] = (), **changes: Any) -> bytes:
     """A good list with these entries, but for the changes."""
-    return Draft(ca, tuple(entries), **changes).issue()
+    return CrlDraft(ca, tuple(entries), **changes).issue()
 
 
 def pem(data: bytes) -> bytes:
@@ -96,4 +96,4 @@ def pem(data: bytes) -> bytes:
     return b"-----BEGIN X509 CRL-----\n" + base64.encodebytes(data) + b"-----END X509 CRL-----\n"
 
 
-__all__ = ["CODES", "REVOKED_AT", "Draft", "crl", "entry", "extension", "oid", "pem"]
+__all__ = ["CODES", "REVOKED_AT", "CrlDraft", "crl", "entry", "extension", "oid", "pem"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from jitr.rules.file.problems import Findings
+from jitr.rules.file.problems import ProblemCollector
 from jitr.rules.file.schema import json_schema
 from jitr.rules.file.source import Mapping, Node, Scalar, Sequence, parse
 
@@ -18,7 +18,7 @@ def validator() -> Draft202012Validator:
 
 def as_an_editor_reads(text: str) -> Any:
     """The file as YAML 1.2 types it (core schema, chapter 10.3): what an editor checks against the schema."""
-    findings = Findings("", text.split("\n"))
+    findings = ProblemCollector("", text.split("\n"))
     node = parse(text, findings)
     return None if node is None else core(node)
 

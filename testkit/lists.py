@@ -9,7 +9,7 @@ from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.csv.reader import write_rows
 from jitr.devicelists.rows import ListRow
 from jitr.services.lists import list_import
-from jitr.services.lists.list_import import Imports, Source
+from jitr.services.lists.list_import import DeviceFile, Imports
 
 
 def one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,10 +17,10 @@ def one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(list_import, "in_order", lambda work, things, _workers: map(work, things))
 
 
-def csv_of(rows: Iterable[ListRow]) -> Source:
+def csv_of(rows: Iterable[ListRow]) -> DeviceFile:
     """The rows as a file to import."""
     text = "".join(write_rows(rows)).encode()
-    return Source("list.csv", lambda: [text])
+    return DeviceFile("list.csv", lambda: [text])
 
 
 def imports_into(table: Table, at: str = "2026-03-01T00:00:00Z") -> Imports:

@@ -43,7 +43,7 @@ def asked(request: bytes) -> tuple[bytes, bytes | None]:
 
 
 @dataclass(frozen=True)
-class Draft:
+class ResponseDraft:
     """An answer that is not signed yet."""
 
     ca: pki.CA
@@ -63,7 +63,7 @@ class Draft:
     hash_name: str = "sha256"
     kind: str = OIDS["basic"]
 
-    def but(self, **changes: Any) -> "Draft":
+    def but(self, **changes: Any) -> "ResponseDraft":
         """With fields changed."""
         return replace(self, **changes)
 
@@ -119,6 +119,6 @@ def responder(ca: pki.CA, **changes: Any) -> Callable[[bytes], bytes]:
 
     def answer(request: bytes) -> bytes:
         certificate, nonce = asked(request)
-        return Draft(ca, certificate, nonce=nonce).but(**changes).issue()
+        return ResponseDraft(ca, certificate, nonce=nonce).but(**changes).issue()
 
     return answer

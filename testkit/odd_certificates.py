@@ -11,13 +11,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from jitr.x509 import der
 from testkit import pki
-from testkit.pki import Draft, attribute, bit_string, distinguished_name, oid, sequence, tlv
+from testkit.pki import CertificateDraft, attribute, bit_string, distinguished_name, oid, sequence, tlv
 
 
-def _named(*relative_names: bytes | tuple[str, str] | tuple[str, str, str]) -> Callable[[Draft], Draft]:
+def _named(
+    *relative_names: bytes | tuple[str, str] | tuple[str, str, str],
+) -> Callable[[CertificateDraft], CertificateDraft]:
     """Another subject; of a self-signed certificate the issuer goes with it."""
 
-    def named(draft: Draft) -> Draft:
+    def named(draft: CertificateDraft) -> CertificateDraft:
         name = distinguished_name(*relative_names)
         is_root = draft.issuer_name == draft.subject_name
         return replace(draft, subject_name=name, issuer_name=name if is_root else draft.issuer_name)
@@ -25,34 +27,34 @@ def _named(*relative_names: bytes | tuple[str, str] | tuple[str, str, str]) -> C
     return named
 
 
-def _algorithm(name: str, *parameters: bytes) -> Callable[[Draft], Draft]:
+def _algorithm(name: str, *parameters: bytes) -> Callable[[CertificateDraft], CertificateDraft]:
     return lambda draft: draft.but(algorithm=sequence(oid(name), *parameters))
 
 
-def _critical_false(draft: Draft) -> Draft:
+def _critical_false(draft: CertificateDraft) -> CertificateDraft:
     written = (replace(each, critical=each.critical or None) for each in draft.extensions)
     return draft.but(extensions=tuple(written))
 
 
-def _compressed(draft: Draft) -> Draft:
+def _compressed(draft: CertificateDraft) -> CertificateDraft:
     """The point with one coordinate and a sign (SEC 1 section 2.3.3)."""
     point = draft.key_pair.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
     algorithm = sequence(oid("1.2.840.10045.2.1"), oid("1.2.840.10045.3.1.7"))
     return draft.public_key(sequence(algorithm, bit_string(point)))
 
 
-def _generalized_time(draft: Draft) -> Draft:
+def _generalized_time(draft: CertificateDraft) -> CertificateDraft:
     """RFC 5280 section 4.1.2.5 wants UTCTime through 2049."""
     times = (tlv(0x18, f"{each:%Y%m%d%H%M%S}Z".encode()) for each in (draft.not_before, draft.not_after))
     return draft.but(validity=sequence(*times))
 
 
-def _damaged_key_identifier(draft: Draft) -> Draft:
+def _damaged_key_identifier(draft: CertificateDraft) -> CertificateDraft:
     return draft.without("subjectKeyIdentifier").extension("subjectKeyIdentifier", b"\x04\x09ab")
 
 
 # What can be read, in the words of those who met it. Drafts have a P-256 key and are signed by one, but for "RSA …".
-READABLE: Mapping[str, Callable[[Draft], Draft]] = {
+READABLE: Mapping[str, Callable[[CertificateDraft], CertificateDraft]] = {
     "as usual": lambda draft: draft,
     "TeletexString": _named(("CN", "Büro", "TeletexString")),
     "BMPString": _named(("CN", "Ölçüm", "BMPString")),
@@ -79,7 +81,7 @@ READABLE: Mapping[str, Callable[[Draft], Draft]] = {
 }
 
 # What cannot, or may not, be read: each with a declared error.
-UNREADABLE: Mapping[str, Callable[[Draft], Draft]] = {
+UNREADABLE: Mapping[str, Callable[[CertificateDraft], CertificateDraft]] = {
     "serial number of 33 octets": lambda draft: draft.serial(1 << 260),
     "two algorithms": lambda draft: draft.claiming(sequence(oid("1.2.840.10045.4.3.3"))),
     "an extension twice": lambda draft: draft.extension("keyUsage", b"\x03\x02\x05\xa0"),
@@ -89,10 +91,10 @@ UNREADABLE: Mapping[str, Callable[[Draft], Draft]] = {
     "1,025 characters": _named(("CN", "x" * 1025)),
 }
 
-ALL: Mapping[str, Callable[[Draft], Draft]] = {**READABLE, **UNREADABLE}
+ALL: Mapping[str, Callable[[CertificateDraft], CertificateDraft]] = {**READABLE, **UNREADABLE}
 
 
-def compressed(device: pki.Draft) -> pki.Draft:
+def compressed(device: pki.CertificateDraft) -> pki.CertificateDraft:
     """The same draft, its key's point written compressed."""
     public = device.key_pair.public_key()
     assert isinstance(public, ec.EllipticCurvePublicKey)

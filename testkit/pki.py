@@ -292,7 +292,7 @@ class Extension:
 
 
 @dataclass(frozen=True)
-class Draft:
+class CertificateDraft:
     """A certificate that is not signed yet. Each method returns another draft."""
 
     signer: PrivateKey
@@ -312,89 +312,91 @@ class Draft:
     public_key_info: bytes | None = None
     unique_identifiers: bytes = b""  # what stands between public key and extensions
 
-    def subject(self, *relative_names: bytes | tuple[str, str] | tuple[str, str, str]) -> "Draft":
+    def subject(self, *relative_names: bytes | tuple[str, str] | tuple[str, str, str]) -> "CertificateDraft":
         """Another subject; see ``distinguished_name``."""
         return replace(self, subject_name=distinguished_name(*relative_names))
 
-    def issuer(self, *relative_names: bytes | tuple[str, str] | tuple[str, str, str]) -> "Draft":
+    def issuer(self, *relative_names: bytes | tuple[str, str] | tuple[str, str, str]) -> "CertificateDraft":
         """Another issuer name, without another signer."""
         return replace(self, issuer_name=distinguished_name(*relative_names))
 
-    def serial(self, number: int) -> "Draft":
+    def serial(self, number: int) -> "CertificateDraft":
         """Another serial number, of either sign."""
         return replace(self, serial_number=number)
 
-    def valid(self, not_before: datetime = NOT_BEFORE, not_after: datetime = NOT_AFTER) -> "Draft":
+    def valid(self, not_before: datetime = NOT_BEFORE, not_after: datetime = NOT_AFTER) -> "CertificateDraft":
         """Another validity."""
         return replace(self, not_before=not_before, not_after=not_after)
 
-    def key(self, kind: str, owner: str = "a device") -> "Draft":
+    def key(self, kind: str, owner: str = "a device") -> "CertificateDraft":
         """Another key."""
         return replace(self, key_pair=key(kind, owner))
 
-    def public_key(self, info: bytes) -> "Draft":
+    def public_key(self, info: bytes) -> "CertificateDraft":
         """Any SubjectPublicKeyInfo."""
         return replace(self, public_key_info=info)
 
-    def signed_with(self, hash_name: str, *, pss: bool = False) -> "Draft":
+    def signed_with(self, hash_name: str, *, pss: bool = False) -> "CertificateDraft":
         """Another hash, and for RSA the probabilistic scheme (RFC 8017 section 8.1)."""
         return replace(self, hash_name=hash_name, is_pss=pss)
 
-    def signed_by(self, signer: PrivateKey) -> "Draft":
+    def signed_by(self, signer: PrivateKey) -> "CertificateDraft":
         """Another signer, under the same issuer name."""
         return replace(self, signer=signer)
 
-    def claiming(self, algorithm: bytes) -> "Draft":
+    def claiming(self, algorithm: bytes) -> "CertificateDraft":
         """Another signature algorithm inside than outside (RFC 5280 section 4.1.1.2 forbids it)."""
         return replace(self, inner_algorithm=algorithm)
 
-    def but(self, **changes: Any) -> "Draft":
+    def but(self, **changes: Any) -> "CertificateDraft":
         """With fields of the draft itself changed."""
         return replace(self, **changes)
 
-    def v1(self) -> "Draft":
+    def v1(self) -> "CertificateDraft":
         """X.509 version 1, as ``openssl x509 -req`` makes them: no extensions, and no version field."""
         return replace(self, version=None, extensions=())
 
-    def extension(self, name: str, value: bytes, *, critical: bool = False) -> "Draft":
+    def extension(self, name: str, value: bytes, *, critical: bool = False) -> "CertificateDraft":
         """One more extension, sound or not."""
         return replace(self, extensions=(*self.extensions, Extension(name, value, critical)))
 
-    def without(self, *names: str) -> "Draft":
+    def without(self, *names: str) -> "CertificateDraft":
         """Without the extensions of these names; without any where none is named."""
         kept = tuple(each for each in self.extensions if names and each.name not in names)
         return replace(self, extensions=kept)
 
-    def standard(self, value: x509.ExtensionType, *, critical: bool = False) -> "Draft":
+    def standard(self, value: x509.ExtensionType, *, critical: bool = False) -> "CertificateDraft":
         """One more extension, from the library's own type for it."""
         return self.extension(value.oid.dotted_string, value.public_bytes(), critical=critical)
 
-    def basic_constraints(self, *, ca: bool, path_length: int | None = None, critical: bool = True) -> "Draft":
+    def basic_constraints(
+        self, *, ca: bool, path_length: int | None = None, critical: bool = True
+    ) -> "CertificateDraft":
         """RFC 5280 section 4.2.1.9."""
         value = x509.BasicConstraints(ca, path_length).public_bytes()
         return self.extension("basicConstraints", value, critical=critical)
 
-    def key_usage(self, *names: str, critical: bool = True) -> "Draft":
+    def key_usage(self, *names: str, critical: bool = True) -> "CertificateDraft":
         """RFC 5280 section 4.2.1.3, by the names there."""
         bits = sum(1 << (15 - KEY_USAGES.index(each)) for each in names)
         unused = (bits & -bits).bit_length() - 1 if bits else 16
         octets = bits.to_bytes(2)[: 2 - unused // 8]
         return self.extension("keyUsage", tlv(0x03, bytes([unused % 8]), octets), critical=critical)
 
-    def extended_key_usage(self, *names: str, critical: bool = False) -> "Draft":
+    def extended_key_usage(self, *names: str, critical: bool = False) -> "CertificateDraft":
         """RFC 5280 section 4.2.1.12, by names in OIDS or dotted."""
         return self.extension("extendedKeyUsage", sequence(*map(oid, names)), critical=critical)
 
-    def alternative_names(self, *names: x509.GeneralName | bytes, critical: bool = False) -> "Draft":
+    def alternative_names(self, *names: x509.GeneralName | bytes, critical: bool = False) -> "CertificateDraft":
         """RFC 5280 section 4.2.1.6; bytes are a GeneralName's DER as they are."""
         encoded = (each if isinstance(each, bytes) else _general_name(each) for each in names)
         return self.extension("subjectAltName", sequence(*encoded), critical=critical)
 
-    def issuer_alternative_names(self, *names: x509.GeneralName) -> "Draft":
+    def issuer_alternative_names(self, *names: x509.GeneralName) -> "CertificateDraft":
         """RFC 5280 section 4.2.1.7."""
         return self.extension("issuerAltName", sequence(*map(_general_name, names)))
 
-    def identifiers(self, *, authority: bytes | None = None) -> "Draft":
+    def identifiers(self, *, authority: bytes | None = None) -> "CertificateDraft":
         """Subject and authority key identifiers; the latter the signer's, or any other."""
         authority = key_identifier(self.signer) if authority is None else authority
         return self.extension("subjectKeyIdentifier", tlv(0x04, key_identifier(self.key_pair))).extension(
@@ -429,7 +431,7 @@ class Draft:
 class CA:
     """A certificate authority: its certificate, and the draft it was made of."""
 
-    draft: Draft
+    draft: CertificateDraft
     issued: Issued = field(compare=False)
 
     @property
@@ -457,27 +459,29 @@ class CA:
         """The subject, as the issuer in what it signs."""
         return self.draft.subject_name
 
-    def device(self, common_name: str = "snr-0001", *, organization: str = "OKIDA", kind: str = "P-256") -> Draft:
+    def device(
+        self, common_name: str = "snr-0001", *, organization: str = "OKIDA", kind: str = "P-256"
+    ) -> CertificateDraft:
         """A draft of a device's certificate: version 3, no extensions, valid at NOW."""
         subject = distinguished_name(("C", "TR", "PrintableString"), ("O", organization), ("CN", common_name))
-        return Draft(self.key, self.subject_name, key(kind, "a device"), subject)
+        return CertificateDraft(self.key, self.subject_name, key(kind, "a device"), subject)
 
-    def usual_device(self, common_name: str = "snr-0001", **changes: Any) -> Draft:
+    def usual_device(self, common_name: str = "snr-0001", **changes: Any) -> CertificateDraft:
         """The same, with the extensions that a CA program of today writes."""
         draft = self.device(common_name, **changes).basic_constraints(ca=False)
         return draft.key_usage("digitalSignature").extended_key_usage("clientAuth").identifiers()
 
 
-def ca_draft(name: str = "Factory A", *, kind: str = "P-256", parent: CA | None = None) -> Draft:
+def ca_draft(name: str = "Factory A", *, kind: str = "P-256", parent: CA | None = None) -> CertificateDraft:
     """A draft of a CA's certificate, without extensions. Each name has a key of its own."""
     own = key(kind, f"CA {name}")
     subject = distinguished_name(("C", "TR", "PrintableString"), ("O", "OKIDA"), ("CN", name))
     signer, issuer = (own, subject) if parent is None else (parent.key, parent.subject_name)
     serial = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) | 1
-    return Draft(signer, issuer, own, subject, serial_number=serial)
+    return CertificateDraft(signer, issuer, own, subject, serial_number=serial)
 
 
-def make(draft: Draft) -> CA:
+def make(draft: CertificateDraft) -> CA:
     """The CA of a draft."""
     return CA(draft, draft.issue())
 

@@ -7,7 +7,7 @@ import pytest
 
 from jitr.errors import InputError
 from jitr.rules.file.problems import Problem, RulesError
-from jitr.rules.file.reader import Known, read_rules
+from jitr.rules.file.reader import RulesContext, read_rules
 from jitr.rules.file.rules_file import RulesFile
 
 ID_A, ID_B = "a0" * 32, "b1" * 32
@@ -105,12 +105,12 @@ def marked(text: str) -> tuple[str, list[tuple[int, int, int]]]:
     return plain, places
 
 
-def read(text: str, known: Known | None = None) -> RulesFile:
+def read(text: str, known: RulesContext | None = None) -> RulesFile:
     """The file, which must be without errors."""
     return read_rules(text.encode(), source="admission.yaml", known=known)
 
 
-def problems(text: str | bytes, known: Known | None = None) -> tuple[Problem, ...]:
+def problems(text: str | bytes, known: RulesContext | None = None) -> tuple[Problem, ...]:
     """The errors of a file, which must have some."""
     data = text.encode() if isinstance(text, str) else text
     with pytest.raises(RulesError) as caught:

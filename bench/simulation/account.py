@@ -103,7 +103,7 @@ class Timed(fakes.FakeClient):
         return does(**arguments) or {}
 
 
-class Iot(Timed, fakes.FakeIot):
+class SimulatedIot(Timed, fakes.FakeIot):
     """AWS IoT Core with quotas. ``admitted`` has when each certificate became ACTIVE."""
 
     def __init__(self, clock: Clock, gate: Gate, seed: int = 1) -> None:

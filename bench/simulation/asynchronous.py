@@ -10,7 +10,7 @@ from typing import Any, cast
 from botocore.exceptions import ClientError
 
 from bench import baseline
-from bench.simulation.world import CERTIFICATES, World
+from bench.simulation.world import CERTIFICATES, SimulatedWorld
 
 # botocore's retries, as they are unless somebody asks for others ("legacy"): five attempts, a random part of 1, 2, 4
 # and 8 seconds between them.
@@ -20,7 +20,7 @@ _ATTEMPTS = 5
 class Asynchronous:
     """Answers every event of a world by the baseline's handler."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: SimulatedWorld) -> None:
         self._world = world
         self._client = cast(Any, _Insistent(world))
         self.given_up = 0  # events that failed three times
@@ -48,7 +48,7 @@ class Asynchronous:
 class _Insistent:
     """A client that asks again where it was throttled."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: SimulatedWorld) -> None:
         self._world = world
 
     def __getattr__(self, name: str) -> Any:

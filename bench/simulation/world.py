@@ -12,11 +12,11 @@ from aws_lambda_powertools import Logger, Metrics
 from testkit import pki
 from testkit.aws import fakes
 
-from bench.simulation.account import QUOTAS, Dynamodb, Gate, Iot
+from bench.simulation.account import QUOTAS, Dynamodb, Gate, SimulatedIot
 from bench.simulation.clock import EPOCH, Clock
 from bench.simulation.queue import Bill, Environments, Queue
 from jitr.aws.dynamodb.table import Table, row_key
-from jitr.aws.iot import Iot as Adapter
+from jitr.aws.iot import Iot
 from jitr.aws.pacing import Pace
 from jitr.aws.quotas import Quotas
 from jitr.aws.telemetry import Telemetry
@@ -69,7 +69,7 @@ class Counted(Telemetry):
 
 
 @dataclass
-class Device:
+class SimulatedDevice:
     """One device: when it knocked first, how often, and when it was through."""
 
     issued: pki.Issued
@@ -80,7 +80,7 @@ class Device:
 
 
 @dataclass
-class World:
+class SimulatedWorld:
     """The account. ``knocks`` is told the body of every registration event, and the certificate that it is about."""
 
     ca: pki.CA
@@ -88,7 +88,7 @@ class World:
     concurrency: int = CONCURRENCY
     quotas: int = 1  # times the default ones
     clock: Clock = field(default_factory=Clock)
-    devices: list[Device] = field(default_factory=list)
+    devices: list[SimulatedDevice] = field(default_factory=list)
     bill: Bill = field(default_factory=Bill)
     telemetry: Counted = field(default_factory=Counted)
     events: int = 0
@@ -96,7 +96,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.gate = Gate(self.clock, {name: each * self.quotas for name, each in QUOTAS.items()})
-        self.iot = Iot(self.clock, self.gate)
+        self.iot = SimulatedIot(self.clock, self.gate)
         self.dynamodb = Dynamodb(self.clock)
         self.queue = Queue(self.clock, self.bill)
         self.table = Table(cast(Any, self.dynamodb), "jitr")
@@ -139,7 +139,7 @@ class World:
         )
         pace = Pace(quotas, clock=lambda: self.clock.now, sleep=self.clock.sleep)
         registrar = Registrar(
-            iot=Adapter(cast(Any, self.iot), pace),
+            iot=Iot(cast(Any, self.iot), pace),
             table=self.table,
             account_id=ACCOUNT,
             clock=lambda: self.clock.time,
@@ -165,12 +165,12 @@ class World:
     def arrive(self, issued: list[pki.Issued], within: float, *, longest: float = LONGEST_WAIT) -> None:
         """New devices connect for the first time, spread evenly over so many seconds from now."""
         for each in issued:
-            device = Device(each, each.sha256)
+            device = SimulatedDevice(each, each.sha256)
             self.devices.append(device)
             at = self.clock.now + self.random.random() * within
             self.clock.start(lambda device=device: self._live(device, longest), at)  # type: ignore[misc]
 
-    def _live(self, device: Device, longest: float) -> None:
+    def _live(self, device: SimulatedDevice, longest: float) -> None:
         """Connect, be hung up on, wait, connect again, until it is let in."""
         wait = FIRST_WAIT
         while not self.stopped:
@@ -180,7 +180,7 @@ class World:
             self.clock.sleep(min(wait, longest) * (0.5 + self.random.random() / 2))
             wait *= 2
 
-    def knock(self, device: Device) -> bool:
+    def knock(self, device: SimulatedDevice) -> bool:
         """One connection; whether the device is through."""
         found = self.iot.certificates.get(device.id)
         if found is None:
@@ -198,7 +198,7 @@ class World:
             self.clock.start(lambda: self.knocks(body, device.id), self.clock.now + _RULE)
         return False
 
-    def event(self, device: Device) -> str:
+    def event(self, device: SimulatedDevice) -> str:
         """The registration event of a knock now."""
         return json.dumps(
             {

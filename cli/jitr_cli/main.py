@@ -108,7 +108,7 @@ class _Jitr(LazyGroup):
         """Run the command that was asked for."""
         debug = bool(ctx.params.get("debug"))
         try:
-            with telling.heard_by(output.Terminal()):
+            with telling.heard_by(output.TerminalListener()):
                 result = super().invoke(ctx)
             sys.stdout.flush()
         except click.exceptions.Exit:

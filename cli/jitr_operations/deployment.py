@@ -40,7 +40,7 @@ _AWS_HOST = re.compile(r"\.(amazonaws\.com(\.cn)?|api\.aws)$")
 
 
 @dataclass(frozen=True, slots=True)
-class LocalStack:
+class LocalStackFile:
     """The local stack that runs in a checkout, as its ``.local/stack.json`` tells."""
 
     file: Path
@@ -66,7 +66,7 @@ class Account:
     region: str
     endpoint: str | None
     session: "boto3.Session" = field(repr=False, compare=False)
-    local: LocalStack | None = field(default=None, repr=False)
+    local: LocalStackFile | None = field(default=None, repr=False)
     read_only: bool = False
     _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     _lock: Any = field(default_factory=Lock, repr=False, compare=False)
@@ -167,7 +167,7 @@ def deployed(account: Account, name: str) -> Deployment:
     return Deployment(**shared, stack_name=name, outputs=_outputs(account, name))
 
 
-def local_stack(start: Path | None = None) -> LocalStack:
+def local_stack(start: Path | None = None) -> LocalStackFile:
     """Return the local stack of the checkout that ``start`` (default: the current directory) is in.
 
     Outside a checkout it is that of the checkout which this ``jitr`` was installed from.
@@ -188,7 +188,7 @@ def _state_file(start: Path) -> Path | None:
     return next((each / _STATE for each in folders if (each / _STATE).is_file()), None)
 
 
-def _read_state(file: Path) -> LocalStack:
+def _read_state(file: Path) -> LocalStackFile:
     again = "`jitr local down`, then `jitr local up`, write it anew"
     try:
         data = json.loads(file.read_text("utf-8"))
@@ -196,7 +196,7 @@ def _read_state(file: Path) -> LocalStack:
             name: str(data[name])
             for name in ("endpoint_url", "region", "account_id", "stack_name", "access_key_id", "secret_access_key")
         }
-        stack = LocalStack(
+        stack = LocalStackFile(
             file=file,
             **texts,
             mqtt_host=str(data["mqtt_host"]),
@@ -239,7 +239,7 @@ def _session(profile: str | None) -> "boto3.Session":
         raise InputError(f"{problem}: `aws configure list-profiles` prints those there are") from None
 
 
-def _local_session(stack: LocalStack) -> "boto3.Session":
+def _local_session(stack: LocalStackFile) -> "boto3.Session":
     """Return a session that knows only the local stack's keys: no profile, no file, no environment."""
     import boto3
     import botocore.session
@@ -268,7 +268,9 @@ def _region(chosen: str | None, session: "boto3.Session") -> str:
     return region
 
 
-def _client(session: "boto3.Session", service: str, region: str, endpoint: str | None, local: LocalStack | None) -> Any:
+def _client(
+    session: "boto3.Session", service: str, region: str, endpoint: str | None, local: LocalStackFile | None
+) -> Any:
     from botocore.config import Config
     from botocore.exceptions import InvalidRegionError
 

@@ -16,7 +16,7 @@ from jitr.errors import InputError
 from jitr.records.upload import Dropped, UploadOutcome, UploadVerdict, read_record
 from jitr.services.lists.device_lists import KEPT_DAYS
 from jitr.services.lists.list_import import Imports, Leftovers
-from jitr.services.publishing.uploads import Drops
+from jitr.services.publishing.uploads import UploadHandler
 from jitr.times import rfc3339
 
 logger = Logger()
@@ -37,7 +37,7 @@ class _Publisher:
         self._telemetry = Telemetry(logger, metrics)
         self._left = context.get_remaining_time_in_millis
         self._table = Table(clients.client("dynamodb", config=_CONFIG), self._settings.table)
-        self._drops = Drops(
+        self._drops = UploadHandler(
             s3=clients.client("s3", config=_CONFIG),
             iot=lambda: clients.client("iot", config=_CONFIG),
             table=self._table,

@@ -13,7 +13,7 @@ from jitr_local.folder import write_private
 from jitr_operations.certificates import Certificate, read
 from jitr_operations.issuing import pki
 from jitr_operations.issuing.subjects import SubjectParts
-from jitr_operations.issuing.x509_writer import Draft, PrivateKey, signed
+from jitr_operations.issuing.x509_writer import PrivateKey, TbsCertificate, signed
 
 YEAR = timedelta(days=365)
 
@@ -172,5 +172,5 @@ def _issue(
     extensions = ((x509.BasicConstraints(ca=True, path_length=None), True),) if is_ca else ()
     begins, ends = now - timedelta(hours=1), now + YEAR
     issuer_name = issuer.certificate.ca.subject_der
-    draft = Draft(issuer_name, subject, public_key, serial_number, begins, ends, extensions)
+    draft = TbsCertificate(issuer_name, subject, public_key, serial_number, begins, ends, extensions)
     return read(signed(draft, issuer.key))

@@ -18,7 +18,7 @@ DEPLOY_SECONDS = 300.0
 _CONFIGURATION = ("--config-env", "local")
 
 
-class Job:
+class SamRun:
     """One run of SAM."""
 
     def __init__(self, name: str, process: Process, log: Path) -> None:
@@ -37,7 +37,7 @@ class Job:
 
 
 @contextmanager
-def building(sam: Path, folder: Folder, template: Path, environment: Mapping[str, str]) -> Iterator[Job]:
+def building(sam: Path, folder: Folder, template: Path, environment: Mapping[str, str]) -> Iterator[SamRun]:
     """Build ``template`` into ``folder.build``, beside whatever the caller does meanwhile.
 
     Never cached: a cached build does not see that the layer is to be made for another interpreter.
@@ -61,9 +61,9 @@ def deploy(sam: Path, folder: Folder, parameters: Mapping[str, str], environment
 
 
 @contextmanager
-def _job(name: str, command: list[str], folder: Folder, log: Path, environment: Mapping[str, str]) -> Iterator[Job]:
+def _job(name: str, command: list[str], folder: Folder, log: Path, environment: Mapping[str, str]) -> Iterator[SamRun]:
     process = folder.start(command, environment, log)
     try:
-        yield Job(name, process, log)
+        yield SamRun(name, process, log)
     finally:
         folder.stop(process)

@@ -189,7 +189,7 @@ def _build_and_deploy(folder: Folder, template: Path, parameters: Mapping[str, s
     _deploy(folder, parameters, endpoint_url)
 
 
-def _building(folder: Folder, template: Path) -> AbstractContextManager[sam.Job]:
+def _building(folder: Folder, template: Path) -> AbstractContextManager[sam.SamRun]:
     variables = environment.for_build(
         os.environ,
         home=folder.home,

@@ -9,7 +9,7 @@ from jitr.errors import InputError
 from jitr.reasons import Verdict
 from jitr.rules.model import Rule
 from jitr_operations.decisions.filters import near_rule, of_ca, with_reason
-from jitr_operations.decisions.paging import Page, page
+from jitr_operations.decisions.paging import RecordPage, page
 from jitr_operations.table import now
 from jitr_page.site import rules_in_force, site
 
@@ -21,7 +21,7 @@ def given(*more: str) -> dict[str, str | None]:
     return {name: request.args.get(name) or None for name in ("reason", "ca", "rule", "since", *more)}
 
 
-def chosen(verdicts: Sequence[Verdict], filters: Mapping[str, str | None]) -> Page:
+def chosen(verdicts: Sequence[Verdict], filters: Mapping[str, str | None]) -> RecordPage:
     """Return the page of decisions that the address asks for. Raises InputError for a filter that cannot be one."""
     table = site().table
     wanted = of_ca(table, filters["ca"]), with_reason(filters["reason"]), near_rule(filters["rule"])

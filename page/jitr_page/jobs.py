@@ -14,7 +14,7 @@ MOST_KEPT = 50  # jobs that are over, the newest
 
 
 @dataclass
-class Outcome:
+class JobResult:
     """What came of a job: a sentence, a line for each thing that did not go well, and where to go on by itself."""
 
     sentence: str
@@ -32,7 +32,7 @@ class Job(Heard):
     description: str = ""
     done: int = 0
     total: int | None = None
-    outcome: Outcome | None = None
+    outcome: JobResult | None = None
     problem: str | None = None
     over: threading.Event = field(default_factory=threading.Event, repr=False)
 
@@ -73,7 +73,7 @@ class Jobs:
         """Return the jobs that are not over."""
         return [each for each in list(self._jobs.values()) if each.running]
 
-    def start(self, title: str, back: str, work: Callable[[], Outcome]) -> Job:
+    def start(self, title: str, back: str, work: Callable[[], JobResult]) -> Job:
         """Begin a job in a thread of its own."""
         job = Job(id=secrets.token_urlsafe(8), title=title, back=back)
         with self._lock:
@@ -84,7 +84,7 @@ class Jobs:
         threading.Thread(target=self._run, args=(job, work), daemon=True, name=f"job {job.id}").start()
         return job
 
-    def _run(self, job: Job, work: Callable[[], Outcome]) -> None:
+    def _run(self, job: Job, work: Callable[[], JobResult]) -> None:
         with telling.heard_by(job):
             try:
                 job.outcome = work()

@@ -11,7 +11,7 @@ from jitr.devicelists.rows import ListRow
 from jitr.records.upload import UploadVerdict, read_record
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.lists.list_import import Imports
-from jitr.services.publishing.uploads import Drops
+from jitr.services.publishing.uploads import UploadHandler
 from jitr.times import rfc3339
 from testkit import pki
 from testkit.aws.world import World
@@ -53,9 +53,9 @@ class Bucket:
             "s3": {"bucket": {"name": BUCKET}, "object": thing},
         }
 
-    def drops(self) -> Drops:
+    def drops(self) -> UploadHandler:
         clock = self.clock or (lambda: self.world.now)
-        return Drops(
+        return UploadHandler(
             s3=self.s3,
             iot=lambda: self.world.iot,
             table=self.world.table,

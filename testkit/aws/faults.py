@@ -15,7 +15,7 @@ class Killed(BaseException):
 
 
 @dataclass
-class Fault:
+class InjectedFault:
     """Strikes at the n-th call that the function makes, once."""
 
     at: int

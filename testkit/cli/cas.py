@@ -28,7 +28,7 @@ def text_of(openssl: Openssl, file: Path | str) -> str:
     return re.sub(r"\s+", " ", printed)
 
 
-def write_ca(draft: drafts.Draft, name: str = "ca") -> drafts.CA:
+def write_ca(draft: drafts.CertificateDraft, name: str = "ca") -> drafts.CA:
     """A CA's files, valid today unless the draft says otherwise."""
     if (draft.not_before, draft.not_after) == (drafts.NOT_BEFORE, drafts.NOT_AFTER):
         draft = draft.valid(TODAY - LONG, TODAY + LONG)
@@ -38,7 +38,7 @@ def write_ca(draft: drafts.Draft, name: str = "ca") -> drafts.CA:
     return made
 
 
-def sound() -> drafts.Draft:
+def sound() -> drafts.CertificateDraft:
     """A CA without fault."""
     return drafts.ca_draft().basic_constraints(ca=True).key_usage("keyCertSign", "cRLSign").identifiers()
 

@@ -102,7 +102,7 @@ class Factory:
 
 
 @dataclass(frozen=True)
-class Made:
+class PlantDevice:
     """A device that has a key and a certificate."""
 
     device: Device
@@ -187,25 +187,25 @@ class Plant:
 
     # --- devices
 
-    def device(self, factory: Factory, name: str) -> Made:
+    def device(self, factory: Factory, name: str) -> PlantDevice:
         """Issue a key and a certificate for a device."""
         self.jitr("device", "issue", name, "--ca", factory.ca, "--out-dir", self.folder)
         return self.made(name, self.folder / f"{name}.pem", self.folder / f"{name}.key")
 
-    def made(self, name: str, certificate: Path, key: Path) -> Made:
+    def made(self, name: str, certificate: Path, key: Path) -> PlantDevice:
         """A device with files of its own."""
         broker = Broker(self.stack.mqtt_host, self.stack.mqtt_port, self.stack.broker_ca)
         device = Device(name, certificate, key, f"devices/{name}/hello", broker)
-        return Made(device, read_certificate(certificate).sha256)
+        return PlantDevice(device, read_certificate(certificate).sha256)
 
-    def knocks(self, made: Made, until_what: Callable[[Made], object] = Made.is_in) -> Made:
+    def knocks(self, made: PlantDevice, until_what: Callable[[PlantDevice], object] = PlantDevice.is_in) -> PlantDevice:
         """The device knocks, from its first attempt on, until it is in, or until something else is so; who knocked."""
         again = self.made(made.device.name, made.device.certificate, made.device.key)
         with again.knocking():
             until(lambda: until_what(again), f"{made.device.name} has got that far")
         return again
 
-    def pending(self, factory: Factory, *names: str) -> list[Made]:
+    def pending(self, factory: Factory, *names: str) -> list[PlantDevice]:
         """Devices whose certificates are pending, and whose events were lost: nothing is on record of them."""
         devices = [self.device(factory, name) for name in names]
         (rule,) = self.iot.list_topic_rules()["rules"]
@@ -239,7 +239,7 @@ class Plant:
         """The table of the stack."""
         return Table(self.stack.session().client("dynamodb"), self.stack.outputs["TableName"])
 
-    def status(self, made: Made) -> str | None:
+    def status(self, made: PlantDevice) -> str | None:
         """The status of a device's certificate in AWS IoT; None while AWS IoT does not know it."""
         try:
             found = self.iot.describe_certificate(certificateId=made.certificate_id)
@@ -247,7 +247,7 @@ class Plant:
             return None
         return found["certificateDescription"]["status"]
 
-    def record(self, made: Made) -> Record | None:
+    def record(self, made: PlantDevice) -> Record | None:
         """The decision on record."""
         return self.table.record_and_heads(made.certificate_id)[0]
 

@@ -22,7 +22,7 @@ import pytest
 from testkit import pki
 from testkit.aws.admission import DEVICE, FACTORY, FULL, OTHER, both, rules, same_name
 from testkit.aws.fakes import VISIBILITY, fake_world
-from testkit.aws.faults import AFTER, BEFORE, Fault, Killed
+from testkit.aws.faults import AFTER, BEFORE, InjectedFault, Killed
 from testkit.aws.world import PENDING, Silent, World, listening, moto_world, new_clients
 from testkit.knocks import allow, deny
 
@@ -195,7 +195,7 @@ SOME = [each for each in SCENARIOS if each.name == "renewal replace"]
 def test_nor_does_it_on_moto(scenario: Scenario) -> None:
     """The clients in memory are known to behave as moto does."""
     with fake_world() as one, moto_world(CLIENTS) as other:
-        ends = [_run(each, scenario, Fault(0, "none")) for each in (one, other)]
+        ends = [_run(each, scenario, InjectedFault(0, "none")) for each in (one, other)]
     assert ends[0] == ends[1]
     _crash_everywhere(_on_moto, scenario, ("killed before", "killed after"))
 
@@ -207,9 +207,9 @@ def _crash_everywhere(
 ) -> int:
     """How many faults were injected: every one of them at every call that a run without any makes."""
     with made() as world:
-        end, calls = _run(world, scenario, Fault(0, "none"))
+        end, calls = _run(world, scenario, InjectedFault(0, "none"))
     assert end["status"] == scenario.expected
-    faults = [Fault(point, how) for point in range(1, calls + 1) for how in hows]
+    faults = [InjectedFault(point, how) for point in range(1, calls + 1) for how in hows]
     # Who is alive puts the message back; only where the function is gone another message finds its work unfinished.
     faults += [
         replace(each, next_knock_first=True) for each in faults if each.how.startswith(GONE) and made is fake_world
@@ -234,7 +234,7 @@ def _told(scenario: Scenario, end: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"status": status, "records": records, "reservations": holders}
 
 
-def _run(world: World, scenario: Scenario, fault: Fault) -> tuple[Mapping[str, Any], int]:
+def _run(world: World, scenario: Scenario, fault: InjectedFault) -> tuple[Mapping[str, Any], int]:
     """The end of a scenario with a fault in its delivery, and how many calls the delivery without a fault makes."""
     world.register_ca(FACTORY)
     world.register_ca(OTHER)
@@ -258,7 +258,7 @@ def _run(world: World, scenario: Scenario, fault: Fault) -> tuple[Mapping[str, A
     return _snapshot(world), fault.calls
 
 
-def _deliver_until_done(world: World, scenario: Scenario, fault: Fault) -> None:
+def _deliver_until_done(world: World, scenario: Scenario, fault: InjectedFault) -> None:
     """As SQS does: again, to a fresh process, until it is done."""
     device, ca = scenario.knocks
     message = replace(world.message(world.event(device.sha256, ca.id)), id="first")
@@ -273,7 +273,7 @@ def _deliver_until_done(world: World, scenario: Scenario, fault: Fault) -> None:
     _until_done(world, replace(message, deliveries=2), fault, VISIBILITY)
 
 
-def _until_done(world: World, message: Any, fault: Fault, wait: timedelta) -> None:
+def _until_done(world: World, message: Any, fault: InjectedFault, wait: timedelta) -> None:
     for _ in range(9):
         if _deliver(world, message, fault):
             return
@@ -281,7 +281,7 @@ def _until_done(world: World, message: Any, fault: Fault, wait: timedelta) -> No
     raise AssertionError("nine deliveries were not enough")
 
 
-def _deliver(world: World, message: Any, fault: Fault) -> bool:
+def _deliver(world: World, message: Any, fault: InjectedFault) -> bool:
     """Whether the message is done with."""
     try:
         world.registrar.handle(message)
@@ -296,7 +296,7 @@ def _deliver(world: World, message: Any, fault: Fault) -> bool:
     return False
 
 
-def _once(world: World, edit: Edit, fault: Fault) -> Callable[..., None]:
+def _once(world: World, edit: Edit, fault: InjectedFault) -> Callable[..., None]:
     """Edits at the first call, by calls that no fault strikes."""
     left = [edit]
 

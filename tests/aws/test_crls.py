@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from testkit import pki
 from testkit.aws.world import PENDING, CrlFiles, World
-from testkit.crls import Draft, crl, entry, extension
+from testkit.crls import CrlDraft, crl, entry, extension
 from testkit.knocks import allow, rules
 from testkit.pki import NOW, sequence, tlv
 
@@ -81,7 +81,7 @@ def test_a_list_of_one_partition_admits_its_own_devices_and_holds_those_of_the_o
         )
     )
     scope = extension("issuingDistributionPoint", sequence(point("http://crl.example.com/1")), critical=True)
-    ready.crl_source.at[URL] = Draft(FACTORY, extensions=(scope,)).issue()
+    ready.crl_source.at[URL] = CrlDraft(FACTORY, extensions=(scope,)).issue()
     for device in (here, elsewhere):
         ready.connect(device)
         ready.knock(device, FACTORY)

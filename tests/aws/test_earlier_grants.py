@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from testkit.aws.admission import DEVICE, FACTORY, rules
 from testkit.aws.fakes import FakeDynamodb, FakeIot, fake_world
-from testkit.aws.faults import Fault, Killed
+from testkit.aws.faults import InjectedFault, Killed
 from testkit.aws.world import World, listening
 from testkit.knocks import allow, deny
 
@@ -159,7 +159,7 @@ def test_a_crash_while_it_is_taken_back_leaves_it_written_down(world: World) -> 
     world.publish(rules(allow(grant=LOW)))
     world.connect(NEXT)
     for point in range(1, 30):
-        fault = Fault(point, "killed before")
+        fault = InjectedFault(point, "killed before")
         with listening(world.iot, "before-call", fault.before, first=True):
             try:
                 world.later(minutes=5)

@@ -15,7 +15,7 @@ from jitr.devicelists.manifests.jws import read_signer
 from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
 from jitr.services.lists.history import history
-from jitr.services.lists.list_import import Source, Unfinished
+from jitr.services.lists.list_import import DeviceFile, Unfinished
 from jitr.services.lists.signers import SignerStore
 
 AT = "2026-03-01T00:00:00Z"
@@ -47,7 +47,7 @@ def test_each_import_is_noted_with_its_file_and_who_imported_it(table: Table) ->
 def test_the_digest_is_of_the_file_alone_however_it_was_read(table: Table) -> None:
     data = b"serial_number,ca\n1001,f\n"
     imports = list_edits.imports_into(table)
-    checked = imports.check("line-a", Source("a.csv", lambda: [data]), advance=lambda _bytes: None)
+    checked = imports.check("line-a", DeviceFile("a.csv", lambda: [data]), advance=lambda _bytes: None)
     imports.merge("line-a", checked, by="tests", advance=lambda _rows: None)
     assert history(table, "line-a", 1)[0].sha256 == hashlib.sha256(data).hexdigest()
     assert checked.digest != checked.sha256
@@ -87,6 +87,6 @@ def test_a_dropped_manifest_is_noted_with_its_signer_and_who_dropped_it(bucket: 
 def test_a_file_s_name_that_is_no_text_is_noted_as_it_can_be_shown(table: Table) -> None:
     imports = list_edits.imports_into(table)
     name = b"\xff\x1b[2J.csv".decode("utf-8", "surrogateescape")
-    checked = imports.check("line-a", Source(name, lambda: [b"common_name\na\n"]), advance=lambda _bytes: None)
+    checked = imports.check("line-a", DeviceFile(name, lambda: [b"common_name\na\n"]), advance=lambda _bytes: None)
     imports.merge("line-a", checked, by="tests", advance=lambda _rows: None)
     assert history(table, "line-a", 1)[0].file == "\\udcff\\x1b[2J.csv"

@@ -18,7 +18,7 @@ from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError, Retry
 from jitr.services.lists import list_import
 from jitr.services.lists.device_lists import IMPORTS, DeviceLists
-from jitr.services.lists.list_import import MERGE, REPLACE, Checked, Imports, Leftovers, Source, Unfinished
+from jitr.services.lists.list_import import MERGE, REPLACE, Checked, DeviceFile, Imports, Leftovers, Unfinished
 
 AT = "2026-03-01T00:00:00Z"
 ROWS = 230  # several requests, several batches
@@ -49,7 +49,7 @@ def names(table: Table, name: str = "line-a") -> list[str]:
     return sorted(row.common_name or "" for row in lists.rows(name, lists.all()[name].head.generation))
 
 
-def checked(imports: Imports, source: Source, table: Table, mode: str = MERGE) -> Checked:
+def checked(imports: Imports, source: DeviceFile, table: Table, mode: str = MERGE) -> Checked:
     there = DeviceLists(table).all().get("line-a")
     against = there.head.generation if there and mode == MERGE else None
     return imports.check("line-a", source, against=against, overwrite=False, advance=lambda _bytes: None)
@@ -201,8 +201,8 @@ def test_an_import_does_not_lose_the_edit_of_another_hand(table: Table, mode: st
 def test_a_file_that_changes_while_it_is_imported_does_not_come_into_force(table: Table) -> None:
     texts = [b"common_name\nsnr-1\nsnr-2\n", b"common_name\nsnr-1\nsnr-3\n"]
     imports = list_edits.imports_into(table)
-    found = imports.check("line-a", Source("f.csv", lambda: [texts[0]]), advance=lambda _bytes: None)
-    other = Checked(Source("f.csv", lambda: [texts[1]]), found.digest, found.rows)
+    found = imports.check("line-a", DeviceFile("f.csv", lambda: [texts[0]]), advance=lambda _bytes: None)
+    other = Checked(DeviceFile("f.csv", lambda: [texts[1]]), found.digest, found.rows)
     with pytest.raises(InputError, match=r"f\.csv was changed while it was imported"):
         carry_out(imports, other, REPLACE)
     assert DeviceLists(table).all() == {}
@@ -222,7 +222,7 @@ def test_what_is_there_twice_is_told_as_when_the_list_is_read_once(
     told: list[int] = []
     with pytest.raises(ListError) as found:
         Imports(table, clock=lambda: AT, token=lambda: "g").check(
-            "line-a", Source("f.csv", lambda: [text]), against=against, overwrite=False, advance=told.append
+            "line-a", DeviceFile("f.csv", lambda: [text]), against=against, overwrite=False, advance=told.append
         )
     assert found.value.count == once.value.count == 27
     assert found.value.problems == once.value.problems
@@ -234,14 +234,14 @@ def test_a_file_that_changes_while_it_is_checked_is_told_so(table: Table) -> Non
     texts = iter([b"common_name\nsnr-1\nsnr-1\n", b"common_name\nsnr-1\nsnr-2\n"])
     with pytest.raises(InputError, match=r"f\.csv was changed while it was checked"):
         list_edits.imports_into(table).check(
-            "line-a", Source("f.csv", lambda: [next(texts)]), advance=lambda _bytes: None
+            "line-a", DeviceFile("f.csv", lambda: [next(texts)]), advance=lambda _bytes: None
         )
 
 
 def test_rows_are_compared_with_the_list(table: Table) -> None:
     list_edits.merge(table, "line-a", *rows(0, 3))
     text = b"common_name,attr.batch\nsnr-0000,\nsnr-0001,7\nsnr-0009,\n"
-    found = checked(list_edits.imports_into(table), Source("f.csv", lambda: [text]), table)
+    found = checked(list_edits.imports_into(table), DeviceFile("f.csv", lambda: [text]), table)
     assert found.effects == {Effect.ADDS: 1, Effect.CHANGES: 1, Effect.NOTHING: 1}
 
 
@@ -274,7 +274,7 @@ def test_a_row_that_would_take_another_device_s_place_is_a_mistake(table: Table,
     one = ListRow(common_name="snr-1", public_key_sha256="ab" * 32, certificate_sha256="ef" * 32)
     list_edits.merge(table, "line-a", one, ListRow(common_name="snr-2"))
     with pytest.raises(ListError) as error:
-        checked(list_edits.imports_into(table), Source("f.csv", lambda: [text.encode()]), table)
+        checked(list_edits.imports_into(table), DeviceFile("f.csv", lambda: [text.encode()]), table)
     assert told in str(error.value)
 
 
@@ -286,7 +286,7 @@ def test_the_first_20_mistakes_are_told_in_the_order_of_lines_and_the_rest_count
     with pytest.raises(ListError) as error:
         checked(
             list_edits.imports_into(table),
-            Source("f.csv", lambda: [f"common_name,public_key_sha256\n{lines}".encode()]),
+            DeviceFile("f.csv", lambda: [f"common_name,public_key_sha256\n{lines}".encode()]),
             table,
         )
     assert error.value.count == 35

@@ -84,7 +84,7 @@ def _in_turn(works: Iterable[Callable[[], None]]) -> None:
         each()
 
 
-def _device(ca: pki.CA, draft: pki.Draft) -> Device:
+def _device(ca: pki.CA, draft: pki.CertificateDraft) -> Device:
     issued = draft.issue()
     reading = read_certificate(issued.pem)
     signer = read_ca(ca.pem, ca_certificate_id=ca.id, status=ACTIVE)

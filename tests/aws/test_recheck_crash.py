@@ -12,7 +12,7 @@ import pytest
 from testkit import lists as list_edits
 from testkit.aws.admission import DEVICE, FACTORY, FULL, OTHER, rules
 from testkit.aws.fakes import fake_world
-from testkit.aws.faults import Fault, Killed
+from testkit.aws.faults import InjectedFault, Killed
 from testkit.aws.held import clones, hints_in, plenty, recheck_of, seed, stream_of
 from testkit.aws.world import World, listening
 from testkit.knocks import allow
@@ -60,12 +60,12 @@ def test_a_crash_at_any_call_of_a_recheck_changes_nothing_about_the_end(scenario
     assert end["status"] == "ACTIVE"
     for point in range(1, calls + 1):
         for how in ("before", "after", "throttled"):
-            fault = Fault(point, how)
+            fault = InjectedFault(point, how)
             after_fault, _ = _run(scenario, fault)
             assert after_fault == end, f"{how} {fault.struck} (call {point} of {calls})"
 
 
-def _run(scenario: Scenario, fault: Fault | None) -> tuple[dict[str, Any], int]:
+def _run(scenario: Scenario, fault: InjectedFault | None) -> tuple[dict[str, Any], int]:
     """The end of a scenario, and how many calls the invocation without a fault makes."""
     with fake_world() as world:
         world.register_ca(FACTORY)

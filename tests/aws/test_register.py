@@ -635,7 +635,7 @@ def test_a_certificate_that_cannot_be_read_is_held_under_its_code(ready: World) 
     assert ready.codes(DEVICE) == ["certificate.unreadable"]
 
 
-def odd_ca(draft: pki.Draft) -> pki.CA:
+def odd_ca(draft: pki.CertificateDraft) -> pki.CA:
     """A CA that is registered as Factory Z, and stands in the rules as factory-a."""
     return pki.make(draft.basic_constraints(ca=True))
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("workdir")
 # --- register: what is refused before AWS is asked
 
 
-def _leaf() -> drafts.Draft:
+def _leaf() -> drafts.CertificateDraft:
     return drafts.ca("Factory A").usual_device()
 
 
@@ -48,7 +48,7 @@ AWS_WORDS = "The CA certificate does not have the basicConstraints extension as 
     ids=["no-extensions", "v1", "leaf", "ca-false", "expired", "future", "rsa-1024", "curve", "sha1", "key-usage"],
 )
 def test_a_ca_that_aws_would_refuse_is_not_sent(
-    run: Run, aws: Aws, draft: Callable[[], drafts.Draft], says: str
+    run: Run, aws: Aws, draft: Callable[[], drafts.CertificateDraft], says: str
 ) -> None:
     write_ca(draft())
     result = run("ca", "register", "ca.pem", "--key", "ca.key")
@@ -113,7 +113,9 @@ def test_a_chain_whose_root_comes_first_is_a_warning(run: Run, aws: Aws) -> None
         ),
     ],
 )
-def test_what_people_regret_is_a_warning(run: Run, aws: Aws, draft: Callable[[], drafts.Draft], says: str) -> None:
+def test_what_people_regret_is_a_warning(
+    run: Run, aws: Aws, draft: Callable[[], drafts.CertificateDraft], says: str
+) -> None:
     write_ca(draft())
     result = run("ca", "register", "ca.pem", "--key", "ca.key")
     assert result.exit_code == 0, result.stderr
@@ -459,7 +461,7 @@ def test_a_verification_certificate_of_another_account_is_not_sent(run: Run, aws
     ids=["expired", "future", "sha1"],
 )
 def test_a_verification_certificate_that_proves_nothing_is_not_sent(
-    run: Run, aws: Aws, spoil: Callable[[drafts.Draft], drafts.Draft], says: str
+    run: Run, aws: Aws, spoil: Callable[[drafts.CertificateDraft], drafts.CertificateDraft], says: str
 ) -> None:
     ca = write_ca(sound())
     Path("v.pem").write_bytes(spoil(ca.device(aws.registration_code)).issue().pem)

@@ -42,7 +42,7 @@ def a_ca(name: str) -> drafts.CA:
 FACTORY, ENDPOINT, STRANGER = a_ca("Factory A"), a_ca("Endpoint"), a_ca("Stranger")
 
 
-def leaf(name: str = "snr-0001", ca: drafts.CA = FACTORY) -> drafts.Draft:
+def leaf(name: str = "snr-0001", ca: drafts.CA = FACTORY) -> drafts.CertificateDraft:
     return ca.usual_device(name).key("P-256", name).valid(LONG_AGO, SOON)
 
 
@@ -134,7 +134,7 @@ def serving(certificate: drafts.Issued, folder: Path, trusted: drafts.CA = FACTO
             thread.join(10)
 
 
-def server_draft(name: str = "localhost") -> drafts.Draft:
+def server_draft(name: str = "localhost") -> drafts.CertificateDraft:
     draft = ENDPOINT.device(name).key("P-256", "endpoint").valid(LONG_AGO, SOON).basic_constraints(ca=False)
     return draft.alternative_names(x509.DNSName(name)).extended_key_usage("serverAuth").identifiers()
 
@@ -399,12 +399,12 @@ def test_the_date_of_an_https_server_is_read(tmp_path: Path, monkeypatch: pytest
         (leaf().without("basicConstraints").basic_constraints(ca=True), "is-ca"),
     ],
 )
-def test_a_certificate_of_the_wrong_kind(diagnosed: Diagnosed, draft: drafts.Draft, code: str) -> None:
+def test_a_certificate_of_the_wrong_kind(diagnosed: Diagnosed, draft: drafts.CertificateDraft, code: str) -> None:
     write(draft.issue())
     assert code in diagnosed().problems
 
 
-def its_own_issuer() -> drafts.Draft:
+def its_own_issuer() -> drafts.CertificateDraft:
     """OpenSSL takes it for self-signed, here as on the local stack."""
     return FACTORY.device().valid(LONG_AGO, SOON).but(subject_name=FACTORY.subject_name)
 
@@ -430,7 +430,7 @@ def test_what_only_the_stand_in_refuses_is_said_where_that_is_the_endpoint(
     ],
 )
 def test_where_the_files_say_why_the_stand_in_is_one_more_thing_to_know(
-    diagnosed: Diagnosed, draft: drafts.Draft, code: str, words: str
+    diagnosed: Diagnosed, draft: drafts.CertificateDraft, code: str, words: str
 ) -> None:
     write(draft.issue())
     found = diagnosed()

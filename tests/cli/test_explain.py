@@ -84,7 +84,7 @@ def bench(tmp_path: Path) -> Bench:
     return made
 
 
-def device(name: str = "snr-0001") -> pki.Draft:
+def device(name: str = "snr-0001") -> pki.CertificateDraft:
     """A device's certificate with nothing wrong in it."""
     return FACTORY.usual_device(name)
 
@@ -125,7 +125,7 @@ def test_a_damaged_certificate_is_held_as_the_function_holds_it(bench: Bench) ->
     ],
 )
 def test_a_ca_holds_its_devices_offline_under_the_code_that_the_function_gives(
-    bench: Bench, draft: pki.Draft, code: str
+    bench: Bench, draft: pki.CertificateDraft, code: str
 ) -> None:
     ca = pki.make(draft)
     bench.write("admission.yaml", RULES.format(factory_a=ca.id))
@@ -402,7 +402,7 @@ def with_ocsp(bench: Bench) -> None:
 
 
 CERTIFICATE_ID = answers.asked(question_about(read_ca(FACTORY.pem, status=""), 0x1001).encoded)[0]
-ANSWER = answers.Draft(FACTORY, CERTIFICATE_ID)
+ANSWER = answers.ResponseDraft(FACTORY, CERTIFICATE_ID)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from testkit import lists as list_edits
 from testkit.cli.command_line import Run
 
 from jitr.aws.dynamodb.table import Table
-from jitr.devicelists.csv.serials import Base, Known
+from jitr.devicelists.csv.serials import Base, KnownSerials
 from jitr.services.lists import list_import
 from jitr.services.lists.device_lists import DeviceLists
-from jitr.services.lists.list_import import Source
+from jitr.services.lists.list_import import DeviceFile
 
 
 def on_list(table: Table, name: str) -> list[dict[str, object]]:
@@ -55,8 +55,8 @@ def test_a_row_that_is_added_is_refused_for_the_same_damage(table: Table, run: R
 def test_an_import_that_was_begun_as_hex_does_not_go_on_as_decimal(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = Source("f", lambda: [b"serial_number,ca\n1001,f\n1002,f\n"])
-    known = Known()
+    source = DeviceFile("f", lambda: [b"serial_number,ca\n1001,f\n1002,f\n"])
+    known = KnownSerials()
     monkeypatch.setattr(list_import, "known_serials", lambda _table: known)
     imports = list_edits.imports_into(table)
     decimal = imports.check("l", source, advance=lambda _bytes: None)

@@ -38,16 +38,16 @@ _ANY_ID = 'ids: ["{}"]'.format("0" * 64)
 FOREIGN = ("ParseError", "asn1", "ASN.1", "Traceback", "Warning", "a bug in jitr", "ValueError")
 
 
-def today(draft: pki.Draft) -> pki.Draft:
+def today(draft: pki.CertificateDraft) -> pki.CertificateDraft:
     return draft.valid(TODAY - LONG, TODAY + LONG)
 
 
-def a_ca() -> pki.Draft:
+def a_ca() -> pki.CertificateDraft:
     draft = pki.ca_draft("Odd CA").basic_constraints(ca=True).key_usage("keyCertSign", "cRLSign").identifiers()
     return today(draft)
 
 
-def a_device(issuer: pki.CA) -> pki.Draft:
+def a_device(issuer: pki.CA) -> pki.CertificateDraft:
     return today(issuer.usual_device("snr-0001"))
 
 

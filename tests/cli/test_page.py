@@ -21,12 +21,12 @@ from jitr.errors import Retry
 from jitr.reasons import Verdict
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.publishing import publication
-from jitr.services.publishing.deny_lists import Doubts
+from jitr.services.publishing.deny_lists import DenyListDoubts
 from jitr_operations import telling
 from jitr_operations.lists import editing
 from jitr_operations.lists.files import written
 from jitr_page.hearing import Heard
-from jitr_page.jobs import Outcome
+from jitr_page.jobs import JobResult
 from jitr_page.server import finish
 
 HOSTILE = "<script>alert(1)</script>\u202egnp.exe\x1b[2J\"'><img src=x>"
@@ -459,11 +459,11 @@ def test_who_ends_the_page_waits_for_work_under_way_or_is_told_what_was_cut_off(
 ) -> None:
     jobs, go_on, heard = page.app.extensions["jitr"].jobs, Event(), Heard()
 
-    def work() -> Outcome:
+    def work() -> JobResult:
         with telling.progress("Importing", 10) as advance:
             advance(4)
             assert go_on.wait(60)
-        return Outcome("done")
+        return JobResult("done")
 
     job = jobs.start("Import 10 rows into x", "/", work)
     monkeypatch.setattr(heard, "note", lambda _text: go_on.set())
@@ -608,7 +608,7 @@ def test_what_there_is_to_think_of_is_asked_whatever_the_form_leaves_out(
     if path != "/rules/publish":
         page.post("/rules/publish", text=text, seen=seen, message="first")
         text, seen = "", ready.heads().digest
-    doubts = Doubts(("A row of it can match nothing.",))
+    doubts = DenyListDoubts(("A row of it can match nothing.",))
     monkeypatch.setattr("jitr_operations.rules.publication.check_deny_lists", lambda *_arguments, **_more: doubts)
     before = ready.heads().version
     answer = page.post(path, text=text, seen=seen, message="why")

@@ -21,7 +21,7 @@ from testkit.cli.command_line import Openssl
 from jitr.errors import InputError
 from jitr.x509 import der
 from jitr.x509.keys import read_key
-from jitr_cli.console.output import Terminal
+from jitr_cli.console.output import TerminalListener
 from jitr_operations import files, telling
 from jitr_operations.certificates import Certificate
 from jitr_operations.issuing import pki
@@ -370,7 +370,7 @@ def test_the_passphrase_is_asked_for_on_a_terminal(tmp_path: Path, monkeypatch: 
     file = write(tmp_path / "x.key", pki.private_pem(pki.new_key(P256), b"correct horse"))
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("click.prompt", lambda *_words, **options: "correct horse" if options["hide_input"] else "")
-    with telling.heard_by(Terminal()):
+    with telling.heard_by(TerminalListener()):
         files.read_private_key(file, files.passphrase_from(None, file))
 
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from jitr_cli.console.output import Terminal
+from jitr_cli.console.output import TerminalListener
 from jitr_operations import telling
 
 
@@ -18,7 +18,7 @@ def test_without_a_listener_operations_work_in_silence(capsys: pytest.CaptureFix
 
 
 def test_a_listener_hears_its_own_thread_for_the_time_of_its_call(capsys: pytest.CaptureFixture[str]) -> None:
-    with telling.heard_by(Terminal()):
+    with telling.heard_by(TerminalListener()):
         other = threading.Thread(target=telling.note, args=("of another thread",))
         other.start()
         other.join()

@@ -29,7 +29,7 @@ def test_the_page_takes_what_was_measured_and_keeps_its_words(tmp_path: Path) ->
     result = results.Result("burst")
     result.goal("None lost", "0", "3", met=False)
     result.table("waiting", ("who", "seconds"), [("jitr", 1.5)])
-    line = results.Line("admitted | ours", [(0, 0), (1, 10)])
+    line = results.Curve("admitted | ours", [(0, 0), (1, 10)])
     result.plots.append(results.Plot("admitted", "Admitted <so far>", "seconds", "devices", [line]))
     results.write(result, tmp_path / "results")
     text = tmp_path / "page.md"

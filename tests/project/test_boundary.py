@@ -7,6 +7,7 @@ import ast
 import re
 import subprocess
 import tomllib
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,17 @@ def test_nothing_imports_from_a_test() -> None:
         if (found := {each for each in imported(path.read_text("utf-8"), package) if each.split(".")[0] == "tests"})
     }
     assert offenders == {}
+
+
+def test_one_name_is_one_thing() -> None:
+    """Whoever searches for a public class finds one definition; so a name says the same wherever it is read."""
+    defined: dict[str, list[str]] = defaultdict(list)
+    for folder in ("cli", "page", "local", "layers", "functions", "testkit", "bench", "fuzz", "tools"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.parse(path.read_text("utf-8")).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    defined[node.name].append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in defined.items() if len(paths) > 1} == {}
 
 
 def test_contributors_are_told_of_every_folder_with_code_in_a_line() -> None:

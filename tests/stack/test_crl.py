@@ -3,7 +3,7 @@
 import pytest
 from cryptography import x509
 from testkit.stack.crls import crl
-from testkit.stack.plant import Factory, Made, Plant, until
+from testkit.stack.plant import Factory, Plant, PlantDevice, until
 
 from jitr.reasons import Verdict
 from jitr_local.device import Fate
@@ -25,7 +25,7 @@ def publish_with(plant: Plant, factory: Factory, key: str, body: bytes | None) -
     plant.publish(rules)
 
 
-def reasons(plant: Plant, made: Made) -> tuple[Verdict | None, list[str]]:
+def reasons(plant: Plant, made: PlantDevice) -> tuple[Verdict | None, list[str]]:
     record = plant.record(made)
     return (None, []) if record is None else (record.decision, [each["code"] for each in record.reasons])
 

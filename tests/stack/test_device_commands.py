@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from testkit.stack.plant import Factory, Made, Plant, until
+from testkit.stack.plant import Factory, Plant, PlantDevice, until
 
 from jitr.reasons import Verdict
 from jitr_local.device import Fate
@@ -23,7 +23,7 @@ def hall(local_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> t
     return plant, factory
 
 
-def diagnosed(plant: Plant, made: Made, *more: str, code: int) -> dict[str, Any]:
+def diagnosed(plant: Plant, made: PlantDevice, *more: str, code: int) -> dict[str, Any]:
     """The problems that a diagnosis found, by code, and whether the device was let in (under ``connected``)."""
     device = made.device
     where = ("--endpoint", f"{device.broker.host}:{device.broker.port}", "--ca-file", device.broker.ca)
@@ -34,7 +34,7 @@ def diagnosed(plant: Plant, made: Made, *more: str, code: int) -> dict[str, Any]
     return problems | {"connected": document["connected"], "published": document["published"]}
 
 
-def again(plant: Plant, factory: Factory, name: str, folder: str) -> Made:
+def again(plant: Plant, factory: Factory, name: str, folder: str) -> PlantDevice:
     """Another key and certificate under a name that is taken."""
     directory = plant.folder / folder
     plant.jitr("device", "issue", name, "--ca", factory.ca, "--out-dir", directory)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from testkit import manifests, pki
 from testkit.manifests import SIGNER, Lot, manifest
-from testkit.stack.plant import Made, Plant, commands, until
+from testkit.stack.plant import Plant, PlantDevice, commands, until
 
 from jitr.reasons import Verdict
 from jitr_local.stack import LocalStack
@@ -15,7 +15,7 @@ from jitr_local.stack import LocalStack
 pytestmark = pytest.mark.stack
 
 
-def chip(plant: Plant, lot: Lot, number: int, name: str) -> Made:
+def chip(plant: Plant, lot: Lot, number: int, name: str) -> PlantDevice:
     """A chip of a lot as a device, under the name of its thing."""
     issued = lot.certificate(number)
     certificate, key = plant.folder / f"{name}.pem", plant.folder / f"{name}.key"

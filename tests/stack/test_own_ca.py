@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from testkit.stack.plant import Factory, Made, Plant, until
+from testkit.stack.plant import Factory, Plant, PlantDevice, until
 
 from jitr.reasons import Verdict
 from jitr_local.cli import variables_of
@@ -117,20 +117,20 @@ def test_the_page_brings_a_device_in_with_openssl_and_takes_the_ca_away(reader: 
 # --- two CAs, one of which goes
 
 
-def let_in(made: Made) -> None:
+def let_in(made: PlantDevice) -> None:
     """The device gets in and publishes."""
     with made.knocking() as device:
         until(lambda: device.fate is not Fate.KNOCKING, f"{device.name} gets in")
     assert device.fate is Fate.PUBLISHED, device.last_error
 
 
-def again(made: Made) -> Made:
+def again(made: PlantDevice) -> PlantDevice:
     """The same device after a restart."""
     old = made.device
-    return Made(Device(old.name, old.certificate, old.key, old.topic, old.broker), made.certificate_id)
+    return PlantDevice(Device(old.name, old.certificate, old.key, old.topic, old.broker), made.certificate_id)
 
 
-def knocks_in_vain(made: Made) -> None:
+def knocks_in_vain(made: PlantDevice) -> None:
     """The device tries more than once, and is not let in."""
     with made.knocking() as device:
         until(lambda: device.attempts >= 2, f"{device.name} tries again")
@@ -204,7 +204,7 @@ def test_ls_and_show_tell_of_devices_and_rules(plant: Plant) -> None:
     assert (listed[unnamed.id]["aliases"], listed[unnamed.id]["rules"], listed[unnamed.id]["devices"]) == ([], [], {})
 
 
-def connect_without_name(made: Made, stack: LocalStack) -> None:
+def connect_without_name(made: PlantDevice, stack: LocalStack) -> None:
     """Connect as a client that does not say which server it wants."""
     name = made.device.name.encode()
     # MQTT 3.1.1 section 3.1: CONNECT with a clean session.

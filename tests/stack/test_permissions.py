@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from testkit.stack.crls import crl
-from testkit.stack.plant import Factory, Made, Plant, event, until
+from testkit.stack.plant import Factory, Plant, PlantDevice, event, until
 
 from jitr_local.stack import CHECKOUT, LocalStack
 
@@ -247,7 +247,7 @@ class Site:
 
     # --- devices
 
-    def pending(self, name: str, folder: str = "") -> Made:
+    def pending(self, name: str, folder: str = "") -> PlantDevice:
         """A device whose certificate is pending, and whose event is still to come."""
         out = self.plant.folder / folder
         out.mkdir(exist_ok=True)
@@ -262,7 +262,7 @@ class Site:
         self.plant.iot.update_certificate(certificateId=made.certificate_id, newStatus="PENDING_ACTIVATION")
         return made
 
-    def knock(self, made: Made) -> Any:
+    def knock(self, made: PlantDevice) -> Any:
         """The event of a device that knocks, handled. It is one message that comes again and again."""
         record = self.record(event(made.certificate_id, self.factory.id)) | {"messageId": f"of {made.certificate_id}"}
         return self.call("RegisterFunction", {"Records": [record]})
@@ -272,7 +272,7 @@ class Site:
         sent = {"ApproximateReceiveCount": str(deliveries), "SentTimestamp": str(int(time.time() * 1000))}
         return {"messageId": f"m-{next(self._numbers)}", "receiptHandle": handle, "body": body, "attributes": sent}
 
-    def gets_in(self, made: Made) -> None:
+    def gets_in(self, made: PlantDevice) -> None:
         """The device knocks, and is in."""
         answer = self.knock(made)
         assert answer == {"batchItemFailures": []}
@@ -582,7 +582,7 @@ def wanted(site: Site, name: str, batch: str = "1") -> str:
     return name
 
 
-def arn(site: Site, made: Made) -> str:
+def arn(site: Site, made: PlantDevice) -> str:
     """The certificate's ARN."""
     found = site.plant.iot.describe_certificate(certificateId=made.certificate_id)["certificateDescription"]
     return found["certificateArn"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from testkit.aws.held import clones
-from testkit.stack.plant import Factory, Made, Plant, until
+from testkit.stack.plant import Factory, Plant, PlantDevice, until
 
 from jitr.aws.dynamodb.table import record_writes
 from jitr.reasons import Verdict
@@ -30,7 +30,7 @@ def _listed(plant: Plant, factory: Factory, on_list: str | None) -> Path:
     return file
 
 
-def _held(plant: Plant, name: str) -> tuple[Factory, Made, Record]:
+def _held(plant: Plant, name: str) -> tuple[Factory, PlantDevice, Record]:
     """A device that knocked, is held because it is on no list, and has given up."""
     factory = plant.factory(name)
     plant.jitr("lists", "add", f"{name}-list", f"common_name={name}-other")
@@ -43,7 +43,7 @@ def _held(plant: Plant, name: str) -> tuple[Factory, Made, Record]:
     return factory, made, record
 
 
-def _active(plant: Plant, made: Made, since: float) -> float:
+def _active(plant: Plant, made: PlantDevice, since: float) -> float:
     until(lambda: plant.status(made) == "ACTIVE", "it is let in", PROMISED)
     return time.monotonic() - since
 

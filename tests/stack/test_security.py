@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from testkit.stack.connections import connected
-from testkit.stack.plant import Made, Plant, until
+from testkit.stack.plant import Plant, PlantDevice, until
 
 from jitr.reasons import Verdict
 from jitr_local.device import CONNECT_TIMEOUT
@@ -20,19 +20,19 @@ pytestmark = pytest.mark.stack
 # --- The sample IoT policy
 
 
-def may_connect(made: Made, client_id: str) -> bool:
+def may_connect(made: PlantDevice, client_id: str) -> bool:
     with connected(made, client_id) as session:
         return session is not None
 
 
-def may_publish(made: Made, topic: str) -> bool:
+def may_publish(made: PlantDevice, topic: str) -> bool:
     with connected(made, made.device.name) as session:
         assert session is not None
         session.client.publish(topic, b"{}", qos=1)
         return session.wait_for(session.published, CONNECT_TIMEOUT)
 
 
-def may_subscribe(made: Made, topic_filter: str) -> bool:
+def may_subscribe(made: PlantDevice, topic_filter: str) -> bool:
     answered, reasons = threading.Event(), list[Any]()
     with connected(made, made.device.name) as session:
         assert session is not None
@@ -93,7 +93,7 @@ def test_of_devices_that_race_for_one_thing_name_exactly_one_gets_in(plant: Plan
     file.write_text(rules)
     plant.publish(file)
     names = [f"racer-{number}" for number in range(3)]
-    racers: dict[str, list[Made]] = {name: [] for name in names}
+    racers: dict[str, list[PlantDevice]] = {name: [] for name in names}
     for name in names:
         for number, factory in enumerate(factories * 2):
             folder = plant.folder / f"racer-{number}"
@@ -116,8 +116,8 @@ def test_of_devices_that_race_for_one_thing_name_exactly_one_gets_in(plant: Plan
         assert reasons == {"grant.thing-claimed"}
 
 
-def _settled(plant: Plant) -> Callable[[Made], bool]:
-    def settled(made: Made) -> bool:
+def _settled(plant: Plant) -> Callable[[PlantDevice], bool]:
+    def settled(made: PlantDevice) -> bool:
         record = plant.record(made)
         if record is None or record.state != "applied":
             return False

@@ -11,12 +11,12 @@ from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 from testkit import pki
 from testkit.odd_certificates import READABLE
-from testkit.pki import Draft
+from testkit.pki import CertificateDraft
 from testkit.stack.plant import Plant
 
 from jitr.x509.certificate import read_certificate
 from jitr_local.stack import LocalStack
-from jitr_operations.diagnose.attempt import Line, Outcome, attempt
+from jitr_operations.diagnose.attempt import AttemptOutcome, ConnectionParameters, attempt
 from jitr_operations.diagnose.stand_in import LIMITS, why_refused
 
 pytestmark = pytest.mark.stack
@@ -26,11 +26,11 @@ DAY = timedelta(days=1)
 MARK = f"{NOW:%H%M%S}"  # names of this run's own
 
 
-def _valid(draft: Draft) -> Draft:
+def _valid(draft: CertificateDraft) -> CertificateDraft:
     return draft.valid(NOW - DAY, NOW + 30 * DAY)
 
 
-def _ca_draft(name: str) -> Draft:
+def _ca_draft(name: str) -> CertificateDraft:
     draft = _valid(pki.ca_draft(f"{name} {MARK}")).basic_constraints(ca=True)
     return draft.key_usage("keyCertSign", "cRLSign").identifiers()
 
@@ -39,24 +39,24 @@ CA = pki.make(_ca_draft("stand-in"))
 RSA_CA = pki.make(_valid(pki.ca_draft(f"stand-in RSA {MARK}", kind="RSA-2048")).basic_constraints(ca=True))
 
 
-def usual(ca: pki.CA = CA, kind: str = "P-256") -> Draft:
+def usual(ca: pki.CA = CA, kind: str = "P-256") -> CertificateDraft:
     return _valid(ca.usual_device("stand-in-1", kind=kind))
 
 
-def bare(kind: str = "P-256") -> Draft:
+def bare(kind: str = "P-256") -> CertificateDraft:
     return _valid(CA.device("stand-in-1", kind=kind))
 
 
-def itself() -> Draft:
+def itself() -> CertificateDraft:
     """A device's certificate whose subject is its CA's name."""
     return bare().but(subject_name=CA.subject_name)
 
 
-def critical(name: str, value: bytes) -> Draft:
+def critical(name: str, value: bytes) -> CertificateDraft:
     return usual().extension(name, value, critical=True)
 
 
-def standard(value: x509.ExtensionType) -> Draft:
+def standard(value: x509.ExtensionType) -> CertificateDraft:
     return usual().standard(value, critical=True)
 
 
@@ -69,7 +69,7 @@ MAPPINGS = pki.sequence(pki.sequence(pki.oid("1.2.3.4"), pki.oid("1.2.3.5")))
 EXPIRED, NOT_YET, SHA_1, CLIENT_AUTH, KEY_USAGE, ITSELF, CRITICAL = (each.what for each in LIMITS)
 
 # Each with the row that it fails.
-REFUSED: dict[str, tuple[str, Draft]] = {
+REFUSED: dict[str, tuple[str, CertificateDraft]] = {
     "expired a minute ago": (EXPIRED, usual().valid(NOW - DAY, NOW - timedelta(minutes=1))),
     "valid from tomorrow": (NOT_YET, usual().valid(NOW + DAY, NOW + 2 * DAY)),
     "ECDSA with SHA-1": (SHA_1, usual().signed_with("sha1")),
@@ -101,7 +101,7 @@ REFUSED: dict[str, tuple[str, Draft]] = {
 }
 
 # Nothing on the list is said of them.
-TAKEN: dict[str, Draft] = {
+TAKEN: dict[str, CertificateDraft] = {
     "as usual": usual(),
     "no extensions": bare(),
     "version 1": bare().v1(),
@@ -136,7 +136,7 @@ _NEVER_SENT = {"damaged key identifier", "name constraints damaged"}
 ODD = {name: change(usual()) for name, change in READABLE.items() if name not in _NEVER_SENT}
 
 
-class CarelessLine(Line):
+class CarelessLine(ConnectionParameters):
     """A device whose own TLS minds no weak hash, as small devices' do not."""
 
     __slots__ = ()
@@ -151,7 +151,7 @@ class CarelessLine(Line):
         return context
 
 
-Connect = Callable[[Draft], Outcome]
+Connect = Callable[[CertificateDraft], AttemptOutcome]
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ def register(stack: LocalStack, ca: pki.CA) -> None:
     )
 
 
-def connected(stack: LocalStack, folder: Path, draft: Draft) -> Outcome:
+def connected(stack: LocalStack, folder: Path, draft: CertificateDraft) -> AttemptOutcome:
     issued = draft.issue()
     certificate, key = folder / "device.pem", folder / "device.key"
     certificate.write_bytes(issued.pem)
@@ -178,7 +178,7 @@ def connected(stack: LocalStack, folder: Path, draft: Draft) -> Outcome:
     return attempt(line, "stand-in-1", None).outcome
 
 
-def told(draft: Draft) -> list[str]:
+def told(draft: CertificateDraft) -> list[str]:
     facts = read_certificate(draft.issue().der).facts
     return [limit.what for limit in LIMITS if limit.told(facts, NOW) is not None]
 
@@ -191,26 +191,26 @@ def test_each_row_of_the_list_is_tried() -> None:
 def test_what_the_list_says_is_refused_in_tls(connect: Connect, name: str) -> None:
     row, draft = REFUSED[name]
     assert told(draft) == [row]
-    assert connect(draft) is Outcome.TLS_REFUSED
+    assert connect(draft) is AttemptOutcome.TLS_REFUSED
 
 
 @pytest.mark.parametrize("name", TAKEN)
 def test_its_near_neighbours_pass_tls(connect: Connect, name: str) -> None:
     """A new device is hung up on after its CONNECT, which is its registration."""
     assert told(TAKEN[name]) == []
-    assert connect(TAKEN[name]) is Outcome.HUNG_UP
+    assert connect(TAKEN[name]) is AttemptOutcome.HUNG_UP
 
 
 @pytest.mark.parametrize("name", ODD)
 def test_of_certificates_as_the_field_has_them_the_list_is_right(connect: Connect, name: str) -> None:
     refused = bool(told(ODD[name]))
-    assert connect(ODD[name]) is (Outcome.TLS_REFUSED if refused else Outcome.HUNG_UP)
+    assert connect(ODD[name]) is (AttemptOutcome.TLS_REFUSED if refused else AttemptOutcome.HUNG_UP)
 
 
 # --- what the page says beside the list
 
 
-def _unsound_cas() -> dict[str, Draft]:
+def _unsound_cas() -> dict[str, CertificateDraft]:
     dates = {"expired CA": (NOW - 2 * DAY, NOW - DAY), "CA of tomorrow": (NOW + DAY, NOW + 2 * DAY)}
     other = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "ANKA")])
     constraints = x509.NameConstraints([x509.DirectoryName(other)], None)
@@ -227,19 +227,19 @@ def _unsound_cas() -> dict[str, Draft]:
 
 @pytest.mark.parametrize(("name", "draft"), _unsound_cas().items(), ids=_unsound_cas())
 def test_a_ca_that_openssl_minds_keeps_its_devices_out(
-    local_stack: LocalStack, tmp_path: Path, name: str, draft: Draft
+    local_stack: LocalStack, tmp_path: Path, name: str, draft: CertificateDraft
 ) -> None:
     ca = pki.make(draft)
     register(local_stack, ca)
     device = _valid(ca.device("stand-in-1"))
     assert told(device) == []
-    assert connected(local_stack, tmp_path, device) is Outcome.TLS_REFUSED
+    assert connected(local_stack, tmp_path, device) is AttemptOutcome.TLS_REFUSED
 
 
 def test_a_device_that_names_another_key_identifier_than_its_ca_has_is_refused(connect: Connect) -> None:
     device = bare().identifiers(authority=bytes(20))
     assert told(device) == []
-    assert connect(device) is Outcome.TLS_REFUSED
+    assert connect(device) is AttemptOutcome.TLS_REFUSED
 
 
 def test_of_two_cas_with_one_subject_the_devices_of_one_are_refused(local_stack: LocalStack, tmp_path: Path) -> None:
@@ -250,12 +250,12 @@ def test_of_two_cas_with_one_subject_the_devices_of_one_are_refused(local_stack:
         ca = pki.make(dataclasses.replace(draft, issuer_name=draft.subject_name).basic_constraints(ca=True))
         register(local_stack, ca)
         outcomes.add(connected(local_stack, tmp_path, _valid(ca.device("stand-in-1"))))
-    assert outcomes == {Outcome.HUNG_UP, Outcome.TLS_REFUSED}
+    assert outcomes == {AttemptOutcome.HUNG_UP, AttemptOutcome.TLS_REFUSED}
 
 
 @pytest.mark.parametrize("kind", ["Ed25519", "Ed448"])
 def test_a_key_that_aws_iot_does_not_take_may_pass(connect: Connect, kind: str) -> None:
-    assert connect(usual(kind=kind)) is Outcome.HUNG_UP
+    assert connect(usual(kind=kind)) is AttemptOutcome.HUNG_UP
 
 
 # --- who speaks by it
@@ -263,7 +263,7 @@ def test_a_key_that_aws_iot_does_not_take_may_pass(connect: Connect, kind: str) 
 
 def test_diagnose_says_on_the_local_stack_what_only_the_stand_in_refuses(connect: Connect, plant: Plant) -> None:
     """The certificate is why, so it does not ask for a CA."""
-    assert connect(itself()) is Outcome.TLS_REFUSED
+    assert connect(itself()) is AttemptOutcome.TLS_REFUSED
     issued = itself().issue()
     (plant.folder / "snr.pem").write_bytes(issued.pem)
     (plant.folder / "snr.key").write_bytes(issued.private_pem)

@@ -44,7 +44,7 @@ def decided(data: bytes, ca: pki.CA = FACTORY) -> tuple[Verdict, list[str]]:
     return decision.verdict, [each.code for each in decision.reasons]
 
 
-def device(name: str = "snr-0001") -> pki.Draft:
+def device(name: str = "snr-0001") -> pki.CertificateDraft:
     return FACTORY.usual_device(name)
 
 
@@ -67,7 +67,7 @@ def roca_modulus() -> int:
     return one * other
 
 
-def unsigned(draft: pki.Draft) -> bytes:
+def unsigned(draft: pki.CertificateDraft) -> bytes:
     """With a signature that has nothing in it."""
     algorithm = pki.signature_algorithm(draft.signer, draft.hash_name, pss=False)
     return sequence(draft.signed(), algorithm, pki.bit_string(b""))
@@ -80,7 +80,7 @@ def names(count: int) -> Iterable[x509.GeneralName]:
 @dataclass(frozen=True)
 class Attack:
     name: str
-    certificate: pki.Draft | bytes
+    certificate: pki.CertificateDraft | bytes
     verdict: Verdict
     codes: list[str]
     ca: pki.CA = FACTORY

@@ -37,11 +37,11 @@ from jitr.x509.names import MAX_ATTRIBUTES, MAX_CHARACTERS, rfc4514
 CA = pki.ca()
 
 
-def facts_of(draft: pki.Draft) -> CertificateFacts:
+def facts_of(draft: pki.CertificateDraft) -> CertificateFacts:
     return read_certificate(draft.issue().der).facts
 
 
-def refusal_of(draft: pki.Draft) -> Unreadable:
+def refusal_of(draft: pki.CertificateDraft) -> Unreadable:
     with pytest.raises(Unreadable) as caught:
         read_certificate(draft.issue().der)
     return caught.value
@@ -486,7 +486,7 @@ def test_an_unknown_signature_algorithm_has_its_object_identifier_as_its_name() 
 # Extensions
 
 
-def with_extension(name: str, value: bytes, *, critical: bool = False) -> pki.Draft:
+def with_extension(name: str, value: bytes, *, critical: bool = False) -> pki.CertificateDraft:
     return CA.device().extension(name, value, critical=critical)
 
 
@@ -691,7 +691,9 @@ def test_criticality_written_out_though_it_is_the_default_is_read() -> None:
         ),
     ],
 )
-def test_what_no_honest_device_needs_is_too_large(just_fits: pki.Draft, too_large: pki.Draft, told: str) -> None:
+def test_what_no_honest_device_needs_is_too_large(
+    just_fits: pki.CertificateDraft, too_large: pki.CertificateDraft, told: str
+) -> None:
     facts_of(just_fits)
     refusal = refusal_of(too_large)
     assert refusal.code == "certificate.too-large"
@@ -737,7 +739,7 @@ def test_without_an_id_a_ca_has_the_one_that_aws_iot_makes() -> None:
         (pki.ca_draft().extension("nameConstraints", b"damaged"), False, True, True),
     ],
 )
-def test_what_a_ca_may_do(draft: pki.Draft, is_ca: bool, may_sign: bool, constrained: bool) -> None:
+def test_what_a_ca_may_do(draft: pki.CertificateDraft, is_ca: bool, may_sign: bool, constrained: bool) -> None:
     """RFC 5280 sections 4.2.1.9, 4.2.1.3 and 4.2.1.10."""
     facts = read_ca(draft.issue().der, status="ACTIVE").facts
     assert (facts.is_ca, facts.may_sign, facts.name_constraints) == (is_ca, may_sign, constrained)

@@ -31,18 +31,18 @@ _ORDER_25519 = (1 << 252) + 27742317777372353535851937790883648493
 _ORDER_448 = (1 << 446) - 13818066809895115352007386748515426880336692474882178609894547503885
 
 
-def chain_of(leaf: pki.Draft | pki.Issued, ca: pki.CA) -> ChainFacts:
-    issued = leaf.issue() if isinstance(leaf, pki.Draft) else leaf
+def chain_of(leaf: pki.CertificateDraft | pki.Issued, ca: pki.CA) -> ChainFacts:
+    issued = leaf.issue() if isinstance(leaf, pki.CertificateDraft) else leaf
     found = verify_chain(read_certificate(issued.der), read_ca(ca.der, status="ACTIVE"))
     return replace(found, twin_sha256=None)  # which is random, as signatures are; it has tests of its own
 
 
-def knock_of(leaf: pki.Draft, ca: pki.CA, status: str = "ACTIVE") -> Knock:
+def knock_of(leaf: pki.CertificateDraft, ca: pki.CA, status: str = "ACTIVE") -> Knock:
     reading, authority = read_certificate(leaf.issue().der), read_ca(ca.der, status=status)
     return Knock(reading.facts, ca.id, authority.facts, verify_chain(reading, authority))
 
 
-def codes(leaf: pki.Draft, ca: pki.CA, *, status: str = "ACTIVE", now: datetime = pki.NOW) -> list[str]:
+def codes(leaf: pki.CertificateDraft, ca: pki.CA, *, status: str = "ACTIVE", now: datetime = pki.NOW) -> list[str]:
     return [each.code for each in chain_reasons(knock_of(leaf, ca, status), now)]
 
 
@@ -256,7 +256,7 @@ SIGNING = pki.ca_draft().basic_constraints(ca=True)
         ),
     ],
 )
-def test_whether_the_ca_may_issue(draft: pki.Draft, expected: list[str]) -> None:
+def test_whether_the_ca_may_issue(draft: pki.CertificateDraft, expected: list[str]) -> None:
     ca = pki.make(draft)
     assert codes(ca.device(), ca) == expected
 

@@ -10,7 +10,7 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 from testkit import pki
-from testkit.crls import CODES, REVOKED_AT, Draft, crl, entry, extension, pem
+from testkit.crls import CODES, REVOKED_AT, CrlDraft, crl, entry, extension, pem
 from testkit.pki import sequence, tlv
 
 from jitr.decision.revocation import read_revocation
@@ -99,20 +99,20 @@ def test_serial_numbers_of_any_size_and_sign_are_told_apart(serial: int) -> None
 @pytest.mark.parametrize(
     "draft",
     [
-        Draft(FACTORY),
-        Draft(FACTORY, version=None, number=None),
-        Draft(FACTORY, extensions=(extension("freshestCRL", sequence()),)),
-        Draft(
+        CrlDraft(FACTORY),
+        CrlDraft(FACTORY, version=None, number=None),
+        CrlDraft(FACTORY, extensions=(extension("freshestCRL", sequence()),)),
+        CrlDraft(
             FACTORY, extensions=(extension("issuingDistributionPoint", sequence(tlv(0x81, b"\xff")), critical=True),)
         ),
-        Draft(
+        CrlDraft(
             FACTORY,
             (entry(5, None, extension("invalidityDate", pki._time(pki.NOW).replace(b"\x17", b"\x18"), critical=True)),),
         ),
     ],
     ids=["empty", "version 1", "freshest", "only user certificates", "invalidity date"],
 )
-def test_lists_that_are_complete_for_devices_are_used(draft: Draft) -> None:
+def test_lists_that_are_complete_for_devices_are_used(draft: CrlDraft) -> None:
     assert why_not_by(read(draft.issue()), READ) is None
 
 
@@ -168,7 +168,7 @@ def test_a_ca_that_may_not_sign_lists_signs_none() -> None:
 
 def test_a_classic_ca_without_key_usage_signs_its_lists() -> None:
     ca = pki.classic_ca()
-    draft = Draft(ca, issuer_name=pki.distinguished_name(("C", "TR", "UTF8String"), ("O", "okida")))
+    draft = CrlDraft(ca, issuer_name=pki.distinguished_name(("C", "TR", "UTF8String"), ("O", "okida")))
     assert why_not_by(read(draft.issue()), read_ca(ca.pem, status="ACTIVE")) is None
 
 
@@ -185,42 +185,42 @@ _URI = tlv(0xA0, tlv(0xA0, tlv(0x86, b"https://crl.example.com/7.crl")))
 @pytest.mark.parametrize(
     ("draft", "told"),
     [
-        (Draft(FACTORY, extensions=(extension("deltaCRLIndicator", pki.integer(1), critical=True),)), "delta"),
-        (Draft(FACTORY, extensions=(extension("deltaCRLIndicator", pki.integer(1)),)), "delta"),
-        (Draft(FACTORY, extensions=_point(tlv(0x84, b"\xff"))), "indirect"),
-        (Draft(FACTORY, (entry(5, None, extension("certificateIssuer", sequence(), critical=True)),)), "indirect"),
-        (Draft(FACTORY, (entry(5, None, extension("certificateIssuer", sequence())),)), "indirect"),
-        (Draft(FACTORY, extensions=_point(tlv(0xA0, tlv(0xA1, pki.attribute("CN", "7"))))), "partition"),
-        (Draft(FACTORY, extensions=_point(tlv(0xA0, tlv(0xA0, tlv(0xA4, pki.distinguished_name()))))), "partition"),
-        (Draft(FACTORY, extensions=_point(tlv(0xA0))), "partition"),
-        (Draft(FACTORY, extensions=_point(_URI, tlv(0x82, b"\xff"))), "CA certificates only"),
-        (Draft(FACTORY, extensions=_point(_URI, tlv(0x83, b"\x01\x40"))), "some reasons"),
-        (Draft(FACTORY, extensions=_point(_URI, tlv(0x84, b"\xff"))), "indirect"),
-        (Draft(FACTORY, extensions=_point(tlv(0x82, b"\xff"))), "CA certificates only"),
-        (Draft(FACTORY, extensions=_point(tlv(0x83, b"\x01\x40"))), "some reasons"),
-        (Draft(FACTORY, extensions=_point(tlv(0x85, b"\xff"))), "attribute"),
-        (Draft(FACTORY, extensions=_point(tlv(0x89, b"\xff"))), "unknown"),
-        (Draft(FACTORY, extensions=(extension("1.2.3.4", b"", critical=True),)), "1.2.3.4"),
-        (Draft(FACTORY, extensions=(extension("freshestCRL", b"", critical=True),)), "2.5.29.46"),
-        (Draft(FACTORY, (entry(5, None, extension("1.2.3.4", b"", critical=True)),)), "1.2.3.4"),
-        (Draft(FACTORY, next_update=None), "nextUpdate"),
-        (Draft(FACTORY, next_update=None, entries=(entry(5),)), "nextUpdate"),
-        (Draft(FACTORY, version=b"\x02"), "version"),
-        (Draft(FACTORY, inner_algorithm=sequence(pki.oid("1.2.840.10045.4.3.3"))), "two different"),
-        (Draft(FACTORY, extensions=(extension("cRLNumber", pki.integer(3)),)), "twice"),
-        (Draft(FACTORY, (entry(5, "superseded", extension("reasonCode", tlv(0x0A, b"\x01"))),)), "twice"),
-        (Draft(FACTORY, (sequence(pki.integer(5)),)), "entries is damaged"),
-        (Draft(FACTORY, (tlv(0x31, pki.integer(5), pki._time(pki.NOW)),)), "entries is damaged"),
-        (Draft(FACTORY, (sequence(tlv(0x04, b"\x05"), pki._time(pki.NOW)),)), "entries is damaged"),
-        (Draft(FACTORY, (sequence(pki.integer(5), tlv(0x17, b"2601010000Z")),)), "time"),
+        (CrlDraft(FACTORY, extensions=(extension("deltaCRLIndicator", pki.integer(1), critical=True),)), "delta"),
+        (CrlDraft(FACTORY, extensions=(extension("deltaCRLIndicator", pki.integer(1)),)), "delta"),
+        (CrlDraft(FACTORY, extensions=_point(tlv(0x84, b"\xff"))), "indirect"),
+        (CrlDraft(FACTORY, (entry(5, None, extension("certificateIssuer", sequence(), critical=True)),)), "indirect"),
+        (CrlDraft(FACTORY, (entry(5, None, extension("certificateIssuer", sequence())),)), "indirect"),
+        (CrlDraft(FACTORY, extensions=_point(tlv(0xA0, tlv(0xA1, pki.attribute("CN", "7"))))), "partition"),
+        (CrlDraft(FACTORY, extensions=_point(tlv(0xA0, tlv(0xA0, tlv(0xA4, pki.distinguished_name()))))), "partition"),
+        (CrlDraft(FACTORY, extensions=_point(tlv(0xA0))), "partition"),
+        (CrlDraft(FACTORY, extensions=_point(_URI, tlv(0x82, b"\xff"))), "CA certificates only"),
+        (CrlDraft(FACTORY, extensions=_point(_URI, tlv(0x83, b"\x01\x40"))), "some reasons"),
+        (CrlDraft(FACTORY, extensions=_point(_URI, tlv(0x84, b"\xff"))), "indirect"),
+        (CrlDraft(FACTORY, extensions=_point(tlv(0x82, b"\xff"))), "CA certificates only"),
+        (CrlDraft(FACTORY, extensions=_point(tlv(0x83, b"\x01\x40"))), "some reasons"),
+        (CrlDraft(FACTORY, extensions=_point(tlv(0x85, b"\xff"))), "attribute"),
+        (CrlDraft(FACTORY, extensions=_point(tlv(0x89, b"\xff"))), "unknown"),
+        (CrlDraft(FACTORY, extensions=(extension("1.2.3.4", b"", critical=True),)), "1.2.3.4"),
+        (CrlDraft(FACTORY, extensions=(extension("freshestCRL", b"", critical=True),)), "2.5.29.46"),
+        (CrlDraft(FACTORY, (entry(5, None, extension("1.2.3.4", b"", critical=True)),)), "1.2.3.4"),
+        (CrlDraft(FACTORY, next_update=None), "nextUpdate"),
+        (CrlDraft(FACTORY, next_update=None, entries=(entry(5),)), "nextUpdate"),
+        (CrlDraft(FACTORY, version=b"\x02"), "version"),
+        (CrlDraft(FACTORY, inner_algorithm=sequence(pki.oid("1.2.840.10045.4.3.3"))), "two different"),
+        (CrlDraft(FACTORY, extensions=(extension("cRLNumber", pki.integer(3)),)), "twice"),
+        (CrlDraft(FACTORY, (entry(5, "superseded", extension("reasonCode", tlv(0x0A, b"\x01"))),)), "twice"),
+        (CrlDraft(FACTORY, (sequence(pki.integer(5)),)), "entries is damaged"),
+        (CrlDraft(FACTORY, (tlv(0x31, pki.integer(5), pki._time(pki.NOW)),)), "entries is damaged"),
+        (CrlDraft(FACTORY, (sequence(tlv(0x04, b"\x05"), pki._time(pki.NOW)),)), "entries is damaged"),
+        (CrlDraft(FACTORY, (sequence(pki.integer(5), tlv(0x17, b"2601010000Z")),)), "time"),
     ],
 )  # fmt: skip
-def test_what_is_not_complete_or_not_understood_is_refused(draft: Draft, told: str) -> None:
+def test_what_is_not_complete_or_not_understood_is_refused(draft: CrlDraft, told: str) -> None:
     """RFC 5280 sections 5.2 and 5.3: a list with what is critical and unknown MUST NOT be used."""
     assert told in refused(draft.issue())
 
 
-def _named_in(*points: bytes) -> pki.Draft:
+def _named_in(*points: bytes) -> pki.CertificateDraft:
     """A device whose certificate says where its CA's lists are."""
     return FACTORY.device().serial(7).extension("2.5.29.31", sequence(*points))
 
@@ -248,16 +248,16 @@ _OTHER_URI = tlv(0xA0, tlv(0xA0, tlv(0x86, _ELSEWHERE.encode())))
 )  # fmt: skip
 @pytest.mark.parametrize("scope", [(_URI,), (_URI, tlv(0x81, b"\xff")), (_URI, tlv(0x81, b"\xff"), tlv(0x84, b"\x00"))])
 def test_a_list_that_names_its_point_speaks_only_for_devices_of_that_point(
-    device: pki.Draft, url: str, speaks: bool, scope: tuple[bytes, ...]
+    device: pki.CertificateDraft, url: str, speaks: bool, scope: tuple[bytes, ...]
 ) -> None:
     """RFC 5280 section 6.3.3 (b)(2)(i): it may be one of several partitions, and step-ca writes each list so."""
     facts = read_certificate(device.issue().der).facts
     ca = read_ca(FACTORY.der, status="ACTIVE")
-    of_others = read_crl(Draft(FACTORY, (entry(5),), extensions=_point(*scope)).issue())
+    of_others = read_crl(CrlDraft(FACTORY, (entry(5),), extensions=_point(*scope)).issue())
     problem = read_revocation(of_others, ca, facts, url).problem
     assert (problem is None) == speaks
     assert problem is None or "may be one of several partitions" in problem
-    with_it = read_crl(Draft(FACTORY, (entry(7),), extensions=_point(*scope)).issue())
+    with_it = read_crl(CrlDraft(FACTORY, (entry(7),), extensions=_point(*scope)).issue())
     found = read_revocation(with_it, ca, facts, url)
     assert found.revoked_at is not None, "who is on any list of its CA is revoked"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from jitr.devicelists.csv.reader import ListError, Reader, read_list, serials_in, write_rows
-from jitr.devicelists.csv.serials import Base, Known, Looked, judge, look
+from jitr.devicelists.csv.serials import Base, KnownSerials, SerialColumn, judge, look
 from jitr.devicelists.rows import COLUMNS, ListRow
 
 SHA = "0a" * 32
@@ -188,9 +188,9 @@ def test_an_export_says_that_its_serial_numbers_are_hex_and_keeps_them_from_a_sp
 # --- serial numbers, hex or decimal
 
 
-def serials(*cells: str, ca: str = "f", known: Known | None = None) -> tuple[list[str | None], Reader]:
+def serials(*cells: str, ca: str = "f", known: KnownSerials | None = None) -> tuple[list[str | None], Reader]:
     data = ("serial_number,ca\n" + "".join(f"{each},{ca}\n" for each in cells)).encode()
-    reader = Reader([data], source="f", serials=lambda: serials_in(lambda: [data], lambda: known or Known()))
+    reader = Reader([data], source="f", serials=lambda: serials_in(lambda: [data], lambda: known or KnownSerials()))
     return [each.row.serial_number for each in reader], reader
 
 
@@ -229,7 +229,7 @@ def test_a_long_decimal_among_hex_is_told_as_probably_decimal() -> None:
 
 @pytest.mark.parametrize(("of_device", "base"), [("1001", Base.HEX), ("3e9", Base.DEC)])
 def test_the_devices_on_record_tell_how_digits_are_read(of_device: str, base: Base) -> None:
-    known = Known()
+    known = KnownSerials()
     known.add(("f", "0" * 64), of_device)
     found, reader = serials("1001", "2002", known=known)
     assert found == (["1001", "2002"] if base is Base.HEX else ["3e9", "7d2"])
@@ -237,13 +237,13 @@ def test_the_devices_on_record_tell_how_digits_are_read(of_device: str, base: Ba
 
 
 def test_devices_of_another_ca_tell_nothing() -> None:
-    known = Known()
+    known = KnownSerials()
     known.add(("g",), "1001")
     assert serials("1001", known=known)[0] == ["3e9"]
 
 
 def test_where_devices_fit_either_reading_every_such_cell_is_an_error() -> None:
-    known = Known()
+    known = KnownSerials()
     known.add(("f",), "1001")
     known.add(("f",), "7d2")
     found, reader = serials("1001", "2002", "7", known=known)
@@ -253,11 +253,11 @@ def test_where_devices_fit_either_reading_every_such_cell_is_an_error() -> None:
 
 
 def test_the_length_of_the_cas_other_serial_numbers_tells_how_digits_are_read() -> None:
-    known = Known()
+    known = KnownSerials()
     known.add(("f",), "85cf" * 8)
-    looked = Looked(None, sample=(("f", str(D39[0])),))
+    looked = SerialColumn(None, sample=(("f", str(D39[0])),))
     assert judge(looked, known).base is Base.DEC
-    assert judge(Looked(None, sample=(("f", "1234567890123456" * 2),)), known).base is Base.HEX
+    assert judge(SerialColumn(None, sample=(("f", "1234567890123456" * 2),)), known).base is Base.HEX
 
 
 def test_a_column_is_read_only_up_to_the_first_cell_that_is_surely_hex() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from testkit import pki
 
-from jitr.devicelists.columns import Fault
+from jitr.devicelists.columns import ColumnFault
 from jitr.devicelists.csv.duplicates import Duplicates, KeyLog
-from jitr.devicelists.csv.reader import SHOWN, ListError, Problem, Reader, read_list, write_rows
+from jitr.devicelists.csv.reader import SHOWN, ListError, ListProblem, Reader, read_list, write_rows
 from jitr.devicelists.csv.records import MAX_ROW
 from jitr.devicelists.rows import COLUMNS, ListRow, RowKey
 from jitr.devicelists.values import read_row
@@ -573,7 +573,7 @@ def test_the_first_problems_are_shown_and_the_rest_is_counted() -> None:
     error = caught.value
     assert isinstance(error, ListError)
     assert (len(error.problems), error.count) == (SHOWN, 1000)
-    assert error.problems[0] == Problem(2, 1, "common_name", error.problems[0].message)
+    assert error.problems[0] == ListProblem(2, 1, "common_name", error.problems[0].message)
     assert str(error).splitlines()[0].startswith("list.csv:2:1: common_name: ")
     assert str(error).splitlines()[SHOWN:] == ["list.csv: and 980 more"]
 
@@ -602,10 +602,10 @@ def test_read_row_reads_one_row_of_values_and_takes_text_as_it_stands() -> None:
 
 def test_read_row_tells_every_fault() -> None:
     assert read_row({"common_name": "", "thing_name": "a b"}) == (
-        Fault("common_name", "there are only blanks"),
-        Fault("thing_name", "'a b' is not a thing name: 1 to 128 of the characters a-z A-Z 0-9 : _ -"),
+        ColumnFault("common_name", "there are only blanks"),
+        ColumnFault("thing_name", "'a b' is not a thing name: 1 to 128 of the characters a-z A-Z 0-9 : _ -"),
     )
-    assert read_row({"cn": "a"}) == (Fault(None, "unknown column 'cn': did you mean common_name?"),)
+    assert read_row({"cn": "a"}) == (ColumnFault(None, "unknown column 'cn': did you mean common_name?"),)
 
 
 # --- writing

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp as library
 from testkit import ocsp, pki
-from testkit.ocsp import GOOD, OIDS, UNKNOWN, Draft, asked, delegate, revoked
+from testkit.ocsp import GOOD, OIDS, UNKNOWN, ResponseDraft, asked, delegate, revoked
 from testkit.pki import NOW, sequence, tlv
 
 from jitr.errors import UnusableOcsp
@@ -31,22 +31,22 @@ QUESTION = question_about(CA, SERIAL, nonce=NONCE)
 DELEGATE = delegate(FACTORY)
 
 
-def good(**changes: Any) -> Draft:
+def good(**changes: Any) -> ResponseDraft:
     """The CA's own good answer to QUESTION, but for the changes."""
     certificate, nonce = asked(QUESTION.encoded)
-    return Draft(FACTORY, certificate, nonce=nonce).but(**changes)
+    return ResponseDraft(FACTORY, certificate, nonce=nonce).but(**changes)
 
 
-def delegated(issued: pki.Issued = DELEGATE, **changes: Any) -> Draft:
+def delegated(issued: pki.Issued = DELEGATE, **changes: Any) -> ResponseDraft:
     """The answer of whom the CA certified for it, but for the changes."""
     return good(responder=issued, certificates=(issued.der,)).but(**changes)
 
 
-def said(draft: Draft, responder: CaReading | None = None) -> OcspAnswer:
+def said(draft: ResponseDraft, responder: CaReading | None = None) -> OcspAnswer:
     return answer_of(read_ocsp(draft.issue()), QUESTION, CA, responder)
 
 
-def problem(draft: Draft, responder: CaReading | None = None) -> str:
+def problem(draft: ResponseDraft, responder: CaReading | None = None) -> str:
     """Why an answer counts for nothing: it has no status then."""
     answer = said(draft, responder)
     assert answer.status is None
@@ -101,7 +101,7 @@ def test_the_ca_s_own_answer_is_its_word() -> None:
 
 @pytest.mark.parametrize("by_key", [False, True], ids=["by name", "by key hash"])
 @pytest.mark.parametrize("draft", [good(), delegated()], ids=["the CA", "whom it certified"])
-def test_a_responder_is_named_by_its_name_or_by_its_key_s_hash(draft: Draft, by_key: bool) -> None:
+def test_a_responder_is_named_by_its_name_or_by_its_key_s_hash(draft: ResponseDraft, by_key: bool) -> None:
     """RFC 6960 section 4.2.1, ResponderID; many of others' readers know names only."""
     assert said(draft.but(by_key=by_key)).status == "good"
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitr.aws.quotas import AFTER_THROTTLING, QUOTA_OF, Bucket, Quotas
+from jitr.aws.quotas import AFTER_THROTTLING, QUOTA_OF, Quotas, RateLimiter
 
 
 class Gate:
@@ -36,7 +36,7 @@ def test_whatever_the_environments_wish_all_of_them_together_are_never_throttled
 ) -> None:
     """As long as there are no more environments than calls a second (docs: MaximumConcurrency)."""
     quotas = Quotas(certificates=quota, share=1.0, environments=environments if environments <= quota else quota)
-    buckets = [Bucket(quotas.rate("UpdateCertificate")) for _ in range(quotas.environments)]
+    buckets = [RateLimiter(quotas.rate("UpdateCertificate")) for _ in range(quotas.environments)]
     calls, now, free_at = [], 0.0, [0.0] * len(buckets)
     for who, pause in wishes:
         which = who % len(buckets)
@@ -59,7 +59,7 @@ def test_busy_environments_use_all_of_their_share_though_each_of_their_calls_com
     quotas = Quotas(share=0.96, environments=environments)
     made = 0
     for number in range(environments):
-        bucket, now, calls = Bucket(quotas.rate("DescribeCertificate")), 0.0, 0
+        bucket, now, calls = RateLimiter(quotas.rate("DescribeCertificate")), 0.0, 0
         while True:
             now += bucket.wait(now)
             if now > 600:
@@ -72,7 +72,7 @@ def test_busy_environments_use_all_of_their_share_though_each_of_their_calls_com
 
 
 def test_at_once_comes_no_more_than_one_seconds_part() -> None:
-    bucket = Bucket(4.0)
+    bucket = RateLimiter(4.0)
     at_once = 0
     while bucket.wait(100.0) == 0:
         bucket.take(100.0)
@@ -82,14 +82,14 @@ def test_at_once_comes_no_more_than_one_seconds_part() -> None:
 
 
 def test_a_slow_bucket_still_lets_the_first_call_through_at_once() -> None:
-    bucket = Bucket(0.1)
+    bucket = RateLimiter(0.1)
     assert bucket.wait(5.0) == 0
     bucket.take(5.0)
     assert bucket.wait(5.0) == pytest.approx(10.0)
 
 
 def test_after_throttling_nothing_is_asked_for_a_while() -> None:
-    bucket = Bucket(5.0)
+    bucket = RateLimiter(5.0)
     bucket.throttled(10.0)
     assert bucket.wait(10.0) == pytest.approx(AFTER_THROTTLING)
 

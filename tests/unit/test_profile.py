@@ -18,11 +18,11 @@ DAY = timedelta(days=1)
 AWS_TAKES = "AWS IoT takes RSA keys and keys on the curves P-256, P-384 and P-521 only"
 
 
-def facts_of(draft: pki.Draft) -> CertificateFacts:
+def facts_of(draft: pki.CertificateDraft) -> CertificateFacts:
     return read_certificate(draft.issue().der).facts
 
 
-def reasons(draft: pki.Draft, floor: Floor = FLOOR, now: datetime = pki.NOW) -> dict[str, str]:
+def reasons(draft: pki.CertificateDraft, floor: Floor = FLOOR, now: datetime = pki.NOW) -> dict[str, str]:
     return {each.code: each.message for each in profile_reasons(facts_of(draft), floor, now)}
 
 
@@ -42,7 +42,7 @@ def reasons(draft: pki.Draft, floor: Floor = FLOOR, now: datetime = pki.NOW) -> 
         pytest.param(CA.device().key_usage("keyEncipherment"), id="any key usage"),
     ],
 )
-def test_what_honest_devices_have_gives_no_reason(draft: pki.Draft) -> None:
+def test_what_honest_devices_have_gives_no_reason(draft: pki.CertificateDraft) -> None:
     assert reasons(draft) == {}
 
 
@@ -60,7 +60,7 @@ def test_the_default_floor_takes_rsa_pss() -> None:
 
 
 @pytest.mark.parametrize("draft", [CA.device().valid(not_after=pki.NOW), CA.device().valid(not_before=pki.NOW)])
-def test_the_first_and_the_last_second_count(draft: pki.Draft) -> None:
+def test_the_first_and_the_last_second_count(draft: pki.CertificateDraft) -> None:
     assert reasons(draft) == {}
 
 
@@ -185,7 +185,7 @@ def test_keys(kind: str, floor: Floor, told: str | None) -> None:
         (pki.ca(kind="Ed25519").device(), FLOOR, "the signature is Ed25519, the floor has "),
     ],
 )
-def test_signature_hashes(draft: pki.Draft, floor: Floor, told: str | None) -> None:
+def test_signature_hashes(draft: pki.CertificateDraft, floor: Floor, told: str | None) -> None:
     found = reasons(draft, floor)
     assert list(found) == ([] if told is None else ["certificate.signature-hash"])
     assert told is None or told in found["certificate.signature-hash"]
@@ -207,7 +207,7 @@ def test_every_reason_is_given_at_once() -> None:
 # Warnings
 
 
-def knock_of(draft: pki.Draft) -> Knock:
+def knock_of(draft: pki.CertificateDraft) -> Knock:
     reading, ca = read_certificate(draft.issue().der), read_ca(CA.der, status="ACTIVE")
     return Knock(reading.facts, CA.id, ca.facts, verify_chain(reading, ca))
 
@@ -219,7 +219,7 @@ def test_a_wrong_authority_key_identifier_is_a_warning() -> None:
 
 
 @pytest.mark.parametrize("draft", [CA.device(), CA.device().identifiers(), CA.device().v1()])
-def test_no_warning_where_nothing_is_odd(draft: pki.Draft) -> None:
+def test_no_warning_where_nothing_is_odd(draft: pki.CertificateDraft) -> None:
     assert warnings(knock_of(draft)) == ()
 
 

@@ -11,12 +11,12 @@ from testkit.rules import ID_A, ID_B, in_allow, in_file, marked, places, read
 from jitr.rules.conditions import HOLDS, Circumstances
 from jitr.rules.file import doubts
 from jitr.rules.file.problems import Problem
-from jitr.rules.file.reader import Known
+from jitr.rules.file.reader import RulesContext
 from jitr.rules.file.relations import Budget, BudgetSpent, Relations
 from jitr.rules.model import AllowRule
 
 
-def warnings(text: str, known: Known | None = None) -> tuple[Problem, ...]:
+def warnings(text: str, known: RulesContext | None = None) -> tuple[Problem, ...]:
     """The warnings of a file, which must point at what is marked."""
     plain, expected = marked(text)
     found = read(plain, known).warnings
@@ -50,30 +50,30 @@ class TestWindows:
     TEXT = in_allow("ca: factory-a\n«window»: [2025-01-01..2025-12-31, 2026-01-01..2026-06-30]")
 
     def test_a_rule_whose_windows_have_all_closed_matches_nothing(self) -> None:
-        (warning,) = warnings(self.TEXT, Known(today=date(2026, 7, 1)))
+        (warning,) = warnings(self.TEXT, RulesContext(today=date(2026, 7, 1)))
         assert "its window has closed" in warning.message
 
     @pytest.mark.parametrize("today", [None, date(2026, 6, 30), date(2024, 1, 1)])
     def test_one_with_an_open_window_or_one_to_come_does(self, today: date | None) -> None:
-        assert not read(marked(self.TEXT)[0], Known(today=today)).warnings
+        assert not read(marked(self.TEXT)[0], RulesContext(today=today)).warnings
 
 
 class TestExpiry:
     TEXT = in_allow("ca: [factory-a, factory-b]\nwindow: [2026-01-01..2026-06-30, «2027-01-01..2027-06-30»]")
 
     def test_a_ca_that_expires_before_a_window_closes_is_told_at_the_window(self) -> None:
-        (warning,) = warnings(self.TEXT, Known(ca_not_after={ID_A: datetime(2027, 6, 30, tzinfo=UTC)}))
+        (warning,) = warnings(self.TEXT, RulesContext(ca_not_after={ID_A: datetime(2027, 6, 30, tzinfo=UTC)}))
         assert "'factory-a' expires on 2027-06-30, before this window closes" in warning.message
 
     @pytest.mark.parametrize("not_after", [{}, {ID_A: datetime(2027, 7, 1, tzinfo=UTC)}])
     def test_one_that_lives_longer_or_is_not_known_is_not(self, not_after: dict[str, datetime]) -> None:
-        assert not read(marked(self.TEXT)[0], Known(ca_not_after=not_after)).warnings
+        assert not read(marked(self.TEXT)[0], RulesContext(ca_not_after=not_after)).warnings
 
     def test_of_several_certificates_under_one_alias_the_last_to_expire_counts(self) -> None:
         text = marked(self.TEXT)[0].replace(f"ids: {ID_A}", f"ids: [{ID_A}, {ID_B}]")
         ends = {ID_A: datetime(2026, 1, 1, tzinfo=UTC), ID_B: datetime(2030, 1, 1, tzinfo=UTC)}
-        assert not read(text, Known(ca_not_after=ends)).warnings
-        assert not read(text, Known(ca_not_after={ID_A: ends[ID_A]})).warnings
+        assert not read(text, RulesContext(ca_not_after=ends)).warnings
+        assert not read(text, RulesContext(ca_not_after={ID_A: ends[ID_A]})).warnings
 
 
 class TestAliases:

@@ -9,7 +9,7 @@ from testkit.wrong_rules import CAS, CONDITIONS, EIGHT, FILE, FLOOR, GRANTS, RUL
 
 from jitr.errors import InputError
 from jitr.rules.file.problems import MOST_PROBLEMS, RulesError
-from jitr.rules.file.reader import Known, read_rules
+from jitr.rules.file.reader import RulesContext, read_rules
 from jitr.rules.file.source import MAX_BYTES
 
 
@@ -138,7 +138,7 @@ class TestKnown:
 
     def test_names_that_do_not_exist_are_errors(self) -> None:
         text, expected = marked(self.TEXT)
-        known = Known(lists={"line-a"}, iot_policies={"Sensor"}, thing_types={"Sensor"}, thing_groups={"hall"})
+        known = RulesContext(lists={"line-a"}, iot_policies={"Sensor"}, thing_types={"Sensor"}, thing_groups={"hall"})
         found = problems(text, known)
         assert places(found) == expected
         assert [told(each) for each in found] == [
@@ -150,7 +150,7 @@ class TestKnown:
 
     def test_what_is_not_known_is_not_checked(self) -> None:
         text, _ = marked(self.TEXT)
-        read_rules(text.encode(), source="admission.yaml", known=Known(iot_policies={"Sensors"}))
+        read_rules(text.encode(), source="admission.yaml", known=RulesContext(iot_policies={"Sensors"}))
 
 
 def test_what_reading_a_ca_certificate_says_is_an_error_at_its_path() -> None:

@@ -19,9 +19,9 @@ from jitr.rules.conditions import (
     Window,
     WindowCondition,
 )
-from jitr.rules.file.kinds import SUBJECT_ATTRIBUTES, Serial, Serials
+from jitr.rules.file.kinds import SUBJECT_ATTRIBUTES, Serial, SerialNumbers
 from jitr.rules.file.reader import read_rules
-from jitr.rules.file.rules_file import Device, Expectation
+from jitr.rules.file.rules_file import Expectation, RuleTestDevice
 from jitr.rules.model import Ca, Crl, DenyRule, Floor, Grant, Rules, load
 
 
@@ -37,7 +37,7 @@ def test_serial_numbers_may_be_negative_and_any_of_them_admitted() -> None:
     assert rules.floor == Floor(serial_numbers="any")
     assert load(rules.compiled) == rules
     assert "serial_numbers" not in read(in_file("certificate: {min_rsa_bits: 3072}")).rules.to_json()["certificate"]
-    assert Serials().parse("-ff..-0x1") == SerialRange(-255, -1)
+    assert SerialNumbers().parse("-ff..-0x1") == SerialRange(-255, -1)
     assert Serial().parse("-001F") == "-1f"
 
 
@@ -264,7 +264,7 @@ def test_a_test_is_read_with_its_device_lists_and_expectation() -> None:
     assert (test.name, test.line) == ("a test", 8)
     assert test.at == datetime(2026, 3, 1, 10, tzinfo=UTC)
     assert test.knocked_at == datetime(2026, 2, 1, tzinfo=UTC)
-    assert test.device == Device(
+    assert test.device == RuleTestDevice(
         ca="factory-a",
         subject=(Attribute("common_name", "a"), Attribute("common_name", "b"), Attribute("country", "NO")),
         serial_number="ff",

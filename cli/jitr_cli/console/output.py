@@ -203,7 +203,7 @@ def ask(question: str | None, yes: bool) -> None:
         confirm(question, yes)
 
 
-class Terminal:
+class TerminalListener:
     """Whoever sits at the terminal, as the listener of operations."""
 
     def note(self, text: str) -> None:

@@ -11,7 +11,7 @@ from jitr.errors import InputError, Retry
 from jitr_operations import telling
 from jitr_operations.cas.checks import require_room
 from jitr_operations.cas.proof import Proof
-from jitr_operations.cas.registry import Registered, described
+from jitr_operations.cas.registry import RegisteredCa, described
 from jitr_operations.certificates import Certificate
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Wanted:
 
 def register(
     iot: "IoTClient", certificate: Certificate, proof: Proof | None, wanted: Wanted, confirm: Callable[[str], None]
-) -> tuple[Registered, bool]:
+) -> tuple[RegisteredCa, bool]:
     """Register the CA, or bring it in line if it is; return how it is then, and whether it was registered before.
 
     ``confirm`` is asked before anything is taken away from a CA that is at work; where it raises, nothing is changed.
@@ -71,7 +71,7 @@ _HELD_ELSEWHERE = (
 )
 
 
-def _as_it_is_now(iot: "IoTClient", ca_id: str) -> Registered:
+def _as_it_is_now(iot: "IoTClient", ca_id: str) -> RegisteredCa:
     registered = described(iot, ca_id)
     if registered is None:
         raise Retry("missing", f"AWS IoT does not show the CA {ca_id} yet; run it again in a moment")
@@ -110,7 +110,7 @@ def _aws_tags(wanted: Wanted) -> list[Any]:
     return [{"Key": name, "Value": value} for name, value in wanted.tags]
 
 
-def _bring_in_line(iot: "IoTClient", existing: Registered, wanted: Wanted, confirm: Callable[[str], None]) -> None:
+def _bring_in_line(iot: "IoTClient", existing: RegisteredCa, wanted: Wanted, confirm: Callable[[str], None]) -> None:
     if existing.template is not None:
         raise InputError(
             f"the CA {existing.id} has a provisioning template attached ({existing.template}): it activates devices by "
@@ -133,7 +133,7 @@ def _bring_in_line(iot: "IoTClient", existing: Registered, wanted: Wanted, confi
         iot.tag_resource(resourceArn=existing.arn, tags=_aws_tags(wanted))
 
 
-def _require_assent(existing: Registered, wanted: Wanted, confirm: Callable[[str], None]) -> None:
+def _require_assent(existing: RegisteredCa, wanted: Wanted, confirm: Callable[[str], None]) -> None:
     """Ask before anything is taken away from a CA that is at work."""
     losses = []
     if existing.status == "ACTIVE" and not wanted.active:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Registered:
+class RegisteredCa:
     """A CA as AWS IoT holds it."""
 
     id: str
@@ -70,7 +70,7 @@ class Registered:
         return f"{self.id} ({subject_text(certificate.subject)})" if certificate else self.id
 
 
-def described(iot: "IoTClient", ca_id: str) -> Registered | None:
+def described(iot: "IoTClient", ca_id: str) -> RegisteredCa | None:
     """Return a CA as AWS IoT holds it; None if it holds none of that id."""
     from botocore.exceptions import ClientError
 
@@ -83,7 +83,7 @@ def described(iot: "IoTClient", ca_id: str) -> Registered | None:
     found = answer["certificateDescription"]
     configuration = answer.get("registrationConfig") or {}
     body = "one given in its registration" if configuration.get("templateBody") else None
-    return Registered(
+    return RegisteredCa(
         id=found["certificateId"],
         arn=found["certificateArn"],
         pem=found["certificatePem"],
@@ -101,7 +101,7 @@ def all_ca_ids(iot: "IoTClient") -> list[str]:
     return [each["certificateId"] for page in pages for each in page["certificates"]]
 
 
-def find(iot: "IoTClient", which: str) -> Registered:
+def find(iot: "IoTClient", which: str) -> RegisteredCa:
     """Return the CA meant by an id, an id's beginning, or a file. Raises InputError if there is not exactly one."""
     ca_id = which.lower()
     if Path(which).is_file():
@@ -123,7 +123,7 @@ def find(iot: "IoTClient", which: str) -> Registered:
     return found
 
 
-def warn_of_template(registered: Registered) -> None:
+def warn_of_template(registered: RegisteredCa) -> None:
     """Warn of a provisioning template: with it AWS IoT activates devices, and no rule is asked."""
     if registered.template is not None:
         telling.warn(

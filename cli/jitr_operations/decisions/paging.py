@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from jitr.aws.dynamodb.decisions import Place, newest_of, place_of
+from jitr.aws.dynamodb.decisions import DecisionPosition, newest_of, place_of
 from jitr.aws.dynamodb.table import Table
 from jitr.errors import InputError
 from jitr.reasons import Verdict
@@ -16,7 +16,7 @@ MOST = 1_000  # records that are looked at for one page, where a filter passes f
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class RecordPage:
     """Some records, and after which the next ones come; None where there are no more.
 
     ``looked_at`` records were read. A page that is not full and has ``after`` goes on: its filter passed few of them.
@@ -36,27 +36,27 @@ def page(
     after: str | None = None,
     size: int = SIZE,
     most: int = MOST,
-) -> Page:
+) -> RecordPage:
     """Return the records that come after a place, the newest first. Raises InputError for a place that is none."""
     found: list[Record] = []
     last, count = None, 0
     for record in _from(table, verdicts, since, after):
         if len(found) == size or count == most:
-            return Page(tuple(found), None if last is None else "~".join(place_of(last)), count)
+            return RecordPage(tuple(found), None if last is None else "~".join(place_of(last)), count)
         last, count = record, count + 1
         if wanted(record):
             found.append(record)
-    return Page(tuple(found), None, count)
+    return RecordPage(tuple(found), None, count)
 
 
 def _from(table: Table, verdicts: Iterable[Verdict], since: datetime | None, after: str | None) -> Iterator[Record]:
     return newest_of(table, verdicts, since, None if after is None else _place(after))
 
 
-def _place(text: str) -> Place:
+def _place(text: str) -> DecisionPosition:
     decided_at, _, certificate_id = text.partition("~")
     try:
         parse_time(decided_at)
     except ValueError:
         raise InputError("the page's address is damaged: begin with its first page") from None
-    return Place(decided_at, certificate_id)
+    return DecisionPosition(decided_at, certificate_id)

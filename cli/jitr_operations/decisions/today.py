@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from jitr.aws.cas import Cas, Registered
+from jitr.aws.cas import CaLookup, Cas
 from jitr.aws.dynamodb.rulebook import Rulebook
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Iot
@@ -83,7 +83,7 @@ class Today:
     def _knock(
         self, reading: CertificateReading, ca_certificate_id: str, now: datetime
     ) -> tuple[Knock, CaReading | None]:
-        registered = self._cas.get(ca_certificate_id, now) if ca_certificate_id else Registered()
+        registered = self._cas.get(ca_certificate_id, now) if ca_certificate_id else CaLookup()
         aliases = self.rules.aliases_of(ca_certificate_id)
         return registered.knock(reading, ca_certificate_id, aliases), registered.reading
 

@@ -19,7 +19,7 @@ NOT_ASKED = "No rule is asked, and it is not written down who does this"
 
 
 @dataclass
-class Asked:
+class ActivationCheck:
     """Asks what is in force before certificates are made ACTIVE, and writes down who did it and what was overruled."""
 
     account: Account

@@ -20,7 +20,7 @@ from jitr.services.lists.device_lists import DeviceLists
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_operations.devices.admissions import recently_admitted, those_active
-from jitr_operations.devices.recall_misses import Compared
+from jitr_operations.devices.recall_misses import ListComparison
 from jitr_operations.devices.records import knock_of, name_in, records_of
 from jitr_operations.devices.registry import Registry
 from jitr_operations.table import table_of
@@ -45,7 +45,7 @@ class Match:
 
 
 def find_on_list(
-    deployment: Deployment, registry: Registry, name: str, at: datetime, compared: Compared
+    deployment: Deployment, registry: Registry, name: str, at: datetime, compared: ListComparison
 ) -> tuple[list[Match], list[str]]:
     """Find every ACTIVE certificate that a row of the list fits, as for a deny rule: by any key of the row.
 
@@ -76,7 +76,7 @@ class _Others:
     """Certificates that are not ACTIVE, those without a record too: a row that fits one is not a mistake."""
 
     def __init__(
-        self, table: Table, registry: Registry, keys: frozenset[str], rules: Rules | None, compared: Compared
+        self, table: Table, registry: Registry, keys: frozenset[str], rules: Rules | None, compared: ListComparison
     ) -> None:
         self._table, self._registry, self._keys, self._rules = table, registry, keys, rules
         self._compared = compared

@@ -16,7 +16,7 @@ _MOST_NAMES = 200_000  # devices' names among which the nearest is looked for
 
 
 @dataclass(slots=True)
-class Compared:
+class ListComparison:
     """What was seen of the devices that a list was compared with."""
 
     active: set[str] = field(default_factory=set)  # keys of rows that fit an ACTIVE certificate
@@ -64,7 +64,7 @@ class Misses:
         }
 
 
-def find_misses(table: Table, name: str, at: datetime, compared: Compared) -> Misses:
+def find_misses(table: Table, name: str, at: datetime, compared: ListComparison) -> Misses:
     """Read a list once more, and return what of it fits none of the devices that it was compared with."""
     lists = DeviceLists(table)
     info = lists.all().get(name)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from jitr.aws.cas import Cas, Registered
+from jitr.aws.cas import CaLookup, Cas
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import BATCH_GET
 from jitr.aws.iot import Iot
@@ -104,7 +104,7 @@ def _lists(deployment: Deployment, alias: str, at: datetime) -> Iterator[tuple[s
             yield ca_id, _list(crls.list_of(configured, ca.reading, at), ca.reading, at)
 
 
-def _why_not(ca_id: str, ca: Registered) -> str:
+def _why_not(ca_id: str, ca: CaLookup) -> str:
     if ca.problem is None:
         return f"AWS IoT no longer holds the CA {ca_id[:12]}"
     return f"the CA {ca_id[:12]} is registered, but here it is not read ({ca.problem})"

@@ -20,7 +20,7 @@ _CONNECT, _CONNACK, _PUBLISH_QOS_1, _PUBACK, _DISCONNECT = 0x10, 0x20, 0x32, 0x4
 _CLEAN_SESSION, _KEEP_ALIVE, _PACKET_ID = 0x02, 60, 1
 
 
-class Outcome(StrEnum):
+class AttemptOutcome(StrEnum):
     """How far an attempt came."""
 
     UNKNOWN_HOST = "unknown host"
@@ -42,17 +42,17 @@ class Outcome(StrEnum):
 class Attempt:
     """What became of it; ``detail`` is OpenSSL's, the system's or MQTT's word for it."""
 
-    outcome: Outcome
+    outcome: AttemptOutcome
     detail: str = ""
 
     @property
     def connected(self) -> bool:
         """Whether the device was let in."""
-        return self.outcome in (Outcome.CONNECTED, Outcome.PUBLISHED, Outcome.PUBLISH_REFUSED)
+        return self.outcome in (AttemptOutcome.CONNECTED, AttemptOutcome.PUBLISHED, AttemptOutcome.PUBLISH_REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ConnectionParameters:
     """Where the device connects to, and with what. ``ca_file`` None: what the system trusts."""
 
     host: str
@@ -78,26 +78,26 @@ class Line:
         return context
 
 
-def attempt(line: Line, client_id: str, topic: str | None) -> Attempt:
+def attempt(line: ConnectionParameters, client_id: str, topic: str | None) -> Attempt:
     """Connect once. Raises ssl.SSLError only for files that OpenSSL does not take.
 
     By TLS 1.2 at first: with 1.3 a client learns that its certificate is refused only after its own part of the
     handshake is done, and may not be able to tell that from being hung up on (RFC 8446 section 4.4.2.4).
     """
     tried = _attempt(line, ssl.TLSVersion.TLSv1_2, client_id, topic)
-    if tried.outcome is Outcome.TLS_REFUSED and "PROTOCOL_VERSION" in tried.detail:
+    if tried.outcome is AttemptOutcome.TLS_REFUSED and "PROTOCOL_VERSION" in tried.detail:
         return _attempt(line, ssl.TLSVersion.TLSv1_3, client_id, topic)
     return tried
 
 
-def _attempt(line: Line, maximum: ssl.TLSVersion, client_id: str, topic: str | None) -> Attempt:
+def _attempt(line: ConnectionParameters, maximum: ssl.TLSVersion, client_id: str, topic: str | None) -> Attempt:
     context = line.context(maximum)
     try:
         raw = socket.create_connection((line.host, line.port), timeout=TIMEOUT)
     except socket.gaierror as problem:
-        return Attempt(Outcome.UNKNOWN_HOST, str(problem.strerror))
+        return Attempt(AttemptOutcome.UNKNOWN_HOST, str(problem.strerror))
     except OSError as problem:
-        return Attempt(Outcome.UNREACHABLE, problem.strerror or str(problem))
+        return Attempt(AttemptOutcome.UNREACHABLE, problem.strerror or str(problem))
     with raw:
         try:
             # SNI is the host's name; for an address there is none (RFC 6066 section 3).
@@ -105,7 +105,7 @@ def _attempt(line: Line, maximum: ssl.TLSVersion, client_id: str, topic: str | N
         except ssl.SSLCertVerificationError as problem:
             return _server_problem(problem)
         except OSError as problem:
-            return Attempt(Outcome.TLS_REFUSED, _tls_word(problem))
+            return Attempt(AttemptOutcome.TLS_REFUSED, _tls_word(problem))
         with tls:
             return _talk(tls, client_id, topic)
 
@@ -116,10 +116,10 @@ _TIME_CODES, _NAME_CODES = (9, 10), (62, 63, 64)
 
 def _server_problem(problem: ssl.SSLCertVerificationError) -> Attempt:
     if problem.verify_code in _TIME_CODES:
-        return Attempt(Outcome.SERVER_TIME, problem.verify_message)
+        return Attempt(AttemptOutcome.SERVER_TIME, problem.verify_message)
     if problem.verify_code in _NAME_CODES:
-        return Attempt(Outcome.SERVER_NAME, problem.verify_message)
-    return Attempt(Outcome.SERVER_UNTRUSTED, problem.verify_message)
+        return Attempt(AttemptOutcome.SERVER_NAME, problem.verify_message)
+    return Attempt(AttemptOutcome.SERVER_UNTRUSTED, problem.verify_message)
 
 
 def _tls_word(problem: OSError) -> str:
@@ -133,12 +133,12 @@ def _talk(tls: ssl.SSLSocket, client_id: str, topic: str | None) -> Attempt:
         tls.sendall(connect_packet(client_id))
         kind, body = _read(tls, time.monotonic() + TIMEOUT)
     except (TimeoutError, ssl.SSLError, OSError, _Ended) as problem:
-        return _ending(problem, Outcome.HUNG_UP)
+        return _ending(problem, AttemptOutcome.HUNG_UP)
     if kind != _CONNACK or len(body) != 2:
-        return Attempt(Outcome.NOT_MQTT, "its answer is no CONNACK")
+        return Attempt(AttemptOutcome.NOT_MQTT, "its answer is no CONNACK")
     if body[1]:
-        return Attempt(Outcome.REFUSED, _RETURN_CODES.get(body[1], f"return code {body[1]}"))
-    outcome = Attempt(Outcome.CONNECTED) if topic is None else _publish(tls, topic)
+        return Attempt(AttemptOutcome.REFUSED, _RETURN_CODES.get(body[1], f"return code {body[1]}"))
+    outcome = Attempt(AttemptOutcome.CONNECTED) if topic is None else _publish(tls, topic)
     _leave(tls)
     return outcome
 
@@ -160,9 +160,9 @@ def _publish(tls: ssl.SSLSocket, topic: str) -> Attempt:
         while True:  # until the deadline: whatever else comes is passed over
             kind, _ = _read(tls, deadline)
             if kind == _PUBACK:
-                return Attempt(Outcome.PUBLISHED)
+                return Attempt(AttemptOutcome.PUBLISHED)
     except (TimeoutError, ssl.SSLError, OSError, _Ended) as problem:
-        return _ending(problem, Outcome.PUBLISH_REFUSED)
+        return _ending(problem, AttemptOutcome.PUBLISH_REFUSED)
 
 
 def _leave(tls: ssl.SSLSocket) -> None:
@@ -176,12 +176,12 @@ class _Ended(Exception):
     """The other side closed the connection."""
 
 
-def _ending(problem: Exception, otherwise: Outcome) -> Attempt:
+def _ending(problem: Exception, otherwise: AttemptOutcome) -> Attempt:
     if isinstance(problem, TimeoutError):
-        return Attempt(Outcome.SILENT, f"no answer within {TIMEOUT:.0f} seconds")
+        return Attempt(AttemptOutcome.SILENT, f"no answer within {TIMEOUT:.0f} seconds")
     # An alert that comes after the handshake: with TLS 1.3 that is how a certificate is refused.
     if isinstance(problem, ssl.SSLError) and "ALERT" in (problem.reason or ""):
-        return Attempt(Outcome.TLS_REFUSED, _tls_word(problem))
+        return Attempt(AttemptOutcome.TLS_REFUSED, _tls_word(problem))
     return Attempt(otherwise, _tls_word(problem) if isinstance(problem, OSError) else "")
 
 

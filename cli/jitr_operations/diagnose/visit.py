@@ -17,7 +17,7 @@ from typing import Any
 
 from jitr_operations.deployment import is_this_machine
 from jitr_operations.diagnose.account import AccountView, View
-from jitr_operations.diagnose.attempt import Attempt, Line, Outcome, attempt
+from jitr_operations.diagnose.attempt import Attempt, AttemptOutcome, ConnectionParameters, attempt
 from jitr_operations.diagnose.files import Identity, look_at_clock, look_at_files
 from jitr_operations.diagnose.findings import Findings
 from jitr_operations.diagnose.stand_in import SENTENCE, why_refused
@@ -26,12 +26,12 @@ FIRST_WAIT = 1.0  # seconds between attempts; doubled each time, as devices do
 ENDPOINT = "`aws iot describe-endpoint --endpoint-type iot:Data-ATS` prints the account's"
 _ROOTS = "https://www.amazontrust.com/repository/AmazonRootCA1.pem"
 
-_TURNED_AWAY = (Outcome.HUNG_UP, Outcome.REFUSED)
+_TURNED_AWAY = (AttemptOutcome.HUNG_UP, AttemptOutcome.REFUSED)
 _OF_TIME = {"expired", "not-yet-valid"}
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class Destination:
     """Where the device wants to get in, and as what. ``wait``: for how many seconds it goes on trying."""
 
     host: str
@@ -45,7 +45,7 @@ class Goal:
 class Visit:
     """One diagnosis."""
 
-    def __init__(self, identity: Identity, goal: Goal, view: AccountView, findings: Findings) -> None:
+    def __init__(self, identity: Identity, goal: Destination, view: AccountView, findings: Findings) -> None:
         self._identity = identity
         self._goal = goal
         self._view = view
@@ -55,7 +55,7 @@ class Visit:
 
     def to_json(self) -> dict[str, Any]:
         """As ``--json`` prints it."""
-        published = self.last is not None and self.last.outcome is Outcome.PUBLISHED
+        published = self.last is not None and self.last.outcome is AttemptOutcome.PUBLISHED
         return {
             "endpoint": self._goal.host,
             "port": self._goal.port,
@@ -103,16 +103,16 @@ class Visit:
     # --- trying
 
     @contextmanager
-    def _line(self) -> Iterator[Line]:
+    def _line(self) -> Iterator[ConnectionParameters]:
         """Return the line, with the certificates in a file of the form that OpenSSL takes."""
         ders = (self._identity.reading.der, *self._identity.following)
         with tempfile.TemporaryDirectory(prefix="jitr-") as folder:
             chain = Path(folder) / "chain.pem"
             chain.write_text("".join(map(ssl.DER_cert_to_PEM_cert, ders)))
             goal, identity = self._goal, self._identity
-            yield Line(goal.host, goal.port, chain, identity.key_file, identity.passphrase, goal.roots)
+            yield ConnectionParameters(goal.host, goal.port, chain, identity.key_file, identity.passphrase, goal.roots)
 
-    def _persist(self, line: Line) -> Attempt:
+    def _persist(self, line: ConnectionParameters) -> Attempt:
         """Try, and again while it could be that the device is just being admitted."""
         deadline, pause, seen_active = time.monotonic() + self._goal.wait, FIRST_WAIT, False
         while True:
@@ -130,7 +130,7 @@ class Visit:
             time.sleep(pause)
             pause *= 2
 
-    def _try(self, line: Line, client_id: str, topic: str | None) -> Attempt:
+    def _try(self, line: ConnectionParameters, client_id: str, topic: str | None) -> Attempt:
         self.attempts += 1
         return attempt(line, client_id, topic)
 
@@ -152,15 +152,15 @@ class Visit:
 
     # --- telling
 
-    def _interpret(self, line: Line, last: Attempt, now: datetime) -> None:
+    def _interpret(self, line: ConnectionParameters, last: Attempt, now: datetime) -> None:
         match last.outcome:
-            case Outcome.TLS_REFUSED:
+            case AttemptOutcome.TLS_REFUSED:
                 self._tell_refused_in_tls(last, now)
-            case Outcome.HUNG_UP | Outcome.REFUSED:
+            case AttemptOutcome.HUNG_UP | AttemptOutcome.REFUSED:
                 self._tell_turned_away(line, last)
-            case Outcome.CONNECTED | Outcome.PUBLISHED | Outcome.PUBLISH_REFUSED:
+            case AttemptOutcome.CONNECTED | AttemptOutcome.PUBLISHED | AttemptOutcome.PUBLISH_REFUSED:
                 self._tell_connected(last)
-            case Outcome.SERVER_TIME:
+            case AttemptOutcome.SERVER_TIME:
                 self._tell_server_time(last, now)
             case _:
                 self._tell_not_reached(last)
@@ -168,33 +168,33 @@ class Visit:
     def _tell_not_reached(self, last: Attempt) -> None:
         host, port = self._goal.host, self._goal.port
         code, message, remedy = {
-            Outcome.UNKNOWN_HOST: (
+            AttemptOutcome.UNKNOWN_HOST: (
                 "endpoint",
                 f"there is no host {host}",
                 f"Check the endpoint ({ENDPOINT}), and that names are resolved here.",
             ),
-            Outcome.UNREACHABLE: (
+            AttemptOutcome.UNREACHABLE: (
                 "unreachable",
                 f"{host} does not take connections on port {port}",
                 f"Let the network pass TCP to {host}:{port}; where 8883 is closed, AWS IoT takes MQTT on 443, too.",
             ),
-            Outcome.SERVER_NAME: (
+            AttemptOutcome.SERVER_NAME: (
                 "endpoint-name",
                 f"what answers at {host} has a certificate for another name",
                 f"Connect by the endpoint's own name: {ENDPOINT}.",
             ),
-            Outcome.SERVER_UNTRUSTED: (
+            AttemptOutcome.SERVER_UNTRUSTED: (
                 "endpoint-ca",
                 f"the endpoint's certificate is not trusted with {self._goal.roots or 'what this machine trusts'}",
                 f"Give the device the endpoint's root as what it trusts, for AWS IoT {_ROOTS} (--ca-file), and an "
                 f"endpoint with -ats in its name: {ENDPOINT}.",
             ),
-            Outcome.SILENT: (
+            AttemptOutcome.SILENT: (
                 "silent",
                 f"{host}:{port} takes the connection and does not answer",
                 f"Check that port {port} is that of MQTT over TLS: 8883, or 443.",
             ),
-            Outcome.NOT_MQTT: (
+            AttemptOutcome.NOT_MQTT: (
                 "not-mqtt",
                 f"{host}:{port} speaks TLS, but not MQTT",
                 f"Check that port {port} is that of MQTT over TLS: 8883, or 443.",
@@ -254,8 +254,8 @@ class Visit:
                 "docs/local-stack.md lists what the local stack does differently.",
             )
 
-    def _tell_turned_away(self, line: Line, last: Attempt) -> None:
-        what = "hung up on after CONNECT" if last.outcome is Outcome.HUNG_UP else f"refused: {last.detail}"
+    def _tell_turned_away(self, line: ConnectionParameters, last: Attempt) -> None:
+        what = "hung up on after CONNECT" if last.outcome is AttemptOutcome.HUNG_UP else f"refused: {last.detail}"
         times = f", {self.attempts} times" if self.attempts > 1 else ""
         self.findings.say("symptom", f"TLS is done, and the device is {what}{times}")
         before = len(self.findings.problems)
@@ -269,7 +269,7 @@ class Visit:
                 return
             self._tell_no_more(view)
 
-    def _try_other_ids(self, line: Line, view: View | None) -> bool:
+    def _try_other_ids(self, line: ConnectionParameters, view: View | None) -> bool:
         mine = self._goal.client_id
         candidates = [self._identity.common_name, *(view.things if view else ())]
         for other in dict.fromkeys(each for each in candidates if each and each != mine):
@@ -317,16 +317,16 @@ class Visit:
                 "the endpoint takes the certificate as valid now: this machine's clock is wrong",
                 "Set the clock.",
             )
-        if last.outcome is Outcome.PUBLISHED:
+        if last.outcome is AttemptOutcome.PUBLISHED:
             self.findings.good("published", f"its message on {goal.topic} has arrived")
-        elif last.outcome is Outcome.PUBLISH_REFUSED:
+        elif last.outcome is AttemptOutcome.PUBLISH_REFUSED:
             self.findings.bad(
                 "publish",
                 f"it is hung up on when it publishes on {goal.topic}",
                 f"Have an IoT policy allow iot:Publish on topic/{goal.topic} for this device, or use a topic that is "
                 "allowed. A change takes some minutes to be seen.",
             )
-        elif last.outcome is Outcome.CONNECTED and goal.topic is None:
+        elif last.outcome is AttemptOutcome.CONNECTED and goal.topic is None:
             self.findings.say("publish", "publishing was not tried: --topic names a topic")
 
 

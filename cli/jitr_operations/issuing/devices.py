@@ -33,7 +33,7 @@ class Issuing:
 
 
 @dataclass(frozen=True)
-class Issued:
+class IssuedDevice:
     """A device's certificate and its files."""
 
     plan: Plan
@@ -74,7 +74,7 @@ def file_names(plans: list[Plan], issuing: Issuing, with_list: bool) -> Iterator
         yield DEVICES_CSV
 
 
-def issue_all(plans: list[Plan], issuing: Issuing, stage: Staged) -> Iterator[Issued]:
+def issue_all(plans: list[Plan], issuing: Issuing, stage: Staged) -> Iterator[IssuedDevice]:
     """Issue certificates, and keys where there is no request, and write them to the stage."""
     with telling.progress("Issuing", len(plans)) as advance:
         for plan in plans:
@@ -82,7 +82,7 @@ def issue_all(plans: list[Plan], issuing: Issuing, stage: Staged) -> Iterator[Is
             advance(1)
 
 
-def _issue_one(plan: Plan, issuing: Issuing, stage: Staged) -> Issued:
+def _issue_one(plan: Plan, issuing: Issuing, stage: Staged) -> IssuedDevice:
     key_file = request_file = None
     if plan.request is None:
         key = pki.new_key(issuing.key_type)
@@ -105,7 +105,7 @@ def _issue_one(plan: Plan, issuing: Issuing, stage: Staged) -> Issued:
     chain = None
     if issuing.chain:
         chain = stage.write(f"{plan.file}.chain.pem", pem + issuing.issuer.certificate.pem)
-    return Issued(plan, certificate, file, key_file, request_file, chain)
+    return IssuedDevice(plan, certificate, file, key_file, request_file, chain)
 
 
 def _request(plan: Plan, key: PrivateKey) -> x509.CertificateSigningRequest:
@@ -113,14 +113,14 @@ def _request(plan: Plan, key: PrivateKey) -> x509.CertificateSigningRequest:
     return x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, signing_hash(key))
 
 
-def write_list(stage: Staged, issued: list[Issued], by: str, issuer: pki.Issuer) -> Path:
+def write_list(stage: Staged, issued: list[IssuedDevice], by: str, issuer: pki.Issuer) -> Path:
     """Write the devices as a list. One key a row: an allow rule wants every key that a row has to fit."""
     ca_id = issuer.certificate.sha256
     text = "".join(write_rows(_row(each, by, ca_id) for each in issued))
     return stage.write(DEVICES_CSV, text.encode())
 
 
-def _row(issued: Issued, by: str, ca_id: str) -> ListRow:
+def _row(issued: IssuedDevice, by: str, ca_id: str) -> ListRow:
     """One device's row: the key asked for, and what its row in the source said besides keys."""
     certificate, given = issued.certificate, issued.plan.row or ListRow()
     keys: dict[str, str | None] = {

@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from jitr.errors import InputError
 from jitr.facts import KeyFacts
 from jitr_operations.certificates import Certificate, key_identifier, read
-from jitr_operations.issuing.x509_writer import Draft, PrivateKey, PublicKey, signed, signing_hash
+from jitr_operations.issuing.x509_writer import PrivateKey, PublicKey, TbsCertificate, signed, signing_hash
 
 MAX_SERIAL_BITS = 159  # 20 octets, and positive: RFC 5280 section 4.1.2.2
 MIN_RSA_BITS = 2048  # what AWS IoT takes: https://docs.aws.amazon.com/iot/latest/developerguide/x509-client-certs.html
@@ -139,7 +139,7 @@ def make_ca(
         _check_parent(parent.certificate, path_length)
     public_key = public_key_der(key.public_key())
     own = key_identifier(public_key)
-    draft = Draft(
+    draft = TbsCertificate(
         parent.certificate.ca.subject_der if parent else subject,
         subject,
         public_key,
@@ -162,7 +162,7 @@ def make_verification_certificate(
 
     https://docs.aws.amazon.com/iot/latest/developerguide/register-CA-cert.html
     """
-    draft = Draft(
+    draft = TbsCertificate(
         ca.certificate.ca.subject_der,
         _named(registration_code).public_bytes(),
         public_key_der(key.public_key()),
@@ -199,7 +199,7 @@ def issue_device(
 
     Raises InputError for a validity beyond 9999.
     """
-    draft = Draft(
+    draft = TbsCertificate(
         ca.certificate.ca.subject_der,
         subject,
         public_key,

@@ -33,7 +33,7 @@ _ECDSA_WITH = {  # RFC 5758 section 3.2
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class TbsCertificate:
     """A certificate that is to be signed. Names and key are DER elements; without extensions it is of version 1."""
 
     issuer: bytes
@@ -45,7 +45,7 @@ class Draft:
     extensions: Sequence[tuple[x509.ExtensionType, bool]] = ()  # each with whether it is critical
 
 
-def signed(draft: Draft, key: PrivateKey) -> bytes:
+def signed(draft: TbsCertificate, key: PrivateKey) -> bytes:
     """Sign a draft, with the hash that goes with the key. Returns the certificate's DER."""
     algorithm = der.element(der.SEQUENCE, _algorithm(key))
     to_be_signed = der.element(der.SEQUENCE, b"".join(_fields(draft, algorithm)))
@@ -71,7 +71,7 @@ def _signature(key: PrivateKey, data: bytes) -> bytes:
     return key.sign(data, ec.ECDSA(signing_hash(key)))
 
 
-def _fields(draft: Draft, algorithm: bytes) -> Sequence[bytes]:
+def _fields(draft: TbsCertificate, algorithm: bytes) -> Sequence[bytes]:
     serial = draft.serial_number.to_bytes(draft.serial_number.bit_length() // 8 + 1, signed=True)
     validity = _time(draft.not_before) + _time(draft.not_after)
     return (

@@ -12,7 +12,7 @@ from jitr.devicelists.changes import shrinks, takes_most
 from jitr.devicelists.columns import typed
 from jitr.devicelists.csv.cells import Cells
 from jitr.devicelists.csv.reader import Row
-from jitr.devicelists.csv.serials import UNDECIDED, Base, Serials
+from jitr.devicelists.csv.serials import UNDECIDED, Base, SerialNotation
 from jitr.devicelists.manifests.reading import line_of
 from jitr.devicelists.rows import ListRow, RowKey, rows_told
 from jitr.devicelists.values import read_row
@@ -20,7 +20,7 @@ from jitr.errors import InputError
 from jitr.rules.list_fit import Fit
 from jitr.services.lists.device_lists import DeviceLists, ListInfo
 from jitr.services.lists.difference import Difference
-from jitr.services.lists.list_import import REPLACE, Agree, Checked, Source
+from jitr.services.lists.list_import import REPLACE, Agree, Checked, DeviceFile
 from jitr.text import meant
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
@@ -51,7 +51,7 @@ def row_of(columns: Mapping[str, str]) -> ListRow:
         if column in named:
             raise InputError(f"{column} is given twice")
         named[column] = value
-    cells = Cells(Serials(kind) if kind else UNDECIDED)
+    cells = Cells(SerialNotation(kind) if kind else UNDECIDED)
     row = read_row(named, cells.text)
     if isinstance(row, ListRow):
         for said in cells.said():
@@ -117,7 +117,7 @@ def unless_edited(name: str, edit: Callable[[], T]) -> T:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class ImportPreview:
     """A file that may be imported: what it would do to its list, and how its rows fit rules and records.
 
     ``before`` is the list as it was then. ``expired`` rows of the file count for nothing any more.
@@ -148,13 +148,13 @@ class Looked:
 def look(
     deployment: Deployment,
     name: str,
-    source: Source,
+    source: DeviceFile,
     *,
     mode: str,
     overwrite: bool = False,
     compare: bool = True,
     size: int | None = None,
-) -> Looked:
+) -> ImportPreview:
     """Read a whole file and compare it with the list that it is for; nothing is changed. Raises ListError.
 
     ``compare`` may be left out where a replacement says what it does as it is made. ``size`` is the file's, in bytes.
@@ -182,10 +182,10 @@ def look(
             advance=advance,
             watch=watch,
         )
-    return Looked(name, mode, checked, before, fit, list_files.told(checked, mode, before), expired)
+    return ImportPreview(name, mode, checked, before, fit, list_files.told(checked, mode, before), expired)
 
 
-def question_about_shrinking(deployment: Deployment, looked: Looked) -> str | None:
+def question_about_shrinking(deployment: Deployment, looked: ImportPreview) -> str | None:
     """Return what to ask before a list gets much shorter; None where it does not."""
     if looked.before is None or not looked.shrinks:
         return None
@@ -201,7 +201,7 @@ def question_about_removed(name: str, before: ListInfo | None, found: Difference
     return f"This takes {found.removed} of {before.rows} rows off list {name}."
 
 
-def questions_to_come(deployment: Deployment, looked: Looked) -> list[str]:
+def questions_to_come(deployment: Deployment, looked: ImportPreview) -> list[str]:
     """Return what there is to think of before a file is imported that was compared with its list."""
     before, most = looked.before, looked.most_removed
     shrinking = question_about_shrinking(deployment, looked)
@@ -212,7 +212,7 @@ def questions_to_come(deployment: Deployment, looked: Looked) -> list[str]:
     return [each for each in questions if each]
 
 
-def import_(deployment: Deployment, looked: Looked, agree: Agree) -> tuple[int, Difference | None]:
+def import_(deployment: Deployment, looked: ImportPreview, agree: Agree) -> tuple[int, Difference | None]:
     """Import a file that was looked at; go on with its import where that was begun.
 
     Return how many of its rows were there already then, and what became of rows that were replaced. ``agree`` is told

@@ -19,7 +19,7 @@ from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.rows import ListRow, rows_told
 from jitr.services.lists.device_lists import KEPT_DAYS, ListInfo
 from jitr.services.lists.difference import Difference
-from jitr.services.lists.list_import import CSV_OR_MANIFEST, REPLACE, Checked, Imports, Leftovers, Source
+from jitr.services.lists.list_import import CSV_OR_MANIFEST, REPLACE, Checked, DeviceFile, Imports, Leftovers
 from jitr.times import rfc3339
 from jitr_operations import telling
 from jitr_operations.lists.manifests import folder_pieces, tell_of_folder
@@ -94,23 +94,23 @@ def _pieces_of(file: IO[str], columns: Sequence[str]) -> Iterator[str]:
 
 
 @contextmanager
-def source(file: Path, opener: Opener = CSV_OR_MANIFEST, shown_as: str | None = None) -> Iterator[Source]:
+def source(file: Path, opener: Opener = CSV_OR_MANIFEST, shown_as: str | None = None) -> Iterator[DeviceFile]:
     """Give a file or a folder to import, read by ``opener`` and told of as ``shown_as``.
 
     What can be read only once (a pipe) is copied first, because an import reads twice.
     """
     if file.is_dir():
         tell_of_folder(file)
-        yield Source(str(file), lambda: folder_pieces(file), opener)
+        yield DeviceFile(str(file), lambda: folder_pieces(file), opener)
         return
     if file.is_file() or not file.exists():
-        yield Source(shown_as or str(file), lambda: _pieces(file), opener)
+        yield DeviceFile(shown_as or str(file), lambda: _pieces(file), opener)
         return
     with tempfile.TemporaryDirectory(prefix="jitr-") as folder:
         copy = Path(folder) / "list.csv"
         with file.open("rb") as opened, copy.open("wb") as copied:
             shutil.copyfileobj(opened, copied)
-        yield Source(str(file), lambda: _pieces(copy), opener)
+        yield DeviceFile(str(file), lambda: _pieces(copy), opener)
 
 
 def size(file: Path) -> int | None:

@@ -126,7 +126,7 @@ def _paths(folder: Path) -> Iterator[Path]:
 
 
 @dataclass(frozen=True)
-class Verification:
+class ManifestReport:
     """What a file of devices turned out to be."""
 
     rows: int
@@ -139,14 +139,14 @@ class Verification:
         return {"rows": self.rows, "read_as": list(self.said), "signers": list(self.signers)}
 
 
-def verification(reader: ListReader) -> Verification:
+def verification(reader: ListReader) -> ManifestReport:
     """Read a file to its end. Raises ListError where anything is wrong with it."""
     rows = sum(1 for _ in reader)
     reader.raise_problems()
     if not isinstance(reader, Manifest):
-        return Verification(rows, reader.said, (), {})
+        return ManifestReport(rows, reader.said, (), {})
     signers = [
         {"sha256": each.sha256, "name": each.name, "elements": reader.signed[each.sha256].elements}
         for each in reader.signed_by
     ]
-    return Verification(rows, reader.said, signers, dict(reader.issuers))
+    return ManifestReport(rows, reader.said, signers, dict(reader.issuers))

@@ -7,7 +7,7 @@ from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
 
 
-class Where:
+class RowFilter:
     """Conditions ``COLUMN=VALUE``, all of which a row has to meet: whole values, case matters.
 
     Raises InputError for what is no such condition.

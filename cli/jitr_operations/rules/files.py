@@ -8,7 +8,7 @@ from pathlib import Path
 from jitr.decision.selftest import TestFailure, run
 from jitr.errors import InputError
 from jitr.rules.file.ca_files import CaFiles
-from jitr.rules.file.reader import Known, read_rules
+from jitr.rules.file.reader import RulesContext, read_rules
 from jitr.rules.file.rules_file import RulesFile
 from jitr.rules.file.source import MAX_BYTES
 from jitr.rules.model import Rules
@@ -37,7 +37,7 @@ def _ca_files(beside: Path) -> CaFiles:
     return CaFiles(read)
 
 
-def read_file(path: Path, *, certificates: bool = True, known: Known | None = None) -> tuple[RulesFile, bytes]:
+def read_file(path: Path, *, certificates: bool = True, known: RulesContext | None = None) -> tuple[RulesFile, bytes]:
     """Read a rules file with its tests and warnings, and its bytes.
 
     CA certificates that it names are read beside it, unless ``certificates`` is False: then naming one is an error.
@@ -46,7 +46,7 @@ def read_file(path: Path, *, certificates: bool = True, known: Known | None = No
     """
     text = read_bytes(path, MAX_BYTES)
     files = _ca_files(path.parent)
-    known = replace(known or Known(), today=datetime.now(UTC).date(), ca_not_after=files.not_after)
+    known = replace(known or RulesContext(), today=datetime.now(UTC).date(), ca_not_after=files.not_after)
     resolve, responder = (files.certificate_id, files.responder) if certificates else (None, None)
     return read_rules(text, source=str(path), certificate_id=resolve, responder=responder, known=known), text
 
@@ -57,7 +57,7 @@ def read_rules_file(path: Path, *, certificates: bool = True) -> Rules:
     return rules_file.rules
 
 
-def read_and_test(path: Path, known: Known | None = None) -> tuple[Rules, bytes]:
+def read_and_test(path: Path, known: RulesContext | None = None) -> tuple[Rules, bytes]:
     """Return the rules in a file whose tests all pass, and its bytes; report warnings.
 
     Raises as ``read_file``, and FailedTests.
@@ -66,7 +66,7 @@ def read_and_test(path: Path, known: Known | None = None) -> tuple[Rules, bytes]
     return _tested(rules_file), text
 
 
-def test_text(text: bytes, source: str, known: Known) -> Rules:
+def test_text(text: bytes, source: str, known: RulesContext) -> Rules:
     """Return the rules in a text whose tests all pass.
 
     Naming a CA's file in it is an error: there is no file beside it. Raises RulesError and FailedTests.

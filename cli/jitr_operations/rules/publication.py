@@ -13,8 +13,8 @@ from jitr.errors import InputError
 from jitr.records.record import Heads
 from jitr.rules.model import Rules, load
 from jitr.services.publishing import publication
-from jitr.services.publishing.deny_lists import Doubts, check_deny_lists
-from jitr.services.publishing.publication import Version
+from jitr.services.publishing.deny_lists import DenyListDoubts, check_deny_lists
+from jitr.services.publishing.publication import Publication
 from jitr.services.recheck.replay import Replayed, effect_of, replay
 from jitr.unseen import written_out
 from jitr_operations import telling
@@ -31,7 +31,7 @@ class Proposal:
     rules: Rules
     text: bytes
     before: Heads
-    doubts: Doubts
+    doubts: DenyListDoubts
 
     @property
     def in_force_already(self) -> bool:
@@ -62,12 +62,12 @@ def _propose(deployment: Deployment, rules: Rules, text: bytes) -> Proposal:
     warn_of_others(deployment)
     before = table.heads()
     if before.digest == rules.digest:
-        return Proposal(rules, text, before, Doubts())
+        return Proposal(rules, text, before, DenyListDoubts())
     publication.check_counts(table, rules, before)  # as publishing does, before anything is looked at or asked
     return Proposal(rules, text, before, check_deny_lists(table, rules, before, at=now()))
 
 
-def propose_version(deployment: Deployment, version: Version) -> Proposal:
+def propose_version(deployment: Deployment, version: Publication) -> Proposal:
     """Return an earlier version of the rules, checked against what is in force.
 
     Tells of names that are gone since, and of other topic rules. Raises InputError where it is in force, is no longer
@@ -87,7 +87,7 @@ def propose_version(deployment: Deployment, version: Version) -> Proposal:
     return Proposal(rules, text, before, doubts)
 
 
-def store_again(deployment: Deployment, proposal: Proposal) -> Version:
+def store_again(deployment: Deployment, proposal: Proposal) -> Publication:
     """See to it that rules which are in force can be read, and return the version that they are."""
     table = table_of(deployment)
     if publication.restore(table, proposal.rules, proposal.text):
@@ -95,7 +95,7 @@ def store_again(deployment: Deployment, proposal: Proposal) -> Version:
     return version_of(table, None)
 
 
-def publish(deployment: Deployment, proposal: Proposal, message: str | None) -> Version:
+def publish(deployment: Deployment, proposal: Proposal, message: str | None) -> Publication:
     """Put rules in force, and return the version that they are. Raises InputError where others were put in force."""
     try:
         return publication.publish(
@@ -165,7 +165,7 @@ def replay_file(choice: Choice, file: Path, since: datetime | None) -> Replayed:
 # --- versions
 
 
-def version_of(table: Table, number: int | None) -> Version:
+def version_of(table: Table, number: int | None) -> Publication:
     """Return a version of the rules, or the one in force. Raises InputError where there is none."""
     if number is None:
         found = publication.in_force(table)
@@ -178,13 +178,13 @@ def version_of(table: Table, number: int | None) -> Version:
     raise InputError(f"there is no version {number}: `jitr rules history` shows those there are")
 
 
-def difference(table: Table, old: Version, new: Version) -> list[str]:
+def difference(table: Table, old: Publication, new: Publication) -> list[str]:
     """Return how the files of two versions differ, line by line. Raises InputError where one is no longer there."""
     was, became = (text_of(table, each).splitlines() for each in (old, new))
     return list(unified_diff(was, became, f"version {old.version}", f"version {new.version}", lineterm=""))
 
 
-def compiled_of(table: Table, version: Version) -> bytes:
+def compiled_of(table: Table, version: Publication) -> bytes:
     """Return the compiled rules of a version. Raises InputError where they are no longer in the table."""
     compiled = table.blob(f"RULES#{version.digest}")
     if compiled is None:
@@ -192,7 +192,7 @@ def compiled_of(table: Table, version: Version) -> bytes:
     return compiled
 
 
-def text_of(table: Table, version: Version) -> str:
+def text_of(table: Table, version: Publication) -> str:
     """Return the file of a version as it was published. Raises InputError where it is no longer in the table."""
     text = publication.source(table, version.digest)
     if text is None:

@@ -22,7 +22,7 @@ from jitr_operations import telling
 from jitr_operations.decisions.today import Today
 from jitr_operations.deployment import Deployment
 from jitr_operations.devices.registry import Registry
-from jitr_operations.diagnose.attempt import Attempt, Line, Outcome, attempt
+from jitr_operations.diagnose.attempt import Attempt, AttemptOutcome, ConnectionParameters, attempt
 from jitr_operations.files import staged
 from jitr_operations.issuing import pki
 from jitr_operations.records import record_of
@@ -32,7 +32,7 @@ from jitr_operations.verify.assumptions import Report
 from jitr_operations.verify.belongings import PREFIX, TAG, Belongings
 
 _CURVE = pki.KeyType(curve="p256")
-_TURNED_AWAY = (Outcome.HUNG_UP, Outcome.REFUSED, Outcome.TLS_REFUSED, Outcome.SILENT)
+_TURNED_AWAY = (AttemptOutcome.HUNG_UP, AttemptOutcome.REFUSED, AttemptOutcome.TLS_REFUSED, AttemptOutcome.SILENT)
 _EVENT_WITHIN = 90  # seconds
 _POLICY_WITHIN = 90
 _DELETE_WITHIN = 300  # https://docs.aws.amazon.com/iot/latest/apireference/API_DeletePolicy.html
@@ -52,7 +52,7 @@ class Endpoint:
 @dataclass(frozen=True, slots=True)
 class _Device:
     id: str
-    line: Line
+    line: ConnectionParameters
     name: str
 
 
@@ -146,7 +146,9 @@ class Verification:
             certificate = stage.write(f"{name}.pem", sent)
             key_file = stage.write(f"{name}.key", pki.private_pem(key), private=True)
         where = self.endpoint
-        return _Device(made.sha256, Line(where.host, where.port, certificate, key_file, None, where.roots), name)
+        return _Device(
+            made.sha256, ConnectionParameters(where.host, where.port, certificate, key_file, None, where.roots), name
+        )
 
     # --- what is looked at
 

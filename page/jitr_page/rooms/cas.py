@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from jitr.errors import InputError
 from jitr_operations.cas.aliases import named_in
-from jitr_operations.cas.registry import Registered, all_ca_ids, described, devices_by_status
+from jitr_operations.cas.registry import RegisteredCa, all_ca_ids, described, devices_by_status
 from jitr_operations.table import now
 from jitr_page.site import rules_in_force, site
 
@@ -29,7 +29,7 @@ def show_all() -> str:
     return render_template("cas.html", rows=rows, soon=_SOON)
 
 
-def _days(ca: Registered) -> int | None:
+def _days(ca: RegisteredCa) -> int | None:
     return None if ca.certificate is None else (ca.certificate.not_after - now()).days
 
 
@@ -64,7 +64,7 @@ def change(ca_id: str, what: str) -> Response:
     return redirect(url_for("cas.show", ca_id=ca.id, done=what), 303)
 
 
-def _require(ca_id: str) -> Registered:
+def _require(ca_id: str) -> RegisteredCa:
     ca = described(site().deployment.client("iot"), ca_id) if _ID.fullmatch(ca_id) else None
     if ca is None:
         raise NotFound

@@ -18,7 +18,7 @@ from jitr_operations import telling
 from jitr_operations.decisions import held, listing, words
 from jitr_operations.decisions.basis import basis_of
 from jitr_operations.devices import status
-from jitr_operations.devices.activation import Asked
+from jitr_operations.devices.activation import ActivationCheck
 from jitr_operations.devices.by_hand import Hand, acts_of
 from jitr_operations.devices.registry import DeviceCertificate, Registry
 from jitr_operations.explain.explanation import Explanation
@@ -220,7 +220,7 @@ def _activate(certificate_id: str, form: Any) -> None:
         raise InputError("the certificate is REVOKED, which is final: issue the device another one")
     if not registry.may_connect(certificate):
         raise InputError("it has no IoT policy, and AWS IoT hangs up on such a device: attach one first")
-    asked = Asked(found.deployment, found.table, why if form.get("overrule") == "yes" else None)
+    asked = ActivationCheck(found.deployment, found.table, why if form.get("overrule") == "yes" else None)
     denied = asked.denial(certificate.id, certificate.pem, certificate.ca_certificate_id, certificate.id[:12])
     if denied is not None:
         raise InputError(denied)

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 from jitr.errors import InputError
 from jitr_operations.failures.messages import QUEUES
 from jitr_operations.failures.redrive import failed_messages, redrive
-from jitr_page.jobs import Outcome
+from jitr_page.jobs import JobResult
 from jitr_page.site import Site, site
 
 room = Blueprint("failures", __name__)
@@ -36,7 +36,7 @@ def put_back() -> Response:
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 
 
-def _redrive(found: Site, reason: str | None) -> Outcome:
+def _redrive(found: Site, reason: str | None) -> JobResult:
     count, in_flight = redrive(found.deployment, reason=reason, queue=None, pace=_PACE)
     more = f"; about {in_flight} more are held by another command" if in_flight else ""
-    return Outcome(f"{count} messages are back on the registration queue{more}")
+    return JobResult(f"{count} messages are back on the registration queue{more}")

@@ -14,7 +14,7 @@ from jitr_operations.decisions import held, words
 from jitr_operations.decisions.basis import basis_of
 from jitr_page import filtering
 from jitr_page.forms import reason, require_unchanged
-from jitr_page.jobs import Outcome
+from jitr_page.jobs import JobResult
 from jitr_page.site import Site, rules_in_force, site
 
 room = Blueprint("held", __name__)
@@ -60,7 +60,7 @@ def do() -> Response:
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 
 
-def _say_all(found: Site, devices: Sequence[str], word: OperatorWord) -> Outcome:
+def _say_all(found: Site, devices: Sequence[str], word: OperatorWord) -> JobResult:
     failed = []
     with telling.progress("Telling the devices' records", len(devices)) as advance:
         for each in devices:
@@ -73,7 +73,7 @@ def _say_all(found: Site, devices: Sequence[str], word: OperatorWord) -> Outcome
                 failed.append(f"{certificate_id[:12]}: {problem}")
             advance(1)
     count = len(devices) - len(failed)
-    return Outcome(
+    return JobResult(
         f"{count} of {len(devices)} are decided again now. What came of it is on each device's page.", failed
     )
 

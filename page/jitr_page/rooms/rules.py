@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from jitr.errors import InputError
 from jitr.rules.file.problems import RulesError
 from jitr.services.publishing import publication
-from jitr.services.publishing.publication import Version
+from jitr.services.publishing.publication import Publication
 from jitr_operations.rules.files import FailedTests
 from jitr_operations.rules.publication import (
     Proposal,
@@ -65,7 +65,7 @@ def version(number: int) -> str:
     )
 
 
-def _difference(found: Version) -> list[str]:
+def _difference(found: Publication) -> list[str]:
     if found.version < 2:
         return []
     table = site().table

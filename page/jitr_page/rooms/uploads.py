@@ -15,7 +15,7 @@ from jitr_operations.lists import files as list_files
 from jitr_operations.lists.check import check_name
 from jitr_operations.lists.manifests import ManifestChoice
 from jitr_page.forms import is_sure, require_sure
-from jitr_page.jobs import Outcome
+from jitr_page.jobs import JobResult
 from jitr_page.site import Site, site
 from jitr_page.uploads import Upload, lines_of
 
@@ -44,7 +44,7 @@ def look() -> AnyResponse:
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 
 
-def _look(found: Site, upload: Upload, mode: str, overwrite: bool, then: str) -> Outcome:
+def _look(found: Site, upload: Upload, mode: str, overwrite: bool, then: str) -> JobResult:
     opener = ManifestChoice().opener(SignerStore(found.table).believed())
     try:
         with list_files.source(upload.path, opener, upload.shown_as) as source:
@@ -57,7 +57,7 @@ def _look(found: Site, upload: Upload, mode: str, overwrite: bool, then: str) ->
         found.uploads.take(upload.id)
         upload.let_go()
         raise
-    return Outcome(f"{upload.shown_as} is read", then=then)
+    return JobResult(f"{upload.shown_as} is read", then=then)
 
 
 def _require(upload: Upload | None) -> Upload:
@@ -99,7 +99,7 @@ def import_(upload: str) -> AnyResponse:
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 
 
-def _import(found: Site, kept: Upload, looked: editing.Looked, *, sure: bool) -> Outcome:
+def _import(found: Site, kept: Upload, looked: editing.ImportPreview, *, sure: bool) -> JobResult:
     def agree(difference: Difference | None) -> None:
         question = editing.question_about_removed(looked.name, looked.before, difference)
         if question is not None and not sure:
@@ -115,7 +115,7 @@ def _import(found: Site, kept: Upload, looked: editing.Looked, *, sure: bool) ->
         if difference is None
         else ": " + ", ".join(f"{count} {name}" for name, count in difference.counts().items())
     )
-    return Outcome(f"{looked.told.rows} are on list {looked.name}{counts}")
+    return JobResult(f"{looked.told.rows} are on list {looked.name}{counts}")
 
 
 @room.post("/uploads/<upload>/discard")

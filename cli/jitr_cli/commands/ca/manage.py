@@ -9,7 +9,7 @@ import click
 from jitr.errors import InputError
 from jitr_cli.console import output
 from jitr_cli.console.options import aws_options
-from jitr_operations.cas.registry import Registered, counts_text, devices_by_status, find, warn_of_template
+from jitr_operations.cas.registry import RegisteredCa, counts_text, devices_by_status, find, warn_of_template
 from jitr_operations.deployment import Choice
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -108,7 +108,7 @@ def delete(which: str, choice: Choice, deactivate_first: bool, yes: bool, as_jso
     output.emit(as_json, document, f"{found.words}: deleted")
 
 
-def _tell_changed(as_json: bool, registered: Registered, status: str) -> None:
+def _tell_changed(as_json: bool, registered: RegisteredCa, status: str) -> None:
     output.emit(as_json, {"ca_certificate_id": registered.id, "status": status}, f"{registered.words}: {status}")
 
 

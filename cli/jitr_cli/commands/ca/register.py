@@ -13,7 +13,7 @@ from jitr_cli.console.options import FILE, aws_options
 from jitr_operations.cas import registration
 from jitr_operations.cas.checks import require_fit
 from jitr_operations.cas.proof import read_proof
-from jitr_operations.cas.registry import Registered
+from jitr_operations.cas.registry import RegisteredCa
 from jitr_operations.deployment import Choice
 from jitr_operations.files import read_certificate
 from jitr_operations.issuing.subjects import subject_text
@@ -89,7 +89,7 @@ def _tag(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _tell_registered(registered: Registered, before: bool, stem: str) -> None:
+def _tell_registered(registered: RegisteredCa, before: bool, stem: str) -> None:
     certificate = registered.certificate
     click.echo("Registered already, and as asked for now." if before else "Registered.")
     output.pairs(

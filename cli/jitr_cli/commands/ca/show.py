@@ -12,7 +12,7 @@ from jitr_cli.console import output
 from jitr_cli.console.options import stack_options, stack_was_named
 from jitr_operations.cas.aliases import UNKNOWN, Named, account_and_rules, named_in
 from jitr_operations.cas.registry import (
-    Registered,
+    RegisteredCa,
     all_ca_ids,
     counts_text,
     described,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Shown:
     """All there is to show of a CA; ``named`` and ``devices`` are None where they are not known."""
 
-    ca: Registered
+    ca: RegisteredCa
     named: Named | None
     devices: Mapping[str, int] | None
     now: datetime
@@ -65,7 +65,7 @@ class Shown:
             yield "rules", ", ".join(name for _, name, _ in self.named.rules)
 
 
-def _warn_of_unreadable(registered: Registered) -> None:
+def _warn_of_unreadable(registered: RegisteredCa) -> None:
     if registered.problem is not None:
         output.warn(f"the CA {registered.id} cannot be read: {registered.problem}")
 
@@ -106,7 +106,7 @@ def ls(no_count: bool, choice: Choice, as_json: bool) -> None:
         output.note("No CA is registered here: `jitr ca register` registers one.")
 
 
-def _read_all(iot: "IoTClient") -> Iterator[Registered]:
+def _read_all(iot: "IoTClient") -> Iterator[RegisteredCa]:
     ids = all_ca_ids(iot)
     with output.progress("Reading CAs", len(ids)) as advance:
         for each in ids:
@@ -116,12 +116,12 @@ def _read_all(iot: "IoTClient") -> Iterator[Registered]:
                 yield registered
 
 
-def _count_all(iot: "IoTClient", cas: list[Registered]) -> dict[str, Mapping[str, int]]:
+def _count_all(iot: "IoTClient", cas: list[RegisteredCa]) -> dict[str, Mapping[str, int]]:
     with output.progress("Counting devices", None) as advance:
         return {each.id: devices_by_status(iot, each.id, advance) for each in cas}
 
 
-def _named(rules: Rules | None, registered: Registered) -> Named | None:
+def _named(rules: Rules | None, registered: RegisteredCa) -> Named | None:
     return None if rules is None else named_in(rules, registered.id)
 
 

@@ -13,7 +13,7 @@ from jitr_operations.deployment import Choice
 from jitr_operations.diagnose.account import AccountView
 from jitr_operations.diagnose.files import read_identity
 from jitr_operations.diagnose.findings import Findings
-from jitr_operations.diagnose.visit import ENDPOINT, Goal, Visit
+from jitr_operations.diagnose.visit import ENDPOINT, Destination, Visit
 from jitr_operations.table import now
 
 MAX_CLIENT_ID = 128  # octets of UTF-8: AWS IoT Core, "Protocol limits"
@@ -76,7 +76,7 @@ def diagnose(
     identity = read_identity(certificate, key or certificate.with_suffix(".key"), passphrase_file)
     view = AccountView(None if no_account else choice, identity.reading)
     name = client_id or identity.common_name or f"jitr-{view.id[:12]}"
-    visit = Visit(identity, Goal(host, port, roots, name, topic, wait), view, Findings())
+    visit = Visit(identity, Destination(host, port, roots, name, topic, wait), view, Findings())
     visit.make(now())
     output.emit(as_json, visit.to_json(), lambda: _show(visit.findings))
     context.exit(1 if visit.findings.problems else 0)

@@ -12,7 +12,7 @@ from jitr_cli.console.options import FILE
 from jitr_cli.console.subjects import subject_options
 from jitr_operations.files import staged
 from jitr_operations.issuing import pki
-from jitr_operations.issuing.devices import Issued, Issuing, file_names, issue_all, write_list
+from jitr_operations.issuing.devices import IssuedDevice, Issuing, file_names, issue_all, write_list
 from jitr_operations.issuing.plans import Plan, plan_of_name, plan_of_request, plans_of_rows, refuse_twice, with_serials
 from jitr_operations.issuing.signing import DAYS_HELP, MAX_DAYS, read_issuer, validity_for, warn_if_outlived
 from jitr_operations.issuing.subjects import SubjectParts, subject_text
@@ -141,7 +141,7 @@ def _numbered(count: int | None, prefix: str | None, start: int) -> tuple[str, .
     return tuple(f"{prefix}{number:0{width}}" for number in range(start, start + count))
 
 
-def _tell_issued(issued: list[Issued], listed: Path | None) -> None:
+def _tell_issued(issued: list[IssuedDevice], listed: Path | None) -> None:
     if len(issued) == 1 and listed is None:
         one = issued[0]
         output.pairs(

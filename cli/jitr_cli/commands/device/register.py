@@ -20,10 +20,10 @@ from jitr.x509.certificate import CertificateReading
 from jitr_cli.commands.device.overrule import require_reason
 from jitr_cli.console import output
 from jitr_cli.console.options import FILE, stack_options
-from jitr_operations.cas.registry import Registered
-from jitr_operations.cas.signers import Signers, twin_under
+from jitr_operations.cas.issuers import IssuerLookup, twin_under
+from jitr_operations.cas.registry import RegisteredCa
 from jitr_operations.deployment import Choice
-from jitr_operations.devices.activation import NOT_ASKED, Asked
+from jitr_operations.devices.activation import NOT_ASKED, ActivationCheck
 from jitr_operations.devices.by_hand import NOT_KEPT, Hand
 from jitr_operations.devices.records import account_and_table
 from jitr_operations.devices.registry import DeviceCertificate, Registry, is_missing, read_device_file
@@ -50,7 +50,7 @@ class _Device:
     file: Path
     reading: CertificateReading
     existing: DeviceCertificate | None
-    ca: Registered | None  # None: it is registered already, and was not looked for
+    ca: RegisteredCa | None  # None: it is registered already, and was not looked for
 
     @property
     def id(self) -> str:
@@ -109,9 +109,9 @@ def register(
     iot = account.client("iot")
     registry = Registry(iot)
     wanted = _Wanted(activate, tuple(dict.fromkeys(iot_policies)), thing)
-    devices = _look(registry, Signers(iot, ca), readings)
+    devices = _look(registry, IssuerLookup(iot, ca), readings)
     _require_policies(iot, registry, devices, wanted, without_iot_policy)
-    asked = Asked(account, table, overrule)
+    asked = ActivationCheck(account, table, overrule)
     denials = [_denial(asked, each) for each in devices] if activate else []
     if any(denials):
         output.error("\n".join(filter(None, denials)))
@@ -167,7 +167,9 @@ def _unfit(reading: CertificateReading, time: datetime) -> str | None:
     return None
 
 
-def _look(registry: Registry, signers: Signers, readings: dict[str, tuple[Path, CertificateReading]]) -> list[_Device]:
+def _look(
+    registry: Registry, signers: IssuerLookup, readings: dict[str, tuple[Path, CertificateReading]]
+) -> list[_Device]:
     """How AWS IoT holds each of them, and the CA of those that it does not. Raises InputError with all problems."""
     devices: list[_Device] = []
     problems: list[str] = []
@@ -191,7 +193,7 @@ def _look(registry: Registry, signers: Signers, readings: dict[str, tuple[Path, 
 
 def _twins(
     registry: Registry,
-    ca: Registered,
+    ca: RegisteredCa,
     file: Path,
     reading: CertificateReading,
     readings: dict[str, tuple[Path, CertificateReading]],
@@ -233,7 +235,7 @@ def _require_policies(
             )
 
 
-def _denial(asked: Asked, device: _Device) -> str | None:
+def _denial(asked: ActivationCheck, device: _Device) -> str | None:
     """Return why the rules in force keep a device from being made ACTIVE."""
     existing = device.existing
     pem = ssl.DER_cert_to_PEM_cert(device.reading.der)
@@ -256,7 +258,7 @@ def _require_room_on(registry: Registry, thing: str, device: _Device, yes: bool)
 
 
 def _register_all(
-    iot: "IoTClient", registry: Registry, devices: list[_Device], wanted: _Wanted, asked: Asked, hand: Hand
+    iot: "IoTClient", registry: Registry, devices: list[_Device], wanted: _Wanted, asked: ActivationCheck, hand: Hand
 ) -> list[dict[str, Any]]:
     done: list[dict[str, Any]] = []
     try:
@@ -272,7 +274,7 @@ def _register_all(
 
 
 def _register_one(
-    iot: "IoTClient", registry: Registry, device: _Device, wanted: _Wanted, asked: Asked, hand: Hand
+    iot: "IoTClient", registry: Registry, device: _Device, wanted: _Wanted, asked: ActivationCheck, hand: Hand
 ) -> dict[str, Any]:
     arn, status, ca_id = _registered(iot, device)
     if device.existing is None:

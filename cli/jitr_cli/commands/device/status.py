@@ -13,10 +13,10 @@ from jitr_cli.console import completion, output
 from jitr_cli.console.options import stack_options
 from jitr_operations.deployment import Choice, Deployment
 from jitr_operations.devices import status as switching
-from jitr_operations.devices.activation import NOT_ASKED, Asked
+from jitr_operations.devices.activation import NOT_ASKED, ActivationCheck
 from jitr_operations.devices.by_hand import NOT_KEPT, Hand
 from jitr_operations.devices.recall import Match, find_on_list
-from jitr_operations.devices.recall_misses import Compared, find_misses
+from jitr_operations.devices.recall_misses import ListComparison, find_misses
 from jitr_operations.devices.records import account_and_table, name_in
 from jitr_operations.devices.registry import DeviceCertificate, Registry
 from jitr_operations.devices.revoked import Revoked, find_revoked
@@ -60,7 +60,7 @@ def activate(
         raise InputError(f"{found.id} is REVOKED, which is final: issue and register another certificate")
     if not without_iot_policy and not registry.may_connect(found):
         raise InputError(_no_policy(found))
-    asked = Asked(account, table, overrule)
+    asked = ActivationCheck(account, table, overrule)
     denied = asked.denial(found.id, found.pem, found.ca_certificate_id, _words(found), changes=found.status != "ACTIVE")
     if denied is not None:
         output.error(denied)
@@ -178,7 +178,7 @@ def _recall(list_name: str, dry_run: bool, yes: bool, choice: Choice, as_json: b
     if not dry_run:
         deployment.announce()
     registry = Registry(deployment.client("iot"))
-    at, compared = now(), Compared()
+    at, compared = now(), ListComparison()
     matches, under_way = find_on_list(deployment, registry, list_name, at, compared)
     misses = find_misses(table_of(deployment), list_name, at, compared)
     _show(matches, list_name, under_way)

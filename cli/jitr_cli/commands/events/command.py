@@ -22,7 +22,7 @@ from jitr.errors import InputError, Unreadable
 from jitr.x509.certificate import CertificateReading, read_ca
 from jitr_cli.console.options import aws_options
 from jitr_cli.console.output import emit, json_option, note, warn
-from jitr_operations.cas.signers import Signers
+from jitr_operations.cas.issuers import IssuerLookup
 from jitr_operations.deployment import Account, Choice
 from jitr_operations.devices.registry import Registry, read_device_file
 from jitr_operations.devices.which import find_one
@@ -187,7 +187,7 @@ def _named_ca(ca: str, device: CertificateReading | None) -> str:
 def _signer(account: Account, device: CertificateReading | None, which: str) -> str:
     """Return the registered CA that signed a certificate which AWS IoT does not know, or knows without a CA."""
     if device is not None:
-        return Signers(account.client("iot")).of(device, Path(which)).id
+        return IssuerLookup(account.client("iot")).of(device, Path(which)).id
     raise InputError(
         f"AWS IoT in account {account.account_id}, Region {account.region}, does not say which CA signed certificate "
         f"{which[:12]}: name it with --ca, or give the certificate's file"

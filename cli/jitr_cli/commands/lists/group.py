@@ -29,7 +29,7 @@ from jitr_operations.lists import editing
 from jitr_operations.lists import files as list_files
 from jitr_operations.lists.deny_lists import ends_recalls
 from jitr_operations.lists.manifests import ManifestChoice
-from jitr_operations.lists.where import Where
+from jitr_operations.lists.where import RowFilter
 from jitr_operations.table import now, table_of
 
 
@@ -122,7 +122,7 @@ def import_(
     list_files.let_go(table_)
 
 
-def _ask_about_removed(looked: editing.Looked, found: Difference | None, *, yes: bool) -> None:
+def _ask_about_removed(looked: editing.ImportPreview, found: Difference | None, *, yes: bool) -> None:
     """Ask before more than half of the rows go, unless it was asked before the list shrinks."""
     question = editing.question_about_removed(looked.name, looked.before, found)
     ask(_go_on(question), yes or looked.shrinks)
@@ -228,7 +228,7 @@ def show(name: str, limit: int, conditions: tuple[str, ...], choice: Choice, as_
       jitr lists show line-a-2026 --limit 20
       jitr lists show line-a-2026 --where attr.batch=7
     """
-    where = Where(conditions)
+    where = RowFilter(conditions)
     device_lists = _lists(choice.deployment())
     info = editing.existing(device_lists, name)
     rows = list(islice(where.of(device_lists.rows(name, info.head.generation)), limit))
@@ -259,7 +259,7 @@ def export(name: str, file: Path, force: bool, conditions: tuple[str, ...], choi
       jitr lists export line-a-2026 line-a-2026.csv
       jitr lists export line-a-2026 recalled.csv --where attr.group_id=359SCE55NV38H3CB
     """
-    where = Where(conditions)
+    where = RowFilter(conditions)
     device_lists = _lists(choice.deployment())
     info = editing.existing(device_lists, name)
     columns = columns_of(where.of(device_lists.rows(name, info.head.generation)))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from jitr.services.publishing.deny_lists import Doubts
-from jitr.services.publishing.publication import Version
+from jitr.services.publishing.deny_lists import DenyListDoubts
+from jitr.services.publishing.publication import Publication
 from jitr.services.recheck.replay import MOST_REPLAYED
 from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import confirm, emit, error, json_option, note, warn
@@ -53,7 +53,7 @@ def publish(file: Path, message: str | None, no_replay: bool, yes: bool, choice:
     _tell(as_json, operations.publish(deployment, proposal, message), found)
 
 
-def ask_about_deny_lists(doubts: Doubts, yes: bool) -> None:
+def ask_about_deny_lists(doubts: DenyListDoubts, yes: bool) -> None:
     """Warn of rows on deny lists that keep nobody out, and ask about those that nobody was asked about yet."""
     for each in (*doubts.questions, *doubts.warnings) if yes else doubts.warnings:
         warn(each)
@@ -68,7 +68,7 @@ def _question(proposal: Proposal) -> str:
     return f"Put {rules.source} in force ({told}; {instead})?"
 
 
-def _tell(as_json: bool, version: Version, found: Preview | None = None) -> None:
+def _tell(as_json: bool, version: Publication, found: Preview | None = None) -> None:
     changed = found is not None
     document = version.to_json() | {"changed": changed, **(found or Preview((), None)).to_json()}
     what = "in force" if changed else "was in force already, nothing changed:"

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.errors import told_apart
 from jitr.errors import Refused
-from jitr.rules.file.reader import Known
+from jitr.rules.file.reader import RulesContext
 from jitr.rules.model import Rules
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
 
-def known_in(iot: "IoTClient", table: Table) -> Known:
+def known_in(iot: "IoTClient", table: Table) -> RulesContext:
     """Every device list, IoT policy, thing type and thing group. Raises Retry where AWS could not answer now."""
-    return Known(
+    return RulesContext(
         lists=frozenset(table.heads().lists),
         iot_policies=frozenset(_names(iot, "list_policies", "policies", "policyName")),
         thing_types=frozenset(_names(iot, "list_thing_types", "thingTypes", "thingTypeName")),
@@ -42,7 +42,7 @@ def missing_cas(iot: "IoTClient", rules: Rules) -> Iterator[str]:
                 yield f"CA {alias} ({each[:12]}) is not registered here: `jitr ca register` its certificate"
 
 
-def unknown_names(rules: Rules, known: Known) -> Iterator[str]:
+def unknown_names(rules: Rules, known: RulesContext) -> Iterator[str]:
     """Yield a warning for each name that does not exist (any more): of lists, and of what grants give."""
     for name in rules.lists:
         if known.lists is not None and name not in known.lists:

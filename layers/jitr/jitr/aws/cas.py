@@ -19,7 +19,7 @@ BETWEEN_GUESSES = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
+class CaLookup:
     """A CA as AWS IoT holds it: the reading; else, of one that cannot be read, why not; neither where it holds none."""
 
     reading: CaReading | None = None
@@ -48,12 +48,12 @@ class Registered:
         )
 
 
-_NONE = Registered()
+_NONE = CaLookup()
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    ca: Registered
+    ca: CaLookup
     read_at: datetime
 
 
@@ -65,7 +65,7 @@ class Cas:
         self._kept: dict[str, _Kept] = {}
         self._next_guess: datetime | None = None
 
-    def get(self, ca_certificate_id: str, now: datetime) -> Registered:
+    def get(self, ca_certificate_id: str, now: datetime) -> CaLookup:
         """Return the CA of that id."""
         kept = self._kept.get(ca_certificate_id)
         if kept is not None and now - kept.read_at < STATUS_AGE:
@@ -74,7 +74,7 @@ class Cas:
         if found is None:
             ca = _NONE
         elif kept is not None and (reading := kept.ca.reading) is not None:
-            ca = Registered(replace(reading, facts=replace(reading.facts, status=found.status)))
+            ca = CaLookup(replace(reading, facts=replace(reading.facts, status=found.status)))
         else:
             ca = _read(found, ca_certificate_id)
         if len(self._kept) >= _MOST:
@@ -99,8 +99,8 @@ class Cas:
         return registered
 
 
-def _read(found: CaDescription, ca_certificate_id: str) -> Registered:
+def _read(found: CaDescription, ca_certificate_id: str) -> CaLookup:
     try:
-        return Registered(read_ca(found.pem.encode(), ca_certificate_id=ca_certificate_id, status=found.status))
+        return CaLookup(read_ca(found.pem.encode(), ca_certificate_id=ca_certificate_id, status=found.status))
     except Unreadable as problem:
-        return Registered(problem=str(problem))  # a device without a CA to check against is held
+        return CaLookup(problem=str(problem))  # a device without a CA to check against is held

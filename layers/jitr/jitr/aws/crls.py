@@ -33,7 +33,7 @@ MOST_OCTETS = 64 * 1024 * 1024
 _MOST_LISTS = 256
 
 
-class Source(Protocol):
+class CrlFetcher(Protocol):
     """Where lists come from."""
 
     def fetch(self, url: str, tag: str | None = None, *, private_network: bool = False) -> Fetched:
@@ -56,7 +56,7 @@ class _Kept:
 class Crls:
     """The revocation lists that the rules name, by address and CA."""
 
-    def __init__(self, source: Source, telemetry: Telemetry | None = None) -> None:
+    def __init__(self, source: CrlFetcher, telemetry: Telemetry | None = None) -> None:
         self._source = source
         self._telemetry = telemetry
         self._kept: dict[tuple[Crl, str], _Kept] = {}  # the last one used stands last

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
-from jitr.aws.quotas import QUOTA_OF, Bucket, Quotas
+from jitr.aws.quotas import QUOTA_OF, Quotas, RateLimiter
 from jitr.errors import Retry
 
 # The longest that a call to AWS takes, and what is left to do after it (functions/register sets the timeouts).
@@ -24,7 +24,7 @@ class Pace:
     """The pace of one execution environment. Without quotas nothing ever waits."""
 
     def __init__(self, quotas: Quotas | None, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
-        self._buckets = {} if quotas is None else {each: Bucket(quotas.rate(each)) for each in QUOTA_OF}
+        self._buckets = {} if quotas is None else {each: RateLimiter(quotas.rate(each)) for each in QUOTA_OF}
         self._clock = clock  # monotonic, in seconds
         self._sleep = sleep
         self._lock = Lock()

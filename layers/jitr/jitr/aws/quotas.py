@@ -58,7 +58,7 @@ class Quotas:
         return quota * share / self.environments
 
 
-class Bucket:
+class RateLimiter:
     """Calls of one operation by one environment. Times are seconds on any clock that only goes forward."""
 
     def __init__(self, rate: float) -> None:

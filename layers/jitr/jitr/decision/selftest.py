@@ -13,7 +13,7 @@ from jitr.decision.revocation import without_revocation
 from jitr.devicelists.rows import Membership, membership_in, rows_by_key
 from jitr.facts import Attribute, CaFacts, CertificateFacts, ChainFacts, Knock, SignatureFacts
 from jitr.reasons import Verdict
-from jitr.rules.file.rules_file import Device, RulesFile, RuleTest
+from jitr.rules.file.rules_file import RulesFile, RuleTest, RuleTestDevice
 from jitr.rules.model import Rules
 from jitr.values import dataclass
 
@@ -88,7 +88,7 @@ def knock_of(test: RuleTest, rules: Rules) -> Knock:
     )
 
 
-def _certificate(device: Device, test: RuleTest) -> CertificateFacts:
+def _certificate(device: RuleTestDevice, test: RuleTest) -> CertificateFacts:
     made_up = repr((device.ca, device.subject, device.serial_number, device.key)).encode("utf-8", "backslashreplace")
     not_before = device.not_before or _shifted(min(test.at, test.knocked_at), -_DAY)
     return CertificateFacts(

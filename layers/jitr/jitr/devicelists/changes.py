@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from enum import Enum
 
-from jitr.devicelists.columns import Fault, shown
+from jitr.devicelists.columns import ColumnFault, shown
 from jitr.devicelists.rows import ListRow, RowKey
 
 _REMEDY = " (--overwrite puts this row in its place)"
@@ -34,7 +34,7 @@ def takes_most(removed: int, before: int) -> bool:
     return removed > before / 2
 
 
-def conflict(row: ListRow, found: Sequence[tuple[RowKey, ListRow]]) -> Fault | None:
+def conflict(row: ListRow, found: Sequence[tuple[RowKey, ListRow]]) -> ColumnFault | None:
     """Return why a row may not be merged without a word: it would take away what the list says of another device.
 
     ``found`` are the rows on the list, each with the key that found it. A row with the same keys, or with more or
@@ -45,20 +45,22 @@ def conflict(row: ListRow, found: Sequence[tuple[RowKey, ListRow]]) -> Fault | N
         for theirs in other.found_by():
             if own.get(theirs.kind, theirs.value) != theirs.value:
                 where = f"is on the list already, for the device with {theirs.kind} {shown(theirs.value)}"
-                return Fault(key.kind, f"{shown(key.value)} {where}{_REMEDY}")
+                return ColumnFault(key.kind, f"{shown(key.value)} {where}{_REMEDY}")
     rows = {other.found_by()[0]: key for key, other in found}
     if len(rows) > 1:
         kinds = " and ".join(key.kind for key in rows.values())
-        return Fault(next(iter(rows.values())).kind, f"the list has two devices that are one here, by {kinds}{_REMEDY}")
+        return ColumnFault(
+            next(iter(rows.values())).kind, f"the list has two devices that are one here, by {kinds}{_REMEDY}"
+        )
     return None
 
 
-def alteration(row: ListRow, found: Sequence[tuple[RowKey, ListRow]]) -> Fault | None:
+def alteration(row: ListRow, found: Sequence[tuple[RowKey, ListRow]]) -> ColumnFault | None:
     """Return why a row may not be merged by whoever only adds: it would change a row that is on the list."""
     other = conflict(row, found)
     if other is not None:
         return other
     for key, there in found:
         if there.to_json() != row.to_json():
-            return Fault(key.kind, f"{shown(key.value)} is on the list already, with another row{_REMEDY}")
+            return ColumnFault(key.kind, f"{shown(key.value)} is on the list already, with another row{_REMEDY}")
     return None

@@ -32,7 +32,7 @@ _ATTRIBUTE_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ColumnFault:
     """What is wrong with one column; ``column`` is None where it is the row or the header as a whole."""
 
     column: str | None
@@ -96,40 +96,40 @@ def _meant(name: str) -> str | None:
     return nearest(name[:64].lower(), COLUMNS, 0.75)
 
 
-def without_partner(columns: Collection[str]) -> Fault | None:
+def without_partner(columns: Collection[str]) -> ColumnFault | None:
     """Report a serial number without its CA, or a CA without a serial number, in a row or a header."""
     if "serial_number" in columns and "ca" not in columns:
-        return Fault(
+        return ColumnFault(
             "serial_number",
             "a serial number needs the column ca beside it: serial numbers are unique within a CA only",
         )
     if "ca" in columns and "serial_number" not in columns:
-        return Fault("ca", "ca goes with serial_number; alone it limits nothing (a rule's `ca` does)")
+        return ColumnFault("ca", "ca goes with serial_number; alone it limits nothing (a rule's `ca` does)")
     return None
 
 
-def header_faults(names: Sequence[str]) -> list[tuple[int, Fault]]:
+def header_faults(names: Sequence[str]) -> list[tuple[int, ColumnFault]]:
     """Return what is wrong with a header, by cell number from 1. An empty name stands for an empty column."""
     if len(names) > MAX_COLUMNS:
-        return [(MAX_COLUMNS + 1, Fault(None, f"there are {len(names)} columns: at most {MAX_COLUMNS} are read"))]
+        return [(MAX_COLUMNS + 1, ColumnFault(None, f"there are {len(names)} columns: at most {MAX_COLUMNS} are read"))]
     named = [name for name in names if name]
     if not any(is_column(name) or _meant(name) for name in named):
         begins = f"; it begins with {shown(named[0])}" if named else ""
-        return [(1, Fault(None, f"the first line must name the columns, such as common_name{begins}"))]
+        return [(1, ColumnFault(None, f"the first line must name the columns, such as common_name{begins}"))]
     return list(_wrong_names(names)) or _missing_columns(names)
 
 
-def _wrong_names(names: Sequence[str]) -> Iterator[tuple[int, Fault]]:
+def _wrong_names(names: Sequence[str]) -> Iterator[tuple[int, ColumnFault]]:
     for number, name in enumerate(names, 1):
         first = names.index(name) + 1
         if name and not is_column(name):
-            yield number, Fault(None, unknown_column(name))
+            yield number, ColumnFault(None, unknown_column(name))
         elif name and first < number:
-            yield number, Fault(name, f"the column is there twice, first as number {first}")
+            yield number, ColumnFault(name, f"the column is there twice, first as number {first}")
 
 
-def _missing_columns(names: Sequence[str]) -> list[tuple[int, Fault]]:
+def _missing_columns(names: Sequence[str]) -> list[tuple[int, ColumnFault]]:
     if not set(KEY_KINDS) & set(names):
-        return [(1, Fault(None, f"no column says which device: one of {', '.join(KEY_KINDS)} is needed"))]
+        return [(1, ColumnFault(None, f"no column says which device: one of {', '.join(KEY_KINDS)} is needed"))]
     alone = without_partner(names)
     return [(names.index(alone.column) + 1, alone)] if alone and alone.column else []

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 
-from jitr.devicelists.columns import ATTRIBUTE_PREFIX, Fault, is_column, shown, unknown_column, without_partner
+from jitr.devicelists.columns import ATTRIBUTE_PREFIX, ColumnFault, is_column, shown, unknown_column, without_partner
 from jitr.devicelists.rows import KEY_KINDS, MAX_COMMON_NAME, ListRow
 from jitr.errors import InputError
 from jitr.times import parse_time
@@ -27,14 +27,14 @@ class WrongValue(InputError):
 
 def read_row(
     values: Mapping[str, str], text_of: Callable[[str, str], str] = lambda _, value: value
-) -> ListRow | tuple[Fault, ...]:
+) -> ListRow | tuple[ColumnFault, ...]:
     """One row from its values by column name, or all that is wrong with it.
 
     ``text_of(column, value)`` is the text that a value stands for, where it does not stand for itself; it raises
     WrongValue where it stands for none.
     """
     if not all(map(is_column, values)):
-        return tuple(Fault(None, unknown_column(name)) for name in values if not is_column(name))
+        return tuple(ColumnFault(None, unknown_column(name)) for name in values if not is_column(name))
     fields: dict[str, str | datetime] = {}
     attributes: dict[str, str] = {}
     faults = []
@@ -47,7 +47,7 @@ def read_row(
             else:
                 fields[column] = check(text)
         except WrongValue as wrong:
-            faults.append(Fault(column, str(wrong)))
+            faults.append(ColumnFault(column, str(wrong)))
     if not faults and (fault := _row_fault(fields)):
         faults.append(fault)
     if faults:
@@ -55,11 +55,11 @@ def read_row(
     return ListRow(**fields, attributes=attributes)  # type: ignore[arg-type]
 
 
-def _row_fault(fields: Mapping[str, object]) -> Fault | None:
+def _row_fault(fields: Mapping[str, object]) -> ColumnFault | None:
     if alone := without_partner(fields):
         return alone
     if fields.keys().isdisjoint(KEY_KINDS):
-        return Fault(None, f"the row names no device: give {', '.join(KEY_KINDS[:-1])} or {KEY_KINDS[-1]}")
+        return ColumnFault(None, f"the row names no device: give {', '.join(KEY_KINDS[:-1])} or {KEY_KINDS[-1]}")
     return None
 
 

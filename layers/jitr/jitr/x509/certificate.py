@@ -20,7 +20,7 @@ from jitr.x509 import der
 from jitr.x509.extensions import NONE, Extensions, read_extensions, read_path_length
 from jitr.x509.keys import read_key, usable_key
 from jitr.x509.names import Name, attributes, read_name
-from jitr.x509.pem import Found, find_certificate, not_a_certificate
+from jitr.x509.pem import FoundCertificate, find_certificate, not_a_certificate
 from jitr.x509.signatures import Scheme, read_scheme
 
 # RFC 5280 section 4.1.2.2 allows an issuer 20; some make it a SHA-256.
@@ -166,7 +166,7 @@ def read_ca(data: bytes, *, status: str, ca_certificate_id: str | None = None) -
     )
 
 
-def _unreadable(found: Found, error: der.DerError) -> Unreadable:
+def _unreadable(found: FoundCertificate, error: der.DerError) -> Unreadable:
     instead = not_a_certificate(found.der)
     if instead is not None:
         return NotACertificate(instead)

@@ -48,7 +48,7 @@ _FIRST_LINE, _LAST_LINE = b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICA
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundCertificate:
     """One certificate's DER. ``taken`` says, as a sentence, what was taken where there was a choice; None otherwise."""
 
     der: bytes
@@ -62,7 +62,7 @@ class _Block:
     body: bytes
 
 
-def find_certificate(data: bytes) -> Found:
+def find_certificate(data: bytes) -> FoundCertificate:
     """Return the certificate in a file or a text: the first of a PEM bundle, which devices and servers keep leaf first.
 
     It need not be well-formed. Raises Unreadable (``certificate.too-large``) and NotACertificate.
@@ -73,7 +73,7 @@ def find_certificate(data: bytes) -> Found:
         )
     plain = _plain(data)
     if plain is not None:
-        return Found(_checked(plain))
+        return FoundCertificate(_checked(plain))
     data = _single_bytes(data)
     if _BEGIN in data:
         return _in_pem(data)
@@ -81,7 +81,7 @@ def find_certificate(data: bytes) -> Found:
     if decoded is not None:
         return _in_decoded(decoded)
     if data[:1] == b"\x30":
-        return Found(_checked(data))
+        return FoundCertificate(_checked(data))
     raise NotACertificate(_no_certificate(data))
 
 
@@ -97,13 +97,13 @@ def _from_base64(data: bytes) -> bytes | None:
     return None
 
 
-def _in_decoded(data: bytes) -> Found:
+def _in_decoded(data: bytes) -> FoundCertificate:
     try:
         found = _in_pem(data)
     except NotACertificate as error:
         raise NotACertificate(f"in what the input is the base64 of, {error}") from error
     taken = "the input is the base64 of a PEM file, and was decoded"
-    return Found(found.der, taken if found.taken is None else f"{taken}; {found.taken}")
+    return FoundCertificate(found.der, taken if found.taken is None else f"{taken}; {found.taken}")
 
 
 def find_following(data: bytes) -> tuple[bytes, ...]:
@@ -175,7 +175,7 @@ def _plain(data: bytes) -> bytes | None:
         return None
 
 
-def _in_pem(data: bytes) -> Found:
+def _in_pem(data: bytes) -> FoundCertificate:
     blocks = list(_blocks(data))
     certificates = [each for each in blocks if each.label in _CERTIFICATE_LABELS]
     if not certificates:
@@ -186,7 +186,7 @@ def _in_pem(data: bytes) -> Found:
         taken = f"the first of {len(certificates)} certificates, at line {_line(data, first.at)}, is taken"
     elif len(blocks) > 1:
         taken = f"the only certificate of {len(blocks)} PEM blocks, at line {_line(data, first.at)}, is taken"
-    return Found(_checked(_body_of(data, first)), taken)
+    return FoundCertificate(_checked(_body_of(data, first)), taken)
 
 
 def _body_of(data: bytes, block: _Block) -> bytes:

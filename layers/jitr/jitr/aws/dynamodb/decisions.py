@@ -12,14 +12,14 @@ from jitr.records.record import Record
 from jitr.times import rfc3339
 
 
-class Place(NamedTuple):
+class DecisionPosition(NamedTuple):
     """A decision's place in the order of time: when it was made (RFC 3339), and on which certificate."""
 
     decided_at: str
     certificate_id: str
 
 
-def newest(table: Table, verdict: Verdict, before: Place | None = None) -> Iterator[Record]:
+def newest(table: Table, verdict: Verdict, before: DecisionPosition | None = None) -> Iterator[Record]:
     """Yield the records of a verdict, the newest first; with ``before``, those that come after that place."""
     until = None if before is None else before.decided_at
     shards = (
@@ -36,16 +36,16 @@ def newest_of(
     table: Table,
     verdicts: Iterable[Verdict] = Verdict,
     since: datetime | None = None,
-    before: Place | None = None,
+    before: DecisionPosition | None = None,
 ) -> Iterator[Record]:
     """Yield the records of several verdicts, the newest first; none that was decided before ``since``."""
     records = merge(*(newest(table, each, before) for each in verdicts), key=place_of, reverse=True)
     return takewhile(lambda each: since is None or each.decided_at >= since, records)
 
 
-def place_of(record: Record) -> Place:
+def place_of(record: Record) -> DecisionPosition:
     """Return where a record stands among the newest first."""
-    return Place(rfc3339(record.decided_at), record.certificate_id)
+    return DecisionPosition(rfc3339(record.decided_at), record.certificate_id)
 
 
 def _shards(verdict: Verdict) -> Iterator[str]:
@@ -58,8 +58,8 @@ def _in_order(items: Iterable[Item]) -> Iterator[Item]:
         yield from sorted(same, key=_place, reverse=True)
 
 
-def _place(item: Item) -> Place:
-    return Place(str(item["state_at"]), str(item["pk"]).partition("#")[2])
+def _place(item: Item) -> DecisionPosition:
+    return DecisionPosition(str(item["state_at"]), str(item["pk"]).partition("#")[2])
 
 
 def _records(table: Table, places: Iterable[Item], verdict: Verdict) -> Iterator[Record]:

@@ -19,7 +19,7 @@ from jitr.devicelists.csv.forms import (
     common_name_of,
     hash_of,
 )
-from jitr.devicelists.csv.serials import UNDECIDED, Base, Serials, from_decimal, may_be_either, unmarked
+from jitr.devicelists.csv.serials import UNDECIDED, Base, SerialNotation, from_decimal, may_be_either, unmarked
 from jitr.devicelists.rows import COLUMNS
 from jitr.devicelists.values import FLOAT, WrongValue, floated
 
@@ -70,7 +70,7 @@ class Cells:
     in a whole column has a place.
     """
 
-    def __init__(self, serials: Serials = UNDECIDED) -> None:
+    def __init__(self, serials: SerialNotation = UNDECIDED) -> None:
         self.serials = serials
         self.line = 0
         self._forms: Counter[str] = Counter()

@@ -21,7 +21,7 @@ _AT_ONCE = 65_536  # hashes that are written together
 _BYTES = 8  # of a hash
 
 
-class Seen(Protocol):
+class SeenKeys(Protocol):
     """Which keys were seen before."""
 
     def first_line(self, key: RowKey, line: int) -> int | None:
@@ -44,7 +44,7 @@ class Duplicates:
         return len(self._lines) >= self.limit
 
     def first_line(self, key: RowKey, line: int) -> int | None:
-        """See ``Seen``."""
+        """See ``SeenKeys``."""
         hashed = _hash(key)
         first = self._lines.get(hashed)
         if first is None and not self.full:
@@ -110,7 +110,7 @@ class RepeatedKeys:
         return len(self._hashes)
 
     def first_line(self, key: RowKey, line: int) -> int | None:
-        """See ``Seen``: lines are from 1."""
+        """See ``SeenKeys``: lines are from 1."""
         hashed = _hash(key)
         place = bisect_left(self._hashes, hashed)
         if place == len(self._hashes) or self._hashes[place] != hashed:

@@ -11,11 +11,11 @@ from dataclasses import field
 from difflib import get_close_matches
 from itertools import chain, islice, repeat
 
-from jitr.devicelists.columns import NO_HEADINGS, Fault, header_faults, is_column, shown, typed, under
+from jitr.devicelists.columns import NO_HEADINGS, ColumnFault, header_faults, is_column, shown, typed, under
 from jitr.devicelists.csv.cells import Cells, to_cell
-from jitr.devicelists.csv.duplicates import Duplicates, Seen
-from jitr.devicelists.csv.records import BadRecord, Record, read_records
-from jitr.devicelists.csv.serials import UNDECIDED, Base, Known, Serials, judge, look
+from jitr.devicelists.csv.duplicates import Duplicates, SeenKeys
+from jitr.devicelists.csv.records import BadCsvRecord, CsvRecord, read_records
+from jitr.devicelists.csv.serials import UNDECIDED, Base, KnownSerials, SerialNotation, judge, look
 from jitr.devicelists.rows import COLUMNS, ListRow
 from jitr.devicelists.values import read_row
 from jitr.errors import InputError
@@ -32,7 +32,7 @@ _WHOLE_LINE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ListProblem:
     """A fault and its place: the line on which the row begins and the number of the cell in it, both from 1."""
 
     line: int
@@ -58,7 +58,7 @@ class Row:
 class ListError(InputError):
     """A device list cannot be used. ``problems`` are the first of them, ``count`` is how many there are in all."""
 
-    def __init__(self, source: str, problems: Sequence[Problem], count: int) -> None:
+    def __init__(self, source: str, problems: Sequence[ListProblem], count: int) -> None:
         told = [each.at(source) for each in problems]
         if count > len(problems):
             told.append(f"{source}: and {count - len(problems)} more")
@@ -82,14 +82,14 @@ class Reader:
         chunks: Iterable[bytes],
         *,
         source: str,
-        duplicates: Seen | None = None,
-        serials: Callable[[], Serials] = lambda: UNDECIDED,
+        duplicates: SeenKeys | None = None,
+        serials: Callable[[], SerialNotation] = lambda: UNDECIDED,
         headings: Mapping[str, str] = NO_HEADINGS,
     ) -> None:
         self.source = source
-        self.problems: list[Problem] = []
+        self.problems: list[ListProblem] = []
         self.problem_count = 0
-        self._records: Iterator[Record | BadRecord] = read_records(chunks)
+        self._records: Iterator[CsvRecord | BadCsvRecord] = read_records(chunks)
         self._duplicates = duplicates
         self._ask_serials = serials
         self._cells = Cells()
@@ -108,7 +108,7 @@ class Reader:
         return (*self._cells.said(), f"{columns} left out, for which no --column is given: {names}{more}")
 
     @property
-    def serials(self) -> Serials:
+    def serials(self) -> SerialNotation:
         """How serial numbers of digits only are read."""
         return self._cells.serials
 
@@ -121,21 +121,21 @@ class Reader:
         if not self._read_header():
             return
         for record in self._records:
-            if isinstance(record, BadRecord):
+            if isinstance(record, BadCsvRecord):
                 self._add(record.line, record.column, record.message)
                 continue
             row = self._read(record)
             if row is not None and not self._repeats(record.line, row):
                 yield Row(record.line, row, columns=self._columns)
         for line, column, message in self._cells.damage():
-            self._add(line, self.number(column), Fault(column, message))
+            self._add(line, self.number(column), ColumnFault(column, message))
 
     def _read_header(self) -> bool:
         """Return whether the first record names the columns. Without good names, no row below it would make sense."""
         first = next(self._records, None)
         if first is None:
             self._add(1, 1, "there is no header: the first line must name the columns, such as common_name")
-        elif isinstance(first, BadRecord):
+        elif isinstance(first, BadCsvRecord):
             self._add(first.line, first.column, first.message)
         else:
             self._columns = [each.strip() for each in first.cells]
@@ -173,9 +173,9 @@ class Reader:
         for number, name in enumerate(self._columns):
             self._columns[number], kind = typed(name)
             if kind is not None:
-                self._cells.serials = Serials(Base(kind))
+                self._cells.serials = SerialNotation(Base(kind))
 
-    def _read(self, record: Record) -> ListRow | None:
+    def _read(self, record: CsvRecord) -> ListRow | None:
         """Return a row, or None if it has problems."""
         self._cells.line = record.line
         columns, cells = self._columns, record.cells
@@ -191,7 +191,7 @@ class Reader:
             self._add(record.line, self.number(fault.column), fault)
         return None
 
-    def _add_strays(self, record: Record) -> bool:
+    def _add_strays(self, record: CsvRecord) -> bool:
         """Tell of the cells that are under no column name; whether there are any."""
         names = chain(self._columns, repeat(""))
         strays = [
@@ -211,7 +211,7 @@ class Reader:
             first = self._duplicates.first_line(key, line)
             if first is not None:
                 repeats = True
-                fault = Fault(key.kind, f"{shown(key.value)} is on line {first} already")
+                fault = ColumnFault(key.kind, f"{shown(key.value)} is on line {first} already")
                 self._add(line, self.number(key.kind), fault)
         return repeats
 
@@ -219,13 +219,15 @@ class Reader:
         """Return the number of a column in this file, from 1; 1 also for the whole row or an absent column."""
         return self._columns.index(column) + 1 if column in self._columns else 1
 
-    def _add(self, line: int, number: int, fault: Fault | str) -> None:
+    def _add(self, line: int, number: int, fault: ColumnFault | str) -> None:
         self.problem_count += 1
         if len(self.problems) < SHOWN:
-            self.problems.append(self._problem(line, number, fault if isinstance(fault, Fault) else Fault(None, fault)))
+            self.problems.append(
+                self._problem(line, number, fault if isinstance(fault, ColumnFault) else ColumnFault(None, fault))
+            )
 
-    def _problem(self, line: int, number: int, fault: Fault) -> Problem:
-        return Problem(line, number, fault.column, fault.message)
+    def _problem(self, line: int, number: int, fault: ColumnFault) -> ListProblem:
+        return ListProblem(line, number, fault.column, fault.message)
 
 
 def _is_whole_line(columns: Sequence[str]) -> bool:
@@ -238,12 +240,12 @@ def _is_whole_line(columns: Sequence[str]) -> bool:
 
 def serials_in(
     pieces: Callable[[], Iterable[bytes]],
-    known: Callable[[], Known] = Known,
+    known: Callable[[], KnownSerials] = KnownSerials,
     headings: Mapping[str, str] = NO_HEADINGS,
-) -> Serials:
+) -> SerialNotation:
     """Return how a file's serial numbers are to be read. ``known`` is asked only where the file does not tell."""
     looked = look(pieces, headings)
-    return judge(looked, Known() if looked.base else known())
+    return judge(looked, KnownSerials() if looked.base else known())
 
 
 def read_list(data: bytes, source: str) -> tuple[ListRow, ...]:

@@ -25,7 +25,7 @@ _OTHER_FORMATS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class CsvRecord:
     """The cells of a row, at least one of them not blank, and the line on which it begins, from 1."""
 
     line: int
@@ -33,7 +33,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class BadRecord:
+class BadCsvRecord:
     """A row that cannot be taken apart, the number of the cell where that shows (from 1), and why."""
 
     line: int
@@ -49,7 +49,7 @@ class _TooLong(_Stop):
     """A row that is longer than any honest one."""
 
 
-def read_records(chunks: Iterable[bytes]) -> Iterator[Record | BadRecord]:
+def read_records(chunks: Iterable[bytes]) -> Iterator[CsvRecord | BadCsvRecord]:
     """Yield the rows of a CSV file that are not blank. ``chunks`` are its bytes in pieces of any size.
 
     UTF-8, or UTF-16 with a byte order mark; the separator is found from a ``sep=`` line or the first line with text.
@@ -60,7 +60,7 @@ def read_records(chunks: Iterable[bytes]) -> Iterator[Record | BadRecord]:
         if form:
             yield from _records(lines, form)
     except _Stop as stop:
-        yield BadRecord(lines.row_line, 1, str(stop))
+        yield BadCsvRecord(lines.row_line, 1, str(stop))
 
 
 # --- lines
@@ -184,7 +184,7 @@ def _form(lines: _Lines) -> _Form | None:
     return _Form(separator, spaced=bool(names) and all(each.startswith(" ") for each in names))
 
 
-def _records(lines: _Lines, form: _Form) -> Iterator[Record | BadRecord]:
+def _records(lines: _Lines, form: _Form) -> Iterator[CsvRecord | BadCsvRecord]:
     rows = csv.reader(lines, delimiter=form.separator, skipinitialspace=form.spaced, strict=True)
     while True:
         lines.begin_row()
@@ -193,18 +193,18 @@ def _records(lines: _Lines, form: _Form) -> Iterator[Record | BadRecord]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield BadRecord(lines.row_line, _broken_cell(lines, form), _complaint(error))
+            yield BadCsvRecord(lines.row_line, _broken_cell(lines, form), _complaint(error))
         except _TooLong as too_long:
             if len(lines.row) > 1:
                 told = (
                     f"a quote is opened here and not closed within {MAX_ROW} characters: nothing from here on is read"
                 )
-                yield BadRecord(lines.row_line, _broken_cell(lines, form), told)
+                yield BadCsvRecord(lines.row_line, _broken_cell(lines, form), told)
                 return
-            yield BadRecord(lines.row_line, 1, str(too_long))
+            yield BadCsvRecord(lines.row_line, 1, str(too_long))
         else:
             if any(cells) and not "".join(cells).isspace():
-                yield Record(lines.row_line, cells)
+                yield CsvRecord(lines.row_line, cells)
 
 
 def _broken_cell(lines: _Lines, form: _Form) -> int:

@@ -10,7 +10,7 @@ from dataclasses import field
 from enum import Enum
 
 from jitr.devicelists.columns import NO_HEADINGS, shown, under
-from jitr.devicelists.csv.records import BadRecord, Record, read_records
+from jitr.devicelists.csv.records import BadCsvRecord, CsvRecord, read_records
 from jitr.devicelists.values import FLOAT, MAX_SERIAL, WrongValue, floated
 from jitr.values import dataclass
 
@@ -36,7 +36,7 @@ class Base(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Serials:
+class SerialNotation:
     """How a file's serial numbers are read, and why; ``base`` is None where that cannot be told."""
 
     base: Base | None
@@ -54,11 +54,11 @@ class Serials:
         raise WrongValue(f"{told}: name the column serial_number:hex or serial_number:dec")
 
 
-UNDECIDED = Serials(None)
+UNDECIDED = SerialNotation(None)
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class SerialColumn:
     """What a column of serial numbers shows of itself. ``sample`` are CA and digits of cells that may be either."""
 
     base: Base | None
@@ -67,7 +67,7 @@ class Looked:
 
 
 @dataclass(slots=True)
-class Known:
+class KnownSerials:
     """Serial numbers of devices on record, by every name of their CA (its id and its aliases)."""
 
     by_ca: dict[str, set[str]] = field(default_factory=dict)
@@ -117,7 +117,7 @@ def may_be_either(digits: str) -> bool:
     return _TWO_WAYS.fullmatch(digits) is not None and bool(digits[:-1].strip("-0"))
 
 
-def look(pieces: Callable[[], Iterable[bytes]], headings: Mapping[str, str] = NO_HEADINGS) -> Looked:
+def look(pieces: Callable[[], Iterable[bytes]], headings: Mapping[str, str] = NO_HEADINGS) -> SerialColumn:
     """Return what a file's serial numbers show, read up to the first that can only be hex.
 
     ``pieces`` begins the file again each time that it is called. ``headings`` give columns for what it calls them.
@@ -125,23 +125,23 @@ def look(pieces: Callable[[], Iterable[bytes]], headings: Mapping[str, str] = NO
     return look_at(read_records(pieces()), headings)
 
 
-def look_at(records: Iterator[Record | BadRecord], headings: Mapping[str, str] = NO_HEADINGS) -> Looked:
+def look_at(records: Iterator[CsvRecord | BadCsvRecord], headings: Mapping[str, str] = NO_HEADINGS) -> SerialColumn:
     """Return what a file's serial numbers show, read up to the first record that can only be hex."""
     first = next(records, None)
-    if not isinstance(first, Record):
-        return Looked(Base.HEX)
+    if not isinstance(first, CsvRecord):
+        return SerialColumn(Base.HEX)
     names = [under(each.strip(), headings) for each in first.cells]
     if "serial_number" not in names:
-        return Looked(Base.HEX)
+        return SerialColumn(Base.HEX)
     column, ca = names.index("serial_number"), names.index("ca") if "ca" in names else None
     sample: list[tuple[str, str]] = []
     long = False
     for record in records:
-        if not isinstance(record, Record) or len(record.cells) <= column or not record.cells[column]:
+        if not isinstance(record, CsvRecord) or len(record.cells) <= column or not record.cells[column]:
             continue
         digits = _digits(record.cells[column])
         if digits is None:
-            return Looked(Base.HEX, "others in the column have hex digits or are written as hex")
+            return SerialColumn(Base.HEX, "others in the column have hex digits or are written as hex")
         if not may_be_either(digits):
             continue
         long = long or len(digits.lstrip("-0")) > MAX_SERIAL
@@ -149,8 +149,8 @@ def look_at(records: Iterator[Record | BadRecord], headings: Mapping[str, str] =
             of = record.cells[ca].strip() if ca is not None and ca < len(record.cells) else ""
             sample.append((of.lower() if len(of) == 64 else of, digits))
     if long:
-        return Looked(Base.DEC, f"some have more than {MAX_SERIAL} digits", ())
-    return Looked(None if sample else Base.HEX, "", tuple(sample))
+        return SerialColumn(Base.DEC, f"some have more than {MAX_SERIAL} digits", ())
+    return SerialColumn(None if sample else Base.HEX, "", tuple(sample))
 
 
 def _digits(cell: str) -> str | None:
@@ -164,23 +164,25 @@ def _digits(cell: str) -> str | None:
     return None if _SURELY_HEX.fullmatch(text) else text
 
 
-def judge(looked: Looked, known: Known) -> Serials:
+def judge(looked: SerialColumn, known: KnownSerials) -> SerialNotation:
     """Decide how serial numbers are read: by themselves, by the devices on record, by the length of the CA's others.
 
     Where nothing tells, digits alone are decimal. Where records fit either way, nothing is decided.
     """
     if looked.base is not None:
-        return Serials(looked.base, looked.why)
+        return SerialNotation(looked.base, looked.why)
     hits = {base: sum(_is_known(known, ca, digits, base) for ca, digits in looked.sample) for base in Base}
     if all(hits.values()):
         return UNDECIDED
     for base, count in hits.items():
         if count:
-            return Serials(base, "so " + ("one is a device" if count == 1 else f"{count} are devices") + " on record")
+            return SerialNotation(
+                base, "so " + ("one is a device" if count == 1 else f"{count} are devices") + " on record"
+            )
     fitting = [base for base in Base if _is_usual(known, looked.sample, base)]
     if len(fitting) == 1:
-        return Serials(fitting[0], "so they are as long as the CA's others on record")
-    return Serials(Base.DEC, "every one of them is digits only")
+        return SerialNotation(fitting[0], "so they are as long as the CA's others on record")
+    return SerialNotation(Base.DEC, "every one of them is digits only")
 
 
 def _hex_of(digits: str, base: Base) -> str:
@@ -188,11 +190,11 @@ def _hex_of(digits: str, base: Base) -> str:
     return f"{int(digits):x}" if base is Base.DEC else sign + digits.lstrip("-0")
 
 
-def _is_known(known: Known, ca: str, digits: str, base: Base) -> bool:
+def _is_known(known: KnownSerials, ca: str, digits: str, base: Base) -> bool:
     return _hex_of(digits, base) in known.by_ca.get(ca, ())
 
 
-def _is_usual(known: Known, sample: Iterable[tuple[str, str]], base: Base) -> bool:
+def _is_usual(known: KnownSerials, sample: Iterable[tuple[str, str]], base: Base) -> bool:
     """Return whether read so, all serial numbers are about as long as others of their CA."""
     lengths = {ca: {len(each) for each in serials} for ca, serials in known.by_ca.items()}
     told = [(len(_hex_of(digits, base)), lengths[ca]) for ca, digits in sample if ca in lengths]

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import TypeAlias
 
-from jitr.devicelists.columns import NO_HEADINGS, Fault, shown, typed, under
-from jitr.devicelists.csv.duplicates import Seen
-from jitr.devicelists.csv.reader import Problem, Reader
-from jitr.devicelists.csv.records import MAX_ROW, BadRecord, Record
-from jitr.devicelists.csv.serials import Serials, look_at
+from jitr.devicelists.columns import NO_HEADINGS, ColumnFault, shown, typed, under
+from jitr.devicelists.csv.duplicates import SeenKeys
+from jitr.devicelists.csv.reader import ListProblem, Reader
+from jitr.devicelists.csv.records import MAX_ROW, BadCsvRecord, CsvRecord
+from jitr.devicelists.csv.serials import SerialNotation, look_at
 from jitr.devicelists.rows import KEY_KINDS
 from jitr.values import dataclass
 
@@ -23,7 +23,7 @@ _KEYS = (*KEY_KINDS, "ca", "thing_name")
 
 
 @dataclass(frozen=True, slots=True)
-class CellProblem(Problem):
+class CellProblem(ListProblem):
     """A problem of a spreadsheet: ``line`` is the row's number, ``column`` the cell's in it."""
 
     def at(self, source: str) -> str:
@@ -40,18 +40,18 @@ class SheetReader(Reader):
         rows: Callable[[], Rows],
         *,
         source: str,
-        duplicates: Seen | None,
+        duplicates: SeenKeys | None,
         headings: Mapping[str, str] = NO_HEADINGS,
     ) -> None:
-        def serials() -> Serials:
+        def serials() -> SerialNotation:
             # What devices on record tell is not asked here: digits that may be either are told, and not guessed.
             looked = look_at(_records(rows(), headings), headings)
-            return Serials(looked.base, looked.why)
+            return SerialNotation(looked.base, looked.why)
 
         super().__init__((), source=source, duplicates=duplicates, serials=serials, headings=headings)
         self._records = _records(rows(), headings)
 
-    def _problem(self, line: int, number: int, fault: Fault) -> Problem:
+    def _problem(self, line: int, number: int, fault: ColumnFault) -> ListProblem:
         return CellProblem(line, number, fault.column, fault.message)
 
 
@@ -64,7 +64,7 @@ def letters(number: int) -> str:
     return name or "A"
 
 
-def _records(rows: Rows, headings: Mapping[str, str]) -> Iterator[Record | BadRecord]:
+def _records(rows: Rows, headings: Mapping[str, str]) -> Iterator[CsvRecord | BadCsvRecord]:
     columns: list[str | None] | None = None  # by number; None where it is no column of ours
     for line, values in enumerate(rows, 1):
         cells = [_text(each) for each in values]
@@ -72,15 +72,15 @@ def _records(rows: Rows, headings: Mapping[str, str]) -> Iterator[Record | BadRe
             continue
         if columns is None:
             columns = [_column(each, headings) for each in cells]
-            yield Record(line, cells)
+            yield CsvRecord(line, cells)
             continue
         bad = _number_as_key(values, columns)
         if bad is not None:
-            yield BadRecord(line, bad, _told(values[bad - 1]))
+            yield BadCsvRecord(line, bad, _told(values[bad - 1]))
         elif sum(map(len, cells)) > MAX_ROW:
-            yield BadRecord(line, 1, f"the row is longer than {MAX_ROW} characters: nothing of it is read")
+            yield BadCsvRecord(line, 1, f"the row is longer than {MAX_ROW} characters: nothing of it is read")
         else:
-            yield Record(line, cells)
+            yield CsvRecord(line, cells)
 
 
 def _column(heading: str, headings: Mapping[str, str]) -> str | None:

@@ -32,7 +32,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedMember:
     """What stands in an archive, and is no file that could be read."""
 
     name: str
@@ -80,7 +80,7 @@ _ENCRYPTED = 0x1
 _LINK, _KIND = 0o120000, 0o170000  # of a mode of Unix, in the upper half of the external attributes
 
 
-def files_of_zip(file: IO[bytes]) -> Iterator[File | Refused]:
+def files_of_zip(file: IO[bytes]) -> Iterator[File | RefusedMember]:
     """Return the files in a ZIP file that is open to be read. Raises WrongManifest."""
     _check_directory(file)
     budget = _Budget()
@@ -94,7 +94,7 @@ def files_of_zip(file: IO[bytes]) -> Iterator[File | Refused]:
                     continue
                 why = _why_not(info.filename) or _why_not_in_zip(info)
                 if why is not None:
-                    yield Refused(info.filename, why)
+                    yield RefusedMember(info.filename, why)
                 else:
                     yield File(info.filename, _content_of(archive, info, budget))
     except _UNZIPPED as error:
@@ -188,7 +188,7 @@ def gunzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
         raise WrongManifest("the gzip file is cut short")
 
 
-def files_of_tar(pieces: Iterable[bytes]) -> Iterator[File | Refused]:
+def files_of_tar(pieces: Iterable[bytes]) -> Iterator[File | RefusedMember]:
     """Return the files in a tar file, each of which is to be read before the next. Raises WrongManifest."""
     stream, budget = _Stream(pieces), _Budget()
     long_name: str | None = None
@@ -212,12 +212,14 @@ def files_of_tar(pieces: Iterable[bytes]) -> Iterator[File | Refused]:
     stream.drain()
 
 
-def _file_of_tar(name: str, kind: bytes, size: int, stream: "_Stream", budget: _Budget) -> Iterator[File | Refused]:
+def _file_of_tar(
+    name: str, kind: bytes, size: int, stream: "_Stream", budget: _Budget
+) -> Iterator[File | RefusedMember]:
     regular = kind in (b"0", b"\0", b"")
     if not regular and kind != b"5":
-        yield Refused(name, "it is a link or a device: give the file itself")
+        yield RefusedMember(name, "it is a link or a device: give the file itself")
     elif regular and (why := _why_not(name)) is not None:
-        yield Refused(name, why)
+        yield RefusedMember(name, why)
     elif regular and size > MAX_FILE:
         yield File(name, _is_too_large)
     elif regular:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field, replace
 from typing import IO
 
-from jitr.devicelists.csv.duplicates import Seen
-from jitr.devicelists.manifests.archives import File, Refused, TooLarge, WrongFile, files_of_tar, files_of_zip
+from jitr.devicelists.csv.duplicates import SeenKeys
+from jitr.devicelists.manifests.archives import File, RefusedMember, TooLarge, WrongFile, files_of_tar, files_of_zip
 from jitr.devicelists.manifests.reading import (
     Bad,
     Entry,
-    Found,
+    ManifestDevice,
     ManifestReader,
     Options,
     WrongManifest,
@@ -47,7 +47,7 @@ _CHIP = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class CertificateText:
     """One certificate as it stands somewhere, PEM or DER; or ``why`` it is none.
 
     ``columns`` are what its place says of it.
@@ -64,7 +64,9 @@ class Certificates(ManifestReader):
 
     unit = "certificate"
 
-    def __init__(self, texts: "Texts", *, source: str, duplicates: Seen | None, options: Options) -> None:
+    def __init__(
+        self, texts: "CertificateTexts", *, source: str, duplicates: SeenKeys | None, options: Options
+    ) -> None:
         super().__init__(source, duplicates=duplicates, options=options)
         self._texts = texts
         self._name = file_name(source)
@@ -99,7 +101,7 @@ class Certificates(ManifestReader):
                 "note": f"{self._name}, {text.place}",
             }
             devices += 1
-            yield Found(number, text.place, columns, names_of(reading))
+            yield ManifestDevice(number, text.place, columns, names_of(reading))
         if not devices and (not bad or self.options.skip_bad):
             raise WrongManifest("there is no device's certificate in it")
 
@@ -115,13 +117,13 @@ def names_of(reading: CertificateReading) -> dict[str, str]:
     return {"serial_number": reading.facts.serial_number} | ({"common_name": names[0]} if len(names) == 1 else {})
 
 
-class Texts:
+class CertificateTexts:
     """The certificates of a file as they stand there. ``said`` tells what was left out."""
 
-    def __init__(self, texts: Iterable[Text]) -> None:
+    def __init__(self, texts: Iterable[CertificateText]) -> None:
         self._texts = texts
 
-    def __iter__(self) -> Iterator[Text]:
+    def __iter__(self) -> Iterator[CertificateText]:
         return iter(self._texts)
 
     @property
@@ -133,7 +135,7 @@ class Texts:
 # --- one file
 
 
-def in_pem(pieces: Iterable[bytes]) -> Iterator[Text]:
+def in_pem(pieces: Iterable[bytes]) -> Iterator[CertificateText]:
     """Return the certificates of a PEM file of any size (RFC 7468), each in flat memory."""
     held = bytearray()
     line, at = 1, 0  # the line of what is held; where to look on from
@@ -174,21 +176,21 @@ def _end_of_block(held: bytearray, begin: int) -> int:
     return -1 if dashes < 0 else dashes + len(_DASHES)
 
 
-def _of_block(block: bytes, place: str) -> Text | None:
+def _of_block(block: bytes, place: str) -> CertificateText | None:
     label = block[len(_BEGIN) :].partition(_DASHES)[0]
     if label.endswith(b"PRIVATE KEY"):
-        return Text(place, why=_HAS_A_KEY)
-    return Text(place, block) if label in _LABELS else None
+        return CertificateText(place, why=_HAS_A_KEY)
+    return CertificateText(place, block) if label in _LABELS else None
 
 
-def in_lines(pieces: Iterable[bytes]) -> Iterator[Text]:
+def in_lines(pieces: Iterable[bytes]) -> Iterator[CertificateText]:
     """Return the certificates of a file that has the base64 of one in each line."""
     for number, line in enumerate(_lines(pieces), 1):
         if line:
             try:
-                yield Text(f"line {number}", binascii.a2b_base64(line, strict_mode=True))
+                yield CertificateText(f"line {number}", binascii.a2b_base64(line, strict_mode=True))
             except binascii.Error:
-                yield Text(f"line {number}", why="the line is not the base64 of a certificate")
+                yield CertificateText(f"line {number}", why="the line is not the base64 of a certificate")
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -204,14 +206,14 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 # --- many files
 
 
-class InFiles(Texts):
+class InFiles(CertificateTexts):
     """The certificates of an archive's files. What is none by its name and its content is left out, and told.
 
     Of Infineon's files (``CHIPID_E0E0.pem``) those of one ``key_set`` are taken: each chip has several keys, and a
     device connects with one of them.
     """
 
-    def __init__(self, files: Iterable[File | Refused], key_set: str) -> None:
+    def __init__(self, files: Iterable[File | RefusedMember], key_set: str) -> None:
         super().__init__(())
         self._files = files
         self._key_set = key_set
@@ -232,11 +234,11 @@ class InFiles(Texts):
             told.append(f"{files} left out, being no certificates: {', '.join(self._left_out)}{more}")
         return tuple(told)
 
-    def __iter__(self) -> Iterator[Text]:
+    def __iter__(self) -> Iterator[CertificateText]:
         for file in self._files:
             place = placed(file.name)
-            if isinstance(file, Refused):
-                yield Text(place, why=file.why)
+            if isinstance(file, RefusedMember):
+                yield CertificateText(place, why=file.why)
             elif not _is_wanted(file.name):
                 self._leave_out(place)
             elif chip := _CHIP.search(file.name):
@@ -244,7 +246,7 @@ class InFiles(Texts):
             else:
                 yield from self._of_file(file, place)
 
-    def _of_chip(self, file: File, place: str, chip: "re.Match[str]") -> Iterator[Text]:
+    def _of_chip(self, file: File, place: str, chip: "re.Match[str]") -> Iterator[CertificateText]:
         key_set = chip["key_set"].upper()
         if key_set != self._key_set:
             self._other_sets[key_set] = self._other_sets.get(key_set, 0) + 1
@@ -257,36 +259,36 @@ class InFiles(Texts):
         if len(self._left_out) < _LEFT_SHOWN:
             self._left_out.append(place)
 
-    def _of_file(self, file: File, place: str) -> Iterator[Text]:
+    def _of_file(self, file: File, place: str) -> Iterator[CertificateText]:
         try:
             data = file.content()
         except WrongFile as error:
             if isinstance(error, TooLarge) and not file.name.lower().endswith(SUFFIXES):
                 self._leave_out(place)
             else:
-                yield Text(place, why=str(error))
+                yield CertificateText(place, why=str(error))
             return
         if _PRIVATE_KEY in data:
-            yield Text(place, why=_HAS_A_KEY)
+            yield CertificateText(place, why=_HAS_A_KEY)
         elif data.startswith(_UTF16) or (_BEGIN not in data and file.name.lower().endswith(SUFFIXES)):
-            yield Text(place, data)
+            yield CertificateText(place, data)
         elif _BEGIN in data:
             yield from self._of_pem(data, place)
         elif begins_with_base64(data):
-            yield from (Text(f"{place}, {each.place}", each.data, each.why) for each in in_lines([data]))
+            yield from (CertificateText(f"{place}, {each.place}", each.data, each.why) for each in in_lines([data]))
         else:
             self._leave_out(place)
 
-    def _of_pem(self, data: bytes, place: str) -> Iterator[Text]:
+    def _of_pem(self, data: bytes, place: str) -> Iterator[CertificateText]:
         try:
             found = list(in_pem([data]))
         except WrongManifest as wrong:
-            yield Text(place, why=str(wrong))
+            yield CertificateText(place, why=str(wrong))
             return
         if not found:
             self._leave_out(place)
         for text in found:
-            yield Text(place if len(found) == 1 else f"{place}, {text.place}", text.data, text.why)
+            yield CertificateText(place if len(found) == 1 else f"{place}, {text.place}", text.data, text.why)
 
 
 def _is_wanted(name: str) -> bool:
@@ -300,7 +302,7 @@ def in_zip(pieces: Iterable[bytes], scratch: Callable[[], IO[bytes]], key_set: s
     return InFiles(_of_zip(pieces, scratch), key_set)
 
 
-def _of_zip(pieces: Iterable[bytes], scratch: Callable[[], IO[bytes]]) -> Iterator[File | Refused]:
+def _of_zip(pieces: Iterable[bytes], scratch: Callable[[], IO[bytes]]) -> Iterator[File | RefusedMember]:
     with scratch() as copy:
         for piece in pieces:
             copy.write(piece)

@@ -16,9 +16,17 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from jitr.devicelists.columns import shown
-from jitr.devicelists.csv.duplicates import Seen
+from jitr.devicelists.csv.duplicates import SeenKeys
 from jitr.devicelists.manifests.jws import NotVerified, Signer, Signers, check_date, from_base64url
-from jitr.devicelists.manifests.reading import Bad, Entry, Found, ManifestReader, Options, WrongManifest, file_name
+from jitr.devicelists.manifests.reading import (
+    Bad,
+    Entry,
+    ManifestDevice,
+    ManifestReader,
+    Options,
+    WrongManifest,
+    file_name,
+)
 from jitr.devicelists.manifests.strict_json import WrongJson, read_elements
 from jitr.errors import InputError
 from jitr.times import parse_time
@@ -69,7 +77,7 @@ class Signed:
 class Manifest(ManifestReader):
     """A manifest's devices. ``pieces`` are the file's bytes in pieces of any size."""
 
-    def __init__(self, pieces: Iterable[bytes], *, source: str, duplicates: Seen | None, options: Options) -> None:
+    def __init__(self, pieces: Iterable[bytes], *, source: str, duplicates: SeenKeys | None, options: Options) -> None:
         super().__init__(source, duplicates=duplicates, options=options)
         self._pieces = pieces
         self._name = file_name(source)
@@ -114,7 +122,7 @@ class Manifest(ManifestReader):
         except WrongJson as wrong:
             raise WrongManifest(str(wrong)) from None
 
-    def _found(self, number: int, place: str, payload: Mapping[str, Any], signer: Signer) -> Found:
+    def _found(self, number: int, place: str, payload: Mapping[str, Any], signer: Signer) -> ManifestDevice:
         at = _made_at(payload)
         check_date(signer, at)
         unique_id = _unique_id(payload)
@@ -141,7 +149,7 @@ class Manifest(ManifestReader):
         signed = self.signed.setdefault(signer.sha256, Signed())
         signed.elements += 1
         signed.out_of_date += not signer.not_before <= at <= signer.not_after
-        return Found(number, place, columns, names)
+        return ManifestDevice(number, place, columns, names)
 
 
 def _elements(count: int) -> str:

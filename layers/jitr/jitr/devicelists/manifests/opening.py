@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import IO, TYPE_CHECKING
 
-from jitr.devicelists.csv.duplicates import Seen
+from jitr.devicelists.csv.duplicates import SeenKeys
 from jitr.devicelists.csv.reader import Reader
-from jitr.devicelists.csv.serials import Serials
+from jitr.devicelists.csv.serials import SerialNotation
 from jitr.devicelists.manifests.reading import ListReader, Options
 from jitr.devicelists.manifests.recognition import CALLED, HEAD, SPREADSHEET, recognised
 from jitr.errors import InputError
@@ -48,7 +48,7 @@ class Opener:
         return self._options.headings
 
     def __call__(
-        self, pieces: Iterable[bytes], source: str, duplicates: Seen | None, serials: Callable[[], Serials]
+        self, pieces: Iterable[bytes], source: str, duplicates: SeenKeys | None, serials: Callable[[], SerialNotation]
     ) -> ListReader:
         """Return what reads a file, of which ``pieces`` are the bytes."""
         pieces = iter(pieces)
@@ -77,7 +77,7 @@ class Opener:
         return reader
 
     def _sheet(
-        self, pieces: Iterator[bytes], source: str, duplicates: Seen | None, sheets: "Callable[[IO[bytes]], Rows]"
+        self, pieces: Iterator[bytes], source: str, duplicates: SeenKeys | None, sheets: "Callable[[IO[bytes]], Rows]"
     ) -> ListReader:
         """Return what reads a spreadsheet, of which all is read first."""
         from jitr.devicelists.csv.sheets import SheetReader

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO
 
-from jitr.devicelists.csv.duplicates import Seen
+from jitr.devicelists.csv.duplicates import SeenKeys
 from jitr.devicelists.manifests import certificates, tables
 from jitr.devicelists.manifests.archives import gunzipped
-from jitr.devicelists.manifests.certificates import Certificates, Text, Texts
+from jitr.devicelists.manifests.certificates import Certificates, CertificateText, CertificateTexts
 from jitr.devicelists.manifests.microchip import Manifest
 from jitr.devicelists.manifests.reading import Entry, ManifestReader, Options, WrongManifest
 from jitr.x509.pem import MAX_INPUT
@@ -33,7 +33,7 @@ def reader_of(
     pieces: Iterator[bytes],
     *,
     source: str,
-    duplicates: Seen | None,
+    duplicates: SeenKeys | None,
     options: Options,
     scratch: Callable[[], IO[bytes]],
 ) -> ManifestReader:
@@ -52,7 +52,9 @@ def reader_of(
     return Certificates(texts, source=source, duplicates=duplicates, options=options)
 
 
-def _texts(found: str, pieces: Iterator[bytes], options: Options, scratch: Callable[[], IO[bytes]]) -> Texts | None:
+def _texts(
+    found: str, pieces: Iterator[bytes], options: Options, scratch: Callable[[], IO[bytes]]
+) -> CertificateTexts | None:
     match found:
         case "zip":
             return certificates.in_zip(pieces, scratch, options.key_set)
@@ -61,11 +63,11 @@ def _texts(found: str, pieces: Iterator[bytes], options: Options, scratch: Calla
         case "tar.gz":
             return certificates.in_tar(gunzipped(pieces), options.key_set)
         case "pem":
-            return Texts(certificates.in_pem(pieces))
+            return CertificateTexts(certificates.in_pem(pieces))
         case "base64":
-            return Texts(certificates.in_lines(pieces))
+            return CertificateTexts(certificates.in_lines(pieces))
         case "der":
-            return Texts(_whole(pieces))
+            return CertificateTexts(_whole(pieces))
     return None
 
 
@@ -78,7 +80,7 @@ _SEVEN_ZIP = (
 class _Unread(ManifestReader):
     """A file that is of no kind that is read; ``why`` says what to do."""
 
-    def __init__(self, why: str, *, source: str, duplicates: Seen | None, options: Options) -> None:
+    def __init__(self, why: str, *, source: str, duplicates: SeenKeys | None, options: Options) -> None:
         super().__init__(source, duplicates=duplicates, options=options)
         self._why = why
 
@@ -93,10 +95,10 @@ def _fits(kind: str | None, found: str) -> bool:
     )
 
 
-def _whole(pieces: Iterable[bytes]) -> Iterator[Text]:
+def _whole(pieces: Iterable[bytes]) -> Iterator[CertificateText]:
     """Return the one certificate that a file is."""
     data = bytearray()
     for piece in pieces:
         if len(data) <= MAX_INPUT:
             data += piece
-    yield Text("certificate 1", bytes(data))
+    yield CertificateText("certificate 1", bytes(data))

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from jitr.devicelists.columns import ATTRIBUTE_PREFIX, Fault, shown
-from jitr.devicelists.csv.duplicates import Seen
-from jitr.devicelists.csv.reader import SHOWN, ListError, Problem, Row
-from jitr.devicelists.csv.serials import UNDECIDED, Serials
+from jitr.devicelists.columns import ATTRIBUTE_PREFIX, ColumnFault, shown
+from jitr.devicelists.csv.duplicates import SeenKeys
+from jitr.devicelists.csv.reader import SHOWN, ListError, ListProblem, Row
+from jitr.devicelists.csv.serials import UNDECIDED, SerialNotation
 from jitr.devicelists.rows import ListRow
 from jitr.devicelists.values import read_row
 from jitr.errors import InputError
@@ -30,7 +30,7 @@ _FIELD = re.compile(r"\{([^{}]*)\}")
 class ListReader(Protocol):
     """Iterates, once, over the good rows of a file, and keeps the first problems and the count of all."""
 
-    problems: list[Problem]
+    problems: list[ListProblem]
     problem_count: int
 
     def __iter__(self) -> Iterator[Row]:
@@ -41,7 +41,7 @@ class ListReader(Protocol):
         """What whoever imports has to know of how the file was read, a sentence each."""
 
     @property
-    def serials(self) -> Serials:
+    def serials(self) -> SerialNotation:
         """How serial numbers of digits only are read."""
 
     def raise_problems(self) -> None:
@@ -60,7 +60,7 @@ class PlacedRow(Row):
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedProblem(Problem):
+class PlacedProblem(ListProblem):
     """A problem of a file that is not in lines."""
 
     place: str
@@ -75,11 +75,11 @@ def signers_of(reader: ListReader) -> "tuple[Signer, ...]":
     return reader.signed_by if isinstance(reader, ManifestReader) else ()
 
 
-def problem_of(row: Row, number: int, fault: Fault) -> Problem:
+def problem_of(row: Row, number: int, fault: ColumnFault) -> ListProblem:
     """Return the problem that a fault of a row is."""
     if isinstance(row, PlacedRow):
         return PlacedProblem(row.line, number, fault.column, fault.message, row.place)
-    return Problem(row.line, number, fault.column, fault.message)
+    return ListProblem(row.line, number, fault.column, fault.message)
 
 
 def line_of(row: Row) -> int | None:
@@ -137,7 +137,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ManifestDevice:
     """One device of a manifest: its number and place, its row's columns, and more that a thing's name may have."""
 
     number: int
@@ -155,7 +155,7 @@ class Bad:
     why: str
 
 
-Entry: TypeAlias = Found | Bad
+Entry: TypeAlias = ManifestDevice | Bad
 
 
 class ManifestReader:
@@ -167,10 +167,10 @@ class ManifestReader:
 
     unit = "element"
 
-    def __init__(self, source: str, *, duplicates: Seen | None, options: Options) -> None:
+    def __init__(self, source: str, *, duplicates: SeenKeys | None, options: Options) -> None:
         self.source = source
         self.options = options
-        self.problems: list[Problem] = []
+        self.problems: list[ListProblem] = []
         self.problem_count = 0
         self.read_as: str | None = None  # what the file was taken for, where nobody said it
         self._duplicates = duplicates
@@ -178,7 +178,7 @@ class ManifestReader:
         self._left_out_count = 0
 
     @property
-    def serials(self) -> Serials:
+    def serials(self) -> SerialNotation:
         """Manifests name devices by key: there are no serial numbers to be read."""
         return UNDECIDED
 
@@ -229,7 +229,7 @@ class ManifestReader:
         except WrongManifest as wrong:
             self._add(number + 1, "", str(wrong))
 
-    def _row(self, found: Found) -> ListRow | None:
+    def _row(self, found: ManifestDevice) -> ListRow | None:
         columns = dict(found.columns)
         if self.options.thing_name is not None:
             try:
@@ -244,7 +244,7 @@ class ManifestReader:
             return None
         return None if self._repeats(found, row) else row
 
-    def _repeats(self, found: Found, row: ListRow) -> bool:
+    def _repeats(self, found: ManifestDevice, row: ListRow) -> bool:
         if self._duplicates is None:
             return False
         repeats = False
@@ -272,7 +272,7 @@ class ManifestReader:
 
 
 @dataclass(frozen=True, slots=True)
-class _Whole(Problem):
+class _Whole(ListProblem):
     """A problem of a file as a whole."""
 
     def at(self, source: str) -> str:

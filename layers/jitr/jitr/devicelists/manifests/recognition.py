@@ -5,7 +5,7 @@ import re
 import zlib
 from collections.abc import Sequence
 
-from jitr.devicelists.csv.records import Record, read_records
+from jitr.devicelists.csv.records import CsvRecord, read_records
 
 KINDS = ("microchip", "espressif", "nrfcloud", "infineon", "certificates", "csv")
 
@@ -79,14 +79,14 @@ def _inflated(head: bytes) -> bytes:
 def _recognised_table(head: bytes) -> str:
     records = read_records([head])
     first = next(records, None)
-    if not isinstance(first, Record):
+    if not isinstance(first, CsvRecord):
         return "csv"
     if tuple(each.strip().lower() for each in first.cells) == ESPRESSIF_HEADER:
         return "espressif"
     if len(first.cells) == NRF_CLOUD_CELLS and first.cells[-1].lstrip().startswith("-----BEGIN CERTIFICATE-----"):
         return "nrfcloud"
     second = next(records, None)
-    if isinstance(second, Record) and column_of_certificates(second.cells) is not None:
+    if isinstance(second, CsvRecord) and column_of_certificates(second.cells) is not None:
         return "column"
     return "csv"
 

@@ -8,10 +8,18 @@ import re
 from collections.abc import Iterable, Iterator
 
 from jitr.devicelists.columns import is_column, shown, under
-from jitr.devicelists.csv.duplicates import Seen
-from jitr.devicelists.csv.records import BadRecord, Record, read_records
+from jitr.devicelists.csv.duplicates import SeenKeys
+from jitr.devicelists.csv.records import BadCsvRecord, CsvRecord, read_records
 from jitr.devicelists.manifests.certificates import names_of
-from jitr.devicelists.manifests.reading import Bad, Entry, Found, ManifestReader, Options, WrongManifest, file_name
+from jitr.devicelists.manifests.reading import (
+    Bad,
+    Entry,
+    ManifestDevice,
+    ManifestReader,
+    Options,
+    WrongManifest,
+    file_name,
+)
 from jitr.devicelists.manifests.recognition import ESPRESSIF_HEADER, NRF_CLOUD_CELLS, column_of_certificates
 from jitr.errors import InputError, Unreadable
 from jitr.x509.certificate import CertificateReading, read_certificate
@@ -29,7 +37,7 @@ class DeviceTable(ManifestReader):
 
     unit = "line"
 
-    def __init__(self, pieces: Iterable[bytes], *, source: str, duplicates: Seen | None, options: Options) -> None:
+    def __init__(self, pieces: Iterable[bytes], *, source: str, duplicates: SeenKeys | None, options: Options) -> None:
         super().__init__(source, duplicates=duplicates, options=options)
         self._records = read_records(pieces)
         self._name = file_name(source)
@@ -39,7 +47,7 @@ class DeviceTable(ManifestReader):
         self.check_header(self._records)
         for record in self._records:
             place = f"line {record.line}"
-            if isinstance(record, BadRecord):
+            if isinstance(record, BadCsvRecord):
                 yield Bad(record.line, place, record.message)
                 continue
             try:
@@ -49,11 +57,11 @@ class DeviceTable(ManifestReader):
                 continue
             columns = {"note": f"{self._name}, {place}"} | columns
             columns["public_key_sha256"] = reading.facts.public_key_sha256
-            yield Found(
+            yield ManifestDevice(
                 record.line, place, {name: value for name, value in columns.items() if value}, names_of(reading)
             )
 
-    def check_header(self, records: Iterator[Record | BadRecord]) -> None:
+    def check_header(self, records: Iterator[CsvRecord | BadCsvRecord]) -> None:
         """Take the header, where there is one. Raises WrongManifest."""
 
     def device(self, cells: list[str]) -> tuple[dict[str, str], CertificateReading]:
@@ -64,10 +72,10 @@ class DeviceTable(ManifestReader):
 class Espressif(DeviceTable):
     """Espressif's pre-provisioned modules."""
 
-    def check_header(self, records: Iterator[Record | BadRecord]) -> None:
+    def check_header(self, records: Iterator[CsvRecord | BadCsvRecord]) -> None:
         """Take the header. Raises WrongManifest."""
         first = next(records, None)
-        names = tuple(each.strip().lower() for each in first.cells) if isinstance(first, Record) else ()
+        names = tuple(each.strip().lower() for each in first.cells) if isinstance(first, CsvRecord) else ()
         if names != ESPRESSIF_HEADER:
             raise WrongManifest("line 1: the first line of such a file is MAC,cn,cert")
 
@@ -96,7 +104,7 @@ class CertificateColumn(DeviceTable):
     the certificate's own.
     """
 
-    def __init__(self, pieces: Iterable[bytes], *, source: str, duplicates: Seen | None, options: Options) -> None:
+    def __init__(self, pieces: Iterable[bytes], *, source: str, duplicates: SeenKeys | None, options: Options) -> None:
         super().__init__(pieces, source=source, duplicates=duplicates, options=options)
         self._headings: list[str] = []
         self._columns: list[str | None] = []  # None where a heading is not read
@@ -110,10 +118,10 @@ class CertificateColumn(DeviceTable):
         named = ", ".join(map(shown, left_out[:_HEADINGS_SHOWN]))
         return (f"columns that are left out: {named}{more}",) if left_out else ()
 
-    def check_header(self, records: Iterator[Record | BadRecord]) -> None:
+    def check_header(self, records: Iterator[CsvRecord | BadCsvRecord]) -> None:
         """Take the header. Raises WrongManifest."""
         first = next(records, None)
-        if not isinstance(first, Record):
+        if not isinstance(first, CsvRecord):
             raise WrongManifest("line 1: there is no header")
         self._headings = [each.strip() for each in first.cells]
         meant = (under(each, self.options.headings) for each in self._headings)

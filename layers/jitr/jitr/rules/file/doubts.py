@@ -15,7 +15,7 @@ from datetime import date, datetime
 
 from jitr.rules.conditions import Window
 from jitr.rules.file.entries import At, Entry
-from jitr.rules.file.problems import Findings, Place, quoted
+from jitr.rules.file.problems import Place, ProblemCollector, quoted
 from jitr.rules.file.relations import Budget, BudgetSpent, Relations
 from jitr.rules.file.rules_file import RuleTest
 from jitr.rules.model import AllowRule, DenyRule, Rule, Rules
@@ -23,12 +23,12 @@ from jitr.rules.model import AllowRule, DenyRule, Rule, Rules
 _COMPARISONS = 1_000_000  # of two rules or two values with each other: two or three seconds at most
 
 
-class Doubts:
+class DoubtFinder:
     """Looks through rules that have been read without error, and the entries that they come from."""
 
     def __init__(
         self,
-        findings: Findings,
+        findings: ProblemCollector,
         rules: Rules,
         entry: Entry,
         today: date | None,

@@ -10,7 +10,7 @@ from typing import Any
 
 from jitr.rules.file.fields import FILE
 from jitr.rules.file.kinds import ScalarKind, Wrong
-from jitr.rules.file.problems import Findings, Place, did_you_mean, quoted
+from jitr.rules.file.problems import Place, ProblemCollector, did_you_mean, quoted
 from jitr.rules.file.shapes import AtLeastOne, Kind, Many, Needs, OneOrMany, RecordShape, TableShape, records_in
 from jitr.rules.file.source import Broken, Mapping, Node, Scalar, Sequence
 from jitr.values import dataclass
@@ -86,7 +86,7 @@ class Entry:
 class Entries:
     """Reads nodes by their kinds."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: ProblemCollector) -> None:
         self._findings = findings
 
     def file(self, node: Node) -> Entry | None:

@@ -7,20 +7,20 @@ from jitr.devicelists.rows import KEY_KINDS
 from jitr.reasons import CODES, Verdict
 from jitr.rules.file.kinds import (
     SUBJECT_ATTRIBUTES,
-    Choice,
     Days,
+    FormatVersion,
     Key,
     Moment,
     Name,
+    OneOf,
     Pattern,
     PolicyValue,
     Serial,
-    Serials,
+    SerialNumbers,
     Sha256,
     Template,
     Text,
     Url,
-    Version,
     Whole,
     YesNo,
 )
@@ -90,7 +90,7 @@ CONDITIONS = (
     ),
     Field(
         "serial_number",
-        OneOrMany(Serials(), hint=_TOO_MANY_VALUES),
+        OneOrMany(SerialNumbers(), hint=_TOO_MANY_VALUES),
         "The certificate's serial number, always in hex; `0x` and colons are allowed, both ends count.",
         '"1000..1fff"',
     ),
@@ -135,7 +135,7 @@ GRANT = RecordShape(
         ),
         Field(
             "renewal",
-            Choice("a way to treat a renewal", ("hold", "coexist", "replace")),
+            OneOf("a way to treat a renewal", ("hold", "coexist", "replace")),
             "What happens to a certificate with another key for the same thing name: it is held, "
             "is admitted beside the first, or takes its place.",
             "replace",
@@ -150,7 +150,7 @@ GRANT = RecordShape(
         ),
         Field(
             "existing",
-            Choice("a way to treat an existing thing", ("hold", "adopt")),
+            OneOf("a way to treat an existing thing", ("hold", "adopt")),
             "What happens where a thing of that name exists that this software did not make: the device is held, "
             "or gets the thing if nothing else is attached to it.",
             "adopt",
@@ -225,7 +225,7 @@ CRL = RecordShape(
         Field("url", Url(), "Where the list is.", "s3://example-crls/factory-a.crl", required=True),
         Field(
             "when_stale",
-            Choice("a decision for a stale list", _STALE),
+            OneOf("a decision for a stale list", _STALE),
             "What is decided where the list ran out and no fresh one is to be had.",
             "admit",
             default="hold",
@@ -259,14 +259,14 @@ OCSP = RecordShape(
         ),
         Field(
             "hash",
-            Choice("a hash of the CA's name and key", ("sha1", "sha256")),
+            OneOf("a hash of the CA's name and key", ("sha1", "sha256")),
             "The hash by which the question names the CA.",
             "sha256",
             default="sha1",
         ),
         Field(
             "when_unavailable",
-            Choice("a decision where nobody answers", _STALE),
+            OneOf("a decision where nobody answers", _STALE),
             "What is decided where no answer is to be had.",
             "admit",
             default="hold",
@@ -330,21 +330,21 @@ CERTIFICATE = RecordShape(
         ),
         Field(
             "curves",
-            OneOrMany(Choice("a curve", _FLOOR.curves)),
+            OneOrMany(OneOf("a curve", _FLOOR.curves)),
             "The elliptic curves that keys may be on.",
             "[P-256, P-384]",
             default=f"[{', '.join(_FLOOR.curves)}]",
         ),
         Field(
             "signature_hashes",
-            OneOrMany(Choice("a signature hash", _FLOOR.signature_hashes)),
+            OneOrMany(OneOf("a signature hash", _FLOOR.signature_hashes)),
             "The hashes that certificates may be signed with.",
             "[sha256]",
             default=f"[{', '.join(_FLOOR.signature_hashes)}]",
         ),
         Field(
             "serial_numbers",
-            Choice("a word for serial numbers", ("positive", "any")),
+            OneOf("a word for serial numbers", ("positive", "any")),
             "Whether devices and CAs with a serial number that is zero or negative (RFC 5280 section 4.1.2.2) get in.",
             "any",
             default=_FLOOR.serial_numbers,
@@ -422,7 +422,7 @@ DEVICE = RecordShape(
         Field("key", Key(), "The certificate's key.", "RSA-2048", default="P-256"),
         Field(
             "signature_hash",
-            Choice("a signature hash", ("sha1", "sha224", *_FLOOR.signature_hashes)),
+            OneOf("a signature hash", ("sha1", "sha224", *_FLOOR.signature_hashes)),
             "The hash that the certificate is signed with.",
             "sha384",
             default="sha256",
@@ -437,7 +437,7 @@ EXPECT = RecordShape(
     (
         Field(
             "decision",
-            Choice("a decision", tuple(each.value for each in Verdict)),
+            OneOf("a decision", tuple(each.value for each in Verdict)),
             "What must be decided.",
             "admit",
             required=True,
@@ -446,7 +446,7 @@ EXPECT = RecordShape(
         Field("thing", THING_NAME, "The name that the thing must get, filled in.", "snr-0001"),
         Field(
             "reason",
-            OneOrMany(Choice("a reason code", _DECISION_CODES, "reason code"), 20),
+            OneOrMany(OneOf("a reason code", _DECISION_CODES, "reason code"), 20),
             "A reason code that must be among the reasons; all of them where there are several.",
             "allow.unmatched",
         ),
@@ -473,10 +473,10 @@ TEST = RecordShape(
 FILE = RecordShape(
     "a rules file",
     (
-        Field("format", Version(FORMAT), "The version of this format.", str(FORMAT), required=True),
+        Field("format", FormatVersion(FORMAT), "The version of this format.", str(FORMAT), required=True),
         Field(
             "default",
-            Choice("a default", (Verdict.HOLD.value, Verdict.REJECT.value)),
+            OneOf("a default", (Verdict.HOLD.value, Verdict.REJECT.value)),
             "What is decided on a device that no rule matches.",
             "reject",
             default="hold",

@@ -107,7 +107,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class OneOf:
     """One of a few words."""
 
     what: str
@@ -155,7 +155,7 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class FormatVersion:
     """The version of the file's format, a whole number."""
 
     known: int
@@ -243,7 +243,7 @@ class Serial:
 
 
 @dataclass(frozen=True, slots=True)
-class Serials:
+class SerialNumbers:
     """A serial number or a range of them, always in hex, both ends inclusive."""
 
     told: str = "hex or hex..hex"

@@ -76,7 +76,7 @@ class TooManyProblems(Exception):
     """Enough was found: reading stops."""
 
 
-class Findings:
+class ProblemCollector:
     """The problems of one file, as they are found."""
 
     def __init__(self, source: str, lines: Sequence[str]) -> None:

@@ -25,12 +25,12 @@ from jitr.rules.conditions import (
     SerialCondition,
     WindowCondition,
 )
-from jitr.rules.file.doubts import Doubts
+from jitr.rules.file.doubts import DoubtFinder
 from jitr.rules.file.entries import At, Entries, Entry
 from jitr.rules.file.fields import CONDITION_NAMES, MAX_ATTRIBUTES_WITHOUT_TYPE
 from jitr.rules.file.kinds import SUBJECT_ATTRIBUTES, placeholders
-from jitr.rules.file.problems import Findings, Place, TooManyProblems, did_you_mean, quoted
-from jitr.rules.file.rules_file import Device, Expectation, RulesFile, RuleTest
+from jitr.rules.file.problems import Place, ProblemCollector, TooManyProblems, did_you_mean, quoted
+from jitr.rules.file.rules_file import Expectation, RulesFile, RuleTest, RuleTestDevice
 from jitr.rules.file.source import parse, read_text
 from jitr.rules.model import AllowRule, Ca, Crl, DenyRule, Floor, Grant, Ocsp, Rules, cost
 from jitr.rules.policy_variables import ATTRIBUTES
@@ -46,7 +46,7 @@ _HOW_TO_MAKE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class RulesContext:
     """What is known outside the file, for whoever has it at hand; None is not known, and then not checked.
 
     Names of device lists, IoT policies, thing types and thing groups that exist; when CA certificates expire, by
@@ -67,7 +67,7 @@ def read_rules(
     source: str,
     certificate_id: CertificateId | None = None,
     responder: ResponderCertificate | None = None,
-    known: Known | None = None,
+    known: RulesContext | None = None,
 ) -> RulesFile:
     """Read a rules file.
 
@@ -77,7 +77,7 @@ def read_rules(
     base64; both raise InputError. Raises RulesError with every error in the file.
     """
     decoded, findings = read_text(text, source)
-    known = known or Known()
+    known = known or RulesContext()
     read = None
     with suppress(TooManyProblems):
         node = parse(decoded, findings)
@@ -90,7 +90,7 @@ def read_rules(
     if read is None:
         raise AssertionError("what cannot be read has been told of as an error")
     entry, rules, tests = read
-    Doubts(findings, rules, entry, known.today, known.ca_not_after).tell(tests)
+    DoubtFinder(findings, rules, entry, known.today, known.ca_not_after).tell(tests)
     return RulesFile(source, rules, tests, findings.warnings)
 
 
@@ -99,10 +99,10 @@ class _Build:
 
     def __init__(
         self,
-        findings: Findings,
+        findings: ProblemCollector,
         certificate_id: CertificateId | None,
         responder: ResponderCertificate | None,
-        known: Known,
+        known: RulesContext,
     ) -> None:
         self._findings = findings
         self._certificate_id = certificate_id
@@ -303,16 +303,16 @@ class _Build:
             line=entry.line,
             at=at,
             knocked_at=entry.value("knocked_at", at),
-            device=Device() if device is None else self._device(device),
+            device=RuleTestDevice() if device is None else self._device(device),
             lists={name.value: self._rows(name, rows or (), rules) for name, rows in entry.table("lists")},
             expect=Expectation(Verdict.HOLD) if expect is None else self._expectation(expect, rules),
         )
 
-    def _device(self, entry: Entry) -> Device:
+    def _device(self, entry: Entry) -> RuleTestDevice:
         ca = entry.one("ca")
         self._check_aliases((ca,) if ca else ())
         self._check_order(entry)
-        return Device(
+        return RuleTestDevice(
             ca=entry.value("ca"),
             subject=tuple(Attribute(name, value) for name in SUBJECT_ATTRIBUTES for value in entry.values(name)),
             serial_number=entry.value("serial_number"),

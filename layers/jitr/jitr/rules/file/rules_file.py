@@ -13,7 +13,7 @@ from jitr.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class RuleTestDevice:
     """The device of a test. What is None is made up."""
 
     ca: str | None = None  # an alias; None: of a CA that the rules do not name
@@ -45,7 +45,7 @@ class RuleTest:
     line: int
     at: datetime
     knocked_at: datetime
-    device: Device
+    device: RuleTestDevice
     lists: Mapping[str, tuple[ListRow, ...]]
     expect: Expectation
 

@@ -23,7 +23,7 @@ from jitr.rules.file.fields import (
     TEST,
 )
 from jitr.rules.file.kinds import SUBJECT_ATTRIBUTES, Schema, Whole, Wrong, YesNo
-from jitr.rules.file.problems import Findings
+from jitr.rules.file.problems import ProblemCollector
 from jitr.rules.file.shapes import Field, Kind, Many, Needs, OneOrMany, RecordShape, TableShape, records_in
 from jitr.rules.file.source import Mapping, Node, Scalar, Sequence, parse
 
@@ -89,7 +89,7 @@ def _field_schema(field: Field) -> Schema:
     if default is not None:
         schema["default"] = default
     if field.example:
-        schema["examples"] = [_plain(parse(field.example, Findings("", ())), field.kind)]
+        schema["examples"] = [_plain(parse(field.example, ProblemCollector("", ())), field.kind)]
     return schema
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from jitr.rules.file import syntax
-from jitr.rules.file.problems import Findings, Place, quoted
+from jitr.rules.file.problems import Place, ProblemCollector, quoted
 from jitr.values import dataclass
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -64,24 +64,24 @@ class _Stop(Exception):
     """The rest of the file cannot be made sense of; why has been noted."""
 
 
-def read_text(data: bytes, source: str) -> tuple[str, Findings]:
+def read_text(data: bytes, source: str) -> tuple[str, ProblemCollector]:
     """Return a file's text with line ends as ``\\n``, and findings to go with it.
 
     Raises RulesError for a file too large, not UTF-8, or with characters that do not print.
     """
     if len(data) > MAX_BYTES:
-        findings = Findings(source, ())
+        findings = ProblemCollector(source, ())
         hint = "put devices on device lists: rules refer to those by name"
         findings.error(Place(1, 1), f"the file is larger than {MAX_BYTES // 1024**2} MiB", hint)
         findings.raise_errors()
     text = _decoded(data, source)
-    findings = Findings(source, text.split("\n"))
+    findings = ProblemCollector(source, text.split("\n"))
     _check_printable(text, findings)
     findings.raise_errors()
     return text, findings
 
 
-def parse(text: str, findings: Findings) -> Node | None:
+def parse(text: str, findings: ProblemCollector) -> Node | None:
     """Parse a YAML document; None if it cannot be read to its end. What is wrong goes to ``findings``."""
     tree = _Tree(_events(text), findings)
     try:
@@ -112,7 +112,7 @@ def _decoded(data: bytes, source: str) -> str:
     text = _with_plain_line_ends(text.removeprefix("\ufeff"))
     if problem:
         before = _with_plain_line_ends(data[: problem[0]].decode("utf-8", errors="replace").removeprefix("\ufeff"))
-        findings = Findings(source, text.split("\n"))
+        findings = ProblemCollector(source, text.split("\n"))
         place = Place(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
         findings.error(place, problem[1], "save the file as UTF-8")
         findings.raise_errors()
@@ -132,7 +132,7 @@ _UNPRINTABLE = re.compile(
 _MOST_UNPRINTABLE = 10
 
 
-def _check_printable(text: str, findings: Findings) -> None:
+def _check_printable(text: str, findings: ProblemCollector) -> None:
     line, line_start = 1, 0
     for count, found in enumerate(_UNPRINTABLE.finditer(text)):
         if count == _MOST_UNPRINTABLE:
@@ -151,7 +151,7 @@ def _events(text: str) -> Iterator[yaml.Event]:
 class _Tree:
     """Builds the tree from events."""
 
-    def __init__(self, events: Iterator[yaml.Event], findings: Findings) -> None:
+    def __init__(self, events: Iterator[yaml.Event], findings: ProblemCollector) -> None:
         self._events = events
         self._findings = findings
         self._nodes = 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from jitr.rules.file.problems import Findings, Place, quoted
+from jitr.rules.file.problems import Place, ProblemCollector, quoted
 
 Explanation = tuple[Place, str, str | None]
 
@@ -17,7 +17,7 @@ _QUOTE_IT = 'put the value in quotes: "..."'
 _NOT_CLOSED = "this quote is never closed"
 
 
-def explain(error: yaml.MarkedYAMLError, findings: Findings) -> Explanation:
+def explain(error: yaml.MarkedYAMLError, findings: ProblemCollector) -> Explanation:
     """Return where a syntax error is, what it is and what to do about it."""
     problem, context = error.problem or "", error.context or ""
     place = _place(error.problem_mark or error.context_mark)
@@ -44,7 +44,7 @@ def _place(mark: Any) -> Place:
     return Place(1, 1) if mark is None else Place(mark.line + 1, mark.column + 1)
 
 
-def _within(context: str, problem: str, place: Place, start: Place, findings: Findings) -> Explanation | None:
+def _within(context: str, problem: str, place: Place, start: Place, findings: ProblemCollector) -> Explanation | None:
     """Errors inside of one scalar or of what stands before one."""
     if "quoted scalar" in context or "double-quoted" in context:
         return _in_quotes(place, start, problem, findings)
@@ -57,7 +57,7 @@ def _within(context: str, problem: str, place: Place, start: Place, findings: Fi
     return None
 
 
-def _in_quotes(place: Place, start: Place, problem: str, findings: Findings) -> Explanation:
+def _in_quotes(place: Place, start: Place, problem: str, findings: ProblemCollector) -> Explanation:
     if "escape" not in problem and "hexdecimal" not in problem and "hexadecimal" not in problem:
         line = findings.line(start.line)
         return Place(start.line, start.column, max(1, len(line.rstrip()) - start.column + 1)), _NOT_CLOSED, None
@@ -98,7 +98,7 @@ def _misplaced(place: Place, before: str, after: str, problem: str) -> Explanati
     return at, f"the key {quoted(key)} is indented too far here, or the line above lacks its `:`", hint
 
 
-def _neither(start: Place, findings: Findings) -> Explanation:
+def _neither(start: Place, findings: ProblemCollector) -> Explanation:
     line = findings.line(start.line)
     rest = line[start.column - 1 :].rstrip()
     hint = "write `key: value`, with a space after the `:`"

@@ -7,7 +7,7 @@ from itertools import islice
 from jitr.aws.dynamodb.decisions import newest
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import Table
-from jitr.devicelists.csv.serials import Known
+from jitr.devicelists.csv.serials import KnownSerials
 from jitr.facts import CertificateFacts, Knock
 from jitr.reasons import Verdict
 from jitr.records.record import Record
@@ -47,9 +47,9 @@ def fit(table: Table, name: str, at: datetime) -> Fit:
     return Fit(name, rules, devices(table, rules), at=at)
 
 
-def known_serials(table: Table) -> Known:
+def known_serials(table: Table) -> KnownSerials:
     """Return the serial numbers of devices on record, by the names of their CAs. Raises Retry."""
-    rules, known = rules_in_force(table), Known()
+    rules, known = rules_in_force(table), KnownSerials()
     for record, facts in on_record(table):
         aliases = frozenset[str]() if rules is None else rules.aliases_of(record.ca_certificate_id)
         known.add((record.ca_certificate_id, *aliases), facts.serial_number)

@@ -18,10 +18,10 @@ from jitr.aws.dynamodb.batch_writer import BatchWriter, batched, in_order
 from jitr.aws.dynamodb.changes import MOST_KEYS, list_changed, rows_changed
 from jitr.aws.dynamodb.table import Conflict, Item, Table, to_item
 from jitr.devicelists.changes import Effect, alteration, conflict, effect
-from jitr.devicelists.columns import Fault
-from jitr.devicelists.csv.duplicates import KeyLog, Seen
-from jitr.devicelists.csv.reader import SHOWN, ListError, Problem, Row, serials_in
-from jitr.devicelists.csv.serials import UNDECIDED, Base, Serials
+from jitr.devicelists.columns import ColumnFault
+from jitr.devicelists.csv.duplicates import KeyLog, SeenKeys
+from jitr.devicelists.csv.reader import SHOWN, ListError, ListProblem, Row, serials_in
+from jitr.devicelists.csv.serials import UNDECIDED, Base, SerialNotation
 from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.reading import ListReader, Options, problem_of, signers_of, unit_of
 from jitr.devicelists.rows import ListRow, RowKey, rows_told
@@ -51,7 +51,7 @@ _IN_MEMORY = 8 * 1024 * 1024  # bytes of a file that is read from its end; more 
 Advance = Callable[[int], None]
 # Told what a replacement does before it is in force; raises where that is not to be. None: not known, for want of time.
 Agree = Callable[[Difference | None], None]
-_FindsFault = Callable[[ListRow, Sequence[tuple[RowKey, ListRow]]], Fault | None]
+_FindsFault = Callable[[ListRow, Sequence[tuple[RowKey, ListRow]]], ColumnFault | None]
 
 
 class Unfinished(JitrError):
@@ -79,7 +79,7 @@ CSV_OR_MANIFEST = Opener(Options(), scratch)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DeviceFile:
     """A file of devices that can be read more than once: its name, as problems tell it, and its bytes in pieces.
 
     ``opener`` reads them, whatever they are.
@@ -98,13 +98,13 @@ class Checked:
     something else, ``serials`` how serial numbers are read, ``signers`` who signed it.
     """
 
-    source: Source
+    source: DeviceFile
     digest: str
     rows: int
     sha256: str = ""
     signers: "tuple[Signer, ...]" = ()
     effects: Mapping[Effect, int] = field(default_factory=dict)
-    serials: Serials = UNDECIDED
+    serials: SerialNotation = UNDECIDED
     said: tuple[str, ...] = ()
 
 
@@ -169,7 +169,7 @@ class Imports:
     def check(
         self,
         name: str,
-        source: Source,
+        source: DeviceFile,
         *,
         against: str | None = None,
         overwrite: bool = True,
@@ -213,9 +213,9 @@ class Imports:
     def _checked(
         self,
         name: str,
-        source: Source,
-        serials: Callable[[], Serials],
-        seen: Seen,
+        source: DeviceFile,
+        serials: Callable[[], SerialNotation],
+        seen: SeenKeys,
         *,
         against: str | None,
         fault: _FindsFault | None,
@@ -445,7 +445,7 @@ class Imports:
             raise InputError(f"{checked.source.name} was changed while it was imported: import it again")
 
 
-def _digest(of_file: Any, serials: Serials, read_as: str) -> str:
+def _digest(of_file: Any, serials: SerialNotation, read_as: str) -> str:
     """Name a file and how it is read: read otherwise, it is another import, which does not go on from this one."""
     if serials.base is Base.DEC:
         of_file.update(b"\0serial_number:dec")
@@ -470,12 +470,12 @@ class _Unnoted:
 class _Comparison:
     """Counts what rows would do to a list, and keeps the first of those that may not do it: ``fault`` says why not."""
 
-    def __init__(self, reader: ListReader, seen: Seen, fault: _FindsFault | None) -> None:
+    def __init__(self, reader: ListReader, seen: SeenKeys, fault: _FindsFault | None) -> None:
         self._reader = reader
         self._seen = seen
         self._fault = fault
         self.effects = dict.fromkeys(Effect, 0)
-        self.problems: list[Problem] = []
+        self.problems: list[ListProblem] = []
         self.problem_count = 0
 
     def add(self, row: Row, found: list[tuple[RowKey, ListRow]]) -> None:
@@ -488,7 +488,7 @@ class _Comparison:
             if len(self.problems) < SHOWN:
                 self.problems.append(problem_of(row, self._reader.number(fault.column), fault))
 
-    def _shares_a_device(self, row: Row, found: list[tuple[RowKey, ListRow]]) -> Fault | None:
+    def _shares_a_device(self, row: Row, found: list[tuple[RowKey, ListRow]]) -> ColumnFault | None:
         """Two rows of the file that mean one row of the list, which one of them would take from the other."""
         own = row.row.found_by()
         found_by: dict[RowKey, RowKey] = {}  # each of their other keys, once: seen again is another line's
@@ -499,7 +499,7 @@ class _Comparison:
         for key, by in found_by.items():
             first = self._seen.first_line(key, row.line)
             if first is not None:
-                return Fault(by.kind, f"this row and {unit_of(row)} {first} are one device on the list")
+                return ColumnFault(by.kind, f"this row and {unit_of(row)} {first} are one device on the list")
         return None
 
 
@@ -510,7 +510,7 @@ def _at_most(most: int, rows: Iterable[Row]) -> Iterator[Row]:
         yield row
 
 
-def _told(source: Source, update: Callable[[bytes], None], advance: Advance) -> Iterator[bytes]:
+def _told(source: DeviceFile, update: Callable[[bytes], None], advance: Advance) -> Iterator[bytes]:
     for piece in source.pieces():
         update(piece)
         advance(len(piece))

@@ -25,7 +25,7 @@ MOST_ROWS = 100_000  # of all lists together, read on each publication: some sec
 
 
 @dataclass(frozen=True, slots=True)
-class Doubts:
+class DenyListDoubts:
     """What is to be asked before rules are published, and what is only told."""
 
     questions: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Doubts:
 
 def check_deny_lists(
     table: Table, rules: Rules, before: Heads, *, at: datetime | None = None, most: int = MOST_ROWS
-) -> Doubts:
+) -> DenyListDoubts:
     """Return what is doubtful about the deny lists under rules that are to replace those that ``before`` names.
 
     Lists that no deny rule names any more are among the warnings. At most so many rows are looked at; with a time, one
@@ -65,7 +65,7 @@ def check_deny_lists(
             (warnings if known else questions).append(question)
         if unseen:
             warnings.append(f"list {info.name}: {looked_at:,} of {info.rows:,} rows were looked at")
-    return Doubts(tuple(questions), tuple(warnings))
+    return DenyListDoubts(tuple(questions), tuple(warnings))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ MOST_MESSAGE = 1000  # characters: every knock reads it, with the heads
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class Publication:
     """One publication of rules: who put what in force, when and why."""
 
     version: int
@@ -39,7 +39,7 @@ class Version:
         return {name: value for name, value in plain.items() if value is not None}
 
     @classmethod
-    def from_json(cls, data: Item) -> "Version":
+    def from_json(cls, data: Item) -> "Publication":
         """Read back what ``to_json`` wrote."""
         return cls(
             version=int(data["version"]),
@@ -54,7 +54,7 @@ class Version:
 
 def publish(
     table: Table, rules: Rules, text: bytes, before: Heads, *, at: str, by: str, message: str | None = None
-) -> Version:
+) -> Publication:
     """Put rules in force in place of those that ``before`` names; ``text`` is the file they were read from.
 
     Raises Conflict, and leaves in force what is, where somebody else published since ``before`` was read. Raises
@@ -64,7 +64,7 @@ def publish(
         raise InputError(f"the message has {len(message):,} characters: at most {MOST_MESSAGE:,} characters are kept")
     check_counts(table, rules, before)
     check_aliases(table, rules, before)
-    version = Version(before.version + 1, rules.digest, rules.meaning, rules.source, at, by, message)
+    version = Publication(before.version + 1, rules.digest, rules.meaning, rules.source, at, by, message)
     _store(table, rules, text)
     item = version.to_json()
     failed = table.transact(
@@ -132,16 +132,16 @@ def _store(table: Table, rules: Rules, text: bytes) -> None:
     table.put_blob(f"SOURCE#{rules.digest}", text)
 
 
-def in_force(table: Table) -> Version | None:
+def in_force(table: Table) -> Publication | None:
     """Return the publication in force, or None before the first."""
     item = next(iter(table.get([HEADS])), None)
     rules = None if item is None else item.get("rules")
-    return None if rules is None else Version.from_json(rules)
+    return None if rules is None else Publication.from_json(rules)
 
 
-def history(table: Table) -> Iterator[Version]:
+def history(table: Table) -> Iterator[Publication]:
     """Every publication, the newest first."""
-    return map(Version.from_json, table.query("VERSIONS", newest_first=True))
+    return map(Publication.from_json, table.query("VERSIONS", newest_first=True))
 
 
 def source(table: Table, digest: str) -> bytes | None:

@@ -25,7 +25,7 @@ from jitr.aws.dynamodb.table import Conflict, Table
 from jitr.aws.errors import told_apart
 from jitr.decision.selftest import run
 from jitr.devicelists.changes import shrinks, takes_most
-from jitr.devicelists.csv.reader import ListError, Problem, Row
+from jitr.devicelists.csv.reader import ListError, ListProblem, Row
 from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.reading import Options, PlacedProblem, line_of
 from jitr.devicelists.rows import rows_told
@@ -51,7 +51,7 @@ from jitr.rules.list_fit import Fit
 from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists, ListInfo
 from jitr.services.lists.difference import Difference
 from jitr.services.lists.evidence import fit
-from jitr.services.lists.list_import import MERGE, REPLACE, Checked, Imports, Source, TooMany, Unfinished, scratch
+from jitr.services.lists.list_import import MERGE, REPLACE, Checked, DeviceFile, Imports, TooMany, Unfinished, scratch
 from jitr.services.publishing import publication
 from jitr.services.publishing.deny_lists import check_deny_lists
 from jitr.services.recheck.replay import effect_of
@@ -94,7 +94,7 @@ class Latest:
     metadata: Mapping[str, str]
 
 
-class Drops:
+class UploadHandler:
     """Judges what is dropped. Every method raises Retry where AWS could not answer now.
 
     ``imports`` is for lists; ``clock`` tells the time; ``told`` is given each verdict once it is written; ``late`` says
@@ -316,7 +316,7 @@ class Drops:
         try:
             return self._imports.check(
                 name,
-                Source(dropped.key, pieces, self._opener(dropped)),
+                DeviceFile(dropped.key, pieces, self._opener(dropped)),
                 against=before.head.generation if dropped.merges and before is not None else None,
                 overwrite=not dropped.merges or OVERWRITE in _confirmed(latest),
                 add_only=True,
@@ -525,13 +525,13 @@ def _again(dropped: Dropped, more: str, confirmed: frozenset[str]) -> str:
     return f"drop it again with the metadata {CONFIRM}={word} ({command}{wrong})"
 
 
-def _plain(problem: Problem) -> dict[str, Any]:
+def _plain(problem: ListProblem) -> dict[str, Any]:
     """Return a problem as it is in the verdict."""
     place = {"place": problem.place} if isinstance(problem, PlacedProblem) else {}
     return {"line": problem.line, "column": problem.column, "message": problem.message, **place}
 
 
-def _as_dropped(problem: Problem) -> Problem:
+def _as_dropped(problem: ListProblem) -> ListProblem:
     """Reword a problem whose remedy is an option of the command for somebody who uploads a file."""
     remedy = f"({CONFIRM}={OVERWRITE} in the object's metadata"
     return replace(problem, message=problem.message.replace("(--overwrite", remedy))

@@ -15,7 +15,7 @@ from jitr.unseen import written_out
 from jitr.x509.certificate import CaReading, CertificateReading, read_ca
 from jitr.x509.names import rfc4514, same_name
 from jitr_operations import telling
-from jitr_operations.cas.registry import Registered, all_ca_ids, described, find, warn_of_template
+from jitr_operations.cas.registry import RegisteredCa, all_ca_ids, described, find, warn_of_template
 from jitr_operations.devices.registry import DeviceCertificate
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Candidate:
-    registered: Registered
+    registered: RegisteredCa
     reading: CaReading
 
 
-class Signers:
+class IssuerLookup:
     """The registered CAs, read once for all devices; only the chosen one if one was chosen (an id or a file)."""
 
     def __init__(self, iot: "IoTClient", chosen: str | None = None) -> None:
@@ -36,7 +36,7 @@ class Signers:
         self._chosen = chosen
         self._unreadable: list[str] = []
 
-    def of(self, device: CertificateReading, file: Path) -> Registered:
+    def of(self, device: CertificateReading, file: Path) -> RegisteredCa:
         """Return the ACTIVE CA whose key made the device's signature.
 
         Raises InputError where there is none, where it is not ACTIVE, and where several have that key.
@@ -99,7 +99,7 @@ class Signers:
             candidates.append(_Candidate(each, reading))
         return candidates
 
-    def _all(self) -> list[Registered]:
+    def _all(self) -> list[RegisteredCa]:
         ids = all_ca_ids(self._iot)
         found = []
         with telling.progress("Reading CAs", len(ids)) as advance:
@@ -111,7 +111,7 @@ class Signers:
         return found
 
 
-def twin_under(ca: Registered, device: CertificateReading) -> str | None:
+def twin_under(ca: RegisteredCa, device: CertificateReading) -> str | None:
     """Return the other id of a certificate that this CA signed; None where the CA does not sign with ECDSA."""
     reading = read_ca(ca.pem.encode(), status=ca.status, ca_certificate_id=ca.id)
     return verify_chain(device, reading).twin_sha256
