@@ -1,5 +1,6 @@
 # From a clone: `make demo` and `make test`. Whatever they need is installed first, into three environments:
-# .venv (the project), .venv-stack (the local stack), .venv-sam (SAM); their pins clash, so they are apart.
+# .venv (the project), .venv-stack (the local stack), .venv-sam (SAM); their pins clash, so they are apart. Two more are
+# made when they are asked for: .venv-lint (`make lint`) and .venv-audit (`make audit`).
 
 PYTHON ?= python3
 ARCHITECTURE ?= arm64
@@ -42,19 +43,20 @@ setup: .venv/.made .venv-stack/.made .venv-sam/.made ## install everything that 
 stop-if = $(if $(1),$(error $(1)))
 
 lock: .venv/.made ## pin what requirements/*.in name; UPGRADE=1 takes newer versions
-	@for name in uv project stack sam audit; do \
+	@for name in uv project stack sam lint audit; do \
 		$(LOCK) --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
 	@$(LOCK) --constraint requirements/project.txt --output-file requirements/cli.txt requirements/cli.in
 	@$(LOCK) --constraint requirements/project.txt --output-file layers/jitr/requirements.txt requirements/layer.in
 	@$(LOCK) --constraint requirements/project.txt --output-file layers/yaml/requirements.txt requirements/yaml.in
 
-lint: setup ## ruff, mypy, the line around the pure library, no committed secrets, the template, the workflows
+lint: setup .venv-lint/.made ## ruff, mypy, the line around the pure library, no committed secrets, the template, the workflows
 	.venv/bin/ruff check $(SOURCES)
 	.venv/bin/ruff format --check $(SOURCES)
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/python tools/committed_secrets.py
 	$(SAM) validate --lint
+	.venv/bin/python -m tools.scan
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
@@ -120,4 +122,4 @@ clean: ## remove builds and caches, and the local stack's files if none is runni
 	else rm -rf .local; fi
 
 distclean: clean ## remove the environments as well
-	@rm -rf .venv .venv-stack .venv-sam .venv-audit
+	@rm -rf .venv .venv-stack .venv-sam .venv-lint .venv-audit

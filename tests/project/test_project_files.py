@@ -23,6 +23,7 @@ LOCKED = {
     "requirements/sam.txt": ["sam.in"],
     "requirements/uv.txt": ["uv.in"],
     "requirements/audit.txt": ["audit.in"],
+    "requirements/lint.txt": ["lint.in"],
     "requirements/cli.txt": ["cli.in", "layer.in"],
     "layers/jitr/requirements.txt": ["layer.in"],
     "layers/yaml/requirements.txt": ["yaml.in"],
