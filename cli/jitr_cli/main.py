@@ -17,13 +17,13 @@ import traceback
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, NoReturn
 
 import click
 
 from jitr import __version__
 from jitr.errors import InputError, JitrError, Refused, Retry
+from jitr.text import nearest
 from jitr_cli.console import output
 from jitr_operations import aws_answers, telling
 
@@ -96,8 +96,8 @@ class LazyGroup(click.Group):
         known = self.list_commands(ctx)
         if name in known or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        near = get_close_matches(name, known, n=1, cutoff=0.5)
-        meant = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."
+        near = nearest(name, known, 0.5)
+        meant = f"Did you mean {near!r}?" if near else f"There are: {', '.join(known)}."
         raise click.UsageError(f"No such command {name!r}. {meant}", ctx)
 
 

@@ -1,12 +1,12 @@
 """Options that say which decision records are meant: by reason, by CA, by rule."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import click
 
 from jitr.reasons import CODES
+from jitr.text import nearest
 from jitr_cli.console import completion
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -15,8 +15,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 def _known_reason(_context: click.Context, _parameter: click.Parameter, code: str | None) -> str | None:
     if code is None or code in CODES:
         return code
-    near = get_close_matches(code, CODES, n=1, cutoff=0.5)
-    meant = f"did you mean {near[0]}?" if near else "docs/reasons.md has them all"
+    near = nearest(code, CODES, 0.5)
+    meant = f"did you mean {near}?" if near else "docs/reasons.md has them all"
     raise click.BadParameter(f"there is no reason code {code!r}: {meant}")
 
 

@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jitr.decision.grant import THING_NAME
 from jitr.errors import InputError, Unreadable
+from jitr.iot_names import THING_NAME
 from jitr.x509.certificate import CertificateReading, read_certificate
 from jitr_operations import telling
 from jitr_operations.files import read_bytes
@@ -171,7 +171,7 @@ class Registry:
         digits = which.replace(":", "").lower()
         if _ID.fullmatch(digits):
             return (digits,)
-        named = self.certificates_of(which) if THING_NAME.fullmatch(which) else None
+        named = self.certificates_of(which) if THING_NAME.takes(which) else None
         begun = self._beginning_with(digits) if _BEGINNING.fullmatch(digits) else []
         if named is not None and begun:
             raise InputError(f"{which!r} is a thing's name and the beginning of a certificateId: give the whole id")

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from jitr.rules.model import Rules
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.lists.evidence import devices, fit, known_serials
 from jitr.services.lists.signers import SignerStore
-from jitr.text import meant
+from jitr.text import meant, nearest
 from jitr_operations import telling
 from jitr_operations.lists import files as list_files
 from jitr_operations.lists.manifests import ManifestChoice
@@ -40,10 +39,10 @@ def question_about_name(table: Table, name: str) -> str | None:
     rules = None if name in there else rules_in_force(table)
     if rules is None or name in rules.lists:
         return None
-    near = get_close_matches(name, sorted({*there, *rules.lists}), n=1, cutoff=0.8)
+    near = nearest(name, sorted({*there, *rules.lists}), 0.8)
     if not near:
         return None
-    return f"There is no list {name}, and no rule names it. Did you mean {near[0]}? Make list {name}?"
+    return f"There is no list {name}, and no rule names it. Did you mean {near}? Make list {name}?"
 
 
 def question_about_rows(found: Fit) -> str | None:

@@ -6,6 +6,7 @@ A code is never renamed and never changes its effect. ``docs/reasons.md`` is gen
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
+from jitr.iot_names import ATTRIBUTE_VALUE, THING_NAME
 from jitr.values import dataclass
 
 
@@ -325,13 +326,13 @@ _ALL = (
     ReasonCode(
         "grant.thing-name",
         _HOLD,
-        "The thing name that the grant gives is not one AWS IoT takes: [a-zA-Z0-9:_-]{1,128}. It is never cleaned up.",
+        f"The thing name that the grant gives is not one AWS IoT takes: {THING_NAME}. It is never cleaned up.",
         "Change the template, or give the device a thing_name in its list row.",
     ),
     ReasonCode(
         "grant.attribute",
         _HOLD,
-        "A thing attribute made from a template is not one AWS IoT takes: [a-zA-Z0-9_.,@/:#=\\[\\]-]{0,800}.",
+        f"A thing attribute made from a template is not one AWS IoT takes: {ATTRIBUTE_VALUE}.",
         "Change the template or the value it reads.",
     ),
     ReasonCode(

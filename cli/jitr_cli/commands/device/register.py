@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jitr.decision.grant import THING_NAME
 from jitr.errors import InputError
+from jitr.iot_names import THING_NAME
 from jitr.times import rfc3339
 from jitr.x509.certificate import CertificateReading
 from jitr_cli.commands.device.overrule import require_reason
@@ -129,7 +129,7 @@ def register(
 def _check_thing_name(thing: str, files: tuple[Path, ...]) -> None:
     if len(files) > 1:
         raise click.UsageError("--thing is for one FILE: each device has a thing of its own.")
-    if THING_NAME.fullmatch(thing) is None:
+    if not THING_NAME.takes(thing):
         raise InputError(f"--thing {thing[:140]!r}: 1 to 128 of the characters a-z A-Z 0-9 : _ -")
 
 

@@ -8,14 +8,11 @@ from functools import lru_cache
 
 from jitr.devicelists.rows import ListRow
 from jitr.facts import ATTRIBUTE_NAMES
+from jitr.iot_names import ATTRIBUTE_VALUE, THING_NAME
 from jitr.reasons import Reason
 from jitr.rules.conditions import Circumstances
 from jitr.rules.model import AllowRule, Grant
 from jitr.rules.policy_variables import short, steering
-
-# AWS IoT API reference, CreateThing: thingName and AttributePayload.
-THING_NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
-ATTRIBUTE_VALUE = re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]{0,800}")
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _SUBJECT_ATTRIBUTES = frozenset(ATTRIBUTE_NAMES.values())
@@ -38,8 +35,8 @@ def fill(rule: AllowRule, seen: Circumstances) -> tuple[Grant, tuple[Reason, ...
     for name, template in rule.grant.attributes.items():
         pieces = _filled(f"attribute {name}", template, row, seen, reasons)
         value = "".join(pieces)
-        if ATTRIBUTE_VALUE.fullmatch(value) is None:
-            message = f"attribute {name} would be {short(value)}, which is not [a-zA-Z0-9_.,@/:#=\\[\\]-]{{0,800}}"
+        if not ATTRIBUTE_VALUE.takes(value):
+            message = f"attribute {name} would be {short(value)}, which is not {ATTRIBUTE_VALUE}"
             reasons.append(Reason("grant.attribute", message))
         attributes[name], put_in[name] = value, pieces[1::2]
     reasons += steering(seen.knock, put_in, rule.grant.not_in_policies)
@@ -64,8 +61,8 @@ def _thing(rule: AllowRule, row: ListRow | None, seen: Circumstances, reasons: l
         if not pieces:
             return None
         name = "".join(pieces)
-    if THING_NAME.fullmatch(name) is None:
-        reasons.append(Reason("grant.thing-name", f"the thing name {short(name)} is not [a-zA-Z0-9:_-]{{1,128}}"))
+    if not THING_NAME.takes(name):
+        reasons.append(Reason("grant.thing-name", f"the thing name {short(name)} is not {THING_NAME}"))
     return name
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from jitr.devicelists.columns import ATTRIBUTE_PREFIX, ColumnFault, is_column, shown, unknown_column, without_partner
 from jitr.devicelists.rows import KEY_KINDS, MAX_COMMON_NAME, ListRow
 from jitr.errors import InputError
+from jitr.iot_names import THING_NAME
 from jitr.times import parse_time
 from jitr.unseen import JOINERS, VARIATION_SELECTORS, first_unseen
 
@@ -169,13 +170,12 @@ def _end_of(day: date) -> datetime:
 
 # --- text
 
-_THING_NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")  # CreateThing, thingName
 # For people, and matched with nothing: scripts and emoji that are written with them stay.
 _IN_NOTES = dict.fromkeys(map(ord, JOINERS + VARIATION_SELECTORS))
 
 
 def _thing_name(text: str) -> str:
-    if _THING_NAME.fullmatch(text) is None:
+    if not THING_NAME.takes(text):
         raise WrongValue(f"{shown(text)} is not a thing name: 1 to 128 of the characters a-z A-Z 0-9 : _ -")
     return text
 

@@ -8,7 +8,6 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
-from difflib import get_close_matches
 from itertools import chain, islice, repeat
 
 from jitr.devicelists.columns import NO_HEADINGS, ColumnFault, header_faults, is_column, shown, typed, under
@@ -19,6 +18,7 @@ from jitr.devicelists.csv.serials import UNDECIDED, Base, KnownSerials, SerialNo
 from jitr.devicelists.rows import COLUMNS, ListRow
 from jitr.devicelists.values import read_row
 from jitr.errors import InputError
+from jitr.text import nearest
 from jitr.values import dataclass
 
 SHOWN = 20  # problems kept and shown; the rest is counted
@@ -155,8 +155,8 @@ class Reader:
         """Take what the file calls columns for what they are; whether all that were named are there."""
         for heading, column in self._headings.items():
             if heading not in self._columns:
-                near = get_close_matches(heading, self._columns, n=1)
-                meant = f"did you mean {shown(near[0])}?" if near else "the first line is that of the headings"
+                near = nearest(heading, self._columns)
+                meant = f"did you mean {shown(near)}?" if near else "the first line is that of the headings"
                 self._add(line, 1, f"--column {column}: no column is called {shown(heading)}: {meant}")
         for number, heading in enumerate(self._columns, 1):
             meant_by = under(heading, self._headings)

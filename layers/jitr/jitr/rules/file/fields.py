@@ -4,6 +4,7 @@ The reader, the JSON Schema and the tables in docs/rules.md are all made from th
 """
 
 from jitr.devicelists.rows import KEY_KINDS
+from jitr.iot_names import ATTRIBUTE_NAME, ATTRIBUTE_VALUE, POLICY_NAME, THING_NAME
 from jitr.reasons import CODES, Verdict
 from jitr.rules.file.kinds import (
     SUBJECT_ATTRIBUTES,
@@ -41,14 +42,13 @@ _EXAMPLE_ID = "3f9c0c6f9d1f4b0c8d5e7a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f"
 CA_ALIAS = Name("a CA alias")
 LIST_NAME = Name("a list name")
 RULE_NAME = Name("a rule name")
-# AWS IoT API reference: CreateThing, CreateThingType, CreateThingGroup; CreatePolicy; AttributePayload.
-THING_NAME = Name("a thing name", "a-zA-Z0-9:_-", "a-zA-Z0-9:_-", 128)
-_THING_TYPE = Name("a thing type name", "a-zA-Z0-9:_-", "a-zA-Z0-9:_-", 128)
-_THING_GROUP = Name("a thing group name", "a-zA-Z0-9:_-", "a-zA-Z0-9:_-", 128)
-_IOT_POLICY = Name("an IoT policy name", "A-Za-z0-9_+=,.@-", "A-Za-z0-9_+=,.@-", 128)
-_ATTRIBUTE_NAME = Name("an attribute name", "a-zA-Z0-9_.,@/:#-", "a-zA-Z0-9_.,@/:#-", 128)
-_THING = Template("a thing name", "a-zA-Z0-9:_-", 128)
-_ATTRIBUTE_VALUE = Template("an attribute value", r"a-zA-Z0-9_.,@/:#=\[\]-", 800)
+_THING_NAME = Name.of("a thing name", THING_NAME)
+_THING_TYPE = Name.of("a thing type name", THING_NAME)
+_THING_GROUP = Name.of("a thing group name", THING_NAME)
+_IOT_POLICY = Name.of("an IoT policy name", POLICY_NAME)
+_ATTRIBUTE_NAME = Name.of("an attribute name", ATTRIBUTE_NAME)
+_THING = Template("a thing name", THING_NAME)
+_ATTRIBUTE_VALUE = Template("an attribute value", ATTRIBUTE_VALUE)
 
 # Of each subject attribute: what it is, and an example of a pattern for it.
 _SUBJECT = {
@@ -360,7 +360,7 @@ ROW = RecordShape(
         Field("ca", CA_ALIAS, "The alias or caCertificateId of the CA that gave the serial number.", "factory-a"),
         Field("certificate_sha256", Sha256("a SHA-256"), "SHA-256 of the certificate's DER.", f'"{_EXAMPLE_ID}"'),
         Field("public_key_sha256", Sha256("a SHA-256"), "SHA-256 of the public key's DER.", f'"{_EXAMPLE_ID}"'),
-        Field("thing_name", THING_NAME, "Overrides the `thing` of the grant.", "hall-3-sensor-1"),
+        Field("thing_name", _THING_NAME, "Overrides the `thing` of the grant.", "hall-3-sensor-1"),
         Field("expires", Moment(), "The last day on which the row counts, or the time from which not.", "2026-06-30"),
         Field("note", Text("a note"), "For people.", "spare part"),
     ),
@@ -443,7 +443,7 @@ EXPECT = RecordShape(
             required=True,
         ),
         Field("rule", RULE_NAME, "The rule that the decision must rest on.", "line-a-sensors"),
-        Field("thing", THING_NAME, "The name that the thing must get, filled in.", "snr-0001"),
+        Field("thing", _THING_NAME, "The name that the thing must get, filled in.", "snr-0001"),
         Field(
             "reason",
             OneOrMany(OneOf("a reason code", _DECISION_CODES, "reason code"), 20),

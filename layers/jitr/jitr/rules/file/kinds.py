@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from jitr.addresses import off_limits
 from jitr.facts import ATTRIBUTE_NAMES, KeyFacts
+from jitr.iot_names import ATTRIBUTE_NAME, Syntax
 from jitr.rules.conditions import Glob, SerialRange, Window
 from jitr.rules.file.problems import did_you_mean, quoted
 from jitr.rules.policy_variables import VARIABLES
@@ -62,6 +63,11 @@ class Name:
     first: str = "A-Za-z0-9"
     rest: str = "A-Za-z0-9_.-"
     longest: int = 64
+
+    @classmethod
+    def of(cls, what: str, syntax: Syntax) -> "Name":
+        """Return a name of AWS IoT's."""
+        return cls(what, syntax.characters, syntax.characters, syntax.most)
 
     @property
     def told(self) -> str:
@@ -403,7 +409,7 @@ class PolicyValue:
     """What of a device can be put into an IoT policy, by the names of ``jitr.rules.policy_variables``."""
 
     told: str = "[policy value](#iot-policies)"
-    _attribute = r"attributes\.[a-zA-Z0-9_.,@/:#-]{1,128}"
+    _attribute = rf"attributes\.{ATTRIBUTE_NAME}"
 
     def parse(self, text: str) -> str:
         if text in VARIABLES or re.fullmatch(self._attribute, text):
@@ -427,11 +433,10 @@ def placeholders(template: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text with ``{name}`` in it, filled in for each device. ``rest`` is the inside of a character class."""
+    """A text with ``{name}`` in it, filled in for each device, of which AWS IoT takes what ``syntax`` says."""
 
     what: str
-    rest: str
-    longest: int
+    syntax: Syntax
     told: str = "template"
 
     def parse(self, text: str) -> str:
@@ -447,15 +452,16 @@ class Template:
             else:
                 self._check_literal(part[0], part.start())
                 literal += len(part[0])
-        if literal > self.longest:
-            raise Wrong(f"{self.what} cannot be longer than {self.longest} characters; this has {literal}")
+        if literal > self.syntax.most:
+            raise Wrong(f"{self.what} cannot be longer than {self.syntax.most} characters; this has {literal}")
         return text
 
     def _check_literal(self, text: str, offset: int) -> None:
-        bad = re.search(f"[^{self.rest}]", text)
+        allowed = self.syntax.characters
+        bad = re.search(f"[^{allowed}]", text)
         if bad:
             span = offset + bad.start(), offset + bad.end()
-            raise Wrong(f"{self.what} cannot have {quoted(bad[0])} in it", f"AWS IoT takes [{self.rest}]", span)
+            raise Wrong(f"{self.what} cannot have {quoted(bad[0])} in it", f"AWS IoT takes [{allowed}]", span)
 
     def _check_name(self, name: str, span: tuple[int, int]) -> None:
         if name in _TEMPLATE_NAMES or re.fullmatch(ROW_ATTRIBUTE, name):
@@ -467,4 +473,4 @@ class Template:
 
     def schema(self) -> Schema:
         names = "|".join((*_TEMPLATE_NAMES, ROW_ATTRIBUTE))
-        return _text_schema(pattern=rf"^([{self.rest}]|\{{({names})\}})+$")
+        return _text_schema(pattern=rf"^([{self.syntax.characters}]|\{{({names})\}})+$")

@@ -4,11 +4,11 @@ Not in the bucket: whoever may drop a manifest there must not be able to say who
 """
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 
 from jitr.aws.dynamodb.table import Item, Table, to_item
 from jitr.devicelists.manifests.jws import Signer, Signers, read_signer
 from jitr.errors import InputError
+from jitr.text import nearest
 from jitr.times import rfc3339
 from jitr.values import dataclass
 
@@ -88,10 +88,8 @@ def _why_not(wanted: str, found: list[str], there: Mapping[str, KnownSigner]) ->
         return f"give at least {_SHORTEST} hex digits of the signer's SHA-256"
     if found:
         return f"{len(found)} signers begin with {wanted}"
-    near = get_close_matches(wanted, there, n=1)
-    return f"no signer is known whose SHA-256 begins with {wanted}" + (
-        f" (did you mean {near[0][:16]}?)" if near else ""
-    )
+    near = nearest(wanted, there)
+    return f"no signer is known whose SHA-256 begins with {wanted}" + (f" (did you mean {near[:16]}?)" if near else "")
 
 
 def _key(sha256: str) -> Item:
