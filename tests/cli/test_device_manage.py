@@ -1,5 +1,6 @@
 """`jitr device register | activate | deactivate | revoke | ls | show | delete`, on AWS in process."""
 
+import csv
 import json
 import threading
 import time
@@ -25,6 +26,8 @@ from testkit.knocks import rules as made_rules
 from testkit.twins import twin_of
 
 from jitr.aws.dynamodb.table import Table
+from jitr.aws.pacing import Pace
+from jitr.aws.quotas import Quotas
 from jitr.devicelists.rows import ListRow
 from jitr.errors import Retry
 from jitr.rules.model import Ca, Crl, Grant, Rules
@@ -32,6 +35,7 @@ from jitr_cli.console import output
 from jitr_operations.deployment import Choice
 from jitr_operations.devices import by_hand
 from jitr_operations.devices import registry as device_registry
+from jitr_operations.devices import status as switching
 from jitr_operations.devices.by_hand import Hand, acts_of
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -785,7 +789,11 @@ def test_without_a_terminal_and_without_yes_nothing_is_changed(run: Run, iot: An
     [
         ((), "Say which devices in one way"),
         (("a", "--list", "b"), "Say which devices in one way"),
-        (("a", "--dry-run"), "--dry-run goes with --list or --crl"),
+        (("a", "--where", "attr.lot=17"), "Say which devices in one way"),
+        (("--crl", "a", "--where", "attr.lot=17"), "Say which devices in one way"),
+        (("a", "--dry-run"), "--dry-run and --csv go with --list, --where or --crl"),
+        (("a", "--csv", "done.csv"), "--dry-run and --csv go with --list, --where or --crl"),
+        (("--where", "lot=17"), "--where lot=17: unknown column 'lot'"),
     ],
 )
 def test_deactivate_takes_devices_or_a_list(run: Run, words: tuple[str, ...], says: str) -> None:
@@ -922,6 +930,97 @@ def test_a_recall_tells_of_the_rows_that_fit_no_device_and_of_the_nearest_device
     assert (
         "4 of 4 rows of list recall-17 fit no ACTIVE certificate; 1 of them fits one that is not ACTIVE" in again.stderr
     )
+
+
+def test_a_lot_is_recalled_by_what_its_rows_say_and_a_csv_file_says_what_was_done(
+    run: Run, world: World, fleet: dict[str, drafts.Issued]
+) -> None:
+    world.put_on(
+        "line-a",
+        ListRow(common_name="a", attributes={"lot": "17"}),
+        ListRow(common_name="b", attributes={"lot": "17", "hall": "2"}),
+        ListRow(common_name="c", attributes={"lot": "18"}),
+    )
+    words = ("device", "deactivate", "--list", "line-a", "--where", "attr.lot=17")
+    shown = run(*words, "--where", "attr.hall=2", "--dry-run", "--json")
+    document = ok(shown)
+    assert [each["common_name"] for each in document["devices"]] == ["b"]
+    assert (document["list"], document["where"]) == ("line-a", ["attr.lot=17", "attr.hall=2"])
+    done = run(*words, "--yes", "--csv", "done.csv")
+    assert (done.exit_code, done.stdout) == (0, "Made 2 certificates INACTIVE\n")
+    assert "On list line-a where attr.lot=17 and ACTIVE:" in done.stderr
+    assert "jitr lists export line-a recalled.csv --where attr.lot=17" in done.stderr
+    assert {name for name, each in fleet.items() if world.status(each) == "INACTIVE"} == {"a", "b", "gone"}
+    with Path("done.csv").open(encoding="utf-8-sig", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert {(each["certificate_id"], each["found_by"], each["key"]) for each in lines} == {
+        (fleet[name].sha256, "common_name", name) for name in ("a", "b")
+    }
+    assert {(each["status_before"], each["status"]) for each in lines} == {("ACTIVE", "INACTIVE")}
+    shown_by_hand = run("device", "show", fleet["a"].sha256)
+    assert "on list line-a where attr.lot=17" in shown_by_hand.stdout
+
+
+def test_conditions_without_a_list_choose_rows_of_every_list(
+    run: Run, world: World, fleet: dict[str, drafts.Issued]
+) -> None:
+    world.put_on("line-a", ListRow(common_name="a", attributes={"lot": "17"}), ListRow(common_name="b"))
+    world.put_on("line-b", ListRow(common_name="c", attributes={"lot": "17"}))
+    found = ok(run("device", "deactivate", "--where", "attr.lot=17", "--yes", "--json"))
+    assert {each["common_name"] for each in found["devices"]} == {"a", "c"}
+    assert {name for name in "abcd" if world.status(fleet[name]) == "INACTIVE"} == {"a", "c"}
+
+
+def test_a_condition_that_no_row_meets_is_told(run: Run, world: World, fleet: dict[str, drafts.Issued]) -> None:
+    """A lot with a slip recalls nobody, and without a word nobody would know."""
+    world.put_on("line-a", ListRow(common_name="a", attributes={"lot": "17"}))
+    told = run("device", "deactivate", "--list", "line-a", "--where", "attr.lot=l7", "--yes")
+    assert told.exit_code == 0
+    assert "No row of list line-a where attr.lot=l7 is in force: it recalls nobody" in told.stderr
+    assert world.status(fleet["a"]) == "ACTIVE"
+
+
+def test_a_csv_file_of_a_recall_that_was_cut_off_says_what_was_done_until_then(
+    run: Run, world: World, fleet: dict[str, drafts.Issued], aws: Aws
+) -> None:
+    world.put_on("recall-17", ListRow(common_name="a"), ListRow(common_name="c"))
+    words = ("device", "deactivate", "--list", "recall-17")
+    assert run(*words, "--csv", "done.csv").exit_code == 2  # nobody agreed
+    assert not Path("done.csv").exists()
+    paged(aws, "ListCertificates", [[{"certificateId": fleet[n].sha256, "status": "ACTIVE"}] for n in ("a", "c")])
+    throttle_update_of(aws, world, fleet["c"].sha256)
+    assert run(*words, "--yes", "--csv", "done.csv").exit_code == 3
+    lines = Path("done.csv").read_text("utf-8-sig").splitlines()
+    assert [each.split(",")[:2] for each in lines[1:]] == [[fleet["a"].sha256, "a"]]
+    Path("there.csv").touch()
+    aws.calls.clear()
+    refused = run(*words, "--yes", "--csv", "there.csv")
+    assert (refused.exit_code, "there.csv exists" in refused.stderr) == (2, True)
+    not_changed(aws)
+
+
+def test_devices_are_deactivated_no_faster_than_aws_iot_gives_to_every_account() -> None:
+    """Else a recall of thousands is throttled, and so is whoever else asks in the account."""
+    clock = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal clock
+        clock += seconds
+
+    class Switches:
+        def set_status(self, certificate_id: str, _status: str) -> None:
+            made_at[certificate_id] = clock
+
+    made_at: dict[str, float] = {}
+    switches: Any = Switches()
+    nowhere: Any = None
+    ids = {f"{each:064x}": "ACTIVE" for each in range(100)}
+    pace = Pace(Quotas(certificates=10, share=1), lambda: clock, sleep)
+    switching.deactivate(switches, ids, Hand(nowhere, None), None, None, pace=pace)
+    assert list(made_at) == list(ids)
+    for second in range(10):
+        assert sum(second <= each < second + 1 for each in made_at.values()) <= 20  # one second's were saved up
+    assert clock >= 8.9
 
 
 def test_a_recall_looks_at_all_pages_and_carries_on(

@@ -49,6 +49,12 @@ def test_a_chip_of_the_lot_gets_in_and_another_of_the_same_vendor_waits(
     assert (record.decision, plant.status(held)) == (Verdict.HOLD, "PENDING_ACTIVATION")
     assert "list lot-17: not on it" in plant.jitr("explain", held.certificate_id, code=1).stdout
 
+    recalled = plant.type("\n".join(commands("manifests.md", "Where rows came from")), tmp_path)
+    assert recalled.returncode == 0, recalled.stdout + recalled.stderr
+    assert "Made 1 certificate INACTIVE" in recalled.stdout
+    assert (plant.status(admitted), plant.status(held)) == ("INACTIVE", "PENDING_ACTIVATION")
+    assert admitted.certificate_id in (tmp_path / "done.csv").read_text("utf-8-sig")
+
 
 def test_a_lot_that_is_dropped_is_verified_by_the_function_with_the_rights_that_it_has(plant: Plant) -> None:
     """The local stack enforces the function's role: it reads the signers from the table, and needs no other right."""

@@ -4,7 +4,7 @@ AWS IoT says which certificates are ACTIVE, and the decision record what stands 
 record (registered by hand, or before this stack was there) are described one by one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -12,11 +12,9 @@ from itertools import islice
 
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import BATCH_GET, Table
-from jitr.devicelists.rows import RowKey, device_keys
-from jitr.errors import InputError
+from jitr.devicelists.rows import ListRow, RowKey, device_keys
 from jitr.facts import CertificateFacts, Knock
 from jitr.rules.model import Rules
-from jitr.services.lists.device_lists import DeviceLists
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_operations.devices.admissions import recently_admitted, those_active
@@ -45,15 +43,15 @@ class Match:
 
 
 def find_on_list(
-    deployment: Deployment, registry: Registry, name: str, at: datetime, compared: ListComparison
+    deployment: Deployment, registry: Registry, rows: Iterable[ListRow], at: datetime, compared: ListComparison
 ) -> tuple[list[Match], list[str]]:
-    """Find every ACTIVE certificate that a row of the list fits, as for a deny rule: by any key of the row.
+    """Find every ACTIVE certificate that one of the rows fits, as for a deny rule: by any key of the row.
 
-    Waits for devices on the list that are being admitted; the second part of the result are those where that did not
-    come to an end. What is seen of devices is noted in ``compared``. Raises InputError where there is no such list.
+    Waits for devices on them that are being admitted; the second part of the result are those where that did not come
+    to an end. What is seen of devices is noted in ``compared``.
     """
     table = table_of(deployment)
-    keys = _keys_on(DeviceLists(table), name, at)
+    keys = _keys_on(rows, at)
     rules = rules_in_force(table)
     others = _Others(table, registry, keys, rules, compared)
     active = (each.id for each in registry.all() if each.status == "ACTIVE" or others.put_aside(each.id))
@@ -113,12 +111,8 @@ def _matches(
             yield Match(certificate_id, name_in(knock.certificate), found)
 
 
-def _keys_on(lists: DeviceLists, name: str, at: datetime) -> frozenset[str]:
-    """Every key of every row that has not expired. A row itself may be large, so only its keys are kept."""
-    known = lists.all()
-    if name not in known:
-        raise InputError(f"there is no device list {name!r}; there are: {', '.join(known) or 'none'}")
-    rows = lists.rows(name, known[name].head.generation)
+def _keys_on(rows: Iterable[ListRow], at: datetime) -> frozenset[str]:
+    """Return every key of every row that has not expired. A row itself may be large, so only its keys are kept."""
     return frozenset(str(key) for row in rows if row.expires is None or at < row.expires for key in row.found_by())
 
 

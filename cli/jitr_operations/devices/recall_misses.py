@@ -5,10 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from jitr.aws.dynamodb.table import Table
-from jitr.devicelists.rows import RowKey
+from jitr.devicelists.rows import ListRow, RowKey
 from jitr.facts import CertificateFacts
-from jitr.services.lists.device_lists import DeviceLists
 from jitr_operations.lists.near_rows import spellings
 
 SHOWN = 20
@@ -39,12 +37,14 @@ class Misses:
     not_active: int
     first: tuple[tuple[RowKey, str | None], ...]  # rows that fit no device at all, and the nearest device's name
 
-    def lines(self, name: str) -> list[str]:
-        """Return the lines for a person; nothing if every row fits."""
+    def lines(self, which: str) -> list[str]:
+        """Return the lines for a person; nothing if every row fits. ``which`` says which rows these are."""
+        if not self.rows:
+            return [f"No row of {which} is in force: it recalls nobody"]
         if not self.without:
             return []
         rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
-        told = [f"{self.without:,} of {rows} of list {name} fit no ACTIVE certificate"]
+        told = [f"{self.without:,} of {rows} of {which} fit no ACTIVE certificate"]
         if self.not_active:
             fit = "1 of them fits" if self.not_active == 1 else f"{self.not_active:,} of them fit"
             told[0] += f"; {fit} one that is not ACTIVE"
@@ -64,16 +64,14 @@ class Misses:
         }
 
 
-def find_misses(table: Table, name: str, at: datetime, compared: ListComparison) -> Misses:
-    """Read a list once more, and return what of it fits none of the devices that it was compared with."""
-    lists = DeviceLists(table)
-    info = lists.all().get(name)
-    rows = without = not_active = 0
+def find_misses(rows: Iterable[ListRow], at: datetime, compared: ListComparison) -> Misses:
+    """Return how many rows fit none of the devices that they were compared with, and the first of them."""
+    count = without = not_active = 0
     first: list[tuple[RowKey, str | None]] = []
-    for row in () if info is None else lists.rows(name, info.head.generation):
-        if row.expires is not None and row.expires <= at:
+    for row in rows:
+        if not row.counts(at):
             continue
-        rows += 1
+        count += 1
         keys = row.found_by()
         if any(str(key) in compared.active for key in keys):
             continue
@@ -83,7 +81,7 @@ def find_misses(table: Table, name: str, at: datetime, compared: ListComparison)
         elif len(first) < SHOWN:
             near = None if row.common_name is None else _nearest(row.common_name, compared.names)
             first.append((keys[0], near))
-    return Misses(rows, without, not_active, tuple(sorted(first, key=str)))
+    return Misses(count, without, not_active, tuple(sorted(first, key=str)))
 
 
 def _nearest(name: str, names: set[str]) -> str | None:

@@ -1,29 +1,51 @@
 """The status of device certificates changed at an operator's word, written down, and kept from being undone."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from jitr.aws.dynamodb.table import Table
+from jitr.aws.pacing import Pace
+from jitr.aws.quotas import Quotas
 from jitr_operations import telling
 from jitr_operations.devices.admissions import not_the_function_s, shut_out_for_good
 from jitr_operations.devices.by_hand import Hand
 from jitr_operations.devices.registry import DeviceCertificate, Registry
 
 
+def _usual_pace() -> Pace:
+    """Return the pace of whoever uses no more of AWS IoT than it gives to every account (``jitr.aws.quotas``)."""
+    return Pace(Quotas(), time.monotonic, time.sleep)
+
+
+def _nobody(_certificate_id: str) -> None:
+    return
+
+
 def deactivate(
-    registry: Registry, statuses: Mapping[str, str], hand: Hand, table: Table | None, why: str | None
+    registry: Registry,
+    statuses: Mapping[str, str],
+    hand: Hand,
+    table: Table | None,
+    why: str | None,
+    *,
+    made: Callable[[str], None] = _nobody,
+    pace: Pace | None = None,
 ) -> list[str]:
     """Make certificates INACTIVE, given their statuses by id, write down of each who did it, and see that they stay so.
 
-    Returns those that are still being decided.
+    ``made`` is told of each as soon as it is INACTIVE. Returns those that are still being decided.
     """
     to_change = {each: before for each, before in statuses.items() if before not in ("INACTIVE", "REVOKED")}
     done: list[str] = []
+    pace = pace or _usual_pace()
     try:
         with telling.progress("Deactivating", len(to_change)) as advance:
             for each, before in to_change.items():
+                pace.take("UpdateCertificate")
                 registry.set_status(each, "INACTIVE")
                 done.append(each)
+                made(each)
                 hand.cut_off(each, "INACTIVE", before, why)
                 advance(1)
     except BaseException:

@@ -1,10 +1,12 @@
-"""Some of a list's rows, by what stands in their columns."""
+"""Some rows of device lists, by what stands in their columns."""
 
 from collections.abc import Iterable, Iterator
 
 from jitr.devicelists.columns import is_column, unknown_column
 from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
+from jitr.services.lists.device_lists import DeviceLists
+from jitr.text import meant
 
 
 class RowFilter:
@@ -26,6 +28,14 @@ class RowFilter:
     def __bool__(self) -> bool:
         return bool(self._wanted)
 
+    def __str__(self) -> str:
+        """Return the conditions as a sentence has them: ``where attr.lot=17 and attr.hall=2``."""
+        return f"where {' and '.join(self.to_json())}" if self._wanted else ""
+
+    def to_json(self) -> list[str]:
+        """Return the conditions as they were given."""
+        return [f"{column}={value}" for column, value in self._wanted]
+
     def of(self, rows: Iterable[ListRow]) -> Iterator[ListRow]:
         """Return the rows that meet them."""
         return (each for each in rows if self._meets(each)) if self._wanted else iter(rows)
@@ -33,3 +43,30 @@ class RowFilter:
     def _meets(self, row: ListRow) -> bool:
         columns = row.to_json()
         return all(columns.get(column) == value for column, value in self._wanted)
+
+
+class ChosenRows:
+    """The rows of the list ``name`` that meet conditions; without a name, those of every list.
+
+    Iterating reads the table anew. Raises InputError where there is no such list.
+    """
+
+    def __init__(self, lists: DeviceLists, name: str | None, where: RowFilter) -> None:
+        there = lists.all()
+        if name is not None and name not in there:
+            raise InputError(f"there is no device list {name!r}: {meant(name, there)}")
+        self._lists = lists
+        self._name = name
+        self._where = where
+        self._generations = {
+            each.name: each.head.generation for each in there.values() if name is None or each.name == name
+        }
+
+    def __iter__(self) -> Iterator[ListRow]:
+        for name, generation in self._generations.items():
+            yield from self._where.of(self._lists.rows(name, generation))
+
+    def __str__(self) -> str:
+        """Return which they are, to follow "on" and "of"."""
+        which = "any list" if self._name is None else f"list {self._name}"
+        return f"{which} {self._where}".rstrip()

@@ -1,17 +1,21 @@
 """``jitr device activate | deactivate | revoke``: the status of device certificates, changed at an operator's word."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import MappingProxyType
 
 import click
 
 from jitr.errors import InputError, Retry
+from jitr.services.lists.device_lists import DeviceLists
 from jitr.times import rfc3339
 from jitr_cli.commands.device.overrule import require_reason
 from jitr_cli.console import completion, output
-from jitr_cli.console.options import stack_options
+from jitr_cli.console.options import FILE, stack_options
 from jitr_operations.deployment import Choice, Deployment
+from jitr_operations.devices import ledger
 from jitr_operations.devices import status as switching
 from jitr_operations.devices.activation import NOT_ASKED, ActivationCheck
 from jitr_operations.devices.by_hand import NOT_KEPT, Hand
@@ -21,7 +25,8 @@ from jitr_operations.devices.records import account_and_table, name_in
 from jitr_operations.devices.registry import DeviceCertificate, Registry
 from jitr_operations.devices.revoked import Revoked, find_revoked
 from jitr_operations.devices.which import find_one
-from jitr_operations.table import now, table_of
+from jitr_operations.lists.where import ChosenRows, RowFilter
+from jitr_operations.table import now, now_text, table_of
 
 SHOWN = 50  # of the devices that are on a list
 # https://docs.aws.amazon.com/iot/latest/apireference/API_UpdateCertificate.html
@@ -102,21 +107,33 @@ def _warn_before_activation(found: DeviceCertificate, time: datetime) -> None:
     help="Recall: every ACTIVE device that is on this device list.",
 )
 @click.option(
+    "--where",
+    "conditions",
+    multiple=True,
+    metavar="COLUMN=VALUE",
+    help="Recall: only rows that have this, of --list or else of every list; several: all of it.",
+)
+@click.option(
     "--crl",
     "alias",
     metavar="ALIAS",
     shell_complete=completion.ca_aliases,
     help="Every ACTIVE device that this CA's revocation list names.",
 )
-@click.option("--dry-run", is_flag=True, help="With --list or --crl: show the devices, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="With --list, --where or --crl: show the devices, and change nothing.")
+@click.option(
+    "--csv", "file", type=FILE, metavar="FILE", help="With --list, --where or --crl: write there what was done."
+)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @stack_options
 @output.json_option
 def deactivate(
     which: tuple[str, ...],
     list_name: str | None,
+    conditions: tuple[str, ...],
     alias: str | None,
     dry_run: bool,
+    file: Path | None,
     yes: bool,
     choice: Choice,
     as_json: bool,
@@ -130,6 +147,8 @@ def deactivate(
     rule. Rows that fit none are told, with the nearest device. A deny rule with the same list keeps devices out that
     have not come yet. A device that is being admitted at that moment is waited for, and taken out as well.
 
+    With --where the rows are those that have a value in a column, such as a lot: of the list, or of every list.
+
     With --crl the revocation list that the rules in force give to a CA is fetched and verified, and the CA's ACTIVE
     certificates are looked up in it. Devices that have not come yet are looked up when they come.
 
@@ -137,18 +156,23 @@ def deactivate(
     Examples:
       jitr device deactivate snr-0001 3f9c11d0
       jitr device deactivate --list recall-17
+      jitr device deactivate --list line-a-2026 --where attr.lot=17 --csv recalled.csv
       jitr device deactivate --crl factory-a --dry-run
     """
-    if [bool(which), list_name is not None, alias is not None].count(True) != 1:
-        raise click.UsageError("Say which devices in one way: DEVICEs, --list NAME, or --crl ALIAS.")
-    if dry_run and which:
-        raise click.UsageError("--dry-run goes with --list or --crl.")
-    if list_name is not None:
-        _recall(list_name, dry_run, yes, choice, as_json)
-    elif alias is not None:
-        _revoked(alias, dry_run, yes, choice, as_json)
-    else:
+    if [bool(which), list_name is not None or bool(conditions), alias is not None].count(True) != 1:
+        raise click.UsageError("Say which devices in one way: DEVICEs, --list NAME and --where, or --crl ALIAS.")
+    if which and (dry_run or file is not None):
+        raise click.UsageError("--dry-run and --csv go with --list, --where or --crl.")
+    if which:
         _deactivate_named(which, yes, choice, as_json)
+        return
+    where = RowFilter(conditions)
+    with ledger.opened(file) as lines:
+        recall = _Recall(choice, lines, dry_run=dry_run, yes=yes, as_json=as_json)
+        if alias is not None:
+            recall.revoked(alias)
+        else:
+            recall.listed(list_name, where)
 
 
 def _deactivate_named(which: tuple[str, ...], yes: bool, choice: Choice, as_json: bool) -> None:
@@ -173,69 +197,91 @@ def _deactivate_named(which: tuple[str, ...], yes: bool, choice: Choice, as_json
     _only_part(under_way)
 
 
-def _recall(list_name: str, dry_run: bool, yes: bool, choice: Choice, as_json: bool) -> None:
-    deployment = choice.deployment()
-    if not dry_run:
-        deployment.announce()
-    registry = Registry(deployment.client("iot"))
-    at, compared = now(), ListComparison()
-    matches, under_way = find_on_list(deployment, registry, list_name, at, compared)
-    misses = find_misses(table_of(deployment), list_name, at, compared)
-    _show(matches, list_name, under_way)
-    for each in misses.lines(list_name):
-        output.note(each)
-    if not dry_run:
-        under_way += _make_inactive(deployment, registry, matches, f"on list {list_name}", yes)
-    _tell_made(as_json, {"list": list_name}, matches, under_way, dry_run, misses.to_json())
-    if matches and not dry_run:
-        output.note(f"A deny rule with list {list_name} keeps out those of its devices that have not come yet.")
-    _only_part(under_way)
+class _Recall:
+    """Devices that were found make INACTIVE, once they were shown and somebody agreed."""
+
+    def __init__(self, choice: Choice, lines: ledger.Ledger, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+        self._deployment: Deployment = choice.deployment()
+        if not dry_run:
+            self._deployment.announce()
+        self._registry = Registry(self._deployment.client("iot"))
+        self._lines = lines
+        self._dry_run = dry_run
+        self._yes = yes
+        self._as_json = as_json
+
+    def listed(self, name: str | None, where: RowFilter) -> None:
+        """Recall the devices of a list's rows, or of those of every list."""
+        rows = ChosenRows(DeviceLists(table_of(self._deployment)), name, where)
+        at, compared = now(), ListComparison()
+        matches, under_way = find_on_list(self._deployment, self._registry, rows, at, compared)
+        misses = find_misses(rows, at, compared)
+        _show([_line(each) for each in matches], f"on {rows}", under_way)
+        for each in misses.lines(str(rows)):
+            output.note(each)
+        by = {"list": name, "where": where.to_json() or None}
+        self._make_inactive(matches, f"on {rows}", under_way, by, misses.to_json())
+        if matches and not self._dry_run:
+            output.note(_to_keep_out(name, where))
+        _only_part(under_way)
+
+    def revoked(self, alias: str) -> None:
+        """Make the devices INACTIVE that a CA's revocation list names."""
+        found, under_way = find_revoked(self._deployment, self._registry, alias, now())
+        where = f"on the revocation list of {alias}"
+        _show([str(each) for each in found], where, under_way)
+        self._make_inactive(found, where, under_way, {"crl": alias})
+        if any(each.entry.on_hold for each in found) and not self._dry_run:
+            output.note(
+                "Those on hold stay INACTIVE when the CA lifts its hold: `jitr device activate` lets them in again."
+            )
+        _only_part(under_way)
+
+    def _make_inactive(
+        self,
+        found: Sequence[Match | Revoked],
+        why: str,
+        under_way: list[str],
+        by: Mapping[str, object],
+        more: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        """Make what was found INACTIVE, or tell what would be; ``by`` is what it was found by.
+
+        Those that are still being decided are added to ``under_way``.
+        """
+        devices = {each.certificate_id: each.to_json() for each in found}
+        if self._dry_run:
+            for each in devices.values():
+                self._lines.write(each, before="ACTIVE", status="ACTIVE", at="")
+        elif devices:
+            output.confirm(f"Make {_counted(len(devices))} INACTIVE? {_CUT_OFF}.", self._yes)
+            table = table_of(self._deployment)
+            under_way += switching.deactivate(
+                self._registry,
+                dict.fromkeys(devices, "ACTIVE"),
+                Hand(self._deployment, table),
+                table,
+                why,
+                made=lambda each: self._lines.write(devices[each], before="ACTIVE", status="INACTIVE", at=now_text()),
+            )
+        status = "ACTIVE" if self._dry_run else "INACTIVE"
+        document: dict[str, object] = {name: value for name, value in by.items() if value is not None}
+        document |= {"dry_run": self._dry_run, "devices": [each | {"status": status} for each in devices.values()]}
+        document |= more
+        if under_way:
+            document["under_way"] = under_way
+        would = "Would make" if self._dry_run else "Made"
+        output.emit(self._as_json, document, f"{would} {_counted(len(devices))} INACTIVE" if devices else "")
 
 
-def _revoked(alias: str, dry_run: bool, yes: bool, choice: Choice, as_json: bool) -> None:
-    deployment = choice.deployment()
-    if not dry_run:
-        deployment.announce()
-    registry = Registry(deployment.client("iot"))
-    found, under_way = find_revoked(deployment, registry, alias, now())
-    _show_lines([str(each) for each in found], f"on the revocation list of {alias}", under_way)
-    if not dry_run:
-        under_way += _make_inactive(deployment, registry, found, f"on the revocation list of {alias}", yes)
-    _tell_made(as_json, {"crl": alias}, found, under_way, dry_run)
-    if any(each.entry.on_hold for each in found) and not dry_run:
-        output.note(
-            "Those on hold stay INACTIVE when the CA lifts its hold: `jitr device activate` lets them in again."
-        )
-    _only_part(under_way)
-
-
-def _make_inactive(
-    deployment: Deployment, registry: Registry, found: Sequence[Match | Revoked], why: str, yes: bool
-) -> list[str]:
-    """Make the devices that were shown INACTIVE, once somebody agreed; return those that are still being decided."""
-    if not found:
-        return []
-    output.confirm(f"Make {_counted(len(found))} INACTIVE? {_CUT_OFF}.", yes)
-    table = table_of(deployment)
-    return switching.deactivate(registry, _active(found), Hand(deployment, table), table, why)
-
-
-def _tell_made(
-    as_json: bool,
-    by: Mapping[str, str],
-    found: Sequence[Match | Revoked],
-    under_way: Sequence[str],
-    dry_run: bool,
-    more: Mapping[str, object] = MappingProxyType({}),
-) -> None:
-    """Tell which devices were made INACTIVE, or would be; ``by`` is what they were found by."""
-    status = "ACTIVE" if dry_run else "INACTIVE"
-    devices = [each.to_json() | {"status": status} for each in found]
-    document: dict[str, object] = {**by, "dry_run": dry_run, "devices": devices, **more}
-    if under_way:
-        document["under_way"] = under_way
-    would = "Would make" if dry_run else "Made"
-    output.emit(as_json, document, f"{would} {_counted(len(found))} INACTIVE" if found else "")
+def _to_keep_out(name: str | None, where: RowFilter) -> str:
+    """Return what keeps out the devices of recalled rows that have not come yet."""
+    if not where:
+        return f"A deny rule with list {name} keeps out those of its devices that have not come yet."
+    export = f"jitr lists export {name or 'NAME'} recalled.csv " + " ".join(
+        f"--where {shlex.quote(each)}" for each in where.to_json()
+    )
+    return f"Their rows still let in devices that have not come yet: put them on the list of a deny rule ({export})."
 
 
 def _only_part(under_way: Sequence[str]) -> None:
@@ -247,16 +293,12 @@ def _only_part(under_way: Sequence[str]) -> None:
         )
 
 
-def _show(matches: Sequence[Match], list_name: str, under_way: Sequence[str]) -> None:
-    _show_lines([_line(each) for each in matches], f"on list {list_name}", under_way)
-
-
 def _line(each: Match) -> str:
     name, key = each.common_name or "(no common name)", each.found_by
     return f"{each.certificate_id[:12]}  {name}  by {key.kind} {key.value}"
 
 
-def _show_lines(lines: Sequence[str], where: str, under_way: Sequence[str]) -> None:
+def _show(lines: Sequence[str], where: str, under_way: Sequence[str]) -> None:
     """Show the devices before the question about them, on standard error as well."""
     if not lines:
         others = ", but some that are being admitted are" if under_way else ""
@@ -271,10 +313,6 @@ def _show_lines(lines: Sequence[str], where: str, under_way: Sequence[str]) -> N
 
 def _counted(number: int) -> str:
     return "1 certificate" if number == 1 else f"{number} certificates"
-
-
-def _active(found: Sequence[Match | Revoked]) -> dict[str, str]:
-    return {each.certificate_id: "ACTIVE" for each in found}
 
 
 # --- revoke
