@@ -1,0 +1,124 @@
+"""Device certificates as AWS IoT holds them, with what is attached to them and what was decided about them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from jitr.aws.dynamodb.table import BATCH_GET, Table
+from jitr.errors import InputError
+from jitr.facts import CertificateFacts
+from jitr.records.record import Record
+from jitr_operations import telling
+from jitr_operations.cas import registry as ca_registry
+from jitr_operations.deployment import Account
+from jitr_operations.devices.by_hand import Act, acts_of
+from jitr_operations.devices.records import facts_of, name_in, records_of
+from jitr_operations.devices.registry import DeviceCertificate, Listed, Registry, Thing
+from jitr_operations.devices.which import find
+
+
+@dataclass(frozen=True)
+class DeviceOverview:
+    """One certificate with everything around it. One that is not registered has a record, and nothing attached."""
+
+    id: str
+    certificate: DeviceCertificate | None
+    record: Record | None
+    acts: tuple[Act, ...]
+    iot_policies: tuple[str, ...] = ()
+    things: tuple[Thing, ...] = ()
+
+    @property
+    def facts(self) -> CertificateFacts | None:
+        """What stands in the certificate, from AWS IoT or else from the record."""
+        reading = self.certificate.reading() if self.certificate else None
+        return reading.facts if reading else facts_of(self.record)
+
+    @property
+    def ca_id(self) -> str | None:
+        """The caCertificateId of its CA, from AWS IoT or else from the record."""
+        named = self.certificate.ca_certificate_id if self.certificate else None
+        return named or (self.record.ca_certificate_id if self.record else None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as ``jitr device show --json`` prints it."""
+        certificate, facts = self.certificate, self.facts
+        return {
+            "certificate_id": self.id,
+            "registered": certificate is not None,
+            "status": certificate.status if certificate else None,
+            "ca_certificate_id": self.ca_id,
+            "registered_at": certificate.created if certificate else None,
+            "mode": certificate.mode if certificate else None,
+            "common_name": name_in(facts),
+            "serial_number": facts.serial_number if facts else None,
+            "not_before": facts.not_before if facts else None,
+            "not_after": facts.not_after if facts else None,
+            "iot_policies": list(self.iot_policies),
+            "things": [each.to_json() for each in self.things],
+            "record": self.record.to_json() if self.record else None,
+            "by_hand": [each.to_json() for each in self.acts],
+        }
+
+
+def overviews(which: str, account: Account, table: Table | None) -> list[DeviceOverview]:
+    """Return what there is of the device that is meant: of a thing with several certificates, all of them.
+
+    Raises InputError where none is meant, or no telling which, or where nothing is known of it.
+    """
+    registry = Registry(account.client("iot"))
+    ids = find(which, registry, table)
+    records, acts = records_of(table, ids), acts_of(table, ids)
+    return [_overview(registry, each, records, acts) for each in ids]
+
+
+def _overview(
+    registry: Registry, certificate_id: str, records: Mapping[str, Record], acts: Mapping[str, tuple[Act, ...]]
+) -> DeviceOverview:
+    record, done = records.get(certificate_id), acts.get(certificate_id, ())
+    certificate = registry.get(certificate_id)
+    if certificate is None:
+        if record is None:
+            raise InputError(
+                f"no certificate {certificate_id} is registered in this account and Region, and nothing was decided "
+                "about it: see `jitr device ls`"
+            )
+        return DeviceOverview(certificate_id, None, record, done)
+    problem = certificate.problem()
+    if problem is not None:
+        telling.warn(f"{certificate_id}: {problem}")
+    things = tuple(registry.thing(each) for each in registry.things(certificate.arn))
+    return DeviceOverview(certificate_id, certificate, record, done, registry.iot_policies(certificate.arn), things)
+
+
+def listing(
+    account: Account, table: Table | None, *, ca: str | None, status: str | None, limit: int | None
+) -> list[dict[str, Any]]:
+    """Return registered certificates as ``jitr device ls --json`` prints them, at most ``limit``.
+
+    ``ca`` is a caCertificateId, its beginning, or the CA's file. Raises InputError where no CA is meant.
+    """
+    iot = account.client("iot")
+    ca_id = None if ca is None else ca_registry.find(iot, ca).id
+    wanted = (each for each in Registry(iot).all(ca_id) if status is None or each.status == status)
+    with telling.progress("Reading certificates", limit) as advance:
+        rows = []
+        for row in _with_records(table, islice(wanted, limit)):
+            rows.append(row)
+            advance(1)
+    return rows
+
+
+def _with_records(table: Table | None, listed: Iterator[Listed]) -> Iterator[dict[str, Any]]:
+    while some := list(islice(listed, BATCH_GET)):
+        records = records_of(table, (each.id for each in some))
+        for each in some:
+            record = records.get(each.id)
+            yield {
+                "certificate_id": each.id,
+                "common_name": name_in(facts_of(record)),
+                "status": each.status,
+                "decision": record.decision.value if record else None,
+                "registered_at": each.created,
+            }
