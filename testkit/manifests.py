@@ -37,7 +37,7 @@ def base64url(data: bytes) -> str:
 
 
 def signer(name: str = "Lot Signer", **changes: Any) -> pki.Issued:
-    """Who signs manifests: a self-signed certificate on P-256."""
+    """A signer of manifests: a self-signed certificate on P-256."""
     draft = pki.ca_draft(name, kind=changes.pop("kind", "P-256")).identifiers()
     return draft.but(**changes).issue()
 
@@ -66,7 +66,7 @@ class Lot:
         return {"kid": "0", **jwk(chip.key), "x5c": chain}
 
     def payload(self, number: int, **changes: Any) -> dict[str, Any]:
-        """What is said of a chip."""
+        """A manifest's statements about a chip."""
         others = [{"kid": str(slot), **jwk(pki.key("P-256", f"slot {slot}"))} for slot in (1, 2)]
         return {
             "version": 1,

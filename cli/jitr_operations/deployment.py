@@ -130,7 +130,7 @@ class Deployment(Account):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the options say about where to work. Nothing has been asked of AWS yet."""
+    """The account, Region and stack as the options give them. Nothing has been asked of AWS yet."""
 
     local: bool = False
     profile: str | None = None

@@ -58,7 +58,7 @@ tests:
 
 @dataclass(frozen=True)
 class Expected:
-    """What must become of a device: its fate, and the decision on record with its reason code."""
+    """The expected end of a device: its fate, and the decision on record with its reason code."""
 
     fate: Fate
     decision: Verdict | None = None  # None: AWS IoT never had its certificate

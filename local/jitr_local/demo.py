@@ -35,7 +35,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Ending:
-    """What became of one device."""
+    """The end of one device's story."""
 
     role: Role
     record: Record | None
@@ -71,7 +71,7 @@ class Ending:
 
     @property
     def why(self) -> str:
-        """What let it in, or the weightiest reason why not, or what the device was told."""
+        """The rule that let it in, or the weightiest reason why not, or what the device was told."""
         device, record = self.role.device, self.record
         if record is not None and record.decision is Verdict.ADMIT:
             let_in = f"rule {record.rule} ({record.at})"

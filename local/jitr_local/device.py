@@ -24,7 +24,7 @@ ENOUGH_REFUSALS = 3
 
 
 class Fate(StrEnum):
-    """What became of a device, as the device itself sees it."""
+    """The fate of a device, as the device itself sees it."""
 
     KNOCKING = "still knocking"
     PUBLISHED = "published"
@@ -34,7 +34,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True)
 class Broker:
-    """Where devices connect, and the CA that signed the broker's own certificate."""
+    """The broker's address, and the CA that signed its certificate."""
 
     host: str
     port: int

@@ -16,7 +16,7 @@ _NUMBERS = ("ApproximateReceiveCount", "SentTimestamp")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a function takes: in words, where such files are, and what is wrong with an event (None: nothing)."""
+    """The events that a function takes: in words, where example files are, and a check (None: nothing wrong)."""
 
     words: str
     folder: str  # under events/

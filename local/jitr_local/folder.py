@@ -26,7 +26,7 @@ class Folder:
 
     @property
     def state_file(self) -> Path:
-        """What users of the stack need to know; its format is in ``jitr_local.stack``."""
+        """The file for users of the stack; its format is in ``jitr_local.stack``."""
         return self.root / "stack.json"
 
     @property
@@ -41,7 +41,7 @@ class Folder:
 
     @property
     def log(self) -> Path:
-        """What MiniStack and the functions print."""
+        """The output of MiniStack and the functions."""
         return self.root / "ministack.log"
 
     @property
@@ -51,22 +51,22 @@ class Folder:
 
     @property
     def relay_url(self) -> Path:
-        """Where the relay for containers listens, if there is one."""
+        """The port of the relay for containers, if there is one."""
         return self.root / "relay.url"
 
     @property
     def relay_log(self) -> Path:
-        """What the relay prints."""
+        """The output of the relay."""
         return self.root / "relay.log"
 
     @property
     def build_log(self) -> Path:
-        """What ``sam build`` prints."""
+        """The output of ``sam build``."""
         return self.sam / "build.log"
 
     @property
     def deploy_log(self) -> Path:
-        """What ``sam deploy`` prints."""
+        """The output of ``sam deploy``."""
         return self.sam / "deploy.log"
 
     @property
@@ -76,7 +76,7 @@ class Folder:
 
     @property
     def sam(self) -> Path:
-        """What SAM writes; it keeps notes beside its builds."""
+        """SAM's own folder; it keeps notes beside its builds."""
         return self.root / "sam"
 
     @property

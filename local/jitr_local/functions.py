@@ -15,7 +15,7 @@ _TIMEOUT, _MEMORY = 3, 128
 
 
 class Reference(str):
-    """What ``!Ref`` names: a resource, a parameter, or what CloudFormation knows by itself."""
+    """The target of ``!Ref``: a resource, a parameter, or a pseudo parameter."""
 
     __slots__ = ()
 

@@ -29,7 +29,7 @@ _LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Ports:
-    """Where one MiniStack listens: AWS's APIs on 127.0.0.1, MQTT on all interfaces (it knows no other way)."""
+    """The ports of one MiniStack: AWS's APIs on 127.0.0.1, MQTT on all interfaces (it has no other choice)."""
 
     gateway: int
     mqtt: int

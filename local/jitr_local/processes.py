@@ -34,7 +34,7 @@ class Process:
 
 @dataclass(frozen=True)
 class _Row:
-    """What the system says about one living process."""
+    """The system's data on one living process."""
 
     process: Process
     group: int

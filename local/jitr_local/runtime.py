@@ -41,7 +41,7 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one invocation. ``body`` is what the handler returned, as JSON; or about its failure."""
+    """The result of one invocation. ``body`` is the handler's return value as JSON, or describes its failure."""
 
     body: str
     failed: bool

@@ -85,7 +85,7 @@ class LocalStack:
 
 @dataclass(frozen=True)
 class Status:
-    """What there is in a folder: a stack that answers, or ``detail`` about why there is none."""
+    """The stack in a folder: one that answers, or ``detail`` on why there is none."""
 
     stack: LocalStack | None
     detail: str

@@ -19,7 +19,7 @@ _COLOURS = {"admit": "green", "hold": "yellow", "reject": "red", "none": "dim"}
 
 
 class Stage(Protocol):
-    """Where a running demo is shown."""
+    """The display of a running demo."""
 
     def tell(self, endings: list[Ending]) -> None:
         """Return how it stands with each device now."""

@@ -15,7 +15,7 @@ MOST_KEPT = 50  # jobs that are over, the newest
 
 @dataclass
 class JobResult:
-    """What came of a job: a sentence, a line for each thing that did not go well, and where to go on by itself."""
+    """The result of a job: a sentence, a line for each failure, and the address to go to by itself."""
 
     sentence: str
     failed: list[str] = field(default_factory=list)

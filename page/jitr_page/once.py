@@ -20,7 +20,7 @@ _Sent = tuple[str, tuple[tuple[str, str], ...]]  # the address, and all that was
 
 @dataclass
 class _Done:
-    """What came of a form: where its answer led to. None where it led nowhere, so that it can be sent again."""
+    """The result of a form: the address it led to. None if it led nowhere, so that it can be sent again."""
 
     led_to: str | None = None
     over: threading.Event = field(default_factory=threading.Event)

@@ -12,7 +12,7 @@ from jitr_operations.table import table_of
 
 @dataclass(frozen=True)
 class Named:
-    """Where the rules in force speak of a CA. Rules without ``ca`` are for every CA, and are not among these."""
+    """The places where the rules in force name a CA. Rules without ``ca`` apply to all CAs: none of these."""
 
     aliases: tuple[str, ...]
     rules: tuple[tuple[str, str, str], ...]  # deny or allow, its name, its place in the file

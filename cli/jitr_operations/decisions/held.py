@@ -62,7 +62,7 @@ def why(record: Record) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Saying:
-    """What an operator is about to say of a held device: ``question`` asks whether it is meant, warnings come first."""
+    """A word on a held device before it is said: ``question`` asks whether it is meant, warnings come first."""
 
     record: Record
     word: OperatorWord
@@ -91,7 +91,7 @@ def rejection(deployment: Deployment, device: str, message: str | None) -> Sayin
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What would become of one held device if an operator said a word; ``why`` where it would not be let in."""
+    """The effect that an operator's word would have on one held device; ``why`` if it would stay out."""
 
     record: Record
     verdict: Verdict

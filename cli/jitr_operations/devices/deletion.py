@@ -29,7 +29,7 @@ _STILL_ATTACHED = frozenset({"DeleteConflictException", "InvalidRequestException
 
 @dataclass
 class Deletion:
-    """What there is of a device, and what became of it."""
+    """The parts of a device, and what was done with each."""
 
     id: str
     certificate: DeviceCertificate | None

@@ -31,7 +31,7 @@ class DeviceOverview:
 
     @property
     def facts(self) -> CertificateFacts | None:
-        """What stands in the certificate, from AWS IoT or else from the record."""
+        """The certificate's contents, from AWS IoT or else from the record."""
         reading = self.certificate.reading() if self.certificate else None
         return reading.facts if reading else facts_of(self.record)
 

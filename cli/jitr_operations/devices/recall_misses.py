@@ -15,7 +15,7 @@ _MOST_NAMES = 200_000  # devices' names among which the nearest is looked for
 
 @dataclass(slots=True)
 class ListComparison:
-    """What was seen of the devices that a list was compared with."""
+    """The devices that a list was compared with."""
 
     active: set[str] = field(default_factory=set)  # keys of rows that fit an ACTIVE certificate
     others: set[str] = field(default_factory=set)  # or one that is not ACTIVE

@@ -40,7 +40,7 @@ class AttemptOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What became of it; ``detail`` is OpenSSL's, the system's or MQTT's word for it."""
+    """The outcome of an attempt; ``detail`` is OpenSSL's, the system's or MQTT's word for it."""
 
     outcome: AttemptOutcome
     detail: str = ""
@@ -53,7 +53,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionParameters:
-    """Where the device connects to, and with what. ``ca_file`` None: what the system trusts."""
+    """The endpoint of a connection, and the files for it. ``ca_file`` None: what the system trusts."""
 
     host: str
     port: int

@@ -27,7 +27,7 @@ _DATE_TIMEOUT = 5.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a device shows, and how it proves that it is its own. ``following``: further certificates in the file."""
+    """A device's certificate and key. ``following``: further certificates in the file."""
 
     file: Path
     key_file: Path
@@ -39,7 +39,7 @@ class Identity:
 
     @property
     def common_name(self) -> str | None:
-        """What it is called."""
+        """Its name."""
         return next(iter(self.reading.facts.values("common_name")), None)
 
 

@@ -37,5 +37,5 @@ class Findings:
 
     @property
     def problems(self) -> list[Finding]:
-        """What is not well."""
+        """The findings that are not well."""
         return [each for each in self.found if each.ok is False]

@@ -32,7 +32,7 @@ _OF_TIME = {"expired", "not-yet-valid"}
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where the device wants to get in, and as what. ``wait``: for how many seconds it goes on trying."""
+    """The endpoint and client id of a visit. ``wait``: how many seconds the device keeps trying."""
 
     host: str
     port: int

@@ -27,7 +27,7 @@ _UNFINISHED = timedelta(hours=1)
 
 @dataclass
 class Swept:
-    """What became of one CA's certificates."""
+    """The result of a sweep for one CA's certificates."""
 
     ca_certificate_id: str
     certificates: int = 0

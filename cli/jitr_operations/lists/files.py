@@ -141,7 +141,7 @@ def let_go(table: Table) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What an import does to a list, or did, for a person and as JSON."""
+    """The effect of an import on a list, for a person and as JSON."""
 
     rows: str
     effects: str

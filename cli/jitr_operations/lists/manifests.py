@@ -127,7 +127,7 @@ def _paths(folder: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class ManifestReport:
-    """What a file of devices turned out to be."""
+    """A file of devices, recognised."""
 
     rows: int
     said: tuple[str, ...]

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Seen(StrEnum):
-    """What came of looking."""
+    """The result of checking an assumption."""
 
     CONFIRMED = "confirmed"
     OTHERWISE = "otherwise"
@@ -45,7 +45,7 @@ ASSUMPTIONS = (
 
 @dataclass
 class Report:
-    """What was seen of each assumption, in the order of ``ASSUMPTIONS``."""
+    """The result for each assumption, in the order of ``ASSUMPTIONS``."""
 
     where: str
     began: str

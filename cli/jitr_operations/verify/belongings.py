@@ -19,7 +19,7 @@ PREFIX = "jitr-verify-"
 
 @dataclass(frozen=True, slots=True)
 class Belongings:
-    """What one run, or every run, made: CAs with the tag, the devices under them, IoT policies with the prefix."""
+    """The belongings of one run, or of all: CAs with the tag, the devices under them, IoT policies with the prefix."""
 
     iot: "IoTClient"
     table: Table

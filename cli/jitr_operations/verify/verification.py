@@ -42,7 +42,7 @@ _KNOCKS_COUNTED = 65  # seconds: knocks are counted at most once a minute
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where devices connect, and what they trust there; None is what the system trusts."""
+    """The endpoint of devices, and the CA they trust there; None is what the system trusts."""
 
     host: str
     port: int

@@ -202,7 +202,7 @@ class CaFacts:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "CaFacts":
-        """Back from ``to_json``. What was read last of a CA serves again while nothing about it is another."""
+        """Return the facts that ``to_json`` wrote. The CA read last is used again while it is the same."""
         known = _cas.get(data["ca_certificate_id"])
         if known is not None and known[0] == data:
             return known[1]
@@ -225,7 +225,7 @@ class CaFacts:
 
 @dataclass(frozen=True, slots=True)
 class ChainFacts:
-    """What comparing a certificate with its CA showed; it cannot change while both certificates exist."""
+    """The result of comparing a certificate with its CA; it cannot change while both exist."""
 
     signature_valid: bool
     names_equal: bool
@@ -249,7 +249,7 @@ class ChainFacts:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """What one revocation list says of one certificate.
+    """One revocation list's statement on one certificate.
 
     ``problem`` says why the list cannot be used, ``failure`` why none (or no newer one) could be fetched. The times are
     None where there is no list that can be used.
@@ -281,7 +281,7 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True)
 class OcspAnswer:
-    """What an OCSP responder says of one certificate (RFC 6960).
+    """An OCSP responder's statement on one certificate (RFC 6960).
 
     ``problem`` says why its answer cannot be used, ``failure`` why none could be had; ``status`` is None in both cases.
     An answer here is the CA's own word, or that of whom it certified for it, or of the responder that the rules name:

@@ -11,7 +11,7 @@ from jitr.values import dataclass
 
 
 class Verdict(StrEnum):
-    """What is decided about a device. "Could not decide" is not one of them: that is a retry."""
+    """A verdict on a device. "Could not decide" is not a verdict but a retry."""
 
     ADMIT = "admit"
     HOLD = "hold"

@@ -21,7 +21,7 @@ from jitr_operations.issuing.subjects import SubjectParts, subject_text
 
 @dataclass(frozen=True)
 class _ParentFiles:
-    """Where the CA above is; ``certificate`` and ``key`` are both there or both not."""
+    """The parent CA's files; ``certificate`` and ``key`` are both given or both not."""
 
     certificate: Path | None
     key: Path | None

@@ -36,7 +36,7 @@ _ANY_REGION = "us-east-1"  # the function does not look at it
 
 @dataclass(frozen=True, slots=True)
 class _Knock:
-    """Who knocks, at whose door, on whose word."""
+    """The device, account and CA of a made-up event."""
 
     certificate_id: str
     ca_certificate_id: str

@@ -25,7 +25,7 @@ _WHOLE = 7.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What an address gave, and the entity tag to ask with the next time; no ``data`` where it has not changed."""
+    """An answer from an address, and the entity tag for the next request; no ``data`` if it has not changed."""
 
     data: bytes | None
     tag: str | None = None

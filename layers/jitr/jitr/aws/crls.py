@@ -34,7 +34,7 @@ _MOST_LISTS = 256
 
 
 class CrlFetcher(Protocol):
-    """Where lists come from."""
+    """A source of revocation lists."""
 
     def fetch(self, url: str, tag: str | None = None, *, private_network: bool = False) -> Fetched:
         """Fetch the list's bytes. Raises NotFetched."""
@@ -43,7 +43,7 @@ class CrlFetcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What is known of one list: ``crl`` if one can be used, and what is wrong with the last that was fetched."""
+    """The state of one list: ``crl`` if it can be used, and the problem with the last one fetched."""
 
     next_at: datetime
     crl: CrlReading | None = None

@@ -8,7 +8,7 @@ from jitr.values import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What the template tells RegisterFunction."""
+    """RegisterFunction's settings from the template."""
 
     table: str
     registration_queue_url: str
@@ -28,7 +28,7 @@ def read() -> Environment:
 
 @dataclass(frozen=True, slots=True)
 class RecheckEnvironment:
-    """What the template tells RecheckFunction."""
+    """RecheckFunction's settings from the template."""
 
     table: str
     registration_queue_url: str
@@ -63,7 +63,7 @@ def quotas() -> Quotas:
 
 @dataclass(frozen=True, slots=True)
 class PublishEnvironment:
-    """What the template tells the function that publishes what is dropped in the bucket."""
+    """PublishFunction's settings from the template."""
 
     table: str
     refusals_topic: str

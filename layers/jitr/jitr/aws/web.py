@@ -32,7 +32,7 @@ class NotFetched(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WebRequest:
-    """What is asked of a server, and what its answer may be.
+    """A request to a server, and the bounds on its answer.
 
     ``what`` is what the address gives, and ``under`` the key of the rules file that has it, for messages.
     """

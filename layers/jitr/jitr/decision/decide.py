@@ -68,7 +68,7 @@ class NearMiss:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is to become of a device, and why. Reasons are in order of weight.
+    """A verdict on a device, and its reasons in order of weight.
 
     ``rule`` is the rule the decision rests on: the deny rule that rejects, or the allow rule whose grant is (or, for
     a hold under ``grant.*``, cannot be) given. ``due`` is when a held device is decided again without any edit.
@@ -100,7 +100,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class OperatorWord:
-    """What an operator said of one device: admit it under a rule, or reject it. ``at`` is RFC 3339."""
+    """An operator's word on one device: admit it under a rule, or reject it. ``at`` is RFC 3339."""
 
     verdict: Verdict
     by: str
@@ -110,7 +110,7 @@ class OperatorWord:
 
     @property
     def told(self) -> str:
-        """Who said so, when and why."""
+        """The operator, the time and the reason, in words."""
         why = f": {self.message}" if self.message else ""
         return f"{self.by} said so at {self.at}{why}"
 

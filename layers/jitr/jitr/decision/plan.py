@@ -16,7 +16,7 @@ from jitr.values import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What grants gave to a thing: its groups, the names of its attributes, and its types one after the other.
+    """A thing's gifts from grants: its groups, the names of its attributes, and its types in order.
 
     A thing outlives the device that it was made for, and what a device was granted is not for the next one to have.
     """

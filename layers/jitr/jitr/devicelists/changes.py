@@ -10,7 +10,7 @@ _REMEDY = " (--overwrite puts this row in its place)"
 
 
 class Effect(Enum):
-    """What becomes of a list when a row is merged into it."""
+    """The effect of merging a row into a list."""
 
     ADDS = "added"
     CHANGES = "changed"

@@ -33,7 +33,7 @@ _ATTRIBUTE_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class ColumnFault:
-    """What is wrong with one column; ``column`` is None where it is the row or the header as a whole."""
+    """A mistake in one column; ``column`` is None if it concerns the whole row or header."""
 
     column: str | None
     message: str

@@ -45,7 +45,7 @@ _FEW = 3  # names: from fewer, nobody can tell what the others look like
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """What is probably a slip: the column, and what it looks like."""
+    """A probable slip: the column, and what it looks like."""
 
     column: str
     message: str

@@ -30,7 +30,7 @@ KEY_KINDS = ("public_key_sha256", "certificate_sha256", "serial_number", "common
 
 @dataclass(frozen=True, slots=True)
 class RowKey:
-    """What a row is found by. A serial number's ``value`` is ``<ca>/<hex>``, ca an alias or a caCertificateId."""
+    """A key that finds a row. A serial number's ``value`` is ``<ca>/<hex>``, ca an alias or a caCertificateId."""
 
     kind: str
     value: str

@@ -62,7 +62,7 @@ class ListHead:
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """What is in force: the rules by digest and the lists by generation. Read before any row is."""
+    """The rules in force by digest and the lists by generation. Read them before any row."""
 
     digest: str | None = None  # None: no rules were published yet
     meaning: str | None = None
@@ -201,7 +201,7 @@ class Record:
 
     @property
     def operator_word(self) -> OperatorWord | None:
-        """What an operator said of this device, if anything."""
+        """The operator's word on this device, if there is one."""
         return None if self.word is None else OperatorWord.from_json(self.word)
 
     @property
@@ -225,7 +225,7 @@ class Record:
 
 
 class Remembered(Enum):
-    """What a knock means in the light of the record."""
+    """The meaning of a knock, given the record."""
 
     SETTLED = "settled"  # nothing to do
     BUSY = "busy"  # another delivery is applying a decision on the certificate

@@ -39,7 +39,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Who holds a name. ``holders`` are by the SHA-256 of their public keys."""
+    """The holders of a name, by the SHA-256 of their public keys."""
 
     name: str  # THING#<thing name> or KEY#<SHA-256 of the public key>
     holders: Mapping[str, Holder] = field(default_factory=dict)

@@ -83,7 +83,7 @@ class Dropped:
 
     @property
     def beside(self) -> str | None:
-        """What the verdict's keys begin with; None for a key that nothing should be written beside.
+        """The beginning of the verdict's keys; None for a key that gets no verdict beside it.
 
         A list may lie there in several forms, and each has a verdict of its own.
         """
@@ -129,7 +129,7 @@ def read_record(record: Mapping[str, Any]) -> Dropped:
 
 
 class UploadOutcome(Enum):
-    """What became of what was dropped."""
+    """The outcome of an upload."""
 
     PUBLISHED = "published"
     UNCHANGED = "unchanged"
@@ -139,7 +139,7 @@ class UploadOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class UploadVerdict:
-    """What became of one version of an object. ``details`` are those of rules, or of a list."""
+    """The verdict on one version of an object. ``details`` are those of rules, or of a list."""
 
     dropped: Dropped
     outcome: UploadOutcome

@@ -21,7 +21,7 @@ from jitr.values import dataclass
 
 
 class ConditionResult(Enum):
-    """What one condition says about one device."""
+    """The answer of one condition about one device."""
 
     HOLDS = "holds"
     AMBIGUOUS = "ambiguous"
@@ -32,7 +32,7 @@ HOLDS, AMBIGUOUS, FAILS = ConditionResult.HOLDS, ConditionResult.AMBIGUOUS, Cond
 
 
 class Circumstances(NamedTuple):
-    """What conditions are checked against: the device, its memberships by list name, and when it knocked.
+    """The subject of conditions: the device, its memberships by list name, and the time of its knock.
 
     A list that is absent from ``memberships`` was not looked up; one that maps to None does not have the device.
     """
@@ -43,7 +43,7 @@ class Circumstances(NamedTuple):
 
 
 class Condition(Protocol):
-    """What every condition can do."""
+    """The interface of every condition."""
 
     @property
     def name(self) -> str:
@@ -94,7 +94,7 @@ class Glob:
 
     @cached_property
     def literal_prefix(self) -> str:
-        """What every matching string starts with."""
+        """The beginning of every matching string."""
         plain = self.pattern[: self._wildcard_at]
         return re.sub(r"\\(.)", r"\1", plain, flags=re.DOTALL)
 

@@ -18,7 +18,7 @@ MOST_LOOKED_AT = 500  # rules, for those that a device nearly matched
 
 
 class Indexed(Conditional, Protocol):
-    """What the index reads of a rule."""
+    """A rule, as the index reads it."""
 
     @property
     def cas(self) -> tuple[str, ...] | None:

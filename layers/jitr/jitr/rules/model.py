@@ -35,7 +35,7 @@ MAX_POLICIES = 10  # per certificate: AWS IoT Core quotas, "Maximum number of po
 
 @dataclass(frozen=True, slots=True)
 class Crl:
-    """Where a CA's revocation list is, and what to decide where no fresh one is to be had."""
+    """The address of a CA's revocation list, and the decision without a fresh one."""
 
     url: str
     when_stale: Verdict = Verdict.HOLD
@@ -65,7 +65,7 @@ class Ocsp:
 
     @property
     def key(self) -> str:
-        """What tells answers apart that were got or verified in different ways."""
+        """A key that differs if answers were fetched or verified differently."""
         return self.url if self.responder is None else f"{self.url} ({self._fingerprint})"
 
     @property
@@ -124,7 +124,7 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What an allow rule gives; ``thing`` and attribute values are templates until they are filled in."""
+    """An allow rule's grant; ``thing`` and attribute values are templates until they are filled in."""
 
     iot_policies: tuple[str, ...] = ()
     thing: str | None = None
@@ -185,7 +185,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Rule:
-    """What deny and allow rules share: a name, where it stands in the file, and conditions that must all hold."""
+    """The common part of deny and allow rules: a name, its place in the file, and conditions that must all hold."""
 
     name: str
     line: int

@@ -7,7 +7,7 @@ from jitr.rules.conditions import HOLDS, Circumstances, Condition
 
 
 class Conditional(Protocol):
-    """What is read of a rule here."""
+    """A rule, as this module reads it."""
 
     @property
     def conditions(self) -> tuple[Condition, ...]:

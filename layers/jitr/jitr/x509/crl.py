@@ -62,7 +62,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class RevokedEntry:
-    """What a list says of one certificate: since when it is revoked or on hold, and the CA's reason."""
+    """A list's entry for one certificate: when it was revoked or put on hold, and the CA's reason."""
 
     revoked_at: datetime
     reason: str

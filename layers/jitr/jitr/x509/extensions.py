@@ -80,7 +80,7 @@ Extension: TypeAlias = tuple[bool, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Extensions:
-    """What the extensions say. The fields mean what those of CertificateFacts mean."""
+    """The contents of the extensions. Fields mean the same as in CertificateFacts."""
 
     is_ca: bool = False
     key_usage: tuple[str, ...] | None = None

@@ -27,7 +27,7 @@ _KEPT = timedelta(days=7)
 
 
 class ChangeKind(Enum):
-    """What was edited."""
+    """The kind of an edit."""
 
     ROWS = "rows"  # some rows of a list, named by every key that they have or had
     LIST = "list"  # a list was replaced, deleted, or edited in more rows than a change can name

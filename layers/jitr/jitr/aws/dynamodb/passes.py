@@ -35,7 +35,7 @@ _BEGINNING = json.dumps(PassPlace().to_json())
 
 
 class PassKind(Enum):
-    """What is asked of each held device."""
+    """The question that a pass asks about each held device."""
 
     CHANGED = "CHANGED"  # whether its decision would be another
     EVERY = "EVERY"  # nothing: it is decided again

@@ -147,7 +147,7 @@ def understood(plain: Item) -> Item:
 
 
 class Table:
-    """What functions and the command line ask of the table.
+    """The table, as functions and the command line use it.
 
     Every method raises Retry where DynamoDB could not answer now, and Conflict where a condition did not hold.
     """

@@ -99,7 +99,7 @@ class Reader:
 
     @property
     def said(self) -> tuple[str, ...]:
-        """What cells so far were taken for something else than they say, a sentence each; and what was left out."""
+        """Notes on cells that were read as something other than they say, and on what was left out, a sentence each."""
         if not self._left_out:
             return self._cells.said()
         columns = "1 column is" if len(self._left_out) == 1 else f"{len(self._left_out)} columns are"

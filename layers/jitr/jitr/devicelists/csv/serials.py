@@ -59,7 +59,7 @@ UNDECIDED = SerialNotation(None)
 
 @dataclass(frozen=True, slots=True)
 class SerialColumn:
-    """What a column of serial numbers shows of itself. ``sample`` are CA and digits of cells that may be either."""
+    """The signs of decimal or hex in a column of serial numbers. ``sample``: CA, digits of cells that may be either."""
 
     base: Base | None
     why: str = ""

@@ -33,7 +33,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class RefusedMember:
-    """What stands in an archive, and is no file that could be read."""
+    """An entry of an archive that is no readable file."""
 
     name: str
     why: str

@@ -128,7 +128,7 @@ class CertificateTexts:
 
     @property
     def said(self) -> tuple[str, ...]:
-        """What was left out, a sentence each."""
+        """Notes on what was left out, a sentence each."""
         return ()
 
 
@@ -223,7 +223,7 @@ class InFiles(CertificateTexts):
 
     @property
     def said(self) -> tuple[str, ...]:
-        """What was left out, a sentence each."""
+        """Notes on what was left out, a sentence each."""
         told = [
             f"{count} certificates of set {key_set} are left out: set {self._key_set} is taken (--set)"
             for key_set, count in self._other_sets.items()

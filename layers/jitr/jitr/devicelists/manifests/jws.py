@@ -47,7 +47,7 @@ class NotVerified(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Who signs manifests: a certificate that the operator trusts by its SHA-256.
+    """A signer of manifests: a certificate that the operator trusts by its SHA-256.
 
     ``any_date`` has it count whenever an element was made, as for prototypes, whose signers' dates do not fit.
     """
@@ -112,7 +112,7 @@ def _check_claim(signer: Signer) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a signer signed, and who it was."""
+    """A signed payload and its signer."""
 
     payload: dict[str, Any]
     signer: Signer

@@ -68,7 +68,7 @@ class WrongElement(InputError):
 
 @dataclass(slots=True)
 class Signed:
-    """What a signer signed of a manifest: how many elements, and how many when its certificate was not valid."""
+    """A signer's share of a manifest: how many elements, and how many outside its certificate's validity."""
 
     elements: int = 0
     out_of_date: int = 0
@@ -89,7 +89,7 @@ class Manifest(ManifestReader):
 
     @property
     def signed_by(self) -> tuple[Signer, ...]:
-        """Who signed what was read so far."""
+        """The signers of what was read so far."""
         return tuple(self._signers[sha256] for sha256 in self.signed)
 
     def remarks(self) -> tuple[str, ...]:

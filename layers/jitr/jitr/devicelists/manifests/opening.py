@@ -39,12 +39,12 @@ class Opener:
 
     @property
     def read_as(self) -> str:
-        """What beside its bytes decides which rows a file has."""
+        """The settings that, beside its bytes, decide which rows a file has."""
         return self._options.read_as
 
     @property
     def headings(self) -> Mapping[str, str]:
-        """What a CSV file calls columns."""
+        """The columns, by a CSV file's own names for them."""
         return self._options.headings
 
     def __call__(

@@ -38,7 +38,7 @@ class ListReader(Protocol):
 
     @property
     def said(self) -> tuple[str, ...]:
-        """What whoever imports has to know of how the file was read, a sentence each."""
+        """Notes for the importer on how the file was read, a sentence each."""
 
     @property
     def serials(self) -> SerialNotation:
@@ -118,7 +118,7 @@ class Options:
 
     @property
     def read_as(self) -> str:
-        """What of them decides which rows a file has."""
+        """The settings among them that decide which rows a file has."""
         chosen = {"kind": self.kind, **self.for_manifests, "headings": sorted(self.headings.items()) or None}
         chosen |= {"sheet": self.sheet}
         return ";".join(f"{name}={value}" for name, value in chosen.items() if value is not None)
@@ -184,7 +184,7 @@ class ManifestReader:
 
     @property
     def said(self) -> tuple[str, ...]:
-        """What whoever imports has to know of how the file was read, a sentence each."""
+        """Notes for the importer on how the file was read, a sentence each."""
         remarks = self.remarks() if self.read_as is None else (self.read_as, *self.remarks())
         if not self._left_out_count:
             return remarks
@@ -199,7 +199,7 @@ class ManifestReader:
 
     @property
     def signed_by(self) -> "tuple[Signer, ...]":
-        """Who signed what was read so far; nobody, where nothing is signed."""
+        """The signers of what was read so far; none if nothing is signed."""
         return ()
 
     def raise_problems(self) -> None:

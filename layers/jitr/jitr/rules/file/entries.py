@@ -25,13 +25,13 @@ class At:
 
     @property
     def place(self) -> Place:
-        """Where it stands."""
+        """Its place in the file."""
         return self.node.place
 
 
 @dataclass(slots=True)
 class Entry:
-    """What was read of one record: ``keys`` has every known key that is there, ``found`` those that could be read."""
+    """A record as read: ``keys`` has every known key in it, ``found`` those that could be read."""
 
     record: RecordShape
     place: Place

@@ -353,7 +353,7 @@ def _own_address(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """Where a revocation list, or whatever else ``what`` is, is to be had."""
+    """The address of a revocation list, or of whatever ``what`` names."""
 
     what: str = "a revocation list"
     in_s3: bool = True
@@ -406,7 +406,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class PolicyValue:
-    """What of a device can be put into an IoT policy, by the names of ``jitr.rules.policy_variables``."""
+    """A value of a device that an IoT policy can use, by its name in ``jitr.rules.policy_variables``."""
 
     told: str = "[policy value](#iot-policies)"
     _attribute = rf"attributes\.{ATTRIBUTE_NAME}"

@@ -19,7 +19,7 @@ _CANDIDATES = 500  # names that a misspelt one is compared with
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands: line and column count from 1, in characters; ``length`` in characters, on that line."""
+    """A place in a file: line and column count from 1, in characters; ``length`` in characters, on that line."""
 
     line: int
     column: int
@@ -98,7 +98,7 @@ class ProblemCollector:
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """What is doubtful, in the file's order."""
+        """The warnings, in the file's order."""
         return _in_order(self._warnings.values())
 
     def raise_errors(self) -> None:

@@ -47,7 +47,7 @@ _HOW_TO_MAKE = {
 
 @dataclass(frozen=True, slots=True)
 class RulesContext:
-    """What is known outside the file, for whoever has it at hand; None is not known, and then not checked.
+    """Facts from outside the file. None is unknown, and then not checked.
 
     Names of device lists, IoT policies, thing types and thing groups that exist; when CA certificates expire, by
     caCertificateId; and the day it is, in UTC.

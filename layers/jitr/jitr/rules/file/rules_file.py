@@ -29,7 +29,7 @@ class RuleTestDevice:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What must be decided; None and empty are not compared."""
+    """The decision that a test expects; None and empty are not compared."""
 
     decision: Verdict
     rule: str | None = None

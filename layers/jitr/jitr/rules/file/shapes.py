@@ -59,7 +59,7 @@ class AtLeastOne:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Where ``key`` is, ``needed`` must be."""
+    """A demand that ``needed`` be there if ``key`` is."""
 
     key: str
     needed: str

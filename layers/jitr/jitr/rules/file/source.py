@@ -52,7 +52,7 @@ class Mapping:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Where a node would be, had it not been told of as an error already."""
+    """A stand-in for a node that is already reported as an error."""
 
     place: Place
 

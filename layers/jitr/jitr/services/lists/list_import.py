@@ -456,7 +456,7 @@ def _digest(of_file: Any, serials: SerialNotation, read_as: str) -> str:
 
 @dataclass(slots=True)
 class _Unnoted:
-    """What a merge did since it was noted last. ``keys`` are all that are concerned, or enough of them to be many."""
+    """The changes of a merge since its last note. ``keys`` are all of the rows' keys, or enough of them to be many."""
 
     rows: int = 0
     keys: dict[RowKey, None] = field(default_factory=dict)

@@ -26,7 +26,7 @@ MOST_ROWS = 100_000  # of all lists together, read on each publication: some sec
 
 @dataclass(frozen=True, slots=True)
 class DenyListDoubts:
-    """What is to be asked before rules are published, and what is only told."""
+    """The questions to ask before rules are published, and the notes to show."""
 
     questions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ Place = tuple[str, str]  # of an item: pk and sk
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """What a record's device would be decided as now; None where that failed, which is a bug."""
+    """The decision on a record's device now; None if deciding failed, which is a bug."""
 
     record: Record
     decision: Decision | None

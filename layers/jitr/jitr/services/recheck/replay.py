@@ -48,7 +48,7 @@ class ChangedDecision:
 
 @dataclass(slots=True)
 class Replayed:
-    """What deciding again showed. Records without facts (certificates that could not be read) are left out."""
+    """The result of a replay. Records without facts (unreadable certificates) are left out."""
 
     looked_at: Counter[Verdict] = field(default_factory=Counter)
     decided: int = 0

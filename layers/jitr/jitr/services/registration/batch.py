@@ -33,7 +33,7 @@ SENT_AT = "sent_at"
 
 
 class Handler(Protocol):
-    """What handles one message."""
+    """A handler of one message."""
 
     def settle_known(self, messages: Sequence[Message]) -> frozenset[str]:
         """Be done with the messages that ask for nothing; their ids. Raises Retry."""

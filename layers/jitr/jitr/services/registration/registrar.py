@@ -94,7 +94,7 @@ class _Case:
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    """What an admission under way would be decided as on what is in force now."""
+    """The decision on an unfinished admission by the rules and lists in force now."""
 
     case: _Case
     decision: Decision

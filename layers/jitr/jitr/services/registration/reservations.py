@@ -25,7 +25,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What became of a claim: the record as it is now, and, where nothing could be reserved, why."""
+    """The result of a claim: the record as it is now, and the reason if nothing could be reserved."""
 
     record: Record
     refusal: Reason | None = None
