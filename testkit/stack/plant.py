@@ -208,19 +208,24 @@ class Plant:
     def pending(self, factory: Factory, *names: str) -> list[PlantDevice]:
         """Devices whose certificates are pending, and whose events were lost: nothing is on record of them."""
         devices = [self.device(factory, name) for name in names]
+        with self.topic_rule_resting(), ExitStack() as knocking:
+            for made in devices:
+                knocking.enter_context(made.knocking())
+            until(
+                lambda: all(self.status(made) == "PENDING_ACTIVATION" for made in devices),
+                "their first connections register their certificates",
+            )
+        return devices
+
+    @contextmanager
+    def topic_rule_resting(self) -> Iterator[None]:
+        """The stack gets no events while the block runs."""
         (rule,) = self.iot.list_topic_rules()["rules"]
         self.iot.disable_topic_rule(ruleName=rule["ruleName"])
         try:
-            with ExitStack() as knocking:
-                for made in devices:
-                    knocking.enter_context(made.knocking())
-                until(
-                    lambda: all(self.status(made) == "PENDING_ACTIVATION" for made in devices),
-                    "their first connections register their certificates",
-                )
+            yield
         finally:
             self.iot.enable_topic_rule(ruleName=rule["ruleName"])
-        return devices
 
     # --- what became of it
 

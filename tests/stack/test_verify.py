@@ -28,6 +28,24 @@ def belongings(plant: Plant) -> list[str]:
     return [each for each in (*cas, *policies) if "jitr-verify" in each]
 
 
+def devices_of_it(plant: Plant) -> list[Any]:
+    """What is on record of the devices of a verification."""
+    return [each for each in plant.json("decisions", "ls") if "jitr-verify" in json.dumps(each)]
+
+
+def everything(plant: Plant) -> set[str]:
+    """Whatever a verification might leave."""
+    clients = plant.stack.session()
+    found = {f"stack {each['StackName']}" for each in clients.client("cloudformation").describe_stacks()["Stacks"]}
+    found |= {f"bucket {each['Name']}" for each in clients.client("s3").list_buckets()["Buckets"]}
+    found |= {f"table {each}" for each in clients.client("dynamodb").list_tables()["TableNames"]}
+    found |= {f"role {each['RoleName']}" for each in clients.client("iam").list_roles()["Roles"]}
+    found |= {f"CA {each['certificateId']}" for each in plant.iot.list_ca_certificates()["certificates"]}
+    found |= {f"certificate {each['certificateId']}" for each in plant.iot.list_certificates()["certificates"]}
+    found |= {f"thing {each['thingName']}" for each in plant.iot.list_things()["things"]}
+    return found | {f"IoT policy {each['policyName']}" for each in plant.iot.list_policies()["policies"]}
+
+
 @pytest.fixture
 def strangers_wait(plant: Plant) -> Plant:
     """Rules that let nobody in whom they do not know."""
@@ -35,26 +53,33 @@ def strangers_wait(plant: Plant) -> Plant:
     return plant
 
 
-def test_each_assumption_is_looked_at_and_nothing_is_left(strangers_wait: Plant, tmp_path: Path) -> None:
-    plant = strangers_wait
+def test_each_assumption_is_looked_at_on_a_stack_of_its_own_and_nothing_is_left(plant: Plant, tmp_path: Path) -> None:
+    """Beside a stack that gets no events meanwhile; beside one that does it refuses, and names it."""
+    template = plant.stack.log.parent / "sam/build/template.yaml"
+    own = ("--own-stack", "--template", template, "--yes")
+    refused = plant.jitr("verify", *own, code=2).stderr
+    assert f"of stack {plant.stack.stack_name} takes registration events, too" in refused
     report = tmp_path / "verified.md"
-    told = plant.json("verify", "--yes", "--report", report)
+    before = everything(plant)
+    with plant.topic_rule_resting():
+        told = plant.json("verify", *own, "--report", report)
     seen = {each["code"]: each["seen"] for each in told["assumptions"]}
     assert {code for code, word in seen.items() if word != "confirmed"} == {"alarm.failures", "throttling.shape"}
-    assert told["left"] == belongings(plant) == []
+    assert (told["left"], everything(plant) - before) == ([], set())
     assert json.loads(report.with_suffix(".json").read_text()) == told
     assert report.read_text().count("| confirmed |") == len(seen) - 2
-    assert not [each for each in plant.json("device", "ls")["devices"] if "jitr-verify" in json.dumps(each)]
 
 
 def test_one_that_is_interrupted_takes_away_what_it_made(strangers_wait: Plant) -> None:
+    """Here when devices wait, and the decisions on them are in the table of a stack that stays."""
     plant = strangers_wait
+    before = everything(plant)
     running = started(plant)
-    until(lambda: belongings(plant), "it has registered its CA")
+    until(lambda: len(devices_of_it(plant)) == 2, "both are held")
     running.send_signal(signal.SIGINT)
     _, told = running.communicate(timeout=60)
     assert (running.returncode, "Taking away what was made" in told) == (130, True), told
-    assert belongings(plant) == []
+    assert (everything(plant) - before, devices_of_it(plant)) == (set(), [])
 
 
 def test_what_one_that_was_killed_left_behind_is_taken_away_by_its_tag(strangers_wait: Plant) -> None:

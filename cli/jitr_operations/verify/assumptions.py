@@ -36,6 +36,10 @@ ASSUMPTIONS = (
     Assumption("policy.attached-counts", "An IoT policy counts within a minute after it was attached."),
     Assumption("policy.delete-after-detach", "An IoT policy can be deleted within five minutes after it was detached."),
     Assumption(
+        "admission.whole",
+        "A device that waits is admitted once rules let it in, and connects with its thing and its IoT policy.",
+    ),
+    Assumption(
         "alarm.failures",
         "A message that cannot be handled raises RegistrationFailuresAlarm, and taking it away ends it.",
     ),

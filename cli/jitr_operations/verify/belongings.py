@@ -1,10 +1,13 @@
-"""What a verification makes in an account, known by a tag on its CA, and taken away again."""
+"""What a verification makes in AWS IoT, known by a tag on its CA, and taken away again."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jitr.aws.dynamodb.table import Table
+from jitr.errors import Refused
 from jitr_operations import telling
 from jitr_operations.cas.registry import all_ca_ids, described
 from jitr_operations.devices import deletion
@@ -22,7 +25,7 @@ class Belongings:
     """The belongings of one run, or of all: CAs with the tag, the devices under them, IoT policies with the prefix."""
 
     iot: "IoTClient"
-    table: Table
+    table: Table | None  # where decisions on the devices are; None where that is gone, or goes with its stack
 
     def cas(self, run: str | None = None) -> Iterator[str]:
         """Yield the ids of CAs that a run made, or any run."""
@@ -39,32 +42,34 @@ class Belongings:
         left = []
         for ca_id in list(self.cas(run)):
             left += self._clean_ca(ca_id)
+        name_of_ours = re.compile(f"{PREFIX}{run or '[0-9a-f]{8}'}")  # a stack's own has more after it
         for page in self.iot.get_paginator("list_policies").paginate():
             for policy in page["policies"]:
                 name = policy["policyName"]
-                if name.startswith(f"{PREFIX}{run or ''}"):
-                    left += _tried(f"IoT policy {name}", lambda name=name: self.iot.delete_policy(policyName=name))
+                if name_of_ours.fullmatch(name):
+                    left += tried(f"IoT policy {name}", partial(self.iot.delete_policy, policyName=name))
         return left
 
     def _clean_ca(self, ca_id: str) -> list[str]:
         registry, left = Registry(self.iot), []
         for each in list(registry.all(ca_id)):
-            left += _tried(f"certificate {each.id[:12]}", lambda each=each: self._clean_device(registry, each.id))
+            left += tried(f"certificate {each.id[:12]}", partial(self._clean_device, registry, each.id))
         if not left:
             self.iot.update_ca_certificate(certificateId=ca_id, newStatus="INACTIVE")
-            left += _tried(f"CA {ca_id[:12]}", lambda: self.iot.delete_ca_certificate(certificateId=ca_id))
+            left += tried(f"CA {ca_id[:12]}", lambda: self.iot.delete_ca_certificate(certificateId=ca_id))
         return left
 
     def _clean_device(self, registry: Registry, certificate_id: str) -> None:
         deletion.delete(self.iot, self.table, deletion.look(registry, self.table, certificate_id), with_thing=True)
 
 
-def _tried(what: str, take_away: object) -> list[str]:
+def tried(what: str, take_away: Callable[[], object]) -> list[str]:
+    """Take something away; return its name where that could not be done, and tell why."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        take_away()  # type: ignore[operator]
-    except (ClientError, BotoCoreError) as problem:
+        take_away()
+    except (ClientError, BotoCoreError, Refused) as problem:
         if is_missing(problem):
             return []
         telling.warn(f"{what} could not be taken away: {problem}")

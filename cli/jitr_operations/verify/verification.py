@@ -4,7 +4,7 @@ import json
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -26,17 +26,33 @@ from jitr_operations.diagnose.attempt import Attempt, AttemptOutcome, Connection
 from jitr_operations.files import staged
 from jitr_operations.issuing import pki
 from jitr_operations.records import record_of
+from jitr_operations.rules.publication import propose_text, publish
 from jitr_operations.table import now, now_text, table_of
 from jitr_operations.verify.alone import require_alone
 from jitr_operations.verify.assumptions import Report
 from jitr_operations.verify.belongings import PREFIX, TAG, Belongings
+from jitr_operations.verify.waiting import until
 
 _CURVE = pki.KeyType(curve="p256")
 _TURNED_AWAY = (AttemptOutcome.HUNG_UP, AttemptOutcome.REFUSED, AttemptOutcome.TLS_REFUSED, AttemptOutcome.SILENT)
 _EVENT_WITHIN = 90  # seconds
 _POLICY_WITHIN = 90
+_ADMITTED_WITHIN = 180
 _DELETE_WITHIN = 300  # https://docs.aws.amazon.com/iot/latest/apireference/API_DeletePolicy.html
 _ALARM_WITHIN = 900
+_RULES = """\
+format: 1
+default: hold
+cas:
+  verification: {{ids: ["{ca}"]}}
+allow:
+  - name: verification
+    ca: verification
+    common_name: "{name}"
+    grant:
+      thing: "{{common_name}}"
+      iot_policies: ["{policy}"]
+"""
 _KNOCKS_COUNTED = 65  # seconds: knocks are counted at most once a minute
 
 
@@ -56,15 +72,24 @@ class _Device:
     name: str
 
 
+def new_run() -> str:
+    """Return the name of a run."""
+    return secrets.token_hex(4)
+
+
 @dataclass
 class Verification:
-    """One run. ``sni_only`` registers the CA without proof; ``alarm`` has an alarm raised, and somebody may be told."""
+    """One run. ``sni_only`` registers the CA without proof; ``alarm`` has an alarm raised, and somebody may be told.
+
+    ``own_stack``: rules of its own may be put in force, since the stack decides nobody else's devices.
+    """
 
     deployment: Deployment
     endpoint: Endpoint
     sni_only: bool = False
     alarm: bool = False
-    run: str = field(default_factory=lambda: secrets.token_hex(4))
+    run: str = field(default_factory=new_run)
+    own_stack: bool = False
 
     def __post_init__(self) -> None:
         self._iot = self.deployment.client("iot")
@@ -90,12 +115,16 @@ class Verification:
     def _look(self, folder: Path) -> None:
         issuer = self._make_ca()
         ca_id = self._register(issuer)
+        if self.own_stack:
+            self._let_in(ca_id, "nobody")
         leaf, chain = (self._device(folder, issuer, kind) for kind in ("leaf", "chain"))
         self._require_held(issuer, ca_id, leaf)
         self._first_connections(ca_id, leaf, chain)
         self._events(leaf)
         self._statuses(chain)
         self._policies(chain)
+        if self.own_stack:
+            self._admission(ca_id, leaf)
         if self.alarm:
             self._alarms()
 
@@ -150,6 +179,11 @@ class Verification:
             made.sha256, ConnectionParameters(where.host, where.port, certificate, key_file, None, where.roots), name
         )
 
+    def _let_in(self, ca_id: str, name: str) -> None:
+        """Put rules in force that let in a device of that name, and hold every other."""
+        rules = _RULES.format(ca=ca_id, name=name, policy=self.deployment.output("DevicePolicyName"))
+        publish(self.deployment, propose_text(self.deployment, rules.encode(), "jitr verify"), "jitr verify")
+
     # --- what is looked at
 
     def _require_held(self, issuer: pki.Issuer, ca_id: str, device: _Device) -> None:
@@ -172,7 +206,7 @@ class Verification:
         telling.note("Two devices connect for the first time, one of them with its CA's certificate.")
         first = self._knock(leaf)
         self.report.see("first.hung-up", not first.connected, f"{first.outcome} {first.detail}".strip())
-        found = self._until(lambda: self._registry.get(leaf.id), _EVENT_WITHIN)
+        found = until(lambda: self._registry.get(leaf.id), _EVENT_WITHIN)
         if found is None:
             told = f"not registered within {_EVENT_WITHIN} s; the connection ended: {first.outcome} {first.detail}"
             self.report.see("first.leaf-alone", False, told)
@@ -181,13 +215,13 @@ class Verification:
             self.report.see("first.pending", so, f"{found.status}, CA {str(found.ca_certificate_id)[:12]}")
             self.report.see("first.leaf-alone", True, "registered without its CA's certificate")
         other = self._knock(chain)
-        with_chain = self._until(lambda: self._registry.get(chain.id), _EVENT_WITHIN)
+        with_chain = until(lambda: self._registry.get(chain.id), _EVENT_WITHIN)
         told = f"{other.outcome} {other.detail}".strip() if with_chain is None else with_chain.status
         self.report.see("first.chain", with_chain is not None, told)
 
     def _events(self, leaf: _Device) -> None:
         began = time.monotonic()
-        record = self._until(lambda: self._decided(leaf), _EVENT_WITHIN)
+        record = until(lambda: self._decided(leaf), _EVENT_WITHIN)
         if record is None:
             self.report.see("event.arrives", False, f"no decision on record within {_EVENT_WITHIN} s")
             return
@@ -199,21 +233,21 @@ class Verification:
         telling.note("A minute's wait: knocks are counted once a minute.")
         time.sleep(_KNOCKS_COUNTED)
         self._knock(leaf)
-        again = self._until(lambda: self._counted(leaf, record.knocks), _EVENT_WITHIN)
+        again = until(lambda: self._counted(leaf, record.knocks), _EVENT_WITHIN)
         told = "no further knock was counted" if again is None else f"{again.knocks} knocks are counted"
         self.report.see("event.again", again is not None, told)
 
     def _statuses(self, device: _Device) -> None:
         from botocore.exceptions import ClientError
 
-        self._until(lambda: self._decided(device), _EVENT_WITHIN)
+        until(lambda: self._decided(device), _EVENT_WITHIN)
         try:
             self._registry.set_status(device.id, "INACTIVE")
         except ClientError as problem:
             self.report.see("status.pending-to-inactive", False, str(problem))
             return
         self.report.see("status.pending-to-inactive", True, "PENDING_ACTIVATION to INACTIVE")
-        out = self._until(lambda: (tried := self._knock(device)).outcome in _TURNED_AWAY and tried, _POLICY_WITHIN)
+        out = until(lambda: self._turned_away(device), _POLICY_WITHIN)
         told = "it was let in" if not out else f"{out.outcome} {out.detail}".strip()
         self.report.see("status.inactive-stays-out", bool(out), told)
 
@@ -227,7 +261,7 @@ class Verification:
         with self._policy(device) as name:
             self._iot.attach_policy(policyName=name, target=found.arn)
             began = time.monotonic()
-            let_in = self._until(lambda: (tried := self._knock(device)).connected and tried, _POLICY_WITHIN)
+            let_in = until(lambda: self._knock(device).connected, _POLICY_WITHIN)
             took = time.monotonic() - began
             told = f"connected after {took:.0f} s" if let_in else f"not connected within {_POLICY_WITHIN} s"
             self.report.see("policy.attached-counts", bool(let_in) and took <= 60, told)
@@ -247,7 +281,7 @@ class Verification:
 
     def _delete_policy(self, name: str) -> None:
         began = time.monotonic()
-        done = self._until(lambda: self._is_deleted(name), _DELETE_WITHIN, pause=5)
+        done = until(lambda: self._is_deleted(name), _DELETE_WITHIN, pause=5)
         took = time.monotonic() - began
         told = f"deleted after {took:.0f} s" if done else f"not within {_DELETE_WITHIN} s"
         self.report.see("policy.delete-after-detach", bool(done), told)
@@ -258,6 +292,17 @@ class Verification:
         except self._iot.exceptions.DeleteConflictException:
             return False
         return True
+
+    def _admission(self, ca_id: str, device: _Device) -> None:
+        telling.note("Rules that let a device in are put in force, and it connects.")
+        self._let_in(ca_id, device.name)
+        began = time.monotonic()
+        let_in = until(lambda: self._knock(device).connected, _ADMITTED_WITHIN)
+        took = time.monotonic() - began
+        record = self._decided(device)
+        found = "no decision" if record is None else f"{record.decision}, {record.state}"
+        told = f"connected {took:.0f} s after the rules were published" if let_in else f"not let in: {found}"
+        self.report.see("admission.whole", bool(let_in), told)
 
     def _alarms(self) -> None:
         telling.note("A message that cannot be handled is sent: this may take a quarter of an hour.")
@@ -270,9 +315,9 @@ class Verification:
         def state() -> str:
             return cloudwatch.describe_alarms(AlarmNames=[alarm])["MetricAlarms"][0]["StateValue"]
 
-        raised = self._until(lambda: state() == "ALARM", _ALARM_WITHIN, pause=10)
+        raised = until(lambda: state() == "ALARM", _ALARM_WITHIN, pause=10)
         self._take_back(sqs, failures, body)
-        ended = raised and self._until(lambda: state() == "OK", _ALARM_WITHIN, pause=10)
+        ended = raised and until(lambda: state() == "OK", _ALARM_WITHIN, pause=10)
         told = "raised, and over once it was taken away" if ended else "raised" if raised else "not raised"
         self.report.see("alarm.failures", bool(ended), told)
 
@@ -295,21 +340,16 @@ class Verification:
     def _knock(self, device: _Device) -> Attempt:
         return attempt(device.line, device.name, None)
 
+    def _turned_away(self, device: _Device) -> Attempt | None:
+        tried = self._knock(device)
+        return tried if tried.outcome in _TURNED_AWAY else None
+
     def _decided(self, device: _Device) -> Record | None:
         return record_of(self._table, device.id)
 
     def _counted(self, device: _Device, knocks: int) -> Record | None:
         record = self._decided(device)
         return record if record is not None and record.knocks > knocks else None
-
-    def _until(self, look: Callable[[], Any], seconds: float, pause: float = 1.0) -> Any:
-        """Look again until there is something to see; what was seen, or None once the time is up."""
-        deadline = time.monotonic() + seconds
-        while not (seen := look()):
-            if time.monotonic() > deadline:
-                return None
-            time.sleep(pause)
-        return seen
 
 
 def _name(common_name: str) -> x509.Name:

@@ -9,14 +9,23 @@ import click
 from jitr.errors import InputError, Refused
 from jitr_cli.console import output
 from jitr_cli.console.endpoint import MQTT_PORT, ca_file_option, endpoint_option, where_devices_connect
-from jitr_cli.console.options import FILE, stack_options
-from jitr_operations.deployment import Choice, Deployment
+from jitr_cli.console.options import FILE, stack_options, stack_was_named
+from jitr_operations.deployment import Account, Choice
+from jitr_operations.devices.records import account_and_table
 from jitr_operations.files import staged
-from jitr_operations.table import table_of
+from jitr_operations.verify.alone import require_alone
 from jitr_operations.verify.assumptions import ASSUMPTIONS, Report, Seen
 from jitr_operations.verify.belongings import Belongings
+from jitr_operations.verify.own_stack import OwnStack, remove
+from jitr_operations.verify.package import package_at
 from jitr_operations.verify.verification import Endpoint, Verification
 
+_OWN_STACK = """\
+This deploys a stack of its own, {name}, with rules of its own, from {template}:
+functions and the IAM roles that they need, a table, queues, alarms, and two buckets, one for {size:.0f} MB of code.
+All of it is deleted again, with what it holds. It costs some cents, and takes about 15 minutes more.
+While the stack stands, devices of yours that connect for the first time are held.
+"""
 _PLAN = """\
 This makes a CA that nobody knows and two devices, tagged and named jitr-verify, and takes them away again:
 one CA registered, about 20 connections, and some 100 requests to AWS IoT, which cost less than a cent.
@@ -30,6 +39,13 @@ _SIGNS = {Seen.CONFIRMED: "ok", Seen.OTHERWISE: "NO", Seen.NOT_TRIED: "--"}
 @ca_file_option
 @click.option("--sni-only", is_flag=True, help="Register the CA in mode SNI_ONLY: without proof of possession.")
 @click.option("--alarm", is_flag=True, help="Also raise an alarm, and see it end: a quarter of an hour more.")
+@click.option("--own-stack", is_flag=True, help="Deploy a stack for it, and delete that again.")
+@click.option(
+    "--template",
+    type=FILE,
+    metavar="FILE.yaml",
+    help="What --own-stack deploys, built; as `sam deploy`, .aws-sam/build/template.yaml or template.yaml without.",
+)
 @click.option("--report", type=FILE, metavar="FILE.md", help="Write the report there, too, and FILE.json beside it.")
 @click.option("--clean", is_flag=True, help="Only take away what earlier runs left behind.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
@@ -42,6 +58,8 @@ def verify(
     ca_file: Path | None,
     sni_only: bool,
     alarm: bool,
+    own_stack: bool,
+    template: Path | None,
     report: Path | None,
     clean: bool,
     yes: bool,
@@ -54,35 +72,68 @@ def verify(
     IoT policies are looked at, each assumption is told as confirmed, otherwise, or not tried. What was made is taken
     away, also when it is interrupted; --clean takes away what a run that was killed left behind.
 
-    It refuses where the rules in force would let its devices in. Exit code 1 means that something is otherwise.
+    It refuses where the rules in force, or another stack, might let its devices in. With --own-stack it deploys this
+    software for the time of the run, so that rules of its own let a device in, too. Exit code 1 means that something is
+    otherwise.
 
     \b
     Examples:
       jitr verify --local
       jitr verify --sni-only --report verified.md
+      jitr verify --own-stack --template jitr-stack-0.1.0-arm64/template.yaml
     """
-    deployment = choice.deployment()
-    deployment.announce()
     if clean:
-        left = Belongings(deployment.client("iot"), table_of(deployment)).clean()
-        output.emit(as_json, {"left": left}, "Nothing of a verification is left." if not left else "")
-        _refuse_left(left)
+        _clean(choice, as_json)
         return
-    where = _endpoint(endpoint, ca_file, choice, deployment)
+    run = _run(choice, own_stack, template, sni_only, alarm, endpoint, ca_file)
+    if isinstance(run, OwnStack):
+        output.note(_OWN_STACK.format(template=run.package.template, name=run.name, size=run.package.size / 1e6))
     output.note(_PLAN.format(minutes=20 if alarm else 4, alarm=_ALARM if alarm else ""))
     output.confirm("Go on?", yes)
     with _written(report) as write:
-        found = Verification(deployment, where, sni_only=sni_only, alarm=alarm).make()
+        found = run.make()
         write(found)
     output.emit(as_json, found.to_json(), lambda: _show(found))
     _refuse_left(found.left)
     context.exit(1 if found.otherwise else 0)
 
 
-def _endpoint(endpoint: str | None, ca_file: Path | None, choice: Choice, deployment: Deployment) -> Endpoint:
+def _clean(choice: Choice, as_json: bool) -> None:
+    account, table = account_and_table(choice, "Decisions on devices are not looked for")
+    account.announce()
+    left = [*Belongings(account.client("iot"), table).clean(), *remove(account)]
+    output.emit(as_json, {"left": left}, "Nothing of a verification is left." if not left else "")
+    _refuse_left(left)
+
+
+def _run(
+    choice: Choice,
+    own_stack: bool,
+    template: Path | None,
+    sni_only: bool,
+    alarm: bool,
+    endpoint: str | None,
+    ca_file: Path | None,
+) -> OwnStack | Verification:
+    if template is not None and not own_stack:
+        raise click.UsageError("--template is what --own-stack deploys: give both.")
+    if not own_stack:
+        deployment = choice.deployment()
+        deployment.announce()
+        require_alone(deployment)  # before anything is asked
+        return Verification(deployment, _endpoint(endpoint, ca_file, choice, deployment), sni_only, alarm)
+    if stack_was_named():
+        raise click.UsageError("--own-stack and --stack exclude each other: the own stack has a name of its own.")
+    package, account = package_at(template), choice.account()
+    account.announce("cloudformation")
+    require_alone(account)
+    return OwnStack(account, package, _endpoint(endpoint, ca_file, choice, account), sni_only, alarm)
+
+
+def _endpoint(endpoint: str | None, ca_file: Path | None, choice: Choice, account: Account) -> Endpoint:
     where = where_devices_connect(endpoint, ca_file, choice)
     if where is None:
-        answer = deployment.client("iot").describe_endpoint(endpointType="iot:Data-ATS")
+        answer = account.client("iot").describe_endpoint(endpointType="iot:Data-ATS")
         where = answer["endpointAddress"], MQTT_PORT, ca_file
     return Endpoint(*where)
 
