@@ -59,6 +59,11 @@ def is_signed_out(problem: Exception) -> bool:
     return _REMEDIES.get(code_of(problem) or "") == _SIGN_IN
 
 
+def passes(problem: Exception) -> bool:
+    """Return whether AWS answered that it has no time now."""
+    return _REMEDIES.get(code_of(problem) or "") == _LATER
+
+
 def in_words(problem: Exception) -> str:
     """Return an error of AWS's in one line, with what to do about it."""
     from botocore import exceptions as aws

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from jitr.errors import JitrError
+from jitr.errors import InputError
 from jitr_operations import telling
 from jitr_page.hearing import Heard
 
@@ -88,7 +88,7 @@ class Jobs:
         with telling.heard_by(job):
             try:
                 job.outcome = work()
-            except JitrError as problem:
+            except InputError as problem:
                 job.problem = str(problem)
             except Exception as problem:  # noqa: BLE001 - nobody else would see it
                 job.problem = self._explain(problem)

@@ -2,12 +2,21 @@
 
 import logging
 
-from jitr.errors import JitrError
+from jitr.errors import JitrError, Refused, Retry
 from jitr_operations import aws_answers
+
+_LATER = "Wait a moment, and do it again."
+# What a Retry says of itself: the page's own words for it, and what a browser is told (RFC 9110 section 15).
+_BY_CAUSE = {"denied": (403, "You may not do this"), "conflict": (409, "Somebody else was faster")}
 
 
 def told(problem: Exception) -> tuple[int, str, str]:
     """Return a status code, a heading and a text for an error. Raises it again if it is a bug."""
+    if isinstance(problem, Retry):
+        code, heading = _BY_CAUSE.get(problem.cause, (503, "Not now"))
+        return code, heading, str(problem) if code == 403 else f"{str(problem).rstrip('.')}. {_LATER}"
+    if isinstance(problem, Refused):
+        return 502, "AWS answered no", str(problem)
     if isinstance(problem, JitrError):
         return 400, "That cannot be done", str(problem)
     if aws_answers.is_of_aws(problem):
@@ -30,4 +39,6 @@ def _heading(problem: Exception) -> tuple[int, str]:
         return 403, "You may not do this"
     if aws_answers.is_signed_out(problem):
         return 403, "You are signed out"
+    if aws_answers.passes(problem):
+        return 503, "Not now"
     return 502, "AWS could not be reached" if aws_answers.code_of(problem) is None else "AWS answered no"

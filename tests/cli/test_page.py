@@ -15,9 +15,9 @@ from testkit.cli.stack import Queues
 from testkit.page import Page
 
 from jitr.aws.dynamodb.decisions import newest
-from jitr.aws.dynamodb.table import Table
+from jitr.aws.dynamodb.table import Conflict, Table
 from jitr.devicelists.rows import ListRow
-from jitr.errors import Retry
+from jitr.errors import InputError, Refused, Retry
 from jitr.reasons import Verdict
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.publishing import publication
@@ -579,6 +579,45 @@ def test_what_aws_refuses_is_told_where_it_was_asked(page: Page, aws: Aws) -> No
     answer = page.get("/cas")
     assert answer.status_code == 403
     assert "iot:ListCACertificates" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("problem", "code", "told"),
+    [
+        (Retry("throttled", "DescribeCertificate was throttled (ThrottlingException)"), 503, "do it again"),
+        (Retry("rules", "no rules are published"), 503, "do it again"),
+        (Retry("denied", "GetItem: not authorized to perform: dynamodb:GetItem"), 403, "dynamodb:GetItem"),
+        (Conflict("the list"), 409, "Somebody else was faster"),
+        (Refused("DescribeCertificate", "InvalidRequestException", "no"), 502, "AWS answered no"),
+        (InputError("no such list"), 400, "no such list"),
+    ],
+    ids=lambda each: type(each).__name__ if isinstance(each, Exception) else None,
+)
+def test_a_browser_is_told_whose_fault_it_is_and_whether_to_wait(
+    page: Page, monkeypatch: pytest.MonkeyPatch, problem: Exception, code: int, told: str
+) -> None:
+    """By the status code (RFC 9110), in words on the page, and in the words of a job."""
+
+    def broken(*_: Any) -> Any:
+        raise problem
+
+    monkeypatch.setattr("jitr_page.rooms.lists.DeviceLists", broken)
+    answer = page.get("/lists")
+    assert (answer.status_code, told in answer.text) == (code, True)
+    job = page.app.extensions["jitr"].jobs.start("x", "/", broken)
+    assert job.over.wait(60)
+    assert told in job.problem
+
+
+def test_aws_that_has_no_time_now_is_not_the_reader_s_fault(page: Page, aws: Aws) -> None:
+    from botocore.exceptions import ClientError
+
+    def throttled(_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "ListCACertificates")
+
+    aws.overrides["ListCACertificates"] = throttled
+    answer = page.get("/cas")
+    assert (answer.status_code, "Run it again in a moment" in answer.text) == (503, True)
 
 
 def test_a_bug_is_told_as_one_and_gives_nothing_away(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
