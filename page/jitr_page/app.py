@@ -58,7 +58,7 @@ def _set_up_templates(app: Flask) -> None:
     environment = app.jinja_env
     environment.finalize = text.shown
     environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters |= {"time": text.time, "name": common_name, "prose": text.prose}
+    environment.filters |= {"time": text.time, "name": common_name, "prose": text.prose, "typed": text.typed}
     environment.globals |= {"count": text.count, "query": text.query, "command": text.command, "codes": CODES}
 
     @app.context_processor

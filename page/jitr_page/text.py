@@ -26,6 +26,15 @@ def shown(value: Any) -> Any:
     return value
 
 
+def typed(value: Any) -> Markup:
+    """Return what a form's field holds: exactly what was typed, as it is sent again.
+
+    Written out, a character that nobody sees would come back as an escape and be published as one. Within its field it
+    deceives nobody about what stands elsewhere.
+    """
+    return escape("" if value is None else str(value))
+
+
 def time(value: datetime | str | None) -> Markup:
     """Return a time as an element: in UTC, and a script of the page's shows it in the reader's zone."""
     if value is None or value == "":

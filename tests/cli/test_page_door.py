@@ -26,6 +26,7 @@ POSTS = [
     "/uploads/x/import",
     "/uploads/x/discard",
     "/rules/check",
+    "/rules/problems",
     "/rules/publish",
     "/rules/1/rollback",
     f"/cas/{ID}/deactivate",

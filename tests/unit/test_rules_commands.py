@@ -15,9 +15,9 @@ from testkit.wrong_rules import EIGHT
 from jitr.errors import InputError
 from jitr.rules.file.problems import RulesError
 from jitr.rules.file.schema import json_schema
-from jitr_cli.commands.rules.files import STARTER
 from jitr_cli.main import jitr
 from jitr_operations.rules.files import FailedTests, read_and_test, read_rules_file
+from jitr_operations.rules.starting import STARTER
 
 
 @pytest.fixture(autouse=True)

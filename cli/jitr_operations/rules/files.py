@@ -1,13 +1,14 @@
 """Rules files: read with the CA certificates beside them, and tested."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from jitr.decision.selftest import TestFailure, run
 from jitr.errors import InputError
 from jitr.rules.file.ca_files import CaFiles
+from jitr.rules.file.problems import Problem, RulesError
 from jitr.rules.file.reader import RulesContext, read_rules
 from jitr.rules.file.rules_file import RulesFile
 from jitr.rules.file.source import MAX_BYTES
@@ -73,6 +74,24 @@ def test_text(text: bytes, source: str, known: RulesContext) -> Rules:
     """
     known = replace(known, today=datetime.now(UTC).date())
     return _tested(read_rules(text, source=source, certificate_id=None, known=known))
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a text tells of itself: errors and warnings at their places, and tests in it that fail."""
+
+    problems: tuple[Problem, ...] = ()
+    failures: tuple[TestFailure, ...] = ()
+
+
+def look_at(text: bytes, source: str) -> Looked:
+    """Return what is wrong with rules that are being written, from the text alone: no AWS is asked."""
+    known = RulesContext(today=datetime.now(UTC).date())
+    try:
+        rules_file = read_rules(text, source=source, certificate_id=None, known=known)
+    except RulesError as error:
+        return Looked(error.problems)
+    return Looked(rules_file.warnings, run(rules_file))
 
 
 def _tested(rules_file: RulesFile) -> Rules:

@@ -1,16 +1,19 @@
 """Rules: in force and before, edited, tested, and put in force."""
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from jitr.decision.selftest import TestFailure
 from jitr.errors import InputError
-from jitr.rules.file.problems import RulesError
+from jitr.rules.file.problems import Problem, RulesError
 from jitr.services.publishing import publication
 from jitr.services.publishing.publication import Publication
-from jitr_operations.rules.files import FailedTests
+from jitr.unseen import written_out
+from jitr_operations.rules.files import FailedTests, Looked, look_at
 from jitr_operations.rules.publication import (
     Proposal,
     difference,
@@ -21,12 +24,16 @@ from jitr_operations.rules.publication import (
     text_of,
     version_of,
 )
+from jitr_operations.rules.starting import MADE_UP, starting_text
 from jitr_page.forms import reason, require_sure
 from jitr_page.site import rules_in_force, site
+from jitr_page.text import count, shown
 
 room = Blueprint("rules", __name__)
 
 _MOST_VERSIONS = 100
+_MOST_TOLD = 200  # problems as one types
+_FILE = "admission.yaml"  # what a text is called in messages and in the history
 _MEANWHILE = (
     "Somebody else published rules since you opened these. Theirs are in force, and your text is kept here: bring in "
     "what they changed."
@@ -77,16 +84,66 @@ def _difference(found: Publication) -> list[str]:
 
 @room.get("/rules/edit")
 def edit() -> str:
-    """Show the rules in force in an editor."""
-    table = site().table
-    found = publication.in_force(table)
-    text = text_of(table, found) if found else ""
-    return _editor(text, seen="" if found is None else found.digest)
+    """Show the rules in force in an editor; an example to start from where there are none."""
+    found = publication.in_force(site().table)
+    if found is not None:
+        return _editor(text_of(site().table, found), seen=found.digest)
+    text = starting_text(site().deployment)
+    return _editor(text, starting="made-up" if MADE_UP in text else "cas")
 
 
-def _editor(text: str, *, seen: str, problems: Any = (), failed: str = "", told: str = "", message: str = "") -> str:
+def _editor(
+    text: str,
+    *,
+    seen: str = "",
+    problems: Sequence[Problem] = (),
+    failed: str = "",
+    told: str = "",
+    message: str = "",
+    starting: str = "",
+) -> str:
     return render_template(
-        "rules_edit.html", text=text, seen=seen, problems=problems, failed=failed, told=told, message=message
+        "rules_edit.html",
+        text=text,
+        seen=seen,
+        problems=problems,
+        failed=failed,
+        told=told,
+        message=message,
+        starting=starting,
+    )
+
+
+@room.post("/rules/problems")
+def problems() -> Response:
+    """Answer a script with what is wrong in edited rules, as far as they tell it themselves; nothing is changed."""
+    text, _, _ = _given()
+    looked = look_at(text.encode(), _FILE)
+    places = [_place(each.to_json()) for each in looked.problems[:_MOST_TOLD]]
+    places += [
+        {"line": each.line, "column": 1, "length": 1, "severity": "error", "message": _failed(each), "hint": None}
+        for each in looked.failures[: _MOST_TOLD - len(places)]
+    ]
+    return jsonify(told=_summary(looked), problems=places)
+
+
+def _place(problem: dict[str, Any]) -> dict[str, Any]:
+    return {key: shown(value) for key, value in problem.items() if key != "file"}
+
+
+def _failed(failure: TestFailure) -> str:
+    return written_out(f"the test expected {failure.expected}, got {failure.got}")
+
+
+def _summary(looked: Looked) -> str:
+    errors = sum(each.severity == "error" for each in looked.problems)
+    counts = (
+        (errors, "error"),
+        (len(looked.failures), "failed test"),
+        (len(looked.problems) - errors, "warning"),
+    )
+    return (
+        ", ".join(count(number, noun) for number, noun in counts if number) or "No error in it, and every test passes."
     )
 
 
@@ -95,7 +152,7 @@ def check() -> str:
     """Check edited rules, run the tests in them, and show what they would change; nothing is put in force."""
     text, seen, message = _given()
     try:
-        proposal = propose_text(site().deployment, text.encode(), "admission.yaml")
+        proposal = propose_text(site().deployment, text.encode(), _FILE)
     except RulesError as error:
         return _editor(text, seen=seen, problems=error.problems, message=message)
     except FailedTests as failed:
@@ -131,7 +188,7 @@ def edit_further() -> str:
 def put_in_force() -> AnyResponse:
     """Put edited rules in force, unless others were published since they were shown."""
     why, (text, seen, message) = reason(), _given()
-    proposal = propose_text(site().deployment, text.encode(), "admission.yaml")
+    proposal = propose_text(site().deployment, text.encode(), _FILE)
     if seen != (proposal.before.digest or ""):
         told = _MEANWHILE
         return Response(_editor(text, seen=proposal.before.digest or "", told=told, message=message), 409)

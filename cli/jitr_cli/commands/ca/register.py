@@ -1,6 +1,5 @@
 """``jitr ca register``: a CA checked, proven to be ours, ACTIVE, with auto-registration on, in one command."""
 
-import re
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from jitr_operations.cas.registry import RegisteredCa
 from jitr_operations.deployment import Choice
 from jitr_operations.files import read_certificate
 from jitr_operations.issuing.subjects import subject_text
+from jitr_operations.rules.starting import alias_for
 
 _PROOFS = "--key (the CA's key), --verification-certificate (made elsewhere with it), or --sni-only (no proof)"
 
@@ -102,8 +102,3 @@ def _tell_registered(registered: RegisteredCa, before: bool, stem: str) -> None:
         ]
     )
     click.echo(f'\nIn the rules file:\n\ncas:\n  {alias_for(stem)}:\n    ids: ["{registered.id}"]')
-
-
-def alias_for(stem: str) -> str:
-    """Make an alias for the rules file from a file's name."""
-    return re.sub("[^a-z0-9]+", "-", stem.lower()).strip("-") or "my-ca"

@@ -13,86 +13,36 @@ from jitr.errors import InputError
 from jitr.rules.file.problems import Problem, RulesError
 from jitr.rules.file.rules_file import RulesFile
 from jitr.rules.file.schema import json_schema
+from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import emit, json_option, note
+from jitr_operations.deployment import Choice
 from jitr_operations.rules.files import read_file
-
-SCHEMA_FILE = "admission.schema.json"
-
-STARTER = f"""\
-# yaml-language-server: $schema={SCHEMA_FILE}
-#
-# Who gets in, and what they are granted. `jitr rules check` reads this file and runs the tests at its end.
-format: 1
-
-# What becomes of a device that no rule matches: hold (it waits, and operators see it) or reject.
-default: hold
-
-# The CAs that sign your devices, by names that you choose. `jitr ca ls` prints the ids of those that are registered;
-# the one below is made up. Instead of ids: `certificate: factory-a.pem`, a file beside this one.
-cas:
-  factory-a:
-    ids: ["000000000000000000000000000000000000000000000000000000000000cafe"]
-
-# Deny always wins, wherever it stands.
-deny:
-  - name: recalled-boards
-    list: recalled                # a device list: `jitr lists import recalled FILE.csv`
-    reason: Recalled
-
-# The first allow rule that matches gives its grant. All conditions of a rule must hold; of several values any one.
-allow:
-  - name: sensors
-    ca: factory-a
-    common_name: "snr-*"          # a pattern for the whole name: * any run of characters, ? any one
-    # organization: OKIDA         # any other attribute of the certificate's subject
-    # list: sensors-2026          # must also be on this device list
-    # serial_number: "1000..1fff" # always hex, both ends count
-    # window: 2026-01-01..2026-06-30
-    # max_devices: 5000
-    grant:
-      thing: "{{common_name}}"      # templates must be in quotes
-      iot_policies: [Sensor]      # must exist in AWS IoT
-      # thing_type: Sensor
-      # thing_groups: [sensors]
-      # attributes: {{batch: "{{attr.batch}}"}} # attr.batch is a column of the device list
-
-# What must be decided on devices like these; a test that fails blocks publishing.
-tests:
-  - name: a sensor gets in
-    at: 2026-03-01
-    device: {{ca: factory-a, common_name: snr-0001}}
-    expect: {{decision: admit, rule: sensors, thing: snr-0001}}
-
-  - name: a recalled sensor does not
-    at: 2026-03-01
-    device: {{ca: factory-a, common_name: snr-0002}}
-    lists: {{recalled: [{{common_name: snr-0002}}]}}
-    expect: {{decision: reject, rule: recalled-boards}}
-
-  - name: something else waits
-    at: 2026-03-01
-    device: {{ca: factory-a, common_name: gateway-1}}
-    expect: {{decision: hold, reason: allow.unmatched}}
-"""
-
+from jitr_operations.rules.starting import SCHEMA_FILE, STARTER, starting_text
 
 # --- the commands
 
 
 @click.command("init")
 @click.argument("file", type=click.Path(path_type=Path), default="admission.yaml")
+@click.option(
+    "--from-stack", is_flag=True, help="Name the CAs and the IoT policy that are there, instead of made-up ones."
+)
+@stack_options
 @json_option
-def init(file: Path, as_json: bool) -> None:
+def init(file: Path, from_stack: bool, choice: Choice, as_json: bool) -> None:
     """Write a first rules file, with comments and tests, to go on from.
 
-    The schema for editors is written beside it. Nothing is overwritten.
+    The schema for editors is written beside it. Nothing is overwritten. AWS is asked with --from-stack only: the file
+    can then be published as it is.
 
     \b
-    Example:
+    Examples:
       jitr rules init admission.yaml
+      jitr rules init admission.yaml --from-stack --local
     """
     schema_file = file.with_name(SCHEMA_FILE)
-    if not _create(file, STARTER):
+    text = starting_text(choice.deployment()) if from_stack else STARTER
+    if not _create(file, text):
         raise InputError(f"{file} exists, and was left as it is: name another file")
     made = [file, schema_file] if _create(schema_file, _schema_text() + "\n") else [file]
     document = {"files": [str(each) for each in made]}

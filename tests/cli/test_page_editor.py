@@ -1,0 +1,124 @@
+"""The rules editor: an example to start from, errors as one types, and the text exactly as it was typed."""
+
+import html
+import re
+from typing import Any
+
+import pytest
+from testkit.cli.command_line import Aws, Run
+from testkit.cli.operating import OTHER, RULES, register_ca
+from testkit.page import Page
+
+from jitr.aws.dynamodb.table import Table
+
+UNSEEN = "a\u00a0b\u200dc\u202ed"  # a no-break space, a joiner, an override
+
+
+@pytest.fixture
+def page(ready: Table) -> Page:
+    """The page of a stack with rules and a list in force, opened."""
+    return Page().enter()
+
+
+def text_in(answer: str) -> str:
+    """The text that a browser has in the editor: what follows the line end after the tag (HTML standard, textarea)."""
+    found = re.search(r'<textarea [^>]*name="text"[^>]*>\n(.*?)</textarea>', answer, re.DOTALL)
+    assert found
+    return html.unescape(found[1])
+
+
+def told_of(page: Page, text: str) -> Any:
+    """What a script is told of a text."""
+    return page.post("/rules/problems", text=text).get_json()
+
+
+def test_newcomers_are_given_an_example_that_can_be_published_as_it_is(table: Table, iot: Any) -> None:
+    """It names the CAs that are registered, and the stack's IoT policy."""
+    register_ca(iot, OTHER)
+    page = Page().enter()
+    text = text_in(page.text("/rules/edit"))
+    assert "ca: [factory-a, factory-b]" in text
+    looked = page.post("/rules/check", text=text, seen="")
+    assert "every test passes" in looked.text, looked.text
+    assert page.post("/rules/publish", text=text, seen="", message="the first ones").status_code == 303
+    assert table.heads().version == 1
+
+
+def test_without_a_ca_the_example_says_that_its_ca_is_made_up(table: Table) -> None:
+    page = Page().enter()
+    answer = page.text("/rules/edit")
+    assert "a made-up CA" in answer
+    assert "No error in it" in told_of(page, text_in(answer))["told"]
+
+
+def test_the_command_writes_the_example_that_the_page_shows(table: Table, iot: Any, run: Run) -> None:
+    from pathlib import Path
+
+    assert run("rules", "init", "first.yaml", "--from-stack").exit_code == 0
+    assert Path("first.yaml").read_text() == text_in(Page().enter().text("/rules/edit"))
+    assert run("rules", "publish", "first.yaml", "--yes").exit_code == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/rules", "/devices"])
+def test_an_empty_stack_says_what_to_do_first(table: Table, path: str) -> None:
+    text = Page().enter().text(path)
+    for step in ("First steps", "/cas", "/rules/edit", "/lists", "jitr rules init admission.yaml --from-stack"):
+        assert step in text, step
+
+
+def test_what_is_wrong_is_told_at_its_line_as_one_types(page: Page, aws: Aws) -> None:
+    """From the text alone: AWS is asked for nothing, however fast somebody types."""
+    text = RULES.replace("ca: factory-a\n", "ca: factory-x\n")
+    aws.calls.clear()
+    told = told_of(page, text)
+    assert told["told"] == "1 error"
+    [problem] = told["problems"]
+    assert (problem["line"], problem["column"], problem["severity"]) == (6, 9, "error")
+    assert "factory-x" in problem["message"]
+    assert aws.calls == []
+
+
+def test_a_test_that_fails_is_told_at_its_line_as_one_types(page: Page) -> None:
+    told = told_of(page, RULES.replace("expect: {decision: admit}", "expect: {decision: reject}"))
+    assert told["told"] == "1 failed test"
+    assert [each["line"] for each in told["problems"]] == [10]
+
+
+def test_what_is_told_as_one_types_is_bounded(page: Page) -> None:
+    told = told_of(page, "format: 1\n" + "".join(f"k{n}: 1\n" for n in range(500)))
+    assert len(told["problems"]) == 200
+    too_large = told_of(page, "#" * (4 * 1024 * 1024 + 1))
+    assert "larger than 4 MiB" in too_large["problems"][0]["message"]
+
+
+@pytest.mark.parametrize("path", ["/rules/check", "/rules/edit"])
+def test_a_text_comes_back_exactly_as_it_was_typed(page: Page, path: str) -> None:
+    """Written out, an unseen character would be published as an escape that nobody typed."""
+    text = f"\n# {UNSEEN} <b>&amp;\n" + RULES
+    answer = page.post(path, text=text.replace("\n", "\r\n"), seen="x", message=UNSEEN)
+    assert text_in(answer.text) == text
+    assert f'value="{UNSEEN}"' in answer.text
+
+
+def test_an_unseen_character_in_rules_is_an_error_at_its_place(page: Page) -> None:
+    told = told_of(page, RULES.replace("name: line-a", "name: line\u200da"))
+    assert "U+200D" in told["problems"][0]["message"]
+    assert "\u200d" not in page.post("/rules/problems", text="\u200d").text
+
+
+@pytest.mark.parametrize(
+    "path", ["/devices?q={}", "/held?reason={}", "/devices?reason={}", "/lists/line-a?q={}"], ids=lambda each: each
+)
+def test_every_field_keeps_what_was_typed_and_the_page_around_it_writes_it_out(page: Page, path: str) -> None:
+    text = page.text(path.format(UNSEEN))
+    assert f'value="{UNSEEN}"' in text
+    assert "\u202e" not in text.replace(f'value="{UNSEEN}"', "")
+
+
+def test_a_note_that_is_asked_about_first_is_added_exactly_as_it_was_typed(page: Page) -> None:
+    note = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"  # Persian, with the joiner that it is written with
+    asked = page.post("/lists/line-b/add", column="common_name", value="snr-9", note=note)
+    assert "all the same?" in asked.text
+    hidden = dict(re.findall(r'name="(column|value|note|ca|sure)" value="([^"]*)"', asked.text))
+    assert page.post("/lists/line-b/add", **hidden).status_code == 303
+    assert note in page.text("/lists/line-b/export")
