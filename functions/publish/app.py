@@ -5,13 +5,13 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Metrics
 from botocore.config import Config
 
 from jitr.aws import clients, environment
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.metrics import NAMESPACE
-from jitr.aws.telemetry import Telemetry
+from jitr.aws.telemetry import Telemetry, make_logger
 from jitr.errors import InputError
 from jitr.records.upload import Dropped, UploadOutcome, UploadVerdict, read_record
 from jitr.services.lists.device_lists import KEPT_DAYS
@@ -19,7 +19,7 @@ from jitr.services.lists.list_import import Imports, Leftovers
 from jitr.services.publishing.uploads import UploadHandler
 from jitr.times import rfc3339
 
-logger = Logger()
+logger = make_logger(environment.log_level())
 metrics = Metrics(namespace=NAMESPACE)
 
 # Nobody waits at a door for these calls: the SDK may insist.

@@ -4,18 +4,18 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Metrics
 from botocore.config import Config
 
 from jitr.aws import clients, environment
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.metrics import NAMESPACE
 from jitr.aws.registration_queue import RegistrationQueue
-from jitr.aws.telemetry import Telemetry
+from jitr.aws.telemetry import Telemetry, make_logger
 from jitr.services.recheck.recheck import Recheck
 
 # Both take the stack's name as their service, from POWERTOOLS_SERVICE_NAME: two stacks in one account are told apart.
-logger = Logger()
+logger = make_logger(environment.log_level())
 metrics = Metrics(namespace=NAMESPACE)
 
 _PATIENT = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})

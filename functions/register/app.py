@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Metrics
 from botocore.config import Config
 
 from jitr.aws import clients, environment
@@ -17,13 +17,13 @@ from jitr.aws.iot import Iot
 from jitr.aws.metrics import NAMESPACE
 from jitr.aws.ocsp_responders import OcspResponders
 from jitr.aws.pacing import Pace
-from jitr.aws.telemetry import Telemetry
+from jitr.aws.telemetry import Telemetry, make_logger
 from jitr.aws.web import Web
 from jitr.services.registration.batch import Batch
 from jitr.services.registration.registrar import Registrar
 
 # Both take the stack's name as their service, from POWERTOOLS_SERVICE_NAME: two stacks in one account are told apart.
-logger = Logger()
+logger = make_logger(environment.log_level())
 metrics = Metrics(namespace=NAMESPACE)
 
 # AWS IoT's quotas are scarce: its throttling is answered by the queue, which waits, not by the SDK, which insists.

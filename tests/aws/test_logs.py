@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from testkit.aws.world import ACCOUNT, World, listening, moto_world
 from testkit.crls import crl, entry
 from testkit.knocks import allow, deny, rules
 
-from jitr.aws.telemetry import Telemetry
+from jitr.aws.telemetry import Telemetry, make_logger
 from jitr.rules.model import Ca, Crl
 
 FACTORY, OTHER = pki.ca("Factory A"), pki.ca("Factory B")
@@ -150,3 +151,19 @@ def test_an_identifier_that_is_wrong_is_still_told(world: World, logged: io.Stri
     world.batch().handle([message(json.dumps({"certificateId": "d1" * 32, "awsAccountId": "1"}))], lambda: 30_000)
     assert "certificateId is '(62 characters)', not 64 hexadecimal digits" in logged.getvalue()
     assert "names account '1'" in logged.getvalue()
+
+
+@pytest.mark.parametrize(("level", "written"), [("DEBUG", 3), ("INFO", 2), ("WARNING", 1), ("ERROR", 0)])
+def test_a_function_logs_from_its_own_level_whatever_lambdas_is(
+    level: str, written: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lambda's is INFO at most, so that no metric is dropped."""
+    monkeypatch.setenv("AWS_LAMBDA_LOG_LEVEL", "INFO")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", f"logs-from-{level}")
+    logger = make_logger(level)
+    logger.debug("one")
+    logger.info("two")
+    logger.warning("three")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["message"] for each in lines] == ["one", "two", "three"][3 - written :]
+    assert all(datetime.fromisoformat(each["timestamp"]).tzinfo for each in lines)  # RFC 3339, or Lambda calls it INFO

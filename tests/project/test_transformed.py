@@ -224,6 +224,24 @@ def test_traces_are_sent_by_functions_whose_roles_may_where_they_are_asked_for()
         assert "SendTraces" not in statements(deployed(), role)
 
 
+@pytest.mark.parametrize(
+    ("level", "of_lambda"), [("DEBUG", "DEBUG"), ("INFO", "INFO"), ("WARNING", "INFO"), ("ERROR", "INFO")]
+)
+def test_lambda_logs_json_and_drops_no_metric_whatever_the_level_is(level: str, of_lambda: str) -> None:
+    """A metric is a line without a level, which Lambda takes for INFO (Developer Guide, "Log-level filtering")."""
+    for name, each in deployed(LogLevel=level, SystemLogLevel="WARN").items():
+        if each["Type"] == "AWS::Lambda::Function":
+            config = each["Properties"]["LoggingConfig"]
+            group = EVERY[name]["Properties"]["LoggingConfig"]["LogGroup"]
+            wanted = {
+                "LogFormat": "JSON",
+                "ApplicationLogLevel": of_lambda,
+                "SystemLogLevel": "WARN",
+                "LogGroup": group,
+            }
+            assert config == wanted
+
+
 def test_access_to_the_bucket_is_logged_below_the_name_of_the_stack_where_a_bucket_is_given() -> None:
     bucket = deployed(AccessLogsBucket="logs-of-ours")["ConfigurationBucket"]["Properties"]
     prefix = {"Fn::Sub": "${AWS::StackName}/"}

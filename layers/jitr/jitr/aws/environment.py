@@ -46,6 +46,11 @@ def read_for_recheck() -> RecheckEnvironment:
     )
 
 
+def log_level() -> str:
+    """Return the least level to log, as LogLevel says; INFO where nothing says so."""
+    return os.environ.get("LOG_LEVEL", "INFO")
+
+
 def quotas() -> Quotas:
     """Read the template's account quotas, and the share that is this function's.
 

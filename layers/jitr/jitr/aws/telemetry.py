@@ -3,10 +3,24 @@
 No line holds a PEM, a key or a whole event; what comes from a certificate is in ``reasons`` and escaped by JSON.
 """
 
+import logging
+
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from jitr.aws.metrics import NAMESPACE
+
+
+def make_logger(level: str) -> Logger:
+    """Return a function's logger, with a least level of its own.
+
+    Powertools would take Lambda's level where there is one. That one is never above INFO, because Lambda would drop
+    metrics, which are lines without a level. Lambda believes a line's level only if its time is as in RFC 3339.
+    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
+    """
+    logger = Logger(use_rfc3339=True)
+    logging.getLogger(logger.name).setLevel(level)
+    return logger
 
 
 class Telemetry:
