@@ -1,0 +1,86 @@
+"""Registered CAs, with their devices and what the rules in force say of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from jitr.rules.model import Rules
+from jitr_operations import telling
+from jitr_operations.cas.aliases import UNKNOWN, Named, named_in
+from jitr_operations.cas.registry import RegisteredCa, all_ca_ids, described, devices_by_status, find, warn_of_template
+from jitr_operations.deployment import Account
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+
+
+@dataclass(frozen=True)
+class CaOverview:
+    """All there is to show of a CA; ``named`` and ``devices`` are None where they are not known."""
+
+    ca: RegisteredCa
+    named: Named | None
+    devices: Mapping[str, int] | None
+    now: datetime
+
+    @property
+    def days_left(self) -> int | None:
+        """In how many days its certificate ends; None for one that cannot be read."""
+        certificate = self.ca.certificate
+        return None if certificate is None else (certificate.not_after - self.now).days
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``jitr ca ls --json`` prints it."""
+        return {
+            **self.ca.to_json(),
+            "days_left": self.days_left,
+            **(self.named.to_json() if self.named else UNKNOWN),
+            "devices": self.devices,
+        }
+
+
+def overviews(account: Account, rules: Rules | None, now: datetime, *, count: bool) -> list[CaOverview]:
+    """Return every registered CA; devices are counted where ``count`` says so, a call for every 250 of them.
+
+    What is wrong with a CA is warned of.
+    """
+    iot = account.client("iot")
+    found = list(_read_all(iot))
+    counts = _count(iot, found if count else [])
+    for each in found:
+        _warn(each)
+    return [CaOverview(each, _named(rules, each), counts.get(each.id), now) for each in found]
+
+
+def overview(account: Account, rules: Rules | None, now: datetime, which: str) -> CaOverview:
+    """Return the CA meant by an id, an id's beginning, or a file. Raises InputError if there is not exactly one."""
+    iot = account.client("iot")
+    found = find(iot, which)
+    _warn(found)
+    return CaOverview(found, _named(rules, found), _count(iot, [found])[found.id], now)
+
+
+def _read_all(iot: "IoTClient") -> Iterator[RegisteredCa]:
+    ids = all_ca_ids(iot)
+    with telling.progress("Reading CAs", len(ids)) as advance:
+        for each in ids:
+            registered = described(iot, each)
+            advance(1)
+            if registered is not None:  # else it was deleted since it was listed
+                yield registered
+
+
+def _count(iot: "IoTClient", cas: Sequence[RegisteredCa]) -> dict[str, Mapping[str, int]]:
+    with telling.progress("Counting devices", None) as advance:
+        return {each.id: devices_by_status(iot, each.id, advance) for each in cas}
+
+
+def _named(rules: Rules | None, registered: RegisteredCa) -> Named | None:
+    return None if rules is None else named_in(rules, registered.id)
+
+
+def _warn(registered: RegisteredCa) -> None:
+    warn_of_template(registered)
+    if registered.problem is not None:
+        telling.warn(f"the CA {registered.id} cannot be read: {registered.problem}")
