@@ -49,14 +49,19 @@ def read_bytes(path: Path, limit: int = MAX_FILE) -> bytes:
 
 def read_certificate(path: Path) -> "Certificate":
     """Read the certificate in a file, PEM or DER; of a bundle the first, and a note says so. Raises InputError."""
+    return certificate_in(read_bytes(path), str(path))
+
+
+def certificate_in(data: bytes, name: str) -> "Certificate":
+    """Return the certificate in what a file of that name holds. As ``read_certificate``."""
     from jitr_operations.certificates import read
 
     try:
-        certificate = read(read_bytes(path))
+        certificate = read(data)
     except Unreadable as problem:
-        raise InputError(f"{path}: {problem}") from None
+        raise InputError(f"{name}: {problem}") from None
     if certificate.own.taken:
-        telling.note(f"{path}: {certificate.own.taken}")
+        telling.note(f"{name}: {certificate.own.taken}")
     return certificate
 
 

@@ -30,7 +30,9 @@ POSTS = [
     "/rules/publish",
     "/rules/1/rollback",
     f"/cas/{ID}/deactivate",
+    "/cas/register",
     "/failures/redrive",
+    "/failures/sweep",
 ]
 GETS = [
     "/",
@@ -42,6 +44,8 @@ GETS = [
     "/rules",
     "/rules/edit",
     "/cas",
+    "/cas/register",
+    "/cas/verification.csr",
     "/failures",
 ]
 

@@ -244,3 +244,15 @@ def test_events_that_the_queue_refuses_end_the_sweep_which_goes_on_there(registr
 def rfc(days: int) -> str:
     """So many days ago."""
     return (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_the_page_counts_stuck_certificates_before_it_sends_anything(registry: Registry) -> None:
+    """By the same operation: a job that goes on without its tab."""
+    from testkit.page import Page
+
+    stuck = registry.register(2)
+    page = Page().enter()
+    assert "2 are stuck" in page.finish(page.post("/failures/sweep"))
+    assert registry.sent() == []
+    assert "2 were stuck, and their events are on" in page.finish(page.post("/failures/sweep", send="yes"))
+    assert registry.sent() == sorted(stuck)

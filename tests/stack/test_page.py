@@ -197,6 +197,7 @@ ROOMS = [
     "/rules/edit",
     "/rules/1",
     "/cas",
+    "/cas/register",
     "/failures",
 ]
 

@@ -1,7 +1,6 @@
 """What AWS IoT refuses in a CA that is to be registered, and what people regret. Each message says what to do."""
 
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jitr.errors import InputError, Unreadable
@@ -10,7 +9,7 @@ from jitr.x509.pem import find_following
 from jitr_operations import telling
 from jitr_operations.cas.registry import all_ca_ids, described
 from jitr_operations.certificates import Certificate, read
-from jitr_operations.files import read_bytes
+from jitr_operations.files import certificate_in
 from jitr_operations.issuing import pki
 from jitr_operations.issuing.subjects import subject_text
 
@@ -22,14 +21,19 @@ if TYPE_CHECKING:
 MAX_SAME_SUBJECT = 10
 
 
-def require_fit(certificate: Certificate, file: Path, now: datetime) -> None:
-    """Raise InputError for a CA that AWS IoT would refuse, with everything that is wrong; warn of the rest."""
+def fit_ca(data: bytes, name: str, now: datetime) -> Certificate:
+    """Return the CA in what a file of that name holds; warn of what people regret.
+
+    Raises InputError where there is none, and for one that AWS IoT would refuse, with everything that is wrong.
+    """
+    certificate = certificate_in(data, name)
     errors, warnings = examine(certificate, now)
     if errors:
-        raise InputError("\n".join(f"{file}: {each}" for each in errors))
-    for each in (*warnings, _signed_another(certificate, file)):
+        raise InputError("\n".join(f"{name}: {each}" for each in errors))
+    for each in (*warnings, _signed_another(certificate, data)):
         if each:
-            telling.warn(f"{file}: {each}")
+            telling.warn(f"{name}: {each}")
+    return certificate
 
 
 def examine(certificate: Certificate, now: datetime) -> tuple[list[str], list[str]]:
@@ -108,10 +112,10 @@ def _root_of_others(certificate: Certificate) -> str | None:
     )
 
 
-def _signed_another(certificate: Certificate, file: Path) -> str | None:
+def _signed_another(certificate: Certificate, data: bytes) -> str | None:
     """Return whether the file is a chain whose root comes first: AWS IoT wants the CA that signs the devices."""
     try:
-        others = [read(each) for each in find_following(read_bytes(file))]
+        others = [read(each) for each in find_following(data)]
     except Unreadable as problem:
         return f"a certificate that follows in the same file cannot be looked at: {problem}"
     below = [each for each in others if each.ca.facts.is_ca and each.signed_by(certificate)]

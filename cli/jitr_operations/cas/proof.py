@@ -29,7 +29,8 @@ def read_proof(
 ) -> Proof | None:
     """Read what proves that the CA is ours; all that can be wrong with it without asking AWS is found here."""
     if verification_file is not None:
-        return _proof_from_elsewhere(certificate, file, verification_file, now)
+        verification = read_certificate(verification_file)
+        return proof_from_elsewhere(certificate, str(file), verification, str(verification_file), now)
     if key_file is None:
         return None
     key = read_private_key(key_file, passphrase_from(passphrase_file, key_file))
@@ -48,8 +49,14 @@ def read_proof(
     return made
 
 
-def _proof_from_elsewhere(certificate: Certificate, file: Path, verification_file: Path, now: datetime) -> Proof:
-    verification = read_certificate(verification_file)
+def proof_from_elsewhere(
+    certificate: Certificate, file: str, verification: Certificate, verification_file: str, now: datetime
+) -> Proof:
+    """Return the proof that a verification certificate is, made where the CA's key is kept.
+
+    Messages name the files that both came in. Raises InputError for one that proves nothing; and where it is used, if
+    it was made for another account or Region.
+    """
     if not verification.signed_by(certificate):
         raise InputError(
             f"{verification_file} was not signed with the key of {file}, but by {subject_text(verification.issuer)}: "

@@ -17,6 +17,7 @@ from jitr_operations.lists.manifests import ManifestChoice
 from jitr_page.forms import is_sure, require_sure
 from jitr_page.jobs import JobResult
 from jitr_page.site import Site, site
+from jitr_page.small_files import beginning, refuse_keys, shown_name
 from jitr_page.uploads import Upload, lines_of
 
 room = Blueprint("uploads", __name__)
@@ -30,7 +31,8 @@ def look() -> AnyResponse:
     given, name = request.files.get("file"), request.form.get("name", "").strip()
     if given is None or not given.filename:
         raise InputError("no file was chosen")
-    shown_as = Path(given.filename).name[:100]
+    shown_as = shown_name(given)
+    refuse_keys(beginning(given.stream), shown_as)
     name = name or Path(shown_as).stem
     check_name(name)
     found, mode = site(), REPLACE if request.form.get("mode") == "replace" else MERGE

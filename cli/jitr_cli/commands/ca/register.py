@@ -10,11 +10,11 @@ from jitr.errors import InputError
 from jitr_cli.console import output
 from jitr_cli.console.options import FILE, aws_options
 from jitr_operations.cas import registration
-from jitr_operations.cas.checks import require_fit
+from jitr_operations.cas.checks import fit_ca
 from jitr_operations.cas.proof import read_proof
 from jitr_operations.cas.registry import RegisteredCa
 from jitr_operations.deployment import Choice
-from jitr_operations.files import read_certificate
+from jitr_operations.files import read_bytes
 from jitr_operations.issuing.subjects import subject_text
 from jitr_operations.rules.starting import alias_for
 
@@ -66,8 +66,7 @@ def register(
         raise click.UsageError("--verification-certificate and --sni-only exclude each other: there is no proof then.")
     now = datetime.now(UTC)
     wanted = registration.Wanted(not inactive, not no_auto_registration, sni_only, tuple(_tag(each) for each in tags))
-    found = read_certificate(certificate)
-    require_fit(found, certificate, now)
+    found = fit_ca(read_bytes(certificate), str(certificate), now)
     proof = read_proof(found, certificate, key, passphrase_file, verification_certificate, now)
     account = choice.account()
     account.announce()

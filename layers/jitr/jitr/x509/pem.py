@@ -6,6 +6,7 @@ private key.
 
 import binascii
 import codecs
+import re
 from collections.abc import Iterator
 
 from jitr.errors import InputError, NotACertificate, Unreadable
@@ -43,6 +44,7 @@ _OTHERS = {
 }
 _CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE", "X.509 CERTIFICATE")  # RFC 7468 section 5.1
 
+_KEY_BLOCK = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY")
 _BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
 _FIRST_LINE, _LAST_LINE = b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n"
 
@@ -104,6 +106,17 @@ def _in_decoded(data: bytes) -> FoundCertificate:
         raise NotACertificate(f"in what the input is the base64 of, {error}") from error
     taken = "the input is the base64 of a PEM file, and was decoded"
     return FoundCertificate(found.der, taken if found.taken is None else f"{taken}; {found.taken}")
+
+
+def holds_private_key(data: bytes) -> bool:
+    """Return whether a file is a private key or has one in it, also in base64, in UTF-16 or in a PKCS #12 store."""
+    data = _single_bytes(data)
+    if _BEGIN not in data:
+        data = _from_base64(data) or data
+    if _KEY_BLOCK.search(data):
+        return True
+    what = not_a_certificate(data) or ""
+    return _PRIVATE_KEY in what or _PKCS12 in what
 
 
 def find_following(data: bytes) -> tuple[bytes, ...]:

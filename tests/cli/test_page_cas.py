@@ -1,0 +1,167 @@
+"""CAs on the page: registered by upload, never with a key; and certificates whose event was lost."""
+
+import base64
+import hashlib
+import html
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import NoEncryption, pkcs12
+from testkit import pki as drafts
+from testkit.cli.command_line import Aws, Run
+from testkit.cli.operating import FACTORY, OTHER
+from testkit.page import Page
+
+from jitr.aws.dynamodb.table import Table
+
+
+@pytest.fixture
+def page(table: Table, iot: Any, aws: Aws) -> Page:
+    """The page of a stack without rules, opened; one CA is registered. Calls are counted from here on."""
+    page = Page().enter()
+    aws.calls.clear()
+    return page
+
+
+def upload(page: Page, mode: str, certificate: bytes | None, verification: bytes | None = None, **form: str) -> Any:
+    """Send the form by which a CA is registered."""
+    files = {"certificate": (certificate, "factory-b.pem"), "verification": (verification, "verification.pem")}
+    data = {name: (io.BytesIO(content), file) for name, (content, file) in files.items() if content is not None}
+    return page.ask("POST", "/cas/register", data={"mode": mode, **form, **data})
+
+
+def hidden(text: str) -> dict[str, str]:
+    """The CA that waits for its proof, as the form has it."""
+    name = re.search(r'name="name" value="([^"]*)"', text)
+    pem = re.search(r'<textarea name="ca"[^>]*>\n(.*?)</textarea>', text, re.DOTALL)
+    assert name
+    assert pem
+    return {"name": html.unescape(name[1]), "ca": html.unescape(pem[1])}
+
+
+def test_a_ca_is_registered_without_proof_in_one_step(page: Page, aws: Aws, iot: Any) -> None:
+    answer = upload(page, "SNI_ONLY", OTHER.pem)
+    assert answer.status_code == 303, answer.text
+    assert answer.location.endswith(f"/cas/{OTHER_ID}?done=registered")
+    found = iot.describe_ca_certificate(certificateId=OTHER_ID)["certificateDescription"]
+    asked = aws.parameters("RegisterCACertificate")
+    assert (found["status"], asked["allowAutoRegistration"], asked["certificateMode"]) == ("ACTIVE", True, "SNI_ONLY")
+    assert "name it in the rules" in page.text(f"/cas/{OTHER_ID}?done=registered")
+
+
+def test_a_ca_whose_key_is_kept_elsewhere_is_proven_in_two_steps(
+    page: Page, aws: Aws, run: Run, openssl: Any, iot: Any
+) -> None:
+    """The code and its request are shown, the CA signs elsewhere, and what comes back is all that is sent."""
+    assert run("ca", "create", "offline").exit_code == 0
+    asked = upload(page, "DEFAULT", Path("offline.pem").read_bytes())
+    assert aws.registration_code in asked.text
+    assert "RegisterCACertificate" not in aws.operations
+    Path("v.csr").write_bytes(page.get("/cas/verification.csr").data)
+    openssl(
+        *("x509", "-req", "-in", "v.csr", "-CA", "offline.pem", "-CAkey", "offline.key"),
+        *("-CAcreateserial", "-days", "1", "-out", "v.pem"),
+    )
+    answer = upload(page, "DEFAULT", None, Path("v.pem").read_bytes(), **hidden(asked.text))
+    assert answer.status_code == 303, answer.text
+    assert "PRIVATE KEY" not in str(aws.parameters("RegisterCACertificate"))
+
+
+def test_a_verification_certificate_that_proves_nothing_is_refused(page: Page, aws: Aws) -> None:
+    asked = upload(page, "DEFAULT", OTHER.pem)
+    answer = upload(page, "DEFAULT", None, FACTORY.pem, **hidden(asked.text))
+    assert (answer.status_code, "was not signed with the key of factory-b.pem" in answer.text) == (400, True)
+    assert "RegisterCACertificate" not in aws.operations
+
+
+@pytest.mark.parametrize("where", ["certificate", "verification", "text", "list"])
+@pytest.mark.parametrize("form", ["pem", "with its certificate", "der", "store", "base64", "utf-16"])
+def test_a_private_key_is_refused_at_the_door_and_kept_nowhere(
+    page: Page, aws: Aws, caplog: pytest.LogCaptureFixture, where: str, form: str
+) -> None:
+    """Whatever it is wrapped in and whichever field it comes in: said, never stored, logged or shown."""
+    key = private_key(form)
+    before = len(aws.calls)
+    if where == "certificate":
+        answer = upload(page, "SNI_ONLY", key)
+    elif where == "verification":
+        answer = upload(page, "DEFAULT", OTHER.pem, key)
+    elif where == "text":
+        answer = page.post("/cas/register", mode="SNI_ONLY", name="x.pem", ca=key.decode("latin-1"))
+    else:
+        answer = page.ask("POST", "/uploads", data={"name": "line-a", "file": (io.BytesIO(key), "x.csv")})
+    if where == "text" and form in ("der", "store", "utf-16"):
+        assert answer.status_code == 400  # no text any more, and no certificate
+    else:
+        assert (answer.status_code, "has a private key in it" in answer.text) == (400, True), answer.text
+    assert not [each for each in aws.operations[before:] if each.startswith(("Register", "Get", "Put"))]
+    assert not list(Path(page.app.extensions["jitr"].uploads._folder.name).iterdir())
+    secret = drafts.private_pem(KEY).split(b"\n")[1].decode()
+    assert secret not in answer.text + caplog.text
+
+
+OTHER_ID = hashlib.sha256(OTHER.der).hexdigest()
+KEY = drafts.key(owner="a CA that somebody chooses the wrong file of")
+
+
+def private_key(form: str) -> bytes:
+    """The key in one of the forms that people have."""
+    pem = drafts.private_pem(KEY)
+    if form == "with its certificate":
+        return OTHER.pem + pem
+    if form == "der":
+        return base64.b64decode(b"".join(pem.split(b"\n")[1:-2]))
+    if form == "store":
+        return pkcs12.serialize_key_and_certificates(b"x", KEY, None, None, NoEncryption())
+    if form == "base64":
+        return base64.b64encode(pem)
+    return pem.decode().encode("utf-16") if form == "utf-16" else pem
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is empty"),
+        (b"hello", "no -----BEGIN CERTIFICATE-----"),
+        (b"x" * 70_000, "too large to be a certificate"),
+        (FACTORY.pem[:300], "has no end"),
+    ],
+    ids=["empty", "text", "large", "cut short"],
+)
+def test_every_wrong_file_says_what_is_wrong_with_it(page: Page, aws: Aws, content: bytes, told: str) -> None:
+    answer = upload(page, "SNI_ONLY", content)
+    assert (answer.status_code, told in html.unescape(answer.text)) == (400, True), answer.text
+    assert "RegisterCACertificate" not in aws.operations
+
+
+def test_what_is_missing_in_the_form_is_asked_for(page: Page) -> None:
+    for mode, certificate, told in (("SNI_ONLY", None, "choose the file"), ("x", OTHER.pem, "choose how")):
+        answer = upload(page, mode, certificate)
+        assert (answer.status_code, told in answer.text) == (400, True)
+
+
+def test_a_registered_ca_is_registered_again_without_harm(page: Page) -> None:
+    assert upload(page, "SNI_ONLY", OTHER.pem).location.endswith("done=registered")
+    again = upload(page, "SNI_ONLY", OTHER.pem)
+    assert again.location.endswith("done=before")
+    assert "registered already" in page.text(again.location.removeprefix(page.door.root))
+
+
+def test_what_follows_from_a_change_is_said_before(page: Page, iot: Any) -> None:
+    [ca] = [each["certificateId"] for each in iot.list_ca_certificates()["certificates"]]
+    text = page.text(f"/cas/{ca}")
+    assert "No new device under it is registered then" in text
+    assert "are not let in meanwhile" in text
+    assert page.post(f"/cas/{ca}/deactivate", status="ACTIVE").status_code == 303
+    assert "auto-registration is off" in page.text(f"/cas/{ca}")  # as this one was registered
+
+
+def test_a_file_s_name_comes_back_harmless(page: Page) -> None:
+    data = {"mode": "DEFAULT", "certificate": (io.BytesIO(OTHER.pem), "C:\\x\\<b>\u202eevil.pem")}
+    text = page.ask("POST", "/cas/register", data=data).text
+    assert "<b>" not in text
+    assert "\u202e" not in text
+    assert "C:\\" not in text
