@@ -30,7 +30,8 @@ from jitr.devicelists.rows import ListRow, Membership
 from jitr.facts import Knock
 from jitr.reasons import Verdict
 from jitr.records.held import hints
-from jitr.records.record import Record, facts_json, recorded_knock
+from jitr.records.knock import facts_json, recorded_knock
+from jitr.records.record import Record
 from jitr.rules.conditions import AttributeCondition, CaCondition, Condition, Glob, ListCondition
 from jitr.rules.model import AllowRule, Ca, Grant, Rules
 from jitr.x509.certificate import read_ca, read_certificate

@@ -7,7 +7,10 @@ from typing import Any
 
 from jitr.aws.dynamodb.table import Table, record_item, to_item
 from jitr.records.event import RegistrationEvent
-from jitr.records.record import APPLIED, Heads, Record, facts_json, recorded
+from jitr.records.heads import Heads
+from jitr.records.knock import facts_json
+from jitr.records.record import APPLIED, Record
+from jitr.records.transitions import recorded
 from testkit import pki as drafts
 from testkit.knocks import CA_ID, NOW, decided, knock
 from testkit.knocks import rules as made_rules

@@ -39,8 +39,11 @@ from jitr.errors import InputError, Poison, Retry
 from jitr.facts import Knock
 from jitr.reasons import Verdict
 from jitr.records.event import parse_event
+from jitr.records.heads import Heads
 from jitr.records.held import would_change
-from jitr.records.record import APPLIED, APPLYING, STATUS_FRESH, Heads, Record, recorded_knock
+from jitr.records.knock import recorded_knock
+from jitr.records.record import APPLIED, APPLYING, Record
+from jitr.records.transitions import STATUS_FRESH
 from jitr.rules.conditions import Window
 from jitr.rules.model import Grant, Rules
 from jitr.services.recheck.recheck import Recheck

@@ -24,7 +24,8 @@ from jitr.devicelists.rows import ListRow
 from jitr.errors import Poison, Refused, Retry
 from jitr.reasons import Verdict
 from jitr.records.event import own_event, parse_event
-from jitr.records.record import APPLIED, APPLYING, Record, knock_interval, recorded_knock
+from jitr.records.knock import recorded_knock
+from jitr.records.record import APPLIED, APPLYING, Record, knock_interval
 from jitr.rules.conditions import AttributeCondition, Glob
 from jitr.rules.model import Ca, Floor, Grant, Rules
 from jitr.times import rfc3339

@@ -16,7 +16,9 @@ from testkit.knocks import rules as made_rules
 from jitr.aws.dynamodb.table import BATCH_GET, Table, to_item
 from jitr.aws.iot import Iot
 from jitr.records.event import RegistrationEvent
-from jitr.records.record import APPLIED, facts_json, recorded
+from jitr.records.knock import facts_json
+from jitr.records.record import APPLIED
+from jitr.records.transitions import recorded
 from jitr.services.registration.reservations import Reservations
 from jitr_operations.lists.near_rows import MOST_SPELLINGS, spellings
 

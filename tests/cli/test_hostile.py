@@ -15,7 +15,9 @@ from jitr.aws.dynamodb.table import Table
 from jitr.decision.decide import Decision, decide
 from jitr.reasons import Reason, Verdict
 from jitr.records.event import RegistrationEvent
-from jitr.records.record import APPLIED, facts_json, recorded
+from jitr.records.knock import facts_json
+from jitr.records.record import APPLIED
+from jitr.records.transitions import recorded
 from jitr.rules.model import Rules, load
 from jitr.services.publishing import publication
 

@@ -12,7 +12,9 @@ from testkit.knocks import rules as made_rules
 
 from jitr.aws.dynamodb.table import Table
 from jitr.records.event import RegistrationEvent
-from jitr.records.record import APPLIED, facts_json, recorded
+from jitr.records.knock import facts_json
+from jitr.records.record import APPLIED
+from jitr.records.transitions import recorded
 from jitr.services.lists.device_lists import DeviceLists
 
 RULES = f"""\

@@ -17,7 +17,9 @@ from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.rows import ListRow, RowKey
 from jitr.reasons import Verdict
 from jitr.records.event import RegistrationEvent
-from jitr.records.record import APPLIED, facts_json, recorded
+from jitr.records.knock import facts_json
+from jitr.records.record import APPLIED
+from jitr.records.transitions import recorded
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.times import rfc3339
 from jitr_cli.commands.status.screen import show

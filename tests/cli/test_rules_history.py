@@ -16,7 +16,9 @@ from jitr.aws.dynamodb.table import Table
 from jitr.errors import InputError
 from jitr.reasons import Verdict
 from jitr.records.event import RegistrationEvent
-from jitr.records.record import APPLIED, facts_json, recorded
+from jitr.records.knock import facts_json
+from jitr.records.record import APPLIED
+from jitr.records.transitions import recorded
 from jitr_operations.rules.with_ids import names_files, with_ids
 
 

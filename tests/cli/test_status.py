@@ -16,7 +16,9 @@ from testkit.knocks import rules as made_rules
 from jitr.aws.dynamodb.table import Table
 from jitr.reasons import Verdict
 from jitr.records.event import RegistrationEvent
-from jitr.records.record import APPLIED, facts_json, recorded
+from jitr.records.knock import facts_json
+from jitr.records.record import APPLIED
+from jitr.records.transitions import recorded
 from jitr.rules.model import Grant
 from jitr_operations.deployment import Choice
 from jitr_operations.devices import denied

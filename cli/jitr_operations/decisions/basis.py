@@ -4,7 +4,8 @@ from collections.abc import Callable
 from itertools import islice
 
 from jitr.aws.dynamodb.table import Table
-from jitr.records.record import Heads, Record
+from jitr.records.heads import Heads
+from jitr.records.record import Record
 from jitr.services.publishing import publication
 
 MOST_VERSIONS = 500  # of the history that are looked through, the newest

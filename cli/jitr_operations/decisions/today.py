@@ -19,7 +19,9 @@ from jitr.devicelists.rows import ListRow, RowKey, device_keys, membership
 from jitr.errors import Unreadable
 from jitr.facts import Knock
 from jitr.reasons import Verdict
-from jitr.records.record import Heads, Record, facts_json, recorded_knock
+from jitr.records.heads import Heads
+from jitr.records.knock import facts_json, recorded_knock
+from jitr.records.record import Record
 from jitr.rules.model import Rules
 from jitr.services.registration.reservations import Reservations
 from jitr.x509.certificate import CaReading, CertificateReading, read_certificate

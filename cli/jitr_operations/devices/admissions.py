@@ -17,7 +17,8 @@ from jitr.aws.dynamodb.decisions import newest_of
 from jitr.aws.dynamodb.table import Conflict, Table
 from jitr.errors import Retry
 from jitr.reasons import Verdict
-from jitr.records.record import APPLYING, APPLYING_AT_MOST, STATUS_FRESH, Record
+from jitr.records.record import APPLYING, APPLYING_AT_MOST, Record
+from jitr.records.transitions import STATUS_FRESH
 from jitr_operations import telling
 from jitr_operations.devices.records import records_of
 from jitr_operations.devices.registry import Registry

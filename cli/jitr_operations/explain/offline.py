@@ -13,7 +13,7 @@ from jitr.decision.revocation import crls_of, ocsps_of, read_revocation
 from jitr.devicelists.rows import ListRow, RowKey, membership_in, rows_by_key
 from jitr.errors import InputError, NotACertificate, Unreadable, UnusableCrl, UnusableOcsp
 from jitr.facts import Knock, OcspAnswer, Revocation
-from jitr.records.record import facts_json
+from jitr.records.knock import facts_json
 from jitr.rules.model import Rules
 from jitr.times import parse_time
 from jitr.x509.certificate import CaReading, CertificateReading, read_ca, read_certificate

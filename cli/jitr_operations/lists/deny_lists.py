@@ -5,7 +5,7 @@ from itertools import islice
 
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import Table
-from jitr.records.record import Heads
+from jitr.records.heads import Heads
 from jitr.rules.model import Rules
 from jitr.services.publishing.compiled import compiled_rules
 from jitr.services.publishing.deny_lists import NoLongerDenied, deny_list_rows, no_longer_denied

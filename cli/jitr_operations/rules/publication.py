@@ -10,7 +10,7 @@ from jitr.aws.account import known_in, missing_cas, unknown_names
 from jitr.aws.dynamodb.decisions import newest_of
 from jitr.aws.dynamodb.table import Conflict, Table
 from jitr.errors import InputError
-from jitr.records.record import Heads
+from jitr.records.heads import Heads
 from jitr.rules.model import Rules, load
 from jitr.services.publishing import publication
 from jitr.services.publishing.deny_lists import DenyListDoubts, check_deny_lists

@@ -6,7 +6,8 @@ from datetime import datetime
 from jitr.decision.decide import Decision
 from jitr.devicelists.rows import RowKey, is_listable
 from jitr.reasons import Verdict
-from jitr.records.record import APPLYING, Record, asks_for_more, would_be_refused_again
+from jitr.records.record import APPLYING, Record
+from jitr.records.transitions import asks_for_more, would_be_refused_again
 
 # A certificate may repeat its common name as often as it has bytes. Beyond these the device waits for its next knock
 # or until it is due: more than one name never counts for an allow rule.

@@ -4,7 +4,7 @@ import hashlib
 
 from jitr.aws.dynamodb.table import Table
 from jitr.errors import Retry
-from jitr.records.record import Heads
+from jitr.records.heads import Heads
 from jitr.rules.model import Rules, load
 
 

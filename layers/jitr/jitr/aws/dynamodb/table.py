@@ -14,8 +14,9 @@ from botocore.exceptions import ClientError
 from jitr.aws.errors import code_of, told_apart
 from jitr.devicelists.rows import ListRow, RowKey
 from jitr.errors import Refused, Retry
+from jitr.records.heads import Heads, ListHead
 from jitr.records.held import hints
-from jitr.records.record import FORMAT, Heads, ListHead, Record
+from jitr.records.record import FORMAT, Record
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -33,7 +34,7 @@ _PARTITION = {None: "pk", "by_state": "state_shard", "by_due": "due_shard"}
 _SORT = {None: "sk", "by_state": "state_at", "by_due": "due_at"}
 
 
-# What a glance at a record needs: what ``jitr.records.record.remember`` asks of it, no facts, reasons or near misses.
+# What a glance at a record needs: what ``transitions.remember`` asks of it, no facts, reasons or near misses.
 _GLANCE = (
     *("pk", "rules", "lists", "format", "certificate_id", "ca_certificate_id", "decision", "state", "decided_at"),
     *("knocked_at", "since", "meaning", "editions", "due", "delivery", "stays_pending", "reopened", "described_at"),

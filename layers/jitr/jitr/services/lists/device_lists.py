@@ -13,7 +13,7 @@ from jitr.aws.dynamodb.table import HEADS, Conflict, Item, Table, row_key, row_p
 from jitr.devicelists.csv.reader import Row
 from jitr.devicelists.rows import ListRow, RowKey
 from jitr.errors import InputError
-from jitr.records.record import ListHead
+from jitr.records.heads import ListHead
 from jitr.services.lists.row_edits import Edit, RowEdits, count_taken, counts
 from jitr.values import dataclass
 

@@ -1,7 +1,7 @@
 """Rules that were published, read back for comparison."""
 
 from jitr.aws.dynamodb.table import Table
-from jitr.records.record import Heads
+from jitr.records.heads import Heads
 from jitr.rules.model import Rules, load
 
 

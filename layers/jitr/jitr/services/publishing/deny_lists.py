@@ -12,7 +12,7 @@ from typing import Any
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
-from jitr.records.record import Heads
+from jitr.records.heads import Heads
 from jitr.rules.conditions import Condition
 from jitr.rules.list_fit import Fit
 from jitr.rules.model import Rules

@@ -11,7 +11,8 @@ from typing import Any
 from jitr.aws.dynamodb.changes import change_put, rules_changed
 from jitr.aws.dynamodb.table import HEADS, Conflict, Item, Table, to_item
 from jitr.errors import InputError
-from jitr.records.record import FORMAT, Heads
+from jitr.records.heads import Heads
+from jitr.records.record import FORMAT
 from jitr.rules.model import Rules
 from jitr.services.publishing.compiled import compiled_rules
 from jitr.services.publishing.deny_lists import check_aliases

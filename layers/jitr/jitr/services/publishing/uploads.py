@@ -30,7 +30,7 @@ from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.reading import Options, PlacedProblem, line_of
 from jitr.devicelists.rows import rows_told
 from jitr.errors import InputError, Refused
-from jitr.records.record import Heads
+from jitr.records.heads import Heads
 from jitr.records.upload import (
     CONFIRM,
     CONFIRMATIONS,

@@ -27,8 +27,9 @@ from jitr.aws.telemetry import Telemetry
 from jitr.decision.revocation import without_revocation
 from jitr.devicelists.rows import RowKey
 from jitr.records.event import EVENT_CLOCK_SKEW
+from jitr.records.heads import Heads
 from jitr.records.held import would_change
-from jitr.records.record import Heads, Record
+from jitr.records.record import Record
 from jitr.rules.model import Rules
 from jitr.services.recheck.redecide import redecide
 

@@ -8,7 +8,9 @@ from jitr.decision.decide import Decision, decide, lists_needed
 from jitr.devicelists.rows import ListRow, RowKey, device_keys, membership
 from jitr.errors import JitrError
 from jitr.facts import Knock
-from jitr.records.record import Heads, Record, recorded_knock
+from jitr.records.heads import Heads
+from jitr.records.knock import recorded_knock
+from jitr.records.record import Record
 from jitr.rules.model import Rules
 from jitr.values import dataclass
 

@@ -32,21 +32,17 @@ from jitr.errors import Poison, Refused, Retry, Unreadable
 from jitr.facts import Knock, OcspAnswer
 from jitr.reasons import Reason, Verdict
 from jitr.records.event import RegistrationEvent, parse_event
-from jitr.records.record import (
-    APPLIED,
-    APPLYING,
-    COUNT_AGAIN,
+from jitr.records.heads import Heads
+from jitr.records.knock import facts_json, recorded_knock
+from jitr.records.record import APPLIED, APPLYING, COUNT_AGAIN, Record
+from jitr.records.transitions import (
     DESCRIBE_AGAIN,
     STATUS_FRESH,
-    Heads,
-    Record,
     Remembered,
     admitted_again,
     all_attached,
     asks_for_more,
-    facts_json,
     recorded,
-    recorded_knock,
     refused_again,
     refused_now,
     remember,

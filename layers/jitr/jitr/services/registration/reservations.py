@@ -15,8 +15,9 @@ from jitr.decision.decide import Decision
 from jitr.decision.plan import Given
 from jitr.errors import Retry
 from jitr.reasons import Reason
-from jitr.records.record import Record, attaching
+from jitr.records.record import Record
 from jitr.records.reservation import Holder, Reservation
+from jitr.records.transitions import attaching
 from jitr.rules.model import Grant, Rules
 from jitr.values import dataclass
 
