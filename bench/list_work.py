@@ -1,7 +1,7 @@
 """What `bench.lists` measures, each in a process of its own: ``python -m bench.list_work WORK ROWS LIST TABLE``.
 
-The AWS account is the one that the environment names. The result is a line of JSON: seconds, and the most memory that
-the process had.
+The AWS account is the one that the environment names. The result is a line of JSON: seconds on the clock and on
+processors, and the most memory that the process had.
 """
 
 import csv
@@ -19,11 +19,16 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from testkit import manifests
 
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.csv.reader import write_rows
+from jitr.devicelists.manifests.jws import Signers, read_signer
+from jitr.devicelists.manifests.opening import Opener
+from jitr.devicelists.manifests.reading import Options
 from jitr.services.lists.device_lists import DeviceLists
-from jitr.services.lists.list_import import DeviceFile, Imports
+from jitr.services.lists.list_import import DeviceFile, Imports, scratch
+from jitr_operations.processes import on_all_cores
 
 _CONNECTIONS = 8  # as many as an import has
 _BATCH = 25
@@ -48,10 +53,26 @@ def _pieces(file: Path) -> Iterator[bytes]:
             yield piece
 
 
+def signed_file(rows: int) -> Path:
+    """Make a manifest of so many chips."""
+    lot = manifests.Lot()
+    with NamedTemporaryFile("w", suffix=".json", prefix="jitr-bench-", delete=False) as file:
+        for number in range(rows):
+            file.write(("," if number else "[") + json.dumps(lot.element(number)))
+        file.write("]")
+    return Path(file.name)
+
+
+def opener() -> Opener:
+    """Return what opens manifests as `jitr lists import` does, on all cores."""
+    signers = Signers([read_signer(manifests.SIGNER.der)])
+    return Opener(Options(signers=signers), scratch, None, on_all_cores)
+
+
 def imported(table: Table, name: str, file: Path) -> None:
     """As `jitr lists import --replace` does it: checked whole, then written, noted on the way, and in force at once."""
     imports = Imports(table, clock=lambda: "2026-03-01T00:00:00Z", token=lambda: f"g{time.time_ns()}")
-    source = DeviceFile(file.name, lambda: _pieces(file))
+    source = DeviceFile(file.name, lambda: _pieces(file), opener())
     checked = imports.check(name, source, advance=lambda _bytes: None)
     imports.replace(name, checked, by="bench", advance=lambda _rows: None)
 
@@ -90,23 +111,34 @@ def exported(table: Table, name: str, _file: Path) -> None:
         nowhere.writelines(write_rows(rows, ("common_name", "attr.batch")))
 
 
-_WORK: dict[str, Callable[[Table, str, Path], None]] = {"import": imported, "bare": bare, "export": exported}
+_WORK: dict[str, Callable[[Table, str, Path], None]] = {
+    "import": imported,
+    "manifest": imported,
+    "bare": bare,
+    "export": exported,
+}
+
+
+def processor_time() -> float:
+    """Return the seconds on a processor that this process had, and those that it began and that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def main() -> None:
     """Do it once."""
     work, rows, name, table_name = sys.argv[1:]
-    file = _file(int(rows))
+    file = signed_file(int(rows)) if work == "manifest" else _file(int(rows))
     try:
         table = Table(boto3.client("dynamodb", config=Config(max_pool_connections=_CONNECTIONS)), table_name)
         table.client.batch_get_item(RequestItems={table_name: {"Keys": [{"pk": {"S": "none"}, "sk": {"S": "none"}}]}})
-        before = time.monotonic()
+        before, processor = time.monotonic(), processor_time()
         _WORK[work](table, name, file)
-        seconds = time.monotonic() - before
+        seconds, processor = time.monotonic() - before, processor_time() - processor
     finally:
         file.unlink()
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux tells it in KB
-    print(json.dumps({"seconds": seconds, "megabytes": most}))
+    print(json.dumps({"seconds": seconds, "processor": processor, "megabytes": most}))
 
 
 if __name__ == "__main__":

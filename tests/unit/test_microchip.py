@@ -3,15 +3,21 @@
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
 from typing import Any
 
 import pytest
 from testkit import manifests, pki
 from testkit.manifests import SIGNER, Lot, base64url, date, manifest, opened, problems, rows, signed
 
-from jitr.devicelists.csv.reader import ListError
-from jitr.devicelists.manifests.jws import read_signer
+from jitr.devicelists.csv.reader import ListError, Row
+from jitr.devicelists.csv.serials import UNDECIDED
+from jitr.devicelists.manifests.jws import Signers, read_signer
+from jitr.devicelists.manifests.microchip import AT_ONCE
+from jitr.devicelists.manifests.opening import Opener
+from jitr.devicelists.manifests.reading import Options, ParallelMap, one_by_one, signers_of
 from jitr.devicelists.manifests.strict_json import MAX_ELEMENT
 from jitr.errors import InputError
 
@@ -384,8 +390,37 @@ def test_a_file_that_is_no_array_of_objects_is_refused_with_its_line(data: bytes
     assert told in found[-1]
 
 
+def elsewhere(work: Callable[[Any], Any], things: Iterable[Any]) -> Iterator[Any]:
+    """Work as if in another process: what goes there and what comes back is pickled."""
+    for each in things:
+        again, thing = pickle.loads(pickle.dumps((work, each)))  # noqa: S301 - our own
+        yield pickle.loads(pickle.dumps(again(thing)))  # noqa: S301
+
+
+def test_rows_and_mistakes_are_the_same_where_other_processes_verify() -> None:
+    """In the order of the file, up to the place from where nothing can be read."""
+    elements = [LOT.element(each % 3) for each in range(600)]
+    elements[1]["signature"] = elements[2]["signature"]
+    elements[599]["payload"] = "e30"
+    data = manifest(elements)[:-1] + b",{"
+    known = Signers([read_signer(SIGNER.der, any_date=True)])
+
+    def read(spread: ParallelMap) -> tuple[list[Row], list[str], tuple[str, ...], int]:
+        opener = Opener(Options(signers=known, thing_name="chip-{unique_id}"), BytesIO, None, spread)
+        reader = opener([data], "lot.json", None, lambda: UNDECIDED)
+        found = list(reader)
+        return found, [each.at("lot.json") for each in reader.problems], reader.said, len(signers_of(reader))
+
+    found, wrong, said, signers = read(elsewhere)
+    assert (found, wrong, said, signers) == read(one_by_one)
+    assert (len(found), signers) == (598, 1)
+    assert [each.line for each in found[:3]] == [1, 3, 4]
+    assert [each.split(": ")[1] for each in wrong[:2]] == ["element 2", "element 600"]
+    assert "element 601 is not JSON" in wrong[2]
+
+
 def test_memory_does_not_grow_with_the_manifest() -> None:
-    """A row comes as soon as its element is there, and what was read before it is let go of."""
+    """No more elements are held than are verified together, and what was read before them is let go of."""
     element = json.dumps(LOT.element(1)).encode() + b","
     given = 0
 
@@ -398,7 +433,7 @@ def test_memory_does_not_grow_with_the_manifest() -> None:
 
     found = iter(opened(pieces(), SIGNER, skip_bad=True))
     next(found)
-    assert given <= 3 * MAX_ELEMENT
+    assert given <= 3 * MAX_ELEMENT + AT_ONCE * len(element)
 
 
 # --- signers

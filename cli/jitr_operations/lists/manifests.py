@@ -20,6 +20,7 @@ from jitr.services.lists.list_import import scratch
 from jitr_operations import telling
 from jitr_operations.files import read_bytes
 from jitr_operations.lists.spreadsheets import Spreadsheets
+from jitr_operations.processes import on_all_cores
 
 _PIECE = 1 << 16
 
@@ -55,7 +56,7 @@ class ManifestChoice:
             headings=headings_of(self.columns),
             sheet=self.sheet,
         )
-        return Opener(options, scratch, Spreadsheets(self.sheet))
+        return Opener(options, scratch, Spreadsheets(self.sheet), on_all_cores)
 
 
 def headings_of(columns: Iterable[str]) -> dict[str, str]:

@@ -25,8 +25,7 @@ from jitr.values import dataclass
 from jitr.x509.certificate import CaReading, read_ca
 
 _COORDINATE = 32  # octets of r and of s (RFC 7518 section 3.4)
-_BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
-_TO_BASE64 = str.maketrans("-_", "+/")
+_TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/???")  # what is base64 and not base64url becomes what is neither
 _NAME_SHOWN = 64  # characters
 
 # The signers that Microchip publishes beside its manifests, by the key identifiers and the days that they have. A
@@ -68,6 +67,14 @@ class Signer:
 
     def __str__(self) -> str:
         return f"{self.name} (sha256 {self.sha256[:16]})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle it as its certificate: keys cannot be pickled."""
+        return _read_again, (self.der, self.any_date)
+
+
+def _read_again(der: bytes, any_date: bool) -> Signer:
+    return read_signer(der, any_date=any_date)
 
 
 def read_signer(data: bytes, *, any_date: bool = False) -> Signer:
@@ -125,6 +132,9 @@ class Signers:
         self._all = tuple(signers)
         self._by_thumbprint = {each.thumbprint: each for each in self._all}
         self._of = lru_cache(maxsize=64)(self._signer_of)  # a manifest's elements nearly all have one header
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Signers, (self._all,)
 
     def __iter__(self) -> Iterator[Signer]:
         return iter(self._all)
@@ -232,11 +242,10 @@ def _decoded(text: str, what: str) -> str:
 
 def from_base64url(text: str, what: str) -> bytes:
     """Return the octets of base64url without padding (RFC 7515 section 2). Raises NotVerified."""
-    if _BASE64URL.fullmatch(text) is None or len(text) % 4 == 1:
-        raise NotVerified(f"its {what} is not base64url")
     try:
-        return binascii.a2b_base64(text.translate(_TO_BASE64) + "=" * (-len(text) % 4), strict_mode=True)
-    except binascii.Error:
+        octets = text.encode("ascii").translate(_TO_BASE64)
+        return binascii.a2b_base64(octets + b"=" * (-len(octets) % 4), strict_mode=True)
+    except (binascii.Error, UnicodeEncodeError):
         raise NotVerified(f"its {what} is not base64url") from None
 
 

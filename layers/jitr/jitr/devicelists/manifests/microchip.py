@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -24,10 +25,12 @@ from jitr.devicelists.manifests.reading import (
     ManifestDevice,
     ManifestReader,
     Options,
+    ParallelMap,
     WrongManifest,
     file_name,
+    one_by_one,
 )
-from jitr.devicelists.manifests.strict_json import WrongJson, read_elements
+from jitr.devicelists.manifests.strict_json import Element, WrongJson, read_elements
 from jitr.errors import InputError
 from jitr.times import parse_time
 from jitr.values import dataclass
@@ -35,6 +38,7 @@ from jitr.x509.certificate import CaReading, CertificateReading, read_ca, read_c
 from jitr.x509.names import same_name
 from jitr.x509.signatures import verifies
 
+AT_ONCE = 100  # elements that are verified together
 _FULL, _LITE = (1, 3), 2
 _UNIQUE_ID = re.compile(r"[0-9A-Fa-f]{18}")
 _MOST_KEYS = 64
@@ -74,13 +78,34 @@ class Signed:
     out_of_date: int = 0
 
 
-class Manifest(ManifestReader):
-    """A manifest's devices. ``pieces`` are the file's bytes in pieces of any size."""
+@dataclass(frozen=True, slots=True)
+class SignedDevice(ManifestDevice):
+    """A device of a signed element: whose signature it is, and what its element adds to what is said of the file."""
 
-    def __init__(self, pieces: Iterable[bytes], *, source: str, duplicates: SeenKeys | None, options: Options) -> None:
+    signer: str = ""  # SHA-256 of its certificate
+    out_of_date: bool = False
+    issuer: bytes | None = None  # DER of the CA that signed the device's certificate
+    by_name: bool = False
+
+
+class Manifest(ManifestReader):
+    """A manifest's devices. ``pieces`` are the file's bytes in pieces of any size.
+
+    Elements are verified by ``spread``, some at once.
+    """
+
+    def __init__(
+        self,
+        pieces: Iterable[bytes],
+        *,
+        source: str,
+        duplicates: SeenKeys | None,
+        options: Options,
+        spread: ParallelMap = one_by_one,
+    ) -> None:
         super().__init__(source, duplicates=duplicates, options=options)
         self._pieces = pieces
-        self._name = file_name(source)
+        self._spread = spread
         self.signed: dict[str, Signed] = {}  # by the signer's SHA-256
         self._believed = options.signers or Signers()
         self._signers = {each.sha256: each for each in self._believed}
@@ -107,22 +132,71 @@ class Manifest(ManifestReader):
         return tuple(told)
 
     def entries(self) -> Iterator[Entry]:
-        """Return the elements, those that are not verified as bad ones."""
+        """Return the elements in the order of the file, those that are not verified as bad ones."""
         if not len(self._believed):
             raise WrongManifest(NO_SIGNER)
-        try:
-            for element in read_elements(self._pieces):
-                place = f"element {element.number}"
-                try:
-                    verified = self._believed.verify(element.value)
-                    place += _which(verified.payload)
-                    yield self._found(element.number, place, verified.payload, verified.signer)
-                except (NotVerified, WrongElement) as wrong:
-                    yield Bad(element.number, place, str(wrong))
-        except WrongJson as wrong:
-            raise WrongManifest(str(wrong)) from None
+        elements = _InChunks(read_elements(self._pieces))
+        verify = ElementVerification(self._believed, file_name(self.source), by_common_name=self.options.by_common_name)
+        for some in self._spread(verify, elements):
+            for each in some:
+                if isinstance(each, SignedDevice):
+                    self._count(each)
+                yield each
+        if elements.wrong is not None:
+            raise WrongManifest(str(elements.wrong)) from None
 
-    def _found(self, number: int, place: str, payload: Mapping[str, Any], signer: Signer) -> ManifestDevice:
+    def _count(self, device: SignedDevice) -> None:
+        signed = self.signed.setdefault(device.signer, Signed())
+        signed.elements += 1
+        signed.out_of_date += device.out_of_date
+        self._by_name += device.by_name
+        if device.issuer is not None:
+            self.issuers[device.issuer] = self.issuers.get(device.issuer, 0) + 1
+
+
+class _InChunks:
+    """Elements in tuples, up to the place from where nothing can be read: ``wrong`` says why, once all are taken."""
+
+    def __init__(self, elements: Iterator[Element]) -> None:
+        self._elements = elements
+        self.wrong: WrongJson | None = None
+
+    def __iter__(self) -> Iterator[tuple[Element, ...]]:
+        while True:
+            some: list[Element] = []
+            try:
+                for each in islice(self._elements, AT_ONCE):
+                    some.append(each)  # those before a wrong one are kept
+            except WrongJson as wrong:
+                self.wrong = wrong
+            if some:
+                yield tuple(some)
+            if len(some) < AT_ONCE:
+                return
+
+
+class ElementVerification:
+    """Verifies elements and reads the devices in them. It can be pickled, as what it takes and gives can be."""
+
+    def __init__(self, believed: Signers, file: str, *, by_common_name: bool) -> None:
+        self._believed = believed
+        self._file = file
+        self._by_common_name = by_common_name
+
+    def __call__(self, elements: Sequence[Element]) -> list[Entry]:
+        """Return the devices of elements, those that are not verified as bad ones."""
+        return [self._entry(each) for each in elements]
+
+    def _entry(self, element: Element) -> Entry:
+        place = f"element {element.number}"
+        try:
+            verified = self._believed.verify(element.value)
+            place += _which(verified.payload)
+            return self._device(element.number, place, verified.payload, verified.signer)
+        except (NotVerified, WrongElement) as wrong:
+            return Bad(element.number, place, str(wrong))
+
+    def _device(self, number: int, place: str, payload: Mapping[str, Any], signer: Signer) -> SignedDevice:
         at = _made_at(payload)
         check_date(signer, at)
         unique_id = _unique_id(payload)
@@ -130,26 +204,24 @@ class Manifest(ManifestReader):
         columns = {
             f"attr.{name}": value for name, path in _ATTRIBUTES.items() if (value := _said(payload, path)) is not None
         }
-        columns["note"] = f"{self._name}, signed by {signer}"
+        columns["note"] = f"{self._file}, signed by {signer}"
         names = {"common_name": f"sn{unique_id.upper()}"}
+        issuer = None
+        by_name = type(version) is int and version == _LITE
         if type(version) is int and version in _FULL:
             device = _device(payload)
             columns["public_key_sha256"] = device.key_sha256
+            issuer = device.issuer
             if device.leaf is not None:
                 names |= _names_of(device.leaf)
-            if device.issuer is not None:
-                self.issuers[device.issuer] = self.issuers.get(device.issuer, 0) + 1
-        elif type(version) is int and version == _LITE:
-            if not self.options.by_common_name:
-                raise WrongElement(_LITE_TOLD)
-            columns |= names
-            self._by_name += 1
-        else:
+        elif not by_name:
             raise WrongElement(f"its version is {shown(str(version))}: 1, 2 and 3 are known")
-        signed = self.signed.setdefault(signer.sha256, Signed())
-        signed.elements += 1
-        signed.out_of_date += not signer.not_before <= at <= signer.not_after
-        return ManifestDevice(number, place, columns, names)
+        elif not self._by_common_name:
+            raise WrongElement(_LITE_TOLD)
+        else:
+            columns |= names
+        out_of_date = not signer.not_before <= at <= signer.not_after
+        return SignedDevice(number, place, columns, names, signer.sha256, out_of_date, issuer, by_name)
 
 
 def _elements(count: int) -> str:

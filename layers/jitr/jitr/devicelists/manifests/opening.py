@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING
 from jitr.devicelists.csv.duplicates import SeenKeys
 from jitr.devicelists.csv.reader import Reader
 from jitr.devicelists.csv.serials import SerialNotation
-from jitr.devicelists.manifests.reading import ListReader, Options
+from jitr.devicelists.manifests.reading import ListReader, Options, ParallelMap, one_by_one
 from jitr.devicelists.manifests.recognition import CALLED, HEAD, SPREADSHEET, recognised
 from jitr.errors import InputError
 
@@ -25,6 +25,7 @@ class Opener:
 
     ``scratch`` makes an empty file to be written and read, which is gone once it is closed: ZIP is read from its end.
     ``sheets`` gives the rows of a spreadsheet in such a file; without it, spreadsheets are told to be none of ours.
+    ``spread`` verifies the elements of signed manifests.
     """
 
     def __init__(
@@ -32,10 +33,12 @@ class Opener:
         options: Options,
         scratch: Callable[[], IO[bytes]],
         sheets: "Callable[[IO[bytes]], Rows] | None" = None,
+        spread: ParallelMap = one_by_one,
     ) -> None:
         self._options = options
         self._scratch = scratch
         self._sheets = sheets
+        self._spread = spread
 
     @property
     def read_as(self) -> str:
@@ -69,7 +72,13 @@ class Opener:
         from jitr.devicelists.manifests.readers import reader_of
 
         reader = reader_of(
-            found, pieces, source=source, duplicates=duplicates, options=self._options, scratch=self._scratch
+            found,
+            pieces,
+            source=source,
+            duplicates=duplicates,
+            options=self._options,
+            scratch=self._scratch,
+            spread=self._spread,
         )
         reader.read_as = (
             f"read as {CALLED[found]}, which its content shows" if kind is None and found in CALLED else None

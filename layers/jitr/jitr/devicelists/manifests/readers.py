@@ -8,7 +8,7 @@ from jitr.devicelists.manifests import certificates, tables
 from jitr.devicelists.manifests.archives import gunzipped
 from jitr.devicelists.manifests.certificates import Certificates, CertificateText, CertificateTexts
 from jitr.devicelists.manifests.microchip import Manifest
-from jitr.devicelists.manifests.reading import Entry, ManifestReader, Options, WrongManifest
+from jitr.devicelists.manifests.reading import Entry, ManifestReader, Options, ParallelMap, WrongManifest, one_by_one
 from jitr.x509.pem import MAX_INPUT
 
 _TABLES: Mapping[str, type[tables.DeviceTable]] = {
@@ -36,12 +36,13 @@ def reader_of(
     duplicates: SeenKeys | None,
     options: Options,
     scratch: Callable[[], IO[bytes]],
+    spread: ParallelMap = one_by_one,
 ) -> ManifestReader:
     """Return what reads a file that was recognised; one that is not what it is said to be gives its problem."""
     if not _fits(options.kind, found):
         found = ""
     if found == "microchip":
-        return Manifest(pieces, source=source, duplicates=duplicates, options=options)
+        return Manifest(pieces, source=source, duplicates=duplicates, options=options, spread=spread)
     if found in _TABLES:
         return _TABLES[found](pieces, source=source, duplicates=duplicates, options=options)
     texts = _texts(found, pieces, options, scratch)

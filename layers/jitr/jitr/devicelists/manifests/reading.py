@@ -5,9 +5,9 @@ the first problems and the count of all.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from jitr.devicelists.columns import ATTRIBUTE_PREFIX, ColumnFault, shown
 from jitr.devicelists.csv.duplicates import SeenKeys
@@ -21,6 +21,9 @@ from jitr.values import dataclass
 
 if TYPE_CHECKING:
     from jitr.devicelists.manifests.jws import Signer, Signers
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 USUAL_SET = "E0E0"
 _PLACE_SHOWN = 80  # characters of a name out of an archive
@@ -92,6 +95,18 @@ def unit_of(row: Row) -> str:
     return row.unit if isinstance(row, PlacedRow) else "line"
 
 
+class ParallelMap(Protocol):
+    """Works on things as ``map`` does, on some of them at once where that is quicker."""
+
+    def __call__(self, work: Callable[[A], B], things: Iterable[A]) -> Iterator[B]:
+        """Return what becomes of each thing, in their order, of which only a few are taken ahead."""
+
+
+def one_by_one(work: Callable[[A], B], things: Iterable[A]) -> Iterator[B]:
+    """Work on one thing after the other."""
+    return map(work, things)
+
+
 class WrongManifest(InputError):
     """Nothing of a file, or nothing from some place on, can be read with any sense."""
 
@@ -103,8 +118,7 @@ class Options:
     ``kind`` says what the file is, where that is not to be found out. ``thing_name`` is a template for the column of
     that name. ``by_common_name`` takes elements that have neither key nor certificate by their names. ``skip_bad``
     leaves out what is wrong. ``key_set`` chooses among the certificates of one chip of Infineon's. ``headings`` are for
-    CSV
-    and spreadsheets: the columns that what it calls them stands for; ``sheet`` is one of a spreadsheet's.
+    CSV and spreadsheets: the columns that what it calls them stands for; ``sheet`` is one of a spreadsheet's.
     """
 
     kind: str | None = None
