@@ -89,6 +89,28 @@ def crl(ca: pki.CA, entries: Iterable[bytes] = (), **changes: Any) -> bytes:
     return CrlDraft(ca, tuple(entries), **changes).issue()
 
 
+def delta(ca: pki.CA, entries: Iterable[bytes] = (), *, since: int = 1, number: int = 2, **changes: Any) -> bytes:
+    """What changed since the list of a number."""
+    indicator = extension("deltaCRLIndicator", pki.integer(since), critical=True)
+    extensions = (indicator, *changes.pop("extensions", ()))
+    return CrlDraft(ca, tuple(entries), number=number, extensions=extensions, **changes).issue()
+
+
+def uri(address: str) -> bytes:
+    """A distribution point's full name."""
+    return tlv(0xA0, tlv(0xA0, tlv(0x86, address.encode())))
+
+
+def partition(address: str) -> bytes:
+    """The extension of a list that is for one distribution point."""
+    return extension("issuingDistributionPoint", sequence(uri(address)), critical=True)
+
+
+def naming(draft: pki.CertificateDraft, address: str) -> pki.CertificateDraft:
+    """A device whose certificate names its distribution point."""
+    return draft.extension("2.5.29.31", sequence(sequence(uri(address))))
+
+
 def pem(data: bytes) -> bytes:
     """As ``openssl crl`` writes it."""
     import base64
@@ -96,4 +118,17 @@ def pem(data: bytes) -> bytes:
     return b"-----BEGIN X509 CRL-----\n" + base64.encodebytes(data) + b"-----END X509 CRL-----\n"
 
 
-__all__ = ["CODES", "REVOKED_AT", "CrlDraft", "crl", "entry", "extension", "oid", "pem"]
+__all__ = [
+    "CODES",
+    "REVOKED_AT",
+    "CrlDraft",
+    "crl",
+    "delta",
+    "entry",
+    "extension",
+    "naming",
+    "oid",
+    "partition",
+    "pem",
+    "uri",
+]

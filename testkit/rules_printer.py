@@ -14,7 +14,7 @@ from jitr.rules.conditions import (
     WindowCondition,
 )
 from jitr.rules.file.fields import CONDITION_NAMES
-from jitr.rules.model import FORMAT, AllowRule, Ca, DenyRule, Floor, Grant, Rule, Rules
+from jitr.rules.model import FORMAT, AllowRule, Ca, Crl, DenyRule, Floor, Grant, Rule, Rules
 from jitr.unseen import why_unseen
 
 
@@ -41,9 +41,12 @@ def _item(lines: Iterable[str]) -> Iterator[str]:
 
 def _ca(ca: Ca) -> list[str]:
     lines = [f"ids: {_values(ca.ids)}"]
-    if ca.crl is not None:
-        private = ", private_network: true" if ca.crl.private_network else ""
-        lines.append(f"crl: {{url: {_text(ca.crl.url)}, when_stale: {ca.crl.when_stale.value}{private}}}")
+    if ca.crls:
+        first = ca.crls[0]
+        private = ", private_network: true" if first.private_network else ""
+        lists = [_list(each) for each in ca.crls]
+        where = lists[0] if first.point is None else f"partitions: [{', '.join(f'{{{each}}}' for each in lists)}]"
+        lines.append(f"crl: {{{where}, when_stale: {first.when_stale.value}{private}}}")
     if ca.ocsp is not None:
         ocsp = ca.ocsp
         flags = (
@@ -52,6 +55,12 @@ def _ca(ca: Ca) -> list[str]:
         decided = f"hash: {ocsp.hash}, when_unavailable: {ocsp.when_unavailable.value}"
         lines.append(f"ocsp: {{url: {_text(ocsp.url)}, {decided}, {flags}}}")
     return _section(_text(ca.alias), lines)
+
+
+def _list(crl: Crl) -> str:
+    delta = "" if crl.delta is None else f", delta: {_text(crl.delta)}"
+    point = "" if crl.point is None else f", point: {_text(crl.point)}"
+    return f"url: {_text(crl.url)}{delta}{point}"
 
 
 def _floor(floor: Floor) -> Iterator[str]:

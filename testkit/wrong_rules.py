@@ -58,7 +58,54 @@ CAS = [
     Case("alias with a blank", f"format: 1\ncas: {{a« »b: {{ids: {HEX}}}}}\n", "a CA alias cannot have ' ' in it"),
     Case("alias that begins with a sign", f"format: 1\ncas: {{«-»a: {{ids: {HEX}}}}}\n", "cannot begin with '-'"),
     Case("alias like an id", f"format: 1\ncas: {{«{HEX}»: {{ids: {HEX}}}}}\n", "cannot look like a caCertificateId"),
-    Case("crl without url", f"format: 1\ncas: {{a: {{ids: {HEX}, crl: «{{}}»}}}}\n", "a crl needs the key 'url'"),
+    *(
+        Case(name, f"format: 1\ncas: {{a: {{ids: {HEX}, crl: {crl}}}}}\n", told)
+        for name, crl, told in (
+            ("crl without url", "«{}»", "a crl needs either `url` or `partitions` | write where the list is"),
+            (
+                "crl with url and partitions",
+                "{url: http://a.example/x, «partitions»: [{url: http://a.example/y}]}",
+                "a crl needs either `url` or `partitions`",
+            ),
+            ("no partitions at all", "{partitions: «[]»}", "an empty list"),
+            ("partition without url", "{partitions: [«{}»]}", "a partition needs the key 'url'"),
+            (
+                "delta beside partitions",
+                "{«delta»: http://a.example/d, partitions: [{url: http://a.example/x}]}",
+                "`delta` goes with `url`; with `partitions`, each has its own",
+            ),
+            (
+                "delta at the address of the list",
+                "{url: http://a.example/x, delta: «http://a.example/x»}",
+                "'http://a.example/x' is on line 2 already | each partition and each delta list is a list of its own",
+            ),
+            (
+                "partition twice",
+                "{partitions: [{url: http://a.example/x}, {url: «http://a.example/x», point: http://a.example/y}]}",
+                "'http://a.example/x' is on line 2 already",
+            ),
+            (
+                "distribution point twice",
+                "{partitions: [{url: http://a.example/x}, {url: http://a.example/y, point: «http://a.example/x»}]}",
+                "'http://a.example/x' is on line 2 already",
+            ),
+            (
+                "partition in S3 that nobody names",
+                "{partitions: [{url: «s3://abc/d»}]}",
+                "certificates name no s3:// address as their distribution point | write what they name under `point`",
+            ),
+            (
+                "private_network of partitions in S3",
+                "{partitions: [{url: s3://abc/d, point: http://a.example/x}], «private_network»: true}",
+                "this list is in S3 | leave it out",
+            ),
+            (
+                "delta by ftp",
+                "{url: s3://abc/d, delta: «ftp://a.example/x»}",
+                "is not an address of a delta revocation list",
+            ),
+        )
+    ),
     Case(
         "crl by ftp",
         f"format: 1\ncas: {{a: {{ids: {HEX}, crl: {{url: «ftp://a.example/x»}}}}}}\n",

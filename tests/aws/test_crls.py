@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from testkit import pki
 from testkit.aws.world import PENDING, CrlFiles, World
-from testkit.crls import CrlDraft, crl, entry, extension
+from testkit.crls import CrlDraft, crl, delta, entry, extension, naming, partition
 from testkit.knocks import allow, rules
 from testkit.pki import NOW, sequence, tlv
 
@@ -31,7 +31,7 @@ REVOKED, ON_HOLD, LIFTED = ([entry(0x1001, each)] for each in ("keyCompromise", 
 
 
 def in_force(when_stale: Verdict = Verdict.HOLD, url: str = URL) -> Rules:
-    return replace(rules(allow()), cas={"factory-a": Ca("factory-a", (FACTORY.id,), 3, Crl(url, when_stale))})
+    return replace(rules(allow()), cas={"factory-a": Ca("factory-a", (FACTORY.id,), 3, (Crl(url, when_stale),))})
 
 
 # --- at admission
@@ -209,6 +209,173 @@ def test_without_time_for_a_fetch_the_message_comes_back(ready: World) -> None:
     assert ready.status(DEVICE) == "ACTIVE"
 
 
+# --- delta lists and partitions
+
+DELTA_URL = "http://crl.example.com/factory-a-delta.crl"
+
+
+def with_delta(when_stale: Verdict = Verdict.HOLD) -> Rules:
+    crl = Crl(URL, when_stale, delta=DELTA_URL)
+    return replace(rules(allow()), cas={"factory-a": Ca("factory-a", (FACTORY.id,), 3, (crl,))})
+
+
+def test_who_is_on_the_delta_list_is_rejected_and_the_record_tells_of_both_lists(ready: World) -> None:
+    ready.publish(with_delta())
+    ready.crl_source.at[DELTA_URL] = delta(FACTORY, REVOKED)
+    for each in (DEVICE, OTHER):
+        ready.knock(each, FACTORY)
+    assert (ready.status(DEVICE), ready.codes(DEVICE)) == ("INACTIVE", ["revocation.revoked"])
+    assert ready.status(OTHER) == "ACTIVE"
+    record = ready.record(OTHER)
+    assert record is not None
+    assert record.facts is not None
+    told = record.facts["revocation"][f"{URL} and {DELTA_URL}"]
+    assert (told["number"], told["delta"]["number"], told["delta"]["entries"]) == ("1", "2", 1)
+    assert ready.crl_source.fetched == [URL, DELTA_URL]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None,
+        b"<html>busy</html>",
+        crl(FACTORY),
+        delta(pki.ca("Factory B")),
+        delta(FACTORY, signer=pki.key("P-256", "a forger")),
+        delta(FACTORY, since=2, number=3),
+        delta(FACTORY, extensions=(partition("http://crl.example.com/1"),)),
+    ],
+    ids=["gone", "a page", "a complete list", "of another CA", "forged", "a list is missing", "another scope"],
+)
+@pytest.mark.parametrize("when_stale", [Verdict.HOLD, Verdict.ADMIT])
+def test_without_its_delta_list_a_list_keeps_out_and_lets_nobody_in(
+    ready: World, bad: bytes | None, when_stale: Verdict
+) -> None:
+    ready.publish(with_delta(when_stale))
+    ready.crl_source.at[URL] = crl(FACTORY, REVOKED)
+    if bad is not None:
+        ready.crl_source.at[DELTA_URL] = bad
+    for each in (DEVICE, OTHER):
+        ready.knock(each, FACTORY)
+    assert (ready.status(DEVICE), ready.codes(DEVICE)) == ("INACTIVE", ["revocation.revoked"])
+    assert (ready.status(OTHER), ready.codes(OTHER)) == (PENDING, ["revocation.unusable"])
+    assert "CrlFailures" in str(ready.telemetry.metrics.serialize_metric_set()["_aws"])
+
+
+def test_a_hold_that_a_delta_list_lifts_is_lifted(ready: World) -> None:
+    ready.publish(with_delta())
+    ready.crl_source.at |= {URL: crl(FACTORY, ON_HOLD), DELTA_URL: delta(FACTORY)}
+    ready.knock(DEVICE, FACTORY)
+    assert (ready.status(DEVICE), ready.codes(DEVICE)) == (PENDING, ["revocation.on-hold"])
+    ready.crl_source.at[DELTA_URL] = delta(FACTORY, LIFTED, number=3, this_update=ready.now)
+    ready.later(minutes=15)
+    ready.knock(DEVICE, FACTORY)
+    assert ready.status(DEVICE) == "ACTIVE"
+
+
+POINT_1, POINT_2 = "http://crl.example.com/1.crl", "http://crl.example.com/2.crl"
+
+
+def in_partitions(*crls: Crl) -> Rules:
+    return replace(rules(allow()), cas={"factory-a": Ca("factory-a", (FACTORY.id,), 3, crls)})
+
+
+def of_partition(number: int, point: str) -> pki.Issued:
+    return naming(FACTORY.usual_device(f"snr-{number}").serial(number), point).issue()
+
+
+def test_only_the_partition_that_a_certificate_names_is_fetched_and_by_its_address_in_the_rules(ready: World) -> None:
+    """No address in a certificate is followed: it is a name that the rules know."""
+    ready.publish(in_partitions(Crl("s3://lists/1", point=POINT_1), Crl("s3://lists/2", point=POINT_2)))
+    ready.crl_source.at |= {
+        "s3://lists/1": crl(FACTORY, [entry(3, "superseded")], extensions=(partition(POINT_1),)),
+        "s3://lists/2": crl(FACTORY, extensions=(partition(POINT_2),)),
+    }
+    revoked, good, stray = of_partition(3, POINT_1), of_partition(4, POINT_2), of_partition(5, "http://evil.example/")
+    for each in (revoked, good, stray):
+        ready.connect(each)
+    for each in (revoked, good, stray, DEVICE):
+        ready.knock(each, FACTORY)
+        if each is revoked:
+            assert ready.crl_source.fetched == ["s3://lists/1"]
+    assert (ready.status(revoked), ready.codes(revoked)) == ("INACTIVE", ["revocation.revoked"])
+    assert ready.status(good) == "ACTIVE"
+    for each in (stray, DEVICE):
+        assert (ready.status(each), ready.codes(each)) == (PENDING, ["revocation.no-partition"])
+    assert ready.crl_source.fetched == ["s3://lists/1", "s3://lists/2"]
+
+
+@pytest.mark.parametrize(
+    ("extensions", "status"),
+    [((partition(POINT_1),), "ACTIVE"), ((), "ACTIVE"), ((partition(POINT_2),), PENDING)],
+    ids=["its own", "complete", "of another partition"],
+)
+def test_a_partition_that_says_it_is_another_one_lets_nobody_in(
+    ready: World, extensions: tuple[bytes, ...], status: str
+) -> None:
+    """Whoever mixes up files, or puts one in another's place, does not decide who is not revoked."""
+    ready.publish(in_partitions(Crl("s3://lists/1", Verdict.ADMIT, point=POINT_1)))
+    ready.crl_source.at["s3://lists/1"] = crl(FACTORY, extensions=extensions)
+    device = of_partition(3, POINT_1)
+    ready.connect(device)
+    ready.knock(device, FACTORY)
+    assert ready.status(device) == status
+
+
+def test_a_partition_has_its_own_delta_list(ready: World) -> None:
+    ready.publish(in_partitions(Crl("s3://lists/1", delta="s3://lists/1-delta", point=POINT_1)))
+    ready.crl_source.at |= {
+        "s3://lists/1": crl(FACTORY, extensions=(partition(POINT_1),)),
+        "s3://lists/1-delta": delta(FACTORY, [entry(3)], extensions=(partition(POINT_1),)),
+    }
+    device = of_partition(3, POINT_1)
+    ready.connect(device)
+    ready.knock(device, FACTORY)
+    assert ready.status(device) == "INACTIVE"
+
+
+def test_an_edit_that_adds_the_partition_lets_its_devices_in(ready: World) -> None:
+    ready.publish(in_partitions(Crl("s3://lists/2", point=POINT_2)))
+    ready.crl_source.at["s3://lists/1"] = crl(FACTORY, extensions=(partition(POINT_1),))
+    device = of_partition(3, POINT_1)
+    ready.connect(device)
+    ready.knock(device, FACTORY)
+    assert ready.codes(device) == ["revocation.no-partition"]
+    ready.publish(in_partitions(Crl("s3://lists/2", point=POINT_2), Crl("s3://lists/1", point=POINT_1)))
+    ready.knock(device, FACTORY)
+    assert ready.status(device) == "ACTIVE"
+
+
+def test_which_list_is_a_held_device_s_is_known_from_its_record(ready: World) -> None:
+    """It is decided again from recorded facts, and of a list that names its point it says whose it is."""
+    ready.crl_source.at[URL] = crl(FACTORY, extensions=(partition(POINT_1),))
+    ready.publish(replace(in_force(), allow=()))
+    device = of_partition(3, POINT_1)
+    ready.connect(device)
+    ready.knock(device, FACTORY)
+    assert ready.codes(device) == ["allow.unmatched"]
+    ready.publish(in_force())
+    ready.knock(device, FACTORY)
+    assert ready.status(device) == "ACTIVE"
+
+
+def test_a_record_of_a_version_that_kept_no_distribution_points_has_the_certificate_read_again(ready: World) -> None:
+    ready.crl_source.at[URL] = crl(FACTORY, extensions=(partition(POINT_1),))
+    ready.publish(replace(in_force(), allow=()))
+    device = of_partition(3, POINT_1)
+    ready.connect(device)
+    ready.knock(device, FACTORY)
+    record = ready.record(device)
+    assert record is not None
+    assert record.facts is not None
+    ready.table.put_record(
+        replace(record, facts={key: each for key, each in record.facts.items() if key != "crl_addresses"})
+    )
+    ready.publish(in_force())
+    ready.knock(device, FACTORY)
+    assert ready.status(device) == "ACTIVE"
+
+
 # --- the cache
 
 
@@ -308,9 +475,66 @@ def test_a_list_is_verified_for_each_ca_that_it_is_asked_for(cache: Cache) -> No
 def test_a_list_from_a_private_network_stands_in_for_none_that_may_not_come_from_there(cache: Cache) -> None:
     """Two aliases may give one address, and only one of them allow a private network."""
     cache.ask()
-    allowed = replace(in_force().cas["factory-a"], crl=Crl(URL, private_network=True))
+    allowed = replace(in_force().cas["factory-a"], crls=(Crl(URL, private_network=True),))
     cache.crls.of(cache.knock, replace(in_force(), cas={"factory-a": allowed}), CA, NOW)
     assert cache.files.private == [False, True]
+
+
+class WithDelta(Cache):
+    """A cache of a list and its delta list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files.at[DELTA_URL] = delta(FACTORY)
+
+    def ask(self, **later: float) -> Revocation:
+        self.now += timedelta(**later)
+        [found] = self.crls.of(self.knock, with_delta(), CA, self.now).values()
+        return found
+
+    def publishes(self, since: int, entries: list[bytes] | None = None) -> None:
+        """A delta list of changes since a list of that number, made now."""
+        until = self.now + timedelta(days=1)
+        made = delta(FACTORY, entries or (), since=since, number=since + 1, this_update=self.now, next_update=until)
+        self.files.at[DELTA_URL] = made
+
+
+def test_a_delta_list_that_follows_a_later_list_has_that_one_fetched_at_once() -> None:
+    """Both were published just now, and the list at hand is not due yet."""
+    cache = WithDelta()
+    cache.files.at[DELTA_URL] = delta(FACTORY, next_update=NOW + timedelta(minutes=7))
+    cache.ask()
+    cache.now += timedelta(minutes=3)
+    cache.files.at[URL] = crl(FACTORY, REVOKED, number=5, this_update=cache.now)
+    cache.publishes(since=5)
+    found = cache.ask()
+    assert (found.reason, found.number, found.problem) == ("keyCompromise", 5, None)
+    assert cache.files.fetched == [URL, DELTA_URL, DELTA_URL, URL]
+
+
+def test_a_delta_list_whose_base_is_not_there_yet_leaves_the_one_before_in_use_while_it_is_fresh() -> None:
+    cache = WithDelta()
+    cache.files.at[DELTA_URL] = delta(FACTORY, REVOKED, next_update=NOW + timedelta(minutes=30))
+    assert cache.ask().reason == "keyCompromise"
+    cache.now += timedelta(minutes=11)
+    cache.publishes(since=5)
+    found = cache.ask()
+    assert (found.reason, found.problem) == ("keyCompromise", None)
+    assert "on neither" in str(found.failure)
+    fetches = cache.fetches
+    cache.ask(seconds=RETRY.total_seconds() - 1)
+    assert cache.fetches == fetches, "neither list is asked for again at once"
+    assert cache.ask(minutes=30).problem is not None or cache.ask().revoked_at is not None
+
+
+def test_a_new_list_goes_on_with_the_delta_list_before_it() -> None:
+    """The older delta list says nothing that the new list does not, and is due to be followed by another."""
+    cache = WithDelta()
+    cache.files.at[DELTA_URL] = delta(FACTORY, ON_HOLD)
+    assert cache.ask().on_hold
+    cache.files.at[URL] = crl(FACTORY, number=9, this_update=NOW + timedelta(minutes=10))
+    found = cache.ask(minutes=11)
+    assert (found.revoked_at, found.problem, found.number) == (None, None, 9)
 
 
 def test_what_is_kept_is_bounded(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:

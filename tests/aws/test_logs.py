@@ -70,7 +70,7 @@ def world() -> Iterator[World]:
         for device in DEVICES.values():
             made.connect(device)
         published = rules(allow(ca="factory-a", common_name="snr-*"), deny(common_name="old-*"))
-        cas = {"factory-a": Ca("factory-a", (FACTORY.id,), 3, Crl(URL))}
+        cas = {"factory-a": Ca("factory-a", (FACTORY.id,), 3, (Crl(URL),))}
         made.publish(replace(published, cas=cas))
         made.crl_source.at[URL] = crl(FACTORY, [entry(0x1004, "keyCompromise")])
         yield made

@@ -38,7 +38,9 @@ URL, LIST = "http://ocsp.example.com/factory-a", "s3://example-crls/factory-a.cr
 
 def in_force(listed: Crl | None = None, **changes: Any) -> Rules:
     ocsp = replace(Ocsp(URL), **changes)
-    return replace(rules(allow()), cas={"factory-a": Ca("factory-a", (FACTORY.id,), 3, listed, ocsp)})
+    return replace(
+        rules(allow()), cas={"factory-a": Ca("factory-a", (FACTORY.id,), 3, () if listed is None else (listed,), ocsp)}
+    )
 
 
 # --- at admission

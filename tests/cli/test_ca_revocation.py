@@ -44,9 +44,9 @@ def answers(**changes: Any) -> Callable[[bytes], bytes]:
     return lambda request: http(answer(request.partition(b"\r\n\r\n")[2]))
 
 
-def in_force(world: World, url: str, crl: Crl | None = None) -> None:
+def in_force(world: World, url: str, *crls: Crl, ocsp: bool = True) -> None:
     world.register_ca(FACTORY)
-    ca = Ca("factory-a", (FACTORY.id,), 3, crl, Ocsp(url))
+    ca = Ca("factory-a", (FACTORY.id,), 3, crls, Ocsp(url) if ocsp else None)
     world.publish(replace(made_rules(allow()), cas={"factory-a": ca}))
 
 
@@ -97,6 +97,55 @@ def test_a_certificate_is_asked_about_as_the_function_would(
     assert result.exit_code == bool(codes), result.stderr
     told = [reason["code"] for each in json.loads(result.stdout)["checks"] for reason in each["reasons"]]
     assert told == codes
+
+
+def _put(key: str, data: bytes) -> None:
+    boto3.client("s3", region_name="us-east-1").put_object(Bucket="example-crls", Key=key, Body=data)
+
+
+def test_a_delta_list_is_told_of_and_one_that_the_rules_do_not_have(world: World, run: Run) -> None:
+    freshest = crls.extension("freshestCRL", pki.sequence(pki.sequence(crls.uri("http://crl.example.com/d"))))
+    now = datetime.now(UTC).replace(microsecond=0)
+    times: dict[str, Any] = {"this_update": now, "next_update": now + timedelta(days=1)}
+    with_list([])
+    _put("factory-a.crl", crls.crl(FACTORY, extensions=(freshest,), **times))
+    in_force(world, "", Crl(LIST), ocsp=False)
+    assert (
+        "names a delta list, which the rules do not: http://crl.example.com/d"
+        in run("ca", "revocation", "factory-a").stdout
+    )
+    _put("delta.crl", crls.delta(FACTORY, [crls.entry(1), crls.entry(2)], **times))
+    in_force(world, "", Crl(LIST, delta="s3://example-crls/delta.crl"), ocsp=False)
+    [told] = json.loads(run("ca", "revocation", "factory-a", "--json").stdout)["checks"]
+    assert told["ok"]
+    assert told["said"].endswith(" with 2 entries since")
+    _put("delta.crl", crls.delta(FACTORY, since=7, number=8, **times))
+    result = run("ca", "revocation", "factory-a", "--json")
+    [told] = json.loads(result.stdout)["checks"]
+    assert (result.exit_code, told["ok"]) == (1, False)
+    assert "on neither" in told["reasons"][0]["message"]
+
+
+def test_every_partition_is_asked_and_of_a_certificate_its_own(world: World, run: Run, tmp_path: Path) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    points = ("http://crl.example.com/1", "http://crl.example.com/2")
+    with_list([])
+    for each in points:
+        made = crls.crl(
+            FACTORY, extensions=(crls.partition(each),), this_update=now, next_update=now + timedelta(days=1)
+        )
+        _put(each[-1], made)
+    in_force(world, "", *(Crl(f"s3://example-crls/{each[-1]}", point=each) for each in points), ocsp=False)
+    assert len(json.loads(run("ca", "revocation", "factory-a", "--json").stdout)["checks"]) == 2
+    for draft, urls, codes in (
+        (crls.naming(FACTORY.usual_device("snr-1"), points[1]), ["s3://example-crls/2"], []),
+        (FACTORY.usual_device("snr-2"), ["2 partitions"], ["revocation.no-partition"]),
+    ):
+        file = tmp_path / "device.pem"
+        file.write_bytes(draft.issue().pem)
+        checks = json.loads(run("ca", "revocation", "factory-a", "--certificate", file, "--json").stdout)["checks"]
+        assert [each["url"] for each in checks] == urls
+        assert [reason["code"] for each in checks for reason in each["reasons"]] == codes
 
 
 def test_what_cannot_be_asked_is_one_line(world: World, run: Run) -> None:

@@ -1577,7 +1577,9 @@ CRL = "s3://example-crls/factory-a.crl"
 
 def with_crl(world: World, list_: bytes | None, **cas: Ca) -> None:
     """Rules in force that give the CA a list, and the list in S3."""
-    world.publish(replace(made_rules(allow()), cas={"factory-a": Ca("factory-a", (FACTORY.id,), 3, Crl(CRL)), **cas}))
+    world.publish(
+        replace(made_rules(allow()), cas={"factory-a": Ca("factory-a", (FACTORY.id,), 3, (Crl(CRL),)), **cas})
+    )
     s3 = boto3.client("s3", region_name="us-east-1")
     s3.create_bucket(Bucket="example-crls")
     if list_ is not None:
@@ -1626,6 +1628,24 @@ def test_a_list_that_ran_out_still_says_who_is_revoked(run: Run, world: World) -
     assert world.status(device) == "INACTIVE"
 
 
+def test_devices_on_any_partition_or_delta_list_are_deactivated(run: Run, world: World) -> None:
+    devices = {each: FACTORY.usual_device(f"d-{each:x}").serial(each).issue() for each in (0x11, 0x12, 0x13, 0x14)}
+    for each in devices.values():
+        register_active(world, each)
+    scope = (crls.partition("http://crl.example.com/2"),)
+    with_crl(world, crl_of([crls.entry(0x11)], extensions=(crls.partition("http://crl.example.com/1"),)))
+    s3 = boto3.client("s3", region_name="us-east-1")
+    s3.put_object(Bucket="example-crls", Key="2", Body=crl_of([crls.entry(0x12, "certificateHold")], extensions=scope))
+    times: dict[str, Any] = {"this_update": NOW - timedelta(minutes=1), "next_update": NOW + timedelta(hours=1)}
+    changes = [crls.entry(0x12, "removeFromCRL"), crls.entry(0x13)]
+    s3.put_object(Bucket="example-crls", Key="2d", Body=crls.delta(FACTORY, changes, extensions=scope, **times))
+    second = Crl("s3://example-crls/2", delta="s3://example-crls/2d", point="http://crl.example.com/2")
+    listed = (Crl(CRL, point="http://crl.example.com/1"), second)
+    world.publish(replace(made_rules(allow()), cas={"factory-a": Ca("factory-a", (FACTORY.id,), 3, listed)}))
+    assert run("device", "deactivate", "--crl", "factory-a", "--yes").exit_code == 0
+    assert [world.status(each) for each in devices.values()] == ["INACTIVE", "ACTIVE", "INACTIVE", "ACTIVE"]
+
+
 @pytest.mark.parametrize(
     ("list_", "alias", "told"),
     [
@@ -1639,7 +1659,7 @@ def test_a_list_that_ran_out_still_says_who_is_revoked(run: Run, world: World) -
 def test_what_stands_in_the_way_of_a_list_is_told(
     run: Run, world: World, list_: bytes | None, alias: str, told: str
 ) -> None:
-    others = {"factory-b": Ca("factory-b", (OTHER.id,), 4), "gone": Ca("gone", ("ab" * 32,), 5, Crl(CRL))}
+    others = {"factory-b": Ca("factory-b", (OTHER.id,), 4), "gone": Ca("gone", ("ab" * 32,), 5, (Crl(CRL),))}
     with_crl(world, list_, **others)
     result = run("device", "deactivate", "--crl", alias, "--yes")
     assert result.exit_code == 2, result.output

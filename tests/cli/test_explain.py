@@ -354,6 +354,70 @@ def test_a_revocation_list_that_cannot_be_used_holds_the_device(bench: Bench, da
     assert told in reasons[0]["message"]
 
 
+PARTITIONS = """crl: {partitions: [
+      {url: "s3://example-crls/1", point: "http://crl.example.com/1", delta: "s3://example-crls/1d"},
+      {url: "http://crl.example.com/2"}]}}"""
+
+
+def in_partitions(bench: Bench) -> list[str]:
+    """Rules with a list in two partitions; the files of the first, which is the device's, and of the second."""
+    text = (bench.folder / "admission.yaml").read_text()
+    bench.write("admission.yaml", text.replace("]}", f"], {PARTITIONS}", 1))
+    first, second = (crls.partition(f"http://crl.example.com/{each}") for each in (1, 2))
+    made = {
+        "1.crl": crls.crl(FACTORY, extensions=(first,)),
+        "1d.crl": crls.delta(FACTORY, [crls.entry(0x1001, "superseded")], extensions=(first,)),
+        "2.crl": crls.crl(FACTORY, extensions=(second,)),
+    }
+    return [f"factory-a={bench.write(name, data)}" for name, data in made.items()]
+
+
+def test_partitions_and_delta_lists_are_given_as_files_that_say_themselves_which_they_are(bench: Bench) -> None:
+    files = in_partitions(bench)
+    pem = crls.naming(device(), "http://crl.example.com/1").issue().pem
+    result = bench.explain(pem, *(option for file in files for option in ("--crl", file)), "--json")
+    told = json.loads(result.stdout)
+    assert (told["decision"], [each["code"] for each in told["reasons"]]) == ("reject", ["revocation.revoked"])
+    assert told["facts"]["revocation"]["s3://example-crls/1 and s3://example-crls/1d"]["delta"]["number"] == "2"
+    people = bench.explain(pem, *(option for file in files for option in ("--crl", file)))
+    assert "delta list of 2026-03-01T11:00:00Z" in people.stdout
+    assert bench.explain(device().issue().pem, "--crl", files[2]).exit_code == 1, "it names no partition, and is held"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([0], "gives factory-a a delta revocation list for http://crl.example.com/1, which is not given"),
+        ([1], "gives factory-a a revocation list for http://crl.example.com/1, which is not given"),
+        ([0, 0, 1], "is a second list of s3://example-crls/1"),
+    ],
+)
+def test_a_partition_or_delta_list_that_is_missing_or_given_twice_is_one_line(
+    bench: Bench, given: list[int], told: str
+) -> None:
+    files = in_partitions(bench)
+    pem = crls.naming(device(), "http://crl.example.com/1").issue().pem
+    result = bench.explain(pem, *(option for each in given for option in ("--crl", files[each])))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (crls.crl(FACTORY, extensions=(crls.partition("http://crl.example.com/3"),)), "has no partition"),
+        (crls.delta(FACTORY, extensions=(crls.partition("http://crl.example.com/2"),)), "gives that CA no `delta`"),
+        (b"no list at all", "neither DER nor"),
+    ],
+    ids=["of another partition", "a delta list that the rules do not have", "no list"],
+)
+def test_a_file_that_is_none_of_the_partitions_is_one_line(bench: Bench, data: bytes, told: str) -> None:
+    in_partitions(bench)
+    result = bench.explain(device().issue().pem, "--crl", f"factory-a={bench.write('x.crl', data)}")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in result.stderr
+
+
 def test_a_revocation_list_that_counts_and_was_not_given_is_asked_for(bench: Bench) -> None:
     with_crl(bench)
     result = bench.explain(device().issue().pem)

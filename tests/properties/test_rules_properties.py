@@ -104,13 +104,32 @@ def grants(draw: st.DrawFn, aliases: list[str], *, has_list: bool) -> Grant:
     )
 
 
+def partitions(
+    stale: st.SearchStrategy[Verdict], deltas: st.SearchStrategy[str | None]
+) -> st.SearchStrategy[tuple[Crl, ...]]:
+    """A list in partitions, for which it is said once what is decided."""
+    each = st.tuples(words(LETTERS), deltas)
+    several = st.lists(each, min_size=1, max_size=3, unique_by=(lambda x: x[0], lambda x: x[1] or x[0]))
+    return st.builds(
+        lambda found, when_stale: tuple(
+            Crl(f"s3://example-crls/{name}", when_stale, delta=delta, point=f"ldap:///cn={name}")
+            for name, delta in found
+        ),
+        several,
+        stale,
+    )
+
+
 @st.composite
 def whole_rules(draw: st.DrawFn) -> Rules:
     """Rules that a file can have."""
     aliases = draw(st.lists(NAMES, max_size=3, unique=True))
     stale = st.sampled_from([Verdict.HOLD, Verdict.ADMIT])
     urls = words(f"{LETTERS}019").map("s3://example-crls/{}.crl".format) | st.just("https://crl.example.com/")
-    crls = st.builds(Crl, urls, stale) | st.builds(Crl, st.just("https://crl.example.com/"), stale, st.booleans())
+    deltas = st.none() | words(LETTERS).map("http://crl.example.com/{}".format)
+    one = st.builds(Crl, urls, stale, st.just(False), deltas)
+    one |= st.builds(Crl, st.just("https://crl.example.com/"), stale, st.booleans(), deltas)
+    crls = st.just(()) | st.tuples(one) | partitions(stale, deltas)
     ocsps = st.builds(
         Ocsp,
         st.sampled_from(["http://ocsp.example.com/", "https://ocsp.example.com:8080/a?b=c"]),
@@ -120,7 +139,7 @@ def whole_rules(draw: st.DrawFn) -> Rules:
         st.booleans(),
         st.booleans(),
     )
-    cas = {alias: Ca(alias, draw(tuples(IDS)), 0, draw(st.none() | crls), draw(st.none() | ocsps)) for alias in aliases}
+    cas = {alias: Ca(alias, draw(tuples(IDS)), 0, draw(crls), draw(st.none() | ocsps)) for alias in aliases}
     names = draw(st.lists(NAMES, max_size=6, unique=True))
     split = draw(st.integers(0, len(names)))
     allow = []

@@ -120,7 +120,7 @@ def test_all_reasons_surface_rejects_first() -> None:
 
 def test_a_ca_whose_revocation_list_was_not_read_admits_nobody() -> None:
     in_force = rules(allow())
-    with_crl = replace(in_force.cas["factory-a"], crl=Crl("https://ca.example/a.crl", Verdict.ADMIT))
+    with_crl = replace(in_force.cas["factory-a"], crls=(Crl("https://ca.example/a.crl", Verdict.ADMIT),))
     decision = decided(knock(), replace(in_force, cas={"factory-a": with_crl}))
     assert (decision.verdict, codes(decision)) == (Verdict.HOLD, ["revocation.unusable"])
 

@@ -7,21 +7,23 @@ import pytest
 from testkit.knocks import CA_ID, NOW, allow, codes, decided, knock, rules
 
 from jitr.decision.decide import DUE_REVOCATION, Decision
-from jitr.facts import Revocation
+from jitr.decision.revocation import crl_reasons
+from jitr.facts import DeltaCrl, Revocation
 from jitr.reasons import Verdict
 from jitr.rules.model import Ca, Crl, Floor, Rules
 
 URL = "s3://example-crls/factory-a.crl"
 FRESH = Revocation(
-    this_update=NOW - timedelta(hours=1), next_update=NOW + timedelta(days=7), number=7, signature_hash="sha256"
+    this_update=NOW - timedelta(hours=1), next_update=NOW + timedelta(days=7), number=7, signature_hashes=("sha256",)
 )
+DELTA = DeltaCrl(NOW - timedelta(minutes=30), NOW + timedelta(days=1), 8, 3)
 REVOKED = replace(FRESH, revoked_at=NOW - timedelta(days=3), reason="keyCompromise")
 ON_HOLD = replace(FRESH, revoked_at=NOW - timedelta(days=3), reason="certificateHold", on_hold=True)
 ADMIT, HOLD, REJECT = Verdict.ADMIT, Verdict.HOLD, Verdict.REJECT
 
 
 def configured(when_stale: Verdict = HOLD, floor: Floor | None = None) -> Rules:
-    cas = {"factory-a": Ca("factory-a", (CA_ID,), 3, Crl(URL, when_stale))}
+    cas = {"factory-a": Ca("factory-a", (CA_ID,), 3, (Crl(URL, when_stale),))}
     return replace(rules(allow(), floor=floor), cas=cas)
 
 
@@ -56,7 +58,7 @@ def stale(found: Revocation) -> Revocation:
         (Revocation(problem="it is a delta revocation list"), HOLD, HOLD, ["revocation.unusable"]),
         (Revocation(problem="it is a delta revocation list"), ADMIT, HOLD, ["revocation.unusable"]),
         (replace(REVOKED, this_update=NOW + timedelta(hours=1)), ADMIT, HOLD, ["revocation.unusable"]),
-        (replace(FRESH, signature_hash="sha1"), ADMIT, HOLD, ["revocation.unusable"]),
+        (replace(FRESH, signature_hashes=("sha1",)), ADMIT, HOLD, ["revocation.unusable"]),
         (None, ADMIT, HOLD, ["revocation.unusable"]),
     ],
 )
@@ -65,6 +67,63 @@ def test_what_a_list_means(
 ) -> None:
     decision = decide(found, when_stale)
     assert (decision.verdict, codes(decision)) == (verdict, expected)
+
+
+@pytest.mark.parametrize(
+    ("complete", "delta", "when_stale", "expected"),
+    [
+        (FRESH, DELTA, HOLD, ["allow.rule"]),
+        (FRESH, replace(DELTA, next_update=NOW - timedelta(hours=1)), HOLD, ["revocation.stale"]),
+        (FRESH, replace(DELTA, next_update=NOW - timedelta(hours=1)), ADMIT, ["allow.rule"]),
+        (replace(FRESH, next_update=NOW - timedelta(hours=1)), DELTA, HOLD, ["revocation.stale"]),
+        (FRESH, replace(DELTA, this_update=NOW + timedelta(hours=1)), ADMIT, ["revocation.unusable"]),
+        (replace(FRESH, signature_hashes=("sha256", "sha1")), DELTA, ADMIT, ["revocation.unusable"]),
+    ],
+    ids=["both fresh", "delta ran out", "delta ran out, admit", "list ran out", "delta yet to come", "delta by SHA-1"],
+)
+def test_list_and_delta_list_both_have_to_be_fresh_and_above_the_floor(
+    complete: Revocation, delta: DeltaCrl, when_stale: Verdict, expected: list[str]
+) -> None:
+    """A fresh delta list does not make up for a complete one that ran out; RFC 5280 section 6.3.3 (a) would let it."""
+    assert codes(decide(replace(complete, delta=delta), when_stale)) == expected
+
+
+def test_which_of_the_two_ran_out_is_told() -> None:
+    crl = Crl(URL, delta="s3://example-crls/delta.crl")
+    found = replace(FRESH, delta=replace(DELTA, next_update=NOW - timedelta(days=2)))
+    [reason] = crl_reasons(crl, found, Floor(), NOW)
+    assert "delta revocation list s3://example-crls/delta.crl ran out 2 days ago" in reason.message
+
+
+HERE, ELSEWHERE = "http://crl.example.com/1", "http://crl.example.com/2"
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ((HERE,), ["allow.rule"]),
+        ((ELSEWHERE, HERE), ["allow.rule"]),
+        ((ELSEWHERE,), ["revocation.no-partition"]),
+        ((HERE + "/",), ["revocation.no-partition"]),
+        ((), ["revocation.no-partition"]),
+        (None, ["revocation.no-partition"]),
+    ],
+    ids=["its own", "one of two", "another", "not letter for letter", "damaged", "none"],
+)
+def test_a_device_whose_distribution_point_the_rules_do_not_have_is_held(
+    named: tuple[str, ...] | None, expected: list[str]
+) -> None:
+    of_partitions = (
+        Crl("s3://lists/1", ADMIT, point=HERE),
+        Crl("s3://lists/3", ADMIT, point="http://crl.example.com/3"),
+    )
+    in_force = replace(rules(allow()), cas={"factory-a": Ca("factory-a", (CA_ID,), 3, of_partitions)})
+    device = knock()
+    device = replace(device, certificate=replace(device.certificate, crl_addresses=named))
+    decision = decided(replace(device, revocations={"s3://lists/1": FRESH}), in_force)
+    assert codes(decision) == expected
+    if "revocation.no-partition" in expected:
+        assert "of none of the 2 partitions that the rules give factory-a" in decision.reasons[0].message
 
 
 def test_the_last_second_of_a_list_counts_and_a_clock_a_little_ahead_does_no_harm() -> None:
@@ -88,14 +147,16 @@ def test_a_hold_that_a_newer_list_ends_is_due_when_lists_are_fetched_anew() -> N
 
 
 def test_every_alias_s_list_counts_and_one_of_another_ca_does_not() -> None:
-    second = Ca("lab", (CA_ID,), 5, Crl("https://crl.example.com/lab.crl"))
-    other = Ca("factory-b", ("cb" * 32,), 6, Crl("https://crl.example.com/b.crl"))
+    second = Ca("lab", (CA_ID,), 5, (Crl("https://crl.example.com/lab.crl"),))
+    other = Ca("factory-b", ("cb" * 32,), 6, (Crl("https://crl.example.com/b.crl"),))
     in_force = replace(configured(), cas=dict(configured().cas) | {"lab": second, "factory-b": other})
     device = replace(knock(aliases=frozenset({"factory-a", "lab"})), revocations={URL: FRESH})
     assert codes(decided(device, in_force)) == ["revocation.unusable"]
     both = replace(device, revocations={URL: FRESH, "https://crl.example.com/lab.crl": REVOKED})
     assert codes(decided(both, in_force)) == ["revocation.revoked"]
-    assert codes(decided(replace(both, revocations={URL: FRESH} | {second.crl.url: FRESH}), in_force)) == ["allow.rule"]  # type: ignore[union-attr]
+    assert codes(decided(replace(both, revocations={URL: FRESH} | {second.crls[0].url: FRESH}), in_force)) == [
+        "allow.rule"
+    ]
 
 
 def test_a_list_is_asked_nothing_where_the_rules_configure_none() -> None:

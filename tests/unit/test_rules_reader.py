@@ -44,7 +44,7 @@ def test_serial_numbers_may_be_negative_and_any_of_them_admitted() -> None:
 def test_the_example_is_read_whole() -> None:
     rules_file = read(EXAMPLE)
     assert rules_file.warnings == ()
-    assert rules_file.rules.cas == {"factory-a": Ca("factory-a", (ID_A,), 5, Crl("s3://example-crls/factory-a.crl"))}
+    assert rules_file.rules.cas == {"factory-a": Ca("factory-a", (ID_A,), 5, (Crl("s3://example-crls/factory-a.crl"),))}
     assert rules_file.rules.floor == Floor()
     assert rules_file.rules.deny == (
         DenyRule("recalled-boards", 13, (ListCondition(("recall-17",)),), "Recall 17, bad radio"),
@@ -75,11 +75,7 @@ def test_a_private_network_is_allowed_in_so_many_words_and_compiled_only_then() 
         read_rules(text.replace("{}", said).encode(), source="admission.yaml").rules
         for said in ("when_stale: hold", "private_network: false", "private_network: true")
     )
-    assert [each.cas["a"].crl and each.cas["a"].crl.private_network for each in (silent, no, yes)] == [
-        False,
-        False,
-        True,
-    ]
+    assert [each.cas["a"].crls[0].private_network for each in (silent, no, yes)] == [False, False, True]
     assert silent.digest == no.digest
     assert b"private_network" not in silent.compiled
     assert load(yes.compiled) == yes

@@ -31,6 +31,7 @@ from jitr.rules.file.fields import (
     FILE,
     GRANT,
     OCSP,
+    PARTITION,
     ROW,
     TEST,
 )
@@ -117,6 +118,12 @@ BEYOND_A_SCHEMA = {
     "ocsp at http://localhost:2560/",
     "ocsp at http://127.0.0.1/",
     "responder with nobody to read it",
+    "no partitions at all",
+    "delta at the address of the list",
+    "partition twice",
+    "distribution point twice",
+    "partition in S3 that nobody names",
+    "private_network of partitions in S3",
     "private_network of S3",
     "unknown CA alias like no other",
     "serial range reversed",
@@ -213,6 +220,7 @@ def test_every_subject_attribute_is_a_documented_condition() -> None:
 LEAST = {
     "ca": {"ids": ID_A},
     "crl": {"url": "s3://abc/d"},
+    "partition": {"url": "http://crl.example.com/8.crl"},
     "ocsp": {"url": "http://ocsp.example.com/"},
     "certificate": {"min_rsa_bits": "2048"},
     "deny": {"name": "recalled-boards", "list": "l"},
@@ -223,11 +231,12 @@ LEAST = {
     "row": {"common_name": "a"},
     "expect": {"decision": "admit"},
 }
-RECORDS = [CA, CRL, OCSP, CERTIFICATE, DENY, ALLOW, GRANT, TEST, DEVICE, ROW, EXPECT]
+RECORDS = [CA, CRL, PARTITION, OCSP, CERTIFICATE, DENY, ALLOW, GRANT, TEST, DEVICE, ROW, EXPECT]
 BESIDE = {
     ("row", "serial_number"): {"ca": "factory-a"},
     ("row", "ca"): {"serial_number": "1"},
     ("crl", "private_network"): {"url": "https://crl.example.com/a.crl"},
+    ("crl", "delta"): {"url": "https://crl.example.com/a.crl"},
     ("grant", "renewal_from"): {"renewal": "replace"},
 }
 EXAMPLES = [
@@ -249,6 +258,7 @@ def test_the_example_of_every_key_is_read(place: str, field: Field) -> None:
     file = (
         f"format: 1\ncas:\n  factory-a:\n    ids: {ID_B}\n  b:\n{block('ca', 4)}\n    crl:\n{block('crl', 6)}\n"
         f"    ocsp:\n{block('ocsp', 6)}\n"
+        f"  c:\n    ids: {'cc' * 32}\n    crl:\n      partitions:\n        -\n{block('partition', 10)}\n"
         f"certificate:\n{block('certificate', 2)}\ndeny:\n  -\n{block('deny', 4)}\n"
         f"allow:\n  -\n{block('allow', 4)}\n    grant:\n{block('grant', 6)}\n"
         f"  -\n    name: another\n    list: line-a-2026\n    grant: {{iot_policies: p}}\n"

@@ -10,13 +10,14 @@ from jitr.aws.crls import Crls
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.iot import Iot
 from jitr.aws.ocsp_responders import OcspResponders
-from jitr.decision.revocation import crl_reasons, ocsp_reasons, revocation_in
+from jitr.decision.revocation import crl_reasons, ocsp_reasons, revocation_in, said_of, without_partition
 from jitr.errors import InputError, Unreadable, UnusableCrl
 from jitr.facts import CertificateFacts, OcspAnswer, Revocation
 from jitr.reasons import Reason
-from jitr.rules.model import Crl, Ocsp, Rules
+from jitr.rules.model import Ca, Crl, Rules
 from jitr.times import rfc3339
 from jitr.x509.certificate import CaReading, read_certificate
+from jitr.x509.crl import CrlReading
 from jitr_operations.crls import crls_with
 from jitr_operations.deployment import Deployment
 from jitr_operations.table import table_of
@@ -75,7 +76,7 @@ def check_revocation(deployment: Deployment, alias: str, certificate: bytes | No
     if not found:
         raise InputError(f"AWS IoT holds none of the CAs that {rules.source} calls {alias}: nothing to verify by")
     asking = _Asking(rules, crls_with(deployment), OcspResponders(), facts, at)
-    return [check for ca in found if ca is not None for check in asking.of(ca, configured.crl, configured.ocsp)]
+    return [check for ca in found if ca is not None for check in asking.of(ca, configured)]
 
 
 def _facts(certificate: bytes) -> CertificateFacts:
@@ -93,12 +94,17 @@ class _Asking:
     certificate: CertificateFacts | None
     at: datetime
 
-    def of(self, ca: CaReading, crl: Crl | None, ocsp: Ocsp | None) -> Iterator[Check]:
-        """Return what each of them says."""
-        ca_id = ca.facts.ca_certificate_id
-        if crl is not None:
-            said, revocation = self._listed(crl, ca)
-            yield Check(ca_id, "crl", crl.url, said, crl_reasons(crl, revocation, self.rules.floor, self.at))
+    def of(self, ca: CaReading, configured: Ca) -> Iterator[Check]:
+        """Return what each list and responder says: about a certificate only the partitions that it names."""
+        ca_id, ocsp = ca.facts.ca_certificate_id, configured.ocsp
+        for crl in configured.crls:
+            if self.certificate is None or crl.is_for(self.certificate.crl_addresses):
+                said, revocation = self._listed(crl, ca)
+                yield Check(ca_id, "crl", crl.key, said, crl_reasons(crl, revocation, self.rules.floor, self.at))
+        if self.certificate is not None:
+            unplaced = without_partition(self.certificate, configured)
+            if unplaced is not None:
+                yield Check(ca_id, "crl", f"{len(configured.crls)} partitions", "nothing", (unplaced,))
         if ocsp is not None:
             serial = secrets.token_hex(16) if self.certificate is None else self.certificate.serial_number
             answer = self.responders.ask(ocsp, ca, serial, self.at)
@@ -112,13 +118,23 @@ class _Asking:
             found = self.crls.list_of(crl, ca, self.at)
         except UnusableCrl as error:
             return "nothing that can be used", Revocation(problem=str(error).removeprefix(f"{crl.url}: "))
-        said = f"a list of {rfc3339(found.this_update)} to {rfc3339(found.next_update)} with {len(found)} entries"
+        said = _list_told(found, crl)
         if self.certificate is not None:
             return said, revocation_in(found, self.certificate, crl.url)
-        whole = Revocation(
-            this_update=found.this_update, next_update=found.next_update, signature_hash=found.scheme.facts.hash
+        return said, said_of(found)
+
+
+def _list_told(found: CrlReading, crl: Crl) -> str:
+    told = f"a list of {rfc3339(found.this_update)} to {rfc3339(found.next_update)} with {len(found)} entries"
+    if found.delta is not None:
+        delta = found.delta
+        told += (
+            f"; a delta list of {rfc3339(delta.this_update)} to {rfc3339(delta.next_update)} with {len(delta)} entries "
         )
-        return said, whole
+        return told + ("since" if found.delta_applies else "that is no later than the list, and says nothing new")
+    if crl.delta is None and found.freshest:
+        told += f"; it names a delta list, which the rules do not: {', '.join(found.freshest)}"
+    return told
 
 
 def _told(answer: OcspAnswer) -> str:

@@ -64,29 +64,33 @@ def find_revoked(
     late: dict[str, Revoked] = {}
     table = table_of(deployment)
     with telling.progress("Comparing certificates", None) as advance:
-        for ca_id, crl in _lists(deployment, alias, at):
+        for ca_id, crls in _lists(deployment, alias, at):
             active = (each.id for each in registry.all(ca_id) if each.status == "ACTIVE")
             while some := list(islice(active, BATCH_GET)):
-                found += _on(crl, deployment, registry, some)
+                found += _on(crls, deployment, registry, some)
                 advance(len(some))
             seen = {each.certificate_id for each in found}
             recent = [each for each in recently_admitted(table, at) if each not in seen]
             of_ca = [each.certificate_id for each in table.records(recent) if each.ca_certificate_id == ca_id]
-            late |= {each.certificate_id: each for each in _on(crl, deployment, registry, of_ca)}
+            late |= {each.certificate_id: each for each in _on(crls, deployment, registry, of_ca)}
     admitted, under_way = those_active(table, registry, list(late), at)
     return [*found, *(late[each] for each in admitted)], under_way
 
 
-def _on(crl: CrlReading, deployment: Deployment, registry: Registry, certificate_ids: list[str]) -> Iterator[Revoked]:
+def _on(
+    crls: list[CrlReading], deployment: Deployment, registry: Registry, certificate_ids: list[str]
+) -> Iterator[Revoked]:
+    """Return who is on a list, or on any partition of it."""
     for certificate_id, knock in with_facts(table_of(deployment), registry, certificate_ids):
         facts = knock.certificate
-        entry = crl.look_up(int(facts.serial_number, 16))
+        entries = (crl.look_up(int(facts.serial_number, 16)) for crl in crls)
+        entry = next((each for each in entries if each is not None), None)
         if entry is not None:
             yield Revoked(certificate_id, name_in(facts), facts.serial_number, entry)
 
 
-def _lists(deployment: Deployment, alias: str, at: datetime) -> Iterator[tuple[str, CrlReading]]:
-    """Return the list for each registered CA of an alias."""
+def _lists(deployment: Deployment, alias: str, at: datetime) -> Iterator[tuple[str, list[CrlReading]]]:
+    """Return the list, or all its partitions, for each registered CA of an alias."""
     rules = _rules(deployment)
     configured = _configured(rules, alias)
     crls, cas = crls_with(deployment), Cas(Iot(deployment.client("iot")))
@@ -101,7 +105,7 @@ def _lists(deployment: Deployment, alias: str, at: datetime) -> Iterator[tuple[s
         if ca.reading is None:
             telling.warn(f"{_why_not(ca_id, ca)}: its devices are not compared")
         else:
-            yield ca_id, _list(crls.list_of(configured, ca.reading, at), ca.reading, at)
+            yield ca_id, [_list(crls.list_of(each, ca.reading, at), each, ca.reading, at) for each in configured]
 
 
 def _why_not(ca_id: str, ca: CaLookup) -> str:
@@ -110,11 +114,16 @@ def _why_not(ca_id: str, ca: CaLookup) -> str:
     return f"the CA {ca_id[:12]} is registered, but here it is not read ({ca.problem})"
 
 
-def _list(crl: CrlReading, ca: CaReading, at: datetime) -> CrlReading:
-    short = ca.facts.ca_certificate_id[:12]
-    telling.note(f"The list of CA {short} is of {rfc3339(crl.this_update)} and has {len(crl)} entries.")
-    if at > crl.next_update:
-        telling.warn(f"it ran out at {rfc3339(crl.next_update)}; who is on it is revoked all the same")
+def _list(crl: CrlReading, configured: Crl, ca: CaReading, at: datetime) -> CrlReading:
+    of = f"CA {ca.facts.ca_certificate_id[:12]}"
+    of += "" if configured.point is None else f" at {configured.url}"
+    changes = (
+        "" if crl.delta is None else f", its delta list is of {rfc3339(crl.delta.this_update)} and has {len(crl.delta)}"
+    )
+    telling.note(f"The list of {of} is of {rfc3339(crl.this_update)} and has {len(crl)} entries{changes}.")
+    for each in (crl, crl.delta):
+        if each is not None and at > each.next_update:
+            telling.warn(f"it ran out at {rfc3339(each.next_update)}; who is on it is revoked all the same")
     return crl
 
 
@@ -125,12 +134,12 @@ def _rules(deployment: Deployment) -> Rules:
     return rules
 
 
-def _configured(rules: Rules, alias: str) -> Crl:
+def _configured(rules: Rules, alias: str) -> tuple[Crl, ...]:
     ca = rules.cas.get(alias)
     if ca is None:
         raise InputError(
             f"the rules in force name no CA {alias!r}; there are: {', '.join(sorted(rules.cas)) or 'none'}"
         )
-    if ca.crl is None:
+    if not ca.crls:
         raise InputError(f"the rules in force give {alias} no revocation list: see `crl` in docs/rules.md")
-    return ca.crl
+    return ca.crls

@@ -17,10 +17,10 @@ from jitr.records.knock import facts_json
 from jitr.rules.model import Rules
 from jitr.times import parse_time
 from jitr.x509.certificate import CaReading, CertificateReading, read_ca, read_certificate
-from jitr.x509.crl import MAX_INPUT, CrlReading, read_crl
 from jitr.x509.ocsp import MAX_RESPONSE, OcspReading, answer_of, question_about, read_ocsp, responder_named
 from jitr.x509.pem import find_certificate
 from jitr_operations import telling
+from jitr_operations.explain.crl_files import GivenCrl, given_for, read_crl_files
 from jitr_operations.explain.explanation import Explanation
 from jitr_operations.files import read_bytes
 from jitr_operations.lists.files import read_rows
@@ -52,13 +52,13 @@ class UnreadableCa:
 class Inputs:
     """Everything a decision needs, from files.
 
-    ``crls`` are by address, ``ocsp`` by the key of the responder; one that cannot be used is its problem.
+    ``crls`` and ``ocsp`` are by the key of the list and of the responder; one that cannot be used is its problem.
     """
 
     rules: Rules
     cas: Mapping[str, "CaReading | UnreadableCa"]
     lists: Mapping[str, Mapping[RowKey, ListRow]]
-    crls: Mapping[str, CrlReading | UnusableCrl]
+    crls: Mapping[str, GivenCrl]
     ocsp: Mapping[str, OcspReading | UnusableOcsp]
     at: datetime
 
@@ -125,17 +125,12 @@ def _knock(reading: CertificateReading, inputs: Inputs) -> Knock:
 def _revocations(knock: Knock, ca: CaReading, inputs: Inputs) -> dict[str, Revocation]:
     """Return what the given lists say of the device. Raises InputError if one that counts was not given."""
     found = {}
-    for url in (each.url for each in crls_of(knock, inputs.rules)):
-        crl = inputs.crls.get(url)
-        if crl is None:
-            alias = next(each for each in sorted(inputs.rules.cas) if _has_crl(inputs.rules, each, url))
-            raise InputError(
-                f"{inputs.rules.source} gives {alias} a revocation list, which is not given: --crl {alias}=FILE"
-            )
-        if isinstance(crl, UnusableCrl):
-            found[url] = Revocation(problem=str(crl))
+    for configured in crls_of(knock, inputs.rules):
+        given = given_for(inputs.rules, configured, inputs.crls)
+        if given.complete is None or isinstance(given.complete, UnusableCrl):
+            found[configured.key] = Revocation(problem=str(given.complete))
         else:
-            found[url] = read_revocation(crl, ca, knock.certificate, url)
+            found[configured.key] = read_revocation(given.complete, ca, knock.certificate, configured.url, given.delta)
     return found
 
 
@@ -160,11 +155,6 @@ def _answers(knock: Knock, ca: CaReading, inputs: Inputs) -> dict[str, OcspAnswe
             question = question_about(ca, int(knock.certificate.serial_number, 16), ocsp.hash)
             found[ocsp.key] = answer_of(answer, question, ca, responder_named(ocsp.responder))
     return found
-
-
-def _has_crl(rules: Rules, alias: str, url: str) -> bool:
-    crl = rules.cas[alias].crl
-    return crl is not None and crl.url == url
 
 
 def _not_checked(decision: Decision) -> tuple[str, ...]:
@@ -221,19 +211,13 @@ def _read_lists(rules: Rules, lists: tuple[str, ...], signers: tuple[Path, ...])
     return {name: rows_by_key(read_rows(file, opener)) for name, file in given.items()}
 
 
-def _read_crls(rules: Rules, crls: tuple[str, ...]) -> dict[str, CrlReading | UnusableCrl]:
-    found: dict[str, CrlReading | UnusableCrl] = {}
-    for alias, file in _named("--crl", "ALIAS=FILE", crls).items():
+def _read_crls(rules: Rules, crls: tuple[str, ...]) -> dict[str, GivenCrl]:
+    given: dict[str, list[Path]] = {}
+    for each in crls:
+        [(alias, file)] = _named("--crl", "ALIAS=FILE", (each,)).items()
         _known_ca(rules, "--crl", alias)
-        configured = rules.cas[alias].crl
-        if configured is None:
-            telling.warn(f"--crl {alias}: {rules.source} gives that CA no crl, so its list decides nothing")
-            continue
-        try:
-            found[configured.url] = read_crl(read_bytes(file, MAX_INPUT))
-        except UnusableCrl as error:
-            found[configured.url] = error
-    return found
+        given.setdefault(alias, []).append(file)
+    return read_crl_files(rules, given)
 
 
 def _read_ocsp(rules: Rules, answers: tuple[str, ...]) -> dict[str, OcspReading | UnusableOcsp]:

@@ -104,9 +104,9 @@ class CertificateFacts:
     written_key_sha256: str | None = None  # of the key as it stands in the certificate, if that is another form
     # Of an EC key with its point compressed, where that is neither of the above; it is not recorded.
     compressed_key_sha256: str | None = field(default=None, compare=False)
-    # Where the certificate says its CA's revocation lists are; None where it says nothing. It is not recorded: whoever
-    # admits has read the certificate anew.
-    crl_addresses: tuple[str, ...] | None = field(default=None, compare=False)
+    # Where the certificate says its CA's lists are (RFC 5280 section 4.2.1.13); None: no such extension. They are names
+    # that a list is known by, and never followed.
+    crl_addresses: tuple[str, ...] | None = None
     _values: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def values(self, attribute: str) -> tuple[str, ...]:
@@ -141,6 +141,7 @@ class CertificateFacts:
                 "unknown_critical_extensions": list(self.unknown_critical_extensions),
                 "authority_key_identifier": self.authority_key_identifier,
                 "subject_key_identifier": self.subject_key_identifier,
+                "crl_addresses": _list_or_none(self.crl_addresses),
             }
             | ({} if self.written_key_sha256 is None else {"written_key_sha256": self.written_key_sha256})
         )
@@ -170,6 +171,7 @@ class CertificateFacts:
             authority_key_identifier=data["authority_key_identifier"],
             subject_key_identifier=data["subject_key_identifier"],
             written_key_sha256=data.get("written_key_sha256"),
+            crl_addresses=_tuple_or_none(data.get("crl_addresses")),
         )
 
 
@@ -248,8 +250,27 @@ class ChainFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class DeltaCrl:
+    """The delta list that was used with a complete one (RFC 5280 section 5.2.4)."""
+
+    this_update: datetime
+    next_update: datetime
+    number: int | None
+    entries: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As under ``delta`` of a revocation."""
+        return {
+            "this_update": rfc3339(self.this_update),
+            "next_update": rfc3339(self.next_update),
+            "number": None if self.number is None else str(self.number),
+            "entries": self.entries,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Revocation:
-    """One revocation list's statement on one certificate.
+    """One revocation list's statement on one certificate, with that of its delta list.
 
     ``problem`` says why the list cannot be used, ``failure`` why none (or no newer one) could be fetched. The times are
     None where there is no list that can be used.
@@ -260,7 +281,8 @@ class Revocation:
     this_update: datetime | None = None
     next_update: datetime | None = None
     number: int | None = None
-    signature_hash: str | None = None
+    delta: DeltaCrl | None = None
+    signature_hashes: tuple[str, ...] = ()  # of the list, and of its delta list
     revoked_at: datetime | None = None  # None: it is not on the list
     reason: str | None = None  # RFC 5280 section 5.3.1, by its name there
     on_hold: bool = False
@@ -273,6 +295,7 @@ class Revocation:
             "this_update": _time_or_none(self.this_update),
             "next_update": _time_or_none(self.next_update),
             "number": None if self.number is None else str(self.number),
+            "delta": None if self.delta is None else self.delta.to_json(),
             "revoked_at": _time_or_none(self.revoked_at),
             "reason": self.reason,
         }

@@ -284,11 +284,20 @@ _ALL = (
     ReasonCode(
         "revocation.unusable",
         _HOLD,
-        "The CA's revocation list cannot be used (wrong signer, damaged, delta, indirect, of another partition) or was "
-        "never to be had, or what its OCSP responder answered cannot be used (wrong signer, about another certificate, "
-        "old, refused), whatever the rules file says under `when_stale` and `when_unavailable`.",
-        "The message says what is wrong. A revocation list has to be complete, and signed by the CA itself; an answer "
-        "of OCSP by the CA, or by a responder that the CA certified for it or the rules file names.",
+        "The CA's revocation list or its delta list cannot be used (wrong signer, damaged, indirect, of another "
+        "partition, delta that does not follow the list) or was never to be had, or what its OCSP responder answered "
+        "cannot be used (wrong signer, about another certificate, old, refused), whatever the rules file says under "
+        "`when_stale` and `when_unavailable`.",
+        "The message says what is wrong. A revocation list has to be complete, and it and its delta list signed by "
+        "the CA itself; an answer of OCSP by the CA, by a responder that the CA certified for it, or by the one that "
+        "the rules file names.",
+    ),
+    ReasonCode(
+        "revocation.no-partition",
+        _HOLD,
+        "The CA's revocation list is in partitions, and the distribution point that the certificate names "
+        "(cRLDistributionPoints, RFC 5280 section 4.2.1.13) is of none that the rules file has.",
+        "Add the partition to `crl` in the rules file; the message says which distribution point it is of.",
     ),
     ReasonCode(
         "revocation.unknown",

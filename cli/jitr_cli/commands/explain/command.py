@@ -23,7 +23,13 @@ _OFFLINE = ("certificate", "cas", "lists", "signers", "crls", "ocsp", "at")
 @click.option("--ca", "cas", multiple=True, metavar="ALIAS=FILE", help="With --rules: a CA's certificate by alias.")
 @click.option("--list", "lists", multiple=True, metavar="NAME=FILE", help="With --rules: a list that they name.")
 @click.option("--signer", "signers", multiple=True, type=FILE, help="With --list: who may have signed a manifest.")
-@click.option("--crl", "crls", multiple=True, metavar="ALIAS=FILE", help="With --rules: a CA's revocation list.")
+@click.option(
+    "--crl",
+    "crls",
+    multiple=True,
+    metavar="ALIAS=FILE",
+    help="With --rules: a CA's revocation list; again for its delta list and for each partition.",
+)
 @click.option("--ocsp", multiple=True, metavar="ALIAS=FILE", help="With --rules: what a CA's OCSP responder answered.")
 @click.option("--at", metavar="TIME", help="With --rules: decide as of then (RFC 3339 or a date, UTC); now without it.")
 @stack_options

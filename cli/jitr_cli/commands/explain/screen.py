@@ -65,6 +65,15 @@ def _answer(answer: Mapping[str, Any]) -> str:
     return f"{answer['status']}, by {answer['responder']}, of {answer['this_update']}{until}"
 
 
+def _list(said: Mapping[str, Any]) -> str:
+    """Return of when a revocation list and its delta list are; or why they count for nothing."""
+    if "this_update" not in said:
+        return str(said.get("problem") or said.get("failure") or "never to be had")
+    told = f"of {said['this_update']} to {said['next_update']}"
+    delta = said.get("delta")
+    return told if delta is None else f"{told}, delta list of {delta['this_update']} to {delta['next_update']}"
+
+
 def _show_facts(facts: Mapping[str, Any]) -> None:
     if not facts:
         return
@@ -81,6 +90,7 @@ def _show_facts(facts: Mapping[str, Any]) -> None:
         ("certificate SHA-256", facts["certificate_sha256"]),
         ("public key SHA-256", facts["public_key_sha256"]),
         *([("  as it is written", facts["written_key_sha256"])] if "written_key_sha256" in facts else []),
+        *[("revocation list", f"{_list(each)} ({key})") for key, each in facts.get("revocation", {}).items()],
         *[("OCSP", f"{_answer(each)} ({key})") for key, each in facts.get("ocsp", {}).items()],
         ("CA", facts["ca_certificate_id"]),
     ]

@@ -13,44 +13,75 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from jitr.facts import CertificateFacts, Knock, OcspAnswer, Revocation
+from jitr.facts import CertificateFacts, DeltaCrl, Knock, OcspAnswer, Revocation
 from jitr.reasons import Reason, Verdict
-from jitr.rules.model import Crl, Floor, Ocsp, Rules
+from jitr.rules.model import Ca, Crl, Floor, Ocsp, Rules
 from jitr.times import rfc3339, span
 from jitr.x509.certificate import CaReading
-from jitr.x509.crl import CrlReading, why_not_by, why_not_for
+from jitr.x509.crl import CrlReading, why_not_after, why_not_by, why_not_for
+from jitr.x509.names import quoted
 
 # How far the clock of whoever signs lists may be ahead.
 SIGNER_CLOCK_SKEW = timedelta(minutes=5)
 
 
 def crls_of(knock: Knock, rules: Rules) -> tuple[Crl, ...]:
-    """Return the revocation lists that count for a device: one per alias of its CA that has one configured."""
-    if not rules.crls:
-        return ()
-    return tuple(dict.fromkeys([rules.crls[alias] for alias in sorted(knock.aliases) if alias in rules.crls]))
+    """Return the revocation lists that count for a device, of each alias of its CA that has one configured.
+
+    Of a list in partitions, those of the distribution points that the device's certificate names: they are known by
+    name from the rules, and no address in a certificate is followed.
+    """
+    points = knock.certificate.crl_addresses
+    configured = [rules.crls[alias] for alias in sorted(knock.aliases) if alias in rules.crls] if rules.crls else []
+    return tuple(dict.fromkeys([crl for crls in configured for crl in crls if crl.is_for(points)]))
 
 
-def read_revocation(crl: CrlReading, ca: CaReading, certificate: CertificateFacts, url: str) -> Revocation:
-    """Return what the list at an address says of a certificate; ``problem`` if it is not the CA's, or not for it."""
+def read_revocation(
+    crl: CrlReading, ca: CaReading, certificate: CertificateFacts, url: str, delta: CrlReading | None = None
+) -> Revocation:
+    """Return what the list at an address, and its delta list, say of a certificate.
+
+    With a ``problem`` if the list is not the CA's, or not for the certificate, or the delta list is not of that list.
+    """
     problem = why_not_by(crl, ca)
-    return Revocation(problem=problem) if problem is not None else revocation_in(crl, certificate, url)
-
-
-def revocation_in(crl: CrlReading, certificate: CertificateFacts, url: str) -> Revocation:
-    """Return what a CA's own list says of a certificate. A list that is not for it still counts against it."""
-    entry = crl.look_up(int(certificate.serial_number, 16))
-    problem = None if entry is not None else why_not_for(crl, certificate, url)
     if problem is not None:
         return Revocation(problem=problem)
+    why_not = None if delta is None else why_not_by(delta, ca) or why_not_after(delta, crl)
+    if delta is not None and why_not is None:
+        crl = crl.with_delta(delta)
+    return revocation_in(crl, certificate, url, why_not)
+
+
+def revocation_in(
+    crl: CrlReading, certificate: CertificateFacts, url: str, delta_problem: str | None = None
+) -> Revocation:
+    """Return what a CA's own list says of a certificate.
+
+    A list that is not for the certificate still counts against it, and so does one whose delta list cannot be used.
+    """
+    entry = crl.look_up(int(certificate.serial_number, 16))
+    problem = None if entry is not None else why_not_for(crl, certificate, url) or delta_problem
+    if problem is not None:
+        return Revocation(problem=problem)
+    return replace(
+        said_of(crl),
+        revoked_at=None if entry is None else entry.revoked_at,
+        reason=None if entry is None else entry.reason,
+        on_hold=entry is not None and entry.on_hold,
+    )
+
+
+def said_of(crl: CrlReading) -> Revocation:
+    """Return what a CA's own list says of a certificate that is not on it."""
+    delta = crl.delta
     return Revocation(
         this_update=crl.this_update,
         next_update=crl.next_update,
         number=crl.number,
-        signature_hash=crl.scheme.facts.hash,
-        revoked_at=None if entry is None else entry.revoked_at,
-        reason=None if entry is None else entry.reason,
-        on_hold=entry is not None and entry.on_hold,
+        delta=None if delta is None else DeltaCrl(delta.this_update, delta.next_update, delta.number, len(delta)),
+        signature_hashes=tuple(
+            [each.scheme.facts.hash for each in (crl, delta) if each is not None and each.scheme.facts.hash is not None]
+        ),
     )
 
 
@@ -69,14 +100,32 @@ def revocation_reasons(knock: Knock, rules: Rules, now: datetime, *, before_ocsp
     listed = [
         reason
         for crl in crls_of(knock, rules)
-        for reason in crl_reasons(crl, knock.revocations.get(crl.url), rules.floor, now)
+        for reason in crl_reasons(crl, knock.revocations.get(crl.key), rules.floor, now)
+    ]
+    unplaced = [
+        reason
+        for alias in sorted(knock.aliases & rules.crls.keys())
+        if (reason := without_partition(knock.certificate, rules.cas[alias])) is not None
     ]
     answered = [
         reason
         for ocsp in (() if before_ocsp else ocsps_of(knock, rules))
         for reason in ocsp_reasons(ocsp, knock.ocsp.get(ocsp.key), rules.floor, now)
     ]
-    return (*listed, *answered)
+    return (*unplaced, *listed, *answered)
+
+
+def without_partition(certificate: CertificateFacts, ca: Ca) -> Reason | None:
+    """Return a reason where a CA's list is in partitions, none of which is the certificate's."""
+    points = certificate.crl_addresses
+    if not ca.crls or any(each.is_for(points) for each in ca.crls):
+        return None
+    named = quoted(", ".join(points)) if points else "none"
+    return Reason(
+        "revocation.no-partition",
+        f"the certificate's distribution point ({named}) is of none of the {len(ca.crls)} partitions that the rules "
+        f"give {ca.alias}",
+    )
 
 
 def crl_reasons(crl: Crl, found: Revocation | None, floor: Floor, now: datetime) -> tuple[Reason, ...]:
@@ -92,20 +141,17 @@ def crl_reasons(crl: Crl, found: Revocation | None, floor: Floor, now: datetime)
         # decide who gets in.
         why = f" ({found.failure})" if found.failure else ""
         return (Reason("revocation.unusable", f"the revocation list {crl.url} was never to be had{why}"),)
-    return (*_listed(found), *_stale(crl, found, found.next_update, now))
+    return (*_listed(found), *_stale(crl, found, now))
 
 
 def _problem(found: Revocation, floor: Floor, now: datetime) -> str | None:
-    """Return what is against a list that its CA did sign."""
-    if found.this_update is None:
-        return None
-    if found.signature_hash is not None and found.signature_hash not in floor.signature_hashes:
-        return (
-            f"the revocation list is signed with {found.signature_hash}, "
-            f"the floor has {', '.join(floor.signature_hashes)}"
-        )
-    if now < found.this_update - SIGNER_CLOCK_SKEW:
-        return f"the revocation list is of {rfc3339(found.this_update)}, which is yet to come"
+    """Return what is against lists that their CA did sign."""
+    weak = [each for each in found.signature_hashes if each not in floor.signature_hashes]
+    if weak:
+        return f"the revocation list is signed with {weak[0]}, the floor has {', '.join(floor.signature_hashes)}"
+    for made in (found.this_update, None if found.delta is None else found.delta.this_update):
+        if made is not None and now < made - SIGNER_CLOCK_SKEW:
+            return f"the revocation list is of {rfc3339(made)}, which is yet to come"
     return None
 
 
@@ -118,12 +164,24 @@ def _listed(found: Revocation) -> tuple[Reason, ...]:
     return (Reason("revocation.revoked", f"the CA revoked the certificate at {since} ({found.reason})"),)
 
 
-def _stale(crl: Crl, found: Revocation, next_update: datetime, now: datetime) -> tuple[Reason, ...]:
-    if crl.when_stale is Verdict.ADMIT or now <= next_update:
+def _stale(crl: Crl, found: Revocation, now: datetime) -> tuple[Reason, ...]:
+    """Return a reason for each of list and delta list that ran out.
+
+    RFC 5280 section 6.3.3 (a) would do with a delta list that is fresh. Here both have to be: a CA that publishes its
+    complete list no more is one that something is wrong with.
+    """
+    if crl.when_stale is Verdict.ADMIT:
         return ()
+    ends = [(f"the revocation list {crl.url}", found.next_update)]
+    ends += [] if found.delta is None else [(f"the delta revocation list {crl.delta}", found.delta.next_update)]
     why = f" ({found.failure})" if found.failure else ""
-    told = f"ran out {span(now - next_update)} ago, at {rfc3339(next_update)}"
-    return (Reason("revocation.stale", f"the revocation list {crl.url} {told}{why}"),)
+    return tuple(
+        [
+            Reason("revocation.stale", f"{which} ran out {span(now - end)} ago, at {rfc3339(end)}{why}")
+            for which, end in ends
+            if end is not None and now > end
+        ]
+    )
 
 
 def ocsp_reasons(ocsp: Ocsp, found: OcspAnswer | None, floor: Floor, now: datetime) -> tuple[Reason, ...]:
@@ -193,7 +251,7 @@ def without_revocation(rules: Rules) -> Rules:
     For what only asks whether a device is worth deciding (a recheck, a replay, a test in the rules file): whoever
     admits decides with them.
     """
-    return replace(rules, cas={alias: replace(ca, crl=None, ocsp=None) for alias, ca in rules.cas.items()})
+    return replace(rules, cas={alias: replace(ca, crls=(), ocsp=None) for alias, ca in rules.cas.items()})
 
 
 def revocations_json(revocations: Mapping[str, Revocation]) -> dict[str, Any]:

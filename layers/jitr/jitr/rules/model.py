@@ -35,21 +35,22 @@ MAX_POLICIES = 10  # per certificate: AWS IoT Core quotas, "Maximum number of po
 
 @dataclass(frozen=True, slots=True)
 class Crl:
-    """The address of a CA's revocation list, and the decision without a fresh one."""
+    """The address of a CA's revocation list, or of one partition of it, and the decision without a fresh one."""
 
     url: str
     when_stale: Verdict = Verdict.HOLD
     private_network: bool = False  # whether its server may be in one
+    delta: str | None = None  # where what changed since is
+    point: str | None = None  # of a partition: the distribution point that its devices' certificates name
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as in the compiled rules: a file that allows no private network has the digest it always had."""
-        plain = {"url": self.url, "when_stale": self.when_stale.value}
-        return plain | {"private_network": True} if self.private_network else plain
+    @property
+    def key(self) -> str:
+        """What tells apart what was read in different ways."""
+        return self.url if self.delta is None else f"{self.url} and {self.delta}"
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Crl":
-        """Read ``to_json``."""
-        return cls(data["url"], Verdict(data["when_stale"]), data.get("private_network") is True)
+    def is_for(self, points: tuple[str, ...] | None) -> bool:
+        """Tell whether it is for a certificate that names these distribution points: a partition for its own only."""
+        return self.point is None or self.point in (points or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +104,13 @@ class Ca:
     alias: str
     ids: tuple[str, ...]
     line: int
-    crl: Crl | None = None
+    crls: tuple[Crl, ...] = ()  # its revocation list, or each partition of it
     ocsp: Ocsp | None = None
 
     @property
     def revokes(self) -> bool:
         """Whether what the CA revokes is asked for."""
-        return self.crl is not None or self.ocsp is not None
+        return bool(self.crls) or self.ocsp is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,9 +274,9 @@ class Rules:
         return former | {each.name: each for each in self.allow}
 
     @cached_property
-    def crls(self) -> Mapping[str, Crl]:
-        """The revocation list of each alias that has one configured."""
-        return {alias: ca.crl for alias, ca in self.cas.items() if ca.crl is not None}
+    def crls(self) -> Mapping[str, tuple[Crl, ...]]:
+        """The revocation list, or its partitions, of each alias that has one configured."""
+        return {alias: ca.crls for alias, ca in self.cas.items() if ca.crls}
 
     @cached_property
     def ocsps(self) -> Mapping[str, Ocsp]:
@@ -397,17 +398,42 @@ def _without_positions(compiled: Mapping[str, Any]) -> dict[str, Any]:
 def _ca_json(ca: Ca) -> dict[str, Any]:
     # A file that asks no responder has the digest that it always had.
     ocsp = {} if ca.ocsp is None else {"ocsp": ca.ocsp.to_json()}
-    return {"ids": list(ca.ids), "line": ca.line, "crl": None if ca.crl is None else ca.crl.to_json()} | ocsp
+    return {"ids": list(ca.ids), "line": ca.line, "crl": _crls_json(ca.crls)} | ocsp
+
+
+def _crls_json(crls: tuple[Crl, ...]) -> dict[str, Any] | None:
+    """Return what stands under ``crl``. What a file does not say is left out: it has the digest that it always had."""
+    if not crls:
+        return None
+    # What is decided, and from where, is said once for all partitions.
+    common: dict[str, Any] = {"when_stale": crls[0].when_stale.value}
+    common |= {"private_network": True} if crls[0].private_network else {}
+    if crls[0].point is None:
+        return _list_json(crls[0]) | common
+    return {"partitions": [_list_json(each) | {"point": each.point} for each in crls]} | common
+
+
+def _list_json(crl: Crl) -> dict[str, Any]:
+    return {"url": crl.url} | ({} if crl.delta is None else {"delta": crl.delta})
+
+
+def _crls(data: Mapping[str, Any] | None) -> tuple[Crl, ...]:
+    """Read ``_crls_json``."""
+    if data is None:
+        return ()
+    stale, private_network = Verdict(data["when_stale"]), data.get("private_network") is True
+    return tuple(
+        [
+            Crl(each["url"], stale, private_network, each.get("delta"), each.get("point"))
+            for each in data.get("partitions", (data,))
+        ]
+    )
 
 
 def _ca(alias: str, data: Mapping[str, Any]) -> Ca:
-    crl, ocsp = data["crl"], data.get("ocsp")
+    ocsp = data.get("ocsp")
     return Ca(
-        alias,
-        tuple(data["ids"]),
-        data["line"],
-        None if crl is None else Crl.from_json(crl),
-        None if ocsp is None else Ocsp.from_json(ocsp),
+        alias, tuple(data["ids"]), data["line"], _crls(data["crl"]), None if ocsp is None else Ocsp.from_json(ocsp)
     )
 
 

@@ -1,9 +1,12 @@
 """Reading a certificate revocation list (RFC 5280 section 5): from hostile bytes to an index by serial number.
 
-A list is used only if it is complete for its CA's devices. Delta lists, indirect ones, and those with a critical
-extension that is unknown here are refused whole: the section forbids to use what is not understood, and half a list
-would let in who stands on the other half. One that names its distribution point, as step-ca writes each and CAs write
-their partitions, speaks for the devices that this is the point of, and against all that are on it.
+A list is used only if it is complete for its CA's devices. Indirect ones, and those with a critical extension that is
+unknown here are refused whole: the section forbids to use what is not understood, and half a list would let in who
+stands on the other half. One that names its distribution point, as step-ca writes each and CAs write their partitions,
+speaks for the devices that this is the point of, and against all that are on it.
+
+A delta list says what changed since a complete one, its base (section 5.2.4). It is used with that base or a later one
+of the same CA and scope, and with no other list.
 
 They are read here and not by ``cryptography``, whose look-up goes through all entries each time and whose reader leaves
 entry extensions for whoever asks; the tests hold one reader against the other.
@@ -12,7 +15,7 @@ entry extensions for whoever asks; the tests hold one reader against the other.
 import base64
 import binascii
 import re
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -21,7 +24,7 @@ from jitr.facts import CertificateFacts
 from jitr.values import dataclass
 from jitr.x509 import der
 from jitr.x509.certificate import CaReading
-from jitr.x509.extensions import distribution_point_uris, split_extensions
+from jitr.x509.extensions import crl_addresses, distribution_point_uris, split_extensions
 from jitr.x509.names import Name, quoted, read_name, rfc4514, same_name
 from jitr.x509.pem import not_a_certificate
 from jitr.x509.signatures import Scheme, read_scheme, verifies
@@ -37,8 +40,10 @@ _CRL_NUMBER = "2.5.29.20"
 _DELTA_CRL = "2.5.29.27"
 _ISSUING_DISTRIBUTION_POINT = "2.5.29.28"
 _AUTHORITY_KEY_IDENTIFIER = "2.5.29.35"
+_FRESHEST_CRL = "2.5.29.46"  # never critical (RFC 5280 section 5.2.6)
 _REASON = "2.5.29.21"
 _CERTIFICATE_ISSUER = "2.5.29.29"
+_KNOWN = frozenset({_CRL_NUMBER, _DELTA_CRL, _ISSUING_DISTRIBUTION_POINT, _AUTHORITY_KEY_IDENTIFIER})
 # Those of an entry that may be critical: invalidityDate and holdInstructionCode change nothing about its meaning.
 _KNOWN_IN_ENTRIES = frozenset({_REASON, "2.5.29.24", "2.5.29.23"})
 
@@ -75,7 +80,7 @@ class RevokedEntry:
 
 @dataclass(frozen=True, slots=True)
 class CrlReading:
-    """A complete revocation list, not yet verified; ``look_up`` costs the same for ten entries and for a million."""
+    """A revocation list, not yet verified; ``look_up`` costs the same for ten entries and for a million."""
 
     issuer: Name
     signed: bytes  # as an element: what the signature is over
@@ -85,6 +90,10 @@ class CrlReading:
     next_update: datetime
     number: int | None
     points: tuple[str, ...] | None  # the URIs of its distribution point; None: it is for all devices of the CA
+    scope: bytes | None  # issuingDistributionPoint as it stands there
+    base_number: int | None  # of a delta list: the number of the complete one that it follows; None: it is complete
+    freshest: tuple[str, ...]  # where the CA says that a delta list is
+    delta: "CrlReading | None"  # what brings it up to date
     # By serial number: seconds since 1970, and the reason in the lowest four bits. A tenth of the memory of objects.
     _entries: dict[int, int] = field(repr=False)
 
@@ -92,20 +101,53 @@ class CrlReading:
         """Return how many certificates are on it."""
         return len(self._entries)
 
+    @property
+    def delta_applies(self) -> bool:
+        """Whether the delta list is later than the complete one; else it says nothing new (section 5.2.4 (d))."""
+        return self.delta is not None and _order(self.delta) > _order(self)
+
     def look_up(self, serial_number: int) -> RevokedEntry | None:
         """Return the entry of a certificate; None for one that is not on the list, or was removed from it."""
         packed = self._entries.get(serial_number)
+        if self.delta is not None and self.delta_applies:
+            packed = _later(packed, self.delta._entries.get(serial_number))
         if packed is None or packed & 15 == _REMOVED:
             return None
         return RevokedEntry(_EPOCH + timedelta(seconds=packed >> 4), REASONS[packed & 15])
 
+    def with_delta(self, delta: "CrlReading") -> "CrlReading":
+        """Return the list brought up to date; ``why_not_after`` has to be None. What it says by itself stays as it is.
+
+        A delta list that is no later than the complete one says nothing new, and is only kept for its times.
+        """
+        return replace(self, delta=delta)
+
 
 def read_crl(data: bytes) -> CrlReading:
-    """Read a revocation list from PEM or DER.
+    """Read a complete revocation list from PEM or DER.
 
     Raises UnusableCrl for what is none, is damaged or larger than MAX_CRL, and for one that is not complete: delta,
-    indirect, partitioned, with an unknown critical extension, or without nextUpdate.
+    indirect, partitioned without an address, with an unknown critical extension, or without nextUpdate.
     """
+    reading = read_any_crl(data)
+    if reading.base_number is not None:
+        raise UnusableCrl(
+            "it is a delta revocation list (RFC 5280 section 5.2.4): a complete one is needed, and its address goes "
+            "under `delta`"
+        )
+    return reading
+
+
+def read_delta(data: bytes) -> CrlReading:
+    """Read a delta revocation list from PEM or DER. Raises UnusableCrl as ``read_crl``, and for a complete one."""
+    reading = read_any_crl(data)
+    if reading.base_number is None:
+        raise UnusableCrl("the delta revocation list is none: it has no deltaCRLIndicator (RFC 5280 section 5.2.4)")
+    return reading
+
+
+def read_any_crl(data: bytes) -> CrlReading:
+    """Read a revocation list, complete or delta, from PEM or DER. Raises UnusableCrl as both do for any list."""
     found = _find(data)
     try:
         content = der.only(found, der.SEQUENCE)
@@ -125,6 +167,27 @@ def why_not_by(crl: CrlReading, ca: CaReading) -> str | None:
         return "the CA has a keyUsage without cRLSign, so the revocation list cannot be its own"
     if not verifies(ca.key, crl.scheme, crl.signature, crl.signed):
         return f"the CA's key does not verify the revocation list's {crl.scheme.facts.algorithm} signature"
+    return None
+
+
+def why_not_after(delta: CrlReading, complete: CrlReading) -> str | None:
+    """Return why a delta list does not bring a complete one of the same CA up to date; None where it does.
+
+    RFC 5280 sections 5.2.4 and 6.3.3 (c). That both are the same CA's is left to ``why_not_by``, with the CA's key.
+    """
+    if delta.scope != complete.scope:
+        return (
+            "the delta revocation list has another scope than the complete one (issuingDistributionPoint, RFC 5280 "
+            "section 5.2.4)"
+        )
+    if complete.number is None or delta.number is None:
+        which = "complete" if complete.number is None else "delta"
+        return f"the {which} revocation list has no cRLNumber: nobody can tell which of the two is later"
+    if delta.base_number is None or complete.number < delta.base_number:
+        return (
+            f"the delta revocation list says what changed since number {delta.base_number}, and the complete one has "
+            f"number {complete.number}: what was revoked between them is on neither"
+        )
     return None
 
 
@@ -190,7 +253,7 @@ def _read(content: bytes) -> CrlReading:
     extensions = fields.take_if(_EXTENSIONS)
     fields.end()
 
-    number, points = (None, None) if extensions is None else _extensions(extensions)
+    told = _Told() if extensions is None else _extensions(extensions)
     return CrlReading(
         issuer=read_name(issuer, "issuer"),
         signed=der.element(der.SEQUENCE, signed),
@@ -198,8 +261,12 @@ def _read(content: bytes) -> CrlReading:
         scheme=read_scheme(algorithm),
         this_update=this_update,
         next_update=next_update,
-        number=number,
-        points=points,
+        number=told.number,
+        points=told.points,
+        scope=told.scope,
+        base_number=told.base_number,
+        freshest=told.freshest,
+        delta=None,
         _entries={} if revoked is None else _index(revoked),
     )
 
@@ -212,24 +279,47 @@ def _instead(data: bytes) -> str | None:
 # --- what the list as a whole says of itself
 
 
-def _extensions(content: bytes) -> tuple[int | None, tuple[str, ...] | None]:
-    """Return the CRL number and the distribution point, once nothing speaks against using the list."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the extensions say; see CrlReading."""
+
+    number: int | None = None
+    base_number: int | None = None
+    points: tuple[str, ...] | None = None
+    scope: bytes | None = None
+    freshest: tuple[str, ...] = ()
+
+
+def _extensions(content: bytes) -> _Told:
+    """Return what the extensions say, once nothing speaks against using the list."""
     found = split_extensions(der.only(content, der.SEQUENCE))
-    if _DELTA_CRL in found:
-        raise UnusableCrl("it is a delta revocation list (RFC 5280 section 5.2.4): a complete one is needed")
-    points = None
-    if _ISSUING_DISTRIBUTION_POINT in found:
-        points = _scope(found.pop(_ISSUING_DISTRIBUTION_POINT)[1])
-    known = (_CRL_NUMBER, _AUTHORITY_KEY_IDENTIFIER)
-    unknown = [oid for oid, (critical, _) in found.items() if critical and oid not in known]
+    unknown = [oid for oid, (critical, _) in found.items() if critical and oid not in _KNOWN]
     if unknown:
         raise UnusableCrl(f"the revocation list has the critical extension {unknown[0]}, unknown here")
-    if _CRL_NUMBER not in found:
-        return None, points
-    return int.from_bytes(der.only(found[_CRL_NUMBER][1], der.INTEGER)[:_LONGEST_NUMBER]), points
+    values = {oid: value for oid, (_, value) in found.items()}
+    scope = values.get(_ISSUING_DISTRIBUTION_POINT)
+    base_number = _whole_number(values.get(_DELTA_CRL))
+    if _DELTA_CRL in values and base_number is None:
+        raise UnusableCrl("the delta revocation list does not say which number it follows")
+    return _Told(
+        number=_whole_number(values.get(_CRL_NUMBER)),
+        base_number=base_number,
+        points=None if scope is None else _scope(scope),
+        scope=scope,
+        freshest=crl_addresses(values[_FRESHEST_CRL]) if _FRESHEST_CRL in values else (),
+    )
 
 
-_LONGEST_NUMBER = 20  # octets, RFC 5280 section 5.2.3
+_NUMBERS = range(1 << 160)  # RFC 5280 section 5.2.3
+
+
+def _whole_number(value: bytes | None) -> int | None:
+    """Return a CRL number; None for one that RFC 5280 section 5.2.3 does not allow, which says nothing of order."""
+    if value is None:
+        return None
+    number = int.from_bytes(der.only(value, der.INTEGER), signed=True)
+    return number if number in _NUMBERS else None
+
 
 _POINT = der.context(0, constructed=True)
 _SCOPES = {
@@ -281,6 +371,21 @@ def _index(revoked: bytes) -> dict[int, int]:
 def _heavier(one: int, other: int) -> int:
     """Of two entries for one certificate: a revocation is final; a hold gives way to its being lifted."""
     return max(one, other, key=lambda packed: ({_REMOVED: 1, _HOLD: 0}.get(packed & 15, 2), -packed))
+
+
+def _later(complete: int | None, delta: int | None) -> int | None:
+    """Return what holds of the two entries that a complete list and its delta have for one certificate.
+
+    A delta lifts a hold with removeFromCRL, and makes a revocation of it. It takes back no revocation: removeFromCRL
+    then means that the certificate expired (RFC 5280 section 5.3.1), and who is on a list stays out.
+    """
+    if complete is None or delta is None:
+        return delta if complete is None else complete
+    return _heavier(complete, delta)
+
+
+def _order(crl: CrlReading) -> int:
+    return -1 if crl.number is None else crl.number
 
 
 @lru_cache(maxsize=4096)  # lists are made in batches

@@ -16,6 +16,7 @@ from jitr.x509.names import MAX_CHARACTERS, read_name, rfc4514
 
 MAX_EXTENSIONS = 30
 MAX_ALTERNATIVE_NAMES = 100
+MAX_CRL_ADDRESSES = 10  # they are recorded; CAs write one to four
 MAX_EXTENDED_KEY_USAGES = 100
 
 BASIC_CONSTRAINTS = "2.5.29.19"
@@ -200,15 +201,20 @@ def _authority_key_identifier(value: bytes) -> str | None:
 
 
 @lru_cache(maxsize=64)
-def _crl_addresses(value: bytes) -> tuple[str, ...]:
+def crl_addresses(value: bytes) -> tuple[str, ...]:
     """Return the URIs of cRLDistributionPoints (RFC 5280 section 4.2.1.13) with the CA's own lists of all reasons.
 
-    None of them where the extension is damaged: it is there, and says nothing that a list could be held against.
+    freshestCRL has the same form (section 5.2.6).
+
+    None of them where the extension is damaged, or has more than are read: it is there, and says nothing that a list
+    could be held against.
     """
     try:
-        return tuple([uri for point in der.children(der.only(value, der.SEQUENCE)) for uri in _addresses_of(point)])
+        found = tuple([uri for point in der.children(der.only(value, der.SEQUENCE)) for uri in _addresses_of(point)])
     except der.DerError:
         return ()
+    too_much = len(found) > MAX_CRL_ADDRESSES or any(len(each) > MAX_CHARACTERS for each in found)
+    return () if too_much else found
 
 
 def _addresses_of(point: der.Element) -> tuple[str, ...]:
@@ -309,5 +315,5 @@ _READ: Mapping[str, tuple[str, Callable[[bytes], Any]]] = {
     ISSUER_ALT_NAME: ("issuer_alternative_names", _alternative_names),
     AUTHORITY_KEY_IDENTIFIER: ("authority_key_identifier", _authority_key_identifier),
     SUBJECT_KEY_IDENTIFIER: ("subject_key_identifier", _subject_key_identifier),
-    CRL_DISTRIBUTION_POINTS: ("crl_addresses", _crl_addresses),
+    CRL_DISTRIBUTION_POINTS: ("crl_addresses", crl_addresses),
 }

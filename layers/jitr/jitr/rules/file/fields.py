@@ -219,10 +219,41 @@ ALLOW = RecordShape(
 
 _STALE = (Verdict.HOLD.value, Verdict.ADMIT.value)
 
+_DELTA = Field(
+    "delta",
+    Url("a delta revocation list"),
+    "Where the list of what changed since is, if the CA publishes delta lists (RFC 5280 section 5.2.4).",
+    "https://crl.example.com/factory-a-delta.crl",
+    default="none",
+)
+
+PARTITION = RecordShape(
+    "a partition",
+    (
+        Field("url", Url(), "Where the partition's list is.", "http://crl.example.com/7.crl", required=True),
+        Field(
+            "point",
+            Text("a distribution point"),
+            "What the certificates of its devices name in cRLDistributionPoints, letter for letter.",
+            "http://crl.example.com/7.crl",
+            default="the `url`; needed for a list in S3",
+        ),
+        _DELTA,
+    ),
+)
+
+MOST_PARTITIONS = 128  # of one CA
+
 CRL = RecordShape(
     "a crl",
     (
-        Field("url", Url(), "Where the list is.", "s3://example-crls/factory-a.crl", required=True),
+        Field("url", Url(), "Where the list is.", "s3://example-crls/factory-a.crl"),
+        _DELTA,
+        Field(
+            "partitions",
+            Many(PARTITION, MOST_PARTITIONS),
+            "Each partition in place of `url`, if the CA publishes its list in several.",
+        ),
         Field(
             "when_stale",
             OneOf("a decision for a stale list", _STALE),
@@ -237,6 +268,15 @@ CRL = RecordShape(
             "true",
             default="false",
         ),
+    ),
+    (
+        AtLeastOne(
+            ("url", "partitions"),
+            "a crl needs either `url` or `partitions`",
+            "write where the list is, or where each partition of it is",
+            only_one=True,
+        ),
+        Needs("delta", "url", "`delta` goes with `url`; with `partitions`, each has its own"),
     ),
 )
 

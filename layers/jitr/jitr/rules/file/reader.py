@@ -6,7 +6,7 @@ A file with an error in any of the first three is refused whole.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import field
 from datetime import date, datetime
@@ -150,17 +150,46 @@ class _Build:
             alias.value,
             tuple(ids),
             alias.place.line,
-            None if crl is None else self._crl(crl),
+            () if crl is None else self._crls(crl),
             None if ocsp is None else self._ocsp(ocsp),
         )
 
-    def _crl(self, entry: Entry) -> Crl:
-        url = entry.value("url", "")
+    def _crls(self, entry: Entry) -> tuple[Crl, ...]:
+        partitions = entry.entries("partitions")
+        addresses = [each.one(key) for each in partitions or (entry,) for key in ("url", "delta")]
         private_network = entry.value("private_network", default=False)
-        if private_network and url.startswith("s3:"):
+        if private_network and all(each.value.startswith("s3:") for each in addresses if each is not None):
             message = "`private_network` is about the server of an https:// or http:// address; this list is in S3"
             self._findings.error(entry.key_place("private_network"), message, "leave it out")
-        return Crl(url, Verdict(entry.value("when_stale", "hold")), private_network)
+        self._check_once(addresses)
+        self._check_once([self._point(each) for each in partitions])
+        stale = Verdict(entry.value("when_stale", "hold"))
+        return tuple(
+            Crl(
+                each.value("url", ""),
+                stale,
+                private_network,
+                each.value("delta"),
+                each.value("point", each.value("url", "")) if partitions else None,
+            )
+            for each in partitions or (entry,)
+        )
+
+    def _point(self, partition: Entry) -> At | None:
+        """Return the distribution point of a partition, which is its address unless it says another."""
+        url, point = partition.one("url"), partition.one("point")
+        if point is None and url is not None and url.value.startswith("s3:"):
+            message = "certificates name no s3:// address as their distribution point"
+            self._findings.error(url.place, message, "write what they name under `point`")
+            return None
+        return point or url
+
+    def _check_once(self, values: Iterable[At | None]) -> None:
+        first: dict[str, At] = {}
+        for each in values:
+            if each is not None and first.setdefault(each.value, each) is not each:
+                message = f"{quoted(each.value)} is on line {first[each.value].place.line} already"
+                self._findings.error(each.place, message, "each partition and each delta list is a list of its own")
 
     def _ocsp(self, entry: Entry) -> Ocsp:
         responder = entry.one("responder")

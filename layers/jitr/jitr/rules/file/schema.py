@@ -19,6 +19,7 @@ from jitr.rules.file.fields import (
     FILE,
     GRANT,
     OCSP,
+    PARTITION,
     ROW,
     TEST,
 )
@@ -126,6 +127,7 @@ def tables() -> dict[str, str]:
         "file": _table(FILE.fields),
         "cas": _table(CA.fields),
         "crl": _table(CRL.fields),
+        "partition": _table(PARTITION.fields),
         "ocsp": _table(OCSP.fields),
         "certificate": _table(CERTIFICATE.fields),
         "conditions": _table(CONDITIONS),

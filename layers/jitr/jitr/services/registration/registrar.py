@@ -222,6 +222,9 @@ class Registrar:
         if ca is not None and knock.chain is None:
             self._gather(case)  # the CA is back, and was never compared
             return
+        if "crl_addresses" not in facts and not rules.crls.keys().isdisjoint(knock.aliases):
+            self._gather(case)  # recorded by a version that did not keep what tells which list is the device's
+            return
         knock = self._asked_of_crls(knock, rules, ca)
         decision = self._decide(case, knock, rules, before_ocsp=True)
         if would_be_refused_again(record, decision, now):
