@@ -17,7 +17,7 @@ from zipfile import ZIP_STORED
 from cryptography import x509
 from testkit import manifests, pki
 from testkit import ocsp as answers
-from testkit.crls import CrlDraft, entry, extension, pem
+from testkit.crls import CrlDraft, delta, entry, extension, pem
 
 from fuzz.targets import CORPUS
 from jitr.x509.certificate import read_ca
@@ -62,6 +62,7 @@ def crls() -> Mapping[str, bytes]:
         "empty": CrlDraft(factory).issue(),
         "v1": CrlDraft(factory, (entry(5),), version=None, number=None).issue(),
         "delta": CrlDraft(factory, extensions=(extension("deltaCRLIndicator", pki.integer(1), critical=True),)).issue(),
+        "changes": delta(factory, [entry(1, "removeFromCRL"), entry(2, "removeFromCRL"), entry(9)]),
         "partition": CrlDraft(
             factory, extensions=(extension("issuingDistributionPoint", point, critical=True),)
         ).issue(),

@@ -28,7 +28,7 @@ from jitr.rules.file.problems import RulesError
 from jitr.rules.file.reader import read_rules
 from jitr.rules.model import load
 from jitr.x509.certificate import CaReading, read_ca, read_certificate
-from jitr.x509.crl import read_crl, why_not_by
+from jitr.x509.crl import CrlReading, read_any_crl, read_crl, why_not_after, why_not_by
 from jitr.x509.ocsp import MAX_RESPONSE, answer_of, question_about, read_ocsp
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -129,7 +129,7 @@ def _signed() -> frozenset[bytes]:
             found.add(read_certificate(path.read_bytes()).signed)
     for path in sorted((CORPUS / "crl").iterdir()):
         with suppress(UnusableCrl):
-            found.add(read_crl(path.read_bytes()).signed)
+            found.add(read_any_crl(path.read_bytes()).signed)
     return frozenset(found)
 
 
@@ -181,14 +181,30 @@ def ocsp(data: bytes) -> None:
     assert answer.status is None or found.signed in _signed_answers(), "a forged answer"
 
 
+@cache
+def _complete_lists() -> tuple[CrlReading, ...]:
+    found = []
+    for path in sorted((CORPUS / "crl").iterdir()):
+        with suppress(UnusableCrl):
+            found.append(read_crl(path.read_bytes()))
+    return tuple(found)
+
+
 def crl(data: bytes) -> None:
-    """A revocation list."""
+    """A revocation list, as a complete one and as the delta list of others."""
     try:
-        found = read_crl(data)
+        found = read_any_crl(data)
     except UnusableCrl as error:
         told(str(error))
         return
     assert found.look_up(-1) is None or len(found)
+    for complete in _complete_lists():
+        if why_not_after(found, complete) is None:
+            whole = complete.with_delta(found)
+            for serial_number in range(10):
+                before = complete.look_up(serial_number)
+                kept = before is None or before.on_hold or whole.look_up(serial_number) is not None
+                assert kept, "a delta list took back a revocation"
     for ca in _cas():
         problem = why_not_by(found, ca)
         if problem is None:
