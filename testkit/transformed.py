@@ -6,6 +6,7 @@ transform makes, and nothing that a condition leaves out.
 
 import copy
 import os
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -32,7 +33,7 @@ class _NoManagedPolicies:
 
 
 @cache
-def _by_sam() -> dict[str, Any]:
+def _by_sam(parameters: tuple[tuple[str, str], ...], newer: str = "") -> dict[str, Any]:
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")  # SAM asks boto3 for the partition
     from samtranslator.translator.transform import transform
 
@@ -41,24 +42,41 @@ def _by_sam() -> dict[str, Any]:
         # As `sam package` leaves it.
         for key in ("CodeUri", "ContentUri"):
             if key in each.get("Properties", {}):
-                each["Properties"][key] = f"s3://code/{name}"
-    given = {name: each["Default"] for name, each in PARAMETERS.items()}
+                each["Properties"][key] = f"s3://code/{name}{'-newer' if name == newer else ''}"
+    given = {name: each["Default"] for name, each in PARAMETERS.items()} | dict(parameters)
     done: dict[str, Any] = transform(template, given, _NoManagedPolicies())
     return done
 
 
-def transformed() -> dict[str, Any]:
-    """Return the template as SAM's transform makes it, with conditions and references in place."""
-    return copy.deepcopy(_by_sam())
+def transformed(newer: str = "", **parameters: Any) -> dict[str, Any]:
+    """Return the template as SAM's transform makes it, with conditions and references in place.
+
+    Parameters matter where the transform looks at them; ``newer`` is what has been built anew.
+    """
+    return copy.deepcopy(_by_sam(tuple(sorted((name, str(text)) for name, text in parameters.items())), newer))
 
 
-def deployed(account: str = ACCOUNT, **parameters: Any) -> dict[str, Any]:
+def refused(**parameters: Any) -> list[str]:
+    """Return what CloudFormation says against these parameters: the assertions of Rules that do not hold."""
+    template = transformed()
+    values = {name: each["Default"] for name, each in PARAMETERS.items()} | parameters
+    resolver = _Resolver(values, {}, {})
+    return [
+        assertion["AssertDescription"]
+        for rule in template["Rules"].values()
+        if resolver.resolved(rule["RuleCondition"])
+        for assertion in rule["Assertions"]
+        if not resolver.resolved(assertion["Assert"])
+    ]
+
+
+def deployed(account: str = ACCOUNT, newer: str = "", **parameters: Any) -> dict[str, Any]:
     """Return the resources of a stack in an account with parameters other than their defaults.
 
     Conditions are evaluated as CloudFormation does: what they leave out is gone, and dependencies on it as well.
     References to parameters are replaced by their values, those to resources stay.
     """
-    template = transformed()
+    template = transformed(newer, **parameters)
     values = {name: each["Default"] for name, each in PARAMETERS.items()} | parameters
     for name, each in PARAMETERS.items():
         if each["Type"] == "CommaDelimitedList" and isinstance(values[name], str):
@@ -131,6 +149,13 @@ class _Resolver:
         if isinstance(items, list) and all(isinstance(each, str) for each in items):
             return between.join(items)
         return {"Fn::Join": [between, items]}
+
+    def _sub(self, text: Any) -> Any:
+        """Only what names a parameter: the rest is for CloudFormation, or for who reads it."""
+        if not isinstance(text, str):
+            return {"Fn::Sub": self.resolved(text)}
+        done = re.sub(r"\$\{(\w+)\}", lambda found: str(self._values.get(found[1], found[0])), text)
+        return {"Fn::Sub": done} if "${" in done else done
 
     def _findinmap(self, parts: list[Any]) -> Any:
         name, first, second = self.resolved(parts)

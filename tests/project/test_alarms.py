@@ -418,3 +418,27 @@ def test_one_condition_alone_says_what_the_local_stack_is_and_its_alarms_need_no
     ]
     assert len(local) == len(ALARMS)
     assert not [each for each in local if "Metrics" in each]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        "a message meets a bug",
+        "the register function crashes or times out",
+        "the function's role is denied something",
+        "no rules are in force",
+        "an earlier version was deployed over a later one",
+    ],
+)
+def test_a_version_that_is_no_good_raises_an_alarm_while_it_has_a_tenth_of_the_events(failure: str) -> None:
+    """The shortest gradual deployment lasts fifteen minutes; then the version would have all events."""
+    account = Account(late=120.0)
+    FAILURES[failure](account)
+    whole = account.handling
+    account.handling = lambda: whole() if account.random.random() < 0.1 else None
+    for number in range(300):  # 20 devices a minute
+        account.clock.start(lambda number=number: account.queue.send("{}", f"c{number}"), BEGINS + 3 * number)  # type: ignore[misc]
+    group = deployed(DeploymentType="Canary10Percent15Minutes")["RegisterFunctionDeploymentGroup"]["Properties"]
+    watched = {each["Name"]["Ref"] for each in group["AlarmConfiguration"]["Alarms"]}
+    raised = account.raised()
+    assert min(raised[name].index(True) for name in watched & raised.keys()) < 15

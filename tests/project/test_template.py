@@ -298,10 +298,13 @@ def _authorization_reference() -> dict[str, Any]:
 def _types_of(resource: dict[str, str] | str, service: str) -> set[str]:
     if isinstance(resource, str):
         return {resource}
-    if resource.get("Fn::Sub", "").startswith("${ConfigurationBucket.Arn}/"):
-        return {"object"}
-    if "/index/" in resource.get("Fn::Sub", ""):
-        return {"index"}
+    for part, kind in (
+        ("${ConfigurationBucket.Arn}/", "object"),
+        ("/index/", "index"),
+        (".Arn}:live", "function alias"),
+    ):
+        if part in resource.get("Fn::Sub", ""):
+            return {kind}
     if resource.get("Fn::GetAtt", "").endswith(".StreamArn"):
         return {"stream"}
     if resource == {"Ref": "AWS::StackId"}:
@@ -310,7 +313,7 @@ def _types_of(resource: dict[str, str] | str, service: str) -> set[str]:
         in_bucket = re.fullmatch(r"\$\{(\w+)\.Arn\}/.+", resource["Fn::Sub"])
         if in_bucket:
             return {"object"} if RESOURCES[in_bucket[1]]["Type"] == "AWS::S3::Bucket" else set()
-        return {resource["Fn::Sub"].split(":")[-1].split("/")[0]}
+        return {re.split("[:/]", resource["Fn::Sub"].split("}:")[-1])[0]}
     by_pattern = {"CrlObjectArns": "object", "KmsKeyArn": "key"}  # their patterns take nothing else
     if resource.get("Ref") in by_pattern:
         return {by_pattern[resource["Ref"]]}
@@ -371,6 +374,8 @@ def test_each_service_is_let_in_for_this_account_only(name: str) -> None:
             "iot.amazonaws.com": "arn:aws-us-gov:iot:ap-southeast-99:111111111111:rule/*",
             # https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
             "scheduler.amazonaws.com": "arn:aws-us-gov:scheduler:ap-southeast-99:111111111111:schedule-group/default",
+            # https://docs.aws.amazon.com/codedeploy/latest/userguide/security_confused_deputy_prevention.html
+            "codedeploy.amazonaws.com": "arn:aws-us-gov:codedeploy:ap-southeast-99:111111111111:deploymentgroup:*",
         }[service]
     )
 

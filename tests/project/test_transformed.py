@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
-from testkit.transformed import LOCAL_ACCOUNT, deployed, needs
+from testkit.template import PARAMETERS, RESOURCES
+from testkit.transformed import LOCAL_ACCOUNT, deployed, needs, refused
 
 STACKS = {"keeps its data": deployed(), "leaves nothing": deployed(DataDeletionPolicy="Delete")}
 
@@ -29,7 +30,7 @@ def aslist(node: Any) -> list[Any]:
 
 def names(kind: str) -> set[str]:
     """The properties that name a resource of a type: two of one name cannot be."""
-    if kind.startswith("Custom::"):
+    if kind.startswith("Custom::") or kind == "AWS::Lambda::Alias":  # an alias is one of its function's
         return set()
     found = schema(kind)
     fixed = {*found.get("primaryIdentifier", ()), *found.get("createOnlyProperties", ())}
@@ -252,9 +253,11 @@ def test_access_to_the_bucket_is_logged_below_the_name_of_the_stack_where_a_buck
 # What takes no tags on AWS, so that those of the stack do not reach it.
 BEARS_NO_TAGS = {
     "AWS::IAM::Policy",
+    "AWS::Lambda::Alias",
     "AWS::Lambda::EventInvokeConfig",
     "AWS::Lambda::LayerVersion",
     "AWS::Lambda::Permission",
+    "AWS::Lambda::Version",
     "AWS::S3::BucketPolicy",
     "AWS::SNS::TopicPolicy",
     "AWS::SQS::QueuePolicy",
@@ -266,3 +269,117 @@ def test_the_tags_of_the_stack_reach_every_resource_that_can_bear_any() -> None:
     """CloudFormation hands them on: `sam deploy --tags`. The schemas say which types take them."""
     kinds = {each["Type"] for each in EVERY.values() if not each["Type"].startswith("Custom::")}
     assert {kind for kind in kinds if "Tags" not in schema(kind)["properties"]} == BEARS_NO_TAGS
+
+
+# --- Versions of RegisterFunction, and how events come to the next one
+
+GRADUAL = deployed(DeploymentType="Canary10Percent15Minutes")
+ALIAS = "RegisterFunctionAliaslive"
+ROLL_BACK = {"BugsAlarm", "FunctionErrorsAlarm", "RulesUnavailableAlarm", "DeniedAlarm", "NewerFormatAlarm"}
+OTHER_VALUES = {"DevicePolicyName": "other", "CrlObjectArns": "arn:aws:s3:::crls/*", "KmsKeyArn": KEY}
+OTHER_VALUES |= {
+    "PermissionsBoundaryArn": BOUNDARY,
+    "AccessLogsBucket": "logs-of-ours",
+    "RefusalsEmail": "a@example.com",
+}
+OTHER_VALUES |= {"AlarmTopicArn": "arn:aws:sns:eu-central-1:123456789012:alarms"}
+
+
+def other_value(name: str) -> Any:
+    """A value of a parameter that is not its default."""
+    parameter = PARAMETERS[name]
+    if "AllowedValues" in parameter:
+        return next(each for each in parameter["AllowedValues"] if each != parameter["Default"])
+    return parameter["Default"] + 1 if parameter["Type"] == "Number" else OTHER_VALUES[name]
+
+
+def version(stack: dict[str, Any]) -> tuple[str, str]:
+    """The version that the alias is at: another is published for another logical id, and for another description."""
+    name = stack[ALIAS]["Properties"]["FunctionVersion"]["Fn::GetAtt"][0]
+    return name, stack[name]["Properties"]["Description"]
+
+
+def test_events_are_given_to_the_alias_and_neither_queue_nor_mapping_is_made_anew() -> None:
+    """A mapping that gets another function is updated in place; its queue is what may not change."""
+    mapping = EVERY["RegisterFunctionRegistrations"]["Properties"]
+    assert mapping["FunctionName"] == {"Ref": ALIAS}
+    assert "/properties/FunctionName" not in schema("AWS::Lambda::EventSourceMapping")["createOnlyProperties"]
+    assert "/properties/Description" in schema("AWS::Lambda::Version")["createOnlyProperties"]
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_parameter_that_changes_the_function_publishes_a_version_and_no_other_does(name: str) -> None:
+    """SAM's transform takes no notice of the values of parameters: the alias would go on with the old ones for ever.
+
+    And Lambda publishes no version of a function that has not changed; CloudFormation then fails.
+    """
+    before, after = deployed(), deployed(**{name: other_value(name)})
+    changed = before["RegisterFunction"]["Properties"] != after["RegisterFunction"]["Properties"]
+    assert (version(before) != version(after)) == changed
+
+
+@pytest.mark.parametrize("name", ["RegisterFunction", "JitrLayer"])
+def test_new_code_and_a_new_layer_publish_a_version(name: str) -> None:
+    assert version(deployed(newer=name)) != version(deployed())
+    assert version(deployed(newer="YamlLayer")) == version(deployed())
+
+
+def test_the_description_of_a_version_is_as_short_as_lambda_takes_it() -> None:
+    longest = {
+        name: max(map(str, each.get("AllowedValues", [each.get("MaxValue", "")])), key=len)
+        for name, each in PARAMETERS.items()
+        if name in RESOURCES["RegisterFunction"]["Properties"]["VersionDescription"]["Fn::Sub"]
+    }
+    assert len(longest) == 11
+    assert len(version(deployed(**longest))[1]) <= 256
+
+
+def test_versions_are_deleted_when_the_alias_has_left_them() -> None:
+    """SAM keeps each by itself: Lambda charges for the snapshot of each."""
+    for name in (version(EVERY)[0], ALIAS):
+        assert (EVERY[name]["DeletionPolicy"], EVERY[name]["UpdateReplacePolicy"]) == ("Delete", "Delete")
+
+
+def test_by_default_a_stack_has_nothing_of_codedeploy() -> None:
+    assert "codedeploy" not in json.dumps(deployed()).lower()
+    assert "UpdatePolicy" not in deployed()[ALIAS]
+
+
+def test_a_gradual_deployment_goes_back_when_an_alarm_is_raised() -> None:
+    group = GRADUAL["RegisterFunctionDeploymentGroup"]["Properties"]
+    assert {"DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM"} <= set(group["AutoRollbackConfiguration"]["Events"])
+    watched = {each["Name"]["Ref"] for each in group["AlarmConfiguration"]["Alarms"]}
+    assert group["AlarmConfiguration"]["Enabled"] is True
+    assert watched == ROLL_BACK
+    assert GRADUAL[ALIAS]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]["DeploymentGroupName"] == {
+        "Ref": "RegisterFunctionDeploymentGroup"
+    }
+    needed = needs(GRADUAL, "RegisterFunctionDeploymentGroup")
+    assert watched <= needed
+    assert ALIAS not in needed
+
+
+def test_codedeploy_may_shift_this_function_and_nothing_else_within_the_permissions_boundary() -> None:
+    roles = {name for name, each in GRADUAL.items() if each["Type"] == "AWS::IAM::Role"}
+    assert roles - EVERY.keys() == {"DeploymentRole"}
+    group = GRADUAL["RegisterFunctionDeploymentGroup"]["Properties"]
+    assert group["ServiceRoleArn"] == {"Fn::GetAtt": "DeploymentRole.Arn"}
+    bounded = deployed(DeploymentType="Canary10Percent15Minutes", PermissionsBoundaryArn=BOUNDARY)
+    assert bounded["DeploymentRole"]["Properties"]["PermissionsBoundary"] == BOUNDARY
+    of_lambda = [
+        statement["Resource"]
+        for statement in statements(GRADUAL, "DeploymentRole").values()
+        if "lambda" in json.dumps(statement["Action"])
+    ]
+    assert of_lambda == [{"Fn::GetAtt": "RegisterFunction.Arn"}, {"Fn::Sub": "${RegisterFunction.Arn}:live"}]
+
+
+def test_cold_starts_are_met_in_one_way_at_most_and_by_default_in_none_that_costs() -> None:
+    assert EVERY["RegisterFunction"]["Properties"]["SnapStart"] == {"ApplyOn": "None"}
+    assert "ProvisionedConcurrencyConfig" not in EVERY[ALIAS]["Properties"]
+    snapshots = deployed(SnapStart="PublishedVersions")["RegisterFunction"]["Properties"]
+    assert snapshots["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+    warm = deployed(ProvisionedConcurrency=2)[ALIAS]["Properties"]
+    assert warm["ProvisionedConcurrencyConfig"] == {"ProvisionedConcurrentExecutions": 2}
+    assert not refused(SnapStart="PublishedVersions") + refused(ProvisionedConcurrency=2) + refused()
+    assert refused(SnapStart="PublishedVersions", ProvisionedConcurrency=2)

@@ -40,9 +40,9 @@ class Earlier:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def update(self) -> None:
+    def update(self, **parameters: str) -> None:
         """Build and deploy this checkout's template to the same stack."""
-        up(self.plant.stack.log.parent, parameters={"MaximumConcurrency": "8"}, redeploy=True)
+        up(self.plant.stack.log.parent, parameters={"MaximumConcurrency": "8"} | parameters, redeploy=True)
         self.plant.stack.__dict__.pop("outputs", None)  # there are more of them now
 
 
@@ -107,3 +107,16 @@ def test_an_update_loses_nothing_of_what_the_earlier_version_held_and_decided(ea
     record = until(lambda: plant.record(plant.knocks(twin, plant.record)), "it is decided")
     assert record.reasons[0]["code"] == "grant.thing-claimed"
     assert plant.json("failures", "ls") == []
+
+
+def test_a_new_value_of_a_parameter_reaches_the_version_that_events_are_given_to(earlier: Earlier) -> None:
+    """The alias would go on with a version that has the old one; nothing else about the function has changed."""
+    earlier.update(CertificateQuota="20")
+    stack = earlier.plant.stack
+    functions, name = stack.session().client("lambda"), stack.outputs["RegisterFunctionName"]
+    (mapping,) = functions.list_event_source_mappings(FunctionName=f"{name}:live")["EventSourceMappings"]
+    assert mapping["FunctionArn"].endswith(f"{name}:live")
+    configuration = functions.get_function_configuration(FunctionName=name, Qualifier="live")
+    assert configuration["Environment"]["Variables"]["JITR_CERTIFICATE_QUOTA"] == "20"
+    versions = functions.list_versions_by_function(FunctionName=name)["Versions"]
+    assert [each["Version"] for each in versions] == ["$LATEST", configuration["Version"]]
