@@ -222,6 +222,9 @@ def verify(report: Path | None) -> None:
         Operator(running, Path(name)).types("rules", "publish", "admission.yaml", "--yes")
         words = ["verify", "--yes", *([] if report is None else ["--report", str(report.resolve())])]
         code = Operator(running, Path(name)).watches(*words, variables=variables_of(running, dict(os.environ)))
+    click.echo(
+        "That was the local stack, which stands in for AWS. In an account: jitr verify (docs/verified.md).", err=True
+    )
     if code:
         raise SystemExit(code)
 

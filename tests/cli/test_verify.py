@@ -15,7 +15,7 @@ from testkit.cli.command_line import ACCOUNT, REGION, Aws, Run
 
 from jitr.aws.dynamodb.table import Table
 from jitr_operations.deployment import Choice
-from jitr_operations.verify.assumptions import ASSUMPTIONS
+from jitr_operations.verify.assumptions import ASSUMPTIONS, Report, Seen
 from jitr_operations.verify.package import package_at
 
 CHECKOUT = Path(__file__).parents[2]
@@ -62,6 +62,22 @@ def test_the_page_of_what_was_seen_has_a_line_for_each_assumption() -> None:
     page = (CHECKOUT / "docs/verified.md").read_text()
     rows = re.findall(r"^\| (.*?) \| (confirmed|otherwise|not tried) \|", page, re.MULTILINE)
     assert [text for text, _ in rows] == [each.text for each in ASSUMPTIONS]
+
+
+def test_what_was_not_looked_at_is_told_with_why() -> None:
+    """Also what a run that found something otherwise had no more use for."""
+    report = Report("here", "2026-03-01T12:00:00Z", "0a1b2c3d")
+    report.see("first.pending", True, "PENDING_ACTIVATION")
+    report.see("first.chain", False, "hung up")
+    assert {seen.value: report.count(seen) for seen in Seen} == {
+        "confirmed": 1,
+        "otherwise": 1,
+        "not tried": len(ASSUMPTIONS) - 2,
+    }
+    untried = {each["code"]: each["detail"] for each in report.to_json()["assumptions"] if each["seen"] == "not tried"}
+    assert untried["alarm.failures"] == "only with --alarm"
+    assert untried["event.again"] == "something before it was otherwise"
+    assert all(untried.values())
 
 
 # --- a stack of its own

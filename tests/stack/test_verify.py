@@ -94,14 +94,26 @@ def test_what_one_that_was_killed_left_behind_is_taken_away_by_its_tag(strangers
     assert plant.json("ca", "ls")["cas"]  # those of others stay
 
 
-def test_it_connects_nothing_where_the_rules_would_let_it_in(strangers_wait: Plant) -> None:
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"    ca: verify\n": "", '"verify-*"': '"*"'}, "would let the devices of a verification in"),
+        ({"default: hold": "default: reject"}, "reject the devices of a verification at once"),
+    ],
+    ids=["let in", "rejected"],
+)
+def test_it_connects_nothing_where_the_rules_would_not_have_it_wait(
+    strangers_wait: Plant, changes: dict[str, str], told: str
+) -> None:
     plant = strangers_wait
     rules = plant.folder / "admission.yaml"
-    wide = rules.read_text().replace("    ca: verify\n", "").replace('common_name: "verify-*"', 'common_name: "*"')
-    rules.write_text(wide)
+    text = rules.read_text()
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    rules.write_text(text)
     plant.publish(rules)
     before = len(plant.json("decisions", "ls"))
-    told = plant.jitr("verify", "--yes", code=2).stderr
-    assert "would let the devices of a verification in" in told
+    assert told in plant.jitr("verify", "--yes", code=2).stderr
     assert belongings(plant) == []
     assert len(plant.json("decisions", "ls")) == before

@@ -15,10 +15,11 @@ class Seen(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """Something that is taken to be so; ``code`` is stable."""
+    """Something that is taken to be so; ``code`` is stable. ``untried`` is why, where it is not looked at."""
 
     code: str
     text: str
+    untried: str = "something before it was otherwise"
 
 
 ASSUMPTIONS = (
@@ -38,12 +39,18 @@ ASSUMPTIONS = (
     Assumption(
         "admission.whole",
         "A device that waits is admitted once rules let it in, and connects with its thing and its IoT policy.",
+        untried="only with --own-stack",
     ),
     Assumption(
         "alarm.failures",
         "A message that cannot be handled raises RegistrationFailuresAlarm, and taking it away ends it.",
+        untried="only with --alarm",
     ),
-    Assumption("throttling.shape", "A request above the quota is answered with ThrottlingException."),
+    Assumption(
+        "throttling.shape",
+        "A request above the quota is answered with ThrottlingException.",
+        untried="nothing here goes above a quota",
+    ),
 )
 
 
@@ -66,9 +73,13 @@ class Report:
         """The codes of what is not as it is taken to be."""
         return [code for code, (seen, _) in self.seen.items() if seen is Seen.OTHERWISE]
 
-    def of(self, code: str) -> tuple[Seen, str]:
-        """Return what was seen of an assumption."""
-        return self.seen.get(code, (Seen.NOT_TRIED, ""))
+    def of(self, assumption: Assumption) -> tuple[Seen, str]:
+        """Return what was seen of an assumption, or why it was not looked at."""
+        return self.seen.get(assumption.code, (Seen.NOT_TRIED, assumption.untried))
+
+    def count(self, seen: Seen) -> int:
+        """Return of how many assumptions this came."""
+        return [self.of(each)[0] for each in ASSUMPTIONS].count(seen)
 
     def to_json(self) -> dict[str, Any]:
         """As ``--json`` prints it."""
@@ -80,8 +91,8 @@ class Report:
                 {
                     "code": each.code,
                     "text": each.text,
-                    "seen": self.of(each.code)[0].value,
-                    "detail": self.of(each.code)[1],
+                    "seen": self.of(each)[0].value,
+                    "detail": self.of(each)[1],
                 }
                 for each in ASSUMPTIONS
             ],
@@ -90,7 +101,7 @@ class Report:
 
     def markdown(self) -> str:
         """Return the report as a page."""
-        rows = [f"| {each.text} | {self.of(each.code)[0]} | {_cell(self.of(each.code)[1])} |" for each in ASSUMPTIONS]
+        rows = [f"| {each.text} | {self.of(each)[0]} | {_cell(self.of(each)[1])} |" for each in ASSUMPTIONS]
         left = [f"\nLeft behind: {', '.join(self.left)}."] if self.left else []
         head = [
             f"Run {self.run}, {self.began}, {self.where}.",

@@ -101,7 +101,7 @@ class Verification:
     def make(self) -> Report:
         """Look at each assumption, and take away whatever was made, also where that is cut short.
 
-        Raises InputError where the rules in force would let its devices in, or another stack might.
+        Raises InputError where the rules in force would not have its devices wait, or another stack might let them in.
         """
         require_alone(self.deployment)
         try:
@@ -187,7 +187,7 @@ class Verification:
     # --- what is looked at
 
     def _require_held(self, issuer: pki.Issuer, ca_id: str, device: _Device) -> None:
-        """Raise InputError where the rules in force would let the devices in, before any of them connects."""
+        """Raise InputError where the rules in force would not have the devices wait, before any of them connects."""
         pem = device.line.certificate.read_text()
         today = Today(self.deployment, self._table)
         if today.heads.digest is None:
@@ -197,6 +197,12 @@ class Verification:
             raise InputError(
                 f"rule {decision.rule} would let the devices of a verification in ({device.name}, of a CA that nobody "
                 "knows): nothing was connected. Give the rule a `ca`, or verify another stack"
+            )
+        if decision.verdict is Verdict.REJECT:
+            raise InputError(
+                f"the rules in force reject the devices of a verification at once ({decision.reasons[0].code}), so "
+                "nothing could be seen of a device that waits: nothing was connected. Verify a stack whose rules say "
+                "`default: hold`, or use --own-stack in another Region"
             )
         self._expected = decision.verdict, decision.reasons[0].code
         if issuer.certificate.sha256 != ca_id:

@@ -72,9 +72,9 @@ def verify(
     IoT policies are looked at, each assumption is told as confirmed, otherwise, or not tried. What was made is taken
     away, also when it is interrupted; --clean takes away what a run that was killed left behind.
 
-    It refuses where the rules in force, or another stack, might let its devices in. With --own-stack it deploys this
-    software for the time of the run, so that rules of its own let a device in, too. Exit code 1 means that something is
-    otherwise.
+    It refuses where the rules in force would not have its devices wait, or another stack might let them in. With
+    --own-stack it deploys this software for the time of the run, so that rules of its own let a device in, too. Exit
+    code 1 means that something is otherwise.
 
     \b
     Examples:
@@ -163,10 +163,7 @@ def _refuse_left(left: list[str]) -> None:
 
 def _show(report: Report) -> None:
     for each in ASSUMPTIONS:
-        seen, detail = report.of(each.code)
+        seen, detail = report.of(each)
         told = f" ({output.safe(detail)})" if detail else ""
         click.echo(f"{_SIGNS[seen]}  {each.text}{told}")
-    tried = [seen for seen, _ in report.seen.values()]
-    click.echo(
-        f"\n{tried.count(Seen.CONFIRMED)} of {len(ASSUMPTIONS)} are confirmed, {len(report.otherwise)} otherwise."
-    )
+    click.echo("\n" + ", ".join(f"{report.count(each)} {each}" for each in Seen) + ".")
