@@ -256,6 +256,7 @@ _COMMANDS = {
     "decisions": Lazy(
         "jitr_cli.commands.decisions.group:decisions", "Every decision on record, and deciding one again."
     ),
+    "fleet": _command("fleet.group:fleet", "Devices that are in: how they stand today."),
     "failures": Lazy("jitr_cli.main:_failures", "Registration events that could not be handled, or were lost."),
     "explain": _command("explain.command:explain", "The decision about a device, and why."),
     "verify": _command("verify.command:verify", "Whether AWS does what this software takes it to do."),

@@ -1016,7 +1016,7 @@ def test_devices_are_deactivated_no_faster_than_aws_iot_gives_to_every_account()
     nowhere: Any = None
     ids = {f"{each:064x}": "ACTIVE" for each in range(100)}
     pace = Pace(Quotas(certificates=10, share=1), lambda: clock, sleep)
-    switching.deactivate(switches, ids, Hand(nowhere, None), None, None, pace=pace)
+    switching.deactivate(switches, ids, Hand(nowhere, None), None, lambda _id: None, pace=pace)
     assert list(made_at) == list(ids)
     for second in range(10):
         assert sum(second <= each < second + 1 for each in made_at.values()) <= 20  # one second's were saved up

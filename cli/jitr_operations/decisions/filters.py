@@ -12,18 +12,24 @@ from jitr.text import meant
 _ID = re.compile(r"[0-9a-fA-F]{1,64}")
 
 
-def of_ca(table: Table, ca: str | None) -> Callable[[Record], bool]:
-    """Return whether a record is of a CA. Raises InputError for what is neither an alias nor the beginning of an id."""
+def ca_ids(table: Table, ca: str | None) -> Callable[[str], bool]:
+    """Return whether an id is meant. Raises InputError for what is neither an alias nor the beginning of one."""
     if ca is None:
-        return lambda _record: True
+        return lambda _id: True
     rules = rules_in_force(table)
     aliases = {} if rules is None else rules.cas
     if ca in aliases:
         ids = frozenset(aliases[ca].ids)
-        return lambda record: record.ca_certificate_id in ids
+        return lambda ca_id: ca_id in ids
     if _ID.fullmatch(ca) is None:
         raise InputError(f"the rules in force have no CA alias {ca!r}: {meant(ca, aliases)}")
-    return lambda record: record.ca_certificate_id.startswith(ca.lower())
+    return lambda ca_id: ca_id.startswith(ca.lower())
+
+
+def of_ca(table: Table, ca: str | None) -> Callable[[Record], bool]:
+    """Return whether a record is of a CA. Raises InputError as ``ca_ids`` does."""
+    wanted = ca_ids(table, ca)
+    return lambda record: wanted(record.ca_certificate_id)
 
 
 def with_reason(code: str | None) -> Callable[[Record], bool]:

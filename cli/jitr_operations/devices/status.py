@@ -9,7 +9,7 @@ from jitr.aws.pacing import Pace
 from jitr.aws.quotas import Quotas
 from jitr_operations import telling
 from jitr_operations.devices.admissions import not_the_function_s, shut_out_for_good
-from jitr_operations.devices.by_hand import Hand
+from jitr_operations.devices.by_hand import Hand, acts_of
 from jitr_operations.devices.registry import DeviceCertificate, Registry
 
 
@@ -27,37 +27,48 @@ def deactivate(
     statuses: Mapping[str, str],
     hand: Hand,
     table: Table | None,
-    why: str | None,
+    why: Callable[[str], str | None],
     *,
+    still: Callable[[str], bool] = lambda _id: True,
     made: Callable[[str], None] = _nobody,
     pace: Pace | None = None,
 ) -> list[str]:
     """Make certificates INACTIVE, given their statuses by id, write down of each who did it, and see that they stay so.
 
-    ``made`` is told of each as soon as it is INACTIVE. Returns those that are still being decided.
+    ``still`` is asked right before each whether it is to be so; one that is not is left alone. ``made`` is told of each
+    as soon as it is INACTIVE. Returns those that are still being decided.
     """
     to_change = {each: before for each, before in statuses.items() if before not in ("INACTIVE", "REVOKED")}
     done: list[str] = []
+    written: set[str] = set()
     pace = pace or _usual_pace()
     try:
         with telling.progress("Deactivating", len(to_change)) as advance:
             for each, before in to_change.items():
-                pace.take("UpdateCertificate")
-                registry.set_status(each, "INACTIVE")
-                done.append(each)
-                made(each)
-                hand.cut_off(each, "INACTIVE", before, why)
+                if still(each):
+                    pace.take("UpdateCertificate")
+                    registry.set_status(each, "INACTIVE")
+                    done.append(each)
+                    made(each)
+                    hand.cut_off(each, "INACTIVE", before, why(each))
+                    written.add(each)
                 advance(1)
     except BaseException:
+        for each in set(done) - written:  # the last one, interrupted
+            with suppress(Exception):
+                acts = acts_of(table, [each]).get(each)
+                if acts is None or acts[-1].status != "INACTIVE":
+                    hand.cut_off(each, "INACTIVE", to_change[each], why(each))
         if len(to_change) > 1:
             telling.note(f"Made {len(done)} of {len(to_change)} INACTIVE. The same command again carries on.")
         if table is not None:
             with suppress(Exception):  # the same command again does not come to those any more that are INACTIVE
                 not_the_function_s(table, done)
         raise
-    for each in statuses.keys() - to_change.keys():
-        hand.stays_cut_off(each, statuses[each], why)
-    return _stay_out(table, registry, statuses, "INACTIVE")
+    cut_off = statuses.keys() - to_change.keys()
+    for each in cut_off:
+        hand.stays_cut_off(each, statuses[each], why(each))
+    return _stay_out(table, registry, {each: statuses[each] for each in (*done, *cut_off)}, "INACTIVE")
 
 
 def revoke(registry: Registry, found: DeviceCertificate, hand: Hand, table: Table | None, why: str | None) -> list[str]:

@@ -194,8 +194,9 @@ def _as_shown(certificate_id: str, form: Any) -> tuple[Registry, DeviceCertifica
 def _deactivate(certificate_id: str, form: Any) -> None:
     found = site()
     registry, certificate = _as_shown(certificate_id, form)
-    hand = Hand(found.deployment, found.table)
-    _tell_under_way(status.deactivate(registry, {certificate.id: certificate.status}, hand, found.table, reason()))
+    hand, why = Hand(found.deployment, found.table), reason()
+    statuses = {certificate.id: certificate.status}
+    _tell_under_way(status.deactivate(registry, statuses, hand, found.table, lambda _id: why))
 
 
 def _revoke(certificate_id: str, form: Any) -> None:

@@ -186,7 +186,7 @@ def _deactivate_named(which: tuple[str, ...], yes: bool, choice: Choice, as_json
         names = "\n".join(f"  {_words(each)}, {each.status}" for each in to_change)
         output.confirm(f"Make INACTIVE:\n{names}\n{_CUT_OFF}. Go on?", yes)
     under_way = switching.deactivate(
-        registry, {each.id: each.status for each in found}, Hand(account, table), table, None
+        registry, {each.id: each.status for each in found}, Hand(account, table), table, lambda _id: None
     )
     ends = {each.id: "REVOKED" if each.status == "REVOKED" else "INACTIVE" for each in found}
     document: dict[str, object] = {"devices": [_change(each, ends[each.id]) for each in found]}
@@ -261,7 +261,7 @@ class _Recall:
                 dict.fromkeys(devices, "ACTIVE"),
                 Hand(self._deployment, table),
                 table,
-                why,
+                lambda _id: why,
                 made=lambda each: self._lines.write(devices[each], before="ACTIVE", status="INACTIVE", at=now_text()),
             )
         status = "ACTIVE" if self._dry_run else "INACTIVE"

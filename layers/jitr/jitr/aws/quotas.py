@@ -31,6 +31,14 @@ QUOTA_OF: Mapping[str, str] = {
     "AddThingToThingGroup": THINGS,
     "RemoveThingFromThingGroup": THINGS,
     "ListThingGroupsForThing": CERTIFICATES,
+    # Of the rooms that go through a fleet; registration asks for none of these.
+    "ListCertificates": CERTIFICATES,
+    "ListCertificatesByCA": CERTIFICATES,
+    "ListPolicies": CERTIFICATES,
+    "ListPrincipalThings": CERTIFICATES,
+    "ListTargetsForPolicy": CERTIFICATES,
+    "ListThings": CERTIFICATES,
+    "ListThingsInThingGroup": CERTIFICATES,
     "AskOcspResponder": OCSP,
 }
 

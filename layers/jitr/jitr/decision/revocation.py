@@ -254,6 +254,11 @@ def without_revocation(rules: Rules) -> Rules:
     return replace(rules, cas={alias: replace(ca, crls=(), ocsp=None) for alias, ca in rules.cas.items()})
 
 
+def without_responders(rules: Rules) -> Rules:
+    """Return the same rules with no responder configured, for whoever asks no server about each device of a fleet."""
+    return replace(rules, cas={alias: replace(ca, ocsp=None) for alias, ca in rules.cas.items()})
+
+
 def revocations_json(revocations: Mapping[str, Revocation]) -> dict[str, Any]:
     """By address, as under ``facts.revocation`` in the decision record and in ``jitr explain --json``."""
     return {url: each.to_json() for url, each in revocations.items()}

@@ -243,7 +243,7 @@ class Table:
             **({"ConsistentRead": True} if index is None else {"IndexName": index}),
         }
         if until is not None:
-            _end_at(arguments, index, until)
+            _bounded(arguments, index, "<= :until", until)
         while True:
             with told_apart():
                 page = self.client.query(**arguments)
@@ -253,12 +253,19 @@ class Table:
             arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
     def page(
-        self, partition: str, *, index: str | None = None, until: str | None = None, after: Item | None = None
+        self,
+        partition: str,
+        *,
+        index: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        after: Item | None = None,
     ) -> tuple[list[Item], Item | None]:
         """Read some items of a partition in sort key order, and after which the next ones come, if any do.
 
-        ``until`` is the last sort key that is asked for, ``after`` what the call before answered. For partitions whose
-        items are places of others (hints, and those of the indexes): formats are looked at where those are read.
+        ``since`` or ``until`` is the first or last sort key that is asked for, ``after`` what the call before answered.
+        For partitions whose items are places of others (hints, and those of the indexes): formats are looked at where
+        those are read.
         """
         arguments: dict[str, Any] = {
             "TableName": self.name,
@@ -268,8 +275,10 @@ class Table:
             "Limit": BATCH_GET,
             **({"ConsistentRead": True} if index is None else {"IndexName": index}),
         }
+        if since is not None:
+            _bounded(arguments, index, ">= :since", since)
         if until is not None:
-            _end_at(arguments, index, until)
+            _bounded(arguments, index, "<= :until", until)
         if after is not None:
             arguments["ExclusiveStartKey"] = to_item(after)
         with told_apart():
@@ -359,11 +368,11 @@ class Table:
         )
 
 
-def _end_at(arguments: dict[str, Any], index: str | None, until: str) -> None:
-    """Have a query ask for sort keys up to ``until`` only."""
-    arguments["KeyConditionExpression"] += " AND #sort <= :until"
+def _bounded(arguments: dict[str, Any], index: str | None, comparison: str, bound: str) -> None:
+    """Have a query ask only for sort keys that compare so (``<= :until``) with a bound. DynamoDB takes one such."""
+    arguments["KeyConditionExpression"] += f" AND #sort {comparison}"
     arguments["ExpressionAttributeNames"]["#sort"] = _SORT[index]
-    arguments["ExpressionAttributeValues"][":until"] = {"S": until}
+    arguments["ExpressionAttributeValues"][comparison.rpartition(" ")[2]] = {"S": bound}
 
 
 def _if_it_holds(write: Callable[..., Any], **arguments: Any) -> Any:

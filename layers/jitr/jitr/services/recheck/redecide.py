@@ -1,13 +1,16 @@
 """Deciding recorded devices again from their facts, many at a time: the rows of all of them are read together."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from jitr.aws.dynamodb.table import Table, row_key
 from jitr.decision.decide import Decision, decide, lists_needed
+from jitr.decision.revocation import ocsps_of
 from jitr.devicelists.rows import ListRow, RowKey, device_keys, membership
 from jitr.errors import JitrError
-from jitr.facts import Knock
+from jitr.facts import Knock, OcspAnswer
+from jitr.reasons import Verdict
 from jitr.records.heads import Heads
 from jitr.records.knock import recorded_knock
 from jitr.records.record import Record
@@ -24,6 +27,21 @@ class Again:
     record: Record
     decision: Decision | None
     bug: Exception | None = None
+
+
+class AsRecorded:
+    """What is recorded, and nothing else: no CA is looked at again, no revocation list and no responder asked."""
+
+    def as_now(self, knock: Knock, _rules: Rules) -> Knock:
+        """Return the device with its CA, and what revocation lists say of it, as they are now."""
+        return knock
+
+    def answers(self, _knock: Knock, _rules: Rules) -> Mapping[str, OcspAnswer]:
+        """Return what its CA's responders say of a device that everything else would admit."""
+        return {}
+
+
+_AS_RECORDED = AsRecorded()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +61,19 @@ def redecide(
     knocked_at: Callable[[Record], datetime],
     *,
     nearest: bool = False,
+    seen: AsRecorded = _AS_RECORDED,
 ) -> Iterator[Again]:
     """Decide each record with facts again under ``rules`` and the rows in force, in no order.
 
     Only with ``nearest`` is a device that no rule matches told which rules it nearly matches: that takes the longest.
+    ``seen`` looks at what stands neither in the record nor in the table.
 
     One that cannot be decided does not keep the others from being: it comes with what went wrong.
     """
     cases = []
     for record in records:
         try:
-            cases.append(_case(record, rules, heads, knocked_at(record)))
+            cases.append(_case(record, rules, heads, knocked_at(record), seen))
         except JitrError:
             raise
         except Exception as bug:  # noqa: BLE001 - one record must not end the work on all others
@@ -65,15 +85,17 @@ def redecide(
     }
     for case in cases:
         try:
-            yield Again(case.record, _decide(case, rules, found, now, nearest))
+            yield Again(case.record, _decide(case, rules, found, now, nearest, seen))
+        except JitrError:
+            raise
         except Exception as bug:  # noqa: BLE001 - nor here
             yield Again(case.record, None, bug)
 
 
-def _case(record: Record, rules: Rules, heads: Heads, knocked_at: datetime) -> _Case:
+def _case(record: Record, rules: Rules, heads: Heads, knocked_at: datetime, seen: AsRecorded) -> _Case:
     if record.facts is None:
         raise ValueError("a record without facts cannot be decided again")
-    knock = recorded_knock(record.facts, rules)
+    knock = seen.as_now(recorded_knock(record.facts, rules), rules)
     keys = device_keys(knock)
     places: dict[str, dict[Place, RowKey]] = {}
     for name in lists_needed(knock, rules, knocked_at, record.operator_word):
@@ -83,9 +105,17 @@ def _case(record: Record, rules: Rules, heads: Heads, knocked_at: datetime) -> _
     return _Case(record, knock, knocked_at, places)
 
 
-def _decide(case: _Case, rules: Rules, found: dict[Place, ListRow], now: datetime, nearest: bool) -> Decision:
+def _decide(
+    case: _Case, rules: Rules, found: dict[Place, ListRow], now: datetime, nearest: bool, seen: AsRecorded
+) -> Decision:
     memberships = {
         name: membership(case.knock, [(key, found[place]) for place, key in places.items() if place in found], now)
         for name, places in case.places.items()
     }
-    return decide(case.knock, rules, memberships, now, case.knocked_at, case.record.operator_word, nearest=nearest)
+    word = case.record.operator_word
+    asks = bool(ocsps_of(case.knock, rules))
+    decision = decide(case.knock, rules, memberships, now, case.knocked_at, word, nearest=nearest, before_ocsp=asks)
+    if not asks or decision.verdict is not Verdict.ADMIT:
+        return decision
+    knock = replace(case.knock, ocsp=seen.answers(case.knock, rules))
+    return decide(knock, rules, memberships, now, case.knocked_at, word, nearest=nearest)

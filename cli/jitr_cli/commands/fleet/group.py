@@ -1,0 +1,13 @@
+"""``jitr fleet``: the devices that are in."""
+
+import click
+
+from jitr_cli.commands.fleet.check import command as check
+
+
+@click.group("fleet", no_args_is_help=True)
+def fleet() -> None:
+    """Devices that are in: how they stand today."""
+
+
+fleet.add_command(check)

@@ -1,0 +1,449 @@
+"""A check of the fleet: every device that is in, decided again and compared with what AWS IoT has. It changes nothing.
+
+In order, each step page by page and written down in the notebook:
+
+1. AWS IoT lists the certificates of the CAs that it holds.
+2. Devices on record as admitted are looked at, several shards at once. Those that no listing has shown, or that were
+   decided just before it, are put aside.
+3. Those are described one by one, or looked for in the listing of all certificates where there are many.
+4. What is ACTIVE and not on record as admitted is looked at: held, rejected, let in by hand, or unknown.
+5. AWS IoT lists things, groups and targets of IoT policies, and what devices were granted is compared with that.
+
+So AWS IoT is asked for pages of 250, at half of registration's pace, and describes only what is in doubt.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from jitr.aws.dynamodb.table import BATCH_GET, Item, Table, state_shards
+from jitr.aws.iot import Iot
+from jitr.aws.iot_listings import ListedCertificate, ListedThing, Listings
+from jitr.errors import Refused
+from jitr.fleet.drift import DeviceFound, drifts
+from jitr.fleet.standing import ACTIVE, Standing, is_recent
+from jitr.reasons import Verdict
+from jitr.records.record import Record
+from jitr.rules.model import Grant
+from jitr.times import parse_time, rfc3339
+from jitr_operations import telling
+from jitr_operations.cas.registry import all_ca_ids
+from jitr_operations.decisions.filters import ca_ids
+from jitr_operations.deployment import Deployment
+from jitr_operations.devices.by_hand import acts_of
+from jitr_operations.fleet.examination import Examined, examiner_for
+from jitr_operations.fleet.findings import FleetFinding, KnownDevice, Selection, drifted
+from jitr_operations.fleet.notebook import DONE, Notebook
+from jitr_operations.fleet.pace import pace_of
+from jitr_operations.table import now, table_of
+
+# What a notebook says is too old to go on with after this long, and AWS IoT may no longer know its marks.
+GOOD_FOR = timedelta(days=1)
+# Examined for one by one; where there are more, the listing of all certificates costs fewer calls.
+FEW = 250
+# IoT policies whose targets are listed. Accounts with one policy a device have far more, and then only those that were
+# granted are.
+MOST_POLICIES = 1_000
+_AT_ONCE = 4  # reads of the table
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetChecked:
+    """What a check came to."""
+
+    at: str
+    version: int
+    certificates: int
+    looked_at: int
+    left_alone: int
+    failed: int
+    resumed: bool
+    not_looked_for: tuple[str, ...]
+    findings: tuple[FleetFinding, ...]
+
+    def count(self) -> dict[str, int]:
+        """Return how many findings there are of each kind."""
+        counts = {each.value: 0 for each in Standing}
+        for each in self.findings:
+            counts[each["finding"]] += 1
+        return counts
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``--json`` prints it."""
+        return {
+            "checked_at": self.at,
+            "rules_version": self.version,
+            "certificates": self.certificates,
+            "looked_at": self.looked_at,
+            "left_alone": self.left_alone,
+            "failed": self.failed,
+            "resumed": self.resumed,
+            "not_looked_for": list(self.not_looked_for),
+            "counts": self.count(),
+            "findings": list(self.findings),
+        }
+
+
+def check(deployment: Deployment, selection: Selection, notebook: Notebook) -> FleetChecked:
+    """Look at every device that is in. Raises InputError for a CA that is not known, Retry and Refused as AWS does.
+
+    A notebook of the same check that was cut off goes on where it stopped.
+    """
+    return _Check(deployment, selection, notebook).run()
+
+
+class _Check:
+    def __init__(self, deployment: Deployment, selection: Selection, notebook: Notebook) -> None:
+        self._deployment = deployment
+        self._selection = selection
+        self._notebook = notebook
+        self._table: Table = table_of(deployment)
+        self._of_ca = ca_ids(self._table, selection.ca)
+        pace = pace_of(deployment)
+        self._iot = Iot(deployment.client("iot"), pace)
+        self._listings = Listings(deployment.client("iot"), pace)
+        self._examiner = examiner_for(deployment, self._iot, pace, with_ocsp=selection.ocsp)
+        self._cas = [each for each in all_ca_ids(deployment.client("iot")) if self._of_ca(each)]
+        self._advance: Advance = lambda _steps: None
+
+    def run(self) -> FleetChecked:
+        resumed = self._begin()
+        for description, step in (
+            ("Listing certificates", self._list_certificates),
+            ("Deciding admitted devices again", self._look_at_admitted),
+            ("Looking for certificates that were not listed", self._look_for_unlisted),
+            ("Looking at other ACTIVE certificates", self._look_at_others),
+            ("Comparing what was granted", self._compare_grants),
+        ):
+            with telling.progress(description, None) as self._advance:
+                step()
+        about = self._notebook.about()
+        failed = int(about.get("failed", 0))
+        if failed:
+            telling.warn(f"{failed} decisions could not be made again: that is a bug, and they are left out")
+        return FleetChecked(
+            at=about["started"],
+            version=self._examiner.heads.version,
+            certificates=int(about.get("certificates", 0)),
+            looked_at=int(about.get("looked_at", 0)),
+            left_alone=int(about.get("left_alone", 0)),
+            failed=failed,
+            resumed=resumed,
+            not_looked_for=tuple(self._not_looked_for(about)),
+            findings=tuple(each for each in self._notebook.findings() if Standing(each["finding"]) in self._wanted),
+        )
+
+    # --- the notebook
+
+    def _begin(self) -> bool:
+        """Begin a check, or go on with one; whether it goes on."""
+        about, began = self._about(), now()
+        before = self._notebook.about()
+        if before and all(before.get(name) == value for name, value in about.items()):
+            if began < parse_time(before["started"]) + GOOD_FOR:
+                self._examiner.started = parse_time(before["started"])
+                return True
+            telling.note("The notebook is of a check that began more than a day ago: it begins anew.")
+        elif before:
+            telling.note("The notebook is of another check, or of before rules or lists were edited: it begins anew.")
+        self._notebook.begin(about | {"started": rfc3339(began)})
+        self._examiner.started = began
+        return False
+
+    def _about(self) -> dict[str, str]:
+        """Return what a check has to have in common with one that it goes on with."""
+        heads = self._examiner.heads
+        return {
+            "where": self._deployment.where("dynamodb"),
+            "selection": json.dumps(self._selection.to_json()),
+            "in_force": json.dumps([heads.digest, {name: heads.edition(name) for name in sorted(heads.lists)}]),
+        }
+
+    @property
+    def _wanted(self) -> frozenset[Standing]:
+        return self._selection.only
+
+    def _not_looked_for(self, about: dict[str, str]) -> Iterator[str]:
+        if self._selection.rule is not None:
+            yield "unknown certificates: nothing says which rule they would be of"
+        if not self._selection.attachments and Standing.DRIFT in self._wanted:
+            yield "certificates detached from their things: --attachments asks of each device, about five a second"
+        if "policies_not_listed" in about:
+            yield f"IoT policies beyond the grants: the account has more than {MOST_POLICIES}"
+        if not self._selection.ocsp:
+            yield "what OCSP responders say"
+
+    def _walk(
+        self, name: str, page: Callable[[str | None], tuple[Any, str | None]], keep: Callable[[Any], None]
+    ) -> None:
+        """Go through all pages of something, from where its walk stopped, and keep each with the mark of the next."""
+        walk = _Walk(self._notebook, name, page, keep, self._advance)
+        while not walk.done:
+            walk.keep(walk.next_page())
+
+    # --- 1. certificates
+
+    def _list_certificates(self) -> None:
+        for ca_id in self._cas:
+            page = partial(self._listings.certificates_of, ca_id)
+            self._walk(f"certificates of {ca_id}", page, self._keep_certificates)
+
+    def _keep_certificates(self, listed: Sequence[ListedCertificate]) -> None:
+        self._notebook.list_certificates(
+            (each.id, each.status, None if each.created is None else rfc3339(each.created)) for each in listed
+        )
+        self._notebook.count("certificates", len(listed))
+
+    # --- 2. admitted devices
+
+    def _look_at_admitted(self) -> None:
+        walks = [
+            _Walk(self._notebook, f"records of {shard}", self._admitted_in(shard), self._keep_admitted, self._advance)
+            for shard in state_shards(Verdict.ADMIT.value)
+        ]
+        _side_by_side(walks)
+
+    def _admitted_in(self, shard: str) -> Callable[[str | None], tuple["_Admitted", str | None]]:
+        since = None if self._selection.since is None else rfc3339(self._selection.since)
+
+        def page(mark: str | None) -> tuple[_Admitted, str | None]:
+            after: Item | None = None if mark is None else json.loads(mark)
+            places, after = self._table.page(shard, index="by_state", since=since, after=after)
+            keys = [{"pk": each["pk"], "sk": each["sk"]} for each in places]
+            # The index follows the table a moment later: what is no longer admitted is looked at as the others are.
+            records = [Record.from_json(each) for each in self._table.get(keys) if each["decision"] == "admit"]
+            return self._looked_at(records), None if after is None else json.dumps(after)
+
+        return page
+
+    def _looked_at(self, records: Sequence[Record]) -> "_Admitted":
+        wanted = [each for each in records if self._is_wanted(each)]
+        statuses = self._notebook.statuses([each.certificate_id for each in records])
+        listed = [each for each in wanted if each.certificate_id in statuses and not self._is_recent(each)]
+        unlisted = {each.certificate_id for each in wanted} - {each.certificate_id for each in listed}
+        return _Admitted(records, self._examiner.look_at(listed, statuses), sorted(unlisted))
+
+    def _is_recent(self, record: Record) -> bool:
+        return is_recent(record, self._examiner.started)
+
+    def _is_wanted(self, record: Record) -> bool:
+        of_rule = self._selection.rule is None or record.rule == self._selection.rule
+        since = self._selection.since is None or record.decided_at >= self._selection.since
+        return of_rule and since and self._of_ca(record.ca_certificate_id)
+
+    def _keep_admitted(self, admitted: "_Admitted") -> None:
+        self._notebook.see(each.certificate_id for each in admitted.records)
+        self._notebook.put_aside(admitted.unlisted)
+        self._keep(admitted.looked)
+
+    def _keep(self, looked: Examined) -> None:
+        self._notebook.find(looked.findings)
+        self._notebook.grant(looked.grants)
+        self._notebook.count("looked_at", looked.decided)
+        self._notebook.count("left_alone", looked.left_alone)
+        self._notebook.count("failed", looked.failed)
+
+    # --- 3. those that no CA's listing has shown
+
+    def _look_for_unlisted(self) -> None:
+        if len(self._notebook.unlisted(None, FEW + 1)) > FEW:
+            self._walk("all certificates", self._listings.certificates, self._keep_unlisted)
+        self._walk("unlisted", self._unlisted, self._keep)
+
+    def _keep_unlisted(self, listed: Sequence[ListedCertificate]) -> None:
+        self._notebook.list_unlisted((each.id, each.status) for each in listed)
+
+    def _unlisted(self, mark: str | None) -> tuple[Examined, str | None]:
+        ids = self._notebook.unlisted(mark, BATCH_GET)
+        records = [each for each in self._table.records(ids) if each.decision is Verdict.ADMIT]
+        return self._examiner.look_at(records, self._statuses(records)), _last(ids)
+
+    def _statuses(self, records: Sequence[Record]) -> dict[str, str | None]:
+        """Return statuses as AWS IoT listed them, and of those as it describes them of which no listing tells."""
+        statuses: dict[str, str | None] = dict(self._notebook.statuses([each.certificate_id for each in records]))
+        whole = self._notebook.mark("all certificates") == DONE
+        for each in records:
+            if self._is_recent(each) or (each.certificate_id not in statuses and not whole):
+                statuses[each.certificate_id] = self._status_of(each)
+        return {each.certificate_id: None for each in records} | statuses
+
+    def _status_of(self, record: Record) -> str | None:
+        self._advance(1)
+        found = self._iot.certificate(record.certificate_id)
+        return None if found is None else found.status
+
+    # --- 4. ACTIVE, and not on record as admitted
+
+    def _look_at_others(self) -> None:
+        self._walk("others", self._others, self._keep)
+
+    def _others(self, mark: str | None) -> tuple[Examined, str | None]:
+        found = self._notebook.unseen(ACTIVE, mark, BATCH_GET)
+        ids = [each for each, _ in found]
+        records = {each.certificate_id: each for each in self._table.records(ids)}
+        known = [each for each in records.values() if self._is_wanted(each)]
+        looked = self._examiner.look_at(known, self._statuses(known))
+        if self._selection.rule is None:
+            without = [(each, created) for each, created in found if each not in records]
+            self._add_unrecorded(looked, without)
+        return looked, _last(ids)
+
+    def _add_unrecorded(self, looked: Examined, found: Sequence[tuple[str, str | None]]) -> None:
+        acts = acts_of(self._table, [each for each, _ in found])
+        for certificate_id, created in found:
+            if (
+                self._selection.since is not None
+                and created is not None
+                and parse_time(created) < self._selection.since
+            ):
+                continue
+            certificate = self._iot.certificate(certificate_id)
+            if certificate is None or certificate.status != ACTIVE:
+                continue  # changed since it was listed
+            ca_id = certificate.ca_certificate_id or ""
+            one = self._examiner.look_at_unrecorded(
+                certificate_id, certificate.pem, ca_id, created or "", acts.get(certificate_id, ())
+            )
+            looked.findings += one.findings
+            looked.decided += one.decided
+            self._advance(1)
+
+    # --- 5. what was granted
+
+    def _compare_grants(self) -> None:
+        if Standing.DRIFT not in self._wanted:
+            return
+        self._walk("things", self._listings.things, self._keep_things)
+        for group in self._notebook.granted("thing_groups"):
+            page = partial(self._listings.things_in, group)
+            self._walk(f"group {group}", page, partial(self._notebook.keep_members, group))
+        for policy in self._policies():
+            page = partial(self._listings.certificates_with, policy)
+            self._walk(f"policy {policy}", page, partial(self._notebook.keep_policies, policy))
+        self._walk("grants", self._drifted, self._notebook.find)
+
+    def _keep_things(self, things: Iterable[ListedThing]) -> None:
+        self._notebook.keep_things((each.name, each.thing_type, each.attributes) for each in things)
+
+    def _policies(self) -> list[str]:
+        """Return the IoT policies whose targets are listed: all of the account, or those granted where it has many."""
+        found: list[str] = []
+        mark: str | None = None
+        while len(found) <= MOST_POLICIES:
+            names, mark = self._listings.policies(mark)
+            found += names
+            if mark is None:
+                return sorted(found)
+        with self._notebook.writing():
+            self._notebook.count("policies_not_listed", 1)
+        return self._notebook.granted("iot_policies")
+
+    def _drifted(self, mark: str | None) -> tuple[list[FleetFinding], str | None]:
+        found = self._notebook.grants(mark, BATCH_GET)
+        return [each for one in found if (each := self._drift_of(*one)) is not None], _last([each for each, _ in found])
+
+    def _drift_of(self, certificate_id: str, granted: Any) -> FleetFinding | None:
+        grant = Grant.from_json(granted["grant"])
+        thing = grant.thing
+        shared = thing is not None and self._notebook.last_granted(thing) != certificate_id
+        has = DeviceFound(
+            iot_policies=self._notebook.policies_of(certificate_id),
+            thing=None if thing is None else self._notebook.thing(thing),
+            attached=self._attached(certificate_id, thing),
+            shared=shared,
+        )
+        differ = drifts(grant, has)
+        return drifted(KnownDevice.from_json(granted["device"]), differ) if differ else None
+
+    def _attached(self, certificate_id: str, thing: str | None) -> bool | None:
+        if thing is None or not self._selection.attachments:
+            return None
+        self._advance(1)
+        return thing in self._listings.things_of(self._arn(certificate_id))
+
+    def _arn(self, certificate_id: str) -> str:
+        session, account = self._deployment.session, self._deployment.account_id
+        partition = session.get_partition_for_region(self._deployment.region)
+        return f"arn:{partition}:iot:{self._deployment.region}:{account}:cert/{certificate_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """A page of devices on record as admitted."""
+
+    records: Sequence[Record]
+    looked: Examined
+    unlisted: Sequence[str]
+
+
+class _Walk:
+    """All pages of something, one after the other, each kept together with the mark of the next."""
+
+    def __init__(
+        self,
+        notebook: Notebook,
+        name: str,
+        page: Callable[[str | None], tuple[Any, str | None]],
+        keep: Callable[[Any], None],
+        advance: Advance,
+    ) -> None:
+        self._notebook, self._name, self._page, self._keep, self._advance = notebook, name, page, keep, advance
+        self._mark = notebook.mark(name)
+        self.done = self._mark == DONE
+
+    def next_page(self) -> tuple[Any, str | None]:
+        """Ask for the next page. One whose mark AWS IoT no longer knows is asked for from the beginning."""
+        try:
+            return self._page(self._mark)
+        except Refused as refused:
+            if self._mark is None or refused.code != "InvalidRequestException":
+                raise
+            return self._page(None)
+
+    def keep(self, found: tuple[Any, str | None]) -> None:
+        """Write a page down."""
+        page, mark = found
+        with self._notebook.writing():
+            self._keep(page)
+            self._notebook.set_mark(self._name, mark)
+        self._mark, self.done = mark, mark is None
+        self._advance(_size(page))
+
+
+def _size(page: Any) -> int:
+    match page:
+        case _Admitted():
+            return len(page.records)
+        case list():
+            return len(page)
+    return 0
+
+
+def _side_by_side(walks: Iterable[_Walk]) -> None:
+    """Ask for pages of several walks at once; what comes is kept one after the other."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        under_way: dict[Future[tuple[Any, str | None]], _Walk] = {
+            pool.submit(walk.next_page): walk for walk in walks if not walk.done
+        }
+        try:
+            while under_way:
+                done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+                for each in done:
+                    walk = under_way.pop(each)
+                    walk.keep(each.result())
+                    if not walk.done:
+                        under_way[pool.submit(walk.next_page)] = walk
+        finally:
+            for each in under_way:
+                each.cancel()
+
+
+def _last(ids: Sequence[str]) -> str | None:
+    """Return after which certificate the next page begins; None where this page was not full."""
+    return ids[-1] if len(ids) == BATCH_GET else None

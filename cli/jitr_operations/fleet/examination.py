@@ -1,0 +1,215 @@
+"""Devices looked at: decided again as of now, and held against AWS IoT's word and what operators did by hand."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import Any
+
+from jitr.aws.cas import Cas
+from jitr.aws.crls import Crls
+from jitr.aws.dynamodb.rulebook import Rulebook
+from jitr.aws.dynamodb.table import Table
+from jitr.aws.iot import Iot
+from jitr.aws.ocsp_responders import OcspResponders
+from jitr.aws.pacing import Pace
+from jitr.decision.decide import Decision, decide, unreadable
+from jitr.decision.revocation import without_responders
+from jitr.devicelists.rows import device_keys, membership
+from jitr.errors import Unreadable
+from jitr.facts import Knock, OcspAnswer
+from jitr.fleet.standing import (
+    ACTIVE,
+    ByHand,
+    Standing,
+    StatusChange,
+    against_status,
+    against_today,
+    by_hand,
+    is_settling,
+)
+from jitr.reasons import Verdict
+from jitr.records.record import Record
+from jitr.records.reservation import Reservation
+from jitr.rules.model import Rules
+from jitr.services.recheck.redecide import AsRecorded, redecide
+from jitr.x509.certificate import read_certificate
+from jitr_operations.crls import crls_with
+from jitr_operations.deployment import Deployment
+from jitr_operations.devices.by_hand import Act, acts_of
+from jitr_operations.fleet.findings import FleetFinding, KnownDevice, device_of, today
+from jitr_operations.fleet.notebook import Row
+from jitr_operations.table import now, table_of
+
+Grant = tuple[str, str | None, str, Row]  # certificateId, thing, when it was admitted; device and grant
+
+
+@dataclass(slots=True)
+class Examined:
+    """What was seen of some devices."""
+
+    findings: list[FleetFinding] = field(default_factory=list)
+    grants: list[Grant] = field(default_factory=list)  # of those that are in
+    decided: int = 0
+    left_alone: int = 0  # being decided at this moment
+    failed: int = 0  # could not be decided again: a bug
+
+
+class AsNow(AsRecorded):
+    """CAs, revocation lists and responders as they are now, for several threads at once."""
+
+    def __init__(self, iot: Iot, crls: Crls, ocsp: OcspResponders) -> None:
+        self._cas = Cas(iot)
+        self._crls = crls
+        self._ocsp = ocsp
+        self._lock = Lock()
+
+    def as_now(self, knock: Knock, rules: Rules) -> Knock:
+        """Return the device under its CA as it is now, with what the CA's revocation lists say."""
+        with self._lock:
+            registered = self._cas.get(knock.ca_certificate_id, now())
+            knock = registered.remembered(knock)
+            if not rules.crls:
+                return knock
+            return replace(knock, revocations=self._crls.of(knock, rules, registered.reading, now()))
+
+    def answers(self, knock: Knock, rules: Rules) -> Mapping[str, OcspAnswer]:
+        """Return what the CA's responders say."""
+        with self._lock:
+            return self._ocsp.of(knock, rules, self._cas.get(knock.ca_certificate_id, now()).reading, now())
+
+    def unrecorded(self, pem: str, ca_certificate_id: str, rules: Rules) -> Knock:
+        """Return a device without a record, as it would knock. Raises Unreadable."""
+        reading = read_certificate(pem.encode())
+        with self._lock:
+            registered = self._cas.get(ca_certificate_id, now())
+            knock = registered.knock(reading, ca_certificate_id, rules.aliases_of(ca_certificate_id))
+            return replace(knock, revocations=self._crls.of(knock, rules, registered.reading, now()))
+
+
+class Examiner:
+    """Looks at devices under the rules and lists in force when it is made."""
+
+    def __init__(self, table: Table, iot: Iot, crls: Crls, ocsp: OcspResponders, *, with_ocsp: bool) -> None:
+        """Read what is in force. Raises Retry where no rules are, or they cannot be read."""
+        self._table = table
+        self.started = now()  # when the statuses that it is given began to be listed
+        self._seen = AsNow(iot, crls, ocsp)
+        self.heads = table.heads()
+        rules = Rulebook(table).in_force(self.heads)
+        self._rules = rules if with_ocsp else without_responders(rules)
+
+    def look_at(self, records: Sequence[Record], statuses: Mapping[str, str | None]) -> Examined:
+        """Look at devices on record, given the statuses of their certificates: None for one that is gone."""
+        looked = Examined()
+        settled = [each for each in records if not is_settling(each, self.started)]
+        looked.left_alone = len(records) - len(settled)
+        active = [each for each in settled if statuses[each.certificate_id] == ACTIVE]
+        verdicts = self._decided(active, looked)
+        acts = acts_of(self._table, self._suspects(settled, statuses, verdicts))
+        for record in settled:
+            status = statuses[record.certificate_id]
+            done = acts.get(record.certificate_id, ())
+            looked.findings += self._findings(record, status, done, verdicts.get(record.certificate_id))
+        looked.grants = [_grant(each) for each in active if each.decision is Verdict.ADMIT and each.grant is not None]
+        return looked
+
+    def _decided(self, records: Iterable[Record], looked: Examined) -> dict[str, Decision]:
+        """Return today's decisions on devices that are in: of a rule's time window, as when they knocked."""
+        decided: dict[str, Decision] = {}
+        known = [each for each in records if each.facts is not None]
+        again = redecide(
+            self._table, self._rules, self.heads, known, now(), lambda each: each.knocked_at, seen=self._seen
+        )
+        for each in again:
+            if each.decision is None:
+                looked.failed += 1
+            else:
+                decided[each.record.certificate_id] = each.decision
+        looked.decided += len(decided)
+        return decided
+
+    def _suspects(
+        self, records: Iterable[Record], statuses: Mapping[str, str | None], verdicts: Mapping[str, Decision]
+    ) -> list[str]:
+        """Return the devices of which it matters what operators did to them."""
+        return [
+            each.certificate_id
+            for each in records
+            if each.decision is not Verdict.ADMIT
+            or statuses[each.certificate_id] != ACTIVE
+            or (each.certificate_id in verdicts and verdicts[each.certificate_id].verdict is not Verdict.ADMIT)
+        ]
+
+    def _findings(
+        self, record: Record, status: str | None, acts: Sequence[Act], decision: Decision | None
+    ) -> Iterator[FleetFinding]:
+        hand = _hand(acts)
+        device = device_of(record, acts[-1].by if acts else None)
+        standing = against_status(record, status, hand, replaced=False)
+        if standing is Standing.CHANGED and self._was_replaced(record):
+            standing = against_status(record, status, hand, replaced=True)
+        if standing is not None:
+            yield device.found(standing, status=status, was=_was(record))
+        if decision is not None:
+            standing = against_today(record.decision is Verdict.ADMIT, decision.verdict, hand)
+            if standing is not None:
+                yield device.found(standing, status=status, today=today(decision))
+
+    def _was_replaced(self, record: Record) -> bool:
+        """Return whether another certificate has the device's name since: ``renewal: replace`` made it INACTIVE."""
+        if record.decision is not Verdict.ADMIT or record.reservation is None:
+            return False
+        items = self._table.get([{"pk": record.reservation, "sk": "RESERVATION"}])
+        found = [Reservation.from_json(record.reservation, each) for each in items]
+        return bool(found) and record.certificate_id not in found[0].certificates and bool(found[0].certificates)
+
+    # --- certificates without a record
+
+    def look_at_unrecorded(
+        self, certificate_id: str, pem: str, ca_id: str, created: str, acts: Sequence[Act]
+    ) -> Examined:
+        """Look at an ACTIVE certificate that nothing was decided on: an operator let it in, or nobody knows who."""
+        decision, name = self._decided_unrecorded(pem, ca_id)
+        hand = _hand(acts)
+        standing = against_today(False, decision.verdict, hand) if hand.let_in else Standing.UNKNOWN
+        looked = Examined(decided=1)
+        if standing is not None:
+            device = KnownDevice(certificate_id, ca_id, name, created, by=acts[-1].by if acts else None)
+            looked.findings.append(device.found(standing, status=ACTIVE, today=today(decision)))
+        return looked
+
+    def _decided_unrecorded(self, pem: str, ca_id: str) -> tuple[Decision, str]:
+        at, rules = now(), self._rules
+        try:
+            knock = self._seen.unrecorded(pem, ca_id, rules)
+        except Unreadable as problem:
+            return unreadable(problem.code, str(problem), at), ""
+        lists = self.heads.lists
+        found = self._table.rows({each: lists[each] for each in rules.lists if each in lists}, device_keys(knock))
+        memberships = {each: membership(knock, found.get(each, ()), at) for each in rules.lists}
+        name = ", ".join(knock.certificate.values("common_name"))
+        decision = decide(knock, rules, memberships, at, at, nearest=False, before_ocsp=True)
+        if decision.verdict is Verdict.ADMIT and rules.ocsps:
+            knock = replace(knock, ocsp=self._seen.answers(knock, rules))
+            decision = decide(knock, rules, memberships, at, at, nearest=False)
+        return decision, name
+
+
+def examiner_for(deployment: Deployment, iot: Iot, pace: Pace, *, with_ocsp: bool) -> Examiner:
+    """Return who looks at a deployment's devices, by what is in force now. Raises as ``Examiner``."""
+    ocsp = OcspResponders(turn=pace.take)
+    return Examiner(table_of(deployment), iot, crls_with(deployment), ocsp, with_ocsp=with_ocsp)
+
+
+def _hand(acts: Iterable[Act]) -> ByHand:
+    return by_hand(StatusChange(each.status, each.status_before, bool(each.overruled)) for each in acts)
+
+
+def _was(record: Record) -> str:
+    return {Verdict.ADMIT: "admitted", Verdict.HOLD: "held", Verdict.REJECT: "rejected"}[record.decision]
+
+
+def _grant(record: Record) -> Grant:
+    grant: dict[str, Any] = dict(record.grant or {})
+    device = device_of(record, None).to_json()
+    return record.certificate_id, grant.get("thing"), device["decided_at"], {"device": device, "grant": grant}

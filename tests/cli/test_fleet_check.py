@@ -1,0 +1,522 @@
+"""`jitr fleet check`: what it finds, that it changes nothing, and what it does when told; on AWS in process."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from click.testing import Result
+from testkit import pki as drafts
+from testkit.aws.world import World
+from testkit.cli.command_line import REGION, Aws, Run
+from testkit.cli.fleet import GRANT, Fleet, fleet_in, in_force, leaf
+from testkit.cli.operating import FACTORY, OTHER
+from testkit.knocks import allow, deny
+
+from jitr.devicelists.rows import ListRow
+from jitr.records.record import APPLYING
+from jitr.rules.model import Ca, Crl, Grant
+from jitr_operations.devices.by_hand import acts_of
+from jitr_operations.fleet import check as checking
+from jitr_operations.table import now
+
+
+@pytest.fixture
+def fleet(world: World, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    return fleet_in(world, aws, monkeypatch)
+
+
+def found(result: Result) -> dict[str, set[str]]:
+    """The common names (or ids) that were found, by kind; the exit code says whether there are any."""
+    document = json.loads(result.stdout)
+    kinds: dict[str, set[str]] = {}
+    for each in document["findings"]:
+        kinds.setdefault(each["finding"], set()).add(each["common_name"])
+    assert document["counts"] == {kind: len(kinds.get(kind, ())) for kind in document["counts"]}
+    return kinds
+
+
+def check(run: Run, *options: object) -> dict[str, set[str]]:
+    result = run("fleet", "check", "--json", *options)
+    kinds = found(result)
+    assert result.exit_code == (1 if kinds else 0), result.stderr
+    return kinds
+
+
+def writes(aws: Aws) -> list[str]:
+    """What was asked of AWS that may change something."""
+    reads = ("Get", "Describe", "List", "Batch", "Query")
+    return [each for each in aws.operations if not each.startswith(reads) or each == "BatchWriteItem"]
+
+
+def mixed(fleet: Fleet) -> dict[str, drafts.Issued]:
+    """One device of each kind, and several that are in order."""
+    devices = fleet.let_in("fine", "recalled", "unlisted", "gone", "off", "pending", "policy", "extra", "grouped")
+    world = fleet.world
+    fleet.delete(devices["gone"])
+    fleet.set_status(devices["off"], "INACTIVE")
+    world.iot.detach_policy(policyName="Sensor", target=fleet.arn(devices["policy"]))
+    world.iot.attach_policy(policyName="Other", target=fleet.arn(devices["extra"]))
+    world.iot.remove_thing_from_thing_group(thingGroupName="line-a", thingName="grouped")
+    devices["stranger"] = leaf("stranger")
+    fleet.register(devices["stranger"])
+    devices["held"] = leaf("held")
+    world.put_on("recall-17", ListRow(common_name="recalled"))
+    world.publish(
+        in_force(
+            deny("recall", lists=("recall-17",), reason="bad radio"),
+            *[
+                allow(name, grant=GRANT, common_name=name)
+                for name in ("fine", "recalled", "gone", "off", "pending", "policy", "extra", "grouped")
+            ],
+        )
+    )
+    world.connect(devices["held"])
+    world.knock(devices["held"], FACTORY)
+    fleet.set_status(devices["held"], "ACTIVE")
+    return devices
+
+
+EXPECTED = {
+    "reject": {"recalled"},
+    "hold": {"unlisted", "held"},
+    "unknown": {"stranger"},
+    "gone": {"gone"},
+    "changed": {"off", "held"},
+    "drift": {"policy", "extra", "grouped"},
+}
+
+
+def test_every_kind_is_found_exactly_and_a_check_changes_nothing(run: Run, fleet: Fleet, aws: Aws) -> None:
+    mixed(fleet)
+    aws.calls.clear()
+    assert check(run, "--attachments") == EXPECTED
+    assert writes(aws) == []
+    client = boto3.client("iot", region_name=REGION)
+    assert {each for each in aws.operations if each in client.meta.service_model.operation_names} == {
+        "DescribeCACertificate",
+        "DescribeCertificate",
+        "ListCACertificates",
+        "ListCertificatesByCA",
+        "ListPolicies",
+        "ListPrincipalThings",
+        "ListTargetsForPolicy",
+        "ListThings",
+        "ListThingsInThingGroup",
+    }
+
+
+def test_a_fleet_in_order_is_exit_code_0(run: Run, fleet: Fleet) -> None:
+    fleet.let_in("a", "b")
+    result = run("fleet", "check")
+    assert (result.exit_code, "2 devices decided again" in result.stdout) == (0, True), result.output
+    assert "Nothing was found." in result.stdout
+
+
+def test_each_finding_says_why_by_which_rule_and_what_differs(run: Run, fleet: Fleet) -> None:
+    mixed(fleet)
+    result = run("fleet", "check", "--json")
+    of = {(each["finding"], each["common_name"]): each for each in json.loads(result.stdout)["findings"]}
+    recalled = of["reject", "recalled"]
+    assert (recalled["rule"], recalled["status"], recalled["today"]["rule"]) == ("line-a", "ACTIVE", "recall")
+    assert [each["code"] for each in recalled["today"]["reasons"]] == ["deny.rule"]
+    assert [each["message"] for each in of["drift", "extra"]["drift"]] == ["IoT policy Other is beyond the grant"]
+    assert (of["changed", "off"]["was"], of["changed", "off"]["status"]) == ("admitted", "INACTIVE")
+    for line in (
+        "In, and would be rejected today:",
+        "deny.rule: rule recall (admission.yaml:5) matches: bad radio",
+        "thing group line-a is missing",
+        "admitted, and another hand made it INACTIVE",
+        "nobody knows who registered it",
+    ):
+        assert line in result.stderr
+
+
+def test_a_check_looks_at_the_devices_that_are_meant(run: Run, fleet: Fleet) -> None:
+    mixed(fleet)
+    for options, expected in (
+        (("--only", "reject"), {"reject"}),
+        (("--only", "gone", "--only", "changed"), {"gone", "changed"}),
+        (("--rule", "line-a"), set(EXPECTED) - {"unknown"}),
+        (("--rule", "line-x"), set()),
+        (("--ca", "factory-a"), set(EXPECTED)),
+        (("--ca", FACTORY.id[:9]), set(EXPECTED)),
+        (("--ca", "0123456789"), set()),
+        (("--since", "30m"), {"unknown"}),
+        (("--since", "2h"), set(EXPECTED)),
+    ):
+        assert set(check(run, *options)) == expected, options
+
+
+def test_a_ca_that_nobody_knows_is_bad_input(run: Run, fleet: Fleet) -> None:
+    result = run("fleet", "check", "--ca", "factory-x")
+    assert (result.exit_code, "factory-a" in result.stderr) == (2, True)
+
+
+def test_without_rules_in_force_nobody_is_judged(run: Run, world: World) -> None:
+    result = run("fleet", "check")
+    assert (result.exit_code, "no rules are published yet" in result.stderr) == (3, True)
+
+
+def test_a_window_is_compared_with_when_the_device_knocked(run: Run, fleet: Fleet) -> None:
+    """A rule for one season does not put out who came in it."""
+    from jitr.rules.conditions import Window
+
+    fleet.let_in("a")
+    day = fleet.world.now.date()
+    season = Window(day, day)
+    fleet.world.publish(in_force(allow("line-a", grant=GRANT, ca="factory-a", window=season)))
+    assert check(run) == {}
+
+
+def test_a_certificate_that_expired_since_would_be_rejected(run: Run, fleet: Fleet) -> None:
+    device = FACTORY.usual_device("old").key("P-256", "old").valid(not_after=now() - timedelta(minutes=5)).issue()
+    fleet.world.connect(device)
+    fleet.world.knock(device, FACTORY)
+    assert check(run, "--only", "reject") == {"reject": {"old"}}
+
+
+def test_devices_of_a_ca_that_is_no_longer_active_would_be_held(run: Run, fleet: Fleet) -> None:
+    fleet.let_in("a", "b")
+    fleet.world.iot.update_ca_certificate(certificateId=FACTORY.id, newStatus="INACTIVE")
+    result = run("fleet", "check", "--json")
+    assert found(result) == {"hold": {"a", "b"}}
+    codes = {each["today"]["reasons"][0]["code"] for each in json.loads(result.stdout)["findings"]}
+    assert codes == {"chain.ca-inactive"}
+
+
+def test_devices_of_a_ca_that_was_deleted_are_found_one_by_one_or_in_the_listing_of_all(
+    run: Run, fleet: Fleet, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = fleet.let_in("a", "b", "c")
+    fleet.delete(devices["c"])
+    aws.overrides["ListCACertificates"] = lambda _: {"certificates": []}
+    aws.overrides["DescribeCACertificate"] = missing("DescribeCACertificate")
+    expected = {"hold": {"a", "b"}, "gone": {"c"}}
+    assert check(run) == expected
+    monkeypatch.setattr(checking, "FEW", 1)
+    aws.calls.clear()
+    assert check(run) == expected
+    assert ("ListCertificates" in aws.operations, "DescribeCertificate" in aws.operations) == (True, False)
+
+
+def missing(operation: str) -> Callable[[Any], Any]:
+    def refuse(_given: Any) -> Any:
+        raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": "gone"}}, operation)
+
+    return refuse
+
+
+def test_certificates_of_others_that_a_listing_of_all_shows_are_no_matter_of_ours(
+    run: Run, fleet: Fleet, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.let_in("a", "b")
+    fleet.register(leaf("theirs", OTHER))
+    aws.overrides["ListCACertificates"] = lambda _: {"certificates": []}
+    monkeypatch.setattr(checking, "FEW", 1)
+    assert check(run) == {}
+
+
+# --- what operators did by hand
+
+
+def test_what_operators_did_by_our_commands_is_not_another_hand_s(run: Run, fleet: Fleet) -> None:
+    devices = fleet.let_in("a", "b", "c")
+    assert run("device", "deactivate", "a", "--yes").exit_code == 0
+    assert run("device", "revoke", "b", "--yes").exit_code == 0
+    assert run("device", "deactivate", "c", "--yes").exit_code == 0
+    assert run("device", "activate", "c").exit_code == 0
+    Path("hand.pem").write_bytes(leaf("hand").pem)
+    done = run("device", "register", "hand.pem", "--iot-policy", "Sensor", "--activate")
+    assert done.exit_code == 0, done.output
+    assert check(run) == {}
+    fleet.set_status(devices["a"], "ACTIVE")
+    fleet.set_status(devices["c"], "INACTIVE")
+    assert check(run) == {"changed": {"c"}}
+
+
+def test_who_was_let_in_by_hand_is_told_once_the_rules_deny_it_unless_that_was_overruled(
+    run: Run, fleet: Fleet
+) -> None:
+    fleet.let_in("a", "b")
+    Path("hand.pem").write_bytes(leaf("hand").pem)
+    assert run("device", "register", "hand.pem", "--iot-policy", "Sensor", "--activate").exit_code == 0
+    fleet.recall("a", "b", "hand")
+    assert run("device", "deactivate", "a", "--yes").exit_code == 0
+    assert run("device", "activate", "a", "--overrule", "radio replaced").exit_code == 0
+    assert check(run) == {"reject": {"b", "hand"}}
+
+
+def test_a_predecessor_that_was_replaced_is_inactive_as_it_should_be(run: Run, fleet: Fleet) -> None:
+    grant = replace(GRANT, renewal="replace")
+    fleet.world.publish(in_force(allow("line-a", grant=grant, ca="factory-a")))
+    fleet.let_in("a")
+    heir = leaf("a", owner="another key")
+    fleet.world.connect(heir)
+    fleet.world.knock(heir, FACTORY)
+    assert fleet.world.status(heir) == "ACTIVE"
+    assert check(run) == {}
+
+
+def test_a_thing_that_two_certificates_share_follows_the_later_grant(run: Run, fleet: Fleet) -> None:
+    grant = replace(GRANT, renewal="coexist")
+    fleet.world.publish(in_force(allow("line-a", grant=grant, ca="factory-a")))
+    fleet.let_in("a")
+    later = Grant(iot_policies=("Sensor",), thing="{common_name}", attributes={"line": "b"}, renewal="coexist")
+    fleet.world.later(minutes=5)
+    fleet.world.publish(in_force(allow("line-a", grant=later, ca="factory-a")))
+    second = leaf("a", owner="another key")
+    fleet.world.connect(second)
+    fleet.world.knock(second, FACTORY)
+    assert fleet.world.status(second) == "ACTIVE", fleet.world.codes(second)
+    assert check(run) == {}
+
+
+def test_a_certificate_that_was_detached_from_its_thing_is_told_where_each_device_is_asked_about(
+    run: Run, fleet: Fleet
+) -> None:
+    devices = fleet.let_in("a", "b")
+    fleet.world.iot.detach_thing_principal(thingName="a", principal=fleet.arn(devices["a"]))
+    assert check(run) == {}
+    assert check(run, "--attachments") == {"drift": {"a"}}
+    assert "--attachments asks of each device" in run("fleet", "check").stderr
+
+
+# --- while devices are being admitted
+
+
+def test_a_device_that_is_being_admitted_is_left_alone(run: Run, fleet: Fleet) -> None:
+    devices = fleet.let_in("a", "b")
+    record = fleet.world.record(devices["a"])
+    assert record is not None
+    fleet.world.table.put_record(replace(record, state=APPLYING))
+    fleet.recall("a", "b")
+    assert json.loads(run("fleet", "check", "--json").stdout)["left_alone"] == 1
+    assert check(run) == {"reject": {"b"}}
+    assert run("fleet", "check", "--deactivate", "--yes").exit_code == 0
+    assert [fleet.world.status(devices[each]) for each in "ab"] == ["ACTIVE", "INACTIVE"]
+
+
+def test_a_device_that_is_admitted_after_the_listing_is_not_taken_for_an_unknown_or_changed_one(
+    run: Run, fleet: Fleet, aws: Aws
+) -> None:
+    fleet.let_in("a")
+    late = leaf("late")
+    fleet.world.connect(late)
+    listed = aws.overrides["ListCertificatesByCA"]
+
+    def and_then_admitted(given: dict[str, Any]) -> Any:
+        answer = listed(given)
+        if fleet.world.status(late) != "ACTIVE":
+            fleet.world.now = now()
+            fleet.world.knock(late, FACTORY)
+        return answer
+
+    aws.overrides["ListCertificatesByCA"] = and_then_admitted
+    assert check(run) == {}
+    assert fleet.world.status(late) == "ACTIVE"
+
+
+# --- deactivate
+
+
+def test_what_was_shown_is_taken_out_after_asking_with_who_and_why_and_only_once(
+    run: Run, fleet: Fleet, aws: Aws
+) -> None:
+    devices = mixed(fleet)
+    refused = run("fleet", "check", "--deactivate")
+    assert refused.exit_code == 2
+    assert "Make 4 devices INACTIVE?" in refused.stderr
+    assert fleet.world.status(devices["recalled"]) == "ACTIVE"
+    done = run("fleet", "check", "--only", "reject", "--deactivate", "--yes", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["deactivated"]["certificate_ids"] == [devices["recalled"].sha256]
+    (act,) = acts_of(fleet.world.table, [devices["recalled"].sha256])[devices["recalled"].sha256]
+    assert (act.status, act.status_before) == ("INACTIVE", "ACTIVE")
+    assert act.message == "fleet check: would be rejected today: deny.rule (rule recall)"
+    assert act.by.startswith("arn:aws:sts::")
+    aws.calls.clear()
+    assert run("fleet", "check", "--only", "reject", "--deactivate", "--yes").exit_code == 0
+    assert writes(aws) == ["GetCallerIdentity"] or writes(aws) == []
+    assert run("fleet", "check", "--deactivate", "--yes").exit_code == 1  # gone, changed and drift are left
+    assert {name for name, each in devices.items() if name != "gone" and fleet.world.status(each) == "ACTIVE"} == {
+        "fine",
+        "pending",
+        "policy",
+        "extra",
+        "grouped",
+    }
+
+
+def test_who_stands_otherwise_by_then_is_left_alone(run: Run, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The question stands for minutes; meanwhile somebody mends the list."""
+    from jitr_cli.console import output
+
+    devices = fleet.let_in("a", "b")
+    fleet.recall("a", "b")
+
+    def mended(_question: str, _yes: bool) -> None:
+        fleet.world.publish(in_force(deny("recalled", common_name="b"), allow("line-a", grant=GRANT, ca="factory-a")))
+
+    monkeypatch.setattr(output, "confirm", mended)
+    result = run("fleet", "check", "--deactivate")
+    assert "1 device stood otherwise by then" in result.stderr
+    assert [fleet.world.status(devices[each]) for each in "ab"] == ["ACTIVE", "INACTIVE"]
+
+
+def test_a_deactivation_that_is_cut_off_carries_on_with_the_same_command(run: Run, fleet: Fleet, aws: Aws) -> None:
+    devices = fleet.let_in("a", "b", "c")
+    fleet.recall("a", "b", "c")
+    asked: list[str] = []
+
+    def once(given: dict[str, Any]) -> Any:
+        asked.append(given["certificateId"])
+        if len(asked) > 1:
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow"}}, "UpdateCertificate")
+        return aws.real(fleet.world.iot, "UpdateCertificate", given)
+
+    aws.overrides["UpdateCertificate"] = once
+    assert run("fleet", "check", "--deactivate", "--yes").exit_code == 3
+    del aws.overrides["UpdateCertificate"]
+    left = check(run)["reject"]
+    assert len(left) == 2
+    assert run("fleet", "check", "--deactivate", "--yes").exit_code == 0
+    acts = acts_of(fleet.world.table, [each.sha256 for each in devices.values()])
+    assert {len(each) for each in acts.values()} == {1}
+    assert check(run) == {}
+
+
+def test_who_interrupts_a_deactivation_leaves_no_device_off_without_who_and_why(
+    run: Run, fleet: Fleet, aws: Aws
+) -> None:
+    """At every call that changes something: what is off is written down, and the same command does the rest, once."""
+    for number, (operation, moment) in enumerate(
+        (each, moment) for each in ("UpdateCertificate", "UpdateItem") for moment in ("before", "after")
+    ):
+        devices = fleet.let_in(f"a{number}", f"b{number}")
+        fleet.recall(*devices)
+
+        def interrupt(given: dict[str, Any], operation: str = operation, moment: str = moment) -> Any:
+            client = fleet.world.iot if operation == "UpdateCertificate" else fleet.world.dynamodb
+            del aws.overrides[operation]
+            if moment == "after":
+                aws.real(client, operation, given)
+            raise KeyboardInterrupt
+
+        aws.overrides[operation] = interrupt
+        assert run("fleet", "check", "--deactivate", "--yes").exit_code == 130
+        acts = acts_of(fleet.world.table, [each.sha256 for each in devices.values()])
+        off = {each.sha256 for each in devices.values() if fleet.world.status(each) == "INACTIVE"}
+        if (operation, moment) != ("UpdateCertificate", "after"):
+            assert {each: len(done) for each, done in acts.items()} == dict.fromkeys(off, 1)
+        run("fleet", "check", "--deactivate", "--yes")
+        assert {fleet.world.status(each) for each in devices.values()} == {"INACTIVE"}
+    told = check(run)  # where AWS IoT's answer was lost, nobody knows whether it was done, nor who did it
+    assert {kind: len(names) for kind, names in told.items()} == {"changed": 1}
+
+
+def test_nobody_is_taken_out_because_a_revocation_list_cannot_be_read(run: Run, fleet: Fleet) -> None:
+    """They would be held today, and it says nothing of them."""
+    device = fleet.let_in("a")["a"]
+    ca = Ca("factory-a", (FACTORY.id,), 3, crls=(Crl("s3://lists/factory-a.crl"),))
+    fleet.world.publish(in_force(allow("line-a", grant=GRANT, ca="factory-a"), ca=ca))
+    assert check(run) == {"hold": {"a"}}
+    result = run("fleet", "check", "--deactivate", "--yes")
+    assert (result.exit_code, fleet.world.status(device)) == (1, "ACTIVE")
+
+
+# --- reattach
+
+
+def test_what_was_granted_is_given_again_and_nothing_is_taken_away(run: Run, fleet: Fleet) -> None:
+    devices = fleet.let_in("a", "b", "c")
+    iot = fleet.world.iot
+    iot.detach_policy(policyName="Sensor", target=fleet.arn(devices["a"]))
+    iot.attach_policy(policyName="Other", target=fleet.arn(devices["a"]))
+    iot.detach_thing_principal(thingName="b", principal=fleet.arn(devices["b"]))
+    iot.delete_thing(thingName="b")
+    assert check(run) == {"drift": {"a", "b"}}
+    asked = run("fleet", "check", "--reattach")
+    assert (asked.exit_code, "Give 2 devices again what was granted?" in asked.stderr) == (2, True)
+    assert run("fleet", "check", "--reattach", "--yes").exit_code == 0
+    assert fleet.world.policies(devices["a"]) == {"Sensor", "Other"}
+    assert iot.list_thing_principals(thingName="b")["principals"] == [fleet.arn(devices["b"])]
+    assert iot.describe_thing(thingName="b")["attributes"] == {"line": "a"}
+    (act,) = acts_of(fleet.world.table, [devices["a"].sha256])[devices["a"].sha256]
+    assert act.message == "what was granted is given again: IoT policy Sensor is missing"
+    result = run("fleet", "check", "--json")
+    assert [each["message"] for each in json.loads(result.stdout)["findings"][0]["drift"]] == [
+        "IoT policy Other is beyond the grant"
+    ]
+    assert (
+        json.loads(run("fleet", "check", "--reattach", "--yes", "--json").stdout)["reattached"]["certificate_ids"] == []
+    )
+
+
+def test_a_device_that_ought_not_to_be_in_is_given_nothing(run: Run, fleet: Fleet) -> None:
+    device = fleet.let_in("a")["a"]
+    fleet.world.iot.detach_policy(policyName="Sensor", target=fleet.arn(device))
+    fleet.recall("a")
+    result = run("fleet", "check", "--only", "drift", "--reattach", "--yes")
+    assert (result.exit_code, fleet.world.policies(device)) == (1, set())
+
+
+# --- resuming
+
+
+def test_a_check_that_is_cut_off_goes_on_where_it_stopped(run: Run, fleet: Fleet, aws: Aws) -> None:
+    mixed(fleet)
+
+    def down(_given: Any) -> Any:
+        raise ClientError({"Error": {"Code": "ServiceUnavailableException", "Message": "down"}}, "ListThings")
+
+    aws.overrides["ListThings"] = down
+    cut = run("fleet", "check", "--resume", "check.notebook", "--json")
+    assert (cut.exit_code, cut.stdout) == (3, "")
+    assert "How far it came is in check.notebook" in cut.stderr
+    assert Path("check.notebook").stat().st_mode & 0o077 == 0
+    del aws.overrides["ListThings"]
+    aws.calls.clear()
+    result = run("fleet", "check", "--resume", "check.notebook", "--json")
+    assert (found(result), json.loads(result.stdout)["resumed"]) == (EXPECTED, True)
+    assert "ListCertificatesByCA" not in aws.operations
+    assert not Path("check.notebook").exists()
+
+
+def test_a_notebook_of_before_an_edit_or_of_another_check_begins_anew(run: Run, fleet: Fleet, aws: Aws) -> None:
+    fleet.let_in("a", "b")
+    aws.overrides["ListThings"] = missing("ListThings")
+    assert run("fleet", "check", "--resume", "check.notebook").exit_code == 3
+    del aws.overrides["ListThings"]
+    fleet.recall("a")
+    again = run("fleet", "check", "--resume", "check.notebook", "--json")
+    assert "before rules or lists were edited: it begins anew" in again.stderr
+    assert (found(again), json.loads(again.stdout)["resumed"]) == ({"reject": {"a"}}, False)
+
+
+def test_a_file_that_is_no_notebook_is_left_as_it_is(run: Run, fleet: Fleet) -> None:
+    Path("admission.yaml").write_text("format: 1\n")
+    result = run("fleet", "check", "--resume", "admission.yaml")
+    assert (result.exit_code, "admission.yaml: no notebook of a check" in result.stderr) == (2, True)
+    assert Path("admission.yaml").read_text() == "format: 1\n"
+
+
+def test_a_mark_that_aws_iot_no_longer_knows_begins_that_listing_anew(run: Run, fleet: Fleet, aws: Aws) -> None:
+    fleet.let_in("a", "b", "c", "d")
+    listed = aws.overrides["ListCertificatesByCA"]
+
+    def forgets(given: dict[str, Any]) -> Any:
+        if "marker" in given and not asked:
+            asked.append(given)
+            raise ClientError({"Error": {"Code": "InvalidRequestException", "Message": "mark"}}, "ListCertificatesByCA")
+        return listed(given)
+
+    asked: list[Any] = []
+    aws.overrides["ListCertificatesByCA"] = forgets
+    assert check(run) == {}
+    assert len(asked) == 1
