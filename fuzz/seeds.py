@@ -165,6 +165,18 @@ def certificate_files() -> Mapping[str, bytes]:
     }
 
 
+def bundles() -> Mapping[str, bytes]:
+    """7z archives: of certificates, and of archives of them."""
+    lot = manifests.Lot()
+    chips = {f"CE600000{each:02}_E0E0.pem": lot.certificate(each).pem for each in range(2)}
+    bundle = {"R_E0E0_Certs.7z": manifests.seven_zipped(chips), "README.txt": b"x", "R_keys.7z": b"secret"}
+    return {
+        "flat": manifests.seven_zipped(lot.files),
+        "bundle": manifests.seven_zipped(bundle),
+        "encrypted": manifests.seven_zipped(chips, "secret"),
+    }
+
+
 def tables() -> Mapping[str, bytes]:
     """Tables of devices as vendors ship them."""
     maker = pki.ca("Modules")
@@ -190,6 +202,7 @@ def main() -> None:
         "csv": lists,
     }
     made |= {"ocsp": ocsp_answers, "manifest": manifest, "certificates": certificate_files, "table": tables}
+    made |= {"bundle": bundles}
     for name, make in made.items():
         if sys.argv[1:] and name not in sys.argv[1:]:
             continue

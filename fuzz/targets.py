@@ -15,6 +15,7 @@ from jitr.decision.selftest import run
 from jitr.devicelists.csv.duplicates import Duplicates
 from jitr.devicelists.csv.reader import Reader, read_list, serials_in, write_rows
 from jitr.devicelists.csv.serials import UNDECIDED
+from jitr.devicelists.manifests.archives import FilesOfArchive
 from jitr.devicelists.manifests.jws import Signers, read_signer
 from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.reading import Options
@@ -30,6 +31,7 @@ from jitr.rules.model import load
 from jitr.x509.certificate import CaReading, read_ca, read_certificate
 from jitr.x509.crl import CrlReading, read_any_crl, read_crl, why_not_after, why_not_by
 from jitr.x509.ocsp import MAX_RESPONSE, answer_of, question_about, read_ocsp
+from jitr_operations.lists.seven_zip import files_of_seven_zip
 
 CORPUS = Path(__file__).parent / "corpus"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -242,9 +244,12 @@ def csv(data: bytes) -> None:
         assert list(read_list("".join(write_rows(rows)).encode(), "f")) == rows, "an export is not what was imported"
 
 
-def _opened(data: bytes, kind: str, signers: Signers | None = None) -> list[ListRow]:
+def _opened(
+    data: bytes, kind: str, signers: Signers | None = None, seven_zip: FilesOfArchive | None = None
+) -> list[ListRow]:
     """The rows of a file of devices of some kind, and what must be true of them and of what is said."""
-    opener = Opener(Options(kind=kind, signers=signers or Signers(), thing_name="d-{public_key_sha256}"), BytesIO)
+    options = Options(kind=kind, signers=signers or Signers(), thing_name="d-{public_key_sha256}")
+    opener = Opener(options, BytesIO, seven_zip=seven_zip)
     reader = opener([data], "f", Duplicates(), lambda: UNDECIDED)
     rows = list(reader)
     for problem in reader.problems:
@@ -284,6 +289,11 @@ def certificates(data: bytes) -> None:
     _opened(data, "certificates")
 
 
+def bundle(data: bytes) -> None:
+    """A 7z archive of certificates, or of archives of them."""
+    _opened(data, "infineon", seven_zip=files_of_seven_zip)
+
+
 def table(data: bytes) -> None:
     """A vendor's table of devices."""
     _opened(data, "espressif")
@@ -305,6 +315,14 @@ _ARCHIVE = (
     b"ustar\x00", b"\x1f\x8b\x08", b"\xff\xff\xff\xff", b"00000001000\x00", b"77777777777",
     b"30 path=../a.pem\n", b"\x00" * 512, b"-----BEGIN PRIVATE KEY-----\n", b"_E0E0.pem",
 )  # fmt: skip
+_SEVEN_ZIP = (
+    b"7z\xbc\xaf\x27\x1c\x00\x04",
+    b"\x01\x04\x06",
+    b"\x17\x06",
+    b"\x05\xff\xff",
+    b"\xff" * 7 + b"\x7f",
+    b"\x00" * 32,
+)
 _DER = (
     b"\x30\x80", b"\x30\x82", b"\x30\x84\xff\xff\xff\xff", b"\x02\x01\x00", b"\x05\x00", b"\xa0\x03\x02\x01\x02",
     b"\x17\x0d260101000000Z", b"\x18\x0f99991231235959Z", b"\x06\x03\x55\x04\x03", b"\x06\x03\x55\x1d\x11",
@@ -338,6 +356,9 @@ TARGETS: Mapping[str, Target] = {
         Target("csv", csv, _CSV, 1 << 40, 10_000, 100),
         Target("manifest", manifest, _MANIFEST, 1 << 40, 20_000, 20),
         Target("certificates", certificates, (*_DER, *_ARCHIVE), 1 << 40, 20_000, 30),
+        Target(
+            "bundle", bundle, (*_DER, b"7z\xbc\xaf\x27\x1c", b"\xff\xff\xff\xff\xff\xff\xff\x7f"), 1 << 40, 20_000, 30
+        ),
         Target("table", table, (*_CSV, *_DER), 1 << 40, 20_000, 100),
     )
 }

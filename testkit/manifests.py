@@ -166,6 +166,17 @@ def tarred(files: Mapping[str, bytes], mode: str = "w", form: int = tarfile.PAX_
     return made.getvalue()
 
 
+def seven_zipped(files: Mapping[str, bytes], password: str | None = None) -> bytes:
+    """A 7z archive."""
+    import py7zr  # few need it, and it takes a while
+
+    made = BytesIO()
+    with py7zr.SevenZipFile(made, "w", password=password) as archive:
+        for name, data in files.items():
+            archive.writestr(data, name)
+    return made.getvalue()
+
+
 def espressif(devices: Iterable[tuple[str, pki.Issued]]) -> bytes:
     """Espressif's table, of MACs and certificates whose common names are ``module-MAC``."""
     rows = (f'{mac},module-{mac},"{each.pem.decode()}"\r\n' for mac, each in devices)

@@ -6,15 +6,15 @@ import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from jitr.devicelists.columns import is_column, typed, unknown_column
-from jitr.devicelists.manifests.archives import MAX_FILE
+from jitr.devicelists.manifests.archives import MAX_FILE, File, RefusedMember
 from jitr.devicelists.manifests.certificates import SUFFIXES
 from jitr.devicelists.manifests.jws import Signers, read_signer
 from jitr.devicelists.manifests.microchip import Manifest
 from jitr.devicelists.manifests.opening import Opener
-from jitr.devicelists.manifests.reading import USUAL_SET, ListReader, Options
+from jitr.devicelists.manifests.reading import USUAL_SET, ListReader, Options, WrongManifest
 from jitr.errors import InputError
 from jitr.services.lists.list_import import scratch
 from jitr_operations import telling
@@ -23,6 +23,11 @@ from jitr_operations.lists.spreadsheets import Spreadsheets
 from jitr_operations.processes import on_all_cores
 
 _PIECE = 1 << 16
+_BUNDLES_EXTRA = (
+    "to read 7z, install jitr with its extra (`pip install 'jitr[bundles]'`), or unpack it, and import the folder or a "
+    "ZIP file of it. Leave archives whose names end in _keys.7z as they are: what is in them is secret, and no list "
+    "needs it"
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,16 @@ class ManifestChoice:
             headings=headings_of(self.columns),
             sheet=self.sheet,
         )
-        return Opener(options, scratch, Spreadsheets(self.sheet), on_all_cores)
+        return Opener(options, scratch, Spreadsheets(self.sheet), on_all_cores, files_of_bundle)
+
+
+def files_of_bundle(file: IO[bytes]) -> Iterator[File | RefusedMember]:
+    """Return the files in a 7z archive. Raises WrongManifest, also where the extra that reads it is not installed."""
+    try:
+        from jitr_operations.lists.seven_zip import files_of_seven_zip
+    except ImportError:
+        raise WrongManifest(_BUNDLES_EXTRA) from None
+    yield from files_of_seven_zip(file)
 
 
 def headings_of(columns: Iterable[str]) -> dict[str, str]:

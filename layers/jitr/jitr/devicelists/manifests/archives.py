@@ -9,7 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import IO
+from typing import IO, TypeAlias
 
 from jitr.devicelists.manifests.reading import WrongManifest
 from jitr.values import dataclass
@@ -39,6 +39,9 @@ class RefusedMember:
     why: str
 
 
+FilesOfArchive: TypeAlias = Callable[[IO[bytes]], Iterator[File | RefusedMember]]
+
+
 class WrongFile(Exception):
     """A file of an archive cannot be read; the message says why."""
 
@@ -62,7 +65,7 @@ class _Budget:
             raise WrongManifest(f"its files have more than {MAX_ALL // 1024 // 1024} MB together: give them in parts")
 
 
-def _why_not(name: str) -> str | None:
+def why_not_named(name: str) -> str | None:
     """Return why a file of such a name is not read: one that leads out of the archive was made to do harm."""
     parts = re.split(r"[/\\]", name)
     if not name or "\0" in name:
@@ -92,7 +95,7 @@ def files_of_zip(file: IO[bytes]) -> Iterator[File | RefusedMember]:
             for info in found:
                 if info.filename.endswith("/"):
                     continue
-                why = _why_not(info.filename) or _why_not_in_zip(info)
+                why = why_not_named(info.filename) or _why_not_in_zip(info)
                 if why is not None:
                     yield RefusedMember(info.filename, why)
                 else:
@@ -218,7 +221,7 @@ def _file_of_tar(
     regular = kind in (b"0", b"\0", b"")
     if not regular and kind != b"5":
         yield RefusedMember(name, "it is a link or a device: give the file itself")
-    elif regular and (why := _why_not(name)) is not None:
+    elif regular and (why := why_not_named(name)) is not None:
         yield RefusedMember(name, why)
     elif regular and size > MAX_FILE:
         yield File(name, _is_too_large)

@@ -10,7 +10,15 @@ from dataclasses import field, replace
 from typing import IO
 
 from jitr.devicelists.csv.duplicates import SeenKeys
-from jitr.devicelists.manifests.archives import File, RefusedMember, TooLarge, WrongFile, files_of_tar, files_of_zip
+from jitr.devicelists.manifests.archives import (
+    File,
+    FilesOfArchive,
+    RefusedMember,
+    TooLarge,
+    WrongFile,
+    files_of_tar,
+    files_of_zip,
+)
 from jitr.devicelists.manifests.reading import (
     Bad,
     Entry,
@@ -239,7 +247,7 @@ class InFiles(CertificateTexts):
             place = placed(file.name)
             if isinstance(file, RefusedMember):
                 yield CertificateText(place, why=file.why)
-            elif not _is_wanted(file.name):
+            elif not is_wanted(file.name):
                 self._leave_out(place)
             elif chip := _CHIP.search(file.name):
                 yield from self._of_chip(file, place, chip)
@@ -291,7 +299,7 @@ class InFiles(CertificateTexts):
             yield CertificateText(place if len(found) == 1 else f"{place}, {text.place}", text.data, text.why)
 
 
-def _is_wanted(name: str) -> bool:
+def is_wanted(name: str) -> bool:
     """Return whether a file is to be looked at: not what is hidden, and no vendor's secrets."""
     last = name.rpartition("/")[2]
     return not last.startswith(".") and not name.startswith("__MACOSX/") and _KEYS.search(last) is None
@@ -299,14 +307,29 @@ def _is_wanted(name: str) -> bool:
 
 def in_zip(pieces: Iterable[bytes], scratch: Callable[[], IO[bytes]], key_set: str) -> InFiles:
     """Return the certificates of a ZIP file, which is read from its end, and so copied to a ``scratch`` file first."""
-    return InFiles(_of_zip(pieces, scratch), key_set)
+    return InFiles(_copied(pieces, scratch, files_of_zip), key_set)
 
 
-def _of_zip(pieces: Iterable[bytes], scratch: Callable[[], IO[bytes]]) -> Iterator[File | RefusedMember]:
+def in_seven_zip(
+    pieces: Iterable[bytes],
+    scratch: Callable[[], IO[bytes]],
+    files: FilesOfArchive,
+    key_set: str,
+) -> InFiles:
+    """Return the certificates of a 7z archive, whose ``files`` somebody else reads; it is copied to a file first."""
+    return InFiles(_copied(pieces, scratch, files), key_set)
+
+
+def _copied(
+    pieces: Iterable[bytes],
+    scratch: Callable[[], IO[bytes]],
+    files: FilesOfArchive,
+) -> Iterator[File | RefusedMember]:
     with scratch() as copy:
         for piece in pieces:
             copy.write(piece)
-        yield from files_of_zip(copy)
+        copy.seek(0)
+        yield from files(copy)
 
 
 def in_tar(pieces: Iterable[bytes], key_set: str) -> InFiles:

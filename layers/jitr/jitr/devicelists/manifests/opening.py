@@ -13,6 +13,7 @@ from jitr.errors import InputError
 
 if TYPE_CHECKING:
     from jitr.devicelists.csv.sheets import Rows
+    from jitr.devicelists.manifests.archives import FilesOfArchive
 
 _NOT_FOR_CSV = (
     "it is CSV with columns of its own, one of which may be thing_name; --thing-name, --by, --skip-bad and --set are "
@@ -25,7 +26,8 @@ class Opener:
 
     ``scratch`` makes an empty file to be written and read, which is gone once it is closed: ZIP is read from its end.
     ``sheets`` gives the rows of a spreadsheet in such a file; without it, spreadsheets are told to be none of ours.
-    ``spread`` verifies the elements of signed manifests.
+    ``spread`` verifies the elements of signed manifests. ``seven_zip`` gives the files of a 7z archive, which are else
+    told to be none of ours.
     """
 
     def __init__(
@@ -34,11 +36,13 @@ class Opener:
         scratch: Callable[[], IO[bytes]],
         sheets: "Callable[[IO[bytes]], Rows] | None" = None,
         spread: ParallelMap = one_by_one,
+        seven_zip: "FilesOfArchive | None" = None,
     ) -> None:
         self._options = options
         self._scratch = scratch
         self._sheets = sheets
         self._spread = spread
+        self._seven_zip = seven_zip
 
     @property
     def read_as(self) -> str:
@@ -79,6 +83,7 @@ class Opener:
             options=self._options,
             scratch=self._scratch,
             spread=self._spread,
+            seven_zip=self._seven_zip,
         )
         reader.read_as = (
             f"read as {CALLED[found]}, which its content shows" if kind is None and found in CALLED else None

@@ -5,7 +5,7 @@ from typing import IO
 
 from jitr.devicelists.csv.duplicates import SeenKeys
 from jitr.devicelists.manifests import certificates, tables
-from jitr.devicelists.manifests.archives import gunzipped
+from jitr.devicelists.manifests.archives import FilesOfArchive, gunzipped
 from jitr.devicelists.manifests.certificates import Certificates, CertificateText, CertificateTexts
 from jitr.devicelists.manifests.microchip import Manifest
 from jitr.devicelists.manifests.reading import Entry, ManifestReader, Options, ParallelMap, WrongManifest, one_by_one
@@ -23,9 +23,7 @@ _EXPECTED = {
     "infineon": "a folder or an archive of Infineon's certificates",
     "certificates": "certificates, or an archive of them",
 }
-_OPTION = {"zip": "certificates", "tar": "certificates", "tar.gz": "certificates", "pem": "certificates"} | {
-    "der": "certificates", "base64": "certificates", "column": "certificates"
-}  # fmt: skip
+_OPTION = dict.fromkeys(("zip", "7z", "tar", "tar.gz", "pem", "der", "base64", "column"), "certificates")
 
 
 def reader_of(
@@ -37,6 +35,7 @@ def reader_of(
     options: Options,
     scratch: Callable[[], IO[bytes]],
     spread: ParallelMap = one_by_one,
+    seven_zip: FilesOfArchive | None = None,
 ) -> ManifestReader:
     """Return what reads a file that was recognised; one that is not what it is said to be gives its problem."""
     if not _fits(options.kind, found):
@@ -45,7 +44,7 @@ def reader_of(
         return Manifest(pieces, source=source, duplicates=duplicates, options=options, spread=spread)
     if found in _TABLES:
         return _TABLES[found](pieces, source=source, duplicates=duplicates, options=options)
-    texts = _texts(found, pieces, options, scratch)
+    texts = _texts(found, pieces, options, scratch, seven_zip)
     if texts is None:
         other = f"by its content this is not {_EXPECTED[options.kind or 'certificates']}"
         why = _SEVEN_ZIP if found == "7z" else other
@@ -54,11 +53,17 @@ def reader_of(
 
 
 def _texts(
-    found: str, pieces: Iterator[bytes], options: Options, scratch: Callable[[], IO[bytes]]
+    found: str,
+    pieces: Iterator[bytes],
+    options: Options,
+    scratch: Callable[[], IO[bytes]],
+    seven_zip: FilesOfArchive | None,
 ) -> CertificateTexts | None:
     match found:
         case "zip":
             return certificates.in_zip(pieces, scratch, options.key_set)
+        case "7z" if seven_zip is not None:
+            return certificates.in_seven_zip(pieces, scratch, seven_zip, options.key_set)
         case "tar":
             return certificates.in_tar(pieces, options.key_set)
         case "tar.gz":
@@ -91,9 +96,7 @@ class _Unread(ManifestReader):
 
 def _fits(kind: str | None, found: str) -> bool:
     """Return whether a file may be of the kind that it is said to be."""
-    return (
-        kind is None or found == "7z" or _OPTION.get(found, found) == ("certificates" if kind == "infineon" else kind)
-    )
+    return kind is None or _OPTION.get(found, found) == ("certificates" if kind == "infineon" else kind)
 
 
 def _whole(pieces: Iterable[bytes]) -> Iterator[CertificateText]:

@@ -17,6 +17,7 @@ CALLED = {
     "espressif": "Espressif's list of pre-provisioned modules",
     "nrfcloud": "a list of devices for nRF Cloud",
     "zip": "a ZIP file of certificates",
+    "7z": "a 7z archive of certificates",
     "tar": "a tar file of certificates",
     "tar.gz": "a compressed tar file of certificates",
     "pem": "certificates in PEM",
@@ -35,7 +36,7 @@ _BASE64_LINE = re.compile(rb"MI[A-Za-z0-9+/]{120,}={0,2}")
 
 
 def recognised(head: bytes) -> str:
-    """Return what a file is by what it begins with: a key of ``CALLED``, ``7z``, or ``csv`` for everything else."""
+    """Return what a file is by what it begins with: a key of ``CALLED``, or ``csv`` for everything else."""
     binary = _recognised_binary(head)
     if binary is not None:
         return binary
