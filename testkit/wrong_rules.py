@@ -65,9 +65,9 @@ CAS = [
             (
                 "crl with url and partitions",
                 "{url: http://a.example/x, «partitions»: [{url: http://a.example/y}]}",
-                "a crl needs either `url` or `partitions`",
+                "a crl takes either 'url' or 'partitions', not both",
             ),
-            ("no partitions at all", "{partitions: «[]»}", "an empty list"),
+            ("no partitions at all", "{«partitions»: []}", "no partitions: nothing would say who is revoked"),
             ("partition without url", "{partitions: [«{}»]}", "a partition needs the key 'url'"),
             (
                 "delta beside partitions",
@@ -154,6 +154,10 @@ CAS = [
             ("http://localhost:8080/a.crl", "no host of a revocation list"),
             ("https://0.1.2.3/a.crl", "no host of a revocation list"),
             ("https://240.0.0.1/a.crl", "no host of a revocation list"),
+            ('"http://[::1]:8080/a.crl"', "no host of a revocation list"),
+            ('"http://[::ffff:169.254.169.254]/a.crl"', "no host of a revocation list"),
+            ('"http://[10.0.0.1]/a.crl"', "'[10.0.0.1]' is no IPv6 address"),
+            ('"http://[fe80::1%25eth0]/a.crl"', "is not an address of a revocation list"),
         )
     ),
     Case(

@@ -266,6 +266,28 @@ def test_a_name_is_resolved_once_and_what_it_was_resolved_to_is_connected_to(tmp
         assert "127.0.0.99" in failure(source, url)
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_a_server_may_be_named_by_its_ipv6_address() -> None:
+    """RFC 3986 section 3.2.2: in brackets, in the Host header as well."""
+    asked: list[bytes] = []
+
+    def serve(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            asked.append(connection.recv(65536))
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlist")
+
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listening:
+        thread = threading.Thread(target=serve, args=(listening,), daemon=True)
+        thread.start()
+        port = listening.getsockname()[1]
+        source = CrlSources(_no_s3, Web(refused=lambda _: False))
+        assert source.fetch(f"http://[::1]:{port}/a.crl").data == b"list"
+        thread.join()
+    assert f"Host: [::1]:{port}\r\n".encode() in asked[0]
+    assert "::1, where no revocation list is fetched from" in failure(CrlSources(_no_s3), f"http://[::1]:{port}/a.crl")
+
+
 def connected_to(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses that are connected to from here on, none of which answers."""
     tried: list[str] = []

@@ -96,21 +96,17 @@ class CrlReading:
     delta: "CrlReading | None"  # what brings it up to date
     # By serial number: seconds since 1970, and the reason in the lowest four bits. A tenth of the memory of objects.
     _entries: dict[int, int] = field(repr=False)
+    _changes: dict[int, int] | None = field(default=None, repr=False)  # the delta list's entries, where it applies
 
     def __len__(self) -> int:
         """Return how many certificates are on it."""
         return len(self._entries)
 
-    @property
-    def delta_applies(self) -> bool:
-        """Whether the delta list is later than the complete one; else it says nothing new (section 5.2.4 (d))."""
-        return self.delta is not None and _order(self.delta) > _order(self)
-
     def look_up(self, serial_number: int) -> RevokedEntry | None:
         """Return the entry of a certificate; None for one that is not on the list, or was removed from it."""
         packed = self._entries.get(serial_number)
-        if self.delta is not None and self.delta_applies:
-            packed = _later(packed, self.delta._entries.get(serial_number))
+        if self._changes:
+            packed = _later(packed, self._changes.get(serial_number))
         if packed is None or packed & 15 == _REMOVED:
             return None
         return RevokedEntry(_EPOCH + timedelta(seconds=packed >> 4), REASONS[packed & 15])
@@ -118,9 +114,15 @@ class CrlReading:
     def with_delta(self, delta: "CrlReading") -> "CrlReading":
         """Return the list brought up to date; ``why_not_after`` has to be None. What it says by itself stays as it is.
 
-        A delta list that is no later than the complete one says nothing new, and is only kept for its times.
+        A delta list that is no later than the complete one (section 5.2.4 (d)) says nothing new, and is only kept for
+        its times.
         """
-        return replace(self, delta=delta)
+        return replace(self, delta=delta, _changes=delta._entries if _order(delta) > _order(self) else None)
+
+    @property
+    def delta_applies(self) -> bool:
+        """Whether the delta list is later than the complete one."""
+        return self._changes is not None
 
 
 def read_crl(data: bytes) -> CrlReading:

@@ -344,11 +344,14 @@ class Pattern:
 
 
 def _own_address(host: str) -> bool:
+    return _is_address(host) and off_limits(ip_address(host.strip("[]")))
+
+
+def _is_address(host: str) -> bool:
     try:
-        address = ip_address(host)
+        return ip_address(host.strip("[]")).version == (6 if host.startswith("[") else 4)
     except ValueError:
         return False
-    return off_limits(address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +362,7 @@ class Url:
     in_s3: bool = True
     # Printable ASCII; what would be cut off before it is asked for (a fragment, a query in S3) is no part of it.
     _s3 = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[!-\"$->@-~]+"
-    _web = r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/[!-\"$-~]*"
+    _web = r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/[!-\"$-~]*"
 
     @property
     def told(self) -> str:
@@ -374,7 +377,9 @@ class Url:
         if re.fullmatch(self._pattern, text) is None or len(text) > LONGEST_TEXT:
             hint = f"write {'s3://bucket/key, ' if self.in_s3 else ''}https://host/path or http://host/path"
             raise Wrong(f"{quoted(text)} is not an address of {self.what}", hint)
-        host = re.sub(r"^https?://|[:/].*$", "", text)
+        host = re.sub(r"^https?://(\[[^]]*\]|[^:/]*).*$", r"\1", text)
+        if host.startswith("[") and not _is_address(host):
+            raise Wrong(f"{quoted(host)} is no IPv6 address (RFC 3986 section 3.2.2)")
         if text.startswith("http") and (_own_address(host) or host.lower() == "localhost"):
             hint = "nothing is fetched from loopback, link-local and reserved addresses"
             raise Wrong(f"{quoted(host)} is no host of {self.what}", hint)

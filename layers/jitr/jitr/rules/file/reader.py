@@ -156,6 +156,9 @@ class _Build:
 
     def _crls(self, entry: Entry) -> tuple[Crl, ...]:
         partitions = entry.entries("partitions")
+        if entry.found.get("partitions") == ():
+            message = "no partitions: nothing would say who is revoked"
+            self._findings.error(entry.key_place("partitions"), message, "name at least one, or leave out `crl`")
         addresses = [each.one(key) for each in partitions or (entry,) for key in ("url", "delta")]
         private_network = entry.value("private_network", default=False)
         if private_network and all(each.value.startswith("s3:") for each in addresses if each is not None):
