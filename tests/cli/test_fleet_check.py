@@ -420,10 +420,13 @@ def test_who_interrupts_a_deactivation_leaves_no_device_off_without_who_and_why(
     assert {kind: len(names) for kind, names in told.items()} == {"changed": 1}
 
 
-def test_nobody_is_taken_out_because_a_revocation_list_cannot_be_read(run: Run, fleet: Fleet) -> None:
+@pytest.mark.parametrize("point", [None, "http://crl.example.com/1"], ids=["not to be had", "no partition of it"])
+def test_nobody_is_taken_out_because_a_revocation_list_cannot_be_read(
+    run: Run, fleet: Fleet, point: str | None
+) -> None:
     """They would be held today, and it says nothing of them."""
     device = fleet.let_in("a")["a"]
-    ca = Ca("factory-a", (FACTORY.id,), 3, crls=(Crl("s3://lists/factory-a.crl"),))
+    ca = Ca("factory-a", (FACTORY.id,), 3, crls=(Crl("s3://lists/factory-a.crl", point=point),))
     fleet.world.publish(in_force(allow("line-a", grant=GRANT, ca="factory-a"), ca=ca))
     assert check(run) == {"hold": {"a"}}
     result = run("fleet", "check", "--deactivate", "--yes")

@@ -106,10 +106,15 @@ def against_today(admitted: bool, verdict: Verdict, hand: ByHand) -> Standing | 
 
 
 # What is wrong with a revocation list or a responder says nothing of the device.
-_NOT_OF_THE_DEVICE = frozenset({"revocation.unusable", "revocation.unavailable", "revocation.stale"})
+_NOT_OF_THE_DEVICE = frozenset(
+    {"revocation.unusable", "revocation.unavailable", "revocation.stale", "revocation.no-partition"}
+)
 
 
 def says_nothing_of_the_device(codes: Iterable[str]) -> bool:
-    """Return whether a device would be held only because a revocation list or a responder could not be used."""
+    """Return whether a device would be held only because a revocation list or a responder could not be used.
+
+    Nor does it say anything of a device that the rules name no partition of its CA's list that is the device's.
+    """
     found = set(codes)
     return bool(found) and found <= _NOT_OF_THE_DEVICE
