@@ -1,23 +1,20 @@
 """CAs of one's own on the local stack: docs/own-ca.md as it stands, and what becomes of devices when a CA goes."""
 
 import os
-import re
 import shutil
 import socket
-import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from testkit.stack.page_reader import PageReader, sections
 from testkit.stack.plant import Factory, Plant, PlantDevice, until
 
 from jitr.reasons import Verdict
 from jitr_local.cli import variables_of
 from jitr_local.device import Device, Fate
 from jitr_local.stack import CHECKOUT, LocalStack
-from jitr_operations.files import read_certificate
 
 pytestmark = pytest.mark.stack
 
@@ -29,71 +26,32 @@ WITH_OPENSSL = [
     "A key that never leaves its vault",
     "A root, and the CA below it that signs",
     "Register a device by hand",
-    "Look after them",
+    "Look after CAs",
     "Revoke devices",
-    "Take one away",
+    "Remove a CA",
 ]
 
 
 # --- the page
 
 
-def sections(kind: str) -> dict[str, str]:
-    """What stands in the blocks of a kind, by the heading they are under."""
-    found: dict[str, str] = {}
-    for section in re.split(r"^## ", PAGE.read_text("utf-8"), flags=re.MULTILINE)[1:]:
-        blocks = re.findall(rf"^```{kind}\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
-        if blocks:
-            found[section.partition("\n")[0]] = "".join(blocks)
-    return found
-
-
-@dataclass
-class Reader:
-    """Somebody who types what the page says, in a folder of their own."""
-
-    folder: Path
-    variables: dict[str, str]
-    printed: dict[str, str] = field(default_factory=dict)
-
-    def follow(self, heading: str) -> None:
-        """Type the commands under a heading; what they must print is printed."""
-        done = subprocess.run(
-            ["sh", "-eu", "-c", sections("sh")[heading]],
-            cwd=self.folder,
-            env=self.variables,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
-        assert done.returncode == 0, f"{heading}: {done.stdout}{done.stderr}"
-        self.printed[heading] = done.stdout
-        for line in sections("text").get(heading, "").splitlines():
-            assert line in done.stdout.splitlines(), heading
-
-    def id_of(self, name: str) -> str:
-        """The id that AWS IoT gives a certificate in the folder."""
-        return read_certificate(self.folder / f"{name}.pem").sha256
-
-
 @pytest.fixture(scope="module")
-def reader(local_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Reader:
+def reader(local_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> PageReader:
     """Somebody who has read the page to the end of its first way."""
     folder = tmp_path_factory.mktemp("own-ca")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    reader = Reader(folder, {"PATH": path, "HOME": str(folder)} | variables_of(local_stack, {}))
+    reader = PageReader(PAGE, folder, {"PATH": path, "HOME": str(folder)} | variables_of(local_stack, {}))
     reader.follow(FIRST)
     return reader
 
 
 @pytest.mark.docs
 def test_every_command_of_the_page_is_run_here() -> None:
-    assert sections("sh").keys() == {*BY_HAND, FIRST, *WITH_OPENSSL}
+    assert sections(PAGE, "sh").keys() == {*BY_HAND, FIRST, *WITH_OPENSSL}
 
 
 @pytest.mark.docs
-def test_the_page_brings_a_device_in_with_our_commands(reader: Reader, plant: Plant) -> None:
+def test_the_page_brings_a_device_in_with_our_commands(reader: PageReader, plant: Plant) -> None:
     certificate = plant.iot.describe_certificate(certificateId=reader.id_of("drill-0001"))["certificateDescription"]
     assert certificate["status"] == "ACTIVE"
     assert certificate["caCertificateId"] == reader.id_of("drill-shop")
@@ -101,10 +59,10 @@ def test_the_page_brings_a_device_in_with_our_commands(reader: Reader, plant: Pl
 
 @pytest.mark.docs
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="this machine has no openssl")
-def test_the_page_brings_a_device_in_with_openssl_and_takes_the_ca_away(reader: Reader, plant: Plant) -> None:
+def test_the_page_brings_a_device_in_with_openssl_and_takes_the_ca_away(reader: PageReader, plant: Plant) -> None:
     for heading in WITH_OPENSSL:
         reader.follow(heading)
-    assert "presses" in reader.printed["Look after them"]
+    assert "presses" in reader.printed["Look after CAs"]
     held = {each["certificateId"] for each in plant.iot.list_ca_certificates()["certificates"]}
     registered = [name for name in ("drill-shop", "press-shop", "vault", "batch-7") if reader.id_of(name) in held]
     assert registered == ["drill-shop", "vault", "batch-7"]
