@@ -173,7 +173,7 @@ def test_publishing_says_what_it_would_do_in_numbers_before_it_asks(ready: Table
     assert result.exit_code == 2
     assert (
         "would admit 14 held devices now; 3 admitted devices would not be admitted today: they stay ACTIVE, "
-        "see `jitr device deactivate --list`"
+        "see `jitr fleet check`"
     ) in result.stderr
     told = json.loads(run("rules", "publish", "admission.yaml", "--yes", "--json").stdout)
     assert told["effect"] == {"decided": 17, "admits": 14, "rejects": 0, "reopens": 0, "stay_active": 3}

@@ -108,7 +108,7 @@ class _Check:
         pace = pace_of(deployment)
         self._iot = Iot(deployment.client("iot"), pace)
         self._listings = Listings(deployment.client("iot"), pace)
-        self._examiner = examiner_for(deployment, self._iot, pace, with_ocsp=selection.ocsp)
+        self._examiner = examiner_for(deployment, self._iot, pace, selection)
         self._cas = [each for each in all_ca_ids(deployment.client("iot")) if self._of_ca(each)]
         self._advance: Advance = lambda _steps: None
 

@@ -13,7 +13,6 @@ from jitr.aws.iot import Iot
 from jitr.aws.ocsp_responders import OcspResponders
 from jitr.aws.pacing import Pace
 from jitr.decision.decide import Decision, decide, unreadable
-from jitr.decision.revocation import without_responders
 from jitr.devicelists.rows import device_keys, membership
 from jitr.errors import Unreadable
 from jitr.facts import Knock, OcspAnswer
@@ -36,7 +35,7 @@ from jitr.x509.certificate import read_certificate
 from jitr_operations.crls import crls_with
 from jitr_operations.deployment import Deployment
 from jitr_operations.devices.by_hand import Act, acts_of
-from jitr_operations.fleet.findings import FleetFinding, KnownDevice, device_of, today
+from jitr_operations.fleet.findings import FleetFinding, KnownDevice, Selection, device_of, today
 from jitr_operations.fleet.notebook import Row
 from jitr_operations.table import now, table_of
 
@@ -89,14 +88,13 @@ class AsNow(AsRecorded):
 class Examiner:
     """Looks at devices under the rules and lists in force when it is made."""
 
-    def __init__(self, table: Table, iot: Iot, crls: Crls, ocsp: OcspResponders, *, with_ocsp: bool) -> None:
+    def __init__(self, table: Table, iot: Iot, crls: Crls, ocsp: OcspResponders, selection: Selection) -> None:
         """Read what is in force. Raises Retry where no rules are, or they cannot be read."""
         self._table = table
         self.started = now()  # when the statuses that it is given began to be listed
         self._seen = AsNow(iot, crls, ocsp)
         self.heads = table.heads()
-        rules = Rulebook(table).in_force(self.heads)
-        self._rules = rules if with_ocsp else without_responders(rules)
+        self._rules = selection.rules_of(Rulebook(table).in_force(self.heads))
 
     def look_at(self, records: Sequence[Record], statuses: Mapping[str, str | None]) -> Examined:
         """Look at devices on record, given the statuses of their certificates: None for one that is gone."""
@@ -195,10 +193,10 @@ class Examiner:
         return decision, name
 
 
-def examiner_for(deployment: Deployment, iot: Iot, pace: Pace, *, with_ocsp: bool) -> Examiner:
+def examiner_for(deployment: Deployment, iot: Iot, pace: Pace, selection: Selection) -> Examiner:
     """Return who looks at a deployment's devices, by what is in force now. Raises as ``Examiner``."""
     ocsp = OcspResponders(turn=pace.take)
-    return Examiner(table_of(deployment), iot, crls_with(deployment), ocsp, with_ocsp=with_ocsp)
+    return Examiner(table_of(deployment), iot, crls_with(deployment), ocsp, selection)
 
 
 def _hand(acts: Iterable[Act]) -> ByHand:

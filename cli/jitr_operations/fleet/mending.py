@@ -21,7 +21,7 @@ from jitr_operations.devices import status as switching
 from jitr_operations.devices.by_hand import Hand
 from jitr_operations.devices.registry import Registry
 from jitr_operations.fleet.examination import Examiner, examiner_for
-from jitr_operations.fleet.findings import FleetFinding, codes, may_be_cut_off
+from jitr_operations.fleet.findings import FleetFinding, Selection, codes, may_be_cut_off
 from jitr_operations.fleet.pace import pace_of
 from jitr_operations.table import now, table_of
 
@@ -48,9 +48,9 @@ class Mended:
 class Mender:
     """Acts on what a check found. Each device is looked at once more right before."""
 
-    def __init__(self, deployment: Deployment, *, with_ocsp: bool) -> None:
+    def __init__(self, deployment: Deployment, selection: Selection) -> None:
         self._deployment = deployment
-        self._with_ocsp = with_ocsp
+        self._selection = selection
         self._pace = pace_of(deployment)
         self._table: Table = table_of(deployment)
         self._iot = Iot(deployment.client("iot"), self._pace)
@@ -67,7 +67,7 @@ class Mender:
         mended = Mended()
 
         def still(certificate_id: str) -> bool:
-            so = self._is_still_so(of[certificate_id])
+            so = self.is_still_so(of[certificate_id])
             if not so:
                 mended.left_alone.append(certificate_id)
             return so
@@ -115,7 +115,7 @@ class Mender:
         self._hand.did(certificate_id, ACTIVE, ACTIVE, f"what was granted is given again: {given}")
         mended.done.append(certificate_id)
 
-    def _is_still_so(self, finding: FleetFinding) -> bool:
+    def is_still_so(self, finding: FleetFinding) -> bool:
         """Return whether a device is in and ought not to be, now as when it was shown."""
         record, standings = self._looked_at(finding["certificate_id"])
         if finding["finding"] == Standing.UNKNOWN.value:
@@ -130,7 +130,7 @@ class Mender:
         if record is None:
             return None, None
         if self._examiner is None or self._examiner.heads != heads:
-            self._examiner = examiner_for(self._deployment, self._iot, self._pace, with_ocsp=self._with_ocsp)
+            self._examiner = examiner_for(self._deployment, self._iot, self._pace, self._selection)
         self._examiner.started = now()
         looked = self._examiner.look_at([record], {certificate_id: ACTIVE})
         if looked.left_alone or looked.failed:

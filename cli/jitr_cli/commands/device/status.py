@@ -1,7 +1,7 @@
 """``jitr device activate | deactivate | revoke``: the status of device certificates, changed at an operator's word."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -25,6 +25,8 @@ from jitr_operations.devices.records import account_and_table, name_in
 from jitr_operations.devices.registry import DeviceCertificate, Registry
 from jitr_operations.devices.revoked import Revoked, find_revoked
 from jitr_operations.devices.which import find_one
+from jitr_operations.fleet.denied import DeniedDevice, find_denied, selection_of
+from jitr_operations.fleet.mending import Mender
 from jitr_operations.lists.where import ChosenRows, RowFilter
 from jitr_operations.table import now, now_text, table_of
 
@@ -120,10 +122,15 @@ def _warn_before_activation(found: DeviceCertificate, time: datetime) -> None:
     shell_complete=completion.ca_aliases,
     help="Every ACTIVE device that this CA's revocation list names.",
 )
-@click.option("--dry-run", is_flag=True, help="With --list, --where or --crl: show the devices, and change nothing.")
 @click.option(
-    "--csv", "file", type=FILE, metavar="FILE", help="With --list, --where or --crl: write there what was done."
+    "--rule",
+    "rule",
+    metavar="NAME",
+    shell_complete=completion.rule_names,
+    help="Every ACTIVE device that this deny rule in force matches.",
 )
+@click.option("--dry-run", is_flag=True, help="Unless DEVICEs are named: show the devices, and change nothing.")
+@click.option("--csv", "file", type=FILE, metavar="FILE", help="Unless DEVICEs are named: write there what was done.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @stack_options
 @output.json_option
@@ -132,6 +139,7 @@ def deactivate(
     list_name: str | None,
     conditions: tuple[str, ...],
     alias: str | None,
+    rule: str | None,
     dry_run: bool,
     file: Path | None,
     yes: bool,
@@ -152,17 +160,23 @@ def deactivate(
     With --crl the revocation list that the rules in force give to a CA is fetched and verified, and the CA's ACTIVE
     certificates are looked up in it. Devices that have not come yet are looked up when they come.
 
+    With --rule a deny rule in force is asked about every device that is in: publishing it kept out those that had not
+    come yet. One that `jitr device activate --overrule` let in is left alone.
+
     \b
     Examples:
       jitr device deactivate snr-0001 3f9c11d0
       jitr device deactivate --list recall-17
       jitr device deactivate --list line-a-2026 --where attr.lot=17 --csv recalled.csv
       jitr device deactivate --crl factory-a --dry-run
+      jitr device deactivate --rule recalled-boards
     """
-    if [bool(which), list_name is not None or bool(conditions), alias is not None].count(True) != 1:
-        raise click.UsageError("Say which devices in one way: DEVICEs, --list NAME and --where, or --crl ALIAS.")
+    ways = [bool(which), list_name is not None or bool(conditions), alias is not None, rule is not None]
+    if ways.count(True) != 1:
+        told = "DEVICEs, --list NAME and --where, --crl ALIAS, or --rule NAME"
+        raise click.UsageError(f"Say which devices in one way: {told}.")
     if which and (dry_run or file is not None):
-        raise click.UsageError("--dry-run and --csv go with --list, --where or --crl.")
+        raise click.UsageError("--dry-run and --csv go with --list, --where, --crl or --rule.")
     if which:
         _deactivate_named(which, yes, choice, as_json)
         return
@@ -171,6 +185,8 @@ def deactivate(
         recall = _Recall(choice, lines, dry_run=dry_run, yes=yes, as_json=as_json)
         if alias is not None:
             recall.revoked(alias)
+        elif rule is not None:
+            recall.denied(rule)
         else:
             recall.listed(list_name, where)
 
@@ -237,17 +253,29 @@ class _Recall:
             )
         _only_part(under_way)
 
+    def denied(self, rule: str) -> None:
+        """Make the devices INACTIVE that are in and that a deny rule in force matches."""
+        found, under_way = find_denied(self._deployment, rule), list[str]()
+        where = f"denied by rule {rule}"
+        _show([str(each) for each in found], where, under_way)
+        mender, findings = Mender(self._deployment, selection_of(rule)), {each.certificate_id: each for each in found}
+        self._make_inactive(
+            found, where, under_way, {"rule": rule}, still=lambda each: mender.is_still_so(findings[each].finding)
+        )
+        _only_part(under_way)
+
     def _make_inactive(
         self,
-        found: Sequence[Match | Revoked],
+        found: Sequence[Match | Revoked | DeniedDevice],
         why: str,
         under_way: list[str],
         by: Mapping[str, object],
         more: Mapping[str, object] = MappingProxyType({}),
+        still: Callable[[str], bool] = lambda _id: True,
     ) -> None:
         """Make what was found INACTIVE, or tell what would be; ``by`` is what it was found by.
 
-        Those that are still being decided are added to ``under_way``.
+        Those that are still being decided are added to ``under_way``; those that ``still`` says no of are left alone.
         """
         devices = {each.certificate_id: each.to_json() for each in found}
         if self._dry_run:
@@ -256,14 +284,22 @@ class _Recall:
         elif devices:
             output.confirm(f"Make {_counted(len(devices))} INACTIVE? {_CUT_OFF}.", self._yes)
             table = table_of(self._deployment)
+            made: list[str] = []
+
+            def done(certificate_id: str) -> None:
+                made.append(certificate_id)
+                self._lines.write(devices[certificate_id], before="ACTIVE", status="INACTIVE", at=now_text())
+
             under_way += switching.deactivate(
                 self._registry,
                 dict.fromkeys(devices, "ACTIVE"),
                 Hand(self._deployment, table),
                 table,
                 lambda _id: why,
-                made=lambda each: self._lines.write(devices[each], before="ACTIVE", status="INACTIVE", at=now_text()),
+                still=still,
+                made=done,
             )
+            devices = {each: devices[each] for each in made}
         status = "ACTIVE" if self._dry_run else "INACTIVE"
         document: dict[str, object] = {name: value for name, value in by.items() if value is not None}
         document |= {"dry_run": self._dry_run, "devices": [each | {"status": status} for each in devices.values()]}

@@ -169,7 +169,7 @@ def _mend(
     if not (deactivate or reattach):
         return mended
     deployment.announce()
-    mender = Mender(deployment, with_ocsp=selection.ocsp)
+    mender = Mender(deployment, selection)
     if deactivate:
         found = _one_each([each for each in checked.findings if may_be_cut_off(each)])
         if found:

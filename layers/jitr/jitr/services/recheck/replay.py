@@ -19,6 +19,7 @@ from jitr.values import dataclass
 
 # Publishing looks at so many decisions of each verdict; more would keep whoever publishes waiting.
 MOST_REPLAYED = 2_000
+_RULES_TOLD = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +88,21 @@ class Replayed:
             stay = "it stays" if counts["stay_active"] == 1 else "they stay"
             told.append(
                 f"{_devices(counts['stay_active'], 'admitted')} would not be admitted today: {stay} ACTIVE, "
-                "see `jitr device deactivate --list`"
+                f"see {self._to_take_out()}"
             )
         if counts["reopens"]:
             told.append(
                 f"{_devices(counts['reopens'], 'rejected')} would not be rejected today: see `jitr decisions reopen`"
             )
         return "; ".join(told) or f"no decision on record would be another ({counts['decided']} looked at)"
+
+    def _to_take_out(self) -> str:
+        """Return the commands that take out who would not be admitted: by deny rule, or else all of them."""
+        stay = [each.decision for each in self.changes if each.record.decision is Verdict.ADMIT]
+        denied = Counter(each.rule for each in stay if each.verdict is Verdict.REJECT and each.rule is not None)
+        told = [f"`jitr device deactivate --rule {rule}` ({count})" for rule, count in denied.most_common(_RULES_TOLD)]
+        whole = len(told) == len(denied) and denied.total() == len(stay)
+        return ", ".join(told if whole else [*told, "`jitr fleet check`"])
 
 
 def replay(
