@@ -5,7 +5,9 @@ import re
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from testkit import pki
@@ -14,6 +16,8 @@ from jitr.devicelists.columns import ColumnFault
 from jitr.devicelists.csv.duplicates import Duplicates, KeyLog
 from jitr.devicelists.csv.reader import SHOWN, ListError, ListProblem, Reader, read_list, write_rows
 from jitr.devicelists.csv.records import MAX_ROW
+from jitr.devicelists.manifests.opening import Opener
+from jitr.devicelists.manifests.reading import Options
 from jitr.devicelists.rows import COLUMNS, ListRow, RowKey
 from jitr.devicelists.values import read_row
 from jitr.errors import InputError
@@ -355,10 +359,53 @@ def test_every_wrong_value_of_a_row_and_of_a_file_is_told() -> None:
     ]
 
 
-def test_plain_windows_csv_is_told_by_the_byte_that_is_not_utf_8() -> None:
+def test_plain_windows_csv_is_told_by_the_byte_that_is_not_utf_8_and_by_what_the_cell_would_read() -> None:
+    """Which encoding it is nobody can tell from the file, but whoever wrote it sees which text is right."""
     assert only_problem("common_name,note\nsnr-1,Größe\n".encode("cp1252")) == (
-        '2:2: note: byte 0xF6 is not UTF-8: save the list as "CSV UTF-8", not as plain CSV'
+        '2:2: note: byte 0xF6 is not UTF-8: save the list as "CSV UTF-8", not as plain CSV, or name its encoding '
+        "(`jitr lists import --encoding`); the cell reads 'Größe' in cp1252 and cp1250, 'GrцЯe' in cp1251"
     )
+    told = only_problem("common_name,Größe\nsnr-1,7\n".encode("cp1252"))
+    assert told.startswith("1:2: byte 0xF6 is not UTF-8")
+
+
+def read_in(encoding: str, data: bytes, **options: Any) -> tuple[list[ListRow], list[str]]:
+    """Rows and problems of a file that is said to be in an encoding, read in pieces of one byte."""
+    opener = Opener(Options(encoding=encoding, **options), BytesIO)
+    pieces = [bytes([each]) for each in data]
+    reader = opener(pieces, "f.csv", Duplicates(), lambda: opener.serials(lambda: pieces))
+    return [each.row for each in reader], [each.at("f.csv") for each in reader.problems]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [("cp1252", "Größe"), ("cp1250", "Łódź"), ("cp1251", "Завод"), ("cp932", "工場ソ|"), ("cp949", "공장")],
+)
+def test_a_file_is_read_in_the_encoding_that_is_named(encoding: str, text: str) -> None:
+    """Also where the second byte of a character looks like a separator, as that of one in cp932."""
+    data = f"common_name,ca,serial_number,note\nsnr-1,f,1001,{text}\n".encode(encoding)
+    rows, wrong = read_in(encoding, data)
+    assert wrong == []
+    assert [each.note for each in rows] == [text]
+
+
+def test_headings_are_in_the_encoding_that_is_named_as_well() -> None:
+    rows, wrong = read_in("cp1252", "Gerät;Größe\nsnr-1;7\n".encode("cp1252"), headings={"Gerät": "common_name"})
+    assert (wrong, [each.common_name for each in rows]) == ([], ["snr-1"])
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"common_name,note\na,x\nb,\x81\n", "f.csv:3: byte 0x81 is no character in cp1252"),
+        (b"\xef\xbb\xbfcommon_name\na\n", "f.csv: a byte order mark at its beginning says what it is"),
+        (b"PK\x03\x04" + bytes(40), "f.csv: --encoding is for CSV, and this is none"),
+        (b"-----BEGIN CERTIFICATE-----\n", "f.csv: --encoding is for CSV, and this is none"),
+    ],
+)
+def test_what_is_not_in_the_encoding_that_is_named_is_refused(data: bytes, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        read_in("cp1252", data)
 
 
 # --- problems of rows

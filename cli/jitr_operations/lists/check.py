@@ -8,7 +8,6 @@ from pathlib import Path
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.csv.duplicates import Duplicates
-from jitr.devicelists.csv.reader import serials_in
 from jitr.devicelists.manifests.reading import line_of
 from jitr.devicelists.rows import LIST_NAME, ListRow
 from jitr.errors import InputError
@@ -115,7 +114,7 @@ def _rows(table: Table, what: str) -> Iterator[tuple[int | None, ListRow, Sequen
         list_files.source(file, opener) as source,
         telling.progress(f"Checking {file.name}", list_files.size(file)) as advance,
     ):
-        serials = cache(lambda: serials_in(source.pieces, lambda: known_serials(table)))
+        serials = cache(lambda: source.opener.serials(source.pieces, lambda: known_serials(table)))
         reader = source.opener(source.pieces(), source.name, Duplicates(), serials)
         for each in reader:
             yield line_of(each), each.row, each.columns

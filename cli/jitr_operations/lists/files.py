@@ -14,7 +14,7 @@ from typing import IO, Any
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.changes import Effect
 from jitr.devicelists.csv.duplicates import Duplicates
-from jitr.devicelists.csv.reader import columns_of, serials_in, write_rows
+from jitr.devicelists.csv.reader import columns_of, write_rows
 from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.rows import ListRow, rows_told
 from jitr.services.lists.device_lists import KEPT_DAYS, ListInfo
@@ -44,7 +44,7 @@ def read_rows(file: Path, opener: Opener = CSV_OR_MANIFEST) -> tuple[ListRow, ..
     What cells were taken for something else is told on standard error.
     """
     with source(file, opener) as given:
-        reading = given.opener(given.pieces(), given.name, Duplicates(), lambda: serials_in(given.pieces))
+        reading = given.opener(given.pieces(), given.name, Duplicates(), lambda: given.opener.serials(given.pieces))
         rows = tuple(each.row for each in reading)
     reading.raise_problems()
     tell(given.name, reading.said)

@@ -43,6 +43,7 @@ class ManifestChoice:
     key_set: str = USUAL_SET
     columns: tuple[str, ...] = ()
     sheet: str | None = None
+    encoding: str | None = None
 
     def opener(self, kept: Signers | None) -> Opener:
         """Return what opens files so. Signers are those named here or, where none is, those ``kept``.
@@ -60,6 +61,7 @@ class ManifestChoice:
             key_set=self.key_set.upper(),
             headings=headings_of(self.columns),
             sheet=self.sheet,
+            encoding=self.encoding,
         )
         return Opener(options, scratch, Spreadsheets(self.sheet), on_all_cores, files_of_bundle)
 

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
+from jitr.devicelists.csv.encodings import CODE_PAGES
 from jitr.devicelists.manifests.reading import USUAL_SET
 from jitr.devicelists.manifests.recognition import KINDS
 from jitr_cli.console.options import FILE
@@ -36,6 +37,12 @@ _OPTIONS = {
         help="CSV: what it calls a column; others are left out.",
     ),
     "sheet": click.option("--sheet", metavar="NAME", help="Which sheet of a spreadsheet; else the only one."),
+    "encoding": click.option(
+        "--encoding",
+        type=click.Choice(CODE_PAGES),
+        metavar="CODEPAGE",
+        help="Of CSV that is not UTF-8, as cp1252.",
+    ),
     "key_set": click.option(
         "--set",
         "key_set",

@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from jitr.devicelists.csv.duplicates import Duplicates
-from jitr.devicelists.csv.reader import serials_in
 from jitr.services.lists.signers import SignerStore
 from jitr_cli.commands.lists.options import manifest_options
 from jitr_cli.console.options import FILE, stack_options
@@ -39,7 +38,7 @@ def verify(file: Path, cas: Path | None, manifest: ManifestChoice, choice: Choic
     """
     kept = None if manifest.signers else SignerStore(table_of(choice.deployment())).believed()
     with list_files.source(file, manifest.opener(kept)) as source:
-        serials = partial(serials_in, source.pieces, headings=source.opener.headings)
+        serials = partial(source.opener.serials, source.pieces)
         reader = source.opener(source.pieces(), source.name, Duplicates(), serials)
         found = verification(reader)
     issuers = about(found.issuers)

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 
 from jitr.devicelists.columns import shown
+from jitr.devicelists.csv.encodings import readings
 from jitr.devicelists.csv.forms import (
     OR_APOSTROPHE,
     WORDS,
@@ -94,7 +95,7 @@ class Cells:
         if column == "note" and _SOUND_NOTE.fullmatch(cell):
             return cell
         if not cell.isprintable():
-            _check_encoding(cell)
+            check_encoding(cell)
         taken = _text(column, cell)
         if isinstance(taken, Taken):
             self._forms[taken.form] += 1
@@ -114,7 +115,7 @@ class Cells:
         ):
             return cell
         if not cell.isprintable():
-            _check_encoding(cell)
+            check_encoding(cell)
         digits, form = unmarked(cell)
         if form is not None:
             self._forms[form] += 1
@@ -246,11 +247,15 @@ def _check_damage(column: str, cell: str, bare: str) -> None:
         raise WrongValue(f"{shown(bare)} has typographic quotes around it: take them away{OR_APOSTROPHE}")
 
 
-def _check_encoding(cell: str) -> None:
+def check_encoding(cell: str) -> None:
+    """Raise WrongValue for a cell that was not decoded, with what it would read in encodings that are likely."""
     damaged = re.search("[\ud800-\udfff]", cell)
     if damaged is None:
         return
     code = ord(damaged[0])
     if 0xDC80 <= code <= 0xDCFF:  # PEP 383: a byte that could not be decoded
-        raise WrongValue(f'byte 0x{code - 0xDC00:02X} is not UTF-8: save the list as "CSV UTF-8", not as plain CSV')
+        raise WrongValue(
+            f'byte 0x{code - 0xDC00:02X} is not UTF-8: save the list as "CSV UTF-8", not as plain CSV, or name its '
+            f"encoding (`jitr lists import --encoding`); the cell reads {readings(cell)}"
+        )
     raise WrongValue(f"U+{code:04X} is half a character: the file is damaged")

@@ -11,12 +11,12 @@ from dataclasses import field
 from itertools import chain, islice, repeat
 
 from jitr.devicelists.columns import NO_HEADINGS, ColumnFault, header_faults, is_column, shown, typed, under
-from jitr.devicelists.csv.cells import Cells, to_cell
+from jitr.devicelists.csv.cells import Cells, check_encoding, to_cell
 from jitr.devicelists.csv.duplicates import Duplicates, SeenKeys
 from jitr.devicelists.csv.records import BadCsvRecord, CsvRecord, read_records
 from jitr.devicelists.csv.serials import UNDECIDED, Base, KnownSerials, SerialNotation, judge, look
 from jitr.devicelists.rows import COLUMNS, ListRow
-from jitr.devicelists.values import read_row
+from jitr.devicelists.values import WrongValue, read_row
 from jitr.errors import InputError
 from jitr.text import nearest
 from jitr.values import dataclass
@@ -141,6 +141,8 @@ class Reader:
             self._columns = [each.strip() for each in first.cells]
             while not self._columns[-1]:
                 self._columns.pop()
+            if not self._are_decoded(first.line):
+                return False
             if _is_whole_line(self._columns):
                 self._add(first.line, 1, f"{shown(self._columns[0])} {_WHOLE_LINE}")
                 return False
@@ -150,6 +152,16 @@ class Reader:
             for number, fault in header_faults(self._columns):
                 self._add(first.line, number, fault)
         return not self.problem_count
+
+    def _are_decoded(self, line: int) -> bool:
+        """Return whether the header is text in the encoding that it was read in."""
+        for number, name in enumerate(self._columns, 1):
+            try:
+                check_encoding(name)
+            except WrongValue as wrong:
+                self._add(line, number, str(wrong))
+                return False
+        return True
 
     def _read_headings(self, line: int) -> bool:
         """Take what the file calls columns for what they are; whether all that were named are there."""

@@ -1,12 +1,13 @@
 """Opening a file of devices, whatever it is."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import IO, TYPE_CHECKING
 
 from jitr.devicelists.csv.duplicates import SeenKeys
-from jitr.devicelists.csv.reader import Reader
-from jitr.devicelists.csv.serials import SerialNotation
+from jitr.devicelists.csv.encodings import as_utf8
+from jitr.devicelists.csv.reader import Reader, serials_in
+from jitr.devicelists.csv.serials import KnownSerials, SerialNotation
 from jitr.devicelists.manifests.reading import ListReader, Options, ParallelMap, one_by_one
 from jitr.devicelists.manifests.recognition import CALLED, HEAD, SPREADSHEET, recognised
 from jitr.errors import InputError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from jitr.devicelists.csv.sheets import Rows
     from jitr.devicelists.manifests.archives import FilesOfArchive
 
+_IN_CSV = ("csv", "espressif", "nrfcloud", "column")
 _NOT_FOR_CSV = (
     "it is CSV with columns of its own, one of which may be thing_name; --thing-name, --by, --skip-bad and --set are "
     "for manifests and certificates"
@@ -49,10 +51,13 @@ class Opener:
         """The settings that, beside its bytes, decide which rows a file has."""
         return self._options.read_as
 
-    @property
-    def headings(self) -> Mapping[str, str]:
-        """The columns, by a CSV file's own names for them."""
-        return self._options.headings
+    def serials(
+        self, pieces: Callable[[], Iterable[bytes]], known: Callable[[], KnownSerials] = KnownSerials
+    ) -> SerialNotation:
+        """Return how serial numbers in a CSV file are to be read, of which ``pieces`` gives the bytes."""
+        encoding = self._options.encoding
+        text = pieces if encoding is None else lambda: as_utf8(pieces(), encoding, "the file")
+        return serials_in(text, known, self._options.headings)
 
     def __call__(
         self, pieces: Iterable[bytes], source: str, duplicates: SeenKeys | None, serials: Callable[[], SerialNotation]
@@ -62,6 +67,13 @@ class Opener:
         head = _head(pieces)
         pieces = chain([head], pieces)
         found = recognised(head)
+        if self._options.encoding is not None:
+            if found not in _IN_CSV or head.startswith(SPREADSHEET):
+                raise InputError(f"{source}: --encoding is for CSV, and this is none")
+            pieces = as_utf8(pieces, self._options.encoding, source)
+            head = _head(pieces)
+            pieces = chain([head], pieces)
+            found = recognised(head)
         kind = self._options.kind
         if kind == "csv" or (kind is None and found == "csv"):
             if self._options.for_manifests:

@@ -119,6 +119,7 @@ class Options:
     that name. ``by_common_name`` takes elements that have neither key nor certificate by their names. ``skip_bad``
     leaves out what is wrong. ``key_set`` chooses among the certificates of one chip of Infineon's. ``headings`` are for
     CSV and spreadsheets: the columns that what it calls them stands for; ``sheet`` is one of a spreadsheet's.
+    ``encoding`` is that of a CSV file which is neither UTF-8 nor UTF-16.
     """
 
     kind: str | None = None
@@ -129,12 +130,13 @@ class Options:
     key_set: str = USUAL_SET
     headings: Mapping[str, str] = field(default_factory=dict)
     sheet: str | None = None
+    encoding: str | None = None
 
     @property
     def read_as(self) -> str:
         """The settings among them that decide which rows a file has."""
         chosen = {"kind": self.kind, **self.for_manifests, "headings": sorted(self.headings.items()) or None}
-        chosen |= {"sheet": self.sheet}
+        chosen |= {"sheet": self.sheet, "encoding": self.encoding}
         return ";".join(f"{name}={value}" for name, value in chosen.items() if value is not None)
 
     @property

@@ -20,7 +20,7 @@ from jitr.aws.dynamodb.table import Conflict, Item, Table, to_item
 from jitr.devicelists.changes import Effect, alteration, conflict, effect
 from jitr.devicelists.columns import ColumnFault
 from jitr.devicelists.csv.duplicates import KeyLog, SeenKeys
-from jitr.devicelists.csv.reader import SHOWN, ListError, ListProblem, Row, serials_in
+from jitr.devicelists.csv.reader import SHOWN, ListError, ListProblem, Row
 from jitr.devicelists.csv.serials import UNDECIDED, Base, SerialNotation
 from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.reading import ListReader, Options, problem_of, signers_of, unit_of
@@ -186,7 +186,7 @@ class Imports:
         read, ``watch`` each good row.
         """
         known = partial(known_serials, self._table)
-        serials = cache(lambda: serials_in(source.pieces, known, source.opener.headings))
+        serials = cache(lambda: source.opener.serials(source.pieces, known))
         read = partial(
             self._checked,
             name,
