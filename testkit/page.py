@@ -6,6 +6,7 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from jitr.records.history import PAGE
 from jitr_operations.deployment import Choice
 from jitr_page.app import create_app
 from jitr_page.guard import Door
@@ -18,7 +19,7 @@ class Page:
 
     def __init__(self, *, read_only: bool = False) -> None:
         self.door = Door(PORT)
-        self.app = create_app(Choice(read_only=read_only).deployment(), self.door)
+        self.app = create_app(Choice(read_only=read_only, tool=PAGE).deployment(), self.door)
         self.app.testing = False  # errors become pages, as they do for people
         self.client: FlaskClient = self.app.test_client()
         self.link = self.door.link

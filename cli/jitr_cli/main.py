@@ -258,6 +258,7 @@ _COMMANDS = {
     ),
     "fleet": _command("fleet.group:fleet", "Devices that are in: how they stand today."),
     "failures": Lazy("jitr_cli.main:_failures", "Registration events that could not be handled, or were lost."),
+    "history": _command("history.command:history", "What operators changed: who, when, why."),
     "explain": _command("explain.command:explain", "The decision about a device, and why."),
     "verify": _command("verify.command:verify", "Whether AWS does what this software takes it to do."),
     "page": _command("page.command:page", "The operators' page, in a browser on this machine."),

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from jitr import __version__
 from jitr.errors import InputError
+from jitr.records.history import COMMAND_LINE
 from jitr_operations import telling
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Account:
     """An AWS account in a Region, or the local stack's stand-in for one.
 
     ``endpoint`` is what was asked for; None leaves it to botocore (AWS_ENDPOINT_URL, the profile, AWS's own).
+    ``tool`` is what works in it, for the history.
     """
 
     account_id: str
@@ -68,6 +70,7 @@ class Account:
     session: "boto3.Session" = field(repr=False, compare=False)
     local: LocalStackFile | None = field(default=None, repr=False)
     read_only: bool = False
+    tool: str = COMMAND_LINE
     _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     _lock: Any = field(default_factory=Lock, repr=False, compare=False)
 
@@ -138,6 +141,7 @@ class Choice:
     endpoint_url: str | None = None
     stack: str = DEFAULT_STACK
     read_only: bool = False
+    tool: str = COMMAND_LINE
 
     def account(self) -> Account:
         """Find out the account and the Region.
@@ -147,13 +151,19 @@ class Choice:
         if self.local:
             stack = local_stack()
             return Account(
-                stack.account_id, stack.region, stack.endpoint_url, _local_session(stack), stack, self.read_only
+                stack.account_id,
+                stack.region,
+                stack.endpoint_url,
+                _local_session(stack),
+                stack,
+                self.read_only,
+                self.tool,
             )
         session = _session(self.profile)
         region = _region(self.region, session)
         sts: STSClient = _client(session, "sts", region, self.endpoint_url, None)
         account_id = sts.get_caller_identity()["Account"]
-        return Account(account_id, region, self.endpoint_url, session, read_only=self.read_only)
+        return Account(account_id, region, self.endpoint_url, session, read_only=self.read_only, tool=self.tool)
 
     def deployment(self) -> Deployment:
         """Find the stack in the account. Raises InputError if it is not there, and as ``account`` does."""

@@ -45,6 +45,7 @@ class _Publisher:
             clock=_clock,
             told=self._tell,
             late=self._hurry,
+            history_days=self._settings.history_days,
         )
 
     def dropped(self, record: dict[str, Any], edition: str | None) -> None:

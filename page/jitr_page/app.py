@@ -9,6 +9,7 @@ from jitr.errors import InputError
 from jitr.reasons import CODES
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
+from jitr_operations.history import reading
 from jitr_operations.records import common_name
 from jitr_operations.table import operator, table_of
 from jitr_page import problems, text
@@ -16,7 +17,7 @@ from jitr_page.guard import Door, watch
 from jitr_page.hearing import Heard
 from jitr_page.jobs import Jobs
 from jitr_page.once import only_once
-from jitr_page.rooms import ca_registration, cas, devices, failures, held, jobs, lists, rules, today, uploads
+from jitr_page.rooms import ca_registration, cas, devices, failures, held, history, jobs, lists, rules, today, uploads
 from jitr_page.site import Site, site
 
 MOST_UPLOADED = 64 * 1024 * 1024  # bytes; a larger list goes through the bucket or `jitr lists import`
@@ -48,7 +49,7 @@ def create_app(deployment: Deployment, door: Door) -> Flask:
     _listen(app)
     watch(app, door)
     only_once(app)
-    for room in (today, held, devices, lists, uploads, rules, ca_registration, cas, failures, jobs):
+    for room in (today, held, devices, lists, uploads, rules, ca_registration, cas, failures, history, jobs):
         app.register_blueprint(room.room)
     _answer_errors(app)
     return app
@@ -59,6 +60,7 @@ def _set_up_templates(app: Flask) -> None:
     environment.finalize = text.shown
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters |= {"time": text.time, "name": common_name, "prose": text.prose, "typed": text.typed}
+    environment.filters |= {"changed": reading.changed, "ended": reading.ended}
     environment.globals |= {"count": text.count, "query": text.query, "command": text.command, "codes": CODES}
 
     @app.context_processor

@@ -29,7 +29,7 @@ def chosen(verdicts: Sequence[Verdict], filters: Mapping[str, str | None]) -> Re
         table,
         verdicts,
         lambda record: all(each(record) for each in wanted),
-        since=_since(filters["since"]),
+        since=since(filters["since"]),
         after=request.args.get("after"),
     )
 
@@ -41,7 +41,8 @@ def choices(rules: Sequence[Rule]) -> dict[str, object]:
     return {"rules": [each.name for each in rules], "cas": cas, "spans": SPANS}
 
 
-def _since(span: str | None) -> datetime | None:
+def since(span: str | None) -> datetime | None:
+    """Return when a span of time began, that stands in an address. Raises InputError for what is none."""
     if span is None:
         return None
     if span not in SPANS:

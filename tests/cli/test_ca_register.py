@@ -202,7 +202,7 @@ def test_a_registered_ca_is_made_as_asked_for(run: Run, aws: Aws) -> None:
 def test_a_registered_ca_that_is_as_asked_for_is_left_alone(run: Run, aws: Aws) -> None:
     aws.overrides["DescribeCACertificate"] = described(write_ca(sound()))
     assert run("ca", "register", "ca.pem", "--key", "ca.key").exit_code == 0
-    assert set(aws.operations) == {"GetCallerIdentity", "DescribeCACertificate"}
+    assert set(aws.operations) == {"GetCallerIdentity", "DescribeStacks", "DescribeCACertificate"}
 
 
 def test_registering_twice_is_registering_once(run: Run, aws: Aws) -> None:

@@ -1445,11 +1445,13 @@ def test_delete_detaches_closes_and_releases(run: Run, world: World, fleet: dict
     assert (deleted["things_deleted"], deleted["reservation_released"]) == ([], "THING#a")
     words = ("Get", "Describe", "List", "Batch", "Query")
     assert [each for each in aws.operations if not each.startswith(words)] == [
+        "TransactWriteItems",  # the history: it is begun
         "UpdateCertificate",
         "DetachPolicy",
         "DetachThingPrincipal",
         "DeleteCertificate",
         "TransactWriteItems",
+        "TransactWriteItems",  # the history: it is done
     ]
     assert world.record(fleet["a"]) is None
     assert item(world, "PLACES#line-a", "PLACES", "taken") == {"taken": 4}

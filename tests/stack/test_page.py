@@ -199,6 +199,7 @@ ROOMS = [
     "/cas",
     "/cas/register",
     "/failures",
+    "/history",
 ]
 
 

@@ -1,12 +1,16 @@
 """The options ``--since`` and ``--until``: a span back from now, or a time."""
 
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 import click
 
 from jitr.times import parse_time
 from jitr_operations.table import now
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _SPAN = re.compile(r"(\d{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -24,12 +28,19 @@ def _parse(_context: click.Context, _parameter: click.Parameter, text: str | Non
         raise click.BadParameter(f"{text!r}: give a span (24h, 7d) or an RFC 3339 time") from None
 
 
-# The command gets ``since``, an aware time or None.
-since_option = click.option(
-    "--since", metavar="SPAN|TIME", callback=_parse, help="Only decisions since then: 24h, 7d, or a time."
-)
+def since_of(what: str) -> Callable[[F], F]:
+    """Add the option ``--since``: the command gets ``since``, an aware time or None."""
+    return click.option(
+        "--since", metavar="SPAN|TIME", callback=_parse, help=f"Only {what} since then: 24h, 7d, or a time."
+    )
 
-# ``until`` likewise.
-until_option = click.option(
-    "--until", metavar="SPAN|TIME", callback=_parse, help="Only decisions up to then: 1h means all but the last hour."
-)
+
+def until_of(what: str) -> Callable[[F], F]:
+    """Add the option ``--until``, likewise."""
+    return click.option(
+        "--until", metavar="SPAN|TIME", callback=_parse, help=f"Only {what} up to then: 1h means all but the last hour."
+    )
+
+
+since_option = since_of("decisions")
+until_option = until_of("decisions")

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jitr.errors import InputError, Retry
+from jitr.records.history import HistoryKind, Values
 from jitr_operations import telling
 from jitr_operations.cas.checks import require_room
 from jitr_operations.cas.proof import Proof
 from jitr_operations.cas.registry import RegisteredCa, described
 from jitr_operations.certificates import Certificate
+from jitr_operations.deployment import Account
+from jitr_operations.history import keeping
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -42,27 +45,45 @@ class Wanted:
         """AWS IoT's word for it."""
         return "SNI_ONLY" if self.sni_only else "DEFAULT"
 
+    @property
+    def in_history(self) -> dict[str, str]:
+        """What the history tells of a CA that is registered so."""
+        tags = ", ".join(f"{name}={value}" for name, value in self.tags)
+        told = {"status": self.status, "auto_registration": self.auto_registration_status, "mode": self.mode}
+        return told | ({"tags": tags} if tags else {})
+
 
 def register(
-    iot: "IoTClient", certificate: Certificate, proof: Proof | None, wanted: Wanted, confirm: Callable[[str], None]
+    account: Account, certificate: Certificate, proof: Proof | None, wanted: Wanted, confirm: Callable[[str], None]
 ) -> tuple[RegisteredCa, bool]:
     """Register the CA, or bring it in line if it is; return how it is then, and whether it was registered before.
 
     ``confirm`` is asked before anything is taken away from a CA that is at work; where it raises, nothing is changed.
     Raises InputError where another account holds the CA, or it has a provisioning template.
     """
-    ca_id = certificate.sha256
+    iot, ca_id = account.client("iot"), certificate.sha256
     existing = described(iot, ca_id)
     if existing is None:
         require_room(iot, certificate)
-        if _register_new(iot, certificate, proof, wanted):
+        with _doing(account, ca_id, None) as doing:
+            made = _register_new(iot, certificate, proof, wanted)
+            doing.after |= wanted.in_history if made else {"registered": False}
+        if made:
             return _as_it_is_now(iot, ca_id), False
         existing = described(iot, ca_id)
         if existing is None:
             raise InputError(_HELD_ELSEWHERE)
     telling.note(f"Already registered: caCertificateId {ca_id}")
-    _bring_in_line(iot, existing, wanted, confirm)
+    _bring_in_line(account, existing, wanted, confirm)
     return _as_it_is_now(iot, ca_id), True
+
+
+def _doing(account: Account, ca_id: str, existing: RegisteredCa | None) -> keeping.Changing:
+    before: Values = {}
+    if existing is not None:
+        before = {"status": existing.status, "auto_registration": existing.auto_registration, "mode": existing.mode}
+    command = ("ca", "register", ca_id[:12])
+    return keeping.doing(account, HistoryKind.CA, command, subject=ca_id, before=before, lets_in=True)
 
 
 _HELD_ELSEWHERE = (
@@ -110,7 +131,7 @@ def _aws_tags(wanted: Wanted) -> list[Any]:
     return [{"Key": name, "Value": value} for name, value in wanted.tags]
 
 
-def _bring_in_line(iot: "IoTClient", existing: RegisteredCa, wanted: Wanted, confirm: Callable[[str], None]) -> None:
+def _bring_in_line(account: Account, existing: RegisteredCa, wanted: Wanted, confirm: Callable[[str], None]) -> None:
     if existing.template is not None:
         raise InputError(
             f"the CA {existing.id} has a provisioning template attached ({existing.template}): it activates devices by "
@@ -127,10 +148,15 @@ def _bring_in_line(iot: "IoTClient", existing: RegisteredCa, wanted: Wanted, con
         changes["newStatus"] = wanted.status
     if existing.auto_registration != wanted.auto_registration_status:
         changes["newAutoRegistrationStatus"] = wanted.auto_registration_status
-    if changes:
-        iot.update_ca_certificate(certificateId=existing.id, **changes)
-    if wanted.tags:
-        iot.tag_resource(resourceArn=existing.arn, tags=_aws_tags(wanted))
+    if not (changes or wanted.tags):
+        return
+    iot = account.client("iot")
+    with _doing(account, existing.id, existing) as doing:
+        if changes:
+            iot.update_ca_certificate(certificateId=existing.id, **changes)
+        if wanted.tags:
+            iot.tag_resource(resourceArn=existing.arn, tags=_aws_tags(wanted))
+        doing.after |= wanted.in_history | {"mode": existing.mode}
 
 
 def _require_assent(existing: RegisteredCa, wanted: Wanted, confirm: Callable[[str], None]) -> None:

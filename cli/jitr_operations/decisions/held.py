@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from jitr.aws.dynamodb.changes import change_item, everyone_wanted
+from jitr.aws.dynamodb.changes import change_put, everyone_wanted
 from jitr.aws.dynamodb.decisions import newest, newest_of
 from jitr.aws.dynamodb.rulebook import Rulebook
 from jitr.aws.dynamodb.table import Table
 from jitr.decision.decide import OperatorWord
 from jitr.errors import InputError
 from jitr.reasons import Verdict
+from jitr.records.history import HistoryKind
 from jitr.records.record import Record, knock_interval
 from jitr.rules.model import Rules
 from jitr.text import meant
@@ -21,6 +22,7 @@ from jitr_operations.decisions.filters import near_rule, of_ca, with_reason
 from jitr_operations.decisions.today import Today, reasons_text
 from jitr_operations.deployment import Deployment
 from jitr_operations.devices.registry import Registry
+from jitr_operations.history import keeping
 from jitr_operations.records import common_name
 from jitr_operations.table import now, now_text, operator, table_of
 
@@ -133,30 +135,36 @@ def say(deployment: Deployment, record: Record, word: OperatorWord) -> None:
 
 def recheck_everyone(deployment: Deployment) -> None:
     """Have all held devices decided again, as fast as the queue has room."""
-    table_of(deployment).put(change_item(everyone_wanted(now_text())))
+    table = table_of(deployment)
+    entry = keeping.entry(deployment, HistoryKind.DEVICE, ("held", "recheck", "--all"))
+    table.transact([change_put(table.name, everyone_wanted(now_text())), *keeping.puts(deployment, entry)])
 
 
 def recheck_for_reason(deployment: Deployment, reason: str) -> int:
     """Have the devices that are held for a reason decided again now, and return how many there are."""
     of_that = with_reason(reason)
     records = (each for each in newest(table_of(deployment), Verdict.HOLD) if of_that(each))
-    return _recheck(deployment, records, None)
+    with keeping.doing(deployment, HistoryKind.DEVICE, ("held", "recheck", "--all", "--reason", reason)) as doing:
+        return _recheck(deployment, records, None, doing)
 
 
 def recheck(deployment: Deployment, devices: tuple[str, ...]) -> int:
     """Have these devices decided again now, and return how many there are. Raises InputError for one not held."""
     table = table_of(deployment)
-    return _recheck(
-        deployment, (require_held(words.decided(each, deployment, table)) for each in devices), len(devices)
-    )
+    records = [require_held(words.decided(each, deployment, table)) for each in devices]
+    ids = [each.certificate_id for each in records]
+    with keeping.doing(deployment, HistoryKind.DEVICE, ("held", "recheck", *keeping.short(ids)), devices=ids) as doing:
+        return _recheck(deployment, records, len(records), doing)
 
 
-def _recheck(deployment: Deployment, records: Iterable[Record], total: int | None) -> int:
+def _recheck(deployment: Deployment, records: Iterable[Record], total: int | None, doing: keeping.Doing) -> int:
     table, count = table_of(deployment), 0
     with telling.progress("Rechecking", total) as advance:
         for record in records:
             words.recheck(table, deployment, record, now())
             count += 1
+            doing.count("rechecked")
+            doing.touched(record.certificate_id)
             advance(1)
     return count
 

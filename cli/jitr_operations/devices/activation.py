@@ -6,6 +6,7 @@ from jitr.aws.dynamodb.table import Table
 from jitr.decision.decide import Decision
 from jitr.errors import Retry
 from jitr.reasons import CODES, Verdict
+from jitr.records.history import HistoryKind
 from jitr_operations import telling
 from jitr_operations.decisions.today import Today, reasons_text
 from jitr_operations.deployment import Account, Deployment
@@ -13,6 +14,7 @@ from jitr_operations.devices.admissions import not_the_function_s
 from jitr_operations.devices.by_hand import Hand
 from jitr_operations.devices.records import records_of
 from jitr_operations.devices.registry import Registry
+from jitr_operations.history import keeping
 from jitr_operations.table import now
 
 NOT_ASKED = "No rule is asked, and it is not written down who does this"
@@ -20,11 +22,15 @@ NOT_ASKED = "No rule is asked, and it is not written down who does this"
 
 @dataclass
 class ActivationCheck:
-    """Asks what is in force before certificates are made ACTIVE, and writes down who did it and what was overruled."""
+    """Asks what is in force before certificates are made ACTIVE, and writes down who did it and what was overruled.
+
+    ``overrule`` is why, where the rules in force are to be overruled; ``why`` where they need not be.
+    """
 
     account: Account
     table: Table | None
     overrule: str | None
+    why: str | None = None
     _today: Today | None = None
     _overruled: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -78,9 +84,22 @@ class ActivationCheck:
         return self._today.explain(pem, ca_certificate_id, record, now()).decision
 
     def activate(self, registry: Registry, certificate_id: str, before: str) -> None:
+        """Make a certificate ACTIVE, and write that into the history."""
+        command = ("device", "activate", certificate_id[:12])
+        why, was, ids = self.overrule or self.why, {before: 1}, [certificate_id]
+        with keeping.doing(
+            self.account, HistoryKind.DEVICE, command, why=why, before=was, devices=ids, lets_in=True
+        ) as doing:
+            self.make_active(registry, certificate_id, before, doing)
+            doing.count("ACTIVE")
+
+    def make_active(self, registry: Registry, certificate_id: str, before: str, doing: keeping.Doing) -> None:
         """Write down who makes the certificate ACTIVE and why, and do it: in this order, so that the reason is kept."""
         overruled = self._overruled.get(certificate_id, ())
-        Hand(self.account, self.table).did(certificate_id, "ACTIVE", before, self.overrule, overruled)
+        why = self.overrule or self.why
+        Hand(self.account, self.table).did(certificate_id, "ACTIVE", before, why, overruled)
         registry.set_status(certificate_id, "ACTIVE")
+        if overruled:
+            doing.after["overruled"] = ", ".join(overruled)
         if self.table is not None:
             not_the_function_s(self.table, [certificate_id])

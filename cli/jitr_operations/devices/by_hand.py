@@ -78,7 +78,7 @@ class Hand:
     """Writes down what one operator does. Without a stack there is nowhere to write, and nothing is written."""
 
     def __init__(self, account: Account, table: Table | None) -> None:
-        self._account = account
+        self.account = account
         self._table = table
         self._by: str | None = None
         self._fails = False
@@ -122,9 +122,9 @@ class Hand:
         overruled: Iterable[str] = (),
     ) -> None:
         """Write down one change of a status. Raises Conflict where others write at the same time, again and again."""
-        if self._table is None or not isinstance(self._account, Deployment):
+        if self._table is None or not isinstance(self.account, Deployment):
             return
-        self._by = self._by or operator(self._account)
+        self._by = self._by or operator(self.account)
         act = Act(status, before, self._by, now_text(), message, tuple(overruled))
         for _ in range(_ATTEMPTS):
             if _append(self._table, certificate_id, act):

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Iot
 from jitr.errors import InputError
+from jitr.records.history import HistoryKind, Values
 from jitr.records.record import Record
 from jitr.services.registration.reservations import Reservations
+from jitr_operations.deployment import Account
 from jitr_operations.devices.by_hand import acts_of, forget
 from jitr_operations.devices.records import facts_of, name_in, records_of
 from jitr_operations.devices.registry import DeviceCertificate, Registry
+from jitr_operations.history import keeping
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -69,6 +72,21 @@ def look(registry: Registry, table: Table | None, certificate_id: str) -> Deleti
         return Deletion(certificate_id, None, record)
     policies, things = registry.iot_policies(certificate.arn), registry.things(certificate.arn)
     return Deletion(certificate_id, certificate, record, policies, things)
+
+
+def delete_by_hand(account: Account, table: Table | None, deletion: Deletion, *, with_thing: bool) -> None:
+    """Delete a device as ``delete`` does, and write that into the history; without a table nothing is written."""
+    kept = None if table is None else account
+    command = ("device", "delete", deletion.id[:12], *(("--thing",) if with_thing else ()))
+    found, record = deletion.certificate, deletion.record
+    before: Values = {
+        "status": None if found is None else found.status,
+        "decision": None if record is None else str(record.decision),
+        "thing": ", ".join(deletion.candidates) or None,
+    }
+    with keeping.doing(kept, HistoryKind.DEVICE, command, before=before, devices=[deletion.id]) as doing:
+        delete(account.client("iot"), table, deletion, with_thing=with_thing)
+        doing.after |= {"status": "deleted", "things_deleted": len(deletion.things_deleted)}
 
 
 def delete(iot: "IoTClient", table: Table | None, deletion: Deletion, *, with_thing: bool) -> None:

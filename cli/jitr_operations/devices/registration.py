@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.aws.dynamodb.table import Table
 from jitr.errors import InputError
+from jitr.records.history import HistoryKind
 from jitr.times import rfc3339
 from jitr.x509.certificate import CertificateReading
 from jitr_operations import telling
@@ -22,6 +23,7 @@ from jitr_operations.deployment import Account
 from jitr_operations.devices.activation import ActivationCheck
 from jitr_operations.devices.by_hand import Hand
 from jitr_operations.devices.registry import DeviceCertificate, Registry, is_missing, read_device_file
+from jitr_operations.history import keeping
 from jitr_operations.issuing import pki
 
 if TYPE_CHECKING:
@@ -138,6 +140,7 @@ class DeviceRegistration:
     ) -> None:
         self._iot: IoTClient = account.client("iot")
         self._registry = Registry(self._iot)
+        self._account = account
         self._goal = goal
         self._check = ActivationCheck(account, table, overrule)
         self._hand = Hand(account, table)
@@ -196,11 +199,28 @@ class DeviceRegistration:
 
         A note says how many were done where it fails on the way.
         """
+        command = ("device", "register", *keeping.some(each.file.name for each in self._devices))
+        before = keeping.statuses(each.existing.status for each in self._devices if each.existing is not None)
+        ids = [each.id for each in self._devices]
+        with keeping.doing(
+            self._account,
+            HistoryKind.DEVICE,
+            command,
+            why=self._check.overrule,
+            before=before,
+            devices=ids,
+            lets_in=self._goal.activate,
+        ) as doing:
+            return self._run(doing)
+
+    def _run(self, doing: keeping.Doing) -> list[dict[str, Any]]:
         done: list[dict[str, Any]] = []
         try:
             with telling.progress("Registering", len(self._devices)) as advance:
                 for device in self._devices:
-                    done.append(self._bring(device))
+                    done.append(self._bring(device, doing))
+                    doing.count(done[-1]["status"])
+                    doing.touched(device.id)
                     advance(1)
         except BaseException:
             if len(self._devices) > 1:
@@ -208,7 +228,7 @@ class DeviceRegistration:
             raise
         return done
 
-    def _bring(self, device: _Candidate) -> dict[str, Any]:
+    def _bring(self, device: _Candidate, doing: keeping.Doing) -> dict[str, Any]:
         """Bring one device to the goal: ACTIVE last."""
         goal = self._goal
         arn, status = self._registered(device)
@@ -221,7 +241,7 @@ class DeviceRegistration:
         if goal.activate and status != "ACTIVE":
             if status == "PENDING_ACTIVATION":
                 telling.warn(f"{device.file}: it was pending, and no rule admitted it; it is made ACTIVE at your word")
-            self._check.activate(self._registry, device.id, status)
+            self._check.make_active(self._registry, device.id, status, doing)
             status = "ACTIVE"
         return {
             "file": device.file,

@@ -1,16 +1,18 @@
 """The status of device certificates changed at an operator's word, written down, and kept from being undone."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.pacing import Pace
 from jitr.aws.quotas import Quotas
+from jitr.records.history import HistoryKind
 from jitr_operations import telling
 from jitr_operations.devices.admissions import not_the_function_s, shut_out_for_good
 from jitr_operations.devices.by_hand import Hand, acts_of
 from jitr_operations.devices.registry import DeviceCertificate, Registry
+from jitr_operations.history import keeping
 
 
 def _usual_pace() -> Pace:
@@ -32,12 +34,48 @@ def deactivate(
     still: Callable[[str], bool] = lambda _id: True,
     made: Callable[[str], None] = _nobody,
     pace: Pace | None = None,
+    command: Sequence[str] = (),
 ) -> list[str]:
     """Make certificates INACTIVE, given their statuses by id, write down of each who did it, and see that they stay so.
 
     ``still`` is asked right before each whether it is to be so; one that is not is left alone. ``made`` is told of each
-    as soon as it is INACTIVE. Returns those that are still being decided.
+    as soon as it is INACTIVE. ``command`` is what was asked, for the history; without, they were named. Returns those
+    that are still being decided.
     """
+    asked = command or ("device", "deactivate", *keeping.short(statuses))
+    before = keeping.statuses(statuses.values())
+    reasons = "; ".join(filter(None, dict.fromkeys(map(why, statuses)))) or None
+    with keeping.doing(hand.account, HistoryKind.DEVICE, asked, why=reasons, before=before, devices=statuses) as doing:
+
+        def told(certificate_id: str) -> None:
+            made(certificate_id)
+            doing.count("INACTIVE")
+            doing.touched(certificate_id)
+
+        under_way = _deactivate(registry, statuses, hand, table, why, still, told, pace)
+        for each in statuses.values():
+            if each in ("INACTIVE", "REVOKED"):
+                doing.count(each)
+        return _told(doing, under_way)
+
+
+def _told(doing: keeping.Doing, under_way: list[str]) -> list[str]:
+    """Have the history tell of devices that are still being decided, which may come to another end."""
+    if under_way:
+        doing.after["still_being_decided"] = len(under_way)
+    return under_way
+
+
+def _deactivate(
+    registry: Registry,
+    statuses: Mapping[str, str],
+    hand: Hand,
+    table: Table | None,
+    why: Callable[[str], str | None],
+    still: Callable[[str], bool],
+    made: Callable[[str], None],
+    pace: Pace | None,
+) -> list[str]:
     to_change = {each: before for each, before in statuses.items() if before not in ("INACTIVE", "REVOKED")}
     done: list[str] = []
     written: set[str] = set()
@@ -76,12 +114,15 @@ def revoke(registry: Registry, found: DeviceCertificate, hand: Hand, table: Tabl
 
     Returns the certificate where it is still being decided.
     """
-    if found.status != "REVOKED":
-        registry.set_status(found.id, "REVOKED")
-        hand.cut_off(found.id, "REVOKED", found.status, why)
-    else:
-        hand.stays_cut_off(found.id, "REVOKED", why)
-    return _stay_out(table, registry, {found.id: found.status}, "REVOKED")
+    command, before = ("device", "revoke", found.id[:12]), {found.status: 1}
+    with keeping.doing(hand.account, HistoryKind.DEVICE, command, why=why, before=before, devices=[found.id]) as doing:
+        if found.status != "REVOKED":
+            registry.set_status(found.id, "REVOKED")
+            hand.cut_off(found.id, "REVOKED", found.status, why)
+        else:
+            hand.stays_cut_off(found.id, "REVOKED", why)
+        doing.count("REVOKED")
+        return _told(doing, _stay_out(table, registry, {found.id: found.status}, "REVOKED"))
 
 
 def _stay_out(table: Table | None, registry: Registry, statuses: Mapping[str, str], status: str) -> list[str]:

@@ -3,10 +3,12 @@
 import time
 from contextlib import ExitStack
 
+from jitr.records.history import HistoryKind
 from jitr.services.registration.batch import SENT_AT
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_operations.failures.messages import QUEUES, FailedMessage, FailureQueue
+from jitr_operations.history import keeping
 
 
 def failed_messages(deployment: Deployment, *, reason: str | None, queue: str | None) -> list[FailedMessage]:
@@ -33,6 +35,14 @@ def redrive(deployment: Deployment, *, reason: str | None, queue: str | None, pa
     A message is taken off the failures only once the queue has it. Returns how many were put back, and how many another
     command holds.
     """
+    chosen = (*(("--reason", reason) if reason else ()), *(("--queue", queue) if queue else ()))
+    with keeping.doing(deployment, HistoryKind.FAILURES, ("failures", "redrive", *chosen)) as doing:
+        return _redrive(deployment, reason, queue, pace, doing)
+
+
+def _redrive(
+    deployment: Deployment, reason: str | None, queue: str | None, pace: float, doing: keeping.Doing
+) -> tuple[int, int]:
     target = deployment.output("RegistrationQueueUrl")
     sqs = deployment.client("sqs")
     count = in_flight = 0
@@ -51,6 +61,7 @@ def redrive(deployment: Deployment, *, reason: str | None, queue: str | None, pa
                     )
                     each.delete(message)
                     count += 1
+                    doing.count("put_back")
                     advance(1)
                     time.sleep(1 / pace)
                 others = each.in_flight()

@@ -13,9 +13,11 @@ from typing import Any
 from jitr.aws.dynamodb.sweeping import Marks
 from jitr.errors import Retry
 from jitr.records.event import own_event
+from jitr.records.history import HistoryKind
 from jitr.records.record import APPLYING
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
+from jitr_operations.history import keeping
 from jitr_operations.table import now, table_of
 
 PENDING = "PENDING_ACTIVATION"
@@ -62,6 +64,17 @@ class Sweep:
 
     def cas(self, swept: Sequence[Swept]) -> None:
         """Go through the certificates of several CAs, and tell how far it came where it was cut short."""
+        if self.dry_run:
+            self._cas(swept)
+            return
+        command = ("failures", "sweep", *(word for each in swept for word in ("--ca", each.ca_certificate_id[:12])))
+        with keeping.doing(self.deployment, HistoryKind.FAILURES, command) as doing:
+            try:
+                self._cas(swept)
+            finally:
+                doing.after["sent"] = sum(each.sent for each in swept)
+
+    def _cas(self, swept: Sequence[Swept]) -> None:
         try:
             with telling.progress("Looking at certificates", None) as advance:
                 for each in swept:

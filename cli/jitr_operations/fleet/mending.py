@@ -13,6 +13,7 @@ from jitr.aws.iot import Description, Iot
 from jitr.errors import Refused
 from jitr.fleet.drift import Drift, DriftKind, steps_back
 from jitr.fleet.standing import ACTIVE, Standing
+from jitr.records.history import HistoryKind
 from jitr.records.record import Record
 from jitr.rules.model import Grant
 from jitr_operations import telling
@@ -23,6 +24,7 @@ from jitr_operations.devices.registry import Registry
 from jitr_operations.fleet.examination import Examiner, examiner_for
 from jitr_operations.fleet.findings import FleetFinding, Selection, codes, may_be_cut_off
 from jitr_operations.fleet.pace import pace_of
+from jitr_operations.history import keeping
 from jitr_operations.table import now, table_of
 
 
@@ -81,6 +83,7 @@ class Mender:
             still=still,
             made=mended.done.append,
             pace=self._pace,
+            command=("fleet", "check", "--deactivate"),
         )
         return mended
 
@@ -89,10 +92,16 @@ class Mender:
 
         A device that ought not to be in is left alone. What AWS IoT refuses for one keeps no other from its grant.
         """
-        mended = Mended()
-        with telling.progress("Giving back", len(findings)) as advance:
+        mended, ids = Mended(), [each["certificate_id"] for each in findings]
+        command = ("fleet", "check", "--reattach")
+        with (
+            keeping.doing(self._deployment, HistoryKind.DEVICE, command, devices=ids, lets_in=True) as doing,
+            telling.progress("Giving back", len(findings)) as advance,
+        ):
             for each in findings:
                 self._give_back(each, mended)
+                doing.after["given_back"] = len(mended.done)
+                doing.touched(each["certificate_id"])
                 advance(1)
         return mended
 

@@ -1,10 +1,10 @@
 """Edits of device lists: rows put on and taken off, lists deleted and restored, files imported."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import Conflict, Item
@@ -17,13 +17,16 @@ from jitr.devicelists.manifests.reading import line_of
 from jitr.devicelists.rows import ListRow, RowKey, rows_told
 from jitr.devicelists.values import read_row
 from jitr.errors import InputError
+from jitr.records.history import HistoryKind, Values
 from jitr.rules.list_fit import Fit
 from jitr.services.lists.device_lists import DeviceLists, ListInfo
 from jitr.services.lists.difference import Difference
 from jitr.services.lists.list_import import REPLACE, Agree, Checked, DeviceFile
+from jitr.services.lists.row_edits import Edit
 from jitr.text import meant
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
+from jitr_operations.history import keeping
 from jitr_operations.lists import check as list_check
 from jitr_operations.lists import files as list_files
 from jitr_operations.lists.check import question_about_name
@@ -76,8 +79,36 @@ def add(deployment: Deployment, name: str, row: ListRow) -> None:
 
     Raises InputError where the list was replaced meanwhile.
     """
-    lists = DeviceLists(table_of(deployment))
-    unless_edited(name, lambda: lists.add(name, row, at=now_text(), new_generation=list_files.generation()))
+    lists, by = DeviceLists(table_of(deployment)), operator(deployment)
+    command = ("lists", "add", name, *(f"{column}={value}" for column, value in row.to_json().items()))
+
+    def beside(edit: Edit) -> list[Any]:
+        return _told(deployment, command, name, by=by, before=_of_rows(edit.old), after=_of_rows((row,)))
+
+    add_once = partial(lists.add, name, row, at=now_text(), new_generation=list_files.generation(), beside=beside)
+    unless_edited(name, add_once)
+
+
+def _typed(key: RowKey) -> tuple[str, ...]:
+    """Return a key as one types it: a serial number with the CA in front of it."""
+    ca, slash, value = key.value.partition("/")
+    named = slash and key.kind == "serial_number"
+    return (f"ca={ca}", f"{key.kind}={value}") if named else (f"{key.kind}={key.value}",)
+
+
+def _told(
+    deployment: Deployment, command: Sequence[object], name: str, *, by: str, before: Values, after: Values
+) -> list[Any]:
+    """Return the actions that write an edit of a list into the history."""
+    entry = keeping.entry(deployment, HistoryKind.LIST, command, by=by, subject=name, before=before, after=after)
+    return keeping.puts(deployment, entry)
+
+
+def _of_rows(rows: Sequence[ListRow]) -> Values:
+    """Return rows as the history tells them: the columns of the first, and how many more there are."""
+    if not rows:
+        return {}
+    return {**rows[0].to_json(), **({"more_rows": len(rows) - 1} if len(rows) > 1 else {})}
 
 
 def remove(deployment: Deployment, name: str, key: RowKey) -> ListRow | None:
@@ -85,15 +116,22 @@ def remove(deployment: Deployment, name: str, key: RowKey) -> ListRow | None:
 
     Raises InputError where there is no such list, and as ``unless_edited``.
     """
-    lists = DeviceLists(table_of(deployment))
+    lists, by = DeviceLists(table_of(deployment)), operator(deployment)
     existing(lists, name)
-    return unless_edited(name, lambda: lists.remove(name, key, at=now_text()))
+    command = ("lists", "remove", name, *_typed(key))
+
+    def beside(edit: Edit) -> list[Any]:
+        return _told(deployment, command, name, by=by, before=_of_rows(edit.old), after={})
+
+    return unless_edited(name, lambda: lists.remove(name, key, at=now_text(), beside=beside))
 
 
 def delete(deployment: Deployment, shown: ListInfo) -> None:
     """Take a list away as it was shown. Raises InputError as ``unless_edited``."""
-    lists = DeviceLists(table_of(deployment))
-    unless_edited(shown.name, lambda: lists.delete(shown.name, at=now_text(), seen=shown))
+    lists, name = DeviceLists(table_of(deployment)), shown.name
+    command, by = ("lists", "delete", name), operator(deployment)
+    beside = _told(deployment, command, name, by=by, before=shown.in_history, after={})
+    unless_edited(name, lambda: lists.delete(name, at=now_text(), seen=shown, beside=beside))
 
 
 def restore(deployment: Deployment, name: str, shown: ListInfo | None, kept: Item) -> ListInfo | None:
@@ -101,8 +139,11 @@ def restore(deployment: Deployment, name: str, shown: ListInfo | None, kept: Ite
 
     Raises InputError as ``unless_edited``.
     """
-    lists = DeviceLists(table_of(deployment))
-    return unless_edited(name, lambda: lists.restore(name, at=now_text(), seen=shown, kept=kept))
+    lists, by = DeviceLists(table_of(deployment)), operator(deployment)
+    was = {} if shown is None else shown.in_history
+    will_be: Values = {"rows": int(kept["rows"]), "as_it_was_until": str(kept["at"])}
+    beside = _told(deployment, ("lists", "restore", name), name, by=by, before=was, after=will_be)
+    return unless_edited(name, lambda: lists.restore(name, at=now_text(), seen=shown, kept=kept, beside=beside))
 
 
 def unless_edited(name: str, edit: Callable[[], T]) -> T:
@@ -225,10 +266,14 @@ def import_(deployment: Deployment, looked: ImportPreview, agree: Agree) -> tupl
     if begun is not None:
         rows = rows_told(checked.rows)
         telling.note(f"Going on with the import that {begun.by} began: {done} of {rows} written by {begun.at}.")
+    command = ("lists", "import", name, Path(checked.source.name).name, f"--{looked.mode}")
+    was = {} if looked.before is None else looked.before.in_history
+    will_be = checked.in_history(looked.mode)
+    entry = keeping.entry(deployment, HistoryKind.LIST, command, by=by, subject=name, before=was, after=will_be)
     with telling.progress("Importing", checked.rows) as advance:
         advance(done)
         if looked.mode == REPLACE:
-            replace = partial(imports.replace, name, checked, by=by, advance=advance, seen=looked.before, agree=agree)
-            return done, unless_edited(name, replace)
-        unless_edited(name, lambda: imports.merge(name, checked, by=by, advance=advance))
+            replace = partial(imports.replace, seen=looked.before, agree=agree)
+            return done, unless_edited(name, lambda: replace(name, checked, by=by, advance=advance, entry=entry))
+        unless_edited(name, lambda: imports.merge(name, checked, by=by, advance=advance, entry=entry))
     return done, None

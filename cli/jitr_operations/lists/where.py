@@ -36,6 +36,10 @@ class RowFilter:
         """Return the conditions as they were given."""
         return [f"{column}={value}" for column, value in self._wanted]
 
+    def words(self) -> list[str]:
+        """Return the options as one types them."""
+        return [word for each in self.to_json() for word in ("--where", each)]
+
     def of(self, rows: Iterable[ListRow]) -> Iterator[ListRow]:
         """Return the rows that meet them."""
         return (each for each in rows if self._meets(each)) if self._wanted else iter(rows)

@@ -11,6 +11,7 @@ from jitr.aws.dynamodb.decisions import newest_of
 from jitr.aws.dynamodb.table import Conflict, Table
 from jitr.errors import InputError
 from jitr.records.heads import Heads
+from jitr.records.history import HistoryKind
 from jitr.rules.model import Rules, load
 from jitr.services.publishing import publication
 from jitr.services.publishing.deny_lists import DenyListDoubts, check_deny_lists
@@ -19,6 +20,7 @@ from jitr.services.recheck.replay import Replayed, effect_of, replay
 from jitr.unseen import written_out
 from jitr_operations import telling
 from jitr_operations.deployment import Choice, Deployment
+from jitr_operations.history import keeping
 from jitr_operations.rules.files import read_and_test, test_text
 from jitr_operations.rules.topic_rules import warn_of_others
 from jitr_operations.table import now, now_text, operator, table_of
@@ -95,17 +97,29 @@ def store_again(deployment: Deployment, proposal: Proposal) -> Publication:
     return version_of(table, None)
 
 
-def publish(deployment: Deployment, proposal: Proposal, message: str | None) -> Publication:
-    """Put rules in force, and return the version that they are. Raises InputError where others were put in force."""
+def publish(
+    deployment: Deployment, proposal: Proposal, message: str | None, *, rollback_to: int | None = None
+) -> Publication:
+    """Put rules in force, and return the version that they are. Raises InputError where others were put in force.
+
+    ``rollback_to`` is the earlier version that they are, for the history.
+    """
+    by, rules = operator(deployment), proposal.rules
+    was, will_be = publication.in_history(proposal.before, rules)
+    command = ("rules", "publish", rules.source) if rollback_to is None else ("rules", "rollback", rollback_to)
+    entry = keeping.entry(
+        deployment, HistoryKind.RULES, command, by=by, subject=rules.source, why=message, before=was, after=will_be
+    )
     try:
         return publication.publish(
             table_of(deployment),
-            proposal.rules,
+            rules,
             proposal.text,
             proposal.before,
             at=now_text(),
-            by=operator(deployment),
+            by=by,
             message=message,
+            beside=keeping.puts(deployment, entry),
         )
     except Conflict:
         raise InputError(

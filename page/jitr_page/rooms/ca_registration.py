@@ -39,7 +39,7 @@ def do() -> Response | str:
             return _ask_for_proof(name, certificate)
         proven = certificate_in(verification[1], verification[0])
         proof = proof_from_elsewhere(certificate, name, proven, verification[0], now())
-    registered, before = register(site().deployment.client("iot"), certificate, proof, wanted, _nothing_is_taken)
+    registered, before = register(site().deployment, certificate, proof, wanted, _nothing_is_taken)
     return redirect(url_for("cas.show", ca_id=registered.id, done="before" if before else "registered"), 303)
 
 

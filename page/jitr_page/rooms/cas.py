@@ -7,6 +7,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from jitr.errors import InputError
+from jitr_operations.cas import status
 from jitr_operations.cas.aliases import named_in
 from jitr_operations.cas.registry import RegisteredCa, all_ca_ids, described, devices_by_status
 from jitr_operations.table import now
@@ -52,15 +53,13 @@ def show(ca_id: str) -> str:
 @room.post("/cas/<ca_id>/<what>")
 def change(ca_id: str, what: str) -> Response:
     """Make a CA ACTIVE or INACTIVE, as it was shown."""
-    statuses = {"activate": "ACTIVE", "deactivate": "INACTIVE"}
-    if what not in statuses:
+    changes = {"activate": status.activate, "deactivate": status.deactivate}
+    if what not in changes:
         raise NotFound
     ca = _require(ca_id)
     if ca.status != request.form.get("status"):
         raise InputError(f"the CA is {ca.status} by now: look at it, and choose again")
-    if what == "activate" and ca.template is not None:
-        raise InputError("it has a provisioning template, which lets devices in past the rules: take that off first")
-    site().deployment.client("iot").update_ca_certificate(certificateId=ca.id, newStatus=statuses[what])  # type: ignore[arg-type]
+    changes[what](site().deployment, ca)
     return redirect(url_for("cas.show", ca_id=ca.id, done=what), 303)
 
 

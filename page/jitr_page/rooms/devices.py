@@ -8,6 +8,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
+from jitr.aws.dynamodb.history import of_device
 from jitr.devicelists.rows import ListRow, RowKey, is_listable
 from jitr.errors import InputError
 from jitr.reasons import Verdict
@@ -34,9 +35,10 @@ room = Blueprint("devices", __name__)
 
 _ID = re.compile("[0-9a-f]{64}")
 _MOST_FOUND = 50
+_MOST_CHANGES = 10  # of the history, on a device's own page
 # An address of another operator's page, or what follows its folder.
 _ADDRESS = re.compile(
-    r"(?:http://127\.0\.0\.1:\d{1,5}/[\w-]{22})?(/(?:held|devices|lists|rules|cas|failures)(?:[/?].*)?)"
+    r"(?:http://127\.0\.0\.1:\d{1,5}/[\w-]{22})?(/(?:held|devices|lists|rules|cas|failures|history)(?:[/?].*)?)"
 )
 
 
@@ -114,6 +116,7 @@ def one(certificate_id: str) -> str:
         basis=basis_of(found.table)(record) if record else None,
         certificate=certificate,
         has=_has(registry, certificate),
+        changes=of_device(found.table, certificate_id, _MOST_CHANGES),
         acts=acts_of(found.table, [certificate_id]).get(certificate_id, ()),
         rules=[] if rules is None else [each.name for each in rules.allow],
         lists=[] if rules is None else sorted({name for each in rules.allow for name in each.lists}),
@@ -221,7 +224,7 @@ def _activate(certificate_id: str, form: Any) -> None:
         raise InputError("the certificate is REVOKED, which is final: issue the device another one")
     if not registry.may_connect(certificate):
         raise InputError("it has no IoT policy, and AWS IoT hangs up on such a device: attach one first")
-    asked = ActivationCheck(found.deployment, found.table, why if form.get("overrule") == "yes" else None)
+    asked = ActivationCheck(found.deployment, found.table, why if form.get("overrule") == "yes" else None, why)
     denied = asked.denial(certificate.id, certificate.pem, certificate.ca_certificate_id, certificate.id[:12])
     if denied is not None:
         raise InputError(denied)

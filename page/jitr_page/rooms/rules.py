@@ -209,7 +209,7 @@ def rollback(number: int) -> AnyResponse:
     if seen != (proposal.before.digest or ""):
         raise InputError("somebody else published rules since you looked: look at them, and begin again")
     require_sure(proposal.doubts.questions)
-    done = publish(site().deployment, proposal, message or f"rollback to version {number}")
+    done = publish(site().deployment, proposal, message or f"rollback to version {number}", rollback_to=number)
     return redirect(url_for("rules.show", done=done.version), 303)
 
 

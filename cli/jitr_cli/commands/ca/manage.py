@@ -8,9 +8,11 @@ import click
 
 from jitr.errors import InputError
 from jitr_cli.console import output
-from jitr_cli.console.options import aws_options
-from jitr_operations.cas.registry import RegisteredCa, counts_text, devices_by_status, find, warn_of_template
+from jitr_cli.console.options import stack_options, stack_was_named
+from jitr_operations.cas import status
+from jitr_operations.cas.registry import RegisteredCa, counts_text, devices_by_status, find
 from jitr_operations.deployment import Choice
+from jitr_operations.history import keeping
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,7 +27,7 @@ _AGAIN = "Registered again, the CA has the same id as before, and rules that nam
 def _change(command: F) -> F:
     """Add the argument and the options that activate, deactivate and delete share."""
     decorated: Any = output.json_option(command)
-    return click.argument("which", metavar="CA")(aws_options(decorated))  # type: ignore[no-any-return]
+    return click.argument("which", metavar="CA")(stack_options(decorated))  # type: ignore[no-any-return]
 
 
 @click.command()
@@ -39,14 +41,10 @@ def activate(which: str, choice: Choice, as_json: bool) -> None:
     Example:
       jitr ca activate 3f9c0c6f
     """
-    account = choice.account()
+    account = keeping.account_of(choice, stack_needed=stack_was_named())
     account.announce()
-    iot = account.client("iot")
-    found = find(iot, which)
-    if found.template is not None:
-        warn_of_template(found)
-        raise InputError(f"take the provisioning template off the CA {found.id} before you activate it")
-    iot.update_ca_certificate(certificateId=found.id, newStatus="ACTIVE")
+    found = find(account.client("iot"), which)
+    status.activate(account, found)
     _tell_changed(as_json, found, "ACTIVE")
     if found.auto_registration != "ENABLE":
         output.warn("its auto-registration is off: `jitr ca register` with its certificate turns it on.")
@@ -64,14 +62,13 @@ def deactivate(which: str, choice: Choice, yes: bool, as_json: bool) -> None:
     Example:
       jitr ca deactivate 3f9c0c6f
     """
-    account = choice.account()
+    account = keeping.account_of(choice, stack_needed=stack_was_named())
     account.announce()
-    iot = account.client("iot")
-    found = find(iot, which)
+    found = find(account.client("iot"), which)
     output.note(_FOLLOWS)
     if found.status == "ACTIVE":
         output.confirm(f"Make the CA {found.words} INACTIVE?", yes)
-        iot.update_ca_certificate(certificateId=found.id, newStatus="INACTIVE")
+        status.deactivate(account, found)
     _tell_changed(as_json, found, "INACTIVE")
 
 
@@ -89,7 +86,7 @@ def delete(which: str, choice: Choice, deactivate_first: bool, yes: bool, as_jso
     Example:
       jitr ca delete 3f9c0c6f --deactivate
     """
-    account = choice.account()
+    account = keeping.account_of(choice, stack_needed=stack_was_named())
     account.announce()
     iot = account.client("iot")
     found = find(iot, which)
@@ -100,16 +97,13 @@ def delete(which: str, choice: Choice, deactivate_first: bool, yes: bool, as_jso
         devices = devices_by_status(iot, found.id, advance)
     output.note(f"{_FOLLOWS}\nIts device certificates: {counts_text(devices)}. {_AGAIN}")
     output.confirm(f"{'Deactivate and delete' if active else 'Delete'} the CA {found.words}?", yes)
-    if active:
-        iot.update_ca_certificate(certificateId=found.id, newStatus="INACTIVE")
-        output.note("It is INACTIVE now.")
-    iot.delete_ca_certificate(certificateId=found.id)
+    status.delete(account, found)
     document = {"ca_certificate_id": found.id, "status": "deleted", "devices": devices}
     output.emit(as_json, document, f"{found.words}: deleted")
 
 
-def _tell_changed(as_json: bool, registered: RegisteredCa, status: str) -> None:
-    output.emit(as_json, {"ca_certificate_id": registered.id, "status": status}, f"{registered.words}: {status}")
+def _tell_changed(as_json: bool, registered: RegisteredCa, now: str) -> None:
+    output.emit(as_json, {"ca_certificate_id": registered.id, "status": now}, f"{registered.words}: {now}")
 
 
 def on_terminal() -> bool:

@@ -8,13 +8,14 @@ import click
 
 from jitr.errors import InputError
 from jitr_cli.console import output
-from jitr_cli.console.options import FILE, aws_options
+from jitr_cli.console.options import FILE, stack_options, stack_was_named
 from jitr_operations.cas import registration
 from jitr_operations.cas.checks import fit_ca
 from jitr_operations.cas.proof import read_proof
 from jitr_operations.cas.registry import RegisteredCa
 from jitr_operations.deployment import Choice
 from jitr_operations.files import read_bytes
+from jitr_operations.history import keeping
 from jitr_operations.issuing.subjects import subject_text
 from jitr_operations.rules.starting import alias_for
 
@@ -31,7 +32,7 @@ _PROOFS = "--key (the CA's key), --verification-certificate (made elsewhere with
 @click.option("--inactive", is_flag=True, help="Leave it INACTIVE.")
 @click.option("--tag", "tags", multiple=True, metavar="K=V", help="Tag it; may be repeated.")
 @click.option("--yes", is_flag=True, help="Do not ask before an already registered CA is made INACTIVE or less.")
-@aws_options
+@stack_options
 @output.json_option
 def register(
     certificate: Path,
@@ -68,11 +69,9 @@ def register(
     wanted = registration.Wanted(not inactive, not no_auto_registration, sni_only, tuple(_tag(each) for each in tags))
     found = fit_ca(read_bytes(certificate), str(certificate), now)
     proof = read_proof(found, certificate, key, passphrase_file, verification_certificate, now)
-    account = choice.account()
+    account = keeping.account_of(choice, stack_needed=stack_was_named())
     account.announce()
-    registered, before = registration.register(
-        account.client("iot"), found, proof, wanted, partial(output.confirm, yes=yes)
-    )
+    registered, before = registration.register(account, found, proof, wanted, partial(output.confirm, yes=yes))
     document = registered.to_json() | {
         "was_registered": before,
         "account_id": account.account_id,

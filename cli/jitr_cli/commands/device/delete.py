@@ -47,12 +47,11 @@ def delete(
     """
     account, table = _account_and_table(choice, no_record)
     account.announce()
-    iot = account.client("iot")
-    registry = Registry(iot)
+    registry = Registry(account.client("iot"))
     deletion = deletion_of.look(registry, table, find_one(which, registry, table, on_record=True))
     _refuse_active(deletion, deactivate_first)
     output.confirm(_question(deletion, with_thing), yes)
-    deletion_of.delete(iot, table, deletion, with_thing=with_thing)
+    deletion_of.delete_by_hand(account, table, deletion, with_thing=with_thing)
     output.emit(as_json, _document(deletion), lambda: _tell(deletion))
 
 

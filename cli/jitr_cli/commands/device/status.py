@@ -236,7 +236,8 @@ class _Recall:
         for each in misses.lines(str(rows)):
             output.note(each)
         by = {"list": name, "where": where.to_json() or None}
-        self._make_inactive(matches, f"on {rows}", under_way, by, misses.to_json())
+        found_by = (*(() if name is None else ("--list", name)), *where.words())
+        self._make_inactive(matches, f"on {rows}", found_by, under_way, by, misses.to_json())
         if matches and not self._dry_run:
             output.note(_to_keep_out(name, where))
         _only_part(under_way)
@@ -246,7 +247,7 @@ class _Recall:
         found, under_way = find_revoked(self._deployment, self._registry, alias, now())
         where = f"on the revocation list of {alias}"
         _show([str(each) for each in found], where, under_way)
-        self._make_inactive(found, where, under_way, {"crl": alias})
+        self._make_inactive(found, where, ("--crl", alias), under_way, {"crl": alias})
         if any(each.entry.on_hold for each in found) and not self._dry_run:
             output.note(
                 "Those on hold stay INACTIVE when the CA lifts its hold: `jitr device activate` lets them in again."
@@ -260,7 +261,12 @@ class _Recall:
         _show([str(each) for each in found], where, under_way)
         mender, findings = Mender(self._deployment, selection_of(rule)), {each.certificate_id: each for each in found}
         self._make_inactive(
-            found, where, under_way, {"rule": rule}, still=lambda each: mender.is_still_so(findings[each].finding)
+            found,
+            where,
+            ("--rule", rule),
+            under_way,
+            {"rule": rule},
+            still=lambda each: mender.is_still_so(findings[each].finding),
         )
         _only_part(under_way)
 
@@ -268,6 +274,7 @@ class _Recall:
         self,
         found: Sequence[Match | Revoked | DeniedDevice],
         why: str,
+        found_by: Sequence[str],
         under_way: list[str],
         by: Mapping[str, object],
         more: Mapping[str, object] = MappingProxyType({}),
@@ -298,6 +305,7 @@ class _Recall:
                 lambda _id: why,
                 still=still,
                 made=done,
+                command=("device", "deactivate", *found_by),
             )
             devices = {each: devices[each] for each in made}
         status = "ACTIVE" if self._dry_run else "INACTIVE"

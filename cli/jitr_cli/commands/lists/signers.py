@@ -11,7 +11,8 @@ from jitr_cli.console.options import FILE, stack_options
 from jitr_cli.console.output import confirm, emit, json_option, table
 from jitr_operations.deployment import Choice
 from jitr_operations.files import read_bytes
-from jitr_operations.table import now_text, operator, table_of
+from jitr_operations.lists import signers as operations
+from jitr_operations.table import table_of
 
 
 @click.group("signers", no_args_is_help=True)
@@ -40,7 +41,7 @@ def add(file: Path, any_date: bool, choice: Choice, as_json: bool) -> None:
         raise InputError(f"{file}: {error}") from error
     deployment = choice.deployment()
     deployment.announce("dynamodb")
-    is_new = SignerStore(table_of(deployment)).add(signer, by=operator(deployment), at=now_text())
+    is_new = operations.add(deployment, signer)
     document = {"sha256": signer.sha256, "name": signer.name, "any_date": any_date, "new": is_new}
     told = f"Manifests that {signer.name} signed are believed\n  sha256 {signer.sha256}"
     emit(as_json, document, told)
@@ -80,9 +81,8 @@ def remove(fingerprint: str, yes: bool, choice: Choice, as_json: bool) -> None:
       jitr lists signers remove 5ff10e7a35221cc4
     """
     deployment = choice.deployment()
-    store = SignerStore(table_of(deployment))
-    found = store.find(fingerprint)
+    found = SignerStore(table_of(deployment)).find(fingerprint)
     deployment.announce("dynamodb")
     confirm(f"Forget the signer {found.signer}?", yes)
-    store.remove(found)
+    operations.remove(deployment, found)
     emit(as_json, {"removed": found.to_json()}, f"{found.signer} is forgotten")

@@ -124,7 +124,7 @@ def rollback(version: int | None, message: str | None, yes: bool, choice: Choice
     confirm(
         f"Put version {version} ({found.published_at}) in force in place of version {proposal.before.version}?", yes
     )
-    done = publish(deployment, proposal, message or f"rollback to version {version}")
+    done = publish(deployment, proposal, message or f"rollback to version {version}", rollback_to=version)
     emit(as_json, done.to_json() | preview.to_json(), f"Version {version} is in force again, as version {done.version}")
 
 

@@ -73,12 +73,17 @@ class PublishEnvironment:
     table: str
     refusals_topic: str
     function: str
+    history_days: int  # that entries of the history are kept; 0 for ever
 
 
 def publish() -> PublishEnvironment:
-    """Read the environment of PublishFunction. Raises KeyError for a variable that is not set."""
+    """Read the environment of PublishFunction. Raises KeyError for a variable that is not set.
+
+    Without ``JITR_HISTORY_DAYS``, as while an update is under way, the history is kept for ever.
+    """
     return PublishEnvironment(
         table=os.environ["JITR_TABLE"],
         refusals_topic=os.environ["JITR_REFUSALS_TOPIC"],
         function=os.environ["AWS_LAMBDA_FUNCTION_NAME"],  # of Lambda's making
+        history_days=int(os.environ.get("JITR_HISTORY_DAYS", "0")),
     )

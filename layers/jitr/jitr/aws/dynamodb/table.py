@@ -328,12 +328,14 @@ class Table:
         with told_apart():
             self.client.put_item(TableName=self.name, Item=to_item(item))
 
-    def put_record(self, record: Record) -> Record:
+    def put_record(self, record: Record, *, beside: Sequence[Mapping[str, Any]] = ()) -> Record:
         """Write a decision record over the revision it was made from; the result is what is stored.
 
-        Alone, if no hint comes or goes with it: in a transaction DynamoDB charges twice as much for it.
+        Alone, if no hint comes or goes with it, and nothing is written ``beside`` it: in a transaction DynamoDB charges
+        twice as much for it.
         """
         after, writes = record_writes(self.name, record)
+        writes = [*writes, *map(dict, beside)]
         if len(writes) == 1:
             failed = _if_it_holds(self.client.put_item, **writes[0]["Put"]) is None
         else:

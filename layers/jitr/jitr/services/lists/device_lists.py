@@ -5,7 +5,7 @@ replaced list is a new generation: readers change over with one write of the hea
 together with a change (``jitr.aws.dynamodb.changes``), for whoever rechecks held devices.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from jitr.aws.dynamodb.changes import Change, change_put, list_changed, rows_changed
@@ -14,6 +14,7 @@ from jitr.devicelists.csv.reader import Row
 from jitr.devicelists.rows import ListRow, RowKey
 from jitr.errors import InputError
 from jitr.records.heads import ListHead
+from jitr.records.history import Values
 from jitr.services.lists.row_edits import Edit, RowEdits, count_taken, counts
 from jitr.values import dataclass
 
@@ -38,10 +39,21 @@ class ListInfo:
     changed_at: str
     beside: int = 0  # of the rows, those that are counted beside the heads
 
+    @property
+    def in_history(self) -> Values:
+        """What the history tells of it."""
+        return {"rows": self.rows, "edition": self.head.edition}
+
 
 # A list as the caller saw it, None if there was none, so that nobody's edit since then is written over; or whatever it
 # is now.
 Seen: TypeAlias = ListInfo | Literal["now"] | None
+# What is written beside an edit of rows, in its transaction.
+BesideEdit: TypeAlias = Callable[[Edit], Sequence[Mapping[str, Any]]]
+
+
+def _nothing(_edit: Edit) -> Sequence[Mapping[str, Any]]:
+    return ()
 
 
 class RowPlace(NamedTuple):
@@ -103,7 +115,7 @@ class DeviceLists:
         item = next(iter(self._table.get([row_key(name, generation, key)])), None)
         return None if item is None else ListRow.from_json(item["row"])
 
-    def remove(self, name: str, key: RowKey, *, at: str) -> ListRow | None:
+    def remove(self, name: str, key: RowKey, *, at: str, beside: BesideEdit = _nothing) -> ListRow | None:
         """Take the row that a key finds off a list; the result is that row, None if there was none.
 
         Raises Conflict where the list was replaced meanwhile.
@@ -118,11 +130,13 @@ class DeviceLists:
             if row is None:
                 return (None,)
             edit = self._edits.planned(name, head.generation, take=(row,))
-            return (row,) if self._edited(name, head, edit, at) else None
+            return (row,) if self._edited(name, head, edit, at, beside) else None
 
         return self._edits.until_done(once, f"list {name}")[0]
 
-    def delete(self, name: str, *, at: str, seen: Seen = "now") -> ListInfo | None:
+    def delete(
+        self, name: str, *, at: str, seen: Seen = "now", beside: Sequence[Mapping[str, Any]] = ()
+    ) -> ListInfo | None:
         """Take a list away, at once for every reader; its rows are noted to be let go.
 
         The result is what it was, None if there was none. Raises Conflict where it was edited since it was ``seen``.
@@ -132,7 +146,7 @@ class DeviceLists:
             values = {":generation": before.head.generation, ":edition": before.head.edition}
             note = self._left(before, at)
             self._update_head(
-                "REMOVE lists.#name", _UNEDITED, name, values, change=list_changed(name, at), beside=[note]
+                "REMOVE lists.#name", _UNEDITED, name, values, change=list_changed(name, at), beside=[note, *beside]
             )
         return before
 
@@ -148,7 +162,7 @@ class DeviceLists:
         for partition in row_partitions(name, generation):
             yield from self._table.raw_pages(partition)
 
-    def add(self, name: str, row: ListRow, *, at: str, new_generation: str) -> None:
+    def add(self, name: str, row: ListRow, *, at: str, new_generation: str, beside: BesideEdit = _nothing) -> None:
         """Put one row on a list, in place of the rows found by its keys; makes the list if there is none.
 
         Raises Conflict where the list was replaced meanwhile, InputError where there are too many lists to make one.
@@ -157,17 +171,17 @@ class DeviceLists:
 
         def once() -> bool | None:
             edit = self._edits.planned(name, head.generation, put=(row,))
-            return self._edited(name, head, edit, at) or None
+            return self._edited(name, head, edit, at, beside) or None
 
         self._edits.until_done(once, f"list {name}")
 
-    def _edited(self, name: str, head: ListHead, edit: Edit, at: str) -> bool:
+    def _edited(self, name: str, head: ListHead, edit: Edit, at: str, beside: BesideEdit) -> bool:
         """Return whether an edit was made: rows, count, edition and change in one transaction.
 
         Raises Conflict where the list was replaced meanwhile.
         """
         change = rows_changed(name, edit.keys, at)
-        failed = self._raise(name, head, edit.gained, change, beside=edit.actions)
+        failed = self._raise(name, head, edit.gained, change, beside=[*edit.actions, *beside(edit)])
         if failed and failed[0] != _HELD:
             raise Conflict(f"list {name}")
         return not failed
@@ -179,7 +193,15 @@ class DeviceLists:
     def _as_seen(self, name: str, seen: Seen) -> ListInfo | None:
         return self.all().get(name) if seen == "now" else seen
 
-    def restore(self, name: str, *, at: str, seen: Seen = "now", kept: Item | None = None) -> ListInfo | None:
+    def restore(
+        self,
+        name: str,
+        *,
+        at: str,
+        seen: Seen = "now",
+        kept: Item | None = None,
+        beside: Sequence[Mapping[str, Any]] = (),
+    ) -> ListInfo | None:
         """Put a list in force again as it was before it was replaced or deleted last; None where that is not kept.
 
         What it was meanwhile is kept in turn, so that doing it again undoes it. The result is the list as it is now.
@@ -204,7 +226,7 @@ class DeviceLists:
                 "ConditionExpression": "attribute_exists(pk) AND attribute_not_exists(going)",
             }
         }
-        self.put_head(name, before, head, list_changed(name, at), beside=[taken])
+        self.put_head(name, before, head, list_changed(name, at), beside=[taken, *beside])
         return self.all().get(name)
 
     def ensure(self, name: str, at: str, generation: str) -> ListHead:

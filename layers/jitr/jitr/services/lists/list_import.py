@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from jitr.aws.dynamodb.batch_writer import BatchWriter, batched, in_order
 from jitr.aws.dynamodb.changes import MOST_KEYS, list_changed, rows_changed
+from jitr.aws.dynamodb.history import entry_put
 from jitr.aws.dynamodb.table import Conflict, Item, Table, to_item
 from jitr.devicelists.changes import Effect, alteration, conflict, effect
 from jitr.devicelists.columns import ColumnFault
@@ -26,6 +27,7 @@ from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.reading import ListReader, Options, problem_of, signers_of, unit_of
 from jitr.devicelists.rows import ListRow, RowKey, rows_told
 from jitr.errors import InputError, JitrError
+from jitr.records.history import HistoryEntry, Values
 from jitr.services.lists import device_lists
 from jitr.services.lists.device_lists import IMPORTS, LEFT, DeviceLists, ListInfo, last_left, left, puts
 from jitr.services.lists.difference import Difference, difference
@@ -107,6 +109,11 @@ class Checked:
     serials: SerialNotation = UNDECIDED
     said: tuple[str, ...] = ()
 
+    def in_history(self, mode: str) -> Values:
+        """Return what the history tells of a list that the file is imported into."""
+        counts = {each.value: count for each, count in self.effects.items()}
+        return {"rows" if mode == REPLACE else "rows_of_the_file": self.rows, "sha256": self.sha256, **counts}
+
 
 @dataclass(frozen=True, slots=True)
 class UnderWay:
@@ -120,6 +127,7 @@ class UnderWay:
     at: str  # RFC 3339: when it was noted last
     done: int = 0  # rows of the file, from its beginning
     exact: bool = True  # rows are counted as they are written; not by an earlier version, see ``uncounted``
+    entry: str = ""  # the id of its entry in the history
 
     @property
     def key(self) -> Item:
@@ -271,15 +279,18 @@ class Imports:
         advance: Advance,
         seen: device_lists.Seen = "now",
         agree: Agree = lambda _found: None,
+        entry: HistoryEntry | None = None,
     ) -> Difference | None:
         """Put a file's rows in place of all of a list's, at once for every reader; what became of the rows there were.
+
+        ``entry`` is its place in the history: written as it begins, and as done in the transaction that ends it.
 
         The result is None where there was no time to compare them. ``agree`` is told it before it is in force.
 
         Raises Conflict, and leaves the list as it was, where somebody else edited it since it was ``seen``; Unfinished.
         """
         before = self._lists.all().get(name) if seen == "now" else seen
-        work = self._begin(name, checked, REPLACE, self._token, by)
+        work = self._begin(name, checked, REPLACE, self._token, by, entry)
         generation, done = work.generation, work.done
 
         def put(rows: tuple[ListRow, ...]) -> int:
@@ -312,7 +323,7 @@ class Imports:
                 "changed_at": at,
             },
             list_changed(name, at),
-            beside=[self._finished(work), self._origin(work, checked, by, at)],
+            beside=self._ended(work, checked, by, at, entry, {} if found is None else found.counts()),
         )
         return found
 
@@ -327,13 +338,16 @@ class Imports:
             self._table, name, before.head.generation, generation, at=parse_time(self._clock()), hurry=self._hurry
         )
 
-    def merge(self, name: str, checked: Checked, *, by: str, advance: Advance) -> None:
+    def merge(
+        self, name: str, checked: Checked, *, by: str, advance: Advance, entry: HistoryEntry | None = None
+    ) -> None:
         """Add a file's rows to a list, each in place of the rows found by its keys.
 
-        The list is made if there is none. Raises Conflict where it was replaced meanwhile; Unfinished.
+        The list is made if there is none. ``entry`` as for ``replace``. Raises Conflict where it was replaced
+        meanwhile; Unfinished.
         """
         head = self._lists.ensure(name, self._clock(), self._token())
-        work = self._begin(name, checked, MERGE, lambda: head.generation, by)
+        work = self._begin(name, checked, MERGE, lambda: head.generation, by, entry)
         if work.generation != head.generation:  # replaced since: what was merged before is gone
             work = self._again(work, head.generation)
         uncounted = work.uncounted
@@ -353,8 +367,21 @@ class Imports:
                 self._stop_in_a_hurry(work, checked)
         at = self._clock()
         change = rows_changed(name, unnoted.keys, at)
-        ended = [self._finished(work), self._origin(work, checked, by, at)]
-        self._lists.raise_edition(name, head, change, beside=ended)
+        self._lists.raise_edition(name, head, change, beside=self._ended(work, checked, by, at, entry, {}))
+
+    def _ended(
+        self, work: UnderWay, checked: Checked, by: str, at: str, entry: HistoryEntry | None, counts: Mapping[str, int]
+    ) -> list[Item]:
+        """Return the actions that end an import: it is under way no more, where its rows came from, and its entry.
+
+        That is the entry which was written as it began, whoever ends it.
+        """
+        actions: list[Item] = [self._finished(work), self._origin(work, checked, by, at)]
+        if entry is not None:
+            begun_by = {} if work.by == by else {"begun_by": work.by}
+            done = replace(entry, id=work.entry or entry.id).done(at, **counts, **begun_by)
+            actions.append(entry_put(self._table.name, done))
+        return actions
 
     def _origin(self, work: UnderWay, checked: Checked, by: str, at: str) -> dict[str, Any]:
         """Return the action that notes where the rows came from."""
@@ -374,21 +401,21 @@ class Imports:
 
     # --- how far it is
 
-    def _begin(self, name: str, checked: Checked, mode: str, generation: Callable[[], str], by: str) -> UnderWay:
+    def _begin(
+        self, name: str, checked: Checked, mode: str, generation: Callable[[], str], by: str, entry: HistoryEntry | None
+    ) -> UnderWay:
         begun = self.under_way(name, checked, mode)
         if begun is not None:
             return begun
         work = UnderWay(name, mode, checked.digest, generation(), by, self._clock())
-        self._do(
-            work,
-            {
-                "Put": {
-                    "TableName": self._table.name,
-                    "Item": to_item(work.item()),
-                    "ConditionExpression": "attribute_not_exists(pk)",
-                }
-            },
-        )
+        if entry is not None:
+            work = replace(work, entry=entry.id)
+        put = {
+            "TableName": self._table.name,
+            "Item": to_item(work.item()),
+            "ConditionExpression": "attribute_not_exists(pk)",
+        }
+        self._do(work, {"Put": put}, *([] if entry is None else [entry_put(self._table.name, entry.begun())]))
         return work
 
     def _note(self, work: UnderWay, more: int) -> UnderWay:
@@ -401,8 +428,8 @@ class Imports:
         self._do(work, self._update(work, noted))
         return noted
 
-    def _do(self, work: UnderWay, action: Mapping[str, Any]) -> None:
-        if self._table.transact([action]):
+    def _do(self, work: UnderWay, *actions: Mapping[str, Any]) -> None:
+        if self._table.transact(actions):
             raise Conflict(f"the import into list {work.list}")
 
     def _update(self, work: UnderWay, noted: UnderWay) -> dict[str, Any]:

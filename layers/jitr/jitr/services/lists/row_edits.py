@@ -37,12 +37,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """The actions that edit some rows, how many rows the list gains by them, and every key concerned."""
+    """The actions that edit some rows, how many rows the list gains by them, and every key concerned.
+
+    ``old`` are the rows that go, or that others take the place of.
+    """
 
     actions: tuple[dict[str, Any], ...]
     gained: int
     keys: tuple[RowKey, ...]
     size: int  # characters
+    old: tuple[ListRow, ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -102,7 +106,7 @@ class RowEdits:
             actions.append(action)
             size += len(str(action))
         keys = tuple(key for row in (*put, *old) for key in row.found_by())
-        return Edit(tuple(actions), gained, keys, size)
+        return Edit(tuple(actions), gained, keys, size, tuple(old))
 
     def write(self, name: str, generation: str, rows: Sequence[ListRow], uncounted: str | None = None) -> list[RowKey]:
         """Put rows on a list in as few transactions as they fit in, and count them beside the heads.

@@ -3,7 +3,7 @@
 Not in the bucket: whoever may drop a manifest there must not be able to say who is believed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from jitr.aws.dynamodb.table import Item, Table, to_item
 from jitr.devicelists.manifests.jws import Signer, Signers, read_signer
@@ -53,8 +53,11 @@ class SignerStore:
         """Return the signers as manifests are verified against."""
         return Signers(each.signer for each in self.all().values())
 
-    def add(self, signer: Signer, *, by: str, at: str) -> bool:
-        """Keep a signer, in place of the same one; whether it was not known before. Raises InputError for too many."""
+    def add(self, signer: Signer, *, by: str, at: str, beside: Sequence[Item] = ()) -> bool:
+        """Keep a signer, in place of the same one; whether it was not known before. Raises InputError for too many.
+
+        What is written ``beside`` it is in the same transaction.
+        """
         there = self.all()
         if signer.sha256 not in there and len(there) >= MOST:
             raise InputError(f"{MOST} signers are known already: remove those that nothing is signed by any more")
@@ -65,7 +68,7 @@ class SignerStore:
             "by": by,
             "at": at,
         }
-        self._table.transact([{"Put": {"TableName": self._table.name, "Item": to_item(item)}}])
+        self._table.transact([{"Put": {"TableName": self._table.name, "Item": to_item(item)}}, *beside])
         return signer.sha256 not in there
 
     def find(self, fingerprint: str) -> KnownSigner:
@@ -77,10 +80,10 @@ class SignerStore:
             raise InputError(f"{_why_not(wanted, found, there)}: `jitr lists signers ls` shows them")
         return there[found[0]]
 
-    def remove(self, known: KnownSigner) -> None:
-        """Forget a signer."""
+    def remove(self, known: KnownSigner, *, beside: Sequence[Item] = ()) -> None:
+        """Forget a signer, with what is written ``beside`` that in one transaction."""
         key = to_item(_key(known.signer.sha256))
-        self._table.transact([{"Delete": {"TableName": self._table.name, "Key": key}}])
+        self._table.transact([{"Delete": {"TableName": self._table.name, "Key": key}}, *beside])
 
 
 def _why_not(wanted: str, found: list[str], there: Mapping[str, KnownSigner]) -> str:

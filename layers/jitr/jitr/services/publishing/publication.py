@@ -5,13 +5,14 @@ The compiled rules are stored under their digest, then one conditional write poi
 keeps its count of devices, or says that it is another.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jitr.aws.dynamodb.changes import change_put, rules_changed
 from jitr.aws.dynamodb.table import HEADS, Conflict, Item, Table, to_item
 from jitr.errors import InputError
 from jitr.records.heads import Heads
+from jitr.records.history import Values
 from jitr.records.record import FORMAT
 from jitr.rules.model import Rules
 from jitr.services.publishing.compiled import compiled_rules
@@ -54,9 +55,19 @@ class Publication:
 
 
 def publish(
-    table: Table, rules: Rules, text: bytes, before: Heads, *, at: str, by: str, message: str | None = None
+    table: Table,
+    rules: Rules,
+    text: bytes,
+    before: Heads,
+    *,
+    at: str,
+    by: str,
+    message: str | None = None,
+    beside: Sequence[Item] = (),
 ) -> Publication:
     """Put rules in force in place of those that ``before`` names; ``text`` is the file they were read from.
+
+    What is written ``beside`` it is in the same transaction.
 
     Raises Conflict, and leaves in force what is, where somebody else published since ``before`` was read. Raises
     InputError for a message that is too long, and as ``check_counts`` and ``check_aliases`` do.
@@ -90,11 +101,18 @@ def publish(
                 }
             },
             change_put(table.name, rules_changed(at)),
+            *beside,
         ]
     )
     if failed:
         raise Conflict("the rules in force")
     return version
+
+
+def in_history(before: Heads, rules: Rules) -> tuple[Values, Values]:
+    """Return what the history tells of rules that are put in force: what was before, and what is after."""
+    was: Values = {} if before.digest is None else {"rules_version": before.version, "digest": before.digest}
+    return was, {"rules_version": before.version + 1, "digest": rules.digest}
 
 
 def check_counts(table: Table, rules: Rules, before: Heads) -> None:

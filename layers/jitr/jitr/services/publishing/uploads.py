@@ -12,6 +12,7 @@ What is merged is different in one thing: a later version says nothing of the ro
 is merged, once.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jitr.aws.account import known_in, missing_cas
+from jitr.aws.dynamodb.history import entry_put
 from jitr.aws.dynamodb.rulebook import Rulebook
 from jitr.aws.dynamodb.table import Conflict, Table
 from jitr.aws.errors import told_apart
@@ -31,6 +33,7 @@ from jitr.devicelists.manifests.reading import Options, PlacedProblem, line_of
 from jitr.devicelists.rows import rows_told
 from jitr.errors import InputError, Refused
 from jitr.records.heads import Heads
+from jitr.records.history import BUCKET, Author, HistoryEntry, HistoryKind, Values, entry
 from jitr.records.upload import (
     CONFIRM,
     CONFIRMATIONS,
@@ -56,7 +59,7 @@ from jitr.services.publishing import publication
 from jitr.services.publishing.deny_lists import check_deny_lists
 from jitr.services.recheck.replay import effect_of
 from jitr.text import cut, nearest
-from jitr.times import rfc3339
+from jitr.times import parse_time, rfc3339
 from jitr.values import dataclass
 
 if TYPE_CHECKING:
@@ -81,6 +84,7 @@ _HAS_A_KEY = (
     "read the bucket may have this one"
 )
 _SHOWN = 20  # problems
+_LIST_OF = re.compile(r"lists/(?:merge/)?([^/]*)\.[^./]*", re.DOTALL)
 _WORD_SHOWN = 40  # characters
 
 
@@ -98,7 +102,8 @@ class UploadHandler:
     """Judges what is dropped. Every method raises Retry where AWS could not answer now.
 
     ``imports`` is for lists; ``clock`` tells the time; ``told`` is given each verdict once it is written; ``late`` says
-    when a file that is not checked by then is refused.
+    when a file that is not checked by then is refused; ``history_days`` is how long the history keeps what becomes of
+    files, 0 for ever.
     """
 
     def __init__(
@@ -111,6 +116,7 @@ class UploadHandler:
         clock: Callable[[], datetime],
         told: Callable[[UploadVerdict], None],
         late: Callable[[], bool] = lambda: False,
+        history_days: int = 0,
     ) -> None:
         self._s3 = s3
         self._iot = iot  # asked where rules are dropped: lists need no client for it
@@ -119,6 +125,7 @@ class UploadHandler:
         self._clock = clock
         self._told = told
         self._late = late
+        self._history_days = history_days
 
     def handle(self, dropped: Dropped, edition: str | None = None) -> UploadVerdict | None:
         """Judge a version and write the verdict beside it; None if it is not, or no longer, for this event to judge.
@@ -153,9 +160,31 @@ class UploadHandler:
         if latest is None:
             return None
         verdict = self._judged(dropped, latest, lists, heads, edition)
+        if verdict.outcome is UploadOutcome.REFUSED:
+            refused = self._entry(dropped, latest.metadata.get(MESSAGE), {}, {}, at=_dropped_at(dropped))
+            self._table.transact([entry_put(self._table.name, refused.refused(verdict.message))])
         self._write(verdict)
         self._told(verdict)
         return verdict
+
+    def _entry(
+        self, dropped: Dropped, why: str | None, before: Values, after: Values, *, at: datetime | None = None
+    ) -> HistoryEntry:
+        """Return the place of a file in the history; told of again, as S3 may, it has the same there."""
+        what = f"{dropped.bucket}\0{dropped.key}\0{dropped.version}\0{dropped.etag}"
+        which = f", version {dropped.version}" if dropped.version else ""
+        name = _LIST_OF.fullmatch(dropped.key)
+        return entry(
+            Author(dropped.by, BUCKET, self._history_days),
+            at or self._clock(),
+            hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:16],
+            HistoryKind.RULES if name is None else HistoryKind.LIST,
+            f"s3://{dropped.bucket}/{dropped.key}{which}",
+            subject=dropped.key if name is None else name[1],
+            why=why,
+            before=before,
+            after=after,
+        )
 
     def _to_judge(self, dropped: Dropped) -> Latest | None:
         """Return the version that was uploaded; None if it is gone, or a later one has replaced it."""
@@ -212,6 +241,8 @@ class UploadHandler:
             raise InputError(f"{told} If that is what you want, {_again(dropped, UNMATCHED, confirmed)}")
         warnings = (*warnings, *doubts.questions, *doubts.warnings)
         outcome = effect_of(self._table, rules, self._clock())  # before: then held devices begin to get in
+        message = latest.metadata.get(MESSAGE) or f"dropped in {dropped.bucket}"
+        told_of = self._entry(dropped, message, *publication.in_history(heads, rules))
         done = publication.publish(
             self._table,
             rules,
@@ -219,7 +250,8 @@ class UploadHandler:
             heads,
             at=self._now(),
             by=_who(dropped),
-            message=latest.metadata.get(MESSAGE) or f"dropped in {dropped.bucket}",
+            message=message,
+            beside=[entry_put(self._table.name, told_of)],
         )
         told = f"in force as version {done.version}: {len(rules.allow)} allow rules, {len(rules.deny)} deny rules"
         which = {"rules_version": done.version, "digest": done.digest, "effect": outcome.effect()}
@@ -262,11 +294,13 @@ class UploadHandler:
         details: dict[str, Any] = {"list": name, "mode": mode, "rows": checked.rows, "rows_before": rows}
         details["fit"] = found.to_json()
         checked = replace(checked, said=(*checked.said, *found.remarks()))
+        was = {} if before is None else before.in_history
+        told_of = self._entry(dropped, latest.metadata.get(MESSAGE), was, checked.in_history(mode))
         try:
             if dropped.merges:
-                verdict = self._merged(dropped, name, checked, details)
+                verdict = self._merged(dropped, name, checked, details, told_of)
             else:
-                verdict = self._replaced(dropped, name, checked, before, details, confirmed)
+                verdict = self._replaced(dropped, name, checked, before, details, confirmed, told_of)
             return replace(verdict, message=f"{verdict.message}\n{found.sentence()}")
         except Unfinished as unfinished:
             details |= {"rows_written": unfinished.done, "edition": heads.edition(name)}
@@ -340,10 +374,12 @@ class UploadHandler:
 
         return Opener(Options(kind=_KINDS.get(dropped.kind), signers=SignerStore(self._table).believed()), scratch)
 
-    def _merged(self, dropped: Dropped, name: str, checked: Checked, details: dict[str, Any]) -> UploadVerdict:
+    def _merged(
+        self, dropped: Dropped, name: str, checked: Checked, details: dict[str, Any], told_of: HistoryEntry
+    ) -> UploadVerdict:
         if self._imports.under_way(name, checked, MERGE) is None:  # else some of its rows are on the list already
             details |= {each.value: count for each, count in checked.effects.items()}
-        self._imports.merge(name, checked, by=_who(dropped), advance=lambda _rows: None)
+        self._imports.merge(name, checked, by=_who(dropped), advance=lambda _rows: None, entry=told_of)
         now = DeviceLists(self._table).all().get(name)
         told = f"{rows_told(checked.rows)} {'was' if checked.rows == 1 else 'were'} merged into list {name}"
         if now is not None:
@@ -359,6 +395,7 @@ class UploadHandler:
         before: ListInfo | None,
         details: dict[str, Any],
         confirmed: frozenset[str],
+        told_of: HistoryEntry,
     ) -> UploadVerdict:
         earlier = self._version_in_force(dropped)
 
@@ -367,7 +404,7 @@ class UploadHandler:
                 _refuse_to_take_most(dropped, before, found, confirmed)
 
         found = self._imports.replace(
-            name, checked, by=_who(dropped), advance=lambda _rows: None, seen=before, agree=agree
+            name, checked, by=_who(dropped), advance=lambda _rows: None, seen=before, agree=agree, entry=told_of
         )
         told = f"list {name} has {rows_told(checked.rows)} now, in place of {0 if before is None else before.rows}"
         if found is not None:
@@ -475,6 +512,13 @@ class UploadHandler:
 
     def _now(self) -> str:
         return rfc3339(self._clock())
+
+
+def _dropped_at(dropped: Dropped) -> datetime | None:
+    try:
+        return parse_time(dropped.at)
+    except ValueError:
+        return None
 
 
 def _who(dropped: Dropped) -> str:

@@ -1,0 +1,1 @@
+"""``jitr history``."""

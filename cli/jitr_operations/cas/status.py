@@ -1,0 +1,46 @@
+"""CAs made ACTIVE and INACTIVE, and deleted, at an operator's word, which is written into the history."""
+
+from jitr.errors import InputError
+from jitr.records.history import HistoryKind
+from jitr_operations import telling
+from jitr_operations.cas.registry import RegisteredCa, warn_of_template
+from jitr_operations.deployment import Account
+from jitr_operations.history import keeping
+
+
+def activate(account: Account, ca: RegisteredCa) -> None:
+    """Make a CA ACTIVE. Raises InputError where its provisioning template would let devices in past the rules."""
+    if ca.template is not None:
+        warn_of_template(ca)
+        raise InputError(f"take the provisioning template off the CA {ca.id} before you activate it")
+    with _doing(account, ca, "activate", lets_in=True) as doing:
+        account.client("iot").update_ca_certificate(certificateId=ca.id, newStatus="ACTIVE")
+        doing.after["status"] = "ACTIVE"
+
+
+def deactivate(account: Account, ca: RegisteredCa) -> None:
+    """Make a CA INACTIVE; one that is so stays as it is."""
+    if ca.status != "ACTIVE":
+        return
+    with _doing(account, ca, "deactivate") as doing:
+        account.client("iot").update_ca_certificate(certificateId=ca.id, newStatus="INACTIVE")
+        doing.after["status"] = "INACTIVE"
+
+
+def delete(account: Account, ca: RegisteredCa) -> None:
+    """Delete a CA from AWS IoT, which takes INACTIVE ones only: one that is ACTIVE becomes so first."""
+    iot = account.client("iot")
+    with _doing(account, ca, "delete") as doing:
+        if ca.status == "ACTIVE":
+            iot.update_ca_certificate(certificateId=ca.id, newStatus="INACTIVE")
+            doing.after["status"] = "INACTIVE"
+            telling.note("It is INACTIVE now.")
+        iot.delete_ca_certificate(certificateId=ca.id)
+        doing.after["status"] = "deleted"
+
+
+def _doing(account: Account, ca: RegisteredCa, what: str, *, lets_in: bool = False) -> keeping.Changing:
+    before = {"status": ca.status, "auto_registration": ca.auto_registration}
+    return keeping.doing(
+        account, HistoryKind.CA, ("ca", what, ca.id[:12]), subject=ca.id, before=before, lets_in=lets_in
+    )

@@ -1,0 +1,1 @@
+"""What operators changed: written down as it is done, and read."""

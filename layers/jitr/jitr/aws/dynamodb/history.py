@@ -1,0 +1,77 @@
+"""The history in the table: entries under one key in the order of time, and by the devices that they are about.
+
+One partition: operators make a few changes a day, a page of the newest is one Query, and DynamoDB splits a partition
+that grows by its sort keys.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from jitr.aws.dynamodb.table import Item, Table, certificate_key, from_item, to_item, understood
+from jitr.aws.errors import told_apart
+from jitr.records.history import FORMAT, HistoryEntry
+
+PARTITION = "HISTORY"
+_OF_A_DEVICE = "HISTORY#"  # what sort keys begin with that lead from a certificate to entries about it
+_PAGE = 100
+_LAST = "\U0010ffff"  # after every sort key
+
+
+def entry_put(table: str, entry: HistoryEntry) -> Item:
+    """Return the action that writes an entry, for the transaction that makes the change."""
+    return {"Put": {"TableName": table, "Item": to_item({"pk": PARTITION, "sk": entry.id} | entry.to_item())}}
+
+
+def device_put(table: str, entry: HistoryEntry, certificate_id: str) -> Item:
+    """Return the action by which an entry is found that is about a device."""
+    item = certificate_key(certificate_id) | {"sk": f"{_OF_A_DEVICE}{entry.id}", "format": FORMAT}
+    if entry.expires_at is not None:
+        item["expires_at"] = entry.expires_at
+    return {"Put": {"TableName": table, "Item": to_item(item)}}
+
+
+def entry_puts(table: str, entry: HistoryEntry) -> list[Item]:
+    """Return the actions that write an entry, and lead to it from each device that it names."""
+    return [entry_put(table, entry), *(device_put(table, entry, each) for each in entry.devices)]
+
+
+def newest(
+    table: Table, *, since: str = "", until: str | None = None, after: str | None = None
+) -> Iterator[HistoryEntry]:
+    """Yield the entries, the newest first, whose ids are between two places; or those that come after one.
+
+    Raises Retry where DynamoDB could not answer now, or an entry is of a later format.
+    """
+    last = _LAST if until is None else until + _LAST
+    start = None if after is None else {"pk": PARTITION, "sk": after}
+    for item in _newest(table, PARTITION, since or " ", last, start):
+        yield HistoryEntry.from_item(understood(item))
+
+
+def of_device(table: Table, certificate_id: str, most: int) -> list[HistoryEntry]:
+    """Return the newest entries about a device, the newest first. Raises Retry as ``newest`` does."""
+    partition = str(certificate_key(certificate_id)["pk"])
+    leads = islice(_newest(table, partition, _OF_A_DEVICE, _OF_A_DEVICE + _LAST, None), most)
+    keys = [{"pk": PARTITION, "sk": str(each["sk"]).removeprefix(_OF_A_DEVICE)} for each in leads]
+    return sorted(map(HistoryEntry.from_item, table.get(keys)), key=lambda each: each.id, reverse=True)
+
+
+def _newest(table: Table, partition: str, first: str, last: str, start: Item | None) -> Iterator[Item]:
+    arguments: dict[str, Any] = {
+        "TableName": table.name,
+        "KeyConditionExpression": "pk = :partition AND sk BETWEEN :first AND :last",
+        "ExpressionAttributeValues": to_item({":partition": partition, ":first": first, ":last": last}),
+        "ScanIndexForward": False,
+        "ConsistentRead": True,
+        "Limit": _PAGE,
+    }
+    if start is not None:
+        arguments["ExclusiveStartKey"] = to_item(start)
+    while True:
+        with told_apart():
+            page = table.client.query(**arguments)
+        yield from map(from_item, page["Items"])
+        if "LastEvaluatedKey" not in page:
+            return
+        arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
