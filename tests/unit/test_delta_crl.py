@@ -1,9 +1,11 @@
 """Delta revocation lists (RFC 5280 section 5.2.4): which list they bring up to date, and what they change on it."""
 
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import cryptography_vectors
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -14,7 +16,7 @@ from testkit.pki import NOW, sequence, tlv
 from jitr.decision.revocation import read_revocation
 from jitr.errors import UnusableCrl
 from jitr.x509.certificate import read_ca, read_certificate
-from jitr.x509.crl import read_crl, read_delta, why_not_after, why_not_by
+from jitr.x509.crl import read_any_crl, read_crl, read_delta, why_not_after, why_not_by
 
 FACTORY = pki.ca("Factory A")
 CA = read_ca(FACTORY.pem, status="ACTIVE")
@@ -270,3 +272,45 @@ def test_openssl_comes_to_the_same_end(
     with pytest.raises(subprocess.CalledProcessError) as refused:
         pki.openssl(tmp_path, *command)
     assert "certificate revoked" in refused.value.stderr
+
+
+# --- NIST's Public Key Interoperability Test Suite, section 4.15, and the library's odd lists
+
+VECTORS = Path(cryptography_vectors.__file__).parent / "x509"
+PKITS = VECTORS / "PKITS_data"
+DEVICES = {1: (2, 3, 4, 5, 6, 7), 2: (8, 9), 3: (10,)}  # by their CA
+
+
+@pytest.mark.parametrize(("ca", "number"), [(ca, each) for ca, numbers in DEVICES.items() for each in numbers])
+def test_nist_s_delta_lists_come_to_the_end_that_nist_says(ca: int, number: int) -> None:
+    """Who is valid by the name of the file is not held and not revoked, and nobody else is."""
+    issuer = read_ca((PKITS / f"certs/deltaCRLCA{ca}Cert.crt").read_bytes(), status="ACTIVE")
+    complete = read_crl((PKITS / f"crls/deltaCRLCA{ca}CRL.crl").read_bytes())
+    changes = read_delta((PKITS / f"crls/deltaCRLCA{ca}deltaCRL.crl").read_bytes())
+    assert why_not_by(complete, issuer) is why_not_by(changes, issuer) is None
+    [file] = (PKITS / "certs").glob(f"*deltaCRLTest{number}EE.crt")
+    facts = read_certificate(file.read_bytes()).facts
+    found = read_revocation(complete, issuer, facts, "s3://lists/a", changes)
+    assert (found.problem is None and found.revoked_at is None) is file.name.startswith("Valid")
+
+
+def test_nist_s_delta_list_without_a_base_is_no_list() -> None:
+    with pytest.raises(UnusableCrl, match="a complete one is needed"):
+        read_crl((PKITS / "crls/deltaCRLIndicatorNoBaseCACRL.crl").read_bytes())
+
+
+ODD = sorted([*(PKITS / "crls").glob("*.crl"), *(VECTORS / "custom").glob("crl_*.*")])
+
+
+@pytest.mark.parametrize("file", ODD, ids=lambda file: file.name)
+def test_a_list_that_others_collected_is_refused_or_read_as_the_library_reads_it(file: Path) -> None:
+    data = file.read_bytes()
+    try:
+        ours = read_any_crl(data)
+    except UnusableCrl:
+        return
+    with suppress(ValueError):  # some issuers and extensions are not read by the library
+        theirs = (x509.load_pem_x509_crl if data.startswith(b"-----") else x509.load_der_x509_crl)(data)
+        assert ours._entries.keys() == {each.serial_number for each in theirs}
+        found = [each.value for each in theirs.extensions if isinstance(each.value, x509.DeltaCRLIndicator)]
+        assert (ours.base_number is None) == (not found)
