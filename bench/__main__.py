@@ -14,6 +14,7 @@ from bench import page, results
 PARTS = (
     "decision",
     "hostile",
+    "revocation",
     "cold_start",
     "calls",
     "burst",
