@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -322,3 +323,66 @@ def test_a_manifest_is_checked_against_the_rules_without_importing_it(table: Tab
     assert "4 rows" in done.stdout
     assert run("lists", "check", "board", "--for", "line-a").exit_code in (0, 1)
     assert on_list(table) == []
+
+
+# --- CSV that names the files of certificates
+
+
+def naming(*names: str, heading: str = "Certificate file") -> Path:
+    """CSV beside the folder's certificates, with a file's name and a lot in each row."""
+    rows = "".join(f'"{name}";1{number}\n' for number, name in enumerate(names))
+    Path("board/sub/lot.csv").write_text(f"sep=;\n{heading};attr.lot\n\n{rows}", "utf-8")
+    return Path("board/sub/lot.csv")
+
+
+def test_csv_may_name_the_files_of_certificates_that_lie_beside_it(table: Table, run: Run) -> None:
+    Path("board/sub/2.der").write_bytes(LOT.certificate(2).der)
+    done = run("lists", "import", "line-a", naming("0.pem", "1.pem", "2.der"))
+    assert done.exit_code == 0, done.stderr
+    assert "certificates are read from the files that it names, in its own folder" in done.stderr
+    found = {each.public_key_sha256: each for each in on_list(table)}
+    assert set(found) == {
+        hashlib.sha256(pki.public_key(LOT.certificate(number).key)).hexdigest() for number in range(3)
+    }
+    assert {each.attributes["lot"] for each in found.values()} == {"10", "11", "12"}
+    assert "lot.csv, line 5" in {each.note for each in found.values()}  # as the file has it
+
+
+@pytest.mark.parametrize("name", ["../sub/0.pem", "/etc/0.pem", "..\\0.pem", ".hidden.pem", "C:0/0.pem"])
+def test_a_name_of_a_file_elsewhere_is_refused(table: Table, run: Run, name: str) -> None:
+    refused = run("lists", "import", "line-a", naming("0.pem", name))
+    assert refused.exit_code == 2
+    assert "lot.csv:5: " in refused.stderr
+    assert "no plain name of a certificate's file" in refused.stderr
+    assert on_list(table) == []
+
+
+def test_a_named_file_that_is_no_certificate_is_refused_with_its_line(table: Table, run: Run) -> None:
+    folder = Path("board/sub")
+    (folder / "link.pem").symlink_to("0.pem")
+    (folder / "key.pem").write_bytes(LOT.certificate(0).private_pem)
+    (folder / "large.pem").write_bytes(bytes(70_000))
+    (folder / "other.pem").write_bytes(b"x")
+    os.mkfifo(folder / "pipe.pem")
+    for name, told in (
+        ("none.pem", "No such file"),
+        ("link.pem", "is a link or no file: give the file itself"),
+        ("pipe.pem", "is a link or no file: give the file itself"),
+        ("key.pem", "it has a private key in it"),
+        ("large.pem", "has more than 65536 bytes"),
+        ("other.pem", "'other.pem': "),
+    ):
+        refused = run("lists", "import", "line-a", naming("0.pem", name))
+        assert (refused.exit_code, f"lot.csv:5: '{name}'" in refused.stderr) == (2, True), refused.stderr
+        assert told in refused.stderr
+        assert "Traceback" not in refused.stderr
+    assert on_list(table) == []
+
+
+def test_a_list_with_names_of_files_in_a_column_of_its_own_is_a_list_all_the_same(table: Table, run: Run) -> None:
+    Path("list.csv").write_text("common_name,attr.file\nsnr-1,0.pem\n", "utf-8")
+    assert run("lists", "import", "line-a", "list.csv").exit_code == 0
+    assert [each.attributes for each in on_list(table)] == [{"file": "0.pem"}]
+    other = naming("0.pem", heading="common_name")
+    assert run("lists", "import", "line-b", other).exit_code == 0
+    assert [each.common_name for each in on_list(table, "line-b")] == ["0.pem"]

@@ -22,6 +22,7 @@ from jitr.services.lists.difference import Difference
 from jitr.services.lists.list_import import CSV_OR_MANIFEST, REPLACE, Checked, DeviceFile, Imports, Leftovers
 from jitr.times import rfc3339
 from jitr_operations import telling
+from jitr_operations.lists import beside
 from jitr_operations.lists.manifests import folder_pieces, tell_of_folder
 from jitr_operations.table import now, now_text
 
@@ -97,11 +98,17 @@ def _pieces_of(file: IO[str], columns: Sequence[str]) -> Iterator[str]:
 def source(file: Path, opener: Opener = CSV_OR_MANIFEST, shown_as: str | None = None) -> Iterator[DeviceFile]:
     """Give a file or a folder to import, read by ``opener`` and told of as ``shown_as``.
 
-    What can be read only once (a pipe) is copied first, because an import reads twice.
+    What can be read only once (a pipe) is copied first, because an import reads twice. CSV may name files beside it,
+    unless it is told of as something else: it was uploaded, and what lies beside it may be others'.
     """
     if file.is_dir():
         tell_of_folder(file)
         yield DeviceFile(str(file), lambda: folder_pieces(file), opener)
+        return
+    column = beside.column_in(file) if shown_as is None and file.is_file() and opener.may_name_files else None
+    if column is not None:
+        telling.note(f"{file}: certificates are read from the files that it names, in its own folder")
+        yield DeviceFile(str(file), lambda: beside.with_certificates(file, column, _pieces(file)), opener)
         return
     if file.is_file() or not file.exists():
         yield DeviceFile(shown_as or str(file), lambda: _pieces(file), opener)

@@ -10,11 +10,11 @@ from typing import IO, Any
 
 from jitr.devicelists.columns import is_column, typed, unknown_column
 from jitr.devicelists.manifests.archives import MAX_FILE, File, RefusedMember
-from jitr.devicelists.manifests.certificates import SUFFIXES
 from jitr.devicelists.manifests.jws import Signers, read_signer
 from jitr.devicelists.manifests.microchip import Manifest
 from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.reading import USUAL_SET, ListReader, Options, WrongManifest
+from jitr.devicelists.manifests.recognition import SUFFIXES
 from jitr.errors import InputError
 from jitr.services.lists.list_import import scratch
 from jitr_operations import telling

@@ -29,18 +29,17 @@ from jitr.devicelists.manifests.reading import (
     file_name,
     placed,
 )
-from jitr.devicelists.manifests.recognition import begins_with_base64
+from jitr.devicelists.manifests.recognition import SUFFIXES, begins_with_base64
 from jitr.errors import Unreadable
 from jitr.values import dataclass
 from jitr.x509.certificate import CertificateReading, read_certificate
 from jitr.x509.pem import MAX_INPUT
 
-SUFFIXES = (".pem", ".crt", ".cer", ".cert", ".der")
 _BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
 _LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE", b"X.509 CERTIFICATE")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_PRIVATE_KEY = b"PRIVATE KEY-----"
-_HAS_A_KEY = (
+PRIVATE_KEY = b"PRIVATE KEY-----"
+HAS_A_KEY = (
     "it has a private key in it, which no list needs: take it out, and where others could read it make a new key and "
     "have a new certificate issued"
 )
@@ -187,7 +186,7 @@ def _end_of_block(held: bytearray, begin: int) -> int:
 def _of_block(block: bytes, place: str) -> CertificateText | None:
     label = block[len(_BEGIN) :].partition(_DASHES)[0]
     if label.endswith(b"PRIVATE KEY"):
-        return CertificateText(place, why=_HAS_A_KEY)
+        return CertificateText(place, why=HAS_A_KEY)
     return CertificateText(place, block) if label in _LABELS else None
 
 
@@ -276,8 +275,8 @@ class InFiles(CertificateTexts):
             else:
                 yield CertificateText(place, why=str(error))
             return
-        if _PRIVATE_KEY in data:
-            yield CertificateText(place, why=_HAS_A_KEY)
+        if PRIVATE_KEY in data:
+            yield CertificateText(place, why=HAS_A_KEY)
         elif data.startswith(_UTF16) or (_BEGIN not in data and file.name.lower().endswith(SUFFIXES)):
             yield CertificateText(place, data)
         elif _BEGIN in data:

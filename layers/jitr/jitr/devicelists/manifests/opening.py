@@ -51,6 +51,12 @@ class Opener:
         """The settings that, beside its bytes, decide which rows a file has."""
         return self._options.read_as
 
+    @property
+    def may_name_files(self) -> bool:
+        """Whether CSV may name the files of certificates, where it was not said to be something else."""
+        said = self._options.kind or ("csv" if self._options.headings else "certificates")
+        return said == "certificates" and self._options.encoding is None
+
     def serials(
         self, pieces: Callable[[], Iterable[bytes]], known: Callable[[], KnownSerials] = KnownSerials
     ) -> SerialNotation:

@@ -5,10 +5,12 @@ import re
 import zlib
 from collections.abc import Sequence
 
+from jitr.devicelists.columns import is_column
 from jitr.devicelists.csv.records import CsvRecord, read_records
 
 KINDS = ("microchip", "espressif", "nrfcloud", "infineon", "certificates", "csv")
 
+SUFFIXES = (".pem", ".crt", ".cer", ".cert", ".der")  # of files that are certificates
 HEAD = 16 * 1024  # bytes that show what a file is
 SPREADSHEET = b"PK\x03\x04"
 # What a file can be beside CSV, as it is told.
@@ -100,4 +102,21 @@ def begins_with_base64(head: bytes) -> bool:
 def column_of_certificates(cells: Sequence[str]) -> int | None:
     """Return the number of the one cell, from 0, that is a certificate in PEM; None where there is not exactly one."""
     found = [number for number, each in enumerate(cells) if each.lstrip().startswith(_BEGIN)]
+    return found[0] if len(found) == 1 else None
+
+
+def column_of_file_names(head: bytes) -> int | None:
+    """Return the number of a CSV file's column, from 0, that names files of certificates; None where none does.
+
+    That is the one cell of the first row that is such a name, under a heading that is no column of a list.
+    """
+    records = read_records([head])
+    header, first = next(records, None), next(records, None)
+    if not isinstance(header, CsvRecord) or not isinstance(first, CsvRecord):
+        return None
+    found = [
+        number
+        for number, (heading, cell) in enumerate(zip(header.cells, first.cells, strict=False))
+        if cell.strip().lower().endswith(SUFFIXES) and not is_column(heading.strip())
+    ]
     return found[0] if len(found) == 1 else None
