@@ -27,9 +27,9 @@ _CODE = "code"  # the bucket that transformed() names
 NOT_MADE = {
     "AWS::CloudWatch::Alarm",
     "AWS::IoT::TopicRule",
+    "AWS::Lambda::Alias",
     "AWS::Lambda::EventInvokeConfig",
     "AWS::S3::BucketPolicy",
-    "AWS::SNS::Subscription",
     "AWS::SNS::TopicPolicy",
     "AWS::SQS::QueuePolicy",
     "AWS::Scheduler::Schedule",
@@ -62,6 +62,11 @@ def _without_the_stream_to_a_function(template: Template) -> None:
     del template["Resources"]["RecheckFunctionChanges"]
 
 
+def _with_the_function_in_the_place_of_its_alias(template: Template) -> None:
+    """moto makes no alias, and no mapping without a function."""
+    template["Resources"]["RegisterFunctionRegistrations"]["Properties"]["FunctionName"] = {"Ref": "RegisterFunction"}
+
+
 def _with_attributes_apart(template: Template) -> None:
     """moto reads Fn::GetAtt as in JSON, a list, and not as in YAML, where it may be one text."""
 
@@ -89,6 +94,7 @@ LACKS: tuple[Callable[[Template], None], ...] = (
     _without_protection,
     _without_cleanup,
     _without_the_stream_to_a_function,
+    _with_the_function_in_the_place_of_its_alias,
     _with_attributes_apart,
     _with_the_name_of_the_iot_policy,
 )
