@@ -49,17 +49,28 @@ TEMPLATE = {
 }
 
 
+TOPIC_RULE = "jitr_RegistrationTopicRule"
+
+
 def deploy() -> Table:
     """Make the stack ``jitr`` in the account of the environment, with an IoT policy, a thing type and a group."""
     cloudformation = boto3.client("cloudformation", region_name="eu-central-1")
     cloudformation.create_stack(StackName="jitr", TemplateBody=json.dumps(TEMPLATE))
     outputs = cloudformation.describe_stacks(StackName="jitr")["Stacks"][0]["Outputs"]
-    name = next(each["OutputValue"] for each in outputs if each["OutputKey"] == "TableName")
+    values = {each["OutputKey"]: each["OutputValue"] for each in outputs}
+    name = values["TableName"]
     iot = boto3.client("iot", region_name="eu-central-1")
+    iot.create_topic_rule(ruleName=TOPIC_RULE, topicRulePayload=topic_rule(values["RegistrationQueueUrl"]))
     make_policies(iot, "Sensor")
     iot.create_thing_type(thingTypeName="Sensor")
     iot.create_thing_group(thingGroupName="line-a")
     return Table(boto3.client("dynamodb", region_name="eu-central-1"), name)
+
+
+def topic_rule(queue_url: str) -> Any:
+    """What puts registration events on a queue; moto's CloudFormation makes no topic rule."""
+    action = {"sqs": {"roleArn": "arn:aws:iam::123456789012:role/r", "queueUrl": queue_url}}
+    return {"sql": "SELECT * FROM '$aws/events/certificates/registered/#'", "actions": [action], "ruleDisabled": False}
 
 
 def make_policies(iot: Any, *names: str) -> None:

@@ -478,6 +478,7 @@ def document(**changes: Any) -> dict[str, Any]:
         },
         "cas": [ca | {"days_left": 400, "provisioning_template": None, "named": True}],
         "unregistered_cas": [],
+        "topic_rule": None,
         "other_topic_rules": [],
         "denied": {"looked_at": 1, "active": 0, "unknown": 0, "overruled": 0, "certificate_ids": []},
         "deny_lists": [],

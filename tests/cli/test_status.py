@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from testkit.cli.command_line import REGION, Run
 from testkit.cli.operating import RULES, hold
+from testkit.cli.stack import TOPIC_RULE
 from testkit.knocks import CA_ID, NOW, allow, decided, knock
 from testkit.knocks import rules as made_rules
 
@@ -53,8 +54,6 @@ ELSEWHERE = "https://sqs.eu-central-1.amazonaws.com/123456789012/lax-Registratio
 
 def test_a_second_stack_s_topic_rule_on_registration_events_is_seen_and_what_it_means(ready: Table, run: Run) -> None:
     """Of two stacks in one account the laxer one admits: each says so, and so does publishing."""
-    ours = Choice(region=REGION).deployment().output("RegistrationQueueUrl")
-    topic_rule("ours", sql=REGISTERED, actions=sqs(ours))
     topic_rule("archive", sql=REGISTERED, actions=[{"s3": {"roleArn": "a", "bucketName": "b", "key": "c"}}])
     topic_rule("asleep", sql=REGISTERED, actions=sqs(ELSEWHERE), disabled=True)
     topic_rule("telemetry", sql="SELECT * FROM 'devices/+/hello'", actions=sqs(ELSEWHERE))
@@ -101,6 +100,30 @@ def test_a_second_stack_is_named_with_what_to_do_about_it(ready: Table, run: Run
     aws.overrides["DescribeStacks"] = refuse_all_but_ours
     (found,) = status(run)["other_topic_rules"]
     assert (found["stack"], found["topic_rule"]) == (None, "Dev_RegistrationTopicRule")
+
+
+def test_a_stack_that_gets_no_events_is_told_of_that_and_of_what_to_do(ready: Table, run: Run) -> None:
+    """A topic rule that is disabled or gone raises no alarm: it looks like a day without new devices."""
+    iot = boto3.client("iot", region_name=REGION)
+    assert status(run)["topic_rule"] == {"topic_rule": TOPIC_RULE, "enabled": True, "meaning": None}
+    iot.disable_topic_rule(ruleName=TOPIC_RULE)
+    found = status(run)
+    assert found["topic_rule"]["enabled"] is False
+    assert f"`aws iot enable-topic-rule --rule-name {TOPIC_RULE}`" in found["attention"][0]
+    refused = run("verify", "--endpoint", "127.0.0.1:1", "--yes")
+    assert (refused.exit_code, f"topic rule {TOPIC_RULE} of this stack is disabled" in refused.stderr) == (2, True)
+    iot.delete_topic_rule(ruleName=TOPIC_RULE)
+    found = status(run)
+    assert found["topic_rule"]["topic_rule"] is None
+    assert "no topic rule gives registration events to this stack" in found["attention"][0]
+
+
+def test_a_topic_rule_that_cannot_be_looked_into_may_be_the_stack_s_own(ready: Table, run: Run, aws: Any) -> None:
+    def refuse(_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetTopicRule")
+
+    aws.overrides["GetTopicRule"] = refuse
+    assert status(run)["topic_rule"]["meaning"] is None
 
 
 def test_who_may_not_look_at_topic_rules_is_told_and_gets_the_rest(ready: Table, run: Run, aws: Any) -> None:

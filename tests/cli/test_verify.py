@@ -12,9 +12,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from testkit.cli.command_line import ACCOUNT, REGION, Aws, Run
+from testkit.cli.stack import TOPIC_RULE
 
 from jitr.aws.dynamodb.table import Table
-from jitr_operations.deployment import Choice
 from jitr_operations.verify.assumptions import ASSUMPTIONS, Report, Seen
 from jitr_operations.verify.package import package_at
 
@@ -143,11 +143,8 @@ def test_an_own_stack_that_cannot_be_deployed_is_told_before_anything_is_made(
 
 def test_beside_a_stack_that_takes_events_no_other_is_made(built: Path, ready: Table, aws: Aws, run: Run) -> None:
     """Its devices would be decided by both, and the first's rules be those that count."""
-    url = Choice(region=REGION).deployment().output("RegistrationQueueUrl")
-    payload: Any = {"sql": REGISTERED, "actions": [{"sqs": {"roleArn": "arn:aws:iam::1:role/r", "queueUrl": url}}]}
-    boto3.client("iot", region_name=REGION).create_topic_rule(ruleName="ours", topicRulePayload=payload)
     result = run("verify", *WHERE, "--own-stack", "--template", built)
-    assert (result.exit_code, "topic rule ours of stack jitr" in result.stderr) == (2, True), result.stderr
+    assert (result.exit_code, f"topic rule {TOPIC_RULE} of stack jitr" in result.stderr) == (2, True), result.stderr
     assert "`jitr verify --stack jitr`" in result.stderr
     assert "CreateBucket" not in aws.operations
 

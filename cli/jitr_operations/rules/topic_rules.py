@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from jitr_operations import telling
 from jitr_operations.deployment import Account, Deployment
 
 EVENTS = ("$aws", "events", "certificates", "registered")  # and one level more, the caCertificateId
-MOST_LOOKED_AT = 10
+MOST_LOOKED_AT = 50
 # What only keeps or counts events. https://docs.aws.amazon.com/iot/latest/apireference/API_Action.html
 _ARCHIVES = ("elasticsearch", "firehose", "openSearch", "s3", "timestream")
 _KEEPING = frozenset({"cloudwatchAlarm", "cloudwatchLogs", "cloudwatchMetric", *_ARCHIVES})
@@ -58,34 +59,62 @@ class TopicRule:
         )
 
 
-def others(account: Account) -> list[TopicRule]:
-    """Return the enabled topic rules but the stack's own that take registration events and do more than keep them.
+@dataclass(frozen=True)
+class Taking:
+    """The topic rules that take registration events: the stack's own, and those of others that are enabled.
 
-    In an account without a stack that is every such rule. Raises botocore's errors.
+    ``own`` is None where the stack has none that feeds its queue, or that cannot be seen (``seen``).
+    """
+
+    own: str | None
+    enabled: bool
+    seen: bool
+    others: tuple[TopicRule, ...]
+
+    @property
+    def told(self) -> str | None:
+        """Why the stack gets no events, and what to do; None where it does, or that cannot be seen."""
+        if self.own is None and self.seen:
+            return (
+                "no topic rule gives registration events to this stack, so that nobody new is decided: "
+                "deploy it again (`sam deploy`)"
+            )
+        if self.own is None or self.enabled:
+            return None
+        return (
+            f"topic rule {self.own} of this stack is disabled, so that nobody new is decided: "
+            f"`aws iot enable-topic-rule --rule-name {self.own}`"
+        )
+
+
+def taking(account: Account) -> Taking:
+    """Return the topic rules that take registration events and do more than keep them.
+
+    In an account without a stack each of them is another's. Raises botocore's errors.
     """
     iot = account.client("iot")
     ours = account.output("RegistrationQueueUrl") if isinstance(account, Deployment) else None
-    found: list[TopicRule] = []
-    for each in _taking(iot):
-        if len(found) == MOST_LOOKED_AT:
-            break
+    own, enabled, found = None, False, list[TopicRule]()
+    candidates = list(islice(_taking(iot), MOST_LOOKED_AT))
+    seen = len(candidates) < MOST_LOOKED_AT
+    for each in candidates:
         actions = _actions(iot, each["ruleName"])
+        seen = seen and bool(actions)
         queues = {action.get("sqs", {}).get("queueUrl") for action in actions} - {None}
         if ours in queues:
-            continue
-        kinds = {kind for action in actions for kind in action}
-        if not kinds or kinds - _KEEPING:
+            own, enabled = each["ruleName"], enabled or not each.get("ruleDisabled")
+        elif not each.get("ruleDisabled") and _may_admit(actions):
             stack = _stack_of(account, queues) if queues else None
             found.append(TopicRule(each["ruleName"], each["topicPattern"], tuple(_targets(actions)), stack))
-    return found
+    return Taking(own, enabled, seen, tuple(found))
 
 
-def others_as_far_as_allowed(deployment: Deployment) -> list[TopicRule] | None:
-    """Return ``others``; None, and a note, where one may not ask."""
+def taking_as_far_as_allowed(deployment: Deployment) -> Taking | None:
+    """Return ``taking``; None, and a note, where one may not ask."""
     from botocore.exceptions import ClientError
 
     try:
-        return others(deployment)
+        return taking(deployment)
     except ClientError as problem:
         telling.note(f"Whether other topic rules take registration events is not known: {problem}")
         return None
@@ -93,15 +122,19 @@ def others_as_far_as_allowed(deployment: Deployment) -> list[TopicRule] | None:
 
 def warn_of_others(deployment: Deployment) -> None:
     """Warn of each other topic rule before something is put in force that it may undo."""
-    for each in others_as_far_as_allowed(deployment) or ():
+    found = taking_as_far_as_allowed(deployment)
+    for each in () if found is None else found.others:
         telling.warn(each.told)
 
 
 def _taking(iot: Any) -> Iterator[Mapping[str, Any]]:
     for page in iot.get_paginator("list_topic_rules").paginate():
-        for each in page["rules"]:
-            if takes_events(each.get("topicPattern") or "") and not each.get("ruleDisabled"):
-                yield each
+        yield from (each for each in page["rules"] if takes_events(each.get("topicPattern") or ""))
+
+
+def _may_admit(actions: list[dict[str, Any]]) -> bool:
+    kinds = {kind for action in actions for kind in action}
+    return not kinds or bool(kinds - _KEEPING)
 
 
 def takes_events(pattern: str) -> bool:

@@ -1,5 +1,6 @@
 """What needs an operator's attention, of what a deployment's overview found."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -22,7 +23,7 @@ def attention(document: dict[str, Any]) -> list[str]:
             if each["state"] == "ALARM"
         ),
         *_about_rules(document["rules"]),
-        *(str(each["meaning"]) for each in document["other_topic_rules"] or ()),
+        *_about_topic_rules(document["topic_rule"], document["other_topic_rules"] or ()),
         *_about_denied(document["denied"]),
         *(
             f"list {each['list']}, which deny rule {each['rule']} names, {each['why']}: it keeps nobody out"
@@ -45,6 +46,10 @@ def _about_rules(rules: dict[str, Any] | None) -> list[str]:
     if rules is None:
         return ["no rules are in force: nobody is admitted; `jitr rules publish admission.yaml`"]
     return [f"nobody is admitted: {rules['unusable']}"] if "unusable" in rules else []
+
+
+def _about_topic_rules(own: dict[str, Any] | None, others: Iterable[dict[str, Any]]) -> list[str]:
+    return [*([own["meaning"]] if own and own["meaning"] else []), *(str(each["meaning"]) for each in others)]
 
 
 def _about_queues(queues: dict[str, dict[str, int | None]], coming_back: list[dict[str, Any]]) -> list[str]:

@@ -18,7 +18,7 @@ from jitr_operations.devices.denied import denied_and_in
 from jitr_operations.devices.registry import Registry
 from jitr_operations.lists.deny_lists import dropped_by_rules, idle
 from jitr_operations.records import count_at_most
-from jitr_operations.rules.topic_rules import others_as_far_as_allowed
+from jitr_operations.rules.topic_rules import Taking, taking_as_far_as_allowed
 from jitr_operations.status.attention import QUEUES, attention
 from jitr_operations.status.newest import Newest
 from jitr_operations.status.quotas import quotas
@@ -51,7 +51,7 @@ def overview(deployment: Deployment, newest: Newest | None = None) -> dict[str, 
         "rules": version,
         "cas": cas,
         "unregistered_cas": _unregistered(rules, cas),
-        "other_topic_rules": _other_topic_rules(deployment),
+        **_topic_rules(taking_as_far_as_allowed(deployment)),
         "lists": [
             {"list": each.name, "rows": each.rows, "changed_at": each.changed_at}
             for each in DeviceLists(table).all().values()
@@ -92,9 +92,11 @@ def _unregistered(rules: Rules | None, cas: list[dict[str, Any]]) -> list[dict[s
     return [{"alias": alias, "ca_certificate_id": each} for alias, each in named if each not in registered]
 
 
-def _other_topic_rules(deployment: Deployment) -> list[dict[str, object]] | None:
-    found = others_as_far_as_allowed(deployment)
-    return None if found is None else [each.to_json() | {"meaning": each.told} for each in found]
+def _topic_rules(found: Taking | None) -> dict[str, Any]:
+    if found is None:
+        return {"topic_rule": None, "other_topic_rules": None}
+    own = {"topic_rule": found.own, "enabled": found.enabled, "meaning": found.told}
+    return {"topic_rule": own, "other_topic_rules": [each.to_json() | {"meaning": each.told} for each in found.others]}
 
 
 def _denied(deployment: Deployment, table: Table, rules: Rules, newest: Newest, at: datetime) -> dict[str, Any]:
