@@ -11,6 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from click.testing import Result
+from testkit import crls, ocsp
 from testkit import pki as drafts
 from testkit.aws.world import World
 from testkit.cli.command_line import REGION, Aws, Run
@@ -18,9 +19,11 @@ from testkit.cli.fleet import GRANT, Fleet, fleet_in, in_force, leaf
 from testkit.cli.operating import FACTORY, OTHER
 from testkit.knocks import allow, deny
 
+from jitr.aws.web import Web, WebAnswer, WebRequest
 from jitr.devicelists.rows import ListRow
 from jitr.records.record import APPLYING
-from jitr.rules.model import Ca, Crl, Grant
+from jitr.rules.model import Ca, Crl, Grant, Ocsp
+from jitr.x509.ocsp import RESPONSE_TYPE
 from jitr_operations.devices.by_hand import acts_of
 from jitr_operations.fleet import check as checking
 from jitr_operations.table import now
@@ -431,6 +434,38 @@ def test_nobody_is_taken_out_because_a_revocation_list_cannot_be_read(
     assert check(run) == {"hold": {"a"}}
     result = run("fleet", "check", "--deactivate", "--yes")
     assert (result.exit_code, fleet.world.status(device)) == (1, "ACTIVE")
+
+
+def test_who_was_revoked_since_is_found_by_delta_list_and_responder(
+    run: Run, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are asked as the function asks them; the responder is not, where nobody wants it to be."""
+    devices = {each: FACTORY.usual_device(each).serial(serial).key("P-256", each).issue()
+               for serial, each in enumerate(("a", "b", "c"), 0x21)}  # fmt: skip
+    for each in devices.values():
+        fleet.world.connect(each)
+        fleet.world.knock(each, FACTORY)
+    times: dict[str, Any] = {"this_update": now() - timedelta(minutes=1), "next_update": now() + timedelta(days=1)}
+    s3 = boto3.client("s3", region_name="us-east-1")
+    s3.create_bucket(Bucket="lists")
+    s3.put_object(Bucket="lists", Key="a", Body=crls.crl(FACTORY, **times))
+    s3.put_object(Bucket="lists", Key="d", Body=crls.delta(FACTORY, [crls.entry(0x22)], since=1, number=2, **times))
+    asked: list[bytes] = []
+
+    def ask(_web: object, request: WebRequest) -> WebAnswer:
+        asked.append(request.body or b"")
+        status = ocsp.revoked(1) if b"\x02\x01\x23" in (request.body or b"") else ocsp.GOOD
+        answer = ocsp.responder(FACTORY, status=status, produced_at=now(), this_update=now(), next_update=None)
+        return WebAnswer(200, answer(request.body or b""), content_type=RESPONSE_TYPE)
+
+    monkeypatch.setattr(Web, "ask", ask)
+    listed = (Crl("s3://lists/a", delta="s3://lists/d"),)
+    ca = Ca("factory-a", (FACTORY.id,), 3, listed, Ocsp("http://ocsp.example.com/"))
+    fleet.world.publish(in_force(allow("line-a", grant=GRANT, ca="factory-a"), ca=ca))
+    assert check(run, "--without-ocsp") == {"reject": {"b"}}
+    assert asked == []
+    assert check(run) == {"reject": {"b", "c"}}
+    assert len(asked) == 2, "nobody asks about a device that its list names"
 
 
 # --- reattach
