@@ -524,7 +524,7 @@ def test_a_delta_list_whose_base_is_not_there_yet_leaves_the_one_before_in_use_w
     fetches = cache.fetches
     cache.ask(seconds=RETRY.total_seconds() - 1)
     assert cache.fetches == fetches, "neither list is asked for again at once"
-    assert cache.ask(minutes=30).problem is not None or cache.ask().revoked_at is not None
+    assert "on neither" in str(cache.ask(minutes=30).problem), "the delta list before it ran out"
 
 
 def test_a_new_list_goes_on_with_the_delta_list_before_it() -> None:

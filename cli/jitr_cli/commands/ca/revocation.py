@@ -22,8 +22,9 @@ from jitr_operations.files import read_bytes
 def revocation(context: click.Context, alias: str, certificate: Path | None, choice: Choice, as_json: bool) -> None:
     """Ask a CA's revocation list and OCSP responder, as the rules in force name them. Nothing is changed.
 
-    From this machine and with your own rights, which may reach another network than the function's. Without
-    --certificate a responder is asked about a serial number that nobody has.
+    From this machine and with your own rights, which may reach another network than the function's. Delta lists and
+    partitions are asked as well: all of them, or with --certificate the device's own. Without --certificate a responder
+    is asked about a serial number that nobody has.
 
     Exit code 0 means that all of them count and none is against the device, 1 that one does not or is.
 
