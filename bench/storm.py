@@ -18,7 +18,8 @@ from bench.fleet import factory
 from bench.results import Result
 from bench.simulation.world import ACCOUNT, CONCURRENCY, SimulatedDevice, SimulatedWorld
 from jitr.aws.iot import Iot
-from jitr.services.registration.registrar import Message, Registrar
+from jitr.services.registration.delivery import Message
+from jitr.services.registration.registrar import Registrar
 
 HELD = 10_000
 EVERY = 5.0  # seconds

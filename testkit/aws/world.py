@@ -32,7 +32,8 @@ from jitr.rules.model import Rules
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.publishing.publication import publish
 from jitr.services.registration.batch import Batch
-from jitr.services.registration.registrar import Message, Registrar
+from jitr.services.registration.delivery import Message
+from jitr.services.registration.registrar import Registrar
 from jitr.times import rfc3339
 from jitr.x509.ocsp import RESPONSE_TYPE
 from testkit import lists as list_edits
@@ -142,18 +143,19 @@ class World:
         self.telemetry = Telemetry(Logger(service="test"), Metrics(namespace="test", service="test"))
         self.registrar = self.fresh_registrar()
 
-    def fresh_registrar(self) -> Registrar:
-        """As a cold start makes it: nothing is remembered in memory."""
-        return Registrar(
-            iot=Iot(self.iot),
-            table=self.table,
-            account_id=ACCOUNT,
-            clock=lambda: self.now,
-            telemetry=self.telemetry,
-            crls=Crls(self.crl_source, self.telemetry),
-            ocsp=OcspResponders(self.responders, self.telemetry, turn=self.turns.append),
-            at_once=self.at_once,
-        )
+    def fresh_registrar(self, **instead: Any) -> Registrar:
+        """As a cold start makes it: nothing is remembered in memory. ``instead`` are other arguments of its."""
+        usual: dict[str, Any] = {
+            "iot": Iot(self.iot),
+            "table": self.table,
+            "account_id": ACCOUNT,
+            "clock": lambda: self.now,
+            "telemetry": self.telemetry,
+            "crls": Crls(self.crl_source, self.telemetry),
+            "ocsp": OcspResponders(self.responders, self.telemetry, turn=self.turns.append),
+            "at_once": self.at_once,
+        }
+        return Registrar(**usual | instead)
 
     def batch(self) -> Batch:
         """The batch around the registrar, without jitter."""

@@ -21,7 +21,7 @@ from jitr.reasons import Verdict
 from jitr.records.record import APPLIED, APPLYING, Record
 from jitr.rules.model import Rules
 from jitr.services.lists.device_lists import DeviceLists
-from jitr.services.registration.registrar import Message
+from jitr.services.registration.delivery import Message
 from jitr.x509.certificate import read_certificate
 
 RECALLED = ListRow(common_name="snr-0001")
@@ -143,8 +143,7 @@ def test_what_is_looked_at_before_active_is_looked_at_when_its_turn_has_come(rea
 
     quotas = Quotas(certificates=0.5, policies=1000, things=1000, share=1.0)
     pace = Pace(quotas, lambda: now[0], sleep)
-    ready.registrar._iot = Iot(ready.iot, pace)
-    ready.registrar._reservations._iot = ready.registrar._iot
+    ready.registrar = ready.fresh_registrar(iot=Iot(ready.iot, pace))
     pace.take("UpdateCertificate")  # somebody else's
     with pytest.raises(Retry, match="edited"):
         ready.registrar.handle(message(ready))

@@ -133,7 +133,7 @@ def test_a_bug_and_a_failing_call_log_no_secret(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr("jitr.services.registration.registrar.read_certificate", buggy)
+        patched.setattr("jitr.services.registration.deciding.read_certificate", buggy)
         world.batch().handle([message(body, 5)], lambda: 30_000)
     assert "ZeroDivisionError" in logged.getvalue()
 

@@ -47,7 +47,8 @@ from jitr.records.transitions import STATUS_FRESH
 from jitr.rules.conditions import Window
 from jitr.rules.model import Grant, Rules
 from jitr.services.recheck.recheck import Recheck
-from jitr.services.registration.registrar import Message, Registrar
+from jitr.services.registration.delivery import Message
+from jitr.services.registration.registrar import Registrar
 from jitr.services.registration.reservations import Reservations
 from jitr.times import rfc3339
 from jitr.x509.certificate import read_ca, read_certificate

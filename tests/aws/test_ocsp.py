@@ -208,7 +208,7 @@ def test_where_a_ca_has_a_list_and_a_responder_both_let_in_and_either_keeps_out(
 def test_a_ca_without_a_function_that_can_ask_admits_nobody(ready: World) -> None:
     """Fail closed: a responder that nobody asked speaks for nobody, whatever the rules say of silence."""
     ready.publish(in_force(when_unavailable=Verdict.ADMIT))
-    ready.registrar._ocsp = None
+    ready.registrar = ready.fresh_registrar(ocsp=None)
     ready.knock(DEVICE, FACTORY)
     assert (ready.status(DEVICE), ready.codes(DEVICE)) == (PENDING, ["revocation.unusable"])
 

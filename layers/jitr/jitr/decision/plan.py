@@ -13,6 +13,9 @@ from jitr.reasons import Verdict
 from jitr.rules.model import Grant
 from jitr.values import dataclass
 
+# Statuses of a certificate in AWS IoT.
+PENDING, ACTIVE, INACTIVE, REVOKED = "PENDING_ACTIVATION", "ACTIVE", "INACTIVE", "REVOKED"
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -118,7 +121,7 @@ def plan(decision: Decision, left: Given = NOTHING) -> tuple[Step, ...]:
     if decision.verdict is Verdict.HOLD:
         return ()
     if decision.verdict is Verdict.REJECT:
-        return (SetStatus("REVOKED" if decision.revoke else "INACTIVE"),)
+        return (SetStatus(REVOKED if decision.revoke else INACTIVE),)
     grant = decision.grant
     if grant is None:
         raise ValueError("an admission without a grant")
@@ -129,7 +132,7 @@ def plan(decision: Decision, left: Given = NOTHING) -> tuple[Step, ...]:
         steps.append(AttachPrincipal(grant.thing))
         steps.extend(AddToGroup(group, grant.thing) for group in grant.thing_groups)
     steps.extend(AttachIotPolicy(name) for name in grant.iot_policies)
-    return (*steps, SetStatus("ACTIVE"))
+    return (*steps, SetStatus(ACTIVE))
 
 
 # Steps that need nothing of one another; and one such stage after the other.

@@ -30,6 +30,7 @@ from enum import Enum
 from typing import Any
 
 from jitr.decision.decide import DUE_LATEST, Decision
+from jitr.decision.plan import ACTIVE, INACTIVE, PENDING, REVOKED
 from jitr.reasons import Verdict
 from jitr.records.event import EVENT_CLOCK_SKEW, RegistrationEvent
 from jitr.records.heads import Heads
@@ -47,6 +48,7 @@ class Remembered(Enum):
 
     SETTLED = "settled"  # nothing to do
     BUSY = "busy"  # another delivery is applying a decision on the certificate
+    OTHER_CA = "other CA"  # forged, or the certificate was registered anew under another CA: AWS IoT knows which
     HELD = "held"  # nothing changed since it was held: count the knock
     DECIDE_AGAIN = "decide again"  # from the recorded facts; AWS IoT only if the outcome changed
     UNKNOWN = "unknown"  # gather everything
@@ -61,11 +63,11 @@ def remember(
     """
     if record is not None and record.applying_at(now) and record.delivery != delivery:
         return Remembered.BUSY
-    if (
-        record is None
-        or record.state == APPLYING
-        or (record.reopened is not None and record.decision is not Verdict.HOLD)
-    ):
+    if record is None:
+        return Remembered.UNKNOWN
+    if record.ca_certificate_id != event.ca_certificate_id:
+        return Remembered.OTHER_CA
+    if record.state == APPLYING or (record.reopened is not None and record.decision is not Verdict.HOLD):
         return Remembered.UNKNOWN
     if record.waiting:
         if record.meaning is None and _described_just_now(record, now):
@@ -185,6 +187,43 @@ def asks_for_more(record: Record, decision: Decision, now: datetime) -> bool:
     if decision.verdict is not record.decision:
         return True
     return record.stays_pending and (decision.revoke or record.due_at(now))
+
+
+def waits_on(record: Record, again: Record) -> Record:
+    """Return the new record of a device that waits on; of one whose status AWS IoT refused, as that stood before."""
+    return replace(again, stays_pending=True, due=record.due) if record.stays_pending else again
+
+
+def may_be_changed(record: Record | None, status: str) -> bool:
+    """Return whether a certificate of this status is ours to change.
+
+    Pending; or INACTIVE by our own rejection, which an operator reopened; or an admission that we take back.
+    """
+    if status == PENDING or record is None:
+        return status == PENDING
+    if status == ACTIVE:
+        return record.withdrawn and record.state == APPLYING and record.decision is not Verdict.ADMIT
+    return status == INACTIVE and (record.reopened is not None or record.withdrawn)
+
+
+def status_was_set(record: Record, status: str) -> bool:
+    """Return whether a certificate of this status was cut off after the last step of its decision."""
+    goals = {Verdict.ADMIT: (ACTIVE,), Verdict.REJECT: (INACTIVE, REVOKED), Verdict.HOLD: ()}
+    return record.state == APPLYING and status in goals[record.decision]
+
+
+def in_other_hands(record: Record, status: str, now: datetime) -> Record:
+    """Return the record of a certificate whose status another hand has set."""
+    again = replace(record, described_at=now)
+    if status != INACTIVE:
+        again = replace(again, withdrawn=False, reopened=None)  # INACTIVE would be another hand's doing now
+    if record.state == APPLYING and record.decision is Verdict.HOLD:  # an admission that was being taken back
+        again = replace(again, state=APPLIED, delivery=None, withdrawn=False)
+    if again.waiting:
+        # Or it would be due, and described, every minute for good. Once it knocks it is pending anew, and then no edit
+        # need have been made to decide it again.
+        again = replace(again, due=now + DUE_LATEST, meaning=None)
+    return again
 
 
 def refused_again(record: Record, decision: Decision, heads: Heads) -> Record:

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from jitr.aws.pacing import TIME_FOR_ONE, NotYet
 from jitr.aws.telemetry import Telemetry
 from jitr.errors import Poison, Retry
-from jitr.services.registration.registrar import Message
+from jitr.services.registration.delivery import Message
 from jitr.times import from_epoch_ms
 
 if TYPE_CHECKING:

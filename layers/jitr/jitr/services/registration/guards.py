@@ -1,0 +1,68 @@
+"""What keeps a device out that the rules let in, and that only the table and AWS IoT can tell.
+
+Its thing's name or its place may be taken, or its certificate may be on record under its other id.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jitr.aws.dynamodb.table import Table
+from jitr.decision.decide import Decision
+from jitr.reasons import Reason, Verdict
+from jitr.records.record import Record
+from jitr.rules.model import Rules
+from jitr.services.registration.reservations import Claim, Reservations
+
+
+class Guards:
+    """Asks the guards of an admission. Every method raises Retry where AWS could not answer now."""
+
+    def __init__(self, table: Table, reservations: Reservations) -> None:
+        self._table = table
+        self._reservations = reservations
+
+    def claim(self, decision: Decision, record: Record, facts: Mapping[str, Any], rules: Rules) -> Claim:
+        """Take what an admission needs, with its record, or say which guard refuses. Raises Conflict."""
+        twin = _twin(facts)
+        refusal = self._on_record_as(twin)
+        if refusal is not None:
+            return Claim(record, refusal)
+        public_key, written = _keys(facts)
+        return self._reservations.claim(decision, record, public_key, rules, written, twin)
+
+    def still_refuse(self, record: Record, decision: Decision, rules: Rules) -> Reason | None:
+        """Return why a guard would refuse once more what was refused before.
+
+        The guards are asked before AWS IoT describes the certificate: thousands of devices that one guard keeps out
+        come due every hour, and would leave none of its few calls to those that can get in.
+        """
+        if record.refused is None or record.decision is not Verdict.HOLD or decision.verdict is not Verdict.ADMIT:
+            return None
+        facts = record.facts or {}
+        refusal = self._on_record_as(_twin(facts))
+        if refusal is not None:
+            return refusal
+        public_key, written = _keys(facts)
+        return self._reservations.refusal(
+            decision, record.certificate_id, record.ca_certificate_id, public_key, rules, written
+        )
+
+    def _on_record_as(self, twin: str | None) -> Reason | None:
+        """Return why a device is not admitted whose certificate is on record under its other id."""
+        decided, by_hand = (False, False) if twin is None else self._table.on_record(twin)
+        if decided:
+            return Reason("certificate.twin", f"it was decided here as certificate {twin}")
+        if by_hand:
+            return Reason("certificate.twin", f"an operator registered it, or set its status, as certificate {twin}")
+        return None
+
+
+def _keys(facts: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return the SHA-256 of the device's key in its canonical form, and as its certificate writes it."""
+    return str(facts["public_key_sha256"]), facts.get("written_key_sha256")
+
+
+def _twin(facts: Mapping[str, Any]) -> str | None:
+    """Return the other id that a certificate has where its CA signs with ECDSA."""
+    chain = facts.get("chain")
+    return None if chain is None else chain["twin_sha256"]
