@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jitr.decision.decide import Decision, decide, lists_needed
-from jitr.devicelists.rows import ListRow, membership_in, rows_by_key
+from jitr.devicelists.rows import ListRow, Membership, membership_in, rows_by_key
 from jitr.facts import Attribute, CaFacts, CertificateFacts, ChainFacts, KeyFacts, Knock, SignatureFacts
 from jitr.reasons import Verdict
 from jitr.rules.conditions import (
     AttributeCondition,
     CaCondition,
+    Circumstances,
     Condition,
     Glob,
     ListCondition,
@@ -57,6 +58,29 @@ def knock(
         chain=None if facts_of_ca is None else chain or ChainFacts(signature_valid=True, names_equal=True),
         aliases=aliases,
     )
+
+
+def seen(
+    *subject: tuple[str, str],
+    aliases: tuple[str, ...] = ("factory-a",),
+    serial_number: str = "1001",
+    at: datetime = NOW,
+    lists: dict[str, Membership | None] | None = None,
+) -> Circumstances:
+    """A device with nothing but a subject and a serial number, as conditions see it."""
+    certificate = CertificateFacts(
+        certificate_sha256="1a" * 32,
+        public_key_sha256="0a" * 32,
+        version=3,
+        serial_number=serial_number,
+        subject=tuple(Attribute(name, value) for name, value in subject),
+        issuer=(),
+        not_before=NOW - timedelta(days=1),
+        not_after=NOW + timedelta(days=1),
+        key=KeyFacts("EC", 256, "P-256"),
+        signature=SignatureFacts("ECDSA", "sha256"),
+    )
+    return Circumstances(Knock(certificate, CA_ID, None, None, frozenset(aliases)), lists or {}, at)
 
 
 def ca_facts(**facts: Any) -> CaFacts:

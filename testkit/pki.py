@@ -153,12 +153,18 @@ def key(kind: str = "P-256", owner: str = "somebody") -> PrivateKey:
     if kind in _CURVES:
         return ec.generate_private_key(_CURVES[kind])
     if kind == "DSA":
-        return dsa.generate_private_key(2048)
+        return _dsa_parameters().generate_private_key()
     if kind == "Ed448":
         return ed448.Ed448PrivateKey.generate()
     if kind == "Ed25519":
         return ed25519.Ed25519PrivateKey.generate()
     raise ValueError(kind)
+
+
+@cache
+def _dsa_parameters() -> dsa.DSAParameters:
+    """Parameters for everybody, and short ones: to find their primes takes seconds, and nothing here takes DSA."""
+    return dsa.generate_parameters(1024)
 
 
 def public_key(private: PrivateKey) -> bytes:

@@ -2,11 +2,8 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import Any, TypeAlias
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from testkit.knocks import (
     NOW,
     allow,
@@ -18,12 +15,12 @@ from testkit.knocks import (
     rules,
 )
 
-from jitr.decision.decide import DUE_ELSEWHERE, DUE_LATEST, _outcome, decide, held_instead, unreadable
-from jitr.devicelists.rows import ListRow, membership_in, rows_by_key
+from jitr.decision.decide import DUE_ELSEWHERE, DUE_LATEST, decide, held_instead, unreadable
+from jitr.devicelists.rows import ListRow
 from jitr.facts import ChainFacts, KeyFacts, Knock, SignatureFacts
 from jitr.reasons import CODES, Reason, Verdict, by_weight, verdict_of
-from jitr.rules.conditions import FAILS, Circumstances, Window
-from jitr.rules.model import Crl, Grant, Rules, load
+from jitr.rules.conditions import Window
+from jitr.rules.model import Crl, Grant
 
 TWICE = (("common_name", "snr-0001"), ("common_name", "snr-0002"))
 BAD_SIGNATURE = ChainFacts(signature_valid=False, names_equal=True)
@@ -248,86 +245,7 @@ def test_only_an_admitted_or_rejected_device_has_no_due() -> None:
     assert decided(knock(), rules(deny(ca="factory-a"))).due is None
 
 
-# --- what holds for every input
-
-Conditions: TypeAlias = list[dict[str, Any]]
-Lists: TypeAlias = dict[str, list[ListRow]]
-
-_CONDITIONS = st.fixed_dictionaries(
-    {},
-    optional={
-        "ca": st.sampled_from(["factory-a", "factory-b"]),
-        "common_name": st.sampled_from(["snr-*", "snr-0001", "pump-?", "*"]),
-        "organization": st.sampled_from(["OKIDA", "Other", "*"]),
-        "lists": st.sampled_from([("one",), ("two",), ("one", "two")]),
-        "serial_number": st.sampled_from([(0x1000, 0x1FFF), (0, 5)]),
-    },
-).filter(bool)
-_ALLOWS = st.lists(_CONDITIONS, max_size=4)
-_DEVICES = st.builds(
-    lambda name, organization, serial, is_ca, signed: knock(
-        subject=(("organization", organization), ("common_name", name)),
-        serial_number=serial,
-        is_ca=is_ca,
-        chain=ChainFacts(signature_valid=signed, names_equal=True),
-    ),
-    st.sampled_from(["snr-0001", "snr-2", "pump-1", ""]),
-    st.sampled_from(["OKIDA", "Other"]),
-    st.sampled_from(["1001", "3", "ffff"]),
-    st.booleans(),
-    st.booleans(),
-)
-_ROWS = st.sampled_from([ListRow(common_name="snr-0001"), ListRow(common_name="pump-1")])
-_LISTS = st.fixed_dictionaries({"one": st.lists(_ROWS, max_size=2), "two": st.lists(_ROWS, max_size=2)})
-
-
-def _rules(allows: Conditions, denies: Conditions) -> Rules:
-    return rules(
-        *(allow(f"allow-{number}", **each) for number, each in enumerate(allows)),
-        *(deny(f"deny-{number}", **each) for number, each in enumerate(denies)),
-    )
-
-
-@given(device=_DEVICES, allows=_ALLOWS, denies=_ALLOWS, lists=_LISTS, data=st.data())
-def test_the_order_of_rules_never_changes_the_verdict(
-    device: Knock, allows: Conditions, denies: Conditions, lists: Lists, data: st.DataObject
-) -> None:
-    before = decided(device, _rules(allows, denies), lists)
-    after = decided(
-        device,
-        _rules(data.draw(st.permutations(allows)), data.draw(st.permutations(denies))),
-        lists,
-    )
-    assert before.verdict is after.verdict
-
-
-@given(device=_DEVICES, allows=_ALLOWS, denies=_ALLOWS, extra=_CONDITIONS, lists=_LISTS)
-def test_adding_a_deny_rule_never_admits(
-    device: Knock, allows: Conditions, denies: Conditions, extra: dict[str, Any], lists: Lists
-) -> None:
-    before = decided(device, _rules(allows, denies), lists)
-    after = decided(device, _rules(allows, [*denies, extra]), lists)
-    assert not (after.verdict is Verdict.ADMIT and before.verdict is not Verdict.ADMIT)
-
-
-@given(device=_DEVICES, allows=_ALLOWS, denies=_ALLOWS, lists=_LISTS)
-def test_the_index_finds_the_rules_that_looking_at_every_rule_finds(
-    device: Knock, allows: Conditions, denies: Conditions, lists: Lists
-) -> None:
-    in_force = _rules(allows, denies)
-    memberships = {name: membership_in(device, rows_by_key(rows), NOW) for name, rows in lists.items()}
-    seen = Circumstances(device, memberships, NOW)
-    for index, every in ((in_force.allow_index, in_force.allow), (in_force.deny_index, in_force.deny)):
-        indexed = [rule.name for rule in index.candidates(seen) if _outcome(rule, seen) is not FAILS]
-        assert indexed == [rule.name for rule in every if _outcome(rule, seen) is not FAILS]
-
-
-@given(allows=_ALLOWS, denies=_ALLOWS)
-def test_compiled_rules_load_back_the_same(allows: Conditions, denies: Conditions) -> None:
-    in_force = _rules(allows, denies)
-    loaded = load(in_force.compiled)
-    assert loaded == in_force
-    assert (loaded.digest, loaded.meaning) == (in_force.digest, in_force.meaning)
+# --- digests, meanings, reasons
 
 
 def test_a_moved_rule_is_another_digest_and_the_same_meaning() -> None:

@@ -2,17 +2,14 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from testkit import knocks
 from testkit.knocks import CA_ID, allow, deny, knock
 
 from jitr.devicelists.rows import ListRow
-from jitr.rules.list_fit import Devices, Fit, _Anchored, _fits
-from jitr.rules.model import Ca, Rules
+from jitr.rules.list_fit import Devices, Fit, _Anchored
+from jitr.rules.model import Rules
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SNR = Rules(
@@ -114,37 +111,6 @@ def test_a_range_of_serial_numbers_is_a_pattern_too() -> None:
     ranged = replace(SNR, allow=(allow("line-a", serial_number=(0x1000, 0x1FFF), lists=("line-a",)),))
     rows = (ListRow(serial_number="1001", ca="factory-a"), ListRow(serial_number="2001", ca="factory-a"))
     assert fit("line-a", *rows, rules=ranged, known=Devices()).nothing == 1
-
-
-CAS = {"factory-a": Ca("factory-a", (CA_ID,), 1), "factory-b": Ca("factory-b", ("0b" * 32,), 2)}
-PATTERNS = st.sampled_from(["snr-*", "snr-1", "s*", "*", "?nr-*", "SNR-*", "snr-1*", "\\\\*x"])
-ASKED = st.fixed_dictionaries(
-    {},
-    optional={
-        "common_name": PATTERNS,
-        "ca": st.sampled_from(sorted(CAS)),
-        "serial_number": st.sampled_from([(1, 9), (5, 40)]),
-        "lists": st.sampled_from([("line-a",), ("else",)]),
-    },
-)
-ROWS = st.builds(
-    ListRow,
-    common_name=st.sampled_from([None, "snr-1", "SNR-2", "snr-11", "x", "*x", ""]),
-    serial_number=st.just("7"),
-    ca=st.sampled_from([*CAS, CA_ID, "0b" * 32, "0c" * 32, "0d" * 32]),
-)
-
-
-@given(st.lists(ASKED, max_size=6), st.lists(ROWS, max_size=6), st.sampled_from([None, "7"]))
-def test_rules_found_by_ca_and_beginning_of_names_fit_a_row_as_all_rules_do(
-    asked: list[dict[str, Any]], rows: list[ListRow], serial: str | None
-) -> None:
-    rules = Rules("r", cas=CAS, allow=tuple(allow(f"a{number}", **each) for number, each in enumerate(asked)))
-    anchored = _Anchored(rules.allow)
-    for each in rows:
-        row = replace(each, serial_number=serial, ca=None if serial is None else each.ca)
-        found = {rule.name for rule in anchored.for_row(rules, row) if _fits(rules, rule, row)}
-        assert found == {rule.name for rule in rules.allow if _fits(rules, rule, row)}
 
 
 def test_a_row_is_asked_of_the_few_rules_whose_names_begin_as_its_does() -> None:
