@@ -30,7 +30,7 @@ _IN_CEDAR = 50  # devices whose answer is looked at first: at 10,000 rules each 
 _MOST = 3.0  # times the floor, at 1,000 rules
 
 
-class Decider:
+class DecisionLoop:
     """Decides devices one after the other, each from its PEM, as the function does it once it has read everything."""
 
     def __init__(self, kind: str, in_force: Rules, fleet: list[bytes]) -> None:
@@ -133,7 +133,7 @@ def run(*, quick: bool) -> Result:
 
 def _measured(kind: str, size: int, fleet: list[bytes], turns: int, verdict: Verdict) -> Timings:
     in_force = rules(size, kind=kind)
-    decider, in_cedar = Decider(kind, in_force, fleet), Cedar(kind, in_force, fleet)
+    decider, in_cedar = DecisionLoop(kind, in_force, fleet), Cedar(kind, in_force, fleet)
     for place, _ in enumerate(fleet):
         assert decider().verdict is verdict
         if place < _IN_CEDAR:
@@ -167,7 +167,7 @@ def _curves(kind: str, measured: Mapping[int, Timings]) -> Iterator[Curve]:
 
 def _others(result: Result, sizes: tuple[int, ...], turns: int, fleet: list[bytes]) -> None:
     """Ten rules of the device's own CA, and more and more of 50 other CAs."""
-    things = {f"{size:,}": Decider("P-256", rules(10, others=size), fleet) for size in (0, *sizes)}
+    things = {f"{size:,}": DecisionLoop("P-256", rules(10, others=size), fleet) for size in (0, *sizes)}
     measured = compare(things, turns=turns)
     rows = [(name, measured.of(name).times(1e6).told(0), measured.ratio(name, "0").told(2)) for name in things]
     result.table("others", ("rules of other CAs", "jitr, µs", "against none"), rows)

@@ -11,7 +11,7 @@ from testkit import pki
 from testkit.crls import crl, delta, entry
 from testkit.pki import sequence, tlv
 
-from bench.decision import Decider
+from bench.decision import DecisionLoop
 from bench.fleet import DEVICES, NOW, factory, pems, rules
 from bench.measure import compare, timed
 from bench.results import Result
@@ -117,7 +117,9 @@ def _certificates(result: Result, quick: bool) -> None:
         assert "allow.rule" not in judge(), name
     judges = dict(list(judges.items())[:3]) if quick else judges
     honest = "an honest device"
-    things: dict[str, Callable[[], object]] = {honest: Decider(KIND, in_force, pems(KIND, 40 if quick else DEVICES))}
+    things: dict[str, Callable[[], object]] = {
+        honest: DecisionLoop(KIND, in_force, pems(KIND, 40 if quick else DEVICES))
+    }
     measured = compare(things | judges, turns=2 if quick else 11)
     rows = [[honest, "", "", measured.of(honest).times(1e6).told(0), "1"]]
     for name, judge in judges.items():

@@ -17,7 +17,7 @@ from testkit.aws.fakes import FakeIot, FakeSqs
 from testkit.aws.held import recheck_of, stream_record
 from testkit.aws.world import Calls, Silent, World, listening
 
-from bench.decision import Decider
+from bench.decision import DecisionLoop
 from bench.fleet import NOW, factory, pems, rules
 from bench.held_table import HeldTable
 from bench.measure import Timings, compare
@@ -85,7 +85,7 @@ def _replayed(size: int, turns: int, fleet: list[bytes], verdict: Verdict) -> Ti
     replayer = Replayer("P-256", in_force, fleet)
     for _ in fleet:
         assert replayer().verdict is verdict
-    return compare({"facts": replayer, "PEM": Decider("P-256", in_force, fleet)}, turns=turns)
+    return compare({"facts": replayer, "PEM": DecisionLoop("P-256", in_force, fleet)}, turns=turns)
 
 
 def _row(size: int, verdict: Verdict, measured: Timings) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import boto3
 import botocore.loaders
 import botocore.session
+import pytest
 from aws_lambda_powertools import Logger, Metrics
 from moto import mock_aws
 from moto.core.config import default_user_config
@@ -156,6 +157,21 @@ class World:
             "at_once": self.at_once,
         }
         return Registrar(**usual | instead)
+
+    @contextmanager
+    def killed_at_the_status(self, *, after: bool) -> Iterator[None]:
+        """The function is killed at UpdateCertificate, before AWS has done it or after: once, in this block."""
+        update = self.iot.update_certificate
+
+        def killed(**arguments: Any) -> Any:
+            self.iot.update_certificate = update  # type: ignore[method-assign]
+            if after:
+                update(**arguments)
+            raise RuntimeError("the function was killed")
+
+        self.iot.update_certificate = killed  # type: ignore[method-assign]
+        with pytest.raises(RuntimeError, match="the function was killed"):
+            yield
 
     def batch(self) -> Batch:
         """The batch around the registrar, without jitter."""

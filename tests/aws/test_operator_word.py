@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
 from testkit.aws.admission import DEVICE, FACTORY, FULL, rules
 from testkit.aws.world import PENDING, World
 from testkit.knocks import allow, deny
@@ -136,14 +135,7 @@ def test_a_reopened_device_whose_admission_was_cut_short_is_admitted_by_the_next
     world.publish(rules(deny(ca="factory-a")))
     world.knock(DEVICE, FACTORY)
     world.publish(rules(allow(grant=FULL)))
-    update = world.iot.update_certificate
-
-    def killed(**_arguments: object) -> None:
-        world.iot.update_certificate = update  # type: ignore[method-assign]
-        raise RuntimeError("the function was killed")
-
-    world.iot.update_certificate = killed  # type: ignore[method-assign,assignment]
-    with pytest.raises(RuntimeError):
+    with world.killed_at_the_status(after=False):
         reopen(world)
     assert world.status(DEVICE) == "INACTIVE"
     world.knock(DEVICE, FACTORY)

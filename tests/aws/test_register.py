@@ -348,15 +348,7 @@ def test_a_status_changed_while_applying_takes_long_is_not_overwritten(ready: Wo
 
 
 def test_a_crash_after_active_is_finished_by_the_next_delivery(ready: World) -> None:
-    update = ready.iot.update_certificate
-
-    def crash_afterwards(**arguments: Any) -> Any:
-        update(**arguments)
-        ready.iot.update_certificate = update  # type: ignore[method-assign]
-        raise RuntimeError("the function was killed")
-
-    ready.iot.update_certificate = crash_afterwards  # type: ignore[method-assign]
-    with pytest.raises(RuntimeError):
+    with ready.killed_at_the_status(after=True):
         ready.knock(DEVICE, FACTORY)
     record = ready.record(DEVICE)
     assert record is not None
@@ -740,15 +732,7 @@ def test_a_replacement_that_crashed_after_active_still_deactivates_the_predecess
     ready.knock(DEVICE, FACTORY)
     second = same_name()
     ready.connect(second)
-    update = ready.iot.update_certificate
-
-    def crash_afterwards(**arguments: Any) -> Any:
-        update(**arguments)
-        ready.iot.update_certificate = update  # type: ignore[method-assign]
-        raise RuntimeError("the function was killed")
-
-    ready.iot.update_certificate = crash_afterwards  # type: ignore[method-assign]
-    with pytest.raises(RuntimeError):
+    with ready.killed_at_the_status(after=True):
         ready.knock(second, OTHER)
     ready.knock(second, OTHER)
     assert (ready.status(DEVICE), ready.status(second)) == ("INACTIVE", "ACTIVE")

@@ -204,14 +204,7 @@ def test_a_successor_takes_its_predecessor_s_place(ready: World) -> None:
     ready.knock(DEVICE, FACTORY)
     successor = key(1)
     ready.connect(successor)
-    update = ready.iot.update_certificate
-
-    def die(**_arguments: Any) -> Any:
-        ready.iot.update_certificate = update  # type: ignore[method-assign]
-        raise RuntimeError("the function was killed")
-
-    ready.iot.update_certificate = die  # type: ignore[method-assign]
-    with pytest.raises(RuntimeError):
+    with ready.killed_at_the_status(after=False):
         ready.knock(successor, FACTORY)
     assert (ready.status(DEVICE), ready.status(successor), taken(ready)) == ("ACTIVE", PENDING, 1)
     ready.knock(successor, FACTORY)

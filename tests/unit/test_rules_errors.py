@@ -5,7 +5,7 @@ In each text «» are around what the error must underline.
 
 import pytest
 from testkit.rules import ID_A, in_allow, in_file, in_grant, in_test, marked, places, problems, told
-from testkit.wrong_rules import CAS, CONDITIONS, EIGHT, FILE, FLOOR, GRANTS, RULES, TEMPLATES, TESTS, Case
+from testkit.wrong_rules import CAS, CONDITIONS, EIGHT, FILE, FLOOR, GRANTS, RULES, TEMPLATES, TESTS, Mistake
 
 from jitr.errors import InputError
 from jitr.rules.file.problems import MOST_PROBLEMS, RulesError
@@ -18,7 +18,7 @@ from jitr.rules.file.source import MAX_BYTES
     [*FILE, *CAS, *FLOOR, *RULES, *CONDITIONS, *GRANTS, *TEMPLATES, *TESTS],
     ids=lambda case: case.name,
 )
-def test_wrong_file(case: Case) -> None:
+def test_wrong_file(case: Mistake) -> None:
     text, expected = marked(case.text)
     found = problems(text)
     assert case.gist in told(found[0])

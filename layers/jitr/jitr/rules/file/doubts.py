@@ -107,28 +107,28 @@ class DoubtFinder:
                 by_list.setdefault(name, []).append((rule, entry))
 
     def _tell_if_denied(self, relations: Relations, rule: AllowRule, entry: Entry) -> bool:
-        for deny, _ in self._deny:
-            if relations.covers(deny, rule):
-                message = (
-                    f"the rule {quoted(rule.name)} never admits: the deny rule {quoted(deny.name)} (line {deny.line}) "
-                    "matches every device that it matches"
-                )
-                self._findings.warning(_place(entry), message, "remove it, or narrow the deny rule")
-                return True
-        return False
+        deny = _covering(relations, rule, self._deny)
+        if deny is None:
+            return False
+        message = (
+            f"the rule {quoted(rule.name)} never admits: the deny rule {quoted(deny.name)} (line {deny.line}) "
+            "matches every device that it matches"
+        )
+        self._findings.warning(_place(entry), message, "remove it, or narrow the deny rule")
+        return True
 
     def _tell_if_covered(
         self, relations: Relations, rule: AllowRule, entry: Entry, earlier: Iterable[tuple[AllowRule, Entry]]
     ) -> bool:
-        for other, _ in earlier:
-            if relations.covers(other, rule):
-                message = (
-                    f"the rule {quoted(rule.name)} is never used: the rule {quoted(other.name)} (line {other.line}) "
-                    "stands before it and matches every device that it matches"
-                )
-                self._findings.warning(_place(entry), message, "put the more special rule first, or remove it")
-                return True
-        return False
+        other = _covering(relations, rule, earlier)
+        if other is None:
+            return False
+        message = (
+            f"the rule {quoted(rule.name)} is never used: the rule {quoted(other.name)} (line {other.line}) "
+            "stands before it and matches every device that it matches"
+        )
+        self._findings.warning(_place(entry), message, "put the more special rule first, or remove it")
+        return True
 
     def _tell_if_overlapping(
         self, relations: Relations, rule: AllowRule, entry: Entry, sharing: Iterable[tuple[AllowRule, Entry]]
@@ -153,3 +153,8 @@ def _place(entry: Entry) -> Place:
 def _ends_before(expiry: datetime, window: At) -> bool:
     value: Window = window.value
     return expiry < value.closed
+
+
+def _covering(relations: Relations, rule: Rule, others: Iterable[tuple[Rule, Entry]]) -> Rule | None:
+    """Return the first of other rules that matches every device that a rule matches."""
+    return next((other for other, _ in others if relations.covers(other, rule)), None)

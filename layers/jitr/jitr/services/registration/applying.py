@@ -28,7 +28,7 @@ from jitr.records.transitions import (
     settled,
     superfluous,
 )
-from jitr.services.registration.deciding import Again, Decider
+from jitr.services.registration.deciding import Decider, LaterDecision
 from jitr.services.registration.delivery import Case
 from jitr.services.registration.guards import Guards
 from jitr.services.registration.reservations import Reservations
@@ -194,7 +194,7 @@ class Applier:
 
     # --- take an admission back
 
-    def _withdraw(self, again: Again, arn: str) -> None:
+    def _withdraw(self, again: LaterDecision, arn: str) -> None:
         """Take an admission back: INACTIVE, without its thing and policies, and on record as decided instead.
 
         The record comes first, so that whoever finds the certificate ACTIVE or INACTIVE after a crash knows it for our

@@ -47,7 +47,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class LaterDecision:
     """The decision on an unfinished admission by the rules and lists in force now."""
 
     case: Case
@@ -139,7 +139,7 @@ class Decider:
         memberships = {name: membership(knock, found.get(name, ()), now) for name in needed}
         return decide(knock, rules, memberships, now, knocked_at, word, before_ocsp=before_ocsp)
 
-    def decided_since(self, case: Case, record: Record) -> Again | None:
+    def decided_since(self, case: Case, record: Record) -> LaterDecision | None:
         """Decide an admission again as of now; None if what it rests on is still in force."""
         heads = self._table.heads()
         if record.unchanged(heads):
@@ -148,4 +148,4 @@ class Decider:
             raise ValueError("an admission without facts")
         now = replace(case, record=record, heads=heads)
         decision, candidate = self.decided(now, self.remembered(record.facts, heads))
-        return Again(now, decision, candidate.facts)
+        return LaterDecision(now, decision, candidate.facts)
