@@ -106,6 +106,7 @@ def _stack(architecture: str, layers: Mapping[str, Path]) -> dict[str, bytes]:
         "README.md": GUIDE.read_bytes(),
         "samconfig.toml": (ROOT / "samconfig.toml").read_bytes(),
         "template.yaml": template(architecture).encode(),
+        **{f"deployer/{path.name}": path.read_bytes() for path in sorted((ROOT / "docs/deployer").glob("*.json"))},
         "layers/jitr.zip": _zipped(_files(layers[f"jitr-{architecture}"])),
         "layers/yaml.zip": _zipped(_files(layers["yaml"])),
         **{

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 import yaml
+from tools import deployer
 
 from jitr.aws.metrics import METRICS, Metric
 from jitr.reasons import CODES, ReasonCode
@@ -183,5 +184,6 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "metrics.md": metrics_page,
     "parameters.md": parameters_page,
     "reasons.md": reasons_page,
+    **deployer.FILES,
 }
-"""Every page of docs/ that follows from code alone."""
+"""Every page and file of docs/ that follows from code alone."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from testkit.transformed import deployed
+from tools.deployer import policy
 from tools.physical import physical
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +36,16 @@ STACKS: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "CrlObjectArns": "arn:aws:s3:::example-crls/*",
         },
     ),
+}
+
+
+_REAL = {
+    "STACK": "jitr",
+    "REGION": "eu-central-1",
+    "ACCOUNT": "123456789012",
+    "ARTIFACTS": "artifacts",
+    "KEY": STACKS["options"][1]["KmsKeyArn"],
+    "BOUNDARY": STACKS["options"][1]["PermissionsBoundaryArn"],
 }
 
 
@@ -72,6 +83,9 @@ def scan(folder: Path) -> Iterator[Objection]:
         for name, document in policies(resources):
             (folder / "policies" / stack).mkdir(parents=True, exist_ok=True)
             (folder / "policies" / stack / f"{name}.json").write_text(json.dumps(document))
+    (folder / "policies" / "default").mkdir(parents=True, exist_ok=True)
+    for name in ("deploy", "data", "roles", "roles-within-boundary", "key"):
+        (folder / "policies" / "default" / f"deployer-{name}.json").write_text(policy(name, **_REAL))
     yield from _by_checkov(templates)
     yield from _by_parliament(folder / "policies")
 

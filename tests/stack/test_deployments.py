@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from testkit.stack.plant import until
-from tools import dist
+from tools import deployer, dist
 from tools.architecture import bound
 
 from jitr_local import environment, ministack
@@ -37,10 +37,13 @@ class Account:
     def session(self) -> boto3.Session:
         return session(self.endpoint_url, environment.REGION, environment.ACCESS_KEY_ID, environment.SECRET_ACCESS_KEY)
 
-    def sam(self, *words: str, typed: str = "", folder: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
+    def sam(
+        self, *words: str, typed: str = "", folder: Path = CHECKOUT, who: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run SAM, with the rights of the account or of somebody whose keys are given."""
         variables = environment.for_deploy(
             os.environ, home=self.folder.home, tmp=self.folder.tmp, endpoint_url=self.endpoint_url
-        )
+        ) | dict(who or {})
         command = [str(_tool("sam", "sam")), *words]
         return subprocess.run(
             command, cwd=folder, env=variables, input=typed, capture_output=True, text=True, check=False
@@ -280,3 +283,113 @@ def test_the_dashboard_is_deployed_and_names_what_there_is(local_stack: LocalSta
     assert f'"TableName","{local_stack.outputs["TableName"]}"' in body
     assert "${Table" not in body
     assert local_stack.outputs["DashboardUrl"].endswith(name)
+
+
+# --- Whoever deploys: docs/deployer/
+
+
+@dataclass
+class Deployer:
+    """Somebody with the policies of docs/deployer/ and nothing else."""
+
+    account: Account
+    stack: str
+    artifacts: str
+
+    def __post_init__(self) -> None:
+        iam = self.account.session().client("iam")
+        iam.create_user(UserName=self.stack)
+        keys = iam.create_access_key(UserName=self.stack)["AccessKey"]
+        self.keys = {"AWS_ACCESS_KEY_ID": keys["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"]}
+        self.account.session().client("s3").create_bucket(Bucket=self.artifacts)
+
+    def may(self, *without: str) -> None:
+        """Give the policies, less the statements that allow some actions."""
+        iam = self.account.session().client("iam")
+        real = {"STACK": self.stack, "REGION": environment.REGION, "ACCOUNT": environment.ACCOUNT_ID}
+        for name in ("deploy", "data", "roles"):
+            document = json.loads(deployer.policy(name, ARTIFACTS=self.artifacts, **real))
+            kept = [each for each in document["Statement"] if not set(without) & set(each["Action"])]
+            text = json.dumps(document | {"Statement": kept})
+            iam.put_user_policy(UserName=self.stack, PolicyName=name, PolicyDocument=text)
+
+    def sam(self, *words: str) -> subprocess.CompletedProcess[str]:
+        named = ["--stack-name", self.stack, "--region", environment.REGION, "--config-env", "of-its-own"]
+        return self.account.sam(*words, *named, who=self.keys)
+
+    def deploys(self, *parameters: str) -> subprocess.CompletedProcess[str]:
+        options = ["--s3-bucket", self.artifacts, "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"]
+        given = ["--parameter-overrides", "DataDeletionPolicy=Delete", *parameters]
+        return self.sam("deploy", "--template-file", str(self.account.template), *options, *given)
+
+    def client(self, service: Any) -> Any:
+        keys = self.keys["AWS_ACCESS_KEY_ID"], self.keys["AWS_SECRET_ACCESS_KEY"]
+        return session(self.account.endpoint_url, environment.REGION, *keys).client(service)
+
+
+def test_whoever_has_the_least_policies_makes_changes_and_deletes_the_stack(account: Account) -> None:
+    """The local stack's CloudFormation makes resources with rights of its own, so these are tried by hand as well."""
+    somebody = Deployer(account, "jitr-least", "artifacts-of-ours")
+    before = account.inventory()
+    somebody.may("s3:PutObject")
+    refused = somebody.deploys()
+    assert refused.returncode != 0
+    assert "AccessDenied" in refused.stdout + refused.stderr
+    somebody.may("cloudformation:ExecuteChangeSet")
+    assert "AccessDenied" in (refused := somebody.deploys()).stdout + refused.stderr
+    somebody.may()
+    for parameters in ([], ["LogLevel=DEBUG"]):
+        deployed = somebody.deploys(*parameters)
+        assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    deleted = somebody.sam("delete", "--no-prompts", "--s3-bucket", somebody.artifacts)
+    assert deleted.returncode == 0, deleted.stdout + deleted.stderr
+    assert {each for each in account.inventory() - before if not each.startswith("logs ")} == set()
+    for make, delete in MADE_BY_HAND:
+        make(somebody, "jitr-least-x")
+        delete(somebody, "jitr-least-x")
+        with pytest.raises(ClientError, match=r"AccessDenied|not authorized"):
+            make(somebody, "another-x")
+
+
+_TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    }
+)
+ByHand = Callable[[Deployer, str], Any]
+MADE_BY_HAND: list[tuple[ByHand, ByHand]] = [
+    (
+        lambda who, name: who.client("sqs").create_queue(QueueName=name),
+        lambda who, name: who.client("sqs").delete_queue(
+            QueueUrl=who.client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
+        ),
+    ),
+    (
+        lambda who, name: who.client("logs").create_log_group(logGroupName=name),
+        lambda who, name: who.client("logs").delete_log_group(logGroupName=name),
+    ),
+    (
+        lambda who, name: who.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=_TRUST),
+        lambda who, name: who.client("iam").delete_role(RoleName=name),
+    ),
+    (
+        lambda who, name: who.client("s3").create_bucket(Bucket=name),
+        lambda who, name: who.client("s3").delete_bucket(Bucket=name),
+    ),
+    (
+        lambda who, name: who.client("dynamodb").create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        ),
+        lambda who, name: who.client("dynamodb").delete_table(TableName=name),
+    ),
+    (
+        lambda who, name: who.client("iot").create_policy(policyName=name, policyDocument=_TRUST),
+        lambda who, name: who.client("iot").delete_policy(policyName=name),
+    ),
+]
