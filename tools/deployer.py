@@ -220,7 +220,7 @@ def _deploy() -> Iterator[Statement]:
     stacks = "arn:aws:cloudformation:REGION:ACCOUNT:stack"
     yield _statement([f"cloudformation:{each}" for each in _OF_THE_STACK], f"{stacks}/STACK/*")
     yield _statement(["cloudformation:CreateChangeSet"], "arn:aws:cloudformation:REGION:aws:transform/*")
-    # `sam deploy --resolve-s3` looks where its bucket is, `sam delete` for stacks that SAM may have made beside this one.
+    # `sam deploy --resolve-s3` looks where its bucket is, `sam delete` for what SAM may have made beside this one.
     looked_at = [f"{stacks}/aws-sam-cli-managed-default/*", f"{stacks}/STACK-*/*"]
     yield _statement(["cloudformation:DescribeStacks"], *looked_at)
     objects = ["s3:DeleteObject", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"]

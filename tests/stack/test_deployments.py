@@ -4,7 +4,9 @@ import copy
 import json
 import os
 import platform
+import re
 import subprocess
+import tomllib
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from testkit.stack.plant import until
+from testkit.template import PARAMETERS
 from tools import deployer, dist
 from tools.architecture import bound
 
@@ -283,6 +286,25 @@ def test_the_dashboard_is_deployed_and_names_what_there_is(local_stack: LocalSta
     assert f'"TableName","{local_stack.outputs["TableName"]}"' in body
     assert "${Table" not in body
     assert local_stack.outputs["DashboardUrl"].endswith(name)
+
+
+def test_guided_asks_each_parameter_what_matters_most_first_and_saves_the_answers(
+    account: Account, tmp_path: Path
+) -> None:
+    """As `sam deploy --guided` does for the first time: nothing is answered but what becomes of the data."""
+    saved = tmp_path / "samconfig.toml"
+    saved.write_text("version = 0.1\n")  # a file that is named has to be there
+    answers = {"DataDeletionPolicy": "Delete"}
+    asked = [answers.get(name, "") for name in PARAMETERS]
+    # Confirm changes; let SAM make roles; keep the roll-back; save, where; then refuse the change set.
+    typed = ["jitr-guided", "", *asked, "y", "y", "n", "y", "", "", "n"]
+    named = ["--config-file", str(saved), "--template-file", str(account.template), "--resolve-s3"]
+    done = account.sam("deploy", "--guided", *named, typed="\n".join(typed) + "\n", folder=tmp_path)
+    assert re.findall(r"Parameter (\w+) \[", done.stdout) == list(PARAMETERS), done.stdout + done.stderr
+    assert "Deploy this changeset?" in done.stdout
+    parameters = tomllib.loads(saved.read_text())["default"]["deploy"]["parameters"]
+    assert parameters["capabilities"] == "CAPABILITY_IAM"
+    assert 'DataDeletionPolicy="Delete"' in parameters["parameter_overrides"]
 
 
 # --- Whoever deploys: docs/deployer/
