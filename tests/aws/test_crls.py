@@ -307,10 +307,10 @@ def test_only_the_partition_that_a_certificate_names_is_fetched_and_by_its_addre
 
 @pytest.mark.parametrize(
     ("extensions", "status"),
-    [((partition(POINT_1),), "ACTIVE"), ((), "ACTIVE"), ((partition(POINT_2),), PENDING)],
-    ids=["its own", "complete", "of another partition"],
+    [((partition(POINT_1),), "ACTIVE"), ((partition(POINT_2),), PENDING), ((), PENDING)],
+    ids=["its own", "of another partition", "of nobody knows which"],
 )
-def test_a_partition_that_says_it_is_another_one_lets_nobody_in(
+def test_a_partition_that_does_not_say_it_is_the_device_s_lets_nobody_in(
     ready: World, extensions: tuple[bytes, ...], status: str
 ) -> None:
     """Whoever mixes up files, or puts one in another's place, does not decide who is not revoked."""

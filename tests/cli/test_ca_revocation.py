@@ -136,7 +136,10 @@ def test_every_partition_is_asked_and_of_a_certificate_its_own(world: World, run
         )
         _put(each[-1], made)
     in_force(world, "", *(Crl(f"s3://example-crls/{each[-1]}", point=each) for each in points), ocsp=False)
-    assert len(json.loads(run("ca", "revocation", "factory-a", "--json").stdout)["checks"]) == 2
+    assert [each["ok"] for each in json.loads(run("ca", "revocation", "factory-a", "--json").stdout)["checks"]] == [
+        True,
+        True,
+    ]
     for draft, urls, codes in (
         (crls.naming(FACTORY.usual_device("snr-1"), points[1]), ["s3://example-crls/2"], []),
         (FACTORY.usual_device("snr-2"), ["2 partitions"], ["revocation.no-partition"]),
@@ -146,6 +149,10 @@ def test_every_partition_is_asked_and_of_a_certificate_its_own(world: World, run
         checks = json.loads(run("ca", "revocation", "factory-a", "--certificate", file, "--json").stdout)["checks"]
         assert [each["url"] for each in checks] == urls
         assert [reason["code"] for each in checks for reason in each["reasons"]] == codes
+    _put("1", crls.crl(FACTORY, this_update=now, next_update=now + timedelta(days=1)))
+    first, second = json.loads(run("ca", "revocation", "factory-a", "--json").stdout)["checks"]
+    assert (first["ok"], second["ok"]) == (False, True)
+    assert "does not say that it is the partition of http://crl.example.com/1" in first["reasons"][0]["message"]
 
 
 def test_what_cannot_be_asked_is_one_line(world: World, run: Run) -> None:

@@ -10,6 +10,7 @@ from testkit.pki import sequence, tlv
 
 from jitr.decision.revocation import read_revocation
 from jitr.errors import UnusableCrl
+from jitr.rules.model import Crl
 from jitr.x509.certificate import read_ca, read_certificate
 from jitr.x509.crl import CrlReading, read_crl, why_not_by
 
@@ -248,11 +249,11 @@ def test_a_list_that_names_its_point_speaks_only_for_devices_of_that_point(
     facts = read_certificate(device.issue().der).facts
     ca = read_ca(FACTORY.der, status="ACTIVE")
     of_others = read_crl(CrlDraft(FACTORY, (entry(5),), extensions=_point(*scope)).issue())
-    problem = read_revocation(of_others, ca, facts, url).problem
+    problem = read_revocation(of_others, ca, facts, Crl(url)).problem
     assert (problem is None) == speaks
     assert problem is None or "may be one of several partitions" in problem
     with_it = read_crl(CrlDraft(FACTORY, (entry(7),), extensions=_point(*scope)).issue())
-    found = read_revocation(with_it, ca, facts, url)
+    found = read_revocation(with_it, ca, facts, Crl(url))
     assert found.revoked_at is not None, "who is on any list of its CA is revoked"
 
 

@@ -15,6 +15,7 @@ from testkit.pki import NOW, sequence, tlv
 
 from jitr.decision.revocation import read_revocation
 from jitr.errors import UnusableCrl
+from jitr.rules.model import Crl
 from jitr.x509.certificate import read_ca, read_certificate
 from jitr.x509.crl import read_any_crl, read_crl, read_delta, why_not_after, why_not_by
 
@@ -144,7 +145,7 @@ def test_a_delta_list_of_somebody_else_lifts_no_hold(changes: bytes) -> None:
     assert why_not_by(read_delta(changes), CA) is not None
     facts = read_certificate(FACTORY.device().serial(7).issue().der).facts
     found = read_revocation(
-        read_crl(crl(FACTORY, listed("certificateHold"))), CA, facts, "s3://lists/a", read_delta(changes)
+        read_crl(crl(FACTORY, listed("certificateHold"))), CA, facts, Crl("s3://lists/a"), read_delta(changes)
     )
     assert found.on_hold
 
@@ -153,8 +154,8 @@ def test_where_the_delta_list_cannot_be_used_who_is_on_the_list_is_kept_out_and_
     too_late = read_delta(delta(FACTORY, since=2, number=3))
     revoked = read_crl(crl(FACTORY, listed("superseded")))
     on_it, another = (read_certificate(FACTORY.device().serial(each).issue().der).facts for each in (7, 8))
-    assert read_revocation(revoked, CA, on_it, "s3://lists/a", too_late).reason == "superseded"
-    problem = read_revocation(revoked, CA, another, "s3://lists/a", too_late).problem
+    assert read_revocation(revoked, CA, on_it, Crl("s3://lists/a"), too_late).reason == "superseded"
+    problem = read_revocation(revoked, CA, another, Crl("s3://lists/a"), too_late).problem
     assert problem is not None
     assert "on neither" in problem
 
@@ -290,7 +291,7 @@ def test_nist_s_delta_lists_come_to_the_end_that_nist_says(ca: int, number: int)
     assert why_not_by(complete, issuer) is why_not_by(changes, issuer) is None
     [file] = (PKITS / "certs").glob(f"*deltaCRLTest{number}EE.crt")
     facts = read_certificate(file.read_bytes()).facts
-    found = read_revocation(complete, issuer, facts, "s3://lists/a", changes)
+    found = read_revocation(complete, issuer, facts, Crl("s3://lists/a"), changes)
     assert (found.problem is None and found.revoked_at is None) is file.name.startswith("Valid")
 
 

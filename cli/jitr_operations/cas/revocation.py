@@ -120,7 +120,9 @@ class _Asking:
             return "nothing that can be used", Revocation(problem=str(error).removeprefix(f"{crl.url}: "))
         said = _list_told(found, crl)
         if self.certificate is not None:
-            return said, revocation_in(found, self.certificate, crl.url)
+            return said, revocation_in(found, self.certificate, crl)
+        if crl.point is not None and crl.point not in (found.points or ()):
+            return said, Revocation(problem=f"it does not say that it is the partition of {crl.point}")
         return said, said_of(found)
 
 

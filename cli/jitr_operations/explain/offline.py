@@ -130,7 +130,7 @@ def _revocations(knock: Knock, ca: CaReading, inputs: Inputs) -> dict[str, Revoc
         if given.complete is None or isinstance(given.complete, UnusableCrl):
             found[configured.key] = Revocation(problem=str(given.complete))
         else:
-            found[configured.key] = read_revocation(given.complete, ca, knock.certificate, configured.url, given.delta)
+            found[configured.key] = read_revocation(given.complete, ca, knock.certificate, configured, given.delta)
     return found
 
 

@@ -220,4 +220,4 @@ def _said(complete: _Kept, delta: _Kept | None, knock: Knock, configured: Crl) -
         return Revocation(problem=complete.problem, failure=complete.failure)
     crl, why_not = (complete.crl, None) if delta is None else _brought_up_to_date(complete.crl, delta, configured)
     failure = complete.failure or (None if delta is None else delta.failure)
-    return replace(revocation_in(crl, knock.certificate, configured.url, why_not), failure=failure)
+    return replace(revocation_in(crl, knock.certificate, configured, why_not), failure=failure)

@@ -37,9 +37,9 @@ def crls_of(knock: Knock, rules: Rules) -> tuple[Crl, ...]:
 
 
 def read_revocation(
-    crl: CrlReading, ca: CaReading, certificate: CertificateFacts, url: str, delta: CrlReading | None = None
+    crl: CrlReading, ca: CaReading, certificate: CertificateFacts, configured: Crl, delta: CrlReading | None = None
 ) -> Revocation:
-    """Return what the list at an address, and its delta list, say of a certificate.
+    """Return what a list that the rules name, and its delta list, say of a certificate.
 
     With a ``problem`` if the list is not the CA's, or not for the certificate, or the delta list is not of that list.
     """
@@ -49,18 +49,19 @@ def read_revocation(
     why_not = None if delta is None else why_not_by(delta, ca) or why_not_after(delta, crl)
     if delta is not None and why_not is None:
         crl = crl.with_delta(delta)
-    return revocation_in(crl, certificate, url, why_not)
+    return revocation_in(crl, certificate, configured, why_not)
 
 
 def revocation_in(
-    crl: CrlReading, certificate: CertificateFacts, url: str, delta_problem: str | None = None
+    crl: CrlReading, certificate: CertificateFacts, configured: Crl, delta_problem: str | None = None
 ) -> Revocation:
     """Return what a CA's own list says of a certificate.
 
     A list that is not for the certificate still counts against it, and so does one whose delta list cannot be used.
     """
     entry = crl.look_up(int(certificate.serial_number, 16))
-    problem = None if entry is not None else why_not_for(crl, certificate, url) or delta_problem
+    why_not = why_not_for(crl, certificate, configured.url, configured.point) or delta_problem
+    problem = why_not if entry is None else None
     if problem is not None:
         return Revocation(problem=problem)
     return replace(

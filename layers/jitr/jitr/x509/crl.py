@@ -193,15 +193,21 @@ def why_not_after(delta: CrlReading, complete: CrlReading) -> str | None:
     return None
 
 
-def why_not_for(crl: CrlReading, certificate: CertificateFacts, url: str) -> str | None:
+def why_not_for(crl: CrlReading, certificate: CertificateFacts, url: str, point: str | None = None) -> str | None:
     """Return why a list may leave out a device of its CA, though it were revoked; None where it does not.
 
     RFC 5280 section 6.3.3 (b)(2)(i): a list that names its distribution point is for certificates that name the same
     one. A CA that makes partitions writes into each certificate which is its own; for one that names none, a list that
-    is named as the address ``url`` is, where the owner says the CA's list is, is complete.
+    is named as the address ``url`` is, where the owner says the CA's list is, is complete. One that names no point is
+    complete, unless the owner says that it is the partition of a ``point``: it may be that of another.
     """
     if crl.points is None:
-        return None
+        if point is None:
+            return None
+        return (
+            "the revocation list names no distribution point, so nobody can tell whether it is that of "
+            f"{quoted(point)} (issuingDistributionPoint, RFC 5280 section 5.2.5)"
+        )
     named = (url,) if certificate.crl_addresses is None else certificate.crl_addresses
     if not set(crl.points).isdisjoint(named):
         return None
