@@ -156,9 +156,9 @@ class Plant:
             ["bash", "-eu", "-c", commands], cwd=folder, env=variables, capture_output=True, text=True, check=False
         )
 
-    def json(self, *arguments: str | Path) -> Any:
-        """What a ``jitr`` command prints with ``--json``."""
-        return json.loads(self.jitr(*arguments, "--json").stdout)
+    def json(self, *arguments: str | Path, code: int = 0) -> Any:
+        """What a ``jitr`` command prints with ``--json``, and ends with this exit code."""
+        return json.loads(self.jitr(*arguments, "--json", code=code).stdout)
 
     def factory(self, name: str) -> Factory:
         """Make a CA and register it with proof of possession."""

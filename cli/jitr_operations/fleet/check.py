@@ -4,7 +4,7 @@ In order, each step page by page and written down in the notebook:
 
 1. AWS IoT lists the certificates of the CAs that it holds.
 2. Devices on record as admitted are looked at, several shards at once. Those that no listing has shown, or that were
-   decided just before it, are put aside.
+   decided just before it and that it shows otherwise, are put aside.
 3. Those are described one by one, or looked for in the listing of all certificates where there are many.
 4. What is ACTIVE and not on record as admitted is looked at: held, rejected, let in by hand, or unknown.
 5. AWS IoT lists things, groups and targets of IoT policies, and what devices were granted is compared with that.
@@ -225,12 +225,14 @@ class _Check:
     def _looked_at(self, records: Sequence[Record]) -> "_Admitted":
         wanted = [each for each in records if self._is_wanted(each)]
         statuses = self._notebook.statuses([each.certificate_id for each in records])
-        listed = [each for each in wanted if each.certificate_id in statuses and not self._is_recent(each)]
+        listed = [each for each in wanted if not self._is_in_doubt(each, statuses.get(each.certificate_id))]
         unlisted = {each.certificate_id for each in wanted} - {each.certificate_id for each in listed}
         return _Admitted(records, self._examiner.look_at(listed, statuses), sorted(unlisted))
 
-    def _is_recent(self, record: Record) -> bool:
-        return is_recent(record, self._examiner.started)
+    def _is_in_doubt(self, record: Record, listed: str | None) -> bool:
+        """Return whether a listing may be behind: it shows a device that was decided just before otherwise."""
+        as_decided = (record.decision is Verdict.ADMIT) == (listed == ACTIVE)
+        return listed is None or (is_recent(record, self._examiner.started) and not as_decided)
 
     def _is_wanted(self, record: Record) -> bool:
         of_rule = self._selection.rule is None or record.rule == self._selection.rule
@@ -269,7 +271,9 @@ class _Check:
         statuses: dict[str, str | None] = dict(self._notebook.statuses([each.certificate_id for each in records]))
         whole = self._notebook.mark("all certificates") == DONE
         for each in records:
-            if self._is_recent(each) or (each.certificate_id not in statuses and not whole):
+            listed = statuses.get(each.certificate_id)
+            gone = listed is None and whole and not is_recent(each, self._examiner.started)
+            if self._is_in_doubt(each, listed) and not gone:
                 statuses[each.certificate_id] = self._status_of(each)
         return {each.certificate_id: None for each in records} | statuses
 
