@@ -3,6 +3,7 @@
 import click
 
 from jitr_cli.commands.fleet.check import command as check
+from jitr_cli.commands.fleet.expiring import command as expiring
 
 
 @click.group("fleet", no_args_is_help=True)
@@ -11,3 +12,4 @@ def fleet() -> None:
 
 
 fleet.add_command(check)
+fleet.add_command(expiring)
