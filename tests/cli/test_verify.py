@@ -17,6 +17,7 @@ from testkit.cli.stack import TOPIC_RULE
 from jitr.aws.dynamodb.table import Table
 from jitr_operations.verify.assumptions import ASSUMPTIONS, Report, Seen
 from jitr_operations.verify.package import package_at
+from jitr_operations.verify.verification import first_decision
 
 CHECKOUT = Path(__file__).parents[2]
 REGISTERED = "SELECT * FROM '$aws/events/certificates/registered/#'"
@@ -62,6 +63,15 @@ def test_the_page_of_what_was_seen_has_a_line_for_each_assumption() -> None:
     page = (CHECKOUT / "docs/verified.md").read_text()
     rows = re.findall(r"^\| (.*?) \| (confirmed|otherwise|not tried) \|", page, re.MULTILINE)
     assert [text for text, _ in rows] == [each.text for each in ASSUMPTIONS]
+
+
+@pytest.mark.parametrize(("needed", "knocked"), [(0, False), (1, True)])
+def test_an_event_that_was_lost_is_looked_for_once_more(needed: int, knocked: bool) -> None:
+    """The role of a stack that was made a minute ago may not be known to AWS IoT when the first device knocks."""
+    knocks: list[None] = []
+    record: Any = object()
+    found = first_decision(lambda: record if len(knocks) >= needed else None, lambda: knocks.append(None), within=0)
+    assert (found, len(knocks)) == ((record, knocked), needed)
 
 
 def test_what_was_not_looked_at_is_told_with_why() -> None:

@@ -4,7 +4,7 @@ import json
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -227,12 +227,15 @@ class Verification:
 
     def _events(self, leaf: _Device) -> None:
         began = time.monotonic()
-        record = until(lambda: self._decided(leaf), _EVENT_WITHIN)
+        record, second = first_decision(lambda: self._decided(leaf), lambda: self._knock(leaf))
         if record is None:
-            self.report.see("event.arrives", False, f"no decision on record within {_EVENT_WITHIN} s")
+            self.report.see(
+                "event.arrives", False, f"no decision on record within {2 * _EVENT_WITHIN} s, of two knocks"
+            )
             return
         took = f"on record {time.monotonic() - began:.0f} s after it was looked for"
-        self.report.see("event.arrives", True, f"{record.decision}, {took}")
+        told = f"{took}, and only after a second knock" if second else took
+        self.report.see("event.arrives", True, f"{record.decision}, {told}")
         reason = record.reasons[0]["code"] if record.reasons else ""
         same = (record.decision, reason) == self._expected
         self.report.see("decision.as-explained", same, f"{record.decision}: {reason}")
@@ -356,6 +359,19 @@ class Verification:
     def _counted(self, device: _Device, knocks: int) -> Record | None:
         record = self._decided(device)
         return record if record is not None and record.knocks > knocks else None
+
+
+def first_decision(
+    decided: Callable[[], Record | None], knock: Callable[[], object], within: float = _EVENT_WITHIN
+) -> tuple[Record | None, bool]:
+    """Return the decision on record once there is one, and whether the device had to knock again.
+
+    A topic rule whose role was made a moment ago may not be let into its queue yet: the first event is lost to it.
+    """
+    if record := until(decided, within):
+        return record, False
+    knock()
+    return until(decided, within), True
 
 
 def _name(common_name: str) -> x509.Name:
