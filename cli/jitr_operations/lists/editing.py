@@ -74,8 +74,8 @@ def questions_about(deployment: Deployment, name: str, row: ListRow) -> list[str
     return [each for each in (list_check.question_about_name(table, name), list_check.question_about_rows(fit)) if each]
 
 
-def add(deployment: Deployment, name: str, row: ListRow) -> None:
-    """Put a row on a list, in place of one with the same key.
+def add(deployment: Deployment, name: str, row: ListRow, why: str | None = None) -> None:
+    """Put a row on a list, in place of one with the same key; ``why`` is for the history.
 
     Raises InputError where the list was replaced meanwhile.
     """
@@ -83,7 +83,7 @@ def add(deployment: Deployment, name: str, row: ListRow) -> None:
     command = ("lists", "add", name, *(f"{column}={value}" for column, value in row.to_json().items()))
 
     def beside(edit: Edit) -> list[Any]:
-        return _told(deployment, command, name, by=by, before=_of_rows(edit.old), after=_of_rows((row,)))
+        return _told(deployment, command, name, by=by, why=why, before=_of_rows(edit.old), after=_of_rows((row,)))
 
     add_once = partial(lists.add, name, row, at=now_text(), new_generation=list_files.generation(), beside=beside)
     unless_edited(name, add_once)
@@ -97,10 +97,18 @@ def _typed(key: RowKey) -> tuple[str, ...]:
 
 
 def _told(
-    deployment: Deployment, command: Sequence[object], name: str, *, by: str, before: Values, after: Values
+    deployment: Deployment,
+    command: Sequence[object],
+    name: str,
+    *,
+    by: str,
+    before: Values,
+    after: Values,
+    why: str | None = None,
 ) -> list[Any]:
     """Return the actions that write an edit of a list into the history."""
-    entry = keeping.entry(deployment, HistoryKind.LIST, command, by=by, subject=name, before=before, after=after)
+    kind = HistoryKind.LIST
+    entry = keeping.entry(deployment, kind, command, by=by, subject=name, why=why, before=before, after=after)
     return keeping.puts(deployment, entry)
 
 
@@ -111,8 +119,8 @@ def _of_rows(rows: Sequence[ListRow]) -> Values:
     return {**rows[0].to_json(), **({"more_rows": len(rows) - 1} if len(rows) > 1 else {})}
 
 
-def remove(deployment: Deployment, name: str, key: RowKey) -> ListRow | None:
-    """Take the row that a key finds off a list, and return it; None if there was none.
+def remove(deployment: Deployment, name: str, key: RowKey, why: str | None = None) -> ListRow | None:
+    """Take the row that a key finds off a list, and return it; None if there was none. ``why`` is for the history.
 
     Raises InputError where there is no such list, and as ``unless_edited``.
     """
@@ -121,7 +129,7 @@ def remove(deployment: Deployment, name: str, key: RowKey) -> ListRow | None:
     command = ("lists", "remove", name, *_typed(key))
 
     def beside(edit: Edit) -> list[Any]:
-        return _told(deployment, command, name, by=by, before=_of_rows(edit.old), after={})
+        return _told(deployment, command, name, by=by, why=why, before=_of_rows(edit.old), after={})
 
     return unless_edited(name, lambda: lists.remove(name, key, at=now_text(), beside=beside))
 

@@ -43,6 +43,9 @@ _where = click.option(
 )
 
 
+_message = click.option("--message", "-m", metavar="TEXT", help="Why; `jitr lists history` shows it.")
+
+
 @lists.command("import")
 @click.argument("name", shell_complete=completion.list_names)
 @click.argument("file", type=click.Path(path_type=Path))
@@ -163,15 +166,16 @@ def check(context: click.Context, what: str, name: str | None, against: str, cho
 @click.argument("name", shell_complete=completion.list_names)
 @click.argument("values", nargs=-1, required=True, metavar="COLUMN=VALUE...")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@_message
 @stack_options
 @json_option
-def add(name: str, values: tuple[str, ...], yes: bool, choice: Choice, as_json: bool) -> None:
+def add(name: str, values: tuple[str, ...], yes: bool, message: str | None, choice: Choice, as_json: bool) -> None:
     """Add one device to the list NAME, in place of a row with the same key.
 
     \b
     Examples:
       jitr lists add line-a-2026 common_name=snr-0001 attr.batch=7
-      jitr lists add recall-17 ca=factory-a serial_number=1f03
+      jitr lists add recall-17 ca=factory-a serial_number=1f03 --message "bad radio, ticket 4711"
     """
     list_check.check_name(name)
     row = _row(values)
@@ -183,7 +187,7 @@ def add(name: str, values: tuple[str, ...], yes: bool, choice: Choice, as_json: 
     if fit.nothing or fit.doubtful:
         list_check.tell(fit)
     ask(list_check.question_about_rows(fit), yes)
-    editing.add(deployment, name, row)
+    editing.add(deployment, name, row, message)
     emit(as_json, {"list": name, "row": row.to_json()}, f"{row.found_by()[0].value} is on list {name}")
     note("A held device that this concerns is decided again within a minute.")
 
@@ -191,10 +195,13 @@ def add(name: str, values: tuple[str, ...], yes: bool, choice: Choice, as_json: 
 @lists.command("remove")
 @click.argument("name", shell_complete=completion.list_names)
 @click.argument("values", nargs=-1, required=True, metavar="KEY=VALUE...")
+@_message
 @stack_options
 @json_option
 @click.pass_context
-def remove(context: click.Context, name: str, values: tuple[str, ...], choice: Choice, as_json: bool) -> None:
+def remove(
+    context: click.Context, name: str, values: tuple[str, ...], message: str | None, choice: Choice, as_json: bool
+) -> None:
     """Take one device off the list NAME, found by one of its keys.
 
     Exit code 1 means that it is not on the list, 2 that there is no such list. A device that is in already stays in.
@@ -207,7 +214,7 @@ def remove(context: click.Context, name: str, values: tuple[str, ...], choice: C
     key = _row(values).found_by()[0]
     deployment = choice.deployment()
     deployment.announce("dynamodb")
-    removed = editing.remove(deployment, name, key)
+    removed = editing.remove(deployment, name, key, message)
     row = None if removed is None else removed.to_json()
     told = f"{key.value} was not on list {name}" if removed is None else f"{key.value} is off list {name}"
     emit(as_json, {"list": name, "removed": row}, told)

@@ -1,19 +1,20 @@
-"""The history in the table: entries under one key in the order of time, and by the devices that they are about.
+"""The history in the table: entries under one key in the order of time, by devices, and by lists.
 
 One partition: operators make a few changes a day, a page of the newest is one Query, and DynamoDB splits a partition
 that grows by its sort keys.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
 from jitr.aws.dynamodb.table import Item, Table, certificate_key, from_item, to_item, understood
 from jitr.aws.errors import told_apart
-from jitr.records.history import FORMAT, HistoryEntry
+from jitr.records.history import FORMAT, HistoryEntry, HistoryKind
 
 PARTITION = "HISTORY"
 _OF_A_DEVICE = "HISTORY#"  # what sort keys begin with that lead from a certificate to entries about it
+_OF_A_LIST = "EDITS#"  # what partitions begin with that lead from a list to entries about its edits
 _PAGE = 100
 _LAST = "\U0010ffff"  # after every sort key
 
@@ -31,9 +32,19 @@ def device_put(table: str, entry: HistoryEntry, certificate_id: str) -> Item:
     return {"Put": {"TableName": table, "Item": to_item(item)}}
 
 
+def list_put(table: str, entry: HistoryEntry, name: str) -> Item:
+    """Return the action by which an entry is found that is about an edit of a list."""
+    item: Item = {"pk": f"{_OF_A_LIST}{name}", "sk": entry.id, "format": FORMAT}
+    if entry.expires_at is not None:
+        item["expires_at"] = entry.expires_at
+    return {"Put": {"TableName": table, "Item": to_item(item)}}
+
+
 def entry_puts(table: str, entry: HistoryEntry) -> list[Item]:
-    """Return the actions that write an entry, and lead to it from each device that it names."""
-    return [entry_put(table, entry), *(device_put(table, entry, each) for each in entry.devices)]
+    """Return the actions that write an entry, and lead to it from each device that it names, or from its list."""
+    edited = entry.subject if entry.kind is HistoryKind.LIST else None
+    leads = [] if edited is None else [list_put(table, entry, edited)]
+    return [entry_put(table, entry), *leads, *(device_put(table, entry, each) for each in entry.devices)]
 
 
 def newest(
@@ -53,8 +64,21 @@ def of_device(table: Table, certificate_id: str, most: int) -> list[HistoryEntry
     """Return the newest entries about a device, the newest first. Raises Retry as ``newest`` does."""
     partition = str(certificate_key(certificate_id)["pk"])
     leads = islice(_newest(table, partition, _OF_A_DEVICE, _OF_A_DEVICE + _LAST, None), most)
-    keys = [{"pk": PARTITION, "sk": str(each["sk"]).removeprefix(_OF_A_DEVICE)} for each in leads]
-    return sorted(map(HistoryEntry.from_item, table.get(keys)), key=lambda each: each.id, reverse=True)
+    return _led_to(table, (str(each["sk"]).removeprefix(_OF_A_DEVICE) for each in leads))
+
+
+def of_list(table: Table, name: str, most: int) -> list[HistoryEntry]:
+    """Return the newest entries about edits of a list, the newest first. Raises Retry as ``newest`` does.
+
+    Imports are not among them: where rows came from is noted by itself (``jitr.services.lists.history``).
+    """
+    leads = islice(_newest(table, f"{_OF_A_LIST}{name}", " ", _LAST, None), most)
+    return _led_to(table, (str(each["sk"]) for each in leads))
+
+
+def _led_to(table: Table, ids: Iterable[str]) -> list[HistoryEntry]:
+    found = table.get([{"pk": PARTITION, "sk": each} for each in ids])
+    return sorted(map(HistoryEntry.from_item, found), key=lambda each: each.id, reverse=True)
 
 
 def _newest(table: Table, partition: str, first: str, last: str, start: Item | None) -> Iterator[Item]:
