@@ -542,6 +542,8 @@ def test_what_the_rules_deny_is_activated_only_over_a_reason_that_is_kept(
     assert "bad radio" in refused.stderr
     not_changed(aws)
     assert run("device", "activate", "a", "--overrule", " ").exit_code == 2
+    long = run("device", "activate", "a", "--overrule", "x" * 1001)
+    assert (long.exit_code, "of a reason at most 1,000 are kept" in long.stderr) == (2, True)
     done = run("device", "activate", "a", "--overrule", "radio replaced")
     assert (done.exit_code, world.status(fleet["a"])) == (0, "ACTIVE")
     assert "are overruled: deny.rule" in done.stderr

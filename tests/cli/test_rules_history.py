@@ -67,6 +67,17 @@ def test_a_rollback_without_a_version_is_to_the_one_before(ready: Table, run: Ru
     assert (ready.heads().digest, ready.heads().version) == (first, 3)
 
 
+def test_a_former_name_that_no_rule_had_is_told(ready: Table, run: Run) -> None:
+    """It may be a slip, and the rule that was meant is another."""
+    Path("admission.yaml").write_text(RULES.replace("name: line-a", "name: line-x\n    formerly: lime-a"))
+    told = "rule line-x: no rule in force is or was called lime-a (`formerly`), and no device is counted so"
+    assert told in run("rules", "publish", "admission.yaml", "--yes").stderr
+    ready.put({"pk": "PLACES#lime-a", "sk": "PLACES", "taken": 3})
+    for name, formerly in (("line-y", "lime-a"), ("line-z", "line-y")):
+        Path("admission.yaml").write_text(RULES.replace("name: line-a", f"name: {name}\n    formerly: {formerly}"))
+        assert "(`formerly`)" not in run("rules", "publish", "admission.yaml", "--yes").stderr
+
+
 def test_a_count_does_not_begin_anew_by_publication_or_rollback(ready: Table, run: Run) -> None:
     """It is said before anything is looked at or asked, and by a rollback as well."""
     counted = RULES.replace("    list: line-a\n", "    list: line-a\n    max_devices: 5\n")

@@ -4,6 +4,7 @@ In each text «» are around what the error must underline.
 """
 
 import pytest
+from testkit import pki
 from testkit.rules import ID_A, in_allow, in_file, in_grant, in_test, marked, places, problems, told
 from testkit.wrong_rules import CAS, CONDITIONS, EIGHT, FILE, FLOOR, GRANTS, RULES, TEMPLATES, TESTS, Mistake
 
@@ -90,6 +91,22 @@ def test_a_rule_without_readable_name_does_not_make_expectations_wrong() -> None
 
 class TestBytes:
     """What is wrong before there is any YAML."""
+
+    @pytest.mark.parametrize(
+        ("data", "what"),
+        [
+            (b"-----BEGIN CERTIFICATE-----\nMIIB\n", "a PEM file (CERTIFICATE)"),
+            (b"\xef\xbb\xbf\n-----BEGIN PRIVATE KEY-----\nsecret\n", "a PEM file (PRIVATE KEY)"),
+            (pki.ca("x").der, "a certificate or a key (DER)"),
+        ],
+        ids=["certificate", "key", "DER"],
+    )
+    def test_a_certificate_or_key_in_place_of_rules_is_told_and_nothing_of_it_is_shown(
+        self, data: bytes, what: str
+    ) -> None:
+        (found,) = problems(data)
+        assert found.message == f"this is {what}, and no rules file"
+        assert found.excerpt == ""
 
     def test_a_byte_that_is_not_utf8_is_told_with_its_place(self) -> None:
         found = problems("format: 1\ndefault: höld\n".encode("latin-1"))

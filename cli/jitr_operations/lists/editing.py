@@ -24,6 +24,7 @@ from jitr.services.lists.difference import Difference
 from jitr.services.lists.list_import import REPLACE, Agree, Checked, DeviceFile
 from jitr.services.lists.row_edits import Edit
 from jitr.text import meant
+from jitr.unseen import written_out
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_operations.history import keeping
@@ -243,6 +244,14 @@ def question_about_shrinking(deployment: Deployment, looked: ImportPreview) -> s
     return f"This shrinks list {looked.name} from {rows_told(looked.before.rows)} to {rows}.{ends}"
 
 
+def question_about_dropped(looked: ImportPreview) -> str | None:
+    """Return what to ask before rows lose values because the file lacks their columns; None where none does."""
+    if looked.mode == REPLACE or not looked.checked.dropped:
+        return None
+    told = ", ".join(f"{written_out(name)} of {rows_told(count)}" for name, count in looked.checked.dropped.items())
+    return f"The file has no such columns, so list {looked.name} would lose {told}."
+
+
 def question_about_removed(name: str, before: ListInfo | None, found: Difference | None) -> str | None:
     """Return what to ask before more than half of a list's rows go: as many others may take their place."""
     if before is None or found is None or not takes_most(found.removed, before.rows):
@@ -257,7 +266,12 @@ def questions_to_come(deployment: Deployment, looked: ImportPreview) -> list[str
     if shrinking is None and before is not None and most is not None and takes_most(most, before.rows):
         up_to = "may take up to" if looked.expired else "takes"
         shrinking = f"This {up_to} {most} of {before.rows} rows off list {looked.name}."
-    questions = (question_about_name(table_of(deployment), looked.name), looked.fit.question(), shrinking)
+    questions = (
+        question_about_name(table_of(deployment), looked.name),
+        looked.fit.question(),
+        shrinking,
+        question_about_dropped(looked),
+    )
     return [each for each in questions if each]
 
 

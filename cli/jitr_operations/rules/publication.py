@@ -66,6 +66,8 @@ def _propose(deployment: Deployment, rules: Rules, text: bytes) -> Proposal:
     if before.digest == rules.digest:
         return Proposal(rules, text, before, DenyListDoubts())
     publication.check_counts(table, rules, before)  # as publishing does, before anything is looked at or asked
+    for each in publication.unknown_former_names(table, rules, before):
+        telling.warn(each)
     return Proposal(rules, text, before, check_deny_lists(table, rules, before, at=now()))
 
 

@@ -1,6 +1,7 @@
 """``jitr lists``: who may get in, by name, serial number, certificate or key."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -49,8 +50,8 @@ _message = click.option("--message", "-m", metavar="TEXT", help="Why; `jitr list
 @lists.command("import")
 @click.argument("name", shell_complete=completion.list_names)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--merge", "mode", flag_value=MERGE, default=True, help="Add the rows to those there (default).")
-@click.option("--replace", "mode", flag_value=REPLACE, help="Put them in place of all rows there, at once.")
+@click.option("--merge", is_flag=True, help="Add the rows to those there (default).")
+@click.option("--replace", is_flag=True, help="Put them in place of all rows there, at once.")
 @click.option("--overwrite", is_flag=True, help="With --merge: rows may take the place of other devices' rows.")
 @click.option("--dry-run", is_flag=True, help="Check the file, say what it would do, and change nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
@@ -60,7 +61,8 @@ _message = click.option("--message", "-m", metavar="TEXT", help="Why; `jitr list
 def import_(
     name: str,
     file: Path,
-    mode: str,
+    merge: bool,
+    replace: bool,
     overwrite: bool,
     dry_run: bool,
     yes: bool,
@@ -86,7 +88,10 @@ def import_(
       jitr lists import sensors-2026 lot-17.json --thing-name 'snr-{unique_id}'
       jitr lists import sensors-2026 certificates/
     """
+    if merge and replace:
+        raise click.UsageError("--merge and --replace exclude each other: say which.")
     list_check.check_name(name)
+    mode = REPLACE if replace else MERGE
     deployment = choice.deployment()
     table_ = table_of(deployment)
     if not dry_run:
@@ -115,6 +120,7 @@ def import_(
         deployment.announce("dynamodb")
         ask(list_check.question_about_rows(looked.fit), yes)
         ask(_go_on(editing.question_about_shrinking(deployment, looked)), yes)
+        ask(_go_on(editing.question_about_dropped(looked)), yes)
         list_files.say_how_long(checked.rows)
         done, found = editing.import_(deployment, looked, partial(_ask_about_removed, looked, yes=yes))
         told = list_files.told(checked, mode, before, found)
@@ -257,7 +263,7 @@ def show(name: str, limit: int, conditions: tuple[str, ...], choice: Choice, as_
 @stack_options
 @json_option
 def export(name: str, file: Path, force: bool, conditions: tuple[str, ...], choice: Choice, as_json: bool) -> None:
-    """Write the list NAME to a CSV file that imports back to the same list.
+    """Write the list NAME to a CSV file that imports back to the same list; - is standard output.
 
     Spreadsheets show its cells as they are: none is run as a formula.
 
@@ -265,32 +271,40 @@ def export(name: str, file: Path, force: bool, conditions: tuple[str, ...], choi
     Examples:
       jitr lists export line-a-2026 line-a-2026.csv
       jitr lists export line-a-2026 recalled.csv --where attr.group_id=359SCE55NV38H3CB
+      jitr lists export line-a-2026 - | wc -l
     """
+    to_output = str(file) == "-"
+    if to_output and as_json:
+        raise click.UsageError("--json and - exclude each other: both write to standard output.")
     where = RowFilter(conditions)
     device_lists = _lists(choice.deployment())
     info = editing.existing(device_lists, name)
-    columns = columns_of(where.of(device_lists.rows(name, info.head.generation)))
+    rows = partial(device_lists.rows, name, info.head.generation)
+    columns = columns_of(where.of(rows()))
     count = 0
-    with staged(file.parent, [file.name], force=force) as stage, progress(f"Exporting {name}", info.rows) as advance:
 
-        def counted() -> Iterator[ListRow]:
-            nonlocal count
-            for row in where.of(told(device_lists.rows(name, info.head.generation))):
+    def counted() -> Iterator[ListRow]:
+        nonlocal count
+        with progress(f"Exporting {name}", info.rows) as advance:
+            for row in where.of(_advancing(rows(), advance)):
                 count += 1
                 yield row
 
-        def told(rows: Iterator[ListRow]) -> Iterator[ListRow]:
-            for row in rows:
-                advance(1)
-                yield row
-
-        # With a byte order mark, without which Excel takes UTF-8 for something else.
-        pieces = (each.encode() for each in chain(["\ufeff"], write_rows(counted(), columns)))
-        try:
-            stage.write_pieces(file.name, pieces)
-        except ValueError:
-            raise InputError(f"list {name} got another column while it was exported: export it again") from None
-    emit(as_json, {"list": name, "rows": count, "file": file}, f"Wrote {rows_told(count)} to {file}")
+    # With a byte order mark, without which Excel takes UTF-8 for something else.
+    pieces = (each.encode() for each in chain(["\ufeff"], write_rows(counted(), columns)))
+    try:
+        if to_output:
+            sys.stdout.buffer.writelines(pieces)
+            sys.stdout.buffer.flush()
+        else:
+            with staged(file.parent, [file.name], force=force) as stage:
+                stage.write_pieces(file.name, pieces)
+    except ValueError:
+        raise InputError(f"list {name} got another column while it was exported: export it again") from None
+    if to_output:
+        note(f"Wrote {rows_told(count)}.")
+    else:
+        emit(as_json, {"list": name, "rows": count, "file": file}, f"Wrote {rows_told(count)} to {file}")
 
 
 @lists.command("delete")
@@ -375,6 +389,12 @@ lists.add_command(verify)
 
 def _lists(deployment: Deployment) -> DeviceLists:
     return DeviceLists(table_of(deployment))
+
+
+def _advancing(rows: Iterator[ListRow], advance: Callable[[int], None]) -> Iterator[ListRow]:
+    for row in rows:
+        advance(1)
+        yield row
 
 
 def _row(values: tuple[str, ...]) -> ListRow:

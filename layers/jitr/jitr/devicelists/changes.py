@@ -1,6 +1,6 @@
 """What a row of a file would do to a list: nothing, add a device, change one, or take another's place."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import Enum
 
 from jitr.devicelists.columns import ColumnFault, shown
@@ -22,6 +22,15 @@ def effect(row: ListRow, found: Sequence[ListRow]) -> Effect:
     if not found:
         return Effect.ADDS
     return Effect.NOTHING if list(found) == [row] else Effect.CHANGES
+
+
+def dropped_columns(row: ListRow, found: Sequence[ListRow], columns: Collection[str]) -> set[str]:
+    """Return the columns in which a list would lose values by a row of a file that does not have them.
+
+    ``columns`` are the file's. A cell that is there and empty says that there is no value.
+    """
+    there = {name for other in found for name in other.to_json()}
+    return there.difference(columns, row.to_json())
 
 
 def shrinks(mode: str, before: int, after: int) -> bool:

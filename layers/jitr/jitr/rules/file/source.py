@@ -19,6 +19,7 @@ from jitr.values import dataclass
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 20
 MAX_NODES = 500_000
+_PEM_OR_DER = re.compile(rb"(?:\xef\xbb\xbf)?\s*-----BEGIN ([A-Z0-9 .#]{1,40})-----|\x30[\x80-\x84]")
 
 # libyaml where PyYAML was built with it: about twenty times as fast, the same events at the same positions.
 _Loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -100,7 +101,20 @@ def parse(text: str, findings: ProblemCollector) -> Node | None:
     return None
 
 
+def _other_file(data: bytes) -> str | None:
+    """Return what a file is that people give in place of rules; None for any other."""
+    found = _PEM_OR_DER.match(data)
+    if found is None:
+        return None
+    return f"a PEM file ({found[1].decode()})" if found[1] else "a certificate or a key (DER)"
+
+
 def _decoded(data: bytes, source: str) -> str:
+    other = _other_file(data)
+    if other is not None:
+        findings = ProblemCollector(source, [""])  # nothing of it is shown: it may be a key
+        findings.error(Place(1, 1), f"this is {other}, and no rules file", "rules are YAML, and name CA certificates")
+        findings.raise_errors()
     problem: tuple[int, str] | None = None
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         problem = 0, "the file is UTF-16, not UTF-8"

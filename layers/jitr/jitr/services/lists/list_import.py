@@ -7,6 +7,7 @@ how far it is. Generations that are left, replaced or never finished, are let go
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from functools import cache, partial
@@ -18,7 +19,7 @@ from jitr.aws.dynamodb.batch_writer import BatchWriter, batched, in_order
 from jitr.aws.dynamodb.changes import MOST_KEYS, list_changed, rows_changed
 from jitr.aws.dynamodb.history import entry_put
 from jitr.aws.dynamodb.table import Conflict, Item, Table, to_item
-from jitr.devicelists.changes import Effect, alteration, conflict, effect
+from jitr.devicelists.changes import Effect, alteration, conflict, dropped_columns, effect
 from jitr.devicelists.columns import ColumnFault
 from jitr.devicelists.csv.duplicates import KeyLog, SeenKeys
 from jitr.devicelists.csv.reader import SHOWN, ListError, ListProblem, Row
@@ -94,7 +95,8 @@ class DeviceFile:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A file without a mistake. ``effects`` are counted where it was compared with the list, else empty.
+    """A file without a mistake. ``effects`` are counted where it was compared with the list, else empty. So
+    are ``dropped``: columns that the file lacks, by the number of rows that would lose a value in them.
 
     ``digest`` names the file and how it is read, ``sha256`` its bytes alone. ``said`` tells what cells were taken for
     something else, ``serials`` how serial numbers are read, ``signers`` who signed it.
@@ -106,6 +108,7 @@ class Checked:
     sha256: str = ""
     signers: "tuple[Signer, ...]" = ()
     effects: Mapping[Effect, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
     serials: SerialNotation = UNDECIDED
     said: tuple[str, ...] = ()
 
@@ -259,6 +262,7 @@ class Imports:
             rows=count,
             signers=signers_of(reader),
             effects={} if against is None else found.effects,
+            dropped=found.dropped,
             serials=reader.serials,
             said=reader.said,
         )
@@ -502,11 +506,16 @@ class _Comparison:
         self._seen = seen
         self._fault = fault
         self.effects = dict.fromkeys(Effect, 0)
+        self.dropped: Counter[str] = Counter()  # columns that the file lacks, by how many rows would lose a value
         self.problems: list[ListProblem] = []
         self.problem_count = 0
 
     def add(self, row: Row, found: list[tuple[RowKey, ListRow]]) -> None:
-        self.effects[effect(row.row, list({other.found_by(): other for _, other in found}.values()))] += 1
+        there = list({other.found_by(): other for _, other in found}.values())
+        done = effect(row.row, there)
+        self.effects[done] += 1
+        if done is Effect.CHANGES:
+            self.dropped.update(dropped_columns(row.row, there, row.columns))
         if self._fault is None:
             return
         fault = self._fault(row.row, found) or self._shares_a_device(row, found)

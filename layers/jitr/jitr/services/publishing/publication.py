@@ -138,6 +138,23 @@ def check_counts(table: Table, rules: Rules, before: Heads) -> None:
     )
 
 
+def unknown_former_names(table: Table, rules: Rules, before: Heads) -> list[str]:
+    """Return a warning for each rule that was ``formerly`` one which is not in force and counts no device.
+
+    It may be a slip: then the rule counts anew, and the one that was meant is not found to be it.
+    """
+    named = {each.formerly: each for each in rules.allow if each.formerly is not None}
+    was = compiled_rules(table, before) if named else None
+    known = set() if was is None else {name for each in was.allow for name in (each.name, each.formerly)}
+    unknown = sorted(named.keys() - known)
+    counted = taken(table, unknown) if unknown else {}
+    return [
+        f"rule {named[name].name}: no rule in force is or was called {name} (`formerly`), and no device is counted so"
+        for name in unknown
+        if not counted.get(name)
+    ]
+
+
 def restore(table: Table, rules: Rules, text: bytes) -> bool:
     """Store again what was published, if it is missing in the table or damaged; whether it was."""
     if table.blob(f"RULES#{rules.digest}") == rules.compiled:

@@ -1,0 +1,48 @@
+"""Lists to and from files: standard output, and options that exclude each other."""
+
+from pathlib import Path
+
+import pytest
+from testkit.cli.command_line import Run
+
+pytestmark = pytest.mark.usefixtures("table")
+
+
+def test_a_list_is_exported_to_standard_output_and_nothing_else_is(run: Run) -> None:
+    Path("a.csv").write_text("common_name,note\na,'=1+1\nb,ü\n", "utf-8")
+    assert run("lists", "import", "line-a", "a.csv").exit_code == 0
+    assert run("lists", "export", "line-a", "file.csv").exit_code == 0
+    piped = run("lists", "export", "line-a", "-")
+    assert piped.exit_code == 0, piped.stderr
+    assert sorted(piped.stdout_bytes.splitlines()) == sorted(Path("file.csv").read_bytes().splitlines())
+    assert "Wrote 2 rows." in piped.stderr
+    assert not Path("-").exists()
+    both = run("lists", "export", "line-a", "-", "--json")
+    assert (both.exit_code, "--json and - exclude each other" in both.stderr, both.stdout) == (2, True, "")
+
+
+def test_merge_and_replace_exclude_each_other(run: Run) -> None:
+    Path("a.csv").write_text("common_name\na\n", "utf-8")
+    for words in (("--merge", "--replace"), ("--replace", "--merge")):
+        refused = run("lists", "import", "line-a", "a.csv", *words)
+        assert (refused.exit_code, "--merge and --replace exclude each other" in refused.stderr) == (2, True)
+    assert run("lists", "show", "line-a").exit_code == 2  # it was not made
+
+
+def test_a_merge_asks_before_rows_lose_values_in_columns_that_the_file_lacks(run: Run) -> None:
+    """A cell that is there and empty says that there is no value, and a column that is not there says nothing."""
+    Path("whole.csv").write_text("common_name,attr.lot,note\na,1,x\nb,2,\nc,,\n", "utf-8")
+    Path("names.csv").write_text("common_name,attr.hall\na,3\nb,3\nc,3\nd,3\n", "utf-8")
+    Path("empty.csv").write_text("common_name,attr.lot,note\na,,\n", "utf-8")
+    assert run("lists", "import", "line-a", "whole.csv").exit_code == 0
+    told = "The file has no such columns, so list line-a would lose "
+    refused = run("lists", "import", "line-a", "names.csv")
+    assert refused.exit_code == 2
+    assert told in refused.stderr
+    assert "attr.lot of 2 rows" in refused.stderr
+    assert "note of 1 row" in refused.stderr
+    assert told in run("lists", "import", "line-a", "names.csv", "--dry-run").stderr
+    assert "attr.hall" not in run("lists", "show", "line-a").stdout
+    assert run("lists", "import", "line-a", "empty.csv").exit_code == 0
+    assert told not in run("lists", "import", "line-a", "names.csv", "--replace", "--dry-run").stderr
+    assert run("lists", "import", "line-a", "names.csv", "--yes").exit_code == 0
