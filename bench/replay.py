@@ -224,7 +224,8 @@ def _like(first: Record, count: int) -> Iterator[Record]:
             "subject": [*others, named],
         }
         at = first.decided_at - timedelta(seconds=number % 3600)
-        yield replace(first, certificate_id=identifier, facts=facts, decided_at=at, hints=(), revision=1)
+        fresh = replace(first, certificate_id=identifier, facts=facts, decided_at=at, revision=1)
+        yield replace(fresh, hints=(), search_keys=())
 
 
 def _put(table: HeldTable, record: Record) -> None:

@@ -192,6 +192,8 @@ _DEVICE = {
     "show": Lazy(
         "jitr_cli.commands.device.show:show", "One device: status, IoT policies, thing, decision and reasons."
     ),
+    "find": _command("device.find:find", "Find devices by the beginning of a name, serial number, id or key."),
+    "index": _command("device.find:index", "Make devices findable that an earlier version decided."),
     "activate": _command("device.status:activate", "Make a device certificate ACTIVE."),
     "deactivate": Lazy(
         "jitr_cli.commands.device.status:deactivate", "Make them INACTIVE, or recall the devices of a list."

@@ -345,13 +345,16 @@ class FakeDynamodb(FakeClient):
         **more: Any,
     ) -> Any:
         """Pages of an index end where they end: what is asked for is answered at once."""
-        if more["KeyConditionExpression"] not in (_BY_PARTITION, f"{_BY_PARTITION} AND #sort <= :until"):
+        beginning = f"{_BY_PARTITION} AND begins_with(#sort, :beginning)"
+        if more["KeyConditionExpression"] not in (_BY_PARTITION, f"{_BY_PARTITION} AND #sort <= :until", beginning):
             raise NotImplementedError(f"the fake dynamodb client does not query by {more}")
         name = ExpressionAttributeNames["#partition"]
         sort = ExpressionAttributeNames.get("#sort", "sk")
         partition, until = (_plain(ExpressionAttributeValues).get(each) for each in (":partition", ":until"))
         found = [each for each in self.items.values() if each.get(name) == partition]
         found = [each for each in found if until is None or each[sort] <= until]
+        start = _plain(ExpressionAttributeValues).get(":beginning", "")
+        found = [each for each in found if each[sort].startswith(start)]
         found.sort(key=lambda each: (each[sort], each["pk"]), reverse=not ScanIndexForward)
         return {"Items": [_typed(each) for each in found]}
 

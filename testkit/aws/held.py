@@ -82,7 +82,7 @@ def _clone(record: Record, number: int, name: str) -> Record:
     for attribute in facts["subject"]:
         if attribute["name"] == "common_name":
             attribute["value"] = name
-    return replace(record, certificate_id=identifier, facts=facts, hints=(), revision=0)
+    return replace(record, certificate_id=identifier, facts=facts, hints=(), search_keys=(), revision=0)
 
 
 def seed(world: World, records: Iterable[Record], *, hints: bool = True) -> None:

@@ -25,7 +25,9 @@ MADE_UP = 2 * AT_ONCE
 MOST_NAMES = 32  # attributes of a subject; with more a certificate is too large to be looked at
 
 # For each device that is held, whatever its certificate says.
-MOST_ITEMS = 21  # the record; hints: public key, the other form of its certificate, serial number, 16 names at most
+# The record; hints: public key, the other form of its certificate, serial number, 16 names at most; search keys: id,
+# public key, serial number in hex and decimal, 4 names at most.
+MOST_ITEMS = 28
 MOST_BYTES = 24 * 1024  # of all its items together
 MOST_LINES = 2  # of the log, each with a decision or a metric
 MOST_LINE = 2 * 1024  # bytes

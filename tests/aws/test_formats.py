@@ -23,6 +23,7 @@ from testkit.aws.world import World
 from testkit.knocks import allow
 
 from jitr.aws.dynamodb.passes import Passes, PassKind
+from jitr.aws.dynamodb.searching import search, without_keys
 from jitr.aws.dynamodb.table import row_key
 from jitr.aws.iot import Iot
 from jitr.devicelists.rows import ListRow
@@ -285,3 +286,22 @@ def test_messages_about_items_of_a_later_version_wait_for_six_hours_without_bein
         heads["format"] = 1
         service.run(world.now + timedelta(minutes=10))
         assert world.status(device) == "ACTIVE"
+
+
+def test_a_record_of_before_there_were_search_keys_is_found_once_it_is_written_again(upgraded: Upgraded) -> None:
+    table = upgraded.world.table
+    assert search(table, "snr-0001") == ([], False)
+    upgraded.world.put_on("line-a", ListRow(common_name="snr-0001"))
+    upgraded.knock("held")
+    assert [each.certificate_id for each in search(table, "snr-0001")[0]] == [upgraded.ids["held"]]
+
+
+def test_records_of_before_there_were_search_keys_are_told_from_those_that_have_them(upgraded: Upgraded) -> None:
+    table = upgraded.world.table
+    left = {each for some in without_keys(table) for each in some}
+    assert left == set(upgraded.ids.values())
+    for record in table.records(sorted(left)):
+        table.put_record(record)
+    assert {each for some in without_keys(table) for each in some} == set()
+    assert upgraded.ids["admitted"] in {each.certificate_id for each in search(table, upgraded.ids["admitted"][:6])[0]}
+    assert upgraded.state("cut short") == (Verdict.ADMIT, APPLYING, "PENDING_ACTIVATION")

@@ -214,7 +214,7 @@ def test_devices_are_found_by_what_a_technician_reads_out(page: Page, ready: Tab
         record.facts["public_key_sha256"],
     ):
         assert record.certificate_id in page.text(f"/devices?q={asked}"), asked
-    assert "Nothing on record is known by that" in page.text("/devices?q=nobody")
+    assert "Nothing on record begins with that" in page.text("/devices?q=nobody")
 
 
 def test_the_address_that_a_colleague_sent_is_found_on_ones_own_page(page: Page) -> None:

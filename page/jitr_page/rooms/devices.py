@@ -9,10 +9,9 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from jitr.aws.dynamodb.history import of_device
-from jitr.devicelists.rows import ListRow, RowKey, is_listable
+from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
 from jitr.reasons import Verdict
-from jitr.records.held import hint
 from jitr.records.record import Record
 from jitr.unseen import written_out
 from jitr_operations import telling
@@ -22,6 +21,7 @@ from jitr_operations.devices import status
 from jitr_operations.devices.activation import ActivationCheck
 from jitr_operations.devices.by_hand import Hand, acts_of
 from jitr_operations.devices.registry import DeviceCertificate, Registry
+from jitr_operations.devices.search import find_devices
 from jitr_operations.explain.explanation import Explanation
 from jitr_operations.explain.online import explain_online
 from jitr_operations.lists import editing
@@ -34,7 +34,6 @@ from jitr_page.site import rules_in_force, site
 room = Blueprint("devices", __name__)
 
 _ID = re.compile("[0-9a-f]{64}")
-_MOST_FOUND = 50
 _MOST_CHANGES = 10  # of the history, on a device's own page
 # An address of another operator's page, or what follows its folder.
 _ADDRESS = re.compile(
@@ -49,7 +48,7 @@ def show() -> str | Response:
     if address := _ADDRESS.fullmatch(asked):
         return redirect(request.script_root + address[1], 303)
     if asked:
-        return render_template("devices_found.html", asked=asked, records=_search(asked))
+        return render_template("devices_found.html", asked=asked, found=find_devices(site().deployment, asked))
     given, rules = filtering.given("verdict"), rules_in_force()
     return render_template(
         "devices.html",
@@ -66,33 +65,6 @@ def _verdicts(text: str | None) -> tuple[Verdict, ...]:
         return (Verdict(text),)
     except ValueError:
         raise InputError(f"{text!r} is no verdict: {', '.join(Verdict)}") from None
-
-
-def _search(asked: str) -> list[Record]:
-    """Return the records that a word may mean: an id, a thing, or what a held device is known by."""
-    found = site()
-    ids: dict[str, None] = {}
-    compact = re.sub(r"[\s:]", "", asked).lower()
-    if _ID.fullmatch(compact):
-        ids[compact] = None
-    for key in _keys(asked, compact):
-        waiting, _more = found.table.page(f"HELD#{hint(key)}")
-        ids |= dict.fromkeys(str(each["sk"]) for each in waiting[:_MOST_FOUND])
-    for each in Registry(found.deployment.client("iot")).certificates_of(asked) or ():
-        ids[each] = None
-    return list(found.table.records(list(ids)[:_MOST_FOUND]))
-
-
-def _keys(asked: str, compact: str) -> list[RowKey]:
-    """Return the keys by which a held device may be meant."""
-    keys = [RowKey("common_name", asked)] if is_listable(asked) else []
-    if re.fullmatch("[0-9a-f]{1,40}", compact):
-        keys.append(RowKey("serial_number", compact.lstrip("0") or "0"))
-    if re.fullmatch("[0-9]{1,48}", compact):
-        keys.append(RowKey("serial_number", f"{int(compact):x}"))
-    if _ID.fullmatch(compact):
-        keys += [RowKey("public_key_sha256", compact), RowKey("certificate_sha256", compact)]
-    return keys
 
 
 # --- one device

@@ -56,6 +56,7 @@ class Record:
     counted_at: datetime | None = None  # the last knock that was counted
     first_knock_at: datetime | None = None  # the first; None in records of before it was kept
     hints: tuple[str, ...] = ()  # what a held device is found by in the table, see jitr.records.held
+    search_keys: tuple[str, ...] = ()  # by which it is searched in the table, see jitr.records.search
     revision: int = 0  # of the item: what a conditional write is conditional on
 
     def to_json(self) -> dict[str, Any]:
@@ -93,6 +94,7 @@ class Record:
             "counted_at": _text(self.counted_at),
             "first_knock_at": _text(self.first_knock_at),
             "hints": list(self.hints),
+            "search_keys": list(self.search_keys) or None,
             "revision": self.revision,
         }
         return {name: value for name, value in plain.items() if value is not None}
@@ -134,6 +136,7 @@ class Record:
             counted_at=_time(data.get("counted_at")),
             first_knock_at=_time(data.get("first_knock_at")),
             hints=tuple(data.get("hints", ())),
+            search_keys=tuple(data.get("search_keys", ())),
             revision=int(data["revision"]),
         )
 

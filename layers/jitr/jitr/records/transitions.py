@@ -173,6 +173,7 @@ def refused_now(held: Record, tried: Record, decision: Decision) -> Record:
         reservation=tried.reservation,
         attached=tried.attached,
         hints=tried.hints,
+        search_keys=tried.search_keys,
         refused=_attempt(decision),
     )
 

@@ -17,6 +17,7 @@ from jitr.errors import Refused, Retry
 from jitr.records.heads import Heads, ListHead
 from jitr.records.held import hints
 from jitr.records.record import FORMAT, Record
+from jitr.records.search import SHA256, search_keys
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,6 +28,7 @@ HEADS = {"pk": "HEADS", "sk": "HEADS"}
 _CHUNK = 350_000  # bytes; an item holds at most 400 KB
 _ROW_SHARDS = 16  # a list's rows spread over this many partition keys
 _STATE_SHARDS = 8  # and so do the decisions of one verdict, in the index
+SEARCH_SHARDS = 4  # and so do search keys of one kind, each of which a search asks
 BATCH_GET = 100  # DynamoDB API reference, BatchGetItem
 
 # The keys of the table and of its indexes.
@@ -83,6 +85,21 @@ def due_shards() -> Iterator[str]:
 def hint_key(hint: str, certificate_id: str) -> Item:
     """Return the key of one of a held device's hints, see ``jitr.records.held``."""
     return {"pk": f"HELD#{hint}", "sk": certificate_id}
+
+
+def search_partition(kind: str, shard: int | str) -> str:
+    """Return a partition of the search keys of a kind."""
+    return f"FIND#{kind}#{shard}"
+
+
+def search_item_key(key: str, certificate_id: str) -> Item:
+    """Return the key of one of a record's search keys, see ``jitr.records.search``.
+
+    Digests spread by their first digit, which whoever searches knows; all else by the certificate, in few partitions.
+    """
+    kind, _, value = key.partition("#")
+    shard = value[0] if kind == SHA256 else int(certificate_id[:8], 16) % SEARCH_SHARDS
+    return {"pk": search_partition(kind, shard), "sk": f"{value}#{certificate_id}"}
 
 
 def to_item(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,13 +276,14 @@ class Table:
         index: str | None = None,
         since: str | None = None,
         until: str | None = None,
+        beginning: str | None = None,
         after: Item | None = None,
     ) -> tuple[list[Item], Item | None]:
         """Read some items of a partition in sort key order, and after which the next ones come, if any do.
 
-        ``since`` or ``until`` is the first or last sort key that is asked for, ``after`` what the call before answered.
-        For partitions whose items are places of others (hints, and those of the indexes): formats are looked at where
-        those are read.
+        ``since`` or ``until`` is the first or last sort key that is asked for, or ``beginning`` what each begins with;
+        ``after`` is what the call before answered. For partitions whose items are places of others (hints, search keys,
+        and those of the indexes): formats are looked at where those are read.
         """
         arguments: dict[str, Any] = {
             "TableName": self.name,
@@ -279,6 +297,10 @@ class Table:
             _bounded(arguments, index, ">= :since", since)
         if until is not None:
             _bounded(arguments, index, "<= :until", until)
+        if beginning is not None:
+            arguments["KeyConditionExpression"] += " AND begins_with(#sort, :beginning)"
+            arguments["ExpressionAttributeNames"]["#sort"] = _SORT[index]
+            arguments["ExpressionAttributeValues"][":beginning"] = {"S": beginning}
         if after is not None:
             arguments["ExclusiveStartKey"] = to_item(after)
         with told_apart():
@@ -402,22 +424,29 @@ def record_writes(table: str, record: Record) -> tuple[Record, list[Item]]:
     """Return a record as it is after it was written, and the actions that write it, for one transaction.
 
     The first puts the record, over the revision it was made from. The others keep the hints by which a held device
-    is found: they are written with the first hold and go when it ends, so what is between costs nothing more.
+    is found: they are written with the first hold and go when it ends, so what is between costs nothing more. And they
+    keep the keys by which it is searched: those are written with its first record, or by the first write of a record
+    that an earlier version made, and hardly ever change.
     """
-    after = replace(record, hints=hints(record), revision=record.revision + 1)
+    after = replace(record, hints=hints(record), search_keys=search_keys(record), revision=record.revision + 1)
     put = {"TableName": table, "Item": to_item(record_item(after)), **over(record.revision)}
-    added = (hint_key(each, record.certificate_id) for each in after.hints if each not in record.hints)
+    added = [hint_key(each, record.certificate_id) for each in after.hints if each not in record.hints]
+    added += [
+        search_item_key(each, record.certificate_id) for each in after.search_keys if each not in record.search_keys
+    ]
     return after, [
         {"Put": put},
         *({"Put": {"TableName": table, "Item": to_item(each | {"format": FORMAT})}} for each in added),
-        *hint_deletes(table, record, record.hints, after.hints),
+        *deletes_beside(table, record, after),
     ]
 
 
-def hint_deletes(table: str, record: Record, before: Sequence[str], after: Sequence[str] = ()) -> list[Item]:
-    """Return the actions that delete hints that are no longer wanted."""
-    gone = (to_item(hint_key(each, record.certificate_id)) for each in before if each not in after)
-    return [{"Delete": {"TableName": table, "Key": each}} for each in gone]
+def deletes_beside(table: str, record: Record, after: Record | None) -> list[Item]:
+    """Return the actions that delete the hints and search keys which are no longer wanted: all, without ``after``."""
+    hints_left, keys_left = ((), ()) if after is None else (after.hints, after.search_keys)
+    gone = [hint_key(each, record.certificate_id) for each in record.hints if each not in hints_left]
+    gone += [search_item_key(each, record.certificate_id) for each in record.search_keys if each not in keys_left]
+    return [{"Delete": {"TableName": table, "Key": to_item(each)}} for each in gone]
 
 
 def over(revision: int) -> dict[str, Any]:

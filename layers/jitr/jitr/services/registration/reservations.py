@@ -9,7 +9,7 @@ whether we made the thing: a thing that we made may be claimed again, one that w
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from jitr.aws.dynamodb.table import Conflict, Item, Table, certificate_key, hint_deletes, over, record_writes, to_item
+from jitr.aws.dynamodb.table import Conflict, Item, Table, certificate_key, deletes_beside, over, record_writes, to_item
 from jitr.aws.iot import Iot
 from jitr.decision.decide import Decision
 from jitr.decision.plan import Given
@@ -171,7 +171,7 @@ class Reservations:
         another certificate holds it. Raises Conflict where the record or the reservation was changed meanwhile.
         """
         name = self._table.name
-        deletion: list[Item] = [{"Delete": _record_delete(name, record)}, *hint_deletes(name, record, record.hints)]
+        deletion: list[Item] = [{"Delete": _record_delete(name, record)}, *deletes_beside(name, record, None)]
         before = self._held(record)
         if before is not None:
             self._let_go(before, record, deletion, thing_gone=thing_gone)
