@@ -109,8 +109,8 @@ screenshots: setup ## the pictures in docs/page/, taken by a test of the page in
 verify: setup ## whether the local stack does what AWS is taken to do; in an account: jitr verify
 	.venv/bin/jitr local verify
 
-demo: setup ## devices connect for the first time, on the local stack; DEVICES=200 for more
-	.venv/bin/jitr local demo --devices $(DEVICES)
+demo: setup ## devices connect for the first time, on the local stack; DEVICES=200 for more, PAGE=1 opens the operators' page
+	.venv/bin/jitr local demo --devices $(DEVICES) $(if $(PAGE),--page)
 
 invoke: setup ## a built function gets an event: FUNCTION=RegisterFunction EVENT=events/held.json; needs a local stack
 	@.venv/bin/python -m jitr_local.invoke "$(FUNCTION)" "$(EVENT)"

@@ -182,16 +182,19 @@ def newcomer(folder: Path, event: Path, as_json: bool) -> None:
 @click.option(
     "--devices", default=24, show_default=True, type=click.IntRange(24, 2000), help="How many in the first group."
 )
-def demo(devices: int) -> None:
+@click.option("--page", is_flag=True, help="Keep the stack at the end, and open the operators' page until Ctrl-C.")
+def demo(devices: int, page: bool) -> None:
     """Let devices connect for the first time, on a stack of its own that is gone afterwards.
 
     Exit 0 if each device ended as it must, 1 if one did not.
 
     \b
-    Example:
+    Examples:
       jitr local demo --devices 200
+      jitr local demo --page
     """
     from jitr_local import demo as play  # the MQTT client and the certificate library: the other commands do without
+    from jitr_local.demo_page import serve_page
     from jitr_local.stage import show, stage
 
     with _told_plainly(), running_stack(say=_progress) as running, tempfile.TemporaryDirectory(prefix="jitr-") as name:
@@ -200,6 +203,10 @@ def demo(devices: int) -> None:
             performance.prepare()
             endings = performance.run(shown.tell, seconds=90 + devices)
         show(endings)
+        if page:
+            serve_page(running, Path(name))
+    if not page:
+        click.echo("To look at it all in a browser: make demo PAGE=1")
     if play.unexpected(endings):
         raise SystemExit(1)
 

@@ -1,12 +1,19 @@
 """The demo: every device ends as it must, and one that does not is noticed."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner, Result
@@ -84,6 +91,46 @@ def _wait_for_devices(performance: Demo) -> None:
         if thread.name in names:
             thread.join(30)
             assert not thread.is_alive()
+
+
+@pytest.mark.stack
+def test_the_page_of_the_demo_is_open_until_ctrl_c_which_leaves_nothing_running(
+    local_stack: LocalStack, tmp_path: Path
+) -> None:
+    """A terminal sends Ctrl-C to all that runs in it; whatever ends the demo ends the page."""
+    (tmp_path / "stack.json").write_text(json.dumps(local_stack.as_json()))
+    words = [sys.executable, "-c", _SERVE, str(tmp_path)]
+    process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stderr
+    told = ""
+    while "/enter?token=" not in told:
+        line = process.stderr.readline()
+        assert line, told
+        told += line
+    assert "Local stack" in told or local_stack.stack_name in told
+    link = urlsplit(told.partition("  ")[2].split()[0])
+    connection = HTTPConnection("127.0.0.1", link.port or 0)
+    connection.request("GET", f"{link.path}?{link.query}")
+    assert connection.getresponse().status == 200
+    connection.close()
+    os.killpg(process.pid, signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert (process.returncode, "The page has ended." in rest) == (0, True), rest
+    with pytest.raises(ConnectionRefusedError):
+        connection.connect()
+
+
+_SERVE = """
+import json, sys
+from pathlib import Path
+from jitr_local.demo_page import serve_page
+from jitr_local.stack import LocalStack
+
+folder = Path(sys.argv[1])
+told = json.loads((folder / "stack.json").read_text())
+paths = {name: Path(told[name]) for name in ("broker_ca", "log")}
+sys.exit(serve_page(LocalStack(**told | paths), folder, ["--no-browser"]))
+"""
 
 
 # --- what counts as expected
