@@ -68,4 +68,5 @@ class Page:
         assert answer.status_code == 303, answer.get_data(as_text=True)
         job = self.app.extensions["jitr"].jobs.get(answer.location.rpartition("/")[2])
         job.over.wait(60)
-        return self.text(answer.location)
+        answer = self.get(answer.location)
+        return self.text(answer.location) if answer.status_code == 303 else answer.text

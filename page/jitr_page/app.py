@@ -17,7 +17,20 @@ from jitr_page.guard import Door, watch
 from jitr_page.hearing import Heard
 from jitr_page.jobs import Jobs
 from jitr_page.once import only_once
-from jitr_page.rooms import ca_registration, cas, devices, failures, held, history, jobs, lists, rules, today, uploads
+from jitr_page.rooms import (
+    ca_registration,
+    cas,
+    devices,
+    failures,
+    held,
+    history,
+    jobs,
+    lists,
+    recalls,
+    rules,
+    today,
+    uploads,
+)
 from jitr_page.site import Site, site
 
 MOST_UPLOADED = 64 * 1024 * 1024  # bytes; a larger list goes through the bucket or `jitr lists import`
@@ -49,7 +62,7 @@ def create_app(deployment: Deployment, door: Door) -> Flask:
     _listen(app)
     watch(app, door)
     only_once(app)
-    for room in (today, held, devices, lists, uploads, rules, ca_registration, cas, failures, history, jobs):
+    for room in (today, held, devices, lists, uploads, recalls, rules, ca_registration, cas, failures, history, jobs):
         app.register_blueprint(room.room)
     _answer_errors(app)
     return app

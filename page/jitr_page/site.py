@@ -10,6 +10,7 @@ from jitr.errors import Retry
 from jitr.rules.model import Rules
 from jitr_operations.deployment import Deployment
 from jitr_page.jobs import Jobs
+from jitr_page.recalls import Recalls
 from jitr_page.uploads import Uploads
 
 
@@ -22,6 +23,7 @@ class Site:
     operator: str
     jobs: Jobs
     uploads: Uploads = field(default_factory=Uploads)
+    recalls: Recalls = field(default_factory=Recalls)
 
     @property
     def options(self) -> str:

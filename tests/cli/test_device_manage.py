@@ -23,6 +23,7 @@ from testkit.cli.command_line import REGION, Aws, Openssl, Run
 from testkit.cli.operating import FACTORY, OTHER, register_ca
 from testkit.knocks import allow, deny
 from testkit.knocks import rules as made_rules
+from testkit.page import Page
 from testkit.twins import twin_of
 
 from jitr.aws.dynamodb.table import Table
@@ -527,6 +528,35 @@ def recalled(world: World, device: drafts.Issued, name: str) -> None:
             allow("line-a", grant=grant, ca="factory-a"),
         )
     )
+
+
+def test_the_page_cuts_off_those_of_a_list_that_it_showed_and_no_others(
+    run: Run, world: World, fleet: dict[str, drafts.Issued], iot: Any
+) -> None:
+    """What changed since is left as it is, and told; nothing is cut off by looking, without a reason, or twice."""
+    recalled(world, fleet["a"], "a")
+    for name in ("b", "tmp-O001"):
+        world.put_on("recall-17", ListRow(common_name=name))
+    page = Page().enter()
+    looked = page.post("/lists/recall-17/recall")
+    job = page.app.extensions["jitr"].jobs.get(looked.location.rpartition("/")[2])
+    assert job.over.wait(60)
+    shown = page.get(looked.location).location
+    text = page.text(shown)
+    assert "Cut off 2 devices?" in text
+    assert "tmp-O001" in text  # which recalls nothing
+    assert (world.status(fleet["a"]), world.status(fleet["b"])) == ("ACTIVE", "ACTIVE")
+    path = f"{shown.removeprefix(page.door.root)}/do"
+    assert page.post(path, message="bad radio").status_code == 400
+    assert page.post(path, sure="yes").status_code == 400
+    iot.update_certificate(certificateId=fleet["b"].sha256, newStatus="REVOKED")
+    world.put_on("recall-17", ListRow(common_name="c"))
+    done = page.finish(page.post(path, message="bad radio", sure="yes"))
+    assert "1 of 2 devices are INACTIVE now" in done
+    assert f"{fleet['b'].sha256[:12]} is REVOKED by now" in done
+    assert [world.status(fleet[each]) for each in "abc"] == ["INACTIVE", "REVOKED", "ACTIVE"]
+    again = page.post(path, message="bad radio", sure="yes")
+    assert (again.status_code, "done already" in again.text) == (400, True)
 
 
 def test_what_the_rules_deny_is_activated_only_over_a_reason_that_is_kept(

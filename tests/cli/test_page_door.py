@@ -22,6 +22,8 @@ POSTS = [
     f"/devices/{ID}/revoke",
     "/lists/line-a/add",
     "/lists/line-a/remove",
+    "/lists/line-a/recall",
+    "/recalls/x/do",
     "/uploads",
     "/uploads/x/import",
     "/uploads/x/discard",
