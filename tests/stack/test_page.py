@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -185,6 +186,73 @@ def test_a_page_that_is_stale_says_so_and_acts_on_nothing(plant: Plant, browser:
     assert record.word
     assert record.word["message"] == "first"
     context.close()
+
+
+def test_a_first_day_and_a_recall_by_clicks_alone(plant: Plant, tab: "Tab", tmp_path: Path) -> None:
+    """A CA whose key is offline, rules for it, a device that gets in, found by a beginning, and recalled by a list."""
+    plant.jitr("ca", "create", "page7", "--organization", "PAGE7", "--out-dir", plant.folder)
+    ca = plant.folder / "page7.pem"
+
+    room(tab, "CAs").click()
+    tab.get_by_label("The CA's certificate").set_input_files(ca)
+    tab.get_by_role("button", name="Go on").click()
+    with tab.expect_download() as download:
+        tab.get_by_role("link", name="Download the request").click()
+    request, proof = tmp_path / "v.csr", tmp_path / "v.pem"
+    download.value.save_as(request)
+    signing = ["openssl", "x509", "-req", "-in", str(request), "-CA", str(ca), "-out", str(proof)]
+    subprocess.run([*signing, "-CAkey", str(ca.with_suffix(".key")), "-days", "1"], check=True, capture_output=True)
+    tab.get_by_label("The verification certificate").set_input_files(proof)
+    tab.get_by_role("button", name="Register the CA").click()
+    tab.get_by_text("New devices under it knock from now on").wait_for()
+    ca_id = tab.url.partition("/cas/")[2][:64]
+
+    tab.get_by_role("link", name="name it in the rules").click()
+    rules = plant.rules(Factory("page7", ca, ca_id)).read_text()
+    publish(tab, rules, "the first line")
+    made = plant.device(Factory("page7", ca, ca_id), "page7-0001")
+    with made.knocking() as device:
+        until(lambda: device.fate is not Fate.KNOCKING, "it gets in")
+
+    tab.get_by_label("Find a device").fill("PAGE7-00")
+    tab.get_by_role("button", name="Find").click()
+    tab.get_by_role("link", name="page7-0001").click()
+    assert "admitted" in tab.locator("main h2").first.inner_text()
+
+    recall = tmp_path / "page7-recall.csv"
+    recall.write_text("common_name\npage7-0001\npage7-O002\n")
+    room(tab, "Lists").click()
+    tab.get_by_label("File").set_input_files(recall)
+    tab.get_by_role("button", name="Look at it").click()
+    for box in tab.get_by_label("I have read this").all():  # it is a new list, and a row of it can match nothing
+        box.check()
+    tab.get_by_role("button", name="Import").click()
+    tab.get_by_text("are on list page7-recall").wait_for()
+    room(tab, "Rules").click()
+    tab.get_by_role("link", name="Edit").click()
+    denied = "deny:\n  - {name: recalled, list: page7-recall, reason: bad radio}\nallow:"
+    publish(tab, rules.replace("allow:", denied), "recall 7")
+    room(tab, "Lists").click()
+    tab.get_by_role("link", name="page7-recall").click()
+    tab.get_by_role("button", name="Look for them").click()
+    tab.get_by_role("heading", name="Cut off 1 device?").wait_for()
+    assert "page7-O002" in tab.locator("main").inner_text()  # which recalls nothing
+    tab.get_by_label("Why").fill("bad radio")
+    tab.get_by_label("I have read this").check()
+    tab.get_by_role("button", name="Cut them off").click()
+    tab.get_by_text("1 of 1 devices are INACTIVE now").wait_for()
+    assert plant.status(made) == "INACTIVE"
+
+
+def publish(tab: "Tab", text: str, why: str) -> None:
+    """Have a text in the editor checked and put in force."""
+    tab.get_by_label("The rules file").fill(text)
+    tab.get_by_label("Why").fill(why)
+    tab.get_by_role("button", name="Check it").click()
+    for box in tab.get_by_label("I have read this").all():
+        box.check()
+    tab.get_by_role("button", name="Put in force").click()
+    tab.get_by_text("In force, as version").wait_for()
 
 
 ROOMS = [
