@@ -4,6 +4,7 @@ import click
 
 from jitr_cli.commands.fleet.check import command as check
 from jitr_cli.commands.fleet.expiring import command as expiring
+from jitr_cli.commands.fleet.export import command as export
 
 
 @click.group("fleet", no_args_is_help=True)
@@ -13,3 +14,4 @@ def fleet() -> None:
 
 fleet.add_command(check)
 fleet.add_command(expiring)
+fleet.add_command(export)
