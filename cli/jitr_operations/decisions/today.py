@@ -23,7 +23,7 @@ from jitr.records.heads import Heads
 from jitr.records.knock import facts_json, recorded_knock
 from jitr.records.record import Record
 from jitr.rules.model import Rules
-from jitr.services.registration.reservations import Reservations
+from jitr.services.registration.reservations import Claimant, Reservations
 from jitr.x509.certificate import CaReading, CertificateReading, read_certificate
 from jitr_operations.crls import crls_with
 from jitr_operations.deployment import Deployment
@@ -115,14 +115,15 @@ class Today:
         if decision.verdict is not Verdict.ADMIT:
             return decision
         key = knock.certificate
-        refusal = self._reservations.refusal(
+        claimant = Claimant(
             decision,
             certificate_id,
             knock.ca_certificate_id,
-            key.public_key_sha256,
             self.rules,
+            key.public_key_sha256,
             key.written_key_sha256,
         )
+        refusal = self._reservations.refusal(claimant)
         return decision if refusal is None else held_instead(decision, refusal, now)
 
 

@@ -11,7 +11,7 @@ from jitr.decision.decide import Decision
 from jitr.reasons import Reason, Verdict
 from jitr.records.record import Record
 from jitr.rules.model import Rules
-from jitr.services.registration.reservations import Claim, Reservations
+from jitr.services.registration.reservations import Claim, Claimant, Reservations
 
 
 class Guards:
@@ -27,8 +27,7 @@ class Guards:
         refusal = self._on_record_as(twin)
         if refusal is not None:
             return Claim(record, refusal)
-        public_key, written = _keys(facts)
-        return self._reservations.claim(decision, record, public_key, rules, written, twin)
+        return self._reservations.claim(_claimant(decision, record, facts, rules), record, twin)
 
     def still_refuse(self, record: Record, decision: Decision, rules: Rules) -> Reason | None:
         """Return why a guard would refuse once more what was refused before.
@@ -42,10 +41,7 @@ class Guards:
         refusal = self._on_record_as(_twin(facts))
         if refusal is not None:
             return refusal
-        public_key, written = _keys(facts)
-        return self._reservations.refusal(
-            decision, record.certificate_id, record.ca_certificate_id, public_key, rules, written
-        )
+        return self._reservations.refusal(_claimant(decision, record, facts, rules))
 
     def _on_record_as(self, twin: str | None) -> Reason | None:
         """Return why a device is not admitted whose certificate is on record under its other id."""
@@ -57,9 +53,9 @@ class Guards:
         return None
 
 
-def _keys(facts: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Return the SHA-256 of the device's key in its canonical form, and as its certificate writes it."""
-    return str(facts["public_key_sha256"]), facts.get("written_key_sha256")
+def _claimant(decision: Decision, record: Record, facts: Mapping[str, Any], rules: Rules) -> Claimant:
+    public_key, written = str(facts["public_key_sha256"]), facts.get("written_key_sha256")
+    return Claimant(decision, record.certificate_id, record.ca_certificate_id, rules, public_key, written)
 
 
 def _twin(facts: Mapping[str, Any]) -> str | None:

@@ -33,6 +33,49 @@ class Claim:
     left: Given = Given()  # what earlier grants gave to the thing and this one does not
 
 
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """A device that is to be admitted: its certificate and CA, its key, and the rules that it is decided by."""
+
+    decision: Decision
+    certificate_id: str
+    ca_certificate_id: str
+    rules: Rules
+    public_key: str
+    written: str | None = None  # the key as the certificate writes it, where that is another form
+
+    @property
+    def grant(self) -> Grant:
+        """The grant of an admission. Raises ValueError for another decision."""
+        if self.decision.grant is None:
+            raise ValueError("a claim without a grant")
+        return self.decision.grant
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A name as it is ``stored``, and ``before`` a claim, with all forms of the claimant's key counted as one."""
+
+    stored: Reservation
+    before: Reservation
+    holders: Mapping[str, Record | None]  # the others' certificates
+    refusal: Reason | None
+    exists: bool  # a thing of that name does that was not made here, or not finished
+
+    def claimed_by(self, claimant: Claimant) -> Reservation:
+        """Return the reservation once the claimant has it."""
+        before, grant, decision = self.before, claimant.grant, claimant.decision
+        after = before.held_by(
+            claimant.public_key,
+            claimant.certificate_id,
+            renewal=grant.renewal,
+            granted_by=decision.rule,
+            rule=decision.places,
+        )
+        making, elsewhere = not before.made and grant.thing is not None, self.exists and not before.ours
+        return replace(after, making=making, elsewhere=elsewhere)
+
+
 class Reservations:
     """Taking and releasing reservations, together with the decision record that they belong to."""
 
@@ -45,56 +88,55 @@ class Reservations:
         item = next(iter(self._table.get([_key(name)])), None)
         return None if item is None else Reservation.from_json(name, item)
 
-    def claim(
-        self,
-        decision: Decision,
-        record: Record,
-        public_key: str,
-        rules: Rules,
-        written: str | None = None,
-        twin: str | None = None,
-    ) -> Claim:
+    def claim(self, claimant: Claimant, record: Record, twin: str | None = None) -> Claim:
         """Take what the grant needs and write the record, in one transaction; or the reason why it cannot be had.
 
         Predecessors keep the name until they are replaced (``settle``): if nothing comes of it, it is still theirs.
         ``twin`` is the certificate's other id, which must have no record. Raises Conflict where another device, or the
         twin, was quicker: the next delivery decides on what it finds then.
         """
-        grant = decision.grant
-        if grant is None:
-            raise ValueError("a claim without a grant")
-        name = self._name(decision, public_key, written)
+        grant, name = claimant.grant, self._name(claimant)
         if record.reservation is not None and record.reservation != name:
             record = self.release(record)  # of an earlier decision that was never carried out
         absent = [] if twin is None else [_no_record(self._table.name, twin)]
         if name is None:
             return self._without_reservation(attaching(record, grant), absent)
-        found = self.read(name) or Reservation(name)
-        before = found.known_as(public_key, written)
-        holders = self._records_of(before.others(public_key))
-        refusal = self._claimed(before, holders, grant, record.ca_certificate_id, public_key, rules)
-        exists = refusal is None and self._not_yet_ours(before, grant)
-        if exists:
-            refusal = self._exists(before, grant, record.certificate_id)
-        if refusal is not None:
-            return Claim(record, refusal)
-        given, gives = self._given(before, grant), Given.by(grant)
-        predecessors = tuple(holders) if grant.renewal == "replace" else ()
+        found = self._look(name, claimant)
+        if found.refusal is not None:
+            return Claim(record, found.refusal)
+        predecessors = tuple(found.holders) if grant.renewal == "replace" else ()
         if predecessors:
-            _wait_for(holders.values(), record)
-        after = _claimed_by(before, decision, grant, record.certificate_id, public_key)
-        making, elsewhere = not before.made and grant.thing is not None, exists and not before.ours
-        after = replace(after, making=making, elsewhere=elsewhere, given=given | gives)
+            _wait_for(found.holders.values(), record)
+        given, gives = self._given(found.before, grant), Given.by(grant)
+        after = replace(found.claimed_by(claimant), given=given | gives)
         claimed = replace(attaching(record, grant), reservation=name, predecessors=predecessors)
-        stored, (put, *more) = record_writes(self._table.name, claimed)
-        reserved, *counted = self._changed(found, after, limit=decision.max_devices)
-        first = [put, reserved, *absent]
-        failed = self._table.transact([*first, *counted, *more])
+        stored = self._write(claimed, found.stored, after, absent, limit=claimant.decision.max_devices)
+        return Claim(record, _full(claimant.decision)) if stored is None else Claim(stored, left=given - gives)
+
+    def _look(self, name: str, claimant: Claimant) -> _Found:
+        """Find what there is of a name, and whether the claimant may have it."""
+        stored = self.read(name) or Reservation(name)
+        before = stored.known_as(claimant.public_key, claimant.written)
+        holders = self._records_of(before.others(claimant.public_key))
+        refusal = self._claimed(before, holders, claimant)
+        exists = refusal is None and self._not_yet_ours(before, claimant.grant)
+        if exists:
+            refusal = self._exists(before, claimant.grant, claimant.certificate_id)
+        return _Found(stored, before, holders, refusal, exists)
+
+    def _write(
+        self, record: Record, before: Reservation, after: Reservation, absent: list[Item], *, limit: int | None
+    ) -> Record | None:
+        """Write a record with its reservation; None where only the count of places stands against it."""
+        stored, (put, *hints) = record_writes(self._table.name, record)
+        reserved, *counts = self._changed(before, after, limit=limit)
+        others_may_change = [put, reserved, *absent]
+        failed = self._table.transact([*others_may_change, *counts, *hints])
         if not failed:
-            return Claim(stored, left=given - gives)
-        if set(failed[: len(first)]) == {"None"}:
-            return Claim(record, _full(decision))
-        raise Conflict(f"the reservation of {name} or the record of {record.certificate_id}")
+            return stored
+        if set(failed[: len(others_may_change)]) == {"None"}:
+            return None
+        raise Conflict(f"the reservation of {before.name} or the record of {record.certificate_id}")
 
     def _without_reservation(self, record: Record, absent: list[Item]) -> Claim:
         if not absent:
@@ -124,31 +166,18 @@ class Reservations:
             raise Conflict(f"the reservation of {before.name} or the record of {record.certificate_id}")
         return stored
 
-    def refusal(
-        self,
-        decision: Decision,
-        certificate_id: str,
-        ca_certificate_id: str,
-        public_key: str,
-        rules: Rules,
-        written: str | None = None,
-    ) -> Reason | None:
+    def refusal(self, claimant: Claimant) -> Reason | None:
         """Return why ``claim`` would not take what the grant needs, as things stand; None where it would."""
-        name, grant = self._name(decision, public_key, written), decision.grant
-        if grant is None or name is None:
+        name = self._name(claimant)
+        if name is None:
             return None
-        stored = self.read(name) or Reservation(name)
-        before = stored.known_as(public_key, written)
-        holders = self._records_of(before.others(public_key))
-        refused = self._claimed(before, holders, grant, ca_certificate_id, public_key, rules)
-        if refused is None and self._not_yet_ours(before, grant):
-            refused = self._exists(before, grant, certificate_id)
-        after = _claimed_by(before, decision, grant, certificate_id, public_key)
-        if refused is None and decision.max_devices is not None:
-            for rule in after.places - stored.places:
-                if taken(self._table, [rule]).get(rule, 0) >= decision.max_devices:
-                    return _full(decision)
-        return refused
+        found = self._look(name, claimant)
+        most = claimant.decision.max_devices
+        if found.refusal is None and most is not None:
+            for rule in found.claimed_by(claimant).places - found.stored.places:
+                if taken(self._table, [rule]).get(rule, 0) >= most:
+                    return _full(claimant.decision)
+        return found.refusal
 
     def release(self, record: Record, *, was_active: bool = False) -> Record:
         """Let go of the record's reservation, if it has one, and write the record, in one transaction.
@@ -178,14 +207,14 @@ class Reservations:
         elif self._table.transact(deletion):
             raise Conflict(f"the record of {record.certificate_id}")
 
-    def _name(self, decision: Decision, public_key: str, written: str | None) -> str | None:
-        """Return what the decision reserves, or None if it reserves nothing."""
-        if decision.grant is not None and decision.grant.thing is not None:
-            return f"THING#{decision.grant.thing}"
-        if decision.max_devices is None:
+    def _name(self, claimant: Claimant) -> str | None:
+        """Return what the claimant reserves, or None if it reserves nothing."""
+        if claimant.grant.thing is not None:
+            return f"THING#{claimant.grant.thing}"
+        if claimant.decision.max_devices is None:
             return None
-        earlier = None if written is None else self.read(f"KEY#{written}")
-        return f"KEY#{public_key}" if earlier is None or not earlier.holders else earlier.name
+        earlier = None if claimant.written is None else self.read(f"KEY#{claimant.written}")
+        return f"KEY#{claimant.public_key}" if earlier is None or not earlier.holders else earlier.name
 
     def _given(self, before: Reservation, grant: Grant) -> Given:
         """Return what earlier grants gave to the thing, if it is one that was made here.
@@ -235,23 +264,16 @@ class Reservations:
             actions.append({"Update": self._count(rule, -fewer, limit=None)})
         return actions
 
-    def _claimed(
-        self,
-        before: Reservation,
-        holders: Mapping[str, Record | None],
-        grant: Grant,
-        ca_certificate_id: str,
-        public_key: str,
-        rules: Rules,
-    ) -> Reason | None:
+    def _claimed(self, before: Reservation, holders: Mapping[str, Record | None], claimant: Claimant) -> Reason | None:
         """Return why this key may not have the name, if another has it or had it before.
 
         The grants of all who hold it must say that another key may follow, as must its own; and it follows a device
         of its own CA only, unless its grant names the other's under ``renewal_from``.
         """
+        grant, rules, public_key = claimant.grant, claimant.rules, claimant.public_key
         others = before.others(public_key)
         if not others:
-            return self._left(before, grant, ca_certificate_id, public_key, rules)
+            return self._left(before, claimant)
         told = f"the thing name {grant.thing} is reserved by certificate"
         if "hold" in (grant.renewal, *(each.renewal_now(rules) for each in others.values())):
             return Reason("grant.thing-claimed", f"{told} {next(iter(holders))}, with another key")
@@ -259,19 +281,18 @@ class Reservations:
             return None  # it has the name, and takes it from nobody
         for certificate, record in holders.items():
             ca = None if record is None else record.ca_certificate_id
-            if not _may_follow(grant, ca_certificate_id, ca, rules):
+            if not _may_follow(claimant, ca):
                 return Reason("grant.thing-claimed", f"{told} {certificate} {_of_ca(ca, rules)}; {_SAME_CA}")
         return None
 
-    def _left(
-        self, before: Reservation, grant: Grant, ca_certificate_id: str, public_key: str, rules: Rules
-    ) -> Reason | None:
+    def _left(self, before: Reservation, claimant: Claimant) -> Reason | None:
         """Why a name that nobody else holds stays with the CA of the device that had it: its thing is still there."""
-        if before.ca is None or public_key in before.holders or not before.made or grant.thing is None:
+        thing = claimant.grant.thing
+        if before.ca is None or claimant.public_key in before.holders or not before.made or thing is None:
             return None
-        if _may_follow(grant, ca_certificate_id, before.ca, rules) or not self._iot.thing_exists(grant.thing):
+        if _may_follow(claimant, before.ca) or not self._iot.thing_exists(thing):
             return None
-        told = f"the thing {grant.thing} is still there from a device {_of_ca(before.ca, rules)}"
+        told = f"the thing {thing} is still there from a device {_of_ca(before.ca, claimant.rules)}"
         return Reason("grant.thing-claimed", f"{told}; {_SAME_CA}, or once the thing is deleted")
 
     def _records_of(self, holders: Mapping[str, Holder]) -> dict[str, Record | None]:
@@ -328,10 +349,11 @@ def taken(table: Table, rules: Iterable[str]) -> dict[str, int]:
     return {item["pk"].removeprefix("PLACES#"): int(item["taken"]) for item in found if item["taken"]}
 
 
-def _may_follow(grant: Grant, ca_certificate_id: str, other: str | None, rules: Rules) -> bool:
-    """Return whether a device of one CA may have the name of a device of the other."""
-    return other == ca_certificate_id or any(
-        other in rules.cas[alias].ids for alias in grant.renewal_from if alias in rules.cas
+def _may_follow(claimant: Claimant, other: str | None) -> bool:
+    """Return whether a device may have the name of a device of another CA."""
+    cas = claimant.rules.cas
+    return other == claimant.ca_certificate_id or any(
+        other in cas[alias].ids for alias in claimant.grant.renewal_from if alias in cas
     )
 
 
@@ -339,15 +361,6 @@ def _of_ca(ca_certificate_id: str | None, rules: Rules) -> str:
     if ca_certificate_id is None:
         return "whose CA is not on record"
     return f"of CA {', '.join(sorted(rules.aliases_of(ca_certificate_id))) or ca_certificate_id}"
-
-
-def _claimed_by(
-    before: Reservation, decision: Decision, grant: Grant, certificate_id: str, public_key: str
-) -> Reservation:
-    """Return the reservation once this device has it."""
-    return before.held_by(
-        public_key, certificate_id, renewal=grant.renewal, granted_by=decision.rule, rule=decision.places
-    )
 
 
 def _wait_for(holders: Iterable[Record | None], record: Record) -> None:
