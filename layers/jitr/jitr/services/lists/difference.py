@@ -4,7 +4,7 @@ Both generations spread their rows over the same partitions, each in the order o
 side. Only a row that has several keys, and is not where it was, is looked up by the others.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import field
 from datetime import datetime
 from typing import Any
@@ -47,49 +47,54 @@ def difference(
     table: Table, name: str, old: str, new: str, *, at: datetime, hurry: Callable[[], bool]
 ) -> Difference | None:
     """Compare two generations of a list ``at`` a time; None where there was no time for all of it."""
-    found = Difference()
-    gone, come = _Elsewhere(table, name, new, at), _Elsewhere(table, name, old, None)
+    comparison = _Comparison(table, name, old, new, at)
     for pair in zip(row_partitions(name, old), row_partitions(name, new), strict=True):
-        if not _compare(table, pair, found, gone, come, at, hurry):
-            return None
-    for row, there in gone.rest():
-        _went(found, row, there=there)
-    for _row, there in come.rest():
-        found.effects[Effect.CHANGES if there else Effect.ADDS] += 1
-    return found
+        for was, now in _side_by_side(*(_items(table, each, hurry) for each in pair)):
+            if was is None and now is None:
+                return None
+            comparison.take(was, now)
+    return comparison.end()
 
 
-def _compare(
-    table: Table,
-    pair: tuple[str, str],
-    found: Difference,
-    gone: "_Elsewhere",
-    come: "_Elsewhere",
-    at: datetime,
-    hurry: Callable[[], bool],
-) -> bool:
-    for was, now in _side_by_side(*(_items(table, each, hurry) for each in pair)):
-        if was is None and now is None:
-            return False
+class _Comparison:
+    """Two generations of a list, compared place by place; what stands in one of them only is asked for elsewhere."""
+
+    def __init__(self, table: Table, name: str, old: str, new: str, at: datetime) -> None:
+        self._at = at
+        self._found = Difference()
+        self._gone = _Elsewhere(table, name, new, at)
+        self._come = _Elsewhere(table, name, old, None)
+
+    def take(self, was: Item | None, now: Item | None) -> None:
+        """Compare what stands at one place in the old generation and in the new one."""
         before, after = (None if each is None else _first(each) for each in (was, now))
-        if before is not None and now is not None:
-            there = not before.counts(at) or ListRow.from_json(now["row"]).counts(at)
-            _went(found, before, there=there)
-        if after is None:
-            if now is None and before is not None:
-                for row, there in gone.ask(before):
-                    _went(found, row, there=there)
+        if now is None:
+            self._went([] if before is None else self._gone.ask(before))
         elif was is None:
-            for _row, there in come.ask(after):
-                found.effects[Effect.CHANGES if there else Effect.ADDS] += 1
+            self._came([] if after is None else self._come.ask(after))
         else:
-            found.effects[Effect.NOTHING if before == after else Effect.CHANGES] += 1
-    return True
+            if before is not None:
+                there = not before.counts(self._at) or ListRow.from_json(now["row"]).counts(self._at)
+                self._went([(before, there)])
+            if after is not None:
+                self._found.effects[Effect.NOTHING if before == after else Effect.CHANGES] += 1
 
+    def end(self) -> Difference:
+        """Return the difference, with the answers that were still waited for."""
+        self._went(self._gone.rest())
+        self._came(self._come.rest())
+        return self._found
 
-def _went(found: Difference, row: ListRow, *, there: bool) -> None:
-    if not there:
-        found.take(row)
+    def _went(self, rows: Iterable[tuple[ListRow, bool]]) -> None:
+        """Count rows of the old generation, each with whether its device is in the new one as well."""
+        for row, there in rows:
+            if not there:
+                self._found.take(row)
+
+    def _came(self, rows: Iterable[tuple[ListRow, bool]]) -> None:
+        """Count rows of the new generation, each with whether its device was in the old one already."""
+        for _row, there in rows:
+            self._found.effects[Effect.CHANGES if there else Effect.ADDS] += 1
 
 
 def _first(item: Item) -> ListRow | None:
