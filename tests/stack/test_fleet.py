@@ -22,12 +22,12 @@ RULES = """\
 format: 1
 default: hold
 cas:
-  fleet: {{ids: ["{ca}"]}}
+  factory-a: {{ids: ["{ca}"]}}
 deny:
   - {{name: recalled-boards, list: fleet-recall}}
 allow:
   - name: sensors
-    ca: fleet
+    ca: factory-a
     common_name: [{names}]
     grant: {{thing: "{{common_name}}", attributes: {{line: a}}, iot_policies: ["{policy}"]}}
 """
@@ -104,7 +104,7 @@ def _counts(document: Any) -> dict[str, Counter[str]]:
 
 @pytest.mark.docs
 def test_every_device_in_trouble_is_found_and_no_other_and_the_page_s_commands_take_them_out(plant: Plant) -> None:
-    factory = plant.factory("fleet")
+    factory = plant.factory("factory-a")
     plant.jitr("lists", "add", "fleet-recall", "common_name=fleet-nobody")
     plant.publish(_rules(plant, factory, "fleet-*"))
     troubled = [
@@ -119,7 +119,7 @@ def test_every_device_in_trouble_is_found_and_no_other_and_the_page_s_commands_t
     kinds = ("fine", "recalled", "revoked", "off", "deleted", "bare")
     plant.publish(_rules(plant, factory, *(f"fleet-{kind}-*" for kind in kinds)))
 
-    document = plant.json("fleet", "check", "--ca", "fleet", code=1)
+    document = plant.json("fleet", "check", "--ca", "factory-a", code=1)
     assert document["looked_at"] == DEVICES - 3 - 2 - 2 + TROUBLE["stranger"]
     assert _counts(document) == {
         "reject": {"recalled": 5},
@@ -132,7 +132,10 @@ def test_every_device_in_trouble_is_found_and_no_other_and_the_page_s_commands_t
 
     done = plant.type("\n".join(commands("fleet.md")), plant.folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    document = plant.json("fleet", "check", "--ca", "fleet", "--deactivate", "--yes", code=1)
+    suspects = (plant.folder / "suspects.csv").read_text("utf-8-sig")
+    assert suspects.count("fleet-fine-") >= len(fine)
+    plant.jitr("ca", "activate", factory.ca)
+    document = plant.json("fleet", "check", "--ca", "factory-a", "--deactivate", "--yes", code=1)
     assert _counts(document) == {
         "hold": {"unmatched": 4},
         "unknown": {"stranger": 2},
