@@ -399,4 +399,10 @@ def test_the_pictures_of_the_page_are_taken(plant: Plant, browser: "Browser", pa
     for name, path in (("today", "/"), ("held", "/held"), ("device", f"/devices/{held}")):
         tab.goto(page.origin + path)
         tab.screenshot(path=f"{PICTURES}/{name}.png")
+    tab.goto(f"{page.origin}/rules/edit")
+    box = tab.get_by_label("The rules file")
+    box.fill(box.input_value().replace("list: line-a-2026", "lists: line-a-2026"))
+    tab.locator("#problems li").first.wait_for()
+    box.evaluate("box => box.blur()")
+    tab.screenshot(path=f"{PICTURES}/editor.png")
     context.close()
