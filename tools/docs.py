@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 import yaml
-from tools import deployer
+from tools import deployer, event_schemas
 
 from jitr.aws.metrics import METRICS, Metric
 from jitr.reasons import CODES, ReasonCode
@@ -180,6 +180,7 @@ def _described(path: str, command: click.Command, level: int) -> Iterator[str]:
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    **event_schemas.pages(),
     "command-line.md": commands_page,
     "metrics.md": metrics_page,
     "parameters.md": parameters_page,

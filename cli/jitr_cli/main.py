@@ -209,6 +209,7 @@ _FAILURES = {
     "redrive": Lazy(
         "jitr_cli.commands.failures.messages:redrive", "Put failed messages back on the registration queue."
     ),
+    "resend": _command("failures.resend:resend", "Send events that the event bus did not take."),
     "sweep": _command("failures.sweep:sweep", "Find certificates stuck pending, whose event was lost."),
 }
 

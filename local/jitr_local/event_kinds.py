@@ -29,6 +29,8 @@ class Kind:
 
 def kind_of(function: Function) -> Kind | None:
     """Return what a function takes; None for one that only CloudFormation calls."""
+    if function.name in _OF_FUNCTIONS:
+        return _OF_FUNCTIONS[function.name]
     return next((kind for source, kind in _KINDS.items() if source in function.takes), None)
 
 
@@ -46,7 +48,25 @@ def _no_changes(event: Any) -> str | None:
     """Return why this is neither what the table's stream brings nor what the schedule sends."""
     if isinstance(event, dict) and "recheck" in event:
         return None if event["recheck"] in ("due", "every") else 'recheck is neither "due" nor "every"'
-    return _in_records(event, _no_stream_record)
+    return _in_records(event, _no_stream_record) or _in_records(event, _told)
+
+
+def _told(record: Mapping[str, Any]) -> str | None:
+    return " is what NotifyFunction takes" if _tells(record) else None
+
+
+def _nothing_to_tell(event: Any) -> str | None:
+    """Return why this is not what the table's stream brings of what others are told."""
+    return _in_records(event, _no_stream_record) or _in_records(
+        event, lambda record: None if _tells(record) else " is of an item that nobody is told of"
+    )
+
+
+def _tells(record: Mapping[str, Any]) -> bool:
+    """Return whether a record of the stream is of an item that others are told of."""
+    keys: Any = record["dynamodb"].get("Keys", {})
+    pk, sk = (keys.get(each, {}).get("S") for each in ("pk", "sk"))
+    return pk == "HISTORY" or sk in ("BY_HAND", "DECISION")
 
 
 def _no_drop(event: Any) -> str | None:
@@ -92,6 +112,14 @@ def _no_object(record: Mapping[str, Any]) -> str | None:
     return None
 
 
+# Two functions read the table's stream.
+_OF_FUNCTIONS = {
+    "NotifyFunction": Kind(
+        "what the table's stream brings of decisions and changes, like those in events/notify/",
+        "notify",
+        _nothing_to_tell,
+    ),
+}
 _KINDS = {
     "SQS": Kind(
         "a batch of messages from SQS, like those in events/; `jitr events make` writes one for a certificate",

@@ -10,6 +10,7 @@ from testkit.cli.command_line import ACCOUNT, REGION
 
 KEYS = ("pk", "sk", "state_shard", "state_at", "due_shard", "due_at")
 INDEXES = (("by_state", "state_shard", "state_at"), ("by_due", "due_shard", "due_at"))
+QUEUES = ("RegistrationQueue", "RegistrationFailures", "RuleFailures", "NotifyFailures")
 
 TEMPLATE = {
     "Resources": {
@@ -35,16 +36,14 @@ TEMPLATE = {
                 ],
             },
         },
-        **{name: {"Type": "AWS::SQS::Queue"} for name in ("RegistrationQueue", "RegistrationFailures", "RuleFailures")},
+        **{name: {"Type": "AWS::SQS::Queue"} for name in QUEUES},
     },
     "Outputs": {
         "TableName": {"Value": {"Ref": "Table"}},
         "DevicePolicyName": {"Value": "Sensor"},
         "RegisterFunctionName": {"Value": "register"},
-        **{
-            f"{name}Url": {"Value": {"Ref": name}}
-            for name in ("RegistrationQueue", "RegistrationFailures", "RuleFailures")
-        },
+        "EventBusName": {"Value": "default"},
+        **{f"{name}Url": {"Value": {"Ref": name}} for name in QUEUES},
     },
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testkit.cli.command_line import Run
+from testkit.cli.command_line import Aws, Run
 from testkit.cli.stack import Queues, deploy
 
 
@@ -232,3 +232,34 @@ def test_what_is_put_back_tells_when_it_came_first(queues: Queues, run: Run) -> 
     told = {each["Body"]: each["MessageAttributes"]["sent_at"]["StringValue"] for each in answer["Messages"]}
     assert told.pop("moved") == "1770000000000"
     assert all(abs(int(each) / 1000 - time.time()) < 3600 for each in told.values())
+
+
+# --- events that the bus did not take
+
+
+def put_aside(queues: Queues, body: str) -> None:
+    queues.sqs.send_message(QueueUrl=queues.urls["NotifyFailuresUrl"], MessageBody=body)
+
+
+EVENT = {"EventBusName": "earlier", "Source": "jitr", "DetailType": "Device Held", "Resources": [], "Detail": "{}"}
+
+
+def test_events_that_were_put_aside_are_sent_to_the_bus_of_today_and_what_is_none_is_left(
+    queues: Queues, run: Run, aws: Aws
+) -> None:
+    for body in (json.dumps(EVENT), json.dumps({"Keys": {}}), "not json"):
+        put_aside(queues, body)
+    result = run("failures", "resend", "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"sent": 1, "others": 2})
+    assert aws.parameters("PutEvents") == {"Entries": [EVENT | {"EventBusName": "default"}]}
+    assert queues.count("NotifyFailures") == 2
+    assert json.loads(run("history", "--json").stdout)[0]["command"] == "failures resend"
+
+
+def test_an_event_that_the_bus_does_not_take_stays_where_it_is(queues: Queues, run: Run, aws: Aws) -> None:
+    aws.overrides["PutEvents"] = lambda _: {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
+    put_aside(queues, json.dumps(EVENT))
+    result = run("failures", "resend")
+    assert result.exit_code == 3
+    assert "the event bus default does not take them" in result.stderr
+    assert queues.count("NotifyFailures") == 1

@@ -29,7 +29,7 @@ HOUR = 3600.0
 LASTS, ENDS = 12 * HOUR, 10 * HOUR
 BEGINS = HOUR  # until then all is well
 ALARMS = {name: each["Properties"] for name, each in deployed().items() if each["Type"] == "AWS::CloudWatch::Alarm"}
-FAILURE_QUEUES = ("RegistrationFailures", "RuleFailures", "RecheckFailures")
+FAILURE_QUEUES = ("RegistrationFailures", "RuleFailures", "RecheckFailures", "NotifyFailures")
 
 
 class Told(Counted):
@@ -249,6 +249,13 @@ def _stream_fails(account: Account) -> None:
     )
 
 
+def _bus_is_away(account: Account) -> None:
+    account.while_failing(150, lambda: account.lambdas("NotifyFunction", "Errors"))
+    account.while_failing(
+        150, lambda: account.lambdas("NotifyFunction", "IteratorAge", (account.clock.now - BEGINS) * 1000)
+    )
+
+
 def _publish(metric: str, every: float) -> Callable[[Account], None]:
     return lambda account: account.while_failing(every, lambda: account.lambdas("PublishFunction", metric))
 
@@ -282,6 +289,8 @@ FAILURES: dict[str, Callable[[Account], None]] = {
     "the recheck function fails": _recheck_fails,
     "the recheck function fails on changes": _stream_fails,
     "changes were given up on": _lies("RecheckFailures"),
+    "the event bus is away": _bus_is_away,
+    "events were put aside": _lies("NotifyFailures"),
     "the publish function fails": _publish("Errors", 240),
     "Lambda does not start the publish function": _publish("Throttles", 240),
     "a drop is refused": _counted("DropsRefused", 290),

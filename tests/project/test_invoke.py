@@ -172,7 +172,12 @@ def test_an_event_of_another_kind_is_answered_with_the_kind_that_the_function_ta
         invoke.read_event(str(file), read_functions(TEMPLATE)[name])
 
 
-OF_EACH = {"": "RegisterFunction", "recheck": "RecheckFunction", "publish": "PublishFunction"}
+OF_EACH = {
+    "": "RegisterFunction",
+    "recheck": "RecheckFunction",
+    "publish": "PublishFunction",
+    "notify": "NotifyFunction",
+}
 ALL_FILES = [(folder, path.name) for folder in OF_EACH for path in sorted((event_files.EVENTS / folder).glob("*.json"))]
 
 

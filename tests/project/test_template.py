@@ -89,6 +89,8 @@ EVERY_RESOURCE = {
     ("PublishRole", "SeeWhatRulesMayName"): "AWS authorises these lists on no resource",
     ("RegisterRole", "SendTraces"): "AWS authorises traces on no resource",
     ("RecheckRole", "SendTraces"): "the same",
+    ("NotifyRole", "FindTheStream"): "the action knows no resource, and Lambda asks for it",
+    ("NotifyRole", "SendTraces"): "the same",
     ("PublishRole", "SendTraces"): "the same",
     ("CleanupRole", "SendTraces"): "the same",
 }

@@ -100,7 +100,14 @@ def test_the_table_is_protected_after_all_that_could_fail_and_let_go_before_it_i
     """CloudFormation cannot roll back a protected table, so it is no property: a custom resource protects it."""
     assert "DeletionProtectionEnabled" not in stack["Table"]["Properties"]
     behind = needs(stack, "Protection")
-    assert {"Table", "RegisterFunction", "RecheckFunction", "PublishFunction", "RegistrationTopicRule"} <= behind
+    assert {
+        "Table",
+        "RegisterFunction",
+        "RecheckFunction",
+        "PublishFunction",
+        "NotifyFunction",
+        "RegistrationTopicRule",
+    } <= behind
     assert {"CleanupFunction", "CleanupRole", "CleanupLogGroup"} <= behind
 
 
@@ -207,7 +214,7 @@ def test_a_key_encrypts_all_that_holds_data_and_who_uses_that_may_use_the_key() 
             assert properties[name]["KmsMasterKeyId"] == KEY
         if kind == "AWS::Logs::LogGroup":
             assert properties[name]["KmsKeyId"] == KEY
-    for role in ("TopicRuleRole", "RegisterRole", "RecheckRole", "PublishRole"):
+    for role in ("TopicRuleRole", "RegisterRole", "RecheckRole", "PublishRole", "NotifyRole"):
         allowed = statements(deployed(KmsKeyArn=KEY), role)["UseTheKey"]
         assert (allowed["Action"], allowed["Resource"]) == (["kms:Decrypt", "kms:GenerateDataKey"], KEY)
         assert "UseTheKey" not in statements(deployed(), role)
@@ -283,6 +290,7 @@ OTHER_VALUES |= {
     "RefusalsEmail": "a@example.com",
 }
 OTHER_VALUES |= {"AlarmTopicArn": "arn:aws:sns:eu-central-1:123456789012:alarms"}
+OTHER_VALUES |= {"EventBus": "plant"}
 
 
 def other_value(name: str) -> Any:
@@ -383,3 +391,19 @@ def test_cold_starts_are_met_in_one_way_at_most_and_by_default_in_none_that_cost
     assert warm["ProvisionedConcurrencyConfig"] == {"ProvisionedConcurrentExecutions": 2}
     assert not refused(SnapStart="PublishedVersions") + refused(ProvisionedConcurrency=2) + refused()
     assert refused(SnapStart="PublishedVersions", ProvisionedConcurrency=2)
+
+
+# --- Events
+
+
+@pytest.mark.parametrize(("bus", "enabled"), [("default", True), ("plant", True), ("off", False)])
+def test_the_notify_function_hears_of_the_stream_unless_the_bus_is_off(bus: str, enabled: bool) -> None:
+    stack = deployed(EventBus=bus)
+    assert stack["NotifyFunctionWritten"]["Properties"]["Enabled"] is enabled
+    assert stack["NotifyFunction"]["Properties"]["Environment"]["Variables"]["JITR_EVENT_BUS"] == bus
+
+
+def test_a_stream_has_no_more_readers_than_dynamodb_lets_it_have() -> None:
+    """Two at most. Amazon DynamoDB Developer Guide, "DynamoDB Streams and AWS Lambda triggers"."""
+    mappings = [each for each in deployed().values() if each["Type"] == "AWS::Lambda::EventSourceMapping"]
+    assert len([each for each in mappings if "StreamArn" in str(each["Properties"]["EventSourceArn"])]) == 2

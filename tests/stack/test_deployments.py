@@ -271,7 +271,13 @@ def test_a_release_is_deployed_from_its_archive_without_this_repository(account:
     clients = account.session()
     # Its layers are those of Lambda's own Python: this machine's may not import them, and is not asked to.
     functions = {each: name for each, name in account.resources("jitr-release").items() if each.endswith("Function")}
-    assert functions.keys() == {"RegisterFunction", "RecheckFunction", "PublishFunction", "CleanupFunction"}
+    assert functions.keys() == {
+        "RegisterFunction",
+        "RecheckFunction",
+        "PublishFunction",
+        "NotifyFunction",
+        "CleanupFunction",
+    }
     for each, name in functions.items():
         found = clients.client("lambda").get_function(FunctionName=name)["Configuration"]
         assert found["Architectures"] == [architecture]

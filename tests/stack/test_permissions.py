@@ -547,6 +547,26 @@ def lets_go_of_what_no_reader_looks_at(site: Site) -> None:
     site.call("PublishFunction", json.loads((CHECKOUT / "events/publish/tidy.json").read_text()))
 
 
+def written(**item: Any) -> Mapping[str, Any]:
+    """What the table's stream tells of an operator's act."""
+    event: dict[str, Any] = json.loads((CHECKOUT / "events/notify/deactivated.json").read_text())
+    stream = event["Records"][0]["dynamodb"]
+    stream["NewImage"] |= item
+    stream["ApproximateCreationDateTime"] = time.time()
+    return event
+
+
+def tells_the_bus(site: Site) -> None:
+    site.call("NotifyFunction", written())
+
+
+def puts_aside_what_cannot_be_told(site: Site) -> None:
+    url = site.plant.stack.outputs["NotifyFailuresUrl"]
+    before = waiting(site, url)
+    site.call("NotifyFunction", written(acts={"L": [{"M": {}}]}))
+    assert waiting(site, url) == before + 1
+
+
 SITUATIONS: Mapping[str, tuple[Callable[[Site], None], ...]] = {
     "RegisterRole": (
         admits_with_all_that_a_grant_may_have,
@@ -566,6 +586,10 @@ SITUATIONS: Mapping[str, tuple[Callable[[Site], None], ...]] = {
         rechecks_those_that_a_change_of_the_rules_concerns,
         rechecks_everybody,
         rechecks_those_that_are_due,
+    ),
+    "NotifyRole": (
+        tells_the_bus,
+        puts_aside_what_cannot_be_told,
     ),
     "PublishRole": (
         publishes_a_list_that_was_dropped,

@@ -67,6 +67,30 @@ def quotas() -> Quotas:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifyEnvironment:
+    """What the template tells NotifyFunction."""
+
+    bus: str
+    failures_queue_url: str
+    stack: str
+    partition: str
+    region: str
+    account_id: str
+
+
+def read_for_notify() -> NotifyEnvironment:
+    """Read the environment of this function. Raises KeyError for a variable that the template did not set."""
+    return NotifyEnvironment(
+        bus=os.environ["JITR_EVENT_BUS"],
+        failures_queue_url=os.environ["JITR_NOTIFY_FAILURES_URL"],
+        stack=os.environ["JITR_STACK"],
+        partition=os.environ["JITR_PARTITION"],
+        region=os.environ["AWS_REGION"],  # of Lambda's making
+        account_id=os.environ["JITR_ACCOUNT_ID"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class PublishEnvironment:
     """PublishFunction's settings from the template."""
 

@@ -90,6 +90,8 @@ _ALL = (
     ),
     Metric("Poison", _COUNT, "messages moved to `RegistrationFailures`", reasons="a reason code of `event.*`"),
     Metric("Bugs", _COUNT, "exceptions that nobody declared"),
+    Metric("Notices", _COUNT, "events that the bus took"),
+    Metric("NoticesPutAside", _COUNT, "events that it did not take for an hour, or that could not be made"),
     Metric("DropsPublished", _COUNT, "what was dropped in the bucket and is in force"),
     Metric("DropsRefused", _COUNT, "what was dropped in the bucket and was refused"),
 )

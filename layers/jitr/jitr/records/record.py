@@ -1,7 +1,8 @@
 """The decision record: what is remembered of one certificate. ``jitr.records.transitions`` says what moves it."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -55,6 +56,8 @@ class Record:
     knocks: int = 1
     counted_at: datetime | None = None  # the last knock that was counted
     first_knock_at: datetime | None = None  # the first; None in records of before it was kept
+    told: Mapping[str, Any] | None = None  # the verdict and its weightiest reason that others were told last
+    telling: str | None = None  # in the one write that others are told of: see jitr.records.notices
     hints: tuple[str, ...] = ()  # what a held device is found by in the table, see jitr.records.held
     search_keys: tuple[str, ...] = ()  # by which it is searched in the table, see jitr.records.search
     revision: int = 0  # of the item: what a conditional write is conditional on
@@ -93,6 +96,9 @@ class Record:
             "knocks": self.knocks,
             "counted_at": _text(self.counted_at),
             "first_knock_at": _text(self.first_knock_at),
+            # Once it is carried out, what was told last is what stands in the record.
+            "told": self.told if self.state == APPLYING else None,
+            "telling": self.telling,
             "hints": list(self.hints),
             "search_keys": list(self.search_keys) or None,
             "revision": self.revision,
@@ -104,7 +110,7 @@ class Record:
         """Read back what ``to_json`` wrote. Raises ValueError for a format this code does not know."""
         if int(data["format"]) != FORMAT:
             raise ValueError(f"a decision record of format {data['format']}; this version reads {FORMAT}")
-        return cls(
+        read = cls(
             certificate_id=data["certificate_id"],
             ca_certificate_id=data["ca_certificate_id"],
             decision=Verdict(data["decision"]),
@@ -135,10 +141,12 @@ class Record:
             knocks=int(data["knocks"]),
             counted_at=_time(data.get("counted_at")),
             first_knock_at=_time(data.get("first_knock_at")),
+            told=data.get("told"),
             hints=tuple(data.get("hints", ())),
             search_keys=tuple(data.get("search_keys", ())),
             revision=int(data["revision"]),
         )
+        return replace(read, told=read.in_a_word) if read.state == APPLIED else read
 
     @classmethod
     def glanced(cls, data: Mapping[str, Any]) -> "Record":
@@ -147,6 +155,19 @@ class Record:
         Raises ValueError as ``from_json`` does.
         """
         return cls.from_json({"reasons": (), "near_misses": (), "predecessors": ()} | dict(data))
+
+    @property
+    def in_a_word(self) -> Mapping[str, Any]:
+        """The verdict and its weightiest reason: where one of them is another, others are told."""
+        return {"decision": self.decision.value, "reason": self.reasons[0]["code"] if self.reasons else None}
+
+    def as_told(self) -> "Record":
+        """Return it as it is written: marked, if what was carried out is not what others were told last."""
+        now = self.in_a_word
+        if self.state != APPLIED or now == self.told:
+            return replace(self, telling=None)
+        telling = json.dumps({"revision": self.revision, "before": self.told}, default=dict)
+        return replace(self, told=now, telling=telling)
 
     @property
     def operator_word(self) -> OperatorWord | None:

@@ -90,7 +90,7 @@ class HeldDevices:
         """Move a queued due device out of the way in the index, unless it was decided meanwhile."""
         self._table.update(
             certificate_key(item["certificate_id"]),
-            "SET #due_at = :later",
+            "SET #due_at = :later REMOVE telling",
             {":later": rfc3339(now + ASK_AGAIN), ":seen": item["revision"]},
             {"#due_at": "due_at", "#revision": "revision"},
             "#revision = :seen",

@@ -386,7 +386,7 @@ class Table:
             self.client.update_item,
             TableName=self.name,
             Key=to_item(certificate_key(record.certificate_id)),
-            UpdateExpression="SET counted_at = :at, knocked_at = :at ADD knocks :one",
+            UpdateExpression="SET counted_at = :at, knocked_at = :at REMOVE telling ADD knocks :one",
             ConditionExpression="attribute_exists(pk)",
             ExpressionAttributeValues={":at": {"S": at}, ":one": {"N": "1"}},
         )
@@ -428,7 +428,9 @@ def record_writes(table: str, record: Record) -> tuple[Record, list[Item]]:
     keep the keys by which it is searched: those are written with its first record, or by the first write of a record
     that an earlier version made, and hardly ever change.
     """
-    after = replace(record, hints=hints(record), search_keys=search_keys(record), revision=record.revision + 1)
+    after = replace(
+        record, hints=hints(record), search_keys=search_keys(record), revision=record.revision + 1
+    ).as_told()
     put = {"TableName": table, "Item": to_item(record_item(after)), **over(record.revision)}
     added = [hint_key(each, record.certificate_id) for each in after.hints if each not in record.hints]
     added += [

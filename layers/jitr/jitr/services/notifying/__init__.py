@@ -1,0 +1,1 @@
+"""Telling others, on the event bus, what was decided and changed."""

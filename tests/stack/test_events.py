@@ -1,0 +1,78 @@
+"""Events on the bus, end to end: record, stream, notify function, bus, and a subscriber that counts."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema
+import pytest
+from testkit.stack.plant import Plant, until
+from tools.event_schemas import schema_of
+
+pytestmark = pytest.mark.stack
+
+
+@dataclass
+class Subscriber:
+    """A queue that a rule on the default bus leads to."""
+
+    plant: Plant
+    url: str
+    seen: list[dict[str, Any]]
+
+    def about(self, certificate_id: str) -> list[str]:
+        """The detail types told of a device, in the order in which they were sent."""
+        self.look()
+        return [each["detail-type"] for each in self.seen if certificate_id in json.dumps(each["resources"])]
+
+    def look(self) -> None:
+        """Take what came."""
+        answer = self.plant.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10)
+        for message in answer.get("Messages", []):
+            self.seen.append(json.loads(message["Body"]))
+            self.plant.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+
+
+@pytest.fixture
+def subscriber(plant: Plant) -> Iterator[Subscriber]:
+    """Everything that jitr tells on the bus."""
+    events: Any = plant.stack.session().client("events")
+    url = plant.sqs.create_queue(QueueName="subscriber")["QueueUrl"]
+    names: Any = ["QueueArn"]
+    arn = plant.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]["QueueArn"]
+    events.put_rule(Name="subscriber", EventPattern=json.dumps({"source": ["jitr"]}))
+    events.put_targets(Rule="subscriber", Targets=[{"Id": "1", "Arn": arn}])
+    yield Subscriber(plant, url, [])
+    events.remove_targets(Rule="subscriber", Ids=["1"])
+    events.delete_rule(Name="subscriber")
+    plant.sqs.delete_queue(QueueUrl=url)
+
+
+def test_a_subscriber_is_told_of_each_change_of_a_device_once_and_in_order(
+    plant: Plant, subscriber: Subscriber
+) -> None:
+    """Held, let in, cut off; its knocks meanwhile tell nothing. Each event is as its schema says."""
+    factory = plant.factory("told")
+    plant.jitr("lists", "add", "told-list", "common_name=told-other")
+    file = plant.rules(factory)
+    file.write_text(file.read_text().replace("    grant:", "    list: told-list\n    grant:"))
+    plant.publish(file)
+    made = plant.device(factory, "told-1")
+    with made.knocking() as device:
+        until(lambda: plant.record(made), "its first knock is decided")
+        attempts = device.attempts
+        until(lambda: device.attempts > attempts + 2, "it knocks in vain")
+        plant.jitr("lists", "add", "told-list", "common_name=told-1")
+        until(lambda: plant.status(made) == "ACTIVE", "it is let in")
+    plant.jitr("device", "deactivate", made.certificate_id, "--yes")
+    expected = ["Device Held", "Device Admitted", "Device Deactivated"]
+    until(lambda: len(subscriber.about(made.certificate_id)) >= len(expected), "all of it is told")
+    until(lambda: len([each for each in subscriber.seen if each["detail-type"] == "List Changed"]) >= 2, "so are edits")
+    assert subscriber.about(made.certificate_id) == expected
+    for each in subscriber.seen:
+        jsonschema.validate(each, schema_of(each["detail-type"]))
+    ids = [each["detail"]["metadata"]["id"] for each in subscriber.seen]
+    assert len(ids) == len(set(ids))
+    changes = {each["detail"]["data"]["id"] for each in subscriber.seen if each["detail"]["data"].get("tool")}
+    assert changes <= {each["id"] for each in plant.json("history", "--limit", "1000")}
