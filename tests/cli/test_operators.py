@@ -169,7 +169,7 @@ def test_a_list_is_had_back_as_it_was(ready: Table, run: Run) -> None:
 def test_a_replace_that_shrinks_a_list_by_more_than_half_asks(ready: Table, run: Run) -> None:
     Path("many.csv").write_text("common_name\n" + "".join(f"snr-{n}\n" for n in range(10)))
     Path("few.csv").write_text("common_name\nsnr-1\n")
-    assert run("lists", "import", "line-a", "many.csv").exit_code == 0
+    assert run("lists", "import", "line-a", "many.csv", "--yes").exit_code == 0
     assert run("lists", "import", "line-a", "few.csv", "--replace").exit_code == 2
     assert len(rows(ready)) == 10
     assert run("lists", "import", "line-a", "few.csv", "--replace", "--yes").exit_code == 0
