@@ -30,7 +30,7 @@ from jitr import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURES = ("arm64", "x86_64")
-FUNCTIONS = ("cleanup", "publish", "recheck", "register")
+FUNCTIONS = ("cleanup", "notify", "publish", "recheck", "register")
 GUIDE = ROOT / "docs" / "deploy-a-release.md"
 
 _TIME = (2020, 1, 1, 0, 0, 0)
@@ -107,6 +107,7 @@ def _stack(architecture: str, layers: Mapping[str, Path]) -> dict[str, bytes]:
         "samconfig.toml": (ROOT / "samconfig.toml").read_bytes(),
         "template.yaml": template(architecture).encode(),
         **{f"deployer/{path.name}": path.read_bytes() for path in sorted((ROOT / "docs/deployer").glob("*.json"))},
+        **{f"events/{path.name}": path.read_bytes() for path in sorted((ROOT / "docs/events").glob("*.json"))},
         "layers/jitr.zip": _zipped(_files(layers[f"jitr-{architecture}"])),
         "layers/yaml.zip": _zipped(_files(layers["yaml"])),
         **{

@@ -179,3 +179,10 @@ def test_an_editor_is_told_of_the_interpreter_and_the_schema_that_there_are() ->
     (schema,) = settings["yaml.schemas"]
     assert (ROOT / schema).is_file()
     assert "admission.yaml" in settings["yaml.schemas"][schema]
+
+
+def test_a_release_has_every_function() -> None:
+    """As tests of what is built see, too, but those take minutes."""
+    from tools import dist
+
+    assert list(dist.FUNCTIONS) == sorted(each.parent.name for each in ROOT.glob("functions/*/app.py"))
