@@ -141,17 +141,16 @@ class Examiner:
     def _findings(
         self, record: Record, status: str | None, acts: Sequence[Act], decision: Decision | None
     ) -> Iterator[FleetFinding]:
-        hand = _hand(acts)
-        device = device_of(record, acts[-1].by if acts else None)
+        hand, by = _hand(acts), acts[-1].by if acts else None
         standing = against_status(record, status, hand, replaced=False)
         if standing is Standing.CHANGED and self._was_replaced(record):
             standing = against_status(record, status, hand, replaced=True)
         if standing is not None:
-            yield device.found(standing, status=status, was=_was(record))
+            yield device_of(record, by).found(standing, status=status, was=_was(record))
         if decision is not None:
             standing = against_today(record.decision is Verdict.ADMIT, decision.verdict, hand)
             if standing is not None:
-                yield device.found(standing, status=status, today=today(decision))
+                yield device_of(record, by).found(standing, status=status, today=today(decision))
 
     def _was_replaced(self, record: Record) -> bool:
         """Return whether another certificate has the device's name since: ``renewal: replace`` made it INACTIVE."""

@@ -19,14 +19,13 @@ from jitr.aws.dynamodb.table import BATCH_GET, Table, row_key
 from jitr.aws.iot import Iot
 from jitr.devicelists.rows import ListRow, device_keys
 from jitr.errors import UnusableCrl
-from jitr.facts import CertificateFacts
 from jitr.reasons import Verdict
 from jitr.records.heads import Heads
 from jitr.records.knock import recorded_knock
 from jitr.records.record import Record
 from jitr.rules.model import Rules
 from jitr.services.lists.device_lists import DeviceLists
-from jitr.times import rfc3339
+from jitr.times import parse_time, rfc3339
 from jitr_operations import telling
 from jitr_operations.cas.registry import all_ca_ids, described
 from jitr_operations.crls import crls_with
@@ -259,7 +258,7 @@ class _Endings:
 
 
 def _end(record: Record) -> datetime | None:
-    return None if record.facts is None else CertificateFacts.from_json(record.facts).not_after
+    return None if record.facts is None else parse_time(record.facts["not_after"])
 
 
 def _values(rows: Iterable[ListRow], attribute: str) -> tuple[str, ...]:
