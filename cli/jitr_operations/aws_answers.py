@@ -9,6 +9,7 @@ _LATER = "Run it again in a moment: it carries on."
 _REMEDIES = {
     "AccessDenied": _PERMISSION,
     "AccessDeniedException": _PERMISSION,
+    "AuthorizationError": _PERMISSION,  # of SNS
     "UnauthorizedOperation": _PERMISSION,
     "ExpiredToken": _SIGN_IN,
     "ExpiredTokenException": _SIGN_IN,

@@ -101,6 +101,16 @@ class Account:
                 self._clients[service] = client
             return self._clients[service]
 
+    def client_without_retries(self, service: Literal["iot"]) -> "IoTClient":
+        """Return a new client that hands on each answer of AWS, a refusal as well, and asks nothing again.
+
+        Raises InputError where endpoint and keys do not belong together.
+        """
+        client: IoTClient = _client(self.session, service, self.region, self.endpoint, self.local, attempts=1)
+        if self.read_only:
+            client.meta.events.register("before-parameter-build.*.*", _refuse_writes)
+        return client
+
     def where(self, service: str = "iot") -> str:
         """Account, Region and endpoint in words; the endpoint is that of the service which the command changes."""
         return f"account {self.account_id}, Region {self.region}, endpoint {self.client(service).meta.endpoint_url}"
@@ -279,13 +289,18 @@ def _region(chosen: str | None, session: "boto3.Session") -> str:
 
 
 def _client(
-    session: "boto3.Session", service: str, region: str, endpoint: str | None, local: LocalStackFile | None
+    session: "boto3.Session",
+    service: str,
+    region: str,
+    endpoint: str | None,
+    local: LocalStackFile | None,
+    attempts: int = 5,
 ) -> Any:
     from botocore.config import Config
     from botocore.exceptions import InvalidRegionError
 
     settings: dict[str, Any] = {
-        "retries": {"mode": "standard", "total_max_attempts": 5},
+        "retries": {"mode": "standard", "total_max_attempts": attempts},
         "user_agent_extra": f"jitr/{__version__}",
         "connect_timeout": 10,
         "read_timeout": 60,

@@ -40,6 +40,9 @@ def everything(plant: Plant) -> set[str]:
     found |= {f"bucket {each['Name']}" for each in clients.client("s3").list_buckets()["Buckets"]}
     found |= {f"table {each}" for each in clients.client("dynamodb").list_tables()["TableNames"]}
     found |= {f"role {each['RoleName']}" for each in clients.client("iam").list_roles()["Roles"]}
+    found |= {f"queue {each}" for each in clients.client("sqs").list_queues().get("QueueUrls", [])}
+    subscriptions = clients.client("sns").list_subscriptions()["Subscriptions"]
+    found |= {f"subscription {each['SubscriptionArn']}" for each in subscriptions}
     found |= {f"CA {each['certificateId']}" for each in plant.iot.list_ca_certificates()["certificates"]}
     found |= {f"certificate {each['certificateId']}" for each in plant.iot.list_certificates()["certificates"]}
     found |= {f"thing {each['thingName']}" for each in plant.iot.list_things()["things"]}
@@ -62,9 +65,11 @@ def test_each_assumption_is_looked_at_on_a_stack_of_its_own_and_nothing_is_left(
     report = tmp_path / "verified.md"
     before = everything(plant)
     with plant.topic_rule_resting():
-        told = plant.json("verify", *own, "--report", report)
+        told = plant.json("verify", *own, "--throttle", "--report", report)
     seen = {each["code"]: each["seen"] for each in told["assumptions"]}
     assert {code for code, word in seen.items() if word != "confirmed"} == {"alarm.failures", "throttling.shape"}
+    throttling = next(each for each in told["assumptions"] if each["code"] == "throttling.shape")
+    assert throttling["detail"] == "60 calls were all answered: the quota here is higher"
     assert (told["left"], everything(plant) - before) == ([], set())
     assert json.loads(report.with_suffix(".json").read_text()) == told
     assert report.read_text().count("| confirmed |") == len(seen) - 2

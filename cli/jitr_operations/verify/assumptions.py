@@ -47,9 +47,14 @@ ASSUMPTIONS = (
         untried="only with --alarm",
     ),
     Assumption(
+        "message.refused-file",
+        "A file that is refused is told by a message, which a queue that is subscribed to the topic receives.",
+        untried="only with --refusal or --own-stack",
+    ),
+    Assumption(
         "throttling.shape",
         "A request above the quota is answered with ThrottlingException.",
-        untried="nothing here goes above a quota",
+        untried="only with --throttle",
     ),
 )
 

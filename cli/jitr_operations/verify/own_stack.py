@@ -14,7 +14,7 @@ from jitr_operations.verify.alone import require_alone
 from jitr_operations.verify.assumptions import Report
 from jitr_operations.verify.belongings import PREFIX, TAG, tried
 from jitr_operations.verify.package import Package
-from jitr_operations.verify.verification import Endpoint, Verification, new_run
+from jitr_operations.verify.verification import Endpoint, Extent, Verification, new_run
 from jitr_operations.verify.waiting import until
 
 # A role and a table take seconds, a deletion up to a quarter of an hour: see functions/cleanup.
@@ -30,8 +30,7 @@ class OwnStack:
     account: Account
     package: Package
     endpoint: Endpoint
-    sni_only: bool = False
-    alarm: bool = False
+    extent: Extent = field(default_factory=Extent)
     run: str = field(default_factory=new_run)
 
     @property
@@ -47,8 +46,7 @@ class OwnStack:
         """
         require_alone(self.account)
         try:
-            deployment, options = self._deploy(), (self.sni_only, self.alarm)
-            report = Verification(deployment, self.endpoint, *options, run=self.run, own_stack=True).make()
+            report = Verification(self._deploy(), self.endpoint, self.extent, run=self.run, own_stack=True).make()
         finally:
             telling.note(f"Deleting stack {self.name}, which may take ten minutes.")
             left = remove(self.account, self.run)

@@ -28,9 +28,11 @@ from jitr_operations.issuing import pki
 from jitr_operations.records import record_of
 from jitr_operations.rules.publication import propose_text, publish
 from jitr_operations.table import now, now_text, table_of
+from jitr_operations.verify import throttling
 from jitr_operations.verify.alone import require_alone
 from jitr_operations.verify.assumptions import Report
 from jitr_operations.verify.belongings import PREFIX, TAG, Belongings
+from jitr_operations.verify.refusal import RefusalCheck
 from jitr_operations.verify.waiting import until
 
 _CURVE = pki.KeyType(curve="p256")
@@ -77,17 +79,30 @@ def new_run() -> str:
     return secrets.token_hex(4)
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How far a run goes.
+
+    ``sni_only`` registers the CA without proof. ``alarm`` has an alarm raised and ``refusal`` a file refused, of which
+    somebody may be told. ``throttle`` uses up a quota of the account for some seconds.
+    """
+
+    sni_only: bool = False
+    alarm: bool = False
+    refusal: bool = False
+    throttle: bool = False
+
+
 @dataclass
 class Verification:
-    """One run. ``sni_only`` registers the CA without proof; ``alarm`` has an alarm raised, and somebody may be told.
+    """One run.
 
     ``own_stack``: rules of its own may be put in force, since the stack decides nobody else's devices.
     """
 
     deployment: Deployment
     endpoint: Endpoint
-    sni_only: bool = False
-    alarm: bool = False
+    extent: Extent = field(default_factory=Extent)
     run: str = field(default_factory=new_run)
     own_stack: bool = False
 
@@ -96,6 +111,7 @@ class Verification:
         self._table: Table = table_of(self.deployment)
         self._registry = Registry(self._iot)
         self.belongings = Belongings(self._iot, self._table)
+        self._refused = RefusalCheck(self.deployment, self.run)
         self.report = Report(self.deployment.where(), now_text(), self.run)
 
     def make(self) -> Report:
@@ -109,7 +125,7 @@ class Verification:
                 self._look(Path(folder))
         finally:
             telling.note("Taking away what was made.")
-            self.report.left = self.belongings.clean(self.run)
+            self.report.left = [*self._refused.take_away(), *self.belongings.clean(self.run)]
         return self.report
 
     def _look(self, folder: Path) -> None:
@@ -125,7 +141,11 @@ class Verification:
         self._policies(chain)
         if self.own_stack:
             self._admission(ca_id, leaf)
-        if self.alarm:
+        if self.extent.refusal or self.own_stack:
+            self._refusal()
+        if self.extent.throttle:
+            self.report.seen["throttling.shape"] = throttling.look(self.deployment, leaf.id)
+        if self.extent.alarm:
             self._alarms()
 
     # --- what is made
@@ -145,7 +165,7 @@ class Verification:
             "allowAutoRegistration": True,
             "tags": [{"Key": TAG, "Value": self.run}],
         }
-        if self.sni_only:
+        if self.extent.sni_only:
             request["certificateMode"] = "SNI_ONLY"
         else:
             code = self._iot.get_registration_code()["registrationCode"]
@@ -312,6 +332,10 @@ class Verification:
         found = "no decision" if record is None else f"{record.decision}, {record.state}"
         told = f"connected {took:.0f} s after the rules were published" if let_in else f"not let in: {found}"
         self.report.see("admission.whole", bool(let_in), told)
+
+    def _refusal(self) -> None:
+        telling.note("A file that is refused is uploaded, and its message waited for.")
+        self.report.see("message.refused-file", *self._refused.look())
 
     def _alarms(self) -> None:
         telling.note("A message that cannot be handled is sent: this may take a quarter of an hour.")

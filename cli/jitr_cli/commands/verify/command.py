@@ -18,7 +18,9 @@ from jitr_operations.verify.assumptions import ASSUMPTIONS, Report, Seen
 from jitr_operations.verify.belongings import Belongings
 from jitr_operations.verify.own_stack import OwnStack, remove
 from jitr_operations.verify.package import package_at
-from jitr_operations.verify.verification import Endpoint, Verification
+from jitr_operations.verify.refusal import remove_messages
+from jitr_operations.verify.throttling import CALLS
+from jitr_operations.verify.verification import Endpoint, Extent, Verification
 
 _OWN_STACK = """\
 This deploys a stack of its own, {name}, with rules of its own, from {template}:
@@ -29,8 +31,17 @@ While the stack stands, devices of yours that connect for the first time are hel
 _PLAN = """\
 This makes a CA that nobody knows and two devices, tagged and named jitr-verify, and takes them away again:
 one CA registered, about 20 connections, and some 100 requests to AWS IoT, which cost less than a cent.
-Your rules, lists and devices are left alone. It takes about {minutes} minutes.{alarm}"""
+Your rules, lists and devices are left alone. It takes about {minutes} minutes.{more}"""
 _ALARM = "\nRegistrationFailuresAlarm is raised and ends again: whoever gets its messages gets two."
+_REFUSAL = (
+    "\nA file is refused, with a queue of its own subscribed to the refusals topic, and taken away with its verdict. "
+    "Whoever is subscribed gets the message, too,\nDropsRefusedAlarm is raised, and an entry stays in `jitr history`."
+)
+_THROTTLE = (
+    "\nDescribeCertificate is called as fast as possible, {calls} times or three seconds at most. That uses up the "
+    "account's quota in this Region:\nmeanwhile others' calls are throttled, too, and a device that knocks is decided "
+    "some seconds later."
+)
 _SIGNS = {Seen.CONFIRMED: "ok", Seen.OTHERWISE: "NO", Seen.NOT_TRIED: "--"}
 
 
@@ -39,6 +50,8 @@ _SIGNS = {Seen.CONFIRMED: "ok", Seen.OTHERWISE: "NO", Seen.NOT_TRIED: "--"}
 @ca_file_option
 @click.option("--sni-only", is_flag=True, help="Register the CA in mode SNI_ONLY: without proof of possession.")
 @click.option("--alarm", is_flag=True, help="Also raise an alarm, and see it end: a quarter of an hour more.")
+@click.option("--refusal", is_flag=True, help="Also have a file refused, and see its message; --own-stack does, too.")
+@click.option("--throttle", is_flag=True, help="Also go above a quota of the account, for three seconds at most.")
 @click.option("--own-stack", is_flag=True, help="Deploy a stack for it, and delete that again.")
 @click.option(
     "--template",
@@ -58,6 +71,8 @@ def verify(
     ca_file: Path | None,
     sni_only: bool,
     alarm: bool,
+    refusal: bool,
+    throttle: bool,
     own_stack: bool,
     template: Path | None,
     report: Path | None,
@@ -85,10 +100,11 @@ def verify(
     if clean:
         _clean(choice, as_json)
         return
-    run = _run(choice, own_stack, template, sni_only, alarm, endpoint, ca_file)
+    extent = Extent(sni_only, alarm, refusal, throttle)
+    run = _run(choice, own_stack, template, extent, endpoint, ca_file)
     if isinstance(run, OwnStack):
         output.note(_OWN_STACK.format(template=run.package.template, name=run.name, size=run.package.size / 1e6))
-    output.note(_PLAN.format(minutes=20 if alarm else 4, alarm=_ALARM if alarm else ""))
+    output.note(_plan(extent, own_stack))
     output.confirm("Go on?", yes)
     with _written(report) as write:
         found = run.make()
@@ -98,10 +114,16 @@ def verify(
     context.exit(1 if found.otherwise else 0)
 
 
+def _plan(extent: Extent, own_stack: bool) -> str:
+    throttle = _THROTTLE.format(calls=CALLS)
+    more = ((extent.alarm, _ALARM), (extent.refusal and not own_stack, _REFUSAL), (extent.throttle, throttle))
+    return _PLAN.format(minutes=20 if extent.alarm else 4, more="".join(text for wanted, text in more if wanted))
+
+
 def _clean(choice: Choice, as_json: bool) -> None:
     account, table = account_and_table(choice, "Decisions on devices are not looked for")
     account.announce()
-    left = [*Belongings(account.client("iot"), table).clean(), *remove(account)]
+    left = [*Belongings(account.client("iot"), table).clean(), *remove_messages(account), *remove(account)]
     output.emit(as_json, {"left": left}, "Nothing of a verification is left." if not left else "")
     _refuse_left(left)
 
@@ -110,8 +132,7 @@ def _run(
     choice: Choice,
     own_stack: bool,
     template: Path | None,
-    sni_only: bool,
-    alarm: bool,
+    extent: Extent,
     endpoint: str | None,
     ca_file: Path | None,
 ) -> OwnStack | Verification:
@@ -121,13 +142,13 @@ def _run(
         deployment = choice.deployment()
         deployment.announce()
         require_alone(deployment)  # before anything is asked
-        return Verification(deployment, _endpoint(endpoint, ca_file, choice, deployment), sni_only, alarm)
+        return Verification(deployment, _endpoint(endpoint, ca_file, choice, deployment), extent)
     if stack_was_named():
         raise click.UsageError("--own-stack and --stack exclude each other: the own stack has a name of its own.")
     package, account = package_at(template), choice.account()
     account.announce("cloudformation")
     require_alone(account)
-    return OwnStack(account, package, _endpoint(endpoint, ca_file, choice, account), sni_only, alarm)
+    return OwnStack(account, package, _endpoint(endpoint, ca_file, choice, account), extent)
 
 
 def _endpoint(endpoint: str | None, ca_file: Path | None, choice: Choice, account: Account) -> Endpoint:
