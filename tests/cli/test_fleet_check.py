@@ -19,6 +19,7 @@ from testkit.cli.fleet import GRANT, Fleet, fleet_in, in_force, leaf
 from testkit.cli.operating import FACTORY, OTHER
 from testkit.knocks import allow, deny
 
+from jitr.aws.quotas import Quotas
 from jitr.aws.web import Web, WebAnswer, WebRequest
 from jitr.devicelists.rows import ListRow
 from jitr.records.record import APPLYING
@@ -26,6 +27,7 @@ from jitr.rules.model import Ca, Crl, Grant, Ocsp
 from jitr.x509.ocsp import RESPONSE_TYPE
 from jitr_operations.devices.by_hand import acts_of
 from jitr_operations.fleet import check as checking
+from jitr_operations.fleet.pace import quotas_in
 from jitr_operations.table import now
 
 
@@ -558,3 +560,14 @@ def test_a_mark_that_aws_iot_no_longer_knows_begins_that_listing_anew(run: Run, 
     aws.overrides["ListCertificatesByCA"] = forgets
     assert check(run) == {}
     assert len(asked) == 1
+
+
+# --- the pace
+
+
+def test_a_check_takes_half_of_what_the_stack_allows_registration() -> None:
+    """What a stack's parameters do not say is as in an account that never asked for more."""
+    quotas = quotas_in({"CertificateQuota": "100", "QuotaShare": "50", "PolicyQuota": "none"})
+    assert quotas.rate("ListCertificatesByCA") == quotas.rate("UpdateCertificate") == 25
+    assert quotas.rate("AttachPolicy") == 15 * 0.5 / 2
+    assert quotas_in({}).rate("DescribeCertificate") == Quotas().rate("DescribeCertificate") / 2
