@@ -108,7 +108,7 @@ def test_what_comes_back_is_told_with_reasons_that_are_documented() -> None:
         found
         for file in (ROOT / "layers/jitr/jitr").rglob("*.py")
         if "csv" not in file.parts  # for commands only
-        for found in re.findall(r'(?:Retry|super\(\).__init__)\(\s*"(\w+)"', file.read_text("utf-8"))
+        for found in re.findall(r'(?:Retry|_come_back|super\(\).__init__)\(\s*"(\w+)"', file.read_text("utf-8"))
     }
     assert given == set(RETRY_CAUSES)
 
