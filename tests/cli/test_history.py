@@ -345,6 +345,32 @@ def test_the_history_is_read_newest_first_and_filtered(
     assert [each["at"][8:10] for each in told] == [f"{each:02d}" for each in days]
 
 
+@pytest.mark.parametrize("command", ["history", "decisions ls"])
+def test_a_span_that_ends_before_it_begins_is_bad_use_and_nothing_is_asked(
+    table: Table, run: Run, aws: Aws, command: str
+) -> None:
+    aws.calls.clear()
+    result = run(*command.split(), "--since", "1h", "--until", "2h")
+    assert result.exit_code == 2
+    assert "--until is the earlier one" in result.stderr
+    assert "Query" not in aws.operations
+
+
+@pytest.mark.parametrize("after", ["2026-03-01T12:00:00.000000Z#1", "2026-03-09T12:00:00.000000Z#9"])
+def test_a_page_goes_on_from_a_place_outside_its_span(table: Table, aws: Aws, after: str) -> None:
+    """``since`` moves on while one turns pages, and DynamoDB refuses to start outside of what is asked."""
+    from jitr_operations.history.reading import HistoryFilter, page
+
+    for number in range(1, 5):
+        put(table, number)
+    span = HistoryFilter(since=parse_time("2026-03-02"), until=parse_time("2026-03-04"))
+    aws.calls.clear()
+    found = page(table, span, after=after)
+    assert [each.at[8:10] for each in found.entries] == ([] if "-01T" in after else ["03", "02"])
+    assert not any("ExclusiveStartKey" in each for _, each in aws.calls)
+    assert list(newest(table, since="2026-03-04", until="2026-03-02")) == []
+
+
 def test_a_page_of_the_newest_is_one_query_however_much_there_is(table: Table, aws: Aws) -> None:
     from jitr_operations.history.reading import HistoryFilter, page
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from jitr.times import parse_time
+from jitr.times import parse_time, rfc3339
 from jitr_operations.table import now
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -26,6 +26,14 @@ def _parse(_context: click.Context, _parameter: click.Parameter, text: str | Non
         return parse_time(text)
     except (ValueError, OverflowError):
         raise click.BadParameter(f"{text!r}: give a span (24h, 7d) or an RFC 3339 time") from None
+
+
+def require_order(since: datetime | None, until: datetime | None) -> None:
+    """Raise UsageError for a span that ends before it begins: nothing could ever be in it."""
+    if since is not None and until is not None and until < since:
+        raise click.UsageError(
+            f"Nothing is between --since {rfc3339(since)} and --until {rfc3339(until)}: --until is the earlier one."
+        )
 
 
 def since_of(what: str) -> Callable[[F], F]:

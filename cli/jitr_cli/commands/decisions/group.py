@@ -13,7 +13,7 @@ from jitr_cli.console import completion
 from jitr_cli.console.filters import ca_option, reason_option
 from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import colour, confirm, emit, json_option, note, pairs, safe, table
-from jitr_cli.console.since import since_option, until_option
+from jitr_cli.console.since import require_order, since_option, until_option
 from jitr_operations.decisions import knocking, listing, words
 from jitr_operations.decisions.basis import basis_of
 from jitr_operations.deployment import Choice
@@ -58,6 +58,7 @@ def ls(
       jitr decisions ls --rule line-a-sensors --ca factory-a --since 2026-03-01 --until 2026-03-02
       jitr decisions ls --reason certificate.expired --json
     """
+    require_order(since, until)
     deployed = table_of(choice.deployment())
     found = listing.decisions(
         deployed,
@@ -124,7 +125,7 @@ def reopen(device: str, yes: bool, choice: Choice, as_json: bool) -> None:
 
 def _show_all(found: list[Record], acts: Mapping[str, tuple[Act, ...]]) -> None:
     if not found:
-        note("No decision on record.")
+        note("No decision on record fits.")
         return
     rows = [
         (

@@ -7,7 +7,7 @@ import click
 from jitr.records.history import HistoryEntry, HistoryKind
 from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import emit, json_option, note, safe
-from jitr_cli.console.since import since_of, until_of
+from jitr_cli.console.since import require_order, since_of, until_of
 from jitr_operations.deployment import Choice
 from jitr_operations.history import reading
 from jitr_operations.history.reading import HistoryFilter
@@ -52,6 +52,7 @@ def history(
     """
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other.")
+    require_order(since, until)
     deployment = choice.deployment()
     table = table_of(deployment)
     certificate_id = None if device is None else reading.device_meant(deployment, table, device)

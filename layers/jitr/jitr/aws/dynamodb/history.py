@@ -54,9 +54,11 @@ def newest(
 
     Raises Retry where DynamoDB could not answer now, or an entry is of a later format.
     """
-    last = _LAST if until is None else until + _LAST
-    start = None if after is None else {"pk": PARTITION, "sk": after}
-    for item in _newest(table, PARTITION, since or " ", last, start):
+    first, last = since or " ", _LAST if until is None else until + _LAST
+    if last < first or (after is not None and after < first):
+        return  # DynamoDB refuses an empty span, and a place outside of one: ``since`` moves on while one turns pages
+    start = None if after is None or after > last else {"pk": PARTITION, "sk": after}
+    for item in _newest(table, PARTITION, first, last, start):
         yield HistoryEntry.from_item(understood(item))
 
 
