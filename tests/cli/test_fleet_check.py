@@ -148,7 +148,6 @@ def test_a_check_looks_at_the_devices_that_are_meant(run: Run, fleet: Fleet) -> 
         (("--only", "reject"), {"reject"}),
         (("--only", "gone", "--only", "changed"), {"gone", "changed"}),
         (("--rule", "line-a"), set(EXPECTED) - {"unknown"}),
-        (("--rule", "line-x"), set()),
         (("--ca", "factory-a"), set(EXPECTED)),
         (("--ca", FACTORY.id[:9]), set(EXPECTED)),
         (("--ca", "0123456789"), set()),
@@ -161,6 +160,14 @@ def test_a_check_looks_at_the_devices_that_are_meant(run: Run, fleet: Fleet) -> 
 def test_a_ca_that_nobody_knows_is_bad_input(run: Run, fleet: Fleet) -> None:
     result = run("fleet", "check", "--ca", "factory-x")
     assert (result.exit_code, "factory-a" in result.stderr) == (2, True)
+
+
+def test_a_rule_that_neither_is_in_force_nor_admitted_anybody_is_bad_input(run: Run, fleet: Fleet) -> None:
+    """A name that is mistyped would otherwise be a fleet in order."""
+    mixed(fleet)
+    result = run("fleet", "check", "--rule", "gruped")
+    message = "no allow rule 'gruped' is in force, and none admitted a device: did you mean grouped?"
+    assert (result.exit_code, message in result.stderr) == (2, True)
 
 
 def test_without_rules_in_force_nobody_is_judged(run: Run, world: World) -> None:

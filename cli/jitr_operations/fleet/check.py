@@ -20,15 +20,17 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import BATCH_GET, Item, Table, state_shards
 from jitr.aws.iot import Iot
 from jitr.aws.iot_listings import ListedCertificate, ListedThing, Listings
-from jitr.errors import Refused
+from jitr.errors import InputError, Refused
 from jitr.fleet.drift import DeviceFound, drifts
 from jitr.fleet.standing import ACTIVE, Standing, is_recent
 from jitr.reasons import Verdict
 from jitr.records.record import Record
 from jitr.rules.model import Grant
+from jitr.text import meant
 from jitr.times import parse_time, rfc3339
 from jitr_operations import telling
 from jitr_operations.cas.registry import all_ca_ids
@@ -91,7 +93,7 @@ class FleetChecked:
 
 
 def check(deployment: Deployment, selection: Selection, notebook: Notebook) -> FleetChecked:
-    """Look at every device that is in. Raises InputError for a CA that is not known, Retry and Refused as AWS does.
+    """Look at every device that is in. Raises InputError for an unknown CA or rule, Retry and Refused as AWS does.
 
     A notebook of the same check that was cut off goes on where it stopped.
     """
@@ -208,6 +210,17 @@ class _Check:
             for shard in state_shards(Verdict.ADMIT.value)
         ]
         _side_by_side(walks)
+        self._require_rule()
+
+    def _require_rule(self) -> None:
+        """Raise InputError for a rule that neither is in force nor admitted anybody: its check says nothing."""
+        rule, about = self._selection.rule, self._notebook.about()
+        if rule is None or int(about.get("looked_at", 0)) or int(about.get("left_alone", 0)):
+            return
+        rules = rules_in_force(self._table)
+        names = [] if rules is None else [each.name for each in rules.allow]
+        if rule not in names:
+            raise InputError(f"no allow rule {rule!r} is in force, and none admitted a device: {meant(rule, names)}")
 
     def _admitted_in(self, shard: str) -> Callable[[str | None], tuple["_Admitted", str | None]]:
         since = None if self._selection.since is None else rfc3339(self._selection.since)
