@@ -52,6 +52,33 @@ def test_a_ca_is_registered_without_proof_in_one_step(page: Page, aws: Aws, iot:
     assert "name it in the rules" in page.text(f"/cas/{OTHER_ID}?done=registered")
 
 
+@pytest.mark.parametrize("mode", ["SNI_ONLY", "DEFAULT"])
+def test_a_file_with_several_certificates_registers_none_of_them(page: Page, aws: Aws, mode: str) -> None:
+    """In one step nobody would see which of them it was."""
+    for several in (OTHER.pem + FACTORY.pem, OTHER.pem + b"-----BEGIN CERTIFICATE-----\nAAAA\n"):
+        answer = upload(page, mode, several)
+        assert answer.status_code == 400
+        assert "RegisterCACertificate" not in aws.operations
+    assert "more than one certificate" in upload(page, mode, OTHER.pem + FACTORY.pem).text
+
+
+def test_what_people_regret_in_a_ca_is_said_also_where_it_is_registered_in_one_step(page: Page, run: Run) -> None:
+    assert run("ca", "create", "root").exit_code == 0
+    answer = upload(page, "SNI_ONLY", Path("root.pem").read_bytes())
+    assert answer.status_code == 303, answer.text
+    where = answer.location.removeprefix(page.door.origin)
+    assert "a root with room for CAs below it" in page.text(where)
+    assert "a root with room for CAs below it" not in page.text(where.partition("?")[0])
+
+
+def test_a_file_s_name_runs_nothing_in_the_shell_that_a_command_is_pasted_into(page: Page) -> None:
+    name = "x;touch y $(id).pem"
+    data = {"mode": "DEFAULT", "certificate": (io.BytesIO(OTHER.pem), name)}
+    text = html.unescape(page.ask("POST", "/cas/register", data=data).text)
+    assert f"-CA '{name}' -CAkey" in text
+    assert f"jitr ca register '{name}' " in text
+
+
 def test_a_ca_whose_key_is_kept_elsewhere_is_proven_in_two_steps(
     page: Page, aws: Aws, run: Run, openssl: Any, iot: Any
 ) -> None:

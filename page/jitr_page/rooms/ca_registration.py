@@ -1,10 +1,13 @@
 """CAs registered by upload: their certificates alone. Keys stay where they are."""
 
+import shlex
+
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask import Response as Page
 from werkzeug.wrappers import Response
 
-from jitr.errors import InputError
+from jitr.errors import InputError, Unreadable
+from jitr.x509.pem import find_following
 from jitr_operations.cas.checks import fit_ca
 from jitr_operations.cas.proof import proof_from_elsewhere
 from jitr_operations.cas.registration import Wanted, register
@@ -58,13 +61,31 @@ def _given() -> tuple[str, str, Certificate]:
         refuse_keys(given[1], given[0])
     if given is None:
         raise InputError("choose the file that has the CA's certificate")
-    return mode, given[0], fit_ca(given[1], given[0], now())
+    name, data = given
+    certificate = fit_ca(data, name, now())
+    if not _is_alone(data):
+        raise InputError(f"{name} has more than one certificate in it: choose a file that has the CA's alone")
+    return mode, name, certificate
+
+
+def _is_alone(data: bytes) -> bool:
+    """Return whether a certificate is the only one in its file: nobody sees which of several a form would register."""
+    try:
+        return not find_following(data)
+    except Unreadable:
+        return False
 
 
 def _ask_for_proof(name: str, certificate: Certificate) -> str:
     return render_template(
         "ca_proof.html",
         name=name,
+        openssl=shlex.join(
+            [
+                *("openssl", "x509", "-req", "-in", "verification.csr", "-CA", name, "-CAkey", "CA.key"),
+                *("-CAcreateserial", "-days", "1", "-out", "verification.pem"),
+            ]
+        ),
         pem=certificate.pem.decode(),
         subject=subject_text(certificate.subject),
         code=_code(),

@@ -7,8 +7,10 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from jitr.errors import InputError
+from jitr_operations import telling
 from jitr_operations.cas import status
 from jitr_operations.cas.aliases import named_in
+from jitr_operations.cas.checks import examine
 from jitr_operations.cas.registry import RegisteredCa, all_ca_ids, described, devices_by_status
 from jitr_operations.table import now
 from jitr_page.site import rules_in_force, site
@@ -41,6 +43,9 @@ def show(ca_id: str) -> str:
     counts = None
     if "count" in request.args:
         counts = devices_by_status(site().deployment.client("iot"), ca.id, lambda _count: None)
+    if request.args.get("done") == "registered" and ca.certificate is not None:
+        for warning in examine(ca.certificate, now())[1]:  # those of its registration went with the redirection
+            telling.warn(warning)
     return render_template(
         "ca.html",
         ca=ca,
