@@ -299,3 +299,31 @@ def import_(deployment: Deployment, looked: ImportPreview, agree: Agree) -> tupl
             return done, unless_edited(name, lambda: replace(name, checked, by=by, advance=advance, entry=entry))
         unless_edited(name, lambda: imports.merge(name, checked, by=by, advance=advance, entry=entry))
     return done, None
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did to its list. ``resumed_from`` of its rows were there already, as it was begun before."""
+
+    resumed_from: int
+    told: list_files.Told
+
+
+def import_agreed(deployment: Deployment, looked: ImportPreview, agree: Callable[[str], None]) -> Imported:
+    """Import a file that was looked at, once ``agree`` has let every question pass.
+
+    ``agree`` is given each question as it arises, and raises where the answer is no: then nothing is changed. Raises
+    InputError as ``unless_edited``.
+    """
+    for each in (looked.fit.question(), question_about_shrinking(deployment, looked), question_about_dropped(looked)):
+        if each:
+            agree(each)
+
+    def agree_to_removal(found: Difference | None) -> None:
+        question = question_about_removed(looked.name, looked.before, found)
+        if question is not None and not looked.shrinks:  # else it was asked already
+            agree(question)
+
+    list_files.say_how_long(looked.checked.rows)
+    done, found = import_(deployment, looked, agree_to_removal)
+    return Imported(done, list_files.told(looked.checked, looked.mode, looked.before, found))

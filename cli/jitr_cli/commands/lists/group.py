@@ -1,19 +1,16 @@
 """``jitr lists``: who may get in, by name, serial number, certificate or key."""
 
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
 
-from jitr.devicelists.csv.reader import columns_of, write_rows
+from jitr.devicelists.csv.reader import columns_of
 from jitr.devicelists.rows import ListRow, rows_told
 from jitr.errors import InputError
 from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists
-from jitr.services.lists.difference import Difference
 from jitr.services.lists.list_import import MERGE, REPLACE
 from jitr.services.lists.signers import SignerStore
 from jitr_cli.commands.lists.history import history
@@ -22,13 +19,13 @@ from jitr_cli.commands.lists.signers import signers
 from jitr_cli.commands.lists.verify import verify
 from jitr_cli.console import completion
 from jitr_cli.console.options import stack_options
-from jitr_cli.console.output import ask, confirm, emit, json_option, note, progress, table
+from jitr_cli.console.output import ask, confirm, emit, json_option, note, table
 from jitr_operations.deployment import Choice, Deployment
-from jitr_operations.files import staged
 from jitr_operations.lists import check as list_check
 from jitr_operations.lists import editing
 from jitr_operations.lists import files as list_files
 from jitr_operations.lists.deny_lists import ends_recalls
+from jitr_operations.lists.exporting import ListExport
 from jitr_operations.lists.manifests import ManifestChoice
 from jitr_operations.lists.where import RowFilter
 from jitr_operations.table import now, table_of
@@ -91,7 +88,6 @@ def import_(
     if merge and replace:
         raise click.UsageError("--merge and --replace exclude each other: say which.")
     list_check.check_name(name)
-    mode = REPLACE if replace else MERGE
     deployment = choice.deployment()
     table_ = table_of(deployment)
     if not dry_run:
@@ -101,44 +97,48 @@ def import_(
             deployment,
             name,
             source,
-            mode=mode,
+            mode=REPLACE if replace else MERGE,
             overwrite=overwrite,
-            compare=mode == MERGE or dry_run,
+            compare=dry_run or not replace,
             size=list_files.size(file),
         )
-        checked, before, told = looked.checked, looked.before, looked.told
-        document: dict[str, Any] = {"list": name, "rows": checked.rows, "mode": mode, "dry_run": dry_run}
-        list_files.tell(str(file), checked.said)
+        list_files.tell(str(file), looked.checked.said)
         list_check.tell(looked.fit)
-        document |= {"read_as": list(checked.said), "fit": looked.fit.to_json()}
         if dry_run:
-            document |= told.document | {"questions": editing.questions_to_come(deployment, looked)}
-            for each in document["questions"]:
-                note(f"It would be asked: {each}")
-            emit(as_json, document, f"Would import {told.rows} of {file} into list {name} ({mode}){told.effects}")
+            _show_dry_run(looked, file, editing.questions_to_come(deployment, looked), as_json)
             return
         deployment.announce("dynamodb")
-        ask(list_check.question_about_rows(looked.fit), yes)
-        ask(_go_on(editing.question_about_shrinking(deployment, looked)), yes)
-        ask(_go_on(editing.question_about_dropped(looked)), yes)
-        list_files.say_how_long(checked.rows)
-        done, found = editing.import_(deployment, looked, partial(_ask_about_removed, looked, yes=yes))
-        told = list_files.told(checked, mode, before, found)
-    document |= told.document | {"resumed_from": done}
-    emit(as_json, document, f"Imported {told.rows} of {file} into list {name} ({mode}){told.effects}")
-    if mode == REPLACE and before is not None and before.rows:
-        note(f"To have it back as it was, within {KEPT_DAYS} days: jitr lists restore {name}")
+        imported = editing.import_agreed(deployment, looked, lambda question: confirm(f"{question} Go on?", yes))
+    _show_imported(looked, file, imported, as_json)
     list_files.let_go(table_)
 
 
-def _ask_about_removed(looked: editing.ImportPreview, found: Difference | None, *, yes: bool) -> None:
-    """Ask before more than half of the rows go, unless it was asked before the list shrinks."""
-    question = editing.question_about_removed(looked.name, looked.before, found)
-    ask(_go_on(question), yes or looked.shrinks)
+def _show_dry_run(looked: editing.ImportPreview, file: Path, questions: list[str], as_json: bool) -> None:
+    for each in questions:
+        note(f"It would be asked: {each}")
+    told = looked.told
+    document = _document(looked, dry_run=True) | told.document | {"questions": questions}
+    emit(as_json, document, f"Would import {told.rows} of {file} into list {looked.name} ({looked.mode}){told.effects}")
 
 
-def _go_on(question: str | None) -> str | None:
-    return None if question is None else f"{question} Go on?"
+def _show_imported(looked: editing.ImportPreview, file: Path, imported: editing.Imported, as_json: bool) -> None:
+    told = imported.told
+    document = _document(looked, dry_run=False) | told.document | {"resumed_from": imported.resumed_from}
+    emit(as_json, document, f"Imported {told.rows} of {file} into list {looked.name} ({looked.mode}){told.effects}")
+    if looked.mode == REPLACE and looked.before is not None and looked.before.rows:
+        note(f"To have it back as it was, within {KEPT_DAYS} days: jitr lists restore {looked.name}")
+
+
+def _document(looked: editing.ImportPreview, *, dry_run: bool) -> dict[str, Any]:
+    checked = looked.checked
+    return {
+        "list": looked.name,
+        "rows": checked.rows,
+        "mode": looked.mode,
+        "dry_run": dry_run,
+        "read_as": list(checked.said),
+        "fit": looked.fit.to_json(),
+    }
 
 
 @lists.command("check")
@@ -276,34 +276,14 @@ def export(name: str, file: Path, force: bool, conditions: tuple[str, ...], choi
     to_output = str(file) == "-"
     if to_output and as_json:
         raise click.UsageError("--json and - exclude each other: both write to standard output.")
-    where = RowFilter(conditions)
-    device_lists = _lists(choice.deployment())
-    info = editing.existing(device_lists, name)
-    rows = partial(device_lists.rows, name, info.head.generation)
-    columns = columns_of(where.of(rows()))
-    count = 0
-
-    def counted() -> Iterator[ListRow]:
-        nonlocal count
-        with progress(f"Exporting {name}", info.rows) as advance:
-            for row in where.of(_advancing(rows(), advance)):
-                count += 1
-                yield row
-
-    # With a byte order mark, without which Excel takes UTF-8 for something else.
-    pieces = (each.encode() for each in chain(["\ufeff"], write_rows(counted(), columns)))
-    try:
-        if to_output:
-            sys.stdout.buffer.writelines(pieces)
-            sys.stdout.buffer.flush()
-        else:
-            with staged(file.parent, [file.name], force=force) as stage:
-                stage.write_pieces(file.name, pieces)
-    except ValueError:
-        raise InputError(f"list {name} got another column while it was exported: export it again") from None
+    export_ = ListExport(_lists(choice.deployment()), name, RowFilter(conditions))
     if to_output:
-        note(f"Wrote {rows_told(count)}.")
+        sys.stdout.buffer.writelines(export_.pieces())
+        sys.stdout.buffer.flush()
+        note(f"Wrote {rows_told(export_.count)}.")
     else:
+        export_.write(file, force=force)
+        count = export_.count
         emit(as_json, {"list": name, "rows": count, "file": file}, f"Wrote {rows_told(count)} to {file}")
 
 
@@ -389,12 +369,6 @@ lists.add_command(verify)
 
 def _lists(deployment: Deployment) -> DeviceLists:
     return DeviceLists(table_of(deployment))
-
-
-def _advancing(rows: Iterator[ListRow], advance: Callable[[int], None]) -> Iterator[ListRow]:
-    for row in rows:
-        advance(1)
-        yield row
 
 
 def _row(values: tuple[str, ...]) -> ListRow:
