@@ -1344,7 +1344,7 @@ def test_a_list_that_is_not_there_is_told(run: Run, world: World) -> None:
     world.put_on("recall-17", ListRow(common_name="a"))
     result = run("device", "deactivate", "--list", "recal-17")
     assert result.exit_code == 2
-    assert "there is no device list 'recal-17'; there are: recall-17" in result.stderr
+    assert "there is no device list 'recal-17': did you mean recall-17?" in result.stderr
 
 
 # --- revoke
