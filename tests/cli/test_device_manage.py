@@ -573,7 +573,7 @@ def test_what_the_rules_deny_is_activated_only_over_a_reason_that_is_kept(
     not_changed(aws)
     assert run("device", "activate", "a", "--overrule", " ").exit_code == 2
     long = run("device", "activate", "a", "--overrule", "x" * 1001)
-    assert (long.exit_code, "of a reason at most 1,000 are kept" in long.stderr) == (2, True)
+    assert (long.exit_code, "the reason has 1,001 characters: at most 1,000 are kept" in long.stderr) == (2, True)
     done = run("device", "activate", "a", "--overrule", "radio replaced")
     assert (done.exit_code, world.status(fleet["a"])) == (0, "ACTIVE")
     assert "are overruled: deny.rule" in done.stderr
@@ -823,8 +823,8 @@ def test_without_a_terminal_and_without_yes_nothing_is_changed(run: Run, iot: An
         (("a", "--list", "b"), "Say which devices in one way"),
         (("a", "--where", "attr.lot=17"), "Say which devices in one way"),
         (("--crl", "a", "--where", "attr.lot=17"), "Say which devices in one way"),
-        (("a", "--dry-run"), "--dry-run and --csv go with --list, --where or --crl"),
-        (("a", "--csv", "done.csv"), "--dry-run and --csv go with --list, --where or --crl"),
+        (("a", "--dry-run"), "--dry-run and --csv go with --list, --where, --crl or --rule"),
+        (("a", "--csv", "done.csv"), "--dry-run and --csv go with --list, --where, --crl or --rule"),
         (("--where", "lot=17"), "--where lot=17: unknown column 'lot'"),
     ],
 )
