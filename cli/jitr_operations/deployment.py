@@ -8,7 +8,7 @@ this machine, nor the local stack's keys to AWS: every client is checked when it
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
@@ -110,6 +110,12 @@ class Account:
         if self.read_only:
             client.meta.events.register("before-parameter-build.*.*", _refuse_writes)
         return client
+
+    def listen(self, event: str, handler: Callable[..., None]) -> None:
+        """Have a handler called at each event of that name, of clients made already and of those to come."""
+        with self._lock:
+            for each in (self.session, *(client.meta for client in self._clients.values())):
+                each.events.register_first(event, handler)
 
     def where(self, service: str = "iot") -> str:
         """Account, Region and endpoint in words; the endpoint is that of the service which the command changes."""

@@ -17,6 +17,7 @@ from testkit.cli.stack import TOPIC_RULE
 from jitr.aws.dynamodb.table import Table
 from jitr_operations.verify.assumptions import ASSUMPTIONS, Report, Seen
 from jitr_operations.verify.package import package_at
+from jitr_operations.verify.usage import NOT_COUNTED
 from jitr_operations.verify.verification import first_decision
 
 CHECKOUT = Path(__file__).parents[2]
@@ -59,10 +60,11 @@ def test_where_another_topic_rule_takes_the_events_nothing_is_made(ready: Table,
     assert "RegisterCACertificate" not in aws.operations
 
 
-def test_the_page_of_what_was_seen_has_a_line_for_each_assumption() -> None:
+def test_the_page_of_what_was_seen_has_a_line_for_each_assumption_and_what_the_run_used() -> None:
     page = (CHECKOUT / "docs/verified.md").read_text()
     rows = re.findall(r"^\| (.*?) \| (confirmed|otherwise|not tried) \|", page, re.MULTILINE)
     assert [text for text, _ in rows] == [each.text for each in ASSUMPTIONS]
+    assert " ".join(page.split()).endswith(NOT_COUNTED)
 
 
 @pytest.mark.parametrize(("needed", "knocked"), [(0, False), (1, True)])

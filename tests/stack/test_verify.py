@@ -73,6 +73,13 @@ def test_each_assumption_is_looked_at_on_a_stack_of_its_own_and_nothing_is_left(
     assert (told["left"], everything(plant) - before) == ([], set())
     assert json.loads(report.with_suffix(".json").read_text()) == told
     assert report.read_text().count("| confirmed |") == len(seen) - 2
+    used = told["used"]
+    assert {"cloudformation", "dynamodb", "iot", "s3", "sns", "sqs"} <= used["calls"].keys()
+    assert used["calls"]["iot"]["calls"] > 60  # those above the quota are among them
+    assert (used["connections"] > 5, used["messages"]) == (True, {"sent": 0, "received": 1})
+    assert (used["stack"]["name"], used["stack"]["seconds"] > 0) == (f"jitr-verify-{told['run']}", True)
+    assert used["stack"]["resources"]["AWS::DynamoDB::Table"] == 1
+    assert f"- stack jitr-verify-{told['run']} and a bucket for its code" in report.read_text()
 
 
 def test_one_that_is_interrupted_takes_away_what_it_made(strangers_wait: Plant) -> None:

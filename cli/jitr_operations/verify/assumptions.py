@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from jitr_operations.verify.usage import NOT_COUNTED, Usage
+
 
 class Seen(StrEnum):
     """The result of checking an assumption."""
@@ -66,6 +68,7 @@ class Report:
     where: str
     began: str
     run: str
+    usage: Usage = field(default_factory=Usage)
     seen: dict[str, tuple[Seen, str]] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)  # what could not be cleaned up
 
@@ -102,6 +105,7 @@ class Report:
                 for each in ASSUMPTIONS
             ],
             "left": list(self.left),
+            "used": self.usage.to_json(),
         }
 
     def markdown(self) -> str:
@@ -114,7 +118,8 @@ class Report:
             "| what is taken to be so | seen | detail |",
             "| --- | --- | --- |",
         ]
-        return "\n".join([*head, *rows, *left, ""])
+        used = ["", "Used by the run:", "", *(f"- {each}" for each in self.usage.lines()), "", NOT_COUNTED]
+        return "\n".join([*head, *rows, *left, *used, ""])
 
 
 def _cell(text: str) -> str:

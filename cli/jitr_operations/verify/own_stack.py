@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +15,7 @@ from jitr_operations.verify.alone import require_alone
 from jitr_operations.verify.assumptions import Report
 from jitr_operations.verify.belongings import PREFIX, TAG, tried
 from jitr_operations.verify.package import Package
+from jitr_operations.verify.usage import StackUsage, Usage, resources_of
 from jitr_operations.verify.verification import Endpoint, Extent, Verification, new_run
 from jitr_operations.verify.waiting import until
 
@@ -44,13 +46,20 @@ class OwnStack:
         Raises InputError where another topic rule takes registration events, too, before anything is made, and Refused
         where the stack cannot be made.
         """
+        usage = Usage.of(self.account)
         require_alone(self.account)
+        began = time.monotonic()
         try:
-            report = Verification(self._deploy(), self.endpoint, self.extent, run=self.run, own_stack=True).make()
+            deployment = self._deploy()
+            resources = resources_of(self.account, self.name)
+            report = Verification(
+                deployment, self.endpoint, self.extent, run=self.run, own_stack=True, usage=usage
+            ).make()
         finally:
             telling.note(f"Deleting stack {self.name}, which may take ten minutes.")
             left = remove(self.account, self.run)
         report.left += left
+        usage.stack = StackUsage(self.name, round(time.monotonic() - began), resources)
         return report
 
     def _deploy(self) -> Deployment:

@@ -33,6 +33,7 @@ from jitr_operations.verify.alone import require_alone
 from jitr_operations.verify.assumptions import Report
 from jitr_operations.verify.belongings import PREFIX, TAG, Belongings
 from jitr_operations.verify.refusal import RefusalCheck
+from jitr_operations.verify.usage import Usage
 from jitr_operations.verify.waiting import until
 
 _CURVE = pki.KeyType(curve="p256")
@@ -105,6 +106,7 @@ class Verification:
     extent: Extent = field(default_factory=Extent)
     run: str = field(default_factory=new_run)
     own_stack: bool = False
+    usage: Usage | None = None  # what counts already; without, the run counts from its beginning
 
     def __post_init__(self) -> None:
         self._iot = self.deployment.client("iot")
@@ -112,7 +114,7 @@ class Verification:
         self._registry = Registry(self._iot)
         self.belongings = Belongings(self._iot, self._table)
         self._refused = RefusalCheck(self.deployment, self.run)
-        self.report = Report(self.deployment.where(), now_text(), self.run)
+        self.report = Report(self.deployment.where(), now_text(), self.run, self.usage or Usage.of(self.deployment))
 
     def make(self) -> Report:
         """Look at each assumption, and take away whatever was made, also where that is cut short.
@@ -371,6 +373,7 @@ class Verification:
     # --- looking
 
     def _knock(self, device: _Device) -> Attempt:
+        self.report.usage.connections += 1
         return attempt(device.line, device.name, None)
 
     def _turned_away(self, device: _Device) -> Attempt | None:

@@ -20,6 +20,7 @@ from jitr_operations.verify.own_stack import OwnStack, remove
 from jitr_operations.verify.package import package_at
 from jitr_operations.verify.refusal import remove_messages
 from jitr_operations.verify.throttling import CALLS
+from jitr_operations.verify.usage import NOT_COUNTED
 from jitr_operations.verify.verification import Endpoint, Extent, Verification
 
 _OWN_STACK = """\
@@ -188,3 +189,7 @@ def _show(report: Report) -> None:
         told = f" ({output.safe(detail)})" if detail else ""
         click.echo(f"{_SIGNS[seen]}  {each.text}{told}")
     click.echo("\n" + ", ".join(f"{report.count(each)} {each}" for each in Seen) + ".")
+    click.echo("\nUsed by the run:")
+    for line in report.usage.lines():
+        click.echo(f"  {line}")
+    click.echo(NOT_COUNTED)
