@@ -46,11 +46,11 @@ def overviews(account: Account, rules: Rules | None, now: datetime, *, count: bo
     What is wrong with a CA is warned of.
     """
     iot = account.client("iot")
-    found = list(_read_all(iot))
-    counts = _count(iot, found if count else [])
+    found = list(registered_cas(iot))
+    counts = count_devices(iot, found if count else [])
     for each in found:
         _warn(each)
-    return [CaOverview(each, _named(rules, each), counts.get(each.id), now) for each in found]
+    return [overview_of(each, rules, now, counts.get(each.id)) for each in found]
 
 
 def overview(account: Account, rules: Rules | None, now: datetime, which: str) -> CaOverview:
@@ -58,10 +58,18 @@ def overview(account: Account, rules: Rules | None, now: datetime, which: str) -
     iot = account.client("iot")
     found = find(iot, which)
     _warn(found)
-    return CaOverview(found, _named(rules, found), _count(iot, [found])[found.id], now)
+    return overview_of(found, rules, now, count_devices(iot, [found])[found.id])
 
 
-def _read_all(iot: "IoTClient") -> Iterator[RegisteredCa]:
+def overview_of(
+    ca: RegisteredCa, rules: Rules | None, now: datetime, devices: Mapping[str, int] | None = None
+) -> CaOverview:
+    """Return what there is to show of a CA that was read, with its devices where they were counted."""
+    return CaOverview(ca, None if rules is None else named_in(rules, ca.id), devices, now)
+
+
+def registered_cas(iot: "IoTClient") -> Iterator[RegisteredCa]:
+    """Yield every registered CA."""
     ids = all_ca_ids(iot)
     with telling.progress("Reading CAs", len(ids)) as advance:
         for each in ids:
@@ -71,13 +79,10 @@ def _read_all(iot: "IoTClient") -> Iterator[RegisteredCa]:
                 yield registered
 
 
-def _count(iot: "IoTClient", cas: Sequence[RegisteredCa]) -> dict[str, Mapping[str, int]]:
+def count_devices(iot: "IoTClient", cas: Sequence[RegisteredCa]) -> dict[str, Mapping[str, int]]:
+    """Return how many device certificates each CA has registered, by status; a call for every 250 of them."""
     with telling.progress("Counting devices", None) as advance:
         return {each.id: devices_by_status(iot, each.id, advance) for each in cas}
-
-
-def _named(rules: Rules | None, registered: RegisteredCa) -> Named | None:
-    return None if rules is None else named_in(rules, registered.id)
 
 
 def _warn(registered: RegisteredCa) -> None:

@@ -9,9 +9,9 @@ from werkzeug.wrappers import Response
 from jitr.errors import InputError
 from jitr_operations import telling
 from jitr_operations.cas import status
-from jitr_operations.cas.aliases import named_in
 from jitr_operations.cas.checks import examine
-from jitr_operations.cas.registry import RegisteredCa, all_ca_ids, described, devices_by_status
+from jitr_operations.cas.overview import count_devices, overview_of, registered_cas
+from jitr_operations.cas.registry import RegisteredCa, described
 from jitr_operations.table import now
 from jitr_page.site import rules_in_force, site
 
@@ -24,35 +24,24 @@ _SOON = 60  # days in which a CA's end is worth a thought: its successor takes w
 @room.get("/cas")
 def show_all() -> str:
     """Show the CAs that are registered, those that end first in front."""
-    iot = site().deployment.client("iot")
-    found = [ca for each in all_ca_ids(iot) if (ca := described(iot, each)) is not None]
-    rules = rules_in_force()
-    rows = [(ca, _days(ca), named_in(rules, ca.id) if rules else None) for ca in found]
-    rows.sort(key=lambda row: (row[1] is None, row[1]))
-    return render_template("cas.html", rows=rows, soon=_SOON)
-
-
-def _days(ca: RegisteredCa) -> int | None:
-    return None if ca.certificate is None else (ca.certificate.not_after - now()).days
+    found = list(registered_cas(site().deployment.client("iot")))
+    rules, time = rules_in_force(), now()
+    shown = [overview_of(each, rules, time) for each in found]
+    shown.sort(key=lambda each: (each.days_left is None, each.days_left))
+    return render_template("cas.html", shown=shown, soon=_SOON)
 
 
 @room.get("/cas/<ca_id>")
 def show(ca_id: str) -> str:
     """Show one CA; its devices are counted when that is asked for, as AWS IoT lists them 250 at a time."""
-    ca, rules = _require(ca_id), rules_in_force()
+    ca = _require(ca_id)
     counts = None
     if "count" in request.args:
-        counts = devices_by_status(site().deployment.client("iot"), ca.id, lambda _count: None)
+        counts = count_devices(site().deployment.client("iot"), [ca])[ca.id]
     if request.args.get("done") == "registered" and ca.certificate is not None:
         for warning in examine(ca.certificate, now())[1]:  # those of its registration went with the redirection
             telling.warn(warning)
-    return render_template(
-        "ca.html",
-        ca=ca,
-        days=_days(ca),
-        counts=counts,
-        named=named_in(rules, ca.id) if rules else None,
-    )
+    return render_template("ca.html", ca=ca, shown=overview_of(ca, rules_in_force(), now(), counts))
 
 
 @room.post("/cas/<ca_id>/<what>")

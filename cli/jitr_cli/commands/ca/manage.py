@@ -10,7 +10,8 @@ from jitr.errors import InputError
 from jitr_cli.console import output
 from jitr_cli.console.options import stack_options, stack_was_named
 from jitr_operations.cas import status
-from jitr_operations.cas.registry import RegisteredCa, counts_text, devices_by_status, find
+from jitr_operations.cas.overview import count_devices
+from jitr_operations.cas.registry import RegisteredCa, counts_text, find
 from jitr_operations.deployment import Choice
 from jitr_operations.history import keeping
 
@@ -93,8 +94,7 @@ def delete(which: str, choice: Choice, deactivate_first: bool, yes: bool, as_jso
     active = found.status == "ACTIVE"
     if active and not deactivate_first and (yes or not on_terminal()):
         raise InputError(f"the CA {found.id} is ACTIVE, and AWS IoT deletes only INACTIVE ones: add --deactivate")
-    with output.progress("Counting devices", None) as advance:
-        devices = devices_by_status(iot, found.id, advance)
+    devices = count_devices(iot, [found])[found.id]
     output.note(f"{_FOLLOWS}\nIts device certificates: {counts_text(devices)}. {_AGAIN}")
     output.confirm(f"{'Deactivate and delete' if active else 'Delete'} the CA {found.words}?", yes)
     status.delete(account, found)
