@@ -1,9 +1,14 @@
 """Lists to and from files: standard output, and options that exclude each other."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from testkit.cli.command_line import Run
+
+from jitr.devicelists.rows import ListRow
+from jitr.services.lists.device_lists import DeviceLists
 
 pytestmark = pytest.mark.usefixtures("table")
 
@@ -19,6 +24,27 @@ def test_a_list_is_exported_to_standard_output_and_nothing_else_is(run: Run) -> 
     assert not Path("-").exists()
     both = run("lists", "export", "line-a", "-", "--json")
     assert (both.exit_code, "--json and - exclude each other" in both.stderr, both.stdout) == (2, True, "")
+
+
+def test_an_export_writes_no_file_where_the_list_gets_another_column_meanwhile(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("a.csv").write_text("common_name\na\n", "utf-8")
+    assert run("lists", "import", "line-a", "a.csv").exit_code == 0
+    rows, reads = DeviceLists.rows, 0
+
+    def edited_after_the_first_read(*arguments: Any) -> Iterator[ListRow]:
+        nonlocal reads
+        reads += 1
+        yield from rows(*arguments)
+        if reads > 1:
+            yield ListRow(common_name="b", note="came meanwhile")
+
+    monkeypatch.setattr(DeviceLists, "rows", edited_after_the_first_read)
+    refused = run("lists", "export", "line-a", "file.csv")
+    assert refused.exit_code == 2
+    assert "list line-a got another column while it was exported: export it again" in refused.stderr
+    assert not Path("file.csv").exists()
 
 
 def test_merge_and_replace_exclude_each_other(run: Run) -> None:
