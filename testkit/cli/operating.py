@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from jitr.aws.dynamodb.table import Table, record_item, to_item
+from jitr.aws.dynamodb.table import Table, record_item, record_writes, to_item
 from jitr.records.event import RegistrationEvent
 from jitr.records.heads import Heads
 from jitr.records.knock import facts_json
@@ -40,17 +40,24 @@ def hold(table: Table, number: int) -> None:
     table.put_record(_held(table.heads(), number, NOW + timedelta(minutes=number)))
 
 
-def hold_many(table: Table, numbers: Iterable[int], *, at_once: bool = False) -> None:
+def hold_many(table: Table, numbers: Iterable[int], *, at_once: bool = False, found: bool = False) -> None:
     """Put many held devices on record, each later than the one before or all in the same second.
 
-    Lists do not find them.
+    Lists and searches find them where that is said (``found``).
     """
     heads = table.heads()
     records = (_held(heads, each, NOW if at_once else NOW + timedelta(minutes=each)) for each in numbers)
-    items = [to_item(record_item(replace(each, revision=1))) for each in records]
-    for start in range(0, len(items), 25):
-        requests: Any = [{"PutRequest": {"Item": each}} for each in items[start : start + 25]]
-        table.client.batch_write_item(RequestItems={table.name: requests})
+    if found:
+        write_many(table, (write["Put"]["Item"] for each in records for write in record_writes(table.name, each)[1]))
+    else:
+        write_many(table, (to_item(record_item(replace(each, revision=1))) for each in records))
+
+
+def write_many(table: Table, items: Iterable[Any]) -> None:
+    """Put many items into the table, as DynamoDB has them, in few requests."""
+    requests: list[Any] = [{"PutRequest": {"Item": each}} for each in items]
+    for start in range(0, len(requests), 25):
+        table.client.batch_write_item(RequestItems={table.name: requests[start : start + 25]})
 
 
 def _held(heads: Heads, number: int, at: datetime) -> Record:
