@@ -57,9 +57,10 @@ def _without_cleanup(template: Template) -> None:
         each["DependsOn"] = [name for name in ([needed] if isinstance(needed, str) else needed) if name != "Cleanup"]
 
 
-def _without_the_stream_to_a_function(template: Template) -> None:
-    """moto puts what is written to the table into JSON for the function, and rules in force are bytes."""
+def _without_the_stream_to_functions(template: Template) -> None:
+    """moto puts what is written to the table into JSON for the functions, and rules in force are bytes."""
     del template["Resources"]["RecheckFunctionChanges"]
+    del template["Resources"]["NotifyFunctionWritten"]
 
 
 def _with_the_function_in_the_place_of_its_alias(template: Template) -> None:
@@ -93,7 +94,7 @@ LACKS: tuple[Callable[[Template], None], ...] = (
     _without_dashboard,
     _without_protection,
     _without_cleanup,
-    _without_the_stream_to_a_function,
+    _without_the_stream_to_functions,
     _with_the_function_in_the_place_of_its_alias,
     _with_attributes_apart,
     _with_the_name_of_the_iot_policy,

@@ -94,7 +94,7 @@ def test_all_of_the_template_is_made_but_what_moto_knows_nothing_of(stack: Stack
 
 def test_what_is_done_for_moto_is_all_that_keeps_the_template_from_being_as_it_is() -> None:
     removed = transformed()["Resources"].keys() - moto_stack.template()["Resources"].keys()
-    assert removed == {"Dashboard", "Protection", "Cleanup", "RecheckFunctionChanges"}
+    assert removed == {"Dashboard", "Protection", "Cleanup", "NotifyFunctionWritten", "RecheckFunctionChanges"}
 
 
 @pytest.mark.parametrize("lacks", LACKS, ids=lambda each: each.__name__.strip("_"))
