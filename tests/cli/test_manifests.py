@@ -104,7 +104,7 @@ def test_a_row_that_would_take_another_device_s_place_is_named_with_its_element(
     done = run("lists", "import", "line-a", "lite.json", "--signer", "signer.pem", "--by", "common-name")
     assert done.exit_code == 0, done.stderr
     Path("two.csv").write_text(f"common_name,public_key_sha256\nsn{LOT.unique_id(1).upper()},{'cd' * 32}\n")
-    assert run("lists", "import", "line-a", "two.csv").exit_code == 0
+    assert run("lists", "import", "line-a", "two.csv", "--yes").exit_code == 0
     Path("three.csv").write_text(f"common_name,public_key_sha256\nx,{'cd' * 32}\n")
     refused = run("lists", "import", "line-a", "three.csv")
     assert (refused.exit_code, "three.csv:2:2: public_key_sha256: " in refused.stderr) == (2, True)
