@@ -68,7 +68,7 @@ def quotas() -> Quotas:
 
 @dataclass(frozen=True, slots=True)
 class NotifyEnvironment:
-    """What the template tells NotifyFunction."""
+    """NotifyFunction's settings from the template."""
 
     bus: str
     failures_queue_url: str

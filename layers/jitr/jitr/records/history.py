@@ -33,7 +33,7 @@ Values: TypeAlias = Mapping[str, str | int | bool | None]
 
 
 class HistoryKind(StrEnum):
-    """What was changed."""
+    """The kind of thing that was changed."""
 
     RULES = "rules"
     LIST = "list"
@@ -54,7 +54,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who changes something, with which tool, and for how many days that is kept (0: for ever)."""
+    """The person who changes something, their tool, and how many days that is kept (0: for ever)."""
 
     by: str
     tool: str

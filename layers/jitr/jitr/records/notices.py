@@ -26,7 +26,7 @@ _LIMITS: Final = ((500, 10), (200, 5), (80, 3), (20, 1))
 
 
 class NoticeMetadata(TypedDict):
-    """What every notice says of itself. ``id`` is that of the same told again; ``correlation`` is what it is about."""
+    """The envelope of every notice. ``id`` is the same when it is told again; ``correlation`` names its subject."""
 
     schema: int
     id: str
@@ -57,7 +57,7 @@ class ToldNearMiss(TypedDict):
 
 
 class ToldWord(TypedDict):
-    """What an operator said of the device."""
+    """An operator's word on the device."""
 
     decision: str
     by: str
@@ -78,7 +78,7 @@ class ToldDevice(TypedDict):
 
 
 class DecisionData(ToldDevice):
-    """What was decided on a device."""
+    """A decision on a device."""
 
     decision: Literal["admit", "hold", "reject"]
     before: ToldVerdict | None
@@ -90,7 +90,7 @@ class DecisionData(ToldDevice):
 
 
 class StatusData(TypedDict):
-    """What an operator did to a certificate's status."""
+    """An operator's change of a certificate's status."""
 
     certificate_id: str
     status: str
@@ -101,7 +101,7 @@ class StatusData(TypedDict):
 
 
 class ChangeData(TypedDict):
-    """What an operator changed, as the history has it."""
+    """An operator's change, as the history has it."""
 
     id: str
     kind: Literal["rules", "list", "signer", "device", "ca", "failures"]

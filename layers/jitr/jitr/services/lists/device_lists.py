@@ -41,7 +41,7 @@ class ListInfo:
 
     @property
     def in_history(self) -> Values:
-        """What the history tells of it."""
+        """Its values for the history."""
         return {"rows": self.rows, "edition": self.head.edition}
 
 

@@ -30,7 +30,7 @@ class Again:
 
 
 class AsRecorded:
-    """What is recorded, and nothing else: no CA is looked at again, no revocation list and no responder asked."""
+    """The recorded facts alone: no CA is read again, and no revocation list or responder is asked."""
 
     def as_now(self, knock: Knock, _rules: Rules) -> Knock:
         """Return the device with its CA, and what revocation lists say of it, as they are now."""
