@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from jitr.aws.dynamodb.table import BATCH_GET, Table
+from jitr.aws.iot_listings import ListedCertificate
 from jitr.errors import InputError
 from jitr.facts import CertificateFacts
 from jitr.records.record import Record
@@ -14,7 +15,7 @@ from jitr_operations.cas import registry as ca_registry
 from jitr_operations.deployment import Account
 from jitr_operations.devices.by_hand import Act, acts_of
 from jitr_operations.devices.records import facts_of, name_in, records_of
-from jitr_operations.devices.registry import DeviceCertificate, Listed, Registry, Thing
+from jitr_operations.devices.registry import DeviceCertificate, Registry, Thing
 from jitr_operations.devices.which import find
 
 
@@ -110,7 +111,7 @@ def listing(
     return rows
 
 
-def _with_records(table: Table | None, listed: Iterator[Listed]) -> Iterator[dict[str, Any]]:
+def _with_records(table: Table | None, listed: Iterator[ListedCertificate]) -> Iterator[dict[str, Any]]:
     while some := list(islice(listed, BATCH_GET)):
         records = records_of(table, (each.id for each in some))
         for each in some:

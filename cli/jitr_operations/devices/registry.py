@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
     from mypy_boto3_iot.type_defs import CertificateTypeDef
 
+    from jitr.aws.iot_listings import ListedCertificate
+
 STATUSES = ("ACTIVE", "INACTIVE", "PENDING_ACTIVATION", "REVOKED", "PENDING_TRANSFER", "REGISTER_INACTIVE")
 PAGE = 250  # the most that AWS IoT lists at once
 SHORTEST = 8  # hex digits that may stand for a whole id
@@ -52,15 +54,6 @@ class DeviceCertificate:
         except Unreadable as problem:
             return str(problem)
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A device certificate as a listing tells of it."""
-
-    id: str
-    status: str
-    created: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +136,12 @@ class Registry:
             )
         return found
 
-    def all(self, ca_certificate_id: str | None = None) -> Iterator[Listed]:
-        """Every certificate, or every one that a CA registered, page by page."""
+    def all(self, ca_certificate_id: str | None = None) -> Iterator["ListedCertificate"]:
+        """Return every certificate, or every one that a CA registered, page by page."""
+        from jitr.aws.iot_listings import ListedCertificate
+
         for each in self._listed(ca_certificate_id):
-            yield Listed(each["certificateId"], each["status"], each.get("creationDate"))
+            yield ListedCertificate(each["certificateId"], each["status"], each.get("creationDate"))
 
     def _listed(self, ca_certificate_id: str | None) -> Iterator["CertificateTypeDef"]:
         if ca_certificate_id is None:
