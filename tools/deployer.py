@@ -25,6 +25,7 @@ OPTIONS: Mapping[str, Any] = {
     "AccessLogsBucket": "logs-of-ours",
     "AlarmTopicArn": "arn:aws:sns:eu-central-1:123456789012:alarms",
     "RefusalsEmail": "somebody@example.com",
+    "NotificationsTopicArn": "arn:aws:sns:eu-central-1:123456789012:people",
     "DeploymentType": "Canary10Percent15Minutes",
     "ProvisionedConcurrency": 1,
 }

@@ -56,7 +56,9 @@ def _told(record: Mapping[str, Any]) -> str | None:
 
 
 def _nothing_to_tell(event: Any) -> str | None:
-    """Return why this is not what the table's stream brings of what others are told."""
+    """Return why this is neither what the table's stream brings of what others are told nor what the schedule sends."""
+    if isinstance(event, dict) and "notify" in event:
+        return None if event["notify"] == "digest" else 'notify is not "digest"'
     return _in_records(event, _no_stream_record) or _in_records(
         event, lambda record: None if _tells(record) else " is of an item that nobody is told of"
     )
@@ -115,7 +117,8 @@ def _no_object(record: Mapping[str, Any]) -> str | None:
 # Two functions read the table's stream.
 _OF_FUNCTIONS = {
     "NotifyFunction": Kind(
-        "what the table's stream brings of decisions and changes, like those in events/notify/",
+        'what the table\'s stream brings of decisions and changes, or {"notify": "digest"}, like those in '
+        "events/notify/",
         "notify",
         _nothing_to_tell,
     ),

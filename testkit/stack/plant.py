@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+PEOPLE = "people"  # the topic that digests go to, where tests want some
+
 # Nothing on this machine takes so long; a test that waits for it has failed.
 PATIENCE = 60.0
 
@@ -53,6 +55,11 @@ def until(look: Callable[[], T | None], what: str, seconds: float = PATIENCE) ->
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
         time.sleep(0.1)
     return seen
+
+
+def people(stack: LocalStack) -> str:
+    """Return the ARN of the topic that digests go to."""
+    return f"arn:aws:sns:{stack.region}:{stack.account_id}:{PEOPLE}"
 
 
 _FENCED = re.compile(r"^```([a-z]+)(?: ([^\n]*))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -132,6 +139,16 @@ class Plant:
     def __init__(self, stack: LocalStack, folder: Path) -> None:
         self.stack = stack
         self.folder = folder
+
+    def mailbox(self, name: str, topic_arn: str) -> str:
+        """Make a queue that a topic's messages come to, as mails do to a mail box; the result is its URL."""
+        url: str = self.sqs.create_queue(QueueName=name)["QueueUrl"]
+        arn = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        allowed = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [allowed | {"Resource": arn}]})
+        self.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": document})
+        self.stack.session().client("sns").subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=arn)
+        return url
 
     # --- the operator
 

@@ -150,7 +150,7 @@ def test_the_readme_tells_of_every_file() -> None:
 @pytest.mark.parametrize("name", TABLE)
 def test_what_the_readme_says_is_told_of_each_file(name: str) -> None:
     bus = Bus()
-    notifier(bus).handle(json.loads((EVENTS / name).read_text())["Records"])
+    notifier(bus).handle(json.loads((EVENTS / name).read_text()).get("Records", []))  # the schedule's has none
     assert [each["DetailType"] for each in bus.told] == ([] if TABLE[name] == "nothing" else [TABLE[name]])
 
 

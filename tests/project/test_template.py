@@ -316,7 +316,11 @@ def _types_of(resource: dict[str, str] | str, service: str) -> set[str]:
         if in_bucket:
             return {"object"} if RESOURCES[in_bucket[1]]["Type"] == "AWS::S3::Bucket" else set()
         return {re.split("[:/]", resource["Fn::Sub"].split("}:")[-1])[0]}
-    by_pattern = {"CrlObjectArns": "object", "KmsKeyArn": "key"}  # their patterns take nothing else
+    by_pattern = {
+        "CrlObjectArns": "object",
+        "KmsKeyArn": "key",
+        "NotificationsTopicArn": "topic",
+    }  # their patterns take nothing else
     if resource.get("Ref") in by_pattern:
         return {by_pattern[resource["Ref"]]}
     target = RESOURCES[resource.get("Ref") or resource["Fn::GetAtt"].split(".")[0]]["Type"]

@@ -290,7 +290,8 @@ OTHER_VALUES |= {
     "RefusalsEmail": "a@example.com",
 }
 OTHER_VALUES |= {"AlarmTopicArn": "arn:aws:sns:eu-central-1:123456789012:alarms"}
-OTHER_VALUES |= {"EventBus": "plant"}
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:people"
+OTHER_VALUES |= {"EventBus": "plant", "NotificationsTopicArn": TOPIC}
 
 
 def other_value(name: str) -> Any:
@@ -396,11 +397,29 @@ def test_cold_starts_are_met_in_one_way_at_most_and_by_default_in_none_that_cost
 # --- Events
 
 
-@pytest.mark.parametrize(("bus", "enabled"), [("default", True), ("plant", True), ("off", False)])
-def test_the_notify_function_hears_of_the_stream_unless_the_bus_is_off(bus: str, enabled: bool) -> None:
-    stack = deployed(EventBus=bus)
+@pytest.mark.parametrize(
+    ("bus", "topic", "enabled"),
+    [("default", "", True), ("plant", TOPIC, True), ("off", TOPIC, True), ("off", "", False)],
+)
+def test_the_notify_function_hears_of_the_stream_if_it_has_anybody_to_tell(bus: str, topic: str, enabled: bool) -> None:
+    stack = deployed(EventBus=bus, NotificationsTopicArn=topic)
     assert stack["NotifyFunctionWritten"]["Properties"]["Enabled"] is enabled
     assert stack["NotifyFunction"]["Properties"]["Environment"]["Variables"]["JITR_EVENT_BUS"] == bus
+
+
+def test_without_a_topic_there_is_nothing_of_digests_and_with_one_only_what_they_need() -> None:
+    """Neither a schedule that costs invocations, nor a right to the table."""
+
+    def rights(stack: dict[str, Any]) -> dict[str, Any]:
+        (policy,) = stack["NotifyRole"]["Properties"]["Policies"]
+        return {each["Sid"]: each for each in policy["PolicyDocument"]["Statement"] if "Sid" in each}
+
+    without, having = deployed(), deployed(NotificationsTopicArn=TOPIC)
+    assert having.keys() - without.keys() == {"DigestSchedule", "DigestScheduleRole", "DigestSchedulePolicy"}
+    assert rights(having).keys() - rights(without).keys() == {"KeepDigests", "SendDigests"}
+    assert rights(having)["SendDigests"]["Resource"] == TOPIC
+    keys = rights(having)["KeepDigests"]["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+    assert all(each.startswith("DIGEST") for each in keys)
 
 
 def test_a_stream_has_no_more_readers_than_dynamodb_lets_it_have() -> None:

@@ -1,13 +1,18 @@
 """One local stack for all tests that want one: started with the first of them, gone after the last."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from testkit.stack.plant import Plant
+from testkit.stack.plant import PEOPLE, Plant
 
+from jitr_local.environment import ACCOUNT_ID, REGION
 from jitr_local.session import running_stack
 from jitr_local.stack import LocalStack
+
+# Digests are off unless somebody gets them.
+TOLD = {"NotificationsTopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT_ID}:{PEOPLE}", "DigestMinutes": "1"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
@@ -22,14 +27,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def local_stack() -> Iterator[LocalStack]:
     """The checkout's template on a local stack, shared: a test uses names of its own in it."""
-    with running_stack() as stack:
+    with _told() as stack:
         yield stack
 
 
 @pytest.fixture(scope="session")
 def second_stack() -> Iterator[LocalStack]:
     """Another account with the same template: for pages that are typed as they stand, and name things as they like."""
-    with running_stack() as stack:
+    with _told() as stack:
+        yield stack
+
+
+@contextmanager
+def _told() -> Iterator[LocalStack]:
+    """A local stack with a topic for people, which digests go to."""
+    with running_stack(parameters=TOLD) as stack:
+        stack.session().client("sns").create_topic(Name=PEOPLE)
         yield stack
 
 

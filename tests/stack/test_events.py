@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from testkit.stack.plant import Plant, until
+from testkit.stack.plant import Plant, people, until
 from tools.event_schemas import schema_of
 
 pytestmark = pytest.mark.stack
@@ -76,3 +76,29 @@ def test_a_subscriber_is_told_of_each_change_of_a_device_once_and_in_order(
     assert len(ids) == len(set(ids))
     changes = {each["detail"]["data"]["id"] for each in subscriber.seen if each["detail"]["data"].get("tool")}
     assert changes <= {each["id"] for each in plant.json("history", "--limit", "1000")}
+
+
+def test_people_are_mailed_which_devices_began_to_wait(plant: Plant) -> None:
+    """Held at the door, counted from the stream, mailed by the schedule: who, why, and what to type."""
+    url = plant.mailbox("mails", people(plant.stack))
+    factory = plant.factory("mailed")
+    plant.jitr("lists", "add", "mailed-list", "common_name=mailed-other")
+    file = plant.rules(factory)
+    file.write_text(file.read_text().replace("    grant:", "    list: mailed-list\n    grant:"))
+    plant.publish(file)
+    made = plant.device(factory, "mailed-1")
+    mails: list[str] = []
+
+    def mailed() -> bool:
+        for message in plant.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+            mails.append(json.loads(message["Body"])["Message"])
+        return any(made.certificate_id in each for each in mails)
+
+    with made.knocking():
+        until(mailed, "a digest tells of it", seconds=150)
+    (mail,) = [each for each in mails if made.certificate_id in each]
+    assert "mailed-1" in mail
+    assert "All that they lack is a row on the list mailed-list." in mail
+    (command,) = [each for each in mail.splitlines() if "jitr held ls --reason" in each and factory.id in each]
+    found = plant.json(*command.split()[1:-4])
+    assert [each["certificate_id"] for each in found] == [made.certificate_id]

@@ -7,6 +7,7 @@ Not tried here: the roles that AWS IoT and the scheduler take, of one action eac
 and that of the function that empties a stack to be deleted, which ``test_deployments`` uses.
 """
 
+import hashlib
 import itertools
 import json
 import os
@@ -20,7 +21,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from testkit.stack.crls import crl
-from testkit.stack.plant import Factory, Plant, PlantDevice, event, until
+from testkit.stack.plant import Factory, Plant, PlantDevice, event, people, until
 
 from jitr_local.stack import CHECKOUT, LocalStack
 
@@ -188,28 +189,17 @@ class Site:
             self.s3.put_bucket_notification_configuration(Bucket=self.bucket, NotificationConfiguration=told)
 
         switch(False)
-        self.queue_of_the_topic()
+        outputs = self.plant.stack.outputs
+        self.plant.mailbox("told", outputs["RefusalsTopicArn"])
+        self.plant.mailbox("mails", people(self.plant.stack))
         try:
             yield
         finally:
             switch(True)
 
-    def queue_of_the_topic(self) -> str:
-        """A queue that hears what the topic for refusals tells."""
-        url: str = self.plant.sqs.create_queue(QueueName="told")["QueueUrl"]
-        attributes = self.plant.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
-        topic = self.plant.stack.outputs["RefusalsTopicArn"]
-        sns = self.plant.stack.session().client("sns")
-        policy = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
-        statement = policy | {"Resource": attributes["QueueArn"]}
-        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        self.plant.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": document})
-        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=attributes["QueueArn"])
-        return url
-
-    def told(self) -> int:
-        """How often that queue has heard something."""
-        return waiting(self, self.plant.sqs.get_queue_url(QueueName="told")["QueueUrl"])
+    def told(self, mailbox: str = "told") -> int:
+        """How often something came from the topic for refusals, or from people's: ``mails``."""
+        return waiting(self, self.plant.sqs.get_queue_url(QueueName=mailbox)["QueueUrl"])
 
     def fails_at(self, role: str) -> str | None:
         """The first situation that does not turn out well now; None if all do."""
@@ -221,14 +211,15 @@ class Site:
             except (AssertionError, ClientError):
                 return situation.__name__
             finally:
-                self.forget_passes()
+                self.forget_leases()
         return None
 
-    def forget_passes(self) -> None:
-        """A pass that failed is somebody's for a while; here nobody waits for that."""
+    def forget_leases(self) -> None:
+        """A pass or a digest that failed is somebody's for a while; here nobody waits for that."""
         table = self.plant.stack.outputs["TableName"]
         for kind in ("CHANGED", "EVERY"):
             self.dynamodb.delete_item(TableName=table, Key={"pk": {"S": "RECHECK"}, "sk": {"S": f"PASS#{kind}"}})
+        self.dynamodb.delete_item(TableName=table, Key={"pk": {"S": "DIGEST"}, "sk": {"S": "DIGEST"}})
 
     def restart(self, function: str) -> None:
         """Have the function start anew, without what it keeps between invocations."""
@@ -560,6 +551,20 @@ def tells_the_bus(site: Site) -> None:
     site.call("NotifyFunction", written())
 
 
+def mails_a_digest_of_who_began_to_wait(site: Site) -> None:
+    """The first of a kind does not wait for the others."""
+    held: dict[str, Any] = json.loads((CHECKOUT / "events/notify/held.json").read_text())
+    stream, name = held["Records"][0]["dynamodb"], site.name()
+    certificate_id = hashlib.sha256(name.encode()).hexdigest()
+    stream["NewImage"] |= {"certificate_id": {"S": certificate_id}, "pk": {"S": f"CERTIFICATE#{certificate_id}"}}
+    stream["NewImage"]["reasons"]["L"][0]["M"]["code"] = {"S": name}
+    stream["ApproximateCreationDateTime"] = time.time()
+    before = site.told("mails")
+    site.call("NotifyFunction", held)
+    site.call("NotifyFunction", {"notify": "digest"})
+    until(lambda: site.told("mails") > before, "a mail comes", seconds=5)
+
+
 def puts_aside_what_cannot_be_told(site: Site) -> None:
     url = site.plant.stack.outputs["NotifyFailuresUrl"]
     before = waiting(site, url)
@@ -589,6 +594,7 @@ SITUATIONS: Mapping[str, tuple[Callable[[Site], None], ...]] = {
     ),
     "NotifyRole": (
         tells_the_bus,
+        mails_a_digest_of_who_began_to_wait,
         puts_aside_what_cannot_be_told,
     ),
     "PublishRole": (

@@ -66,11 +66,17 @@ def quotas() -> Quotas:
     )
 
 
+OFF = "off"  # in place of an event bus
+
+
 @dataclass(frozen=True, slots=True)
 class NotifyEnvironment:
     """NotifyFunction's settings from the template."""
 
-    bus: str
+    bus: str  # or OFF
+    table: str
+    topic: str  # that digests go to; empty: nobody gets any
+    digest_minutes: int
     failures_queue_url: str
     stack: str
     partition: str
@@ -79,9 +85,15 @@ class NotifyEnvironment:
 
 
 def read_for_notify() -> NotifyEnvironment:
-    """Read the environment of this function. Raises KeyError for a variable that the template did not set."""
+    """Read the environment of this function. Raises KeyError for a variable that the template did not set.
+
+    Those of digests may be absent, as while an update is under way: none are made then.
+    """
     return NotifyEnvironment(
         bus=os.environ["JITR_EVENT_BUS"],
+        table=os.environ.get("JITR_TABLE", ""),
+        topic=os.environ.get("JITR_NOTIFICATIONS_TOPIC", ""),
+        digest_minutes=int(os.environ.get("JITR_DIGEST_MINUTES", "15")),
         failures_queue_url=os.environ["JITR_NOTIFY_FAILURES_URL"],
         stack=os.environ["JITR_STACK"],
         partition=os.environ["JITR_PARTITION"],

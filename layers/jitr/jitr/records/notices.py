@@ -197,12 +197,20 @@ def notice_of(item: Mapping[str, Any], origin: NoticeOrigin) -> Notice | None:
     return None
 
 
+def telling_of(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the mark of a write of a record that others are told of; None of any other write.
+
+    A mark with an earlier revision was left by an earlier write, which was told.
+    """
+    telling: Mapping[str, Any] | None = json.loads(item["telling"]) if "telling" in item else None
+    return None if telling is None or telling["revision"] != item["revision"] else telling
+
+
 def _of_decision(item: Mapping[str, Any], origin: NoticeOrigin) -> Notice | None:
-    if "telling" not in item:
+    telling = telling_of(item)
+    if telling is None:
         return None
-    record, telling = Record.from_json(item), json.loads(item["telling"])
-    if telling["revision"] != record.revision:
-        return None  # it was told of the write before
+    record = Record.from_json(item)
     thing = (record.grant or {}).get("thing")
     facts = None if record.facts is None else CertificateFacts.from_json(record.facts)
     word = record.operator_word

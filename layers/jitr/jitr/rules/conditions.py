@@ -230,9 +230,12 @@ def _list_failure(name: str, seen: Circumstances) -> str:
     if name not in seen.memberships:
         return f"list {name}: not looked up, another condition failed"
     membership = seen.memberships[name]
-    if membership is None:
-        return f"list {name}: not on it"
-    return f"list {name}: {membership.ambiguous}"
+    return not_on(name) if membership is None else f"list {name}: {membership.ambiguous}"
+
+
+def not_on(name: str) -> str:
+    """Return what is said of a device that a list does not have, and that it would only have to be put on."""
+    return f"list {name}: not on it"
 
 
 @dataclass(frozen=True)

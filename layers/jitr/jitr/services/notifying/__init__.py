@@ -1,1 +1,1 @@
-"""Telling others, on the event bus, what was decided and changed."""
+"""Telling others: an event bus what was decided and changed, and people who began to wait."""
