@@ -274,6 +274,18 @@ def test_verifying_uses_the_signers_that_are_kept(table: Table, run: Run) -> Non
     assert "lot.json: 4 devices, and nothing is wrong" in done.stdout
 
 
+def test_what_is_not_signed_is_verified_without_aws(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    Path("chip.pem").write_bytes(LOT.certificate(1).pem)
+    Path("folder").mkdir()
+    Path("folder/chip.pem").write_bytes(LOT.certificate(1).pem)
+    for file in ("chip.pem", "folder"):
+        done = run("lists", "verify", file)
+        assert (done.exit_code, f"{file}: 1 devices, and nothing is wrong" in done.stdout) == (0, True), done.stderr
+    assert run("lists", "verify", "lot.json").exit_code == 2
+
+
 # --- where rows came from
 
 

@@ -20,6 +20,7 @@ DEVICES = [LOT.certificate(number) for number in range(1, 4)]
 KEYS = [hashlib.sha256(pki.public_key(each.key)).hexdigest() for each in DEVICES]
 LINES = b"\n".join(base64.b64encode(each.der) for each in DEVICES)
 PEM = b"".join(each.pem for each in DEVICES)
+PEM_LINES = b"\n".join(base64.b64encode(each.pem) for each in DEVICES)
 
 
 def file_id(value: object) -> str | None:
@@ -49,6 +50,8 @@ def why(data: bytes) -> str:
         (PEM.replace(b"\n", b"\r\n"), "pem"),
         (LINES, "base64"),
         (LINES.replace(b"\n", b"\r\n\r\n") + b"\n", "base64"),
+        (PEM_LINES, "base64"),
+        (zipped({"all.txt": PEM_LINES}), "zip"),
         (zipped(LOT.files), "zip"),
         (zipped(LOT.files, compression=zipfile.ZIP_STORED), "zip"),
         (tarred(LOT.files), "tar"),
@@ -142,6 +145,12 @@ def test_a_private_key_between_certificates_is_refused_with_its_line() -> None:
     told = why(DEVICES[0].pem + pki.private_pem(DEVICES[0].key))
     line = DEVICES[0].pem.count(b"\n") + 1
     assert told.startswith(f"lot.json: line {line}: it has a private key in it")
+
+
+def test_a_private_key_in_base64_is_refused_with_its_line() -> None:
+    key = base64.b64encode(DEVICES[0].pem + pki.private_pem(DEVICES[0].key))
+    told = why(PEM_LINES + b"\n" + key)
+    assert told.startswith(f"lot.json: line {len(DEVICES) + 1}: it has a private key in it")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from jitr.devicelists.changes import Effect
 from jitr.devicelists.csv.duplicates import Duplicates
 from jitr.devicelists.csv.reader import columns_of, write_rows
 from jitr.devicelists.manifests.opening import Opener
+from jitr.devicelists.manifests.recognition import HEAD, SIGNED, recognised
 from jitr.devicelists.rows import ListRow, rows_told
 from jitr.services.lists.device_lists import KEPT_DAYS, ListInfo
 from jitr.services.lists.difference import Difference
@@ -118,6 +119,16 @@ def source(file: Path, opener: Opener = CSV_OR_MANIFEST, shown_as: str | None = 
         with file.open("rb") as opened, copy.open("wb") as copied:
             shutil.copyfileobj(opened, copied)
         yield DeviceFile(str(file), lambda: _pieces(copy), opener)
+
+
+def may_be_signed(file: Path, kind: str | None) -> bool:
+    """Return whether a file may be a signed manifest, so that one must know who may sign it. ``kind`` was said."""
+    if kind is not None or file.is_dir():
+        return kind == SIGNED
+    if not file.is_file():
+        return True  # a pipe, which is read once
+    with file.open("rb") as opened:
+        return recognised(opened.read(HEAD)) == SIGNED
 
 
 def size(file: Path) -> int | None:

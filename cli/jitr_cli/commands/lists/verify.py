@@ -28,15 +28,17 @@ def verify(file: Path, cas: Path | None, manifest: ManifestChoice, choice: Choic
     """Verify a file of devices, and change nothing.
 
     Of a signed manifest each element is verified, with the keys and certificates in it, against the signers that are
-    kept or, without asking AWS, against those that --signer names. With --cas the vendor's CAs are written as PEM
-    files, for `jitr ca register`. Exit code 2 means that something is wrong, and says what.
+    kept or, without asking AWS, against those that --signer names. Other files are not signed: AWS is not asked. With
+    --cas the vendor's CAs are written as PEM files, for `jitr ca register`. Exit code 2 means that something is wrong,
+    and says what.
 
     \b
     Examples:
       jitr lists verify lot-17.json --signer MCHP_Manifest_Signer.crt --cas cas
       jitr lists verify certificates.zip
     """
-    kept = None if manifest.signers else SignerStore(table_of(choice.deployment())).believed()
+    asked = not manifest.signers and list_files.may_be_signed(file, manifest.kind)
+    kept = SignerStore(table_of(choice.deployment())).believed() if asked else None
     with list_files.source(file, manifest.opener(kept)) as source:
         serials = partial(source.opener.serials, source.pieces)
         reader = source.opener(source.pieces(), source.name, Duplicates(), serials)

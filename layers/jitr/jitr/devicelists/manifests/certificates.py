@@ -191,13 +191,18 @@ def _of_block(block: bytes, place: str) -> CertificateText | None:
 
 
 def in_lines(pieces: Iterable[bytes]) -> Iterator[CertificateText]:
-    """Return the certificates of a file that has the base64 of one in each line."""
+    """Return the certificates of a file that has the base64 of one in each line, of its DER or of its PEM."""
     for number, line in enumerate(_lines(pieces), 1):
         if line:
-            try:
-                yield CertificateText(f"line {number}", binascii.a2b_base64(line, strict_mode=True))
-            except binascii.Error:
-                yield CertificateText(f"line {number}", why="the line is not the base64 of a certificate")
+            yield _of_line(line, f"line {number}")
+
+
+def _of_line(line: bytes, place: str) -> CertificateText:
+    try:
+        data = binascii.a2b_base64(line, strict_mode=True)
+    except binascii.Error:
+        return CertificateText(place, why="the line is not the base64 of a certificate")
+    return CertificateText(place, why=HAS_A_KEY) if PRIVATE_KEY in data else CertificateText(place, data)
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:

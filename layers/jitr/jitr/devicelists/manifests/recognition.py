@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from jitr.devicelists.columns import is_column
 from jitr.devicelists.csv.records import CsvRecord, read_records
 
-KINDS = ("microchip", "espressif", "nrfcloud", "infineon", "certificates", "csv")
+SIGNED = "microchip"  # the one kind whose elements are signed
+KINDS = (SIGNED, "espressif", "nrfcloud", "infineon", "certificates", "csv")
 
 SUFFIXES = (".pem", ".crt", ".cer", ".cert", ".der")  # of files that are certificates
 HEAD = 16 * 1024  # bytes that show what a file is
@@ -34,7 +35,7 @@ _BOMS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _PEM_LINE = re.compile(rb"^-----BEGIN [A-Z0-9. ]+-----\s*$", re.MULTILINE)
 _OFFICE = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"xl/", b"mimetype")
 _BEGIN = "-----BEGIN CERTIFICATE-----"
-_BASE64_LINE = re.compile(rb"MI[A-Za-z0-9+/]{120,}={0,2}")
+_BASE64_LINE = re.compile(rb"(?:MI|LS0tLS1CRUdJTi)[A-Za-z0-9+/]{120,}={0,2}")  # of DER, or of "-----BEGIN "
 
 
 def recognised(head: bytes) -> str:
@@ -95,7 +96,7 @@ def _recognised_table(head: bytes) -> str:
 
 
 def begins_with_base64(head: bytes) -> bool:
-    """Return whether the first line may be the base64 of a whole certificate."""
+    """Return whether the first line may be the base64 of a whole certificate, in DER or in PEM."""
     return _BASE64_LINE.fullmatch(head.lstrip().partition(b"\n")[0].strip()) is not None
 
 
