@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,58 @@ def test_for_people_each_reason_is_told_with_its_remedy(queues: Queues, run: Run
 
 def test_redrive_by_reason_puts_back_only_those(queues: Queues, run: Run) -> None:
     result = run("failures", "redrive", "--reason", "event.bug", "--pace", 1000, "--yes", "--json")
-    assert (result.exit_code, json.loads(result.stdout)) == (0, {"put_back": 1, "in_flight": 0})
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"put_back": 1, "in_flight": 0, "left": []})
     assert (queues.count("RegistrationQueue"), queues.count("RegistrationFailures")) == (1, 2)
+
+
+def test_those_with_ids_are_put_back_alone_each_named_by_how_its_id_begins(queues: Queues, run: Run) -> None:
+    ids = {each["body"]: each["id"] for each in json.loads(run("failures", "ls", "--json").stdout)}
+    chosen = ids["not json"]
+    assert chosen[:8] in run("failures", "ls").stdout
+    result = run("failures", "redrive", chosen[:8], "--pace", 1000, "--yes", "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"put_back": 1, "in_flight": 0, "left": []})
+    assert queues.bodies("RegistrationQueue") == {"not json"}
+    assert queues.count("RegistrationFailures") == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [("xyz", "no failed message has an id that begins with 'xyz'"), ("", "give more")]
+)
+def test_an_id_that_means_no_message_or_several_puts_none_back(queues: Queues, run: Run, given: str, told: str) -> None:
+    [first, *_] = json.loads(run("failures", "ls", "--json").stdout)
+    refused = run("failures", "redrive", first["id"], given, "--yes")
+    assert (refused.exit_code, told in refused.stderr) == (2, True)
+    assert queues.count("RegistrationFailures") == 3
+
+
+def test_a_chosen_message_that_the_queue_refuses_keeps_no_other_from_going_back(
+    queues: Queues, run: Run, aws: Aws
+) -> None:
+    """And the command says which one stayed, why, and that only a part was done."""
+    ids = {each["body"]: each["id"] for each in json.loads(run("failures", "ls", "--json").stdout)}
+    real = aws.real
+
+    def refuse_one(given: Any) -> Any:
+        if given["MessageBody"] == "not json":
+            told: Any = {"Error": {"Code": "InvalidParameterValue", "Message": "it is too long"}}
+            raise queues.sqs.exceptions.ClientError(told, "SendMessage")
+        return real(queues.sqs, "SendMessage", given)
+
+    aws.overrides["SendMessage"] = refuse_one
+    result = run("failures", "redrive", *ids.values(), "--pace", 1000, "--yes", "--json")
+    left = [{"id": ids["not json"], "problem": "it is too long"}]
+    assert (result.exit_code, json.loads(result.stdout)) == (3, {"put_back": 2, "in_flight": 0, "left": left})
+    assert f"{ids['not json'][:8]} was not put back: it is too long" in result.stderr
+    assert queues.bodies("RegistrationFailures") == {"not json"}
+
+
+def test_messages_that_were_looked_at_are_let_go_of_ten_at_a_time(queues: Queues, run: Run, aws: Aws) -> None:
+    for number in range(42):
+        queues.fail(str(number), "event.bug")
+    aws.calls.clear()
+    assert run("failures", "ls").exit_code == 0
+    assert Counter(aws.operations)["ChangeMessageVisibilityBatch"] == 5
+    assert queues.count("RegistrationFailures") == 45
 
 
 def test_redrive_asks(queues: Queues, run: Run) -> None:
@@ -56,7 +107,7 @@ def test_redrive_asks(queues: Queues, run: Run) -> None:
 
 def test_redrive_asks_nothing_where_nothing_failed(queues: Queues, run: Run) -> None:
     done = run("failures", "redrive", "--reason", "event.no-such", "--json")
-    assert (done.exit_code, json.loads(done.stdout)) == (0, {"put_back": 0, "in_flight": 0})
+    assert (done.exit_code, json.loads(done.stdout)) == (0, {"put_back": 0, "in_flight": 0, "left": []})
     assert queues.count("RegistrationFailures") == 3
 
 
@@ -104,7 +155,7 @@ def test_what_the_topic_rule_could_not_deliver_is_told_and_its_event_put_back(qu
     assert (told["certificate_id"], told["reason"]) == ("ef" * 32, "event.rule-failed")
     assert "not authorized" in told["message"]
     result = run("failures", "redrive", "--queue", "RuleFailures", "--pace", 1000, "--yes", "--json")
-    assert json.loads(result.stdout) == {"put_back": 1, "in_flight": 0}
+    assert json.loads(result.stdout) == {"put_back": 1, "in_flight": 0, "left": []}
     (message,) = queues.sqs.receive_message(QueueUrl=queues.urls["RegistrationQueueUrl"])["Messages"]
     assert json.loads(message["Body"]) == event
     assert (queues.count("RuleFailures"), queues.count("RegistrationFailures")) == (0, 3)
@@ -135,7 +186,7 @@ def test_what_fails_again_at_once_is_left_for_the_next_time(queues: Queues, run:
 
     aws.overrides["SendMessage"] = fails_again
     result = run("failures", "redrive", "--queue", "RegistrationFailures", "--pace", 1000, "--yes", "--json")
-    assert json.loads(result.stdout) == {"put_back": 3, "in_flight": 0}
+    assert json.loads(result.stdout) == {"put_back": 3, "in_flight": 0, "left": []}
     assert sorted(sent) == sorted(["not json", *(json.dumps({"certificateId": each * 32}) for each in ("ab", "cd"))])
     aws.overrides.clear()
     assert queues.count("RegistrationFailures") == 3
@@ -173,7 +224,7 @@ def test_many_messages_are_gone_through_to_the_last_whatever_the_filter_leaves(q
     told = json.loads(run("failures", "ls", "--json").stdout)
     assert len(told) == 48
     result = run("failures", "redrive", "--reason", "event.bug", "--pace", 1000, "--yes", "--json")
-    assert json.loads(result.stdout) == {"put_back": 24, "in_flight": 0}
+    assert json.loads(result.stdout) == {"put_back": 24, "in_flight": 0, "left": []}
     assert len(queues.bodies("RegistrationFailures")) == 24
 
 
@@ -183,7 +234,7 @@ def test_messages_that_a_command_which_was_cut_off_still_holds_are_told(queues: 
         QueueUrl=queues.urls["RegistrationFailuresUrl"], MaxNumberOfMessages=2, VisibilityTimeout=300
     )
     first = run("failures", "redrive", "--queue", "RegistrationFailures", "--pace", 1000, "--yes", "--json")
-    assert json.loads(first.stdout) == {"put_back": 1, "in_flight": 2}
+    assert json.loads(first.stdout) == {"put_back": 1, "in_flight": 2, "left": []}
     assert "About 2 more in RegistrationFailures cannot be seen" in first.stderr
     assert "run this again" in first.stderr
     again = run("failures", "redrive", "--pace", 1000, "--yes")
@@ -216,7 +267,7 @@ def test_whatever_a_server_says_of_the_time_messages_are_put_back(
 
     aws.overrides["ReceiveMessage"] = dated
     result = run("failures", "redrive", "--pace", 1000, "--yes", "--json")
-    assert json.loads(result.stdout) == {"put_back": 3, "in_flight": 0}
+    assert json.loads(result.stdout) == {"put_back": 3, "in_flight": 0, "left": []}
 
 
 def test_what_is_put_back_tells_when_it_came_first(queues: Queues, run: Run) -> None:

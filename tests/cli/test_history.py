@@ -493,7 +493,7 @@ def test_the_same_is_written_by_the_page_as_by_the_commands(page: Page, ready: T
     before = len(history(ready))
     done: list[Callable[[], Any]] = [
         lambda: page.post(f"/cas/{FACTORY.id}/deactivate", status="ACTIVE"),
-        lambda: page.finish(page.post("/failures/redrive")),
+        lambda: page.finish(page.post("/failures/redrive", which="all")),
         lambda: page.finish(page.post("/held/do", what="reject", message="no", device=f"{DEVICE}@1")),
     ]
     for each in done:

@@ -1,7 +1,4 @@
-"""How much the page asks of AWS for each view, however large the fleet is.
-
-Failures are not among them: that view goes through the queues as far as they go.
-"""
+"""How much the page asks of AWS for each view, however large the fleet is."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -11,6 +8,7 @@ from typing import Any
 import pytest
 from testkit.cli.command_line import Aws, Run
 from testkit.cli.operating import FACTORY, hold_many, write_many
+from testkit.cli.stack import Queues
 from testkit.page import Page
 
 from jitr.aws.dynamodb.history import entry_puts
@@ -35,6 +33,8 @@ VIEWS = (
     "/cas",
     f"/cas/{FACTORY.id}",
     "/cas/register",
+    "/failures",
+    "/failures?reason=event.no-such",  # nothing failed for that: it looks as far as it ever does
     "/history",
     "/history?by=nobody",
     f"/history?device={DEVICE}",
@@ -48,11 +48,12 @@ BOUNDS: tuple[tuple[str, Any], ...] = (
     ),
     ("jitr_operations.history.reading.page.__kwdefaults__", {"after": None, "size": MOST, "most": MOST}),
     ("jitr_operations.history.reading.MOST_OF_A_DEVICE", MOST),
+    ("jitr_page.rooms.failures.REQUESTS", 2),
 )
 
 
 def grow(table: Table, run: Run, first: int, end: int) -> None:
-    """Add so many held devices, list rows, versions of the rules, and changes.
+    """Add so many held devices, list rows, versions of the rules, changes, and failed messages.
 
     Rows are put in place of all: moto copies the whole table for each transaction, and adding them takes one a row.
     """
@@ -62,6 +63,9 @@ def grow(table: Table, run: Run, first: int, end: int) -> None:
     assert run("lists", "import", "line-a", "rows.csv", "--replace", "--yes").exit_code == 0
     write_many(table, _versions(table, numbers))
     write_many(table, _changes(table, numbers))
+    queues = Queues()
+    for each in numbers:
+        queues.fail(str(each), "event.bug")
 
 
 def _versions(table: Table, numbers: range) -> list[Any]:
@@ -89,7 +93,7 @@ def _changes(table: Table, numbers: range) -> list[Any]:
 def test_no_view_asks_more_of_aws_the_larger_the_fleet_is(
     page: Page, ready: Table, run: Run, iot: Any, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither more devices, list rows, rules versions nor changes; and nothing is ever scanned."""
+    """Neither more devices, list rows, rules versions, changes nor failures; and nothing is ever scanned."""
     for name, value in BOUNDS:
         monkeypatch.setattr(name, value)
     asked = []

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from jitr.services.registration.batch import SENT_AT
@@ -22,6 +23,10 @@ QUEUES = ("RegistrationFailures", "RuleFailures")
 
 # While a command looks at a message nobody else sees it; it lets go of each when it is done.
 _VISIBILITY = 300  # seconds
+_AT_ONCE = 10  # messages in one request, as SQS allows
+
+_UNSEEN: "QueueAttributeNameType" = "ApproximateNumberOfMessages"
+_IN_FLIGHT: "QueueAttributeNameType" = "ApproximateNumberOfMessagesNotVisible"
 
 _EXHAUSTED = "event.exhausted"  # came here by the registration queue's own redrive policy, with no reason attached
 _RULE_FAILED = "event.rule-failed"
@@ -50,6 +55,7 @@ class FailedMessage:
     def to_json(self) -> dict[str, Any]:
         """As ``--json`` prints it."""
         return {
+            "id": self.id,
             "queue": self.queue,
             "reason": self.reason,
             "message": self.message,
@@ -57,6 +63,14 @@ class FailedMessage:
             "since": self.since,
             "body": self.body,
         }
+
+
+@dataclass(frozen=True)
+class Others:
+    """About how many messages of a queue were not gone through."""
+
+    unseen: int  # in sight of everybody
+    in_flight: int  # out of sight, because another command holds them
 
 
 @dataclass
@@ -69,15 +83,16 @@ class FailureQueue:
     began: datetime | None = None  # by the queue's own clock
     _handles: dict[str, str] = field(default_factory=dict)  # of the messages that nobody else sees meanwhile
 
-    def messages(self) -> Iterator[FailedMessage]:
+    def messages(self, requests: int | None = None) -> Iterator[FailedMessage]:
         """Every message that was in the queue when this began, once; each stays out of sight until it is let go of.
 
-        What comes into the queue meanwhile does not count: a message that was put back may fail again at once.
+        What comes into the queue meanwhile does not count: a message that was put back may fail again at once. With
+        ``requests``, no more than so many are sent, each for at most ten messages.
         """
-        while True:
+        for _ in count() if requests is None else range(requests):
             answer = self.sqs.receive_message(
                 QueueUrl=self.url,
-                MaxNumberOfMessages=10,
+                MaxNumberOfMessages=_AT_ONCE,
                 VisibilityTimeout=_VISIBILITY,
                 WaitTimeSeconds=1,
                 MessageAttributeNames=["All"],
@@ -99,20 +114,25 @@ class FailureQueue:
         self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=self._handles[message.id])
         del self._handles[message.id]
 
-    def in_flight(self) -> int:
-        """Return about how many messages cannot be seen because somebody else holds them."""
-        name: QueueAttributeNameType = "ApproximateNumberOfMessagesNotVisible"
-        answer = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=[name])
-        return max(0, int(answer["Attributes"][name]) - len(self._handles))
+    def others(self) -> Others:
+        """Return about how many more messages there are than were gone through."""
+        answer = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=[_UNSEEN, _IN_FLIGHT])
+        unseen, in_flight = (int(answer["Attributes"][name]) for name in (_UNSEEN, _IN_FLIGHT))
+        return Others(unseen, max(0, in_flight - len(self._handles)))
 
     def let_go(self) -> None:
         """Let others see again what was not deleted."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        for handle in self._handles.values():
+        handles = list(self._handles.values())
+        for start in range(0, len(handles), _AT_ONCE):
+            some = enumerate(handles[start : start + _AT_ONCE])
             # One that was held for longer than _VISIBILITY is back already, and its handle is void.
             with suppress(ClientError, BotoCoreError):
-                self.sqs.change_message_visibility(QueueUrl=self.url, ReceiptHandle=handle, VisibilityTimeout=0)
+                self.sqs.change_message_visibility_batch(
+                    QueueUrl=self.url,
+                    Entries=[{"Id": str(place), "ReceiptHandle": each, "VisibilityTimeout": 0} for place, each in some],
+                )
         self._handles.clear()
 
 

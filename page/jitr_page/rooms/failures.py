@@ -1,6 +1,7 @@
 """Messages that could not be handled: what, why, since when, and put back once the cause is mended."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import timedelta
 
 from flask import Blueprint, redirect, render_template, request, url_for
@@ -9,34 +10,50 @@ from werkzeug.wrappers import Response
 from jitr.errors import InputError
 from jitr_operations.cas.registry import all_ca_ids
 from jitr_operations.failures.messages import QUEUES
-from jitr_operations.failures.redrive import failed_messages, redrive
+from jitr_operations.failures.redrive import Wanted, look, redrive
 from jitr_operations.failures.sweep import Sweep, Swept
 from jitr_page.jobs import JobResult
 from jitr_page.site import Site, site
+from jitr_page.text import count
 
 room = Blueprint("failures", __name__)
 
+REQUESTS = 20  # for at most ten messages each, of each queue: what one view looks at
 _PACE = 5.0  # messages a second
 _OLDER_THAN = timedelta(minutes=10)  # the event of a certificate that is younger may be under way
 
 
 @room.get("/failures")
 def show() -> str:
-    """Show what lies in the failure queues."""
-    queue, reason = request.args.get("queue") or None, request.args.get("reason") or None
+    """Show what lies in the failure queues, as much of it as one view looks at."""
+    wanted = _given(request.args)
+    found = look(site().deployment, wanted, REQUESTS)
+    reasons = Counter(each.reason for each in found.messages).most_common()
+    return render_template("failures.html", found=found, reasons=reasons, wanted=wanted, queues=QUEUES)
+
+
+def _given(given: Mapping[str, str]) -> Wanted:
+    reason, queue = given.get("reason") or None, given.get("queue") or None
     if queue is not None and queue not in QUEUES:
         raise InputError(f"{queue!r} is no failure queue: {', '.join(QUEUES)}")
-    found = failed_messages(site().deployment, reason=reason, queue=queue)
-    reasons = Counter(each.reason for each in found).most_common()
-    return render_template("failures.html", found=found, reasons=reasons, queue=queue, reason=reason, queues=QUEUES)
+    return Wanted(reason, queue)
 
 
 @room.post("/failures/redrive")
 def put_back() -> Response:
-    """Put failed messages back on the registration queue: all, or those with a reason."""
-    found, reason = site(), request.form.get("reason") or None
-    back = url_for("failures.show")
-    job = found.jobs.start("Put failed messages back", back, lambda: _redrive(found, reason))
+    """Put failed messages back on the registration queue: the chosen ones, or all that a filter leaves."""
+    found, wanted = site(), _given(request.form)
+    match request.form.get("which"):
+        case "all":
+            title = "Put failed messages back"
+        case "chosen":
+            wanted = Wanted(ids=frozenset(request.form.getlist("message")))
+            if not wanted.ids:
+                raise InputError("no message was chosen: go back and choose some")
+            title = f"Put {count(len(wanted.ids), 'failed message')} back"
+        case _:
+            raise InputError("say which messages: the chosen ones, or all")
+    job = found.jobs.start(title, url_for("failures.show"), lambda: _redrive(found, wanted))
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 
 
@@ -62,7 +79,8 @@ def _sweep(found: Site, *, send: bool) -> JobResult:
     return JobResult(f"{looked}; {stuck} are stuck" + ("" if stuck else ": there is nothing to do"))
 
 
-def _redrive(found: Site, reason: str | None) -> JobResult:
-    count, in_flight = redrive(found.deployment, reason=reason, queue=None, pace=_PACE)
-    more = f"; about {in_flight} more are held by another command" if in_flight else ""
-    return JobResult(f"{count} messages are back on the registration queue{more}")
+def _redrive(found: Site, wanted: Wanted) -> JobResult:
+    done = redrive(found.deployment, wanted, _PACE)
+    more = f"; about {done.in_flight} more are held by another command" if done.in_flight else ""
+    left = [f"message {message[:8]}: {problem}" for message, problem in done.left.items()]
+    return JobResult(f"{count(done.put_back, 'message')} went back to the registration queue{more}", left)

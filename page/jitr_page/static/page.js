@@ -12,7 +12,7 @@ for (const time of document.querySelectorAll("time[datetime]")) {
 for (const all of document.querySelectorAll("input[data-all]")) {
   all.hidden = false;
   all.addEventListener("change", () => {
-    for (const box of all.form.querySelectorAll("input[name=device]")) box.checked = all.checked;
+    for (const box of all.form.querySelectorAll(`input[name=${all.dataset.all}]`)) box.checked = all.checked;
   });
 }
 

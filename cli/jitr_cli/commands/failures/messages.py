@@ -6,11 +6,13 @@ import click
 
 from jitr.reasons import CODES
 from jitr_cli.console.options import stack_options
-from jitr_cli.console.output import confirm, emit, json_option, note, safe, table
+from jitr_cli.console.output import confirm, emit, json_option, note, safe, table, warn
 from jitr_operations.deployment import Choice
 from jitr_operations.failures.messages import QUEUES, FailedMessage
-from jitr_operations.failures.redrive import failed_messages, look
-from jitr_operations.failures.redrive import redrive as redrive_all
+from jitr_operations.failures.redrive import Redriven, Wanted, look, with_ids
+from jitr_operations.failures.redrive import redrive as put_back
+
+_SHORT = 8  # characters of a message's id that are shown
 
 queue_option = click.option("--queue", type=click.Choice(QUEUES), help="Only those of this queue.")
 
@@ -27,11 +29,12 @@ def ls(reason: str | None, queue: str | None, choice: Choice, as_json: bool) -> 
     Example:
       jitr failures ls
     """
-    found = failed_messages(choice.deployment(), reason=reason, queue=queue)
+    found = look(choice.deployment(), Wanted(reason, queue)).messages
     emit(as_json, [each.to_json() for each in found], lambda: _show(found))
 
 
 @click.command("redrive")
+@click.argument("messages", nargs=-1, metavar="[ID]...")
 @click.option("--reason", metavar="CODE", help="Only those with this reason code.")
 @queue_option
 @click.option(
@@ -40,35 +43,58 @@ def ls(reason: str | None, queue: str | None, choice: Choice, as_json: bool) -> 
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @stack_options
 @json_option
-def redrive(reason: str | None, queue: str | None, pace: float, yes: bool, choice: Choice, as_json: bool) -> None:
+def redrive(
+    messages: tuple[str, ...],
+    reason: str | None,
+    queue: str | None,
+    pace: float,
+    yes: bool,
+    choice: Choice,
+    as_json: bool,
+) -> None:
     """Put failed messages back on the registration queue, after what they failed for was mended.
 
-    A message is taken off the failures only once the queue has it. Of what the topic rule could not deliver the
-    registration event inside is put back. What fails again meanwhile is left for the next time.
+    All of them, or those with the ids that `jitr failures ls` shows. A message is taken off the failures only once the
+    queue has it. Of what the topic rule could not deliver the registration event inside is put back. What fails again
+    meanwhile is left for the next time.
 
     \b
-    Example:
+    Examples:
       jitr failures redrive --reason event.bug
+      jitr failures redrive 3f9c0c6f 81d2aa07
     """
-    deployment = choice.deployment()
+    deployment, wanted = choice.deployment(), Wanted(reason, queue)
     deployment.announce("sqs")
-    if not yes:
-        found, held = look(deployment, reason=reason, queue=queue)
-        if not found:
-            emit(as_json, {"put_back": 0, "in_flight": held}, "There is nothing to put back")
+    if messages or not yes:
+        found = look(deployment, wanted)
+        if messages:
+            wanted = with_ids(wanted, found, messages)
+        elif not found.messages:
+            _tell(as_json, Redriven(in_flight=found.in_flight), "There is nothing to put back")
             return
         those = "failed messages" if reason is None else f"messages with {reason}"
-        confirm(f"Put back {len(found)} {those}?", yes)
-    count, in_flight = redrive_all(deployment, reason=reason, queue=queue, pace=pace)
-    emit(as_json, {"put_back": count, "in_flight": in_flight}, f"Put back {count} messages")
+        confirm(f"Put back {len(wanted.ids or found.messages)} {those}?", yes)
+    done = put_back(deployment, wanted, pace)
+    _tell(as_json, done, f"Put back {done.put_back} messages")
+    for message, problem in done.left.items():
+        warn(f"{message[:_SHORT]} was not put back: {problem}")
+    if done.left:
+        raise click.exceptions.Exit(3)
+
+
+def _tell(as_json: bool, done: Redriven, told: str) -> None:
+    left = [{"id": message, "problem": problem} for message, problem in done.left.items()]
+    emit(as_json, {"put_back": done.put_back, "in_flight": done.in_flight, "left": left}, told)
 
 
 def _show(found: list[FailedMessage]) -> None:
     if not found:
         note("Nothing failed.")
         return
-    rows = [(each.since, each.reason, (each.certificate_id or "")[:12], each.message) for each in found]
-    table(("since", "reason", "certificate", "why"), rows)
+    rows = [
+        (each.id[:_SHORT], each.since, each.reason, (each.certificate_id or "")[:12], each.message) for each in found
+    ]
+    table(("id", "since", "reason", "certificate", "why"), rows)
     click.echo()
     for reason, count in Counter(each.reason for each in found).most_common():
         remedy = CODES[reason].remedy if reason in CODES else ""
