@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class MessageChoice:
     """Which failed messages: all, or those with a reason code, of a queue, or with one of these ids."""
 
     reason: str | None = None
@@ -41,7 +41,7 @@ class Wanted:
 
 
 @dataclass
-class Found:
+class FailuresFound:
     """Failed messages that were looked at, and about how many there are besides."""
 
     messages: list[FailedMessage] = field(default_factory=list)
@@ -58,13 +58,13 @@ class Redriven:
     left: dict[str, str] = field(default_factory=dict)  # why a message that was chosen is where it was, by its id
 
 
-def look(deployment: Deployment, wanted: Wanted, requests: int | None = None) -> Found:
+def look(deployment: Deployment, wanted: MessageChoice, requests: int | None = None) -> FailuresFound:
     """Return what lies in the failure queues.
 
     Each is read to its end, or with so many ``requests`` for ten messages each. What was read is in everybody's sight
     again afterwards.
     """
-    found = Found()
+    found = FailuresFound()
     with _queues(deployment, wanted) as queues:
         for each in queues:
             found.messages += [message for message in each.messages(requests) if wanted.fits(message)]
@@ -75,7 +75,7 @@ def look(deployment: Deployment, wanted: Wanted, requests: int | None = None) ->
     return found
 
 
-def with_ids(wanted: Wanted, found: Found, beginnings: Iterable[str]) -> Wanted:
+def with_ids(wanted: MessageChoice, found: FailuresFound, beginnings: Iterable[str]) -> MessageChoice:
     """Return what is wanted, with the ids of messages that were found, each by how it begins.
 
     Raises InputError where none or several begin so.
@@ -91,7 +91,7 @@ def with_ids(wanted: Wanted, found: Found, beginnings: Iterable[str]) -> Wanted:
     return replace(wanted, ids=frozenset(ids))
 
 
-def redrive(deployment: Deployment, wanted: Wanted, pace: float) -> Redriven:
+def redrive(deployment: Deployment, wanted: MessageChoice, pace: float) -> Redriven:
     """Put failed messages back on the registration queue, ``pace`` a second.
 
     A message is taken off the failures only once the queue has it. Where they are chosen by their ids, one that the
@@ -107,7 +107,7 @@ def redrive(deployment: Deployment, wanted: Wanted, pace: float) -> Redriven:
     return done
 
 
-def _redrive(deployment: Deployment, wanted: Wanted, pace: float, doing: keeping.Doing, done: Redriven) -> None:
+def _redrive(deployment: Deployment, wanted: MessageChoice, pace: float, doing: keeping.Doing, done: Redriven) -> None:
     target, sqs = deployment.output("RegistrationQueueUrl"), deployment.client("sqs")
     missing = set(wanted.ids or ())
     total = None if wanted.ids is None else len(wanted.ids)
@@ -154,7 +154,7 @@ def _put_back(
 
 
 @contextmanager
-def _queues(deployment: Deployment, wanted: Wanted) -> Iterator[list[FailureQueue]]:
+def _queues(deployment: Deployment, wanted: MessageChoice) -> Iterator[list[FailureQueue]]:
     """Give the queues to go through, and let go of their messages afterwards."""
     names = QUEUES if wanted.queue is None else (wanted.queue,)
     queues = [FailureQueue(deployment.client("sqs"), deployment.output(f"{name}Url"), name) for name in names]

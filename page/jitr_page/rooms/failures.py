@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from jitr.errors import InputError
 from jitr_operations.cas.registry import all_ca_ids
 from jitr_operations.failures.messages import QUEUES
-from jitr_operations.failures.redrive import Wanted, look, redrive
+from jitr_operations.failures.redrive import MessageChoice, look, redrive
 from jitr_operations.failures.sweep import Sweep, Swept
 from jitr_page.jobs import JobResult
 from jitr_page.site import Site, site
@@ -32,11 +32,11 @@ def show() -> str:
     return render_template("failures.html", found=found, reasons=reasons, wanted=wanted, queues=QUEUES)
 
 
-def _given(given: Mapping[str, str]) -> Wanted:
+def _given(given: Mapping[str, str]) -> MessageChoice:
     reason, queue = given.get("reason") or None, given.get("queue") or None
     if queue is not None and queue not in QUEUES:
         raise InputError(f"{queue!r} is no failure queue: {', '.join(QUEUES)}")
-    return Wanted(reason, queue)
+    return MessageChoice(reason, queue)
 
 
 @room.post("/failures/redrive")
@@ -47,7 +47,7 @@ def put_back() -> Response:
         case "all":
             title = "Put failed messages back"
         case "chosen":
-            wanted = Wanted(ids=frozenset(request.form.getlist("message")))
+            wanted = MessageChoice(ids=frozenset(request.form.getlist("message")))
             if not wanted.ids:
                 raise InputError("no message was chosen: go back and choose some")
             title = f"Put {count(len(wanted.ids), 'failed message')} back"
@@ -79,7 +79,7 @@ def _sweep(found: Site, *, send: bool) -> JobResult:
     return JobResult(f"{looked}; {stuck} are stuck" + ("" if stuck else ": there is nothing to do"))
 
 
-def _redrive(found: Site, wanted: Wanted) -> JobResult:
+def _redrive(found: Site, wanted: MessageChoice) -> JobResult:
     done = redrive(found.deployment, wanted, _PACE)
     more = f"; about {done.in_flight} more are held by another command" if done.in_flight else ""
     left = [f"message {message[:8]}: {problem}" for message, problem in done.left.items()]

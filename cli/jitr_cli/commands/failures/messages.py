@@ -9,7 +9,7 @@ from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import confirm, emit, json_option, note, safe, table, warn
 from jitr_operations.deployment import Choice
 from jitr_operations.failures.messages import QUEUES, FailedMessage
-from jitr_operations.failures.redrive import Redriven, Wanted, look, with_ids
+from jitr_operations.failures.redrive import MessageChoice, Redriven, look, with_ids
 from jitr_operations.failures.redrive import redrive as put_back
 
 _SHORT = 8  # characters of a message's id that are shown
@@ -29,7 +29,7 @@ def ls(reason: str | None, queue: str | None, choice: Choice, as_json: bool) -> 
     Example:
       jitr failures ls
     """
-    found = look(choice.deployment(), Wanted(reason, queue)).messages
+    found = look(choice.deployment(), MessageChoice(reason, queue)).messages
     emit(as_json, [each.to_json() for each in found], lambda: _show(found))
 
 
@@ -63,7 +63,7 @@ def redrive(
       jitr failures redrive --reason event.bug
       jitr failures redrive 3f9c0c6f 81d2aa07
     """
-    deployment, wanted = choice.deployment(), Wanted(reason, queue)
+    deployment, wanted = choice.deployment(), MessageChoice(reason, queue)
     deployment.announce("sqs")
     if messages or not yes:
         found = look(deployment, wanted)
