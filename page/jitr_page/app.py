@@ -7,6 +7,7 @@ from werkzeug.exceptions import HTTPException
 
 from jitr.errors import InputError
 from jitr.reasons import CODES
+from jitr.text import counted
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_operations.history import reading
@@ -74,7 +75,7 @@ def _set_up_templates(app: Flask) -> None:
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters |= {"time": text.time, "name": common_name, "prose": text.prose, "typed": text.typed}
     environment.filters |= {"changed": reading.changed, "ended": reading.ended}
-    environment.globals |= {"count": text.count, "query": text.query, "command": text.command, "codes": CODES}
+    environment.globals |= {"count": counted, "query": text.query, "command": text.command, "codes": CODES}
 
     @app.context_processor
     def around() -> dict[str, Any]:

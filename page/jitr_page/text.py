@@ -46,11 +46,6 @@ def time(value: datetime | str | None) -> Markup:
     )
 
 
-def count(number: int, noun: str, plural: str | None = None) -> str:
-    """Return a number with its noun: 1 row, 2 rows."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
 def query(given: Mapping[str, Any], **changes: Any) -> str:
     """Return a query string: what is given, changed; what is empty is left out."""
     values = {name: value for name, value in {**given, **changes}.items() if value not in (None, "", ())}

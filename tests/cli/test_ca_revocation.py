@@ -68,7 +68,7 @@ def test_list_and_responder_are_asked_now_and_what_they_say_is_told(world: World
     assert result.exit_code == people.exit_code == 0, result.stderr
     listed, answered = json.loads(result.stdout)["checks"]
     assert (listed["kind"], listed["ok"], listed["encrypted"]) == ("crl", True, True)
-    assert listed["said"].endswith("with 1 entries")
+    assert listed["said"].endswith("with 1 entry")
     assert (answered["kind"], answered["ok"], answered["encrypted"]) == ("ocsp", True, False)
     assert answered["said"].startswith("unknown, of ")
     assert "(not encrypted, but signed)" in people.stdout

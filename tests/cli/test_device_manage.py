@@ -552,7 +552,7 @@ def test_the_page_cuts_off_those_of_a_list_that_it_showed_and_no_others(
     iot.update_certificate(certificateId=fleet["b"].sha256, newStatus="REVOKED")
     world.put_on("recall-17", ListRow(common_name="c"))
     done = page.finish(page.post(path, message="bad radio", sure="yes"))
-    assert "1 of 2 devices are INACTIVE now" in done
+    assert "Made 1 of 2 devices INACTIVE" in done
     assert f"{fleet['b'].sha256[:12]} is REVOKED by now" in done
     assert [world.status(fleet[each]) for each in "abc"] == ["INACTIVE", "REVOKED", "ACTIVE"]
     again = page.post(path, message="bad radio", sure="yes")

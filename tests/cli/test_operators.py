@@ -518,7 +518,7 @@ def test_status_tells_the_most_pressing_first() -> None:
     assert [each.split(":")[0] for each in told] == [
         "alarm RuleFailures is raised",
         "nobody is admitted",
-        "2 messages lie in RuleFailures",
+        "2 messages are in RuleFailures",
         "a registration event has waited for 20 minutes",
         "a registration event keeps coming back (unreachable), since 120 minutes",
         "CA cacacacacaca (CN=F) has expired",

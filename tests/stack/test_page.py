@@ -240,7 +240,7 @@ def test_a_first_day_and_a_recall_by_clicks_alone(plant: Plant, tab: "Tab", tmp_
     tab.get_by_label("Why").fill("bad radio")
     tab.get_by_label("I have read this").check()
     tab.get_by_role("button", name="Cut them off").click()
-    tab.get_by_text("1 of 1 devices are INACTIVE now").wait_for()
+    tab.get_by_text("Made 1 of 1 device INACTIVE").wait_for()
     assert plant.status(made) == "INACTIVE"
 
 

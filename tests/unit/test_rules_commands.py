@@ -12,11 +12,12 @@ from testkit.editor import as_an_editor_reads, validator
 from testkit.rules import EXAMPLE, ID_A, marked
 from testkit.wrong_rules import EIGHT
 
+from jitr.decision.selftest import FailedTests
 from jitr.errors import InputError
 from jitr.rules.file.problems import RulesError
 from jitr.rules.file.schema import json_schema
 from jitr_cli.main import jitr
-from jitr_operations.rules.files import FailedTests, read_and_test, read_rules_file
+from jitr_operations.rules.files import read_and_test, read_rules_file
 from jitr_operations.rules.starting import STARTER
 
 

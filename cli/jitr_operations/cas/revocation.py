@@ -15,6 +15,7 @@ from jitr.errors import InputError, Unreadable, UnusableCrl
 from jitr.facts import CertificateFacts, OcspAnswer, Revocation
 from jitr.reasons import Reason
 from jitr.rules.model import Ca, Crl, Rules
+from jitr.text import counted
 from jitr.times import rfc3339
 from jitr.x509.certificate import CaReading, read_certificate
 from jitr.x509.crl import CrlReading
@@ -127,16 +128,18 @@ class _Asking:
 
 
 def _list_told(found: CrlReading, crl: Crl) -> str:
-    told = f"a list of {rfc3339(found.this_update)} to {rfc3339(found.next_update)} with {len(found)} entries"
+    told = f"a list {_span_and_length(found)}"
     if found.delta is not None:
-        delta = found.delta
-        told += (
-            f"; a delta list of {rfc3339(delta.this_update)} to {rfc3339(delta.next_update)} with {len(delta)} entries "
-        )
-        return told + ("since" if found.delta_applies else "that is no later than the list, and says nothing new")
+        applies = "since" if found.delta_applies else "that is no later than the list, and says nothing new"
+        return f"{told}; a delta list {_span_and_length(found.delta)} {applies}"
     if crl.delta is None and found.freshest:
         told += f"; it names a delta list, which the rules do not: {', '.join(found.freshest)}"
     return told
+
+
+def _span_and_length(crl: CrlReading) -> str:
+    length = counted(len(crl), "entry", "entries")
+    return f"of {rfc3339(crl.this_update)} to {rfc3339(crl.next_update)} with {length}"
 
 
 def _told(answer: OcspAnswer) -> str:

@@ -19,6 +19,7 @@ from jitr.errors import Retry
 from jitr.reasons import Verdict
 from jitr.records.record import APPLYING, APPLYING_AT_MOST, Record
 from jitr.records.transitions import STATUS_FRESH
+from jitr.text import counted
 from jitr_operations import telling
 from jitr_operations.devices.records import records_of
 from jitr_operations.devices.registry import Registry
@@ -84,7 +85,7 @@ def shut_out_for_good(
         involved = not_the_function_s(table, changed)
         if not involved:
             return []
-    raise Retry("conflict", f"the records of {len(involved)} devices were written again and again meanwhile")
+    raise Retry("conflict", f"the records of {counted(len(involved), 'device')} were written again and again meanwhile")
 
 
 def not_the_function_s(table: Table, certificate_ids: Sequence[str]) -> list[str]:

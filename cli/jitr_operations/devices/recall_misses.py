@@ -7,6 +7,7 @@ from typing import Any
 
 from jitr.devicelists.rows import ListRow, RowKey
 from jitr.facts import CertificateFacts
+from jitr.text import counted
 from jitr_operations.lists.near_rows import spellings
 
 SHOWN = 20
@@ -43,10 +44,9 @@ class Misses:
             return [f"No row of {which} is in force: it recalls nobody"]
         if not self.without:
             return []
-        rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
-        told = [f"{self.without:,} of {rows} of {which} fit no ACTIVE certificate"]
+        told = [f"{self.without:,} of {counted(self.rows, 'row')} of {which} fit no ACTIVE certificate"]
         if self.not_active:
-            fit = "1 of them fits" if self.not_active == 1 else f"{self.not_active:,} of them fit"
+            fit = counted(self.not_active, "of them fits", "of them fit")
             told[0] += f"; {fit} one that is not ACTIVE"
         for key, near in self.first:
             told.append(f"  no device has {key.kind} {key.value}" + (f"; nearest is {near}" if near else ""))

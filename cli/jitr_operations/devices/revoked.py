@@ -11,6 +11,7 @@ from jitr.aws.dynamodb.table import BATCH_GET
 from jitr.aws.iot import Iot
 from jitr.errors import InputError
 from jitr.rules.model import Crl, Rules
+from jitr.text import counted
 from jitr.times import rfc3339
 from jitr.x509.certificate import CaReading
 from jitr.x509.crl import CrlReading, RevokedEntry
@@ -120,7 +121,9 @@ def _list(crl: CrlReading, configured: Crl, ca: CaReading, at: datetime) -> CrlR
     changes = (
         "" if crl.delta is None else f", its delta list is of {rfc3339(crl.delta.this_update)} and has {len(crl.delta)}"
     )
-    telling.note(f"The list of {of} is of {rfc3339(crl.this_update)} and has {len(crl)} entries{changes}.")
+    telling.note(
+        f"The list of {of} is of {rfc3339(crl.this_update)} and has {counted(len(crl), 'entry', 'entries')}{changes}."
+    )
     for each in (crl, crl.delta):
         if each is not None and at > each.next_update:
             telling.warn(f"it ran out at {rfc3339(each.next_update)}; who is on it is revoked all the same")

@@ -15,6 +15,7 @@ from jitr.errors import InputError, NotACertificate, Unreadable, UnusableCrl, Un
 from jitr.facts import Knock, OcspAnswer, Revocation
 from jitr.records.knock import facts_json
 from jitr.rules.model import Rules
+from jitr.text import counted
 from jitr.times import parse_time
 from jitr.x509.certificate import CaReading, CertificateReading, read_ca, read_certificate
 from jitr.x509.ocsp import MAX_RESPONSE, OcspReading, answer_of, question_about, read_ocsp, responder_named
@@ -168,7 +169,8 @@ def _not_checked(decision: Decision) -> tuple[str, ...]:
         if grant.existing == "hold":
             told.append(f"that no thing {grant.thing} exists that was made elsewhere (grant.thing-exists)")
     if decision.max_devices is not None:
-        told.append(f"that one of the {decision.max_devices} places of {decision.rule} is free (grant.max-devices)")
+        places = counted(decision.max_devices, "place")
+        told.append(f"that one of the {places} of {decision.rule} is free (grant.max-devices)")
     told.append("that the CA is registered and ACTIVE in AWS IoT, and that what the grant names exists there")
     return tuple(told)
 

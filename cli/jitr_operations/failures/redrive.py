@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from jitr.errors import InputError
 from jitr.records.history import HistoryKind
 from jitr.services.registration.batch import SENT_AT
+from jitr.text import counted
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_operations.failures.messages import QUEUES, FailedMessage, FailureQueue
@@ -102,7 +103,7 @@ def redrive(deployment: Deployment, wanted: MessageChoice, pace: float) -> Redri
         try:
             _redrive(deployment, wanted, pace, doing, done)
         except BaseException:
-            telling.note(f"{done.put_back} messages were put back; the others are where they were")
+            telling.note(f"{counted(done.put_back, 'message was', 'messages were')} put back; the others are where they were")
             raise
     return done
 

@@ -15,6 +15,7 @@ from jitr.errors import Retry
 from jitr.records.event import own_event
 from jitr.records.history import HistoryKind
 from jitr.records.record import APPLYING
+from jitr.text import counted
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_operations.history import keeping
@@ -81,7 +82,8 @@ class Sweep:
                     replace(self, advance=advance).ca(each)
         except BaseException:
             telling.note(
-                f"{sum(each.sent for each in swept)} events were sent; the same command goes on where this stopped"
+                f"{counted(sum(each.sent for each in swept), 'event was', 'events were')} sent; "
+                "the same command goes on where this stopped"
             )
             raise
 
@@ -152,5 +154,5 @@ class Sweep:
             answer = sqs.send_message_batch(QueueUrl=url, Entries=entries)  # type: ignore[arg-type]
             swept.sent += len(answer.get("Successful", []))
             if answer.get("Failed"):
-                raise Retry("queue", f"the queue refused {len(answer['Failed'])} events: sweep again")
+                raise Retry("queue", f"the queue refused {counted(len(answer['Failed']), 'event')}: sweep again")
             time.sleep(len(some) / self.pace)

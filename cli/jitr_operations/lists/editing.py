@@ -14,7 +14,7 @@ from jitr.devicelists.csv.cells import Cells
 from jitr.devicelists.csv.reader import Row
 from jitr.devicelists.csv.serials import UNDECIDED, Base, SerialNotation
 from jitr.devicelists.manifests.reading import line_of
-from jitr.devicelists.rows import ListRow, RowKey, rows_told
+from jitr.devicelists.rows import ListRow, RowKey
 from jitr.devicelists.values import read_row
 from jitr.errors import InputError
 from jitr.records.history import HistoryKind, Values
@@ -23,7 +23,7 @@ from jitr.services.lists.device_lists import DeviceLists, ListInfo
 from jitr.services.lists.difference import Difference
 from jitr.services.lists.list_import import REPLACE, Agree, Checked, DeviceFile
 from jitr.services.lists.row_edits import Edit
-from jitr.text import meant
+from jitr.text import counted, meant
 from jitr.unseen import written_out
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
@@ -241,14 +241,17 @@ def question_about_shrinking(deployment: Deployment, looked: ImportPreview) -> s
         return None
     rows = looked.checked.rows
     ends = "" if rows else ends_recalls(table_of(deployment), looked.name)
-    return f"This shrinks list {looked.name} from {rows_told(looked.before.rows)} to {rows}.{ends}"
+    return f"This shrinks list {looked.name} from {counted(looked.before.rows, 'row')} to {rows}.{ends}"
 
 
 def question_about_dropped(looked: ImportPreview) -> str | None:
     """Return what to ask before rows lose values because the file lacks their columns; None where none does."""
-    if looked.mode == REPLACE or not looked.checked.dropped:
+    dropped = looked.checked.dropped
+    if looked.mode == REPLACE or not dropped:
         return None
-    told = ", ".join(f"{written_out(name)} of {rows_told(count)}" for name, count in looked.checked.dropped.items())
+    told = ", ".join(
+        f"{written_out(name)} of {counted(count, 'row')}" for name, count in looked.checked.dropped.items()
+    )
     return f"The file has no such columns, so list {looked.name} would lose {told}."
 
 
@@ -256,7 +259,7 @@ def question_about_removed(name: str, before: ListInfo | None, found: Difference
     """Return what to ask before more than half of a list's rows go: as many others may take their place."""
     if before is None or found is None or not takes_most(found.removed, before.rows):
         return None
-    return f"This takes {found.removed} of {before.rows} rows off list {name}."
+    return f"This takes {found.removed} of {counted(before.rows, 'row')} off list {name}."
 
 
 def questions_to_come(deployment: Deployment, looked: ImportPreview) -> list[str]:
@@ -265,7 +268,7 @@ def questions_to_come(deployment: Deployment, looked: ImportPreview) -> list[str
     shrinking = question_about_shrinking(deployment, looked)
     if shrinking is None and before is not None and most is not None and takes_most(most, before.rows):
         up_to = "may take up to" if looked.expired else "takes"
-        shrinking = f"This {up_to} {most} of {before.rows} rows off list {looked.name}."
+        shrinking = f"This {up_to} {most} of {counted(before.rows, 'row')} off list {looked.name}."
     questions = (
         question_about_name(table_of(deployment), looked.name),
         looked.fit.question(),
@@ -286,7 +289,7 @@ def import_(deployment: Deployment, looked: ImportPreview, agree: Agree) -> tupl
     begun = imports.under_way(name, checked, looked.mode)
     done = 0 if begun is None else begun.done
     if begun is not None:
-        rows = rows_told(checked.rows)
+        rows = counted(checked.rows, "row")
         telling.note(f"Going on with the import that {begun.by} began: {done} of {rows} written by {begun.at}.")
     command = ("lists", "import", name, Path(checked.source.name).name, f"--{looked.mode}")
     was = {} if looked.before is None else looked.before.in_history

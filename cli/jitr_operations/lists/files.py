@@ -17,10 +17,11 @@ from jitr.devicelists.csv.duplicates import Duplicates
 from jitr.devicelists.csv.reader import columns_of, write_rows
 from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.recognition import HEAD, SIGNED, recognised
-from jitr.devicelists.rows import ListRow, rows_told
+from jitr.devicelists.rows import ListRow
 from jitr.services.lists.device_lists import KEPT_DAYS, ListInfo
 from jitr.services.lists.difference import Difference
 from jitr.services.lists.list_import import CSV_OR_MANIFEST, REPLACE, Checked, DeviceFile, Imports, Leftovers
+from jitr.text import counted
 from jitr.times import rfc3339
 from jitr_operations import telling
 from jitr_operations.lists import beside
@@ -172,7 +173,7 @@ def told(checked: Checked, mode: str, before: ListInfo | None, found: Difference
     ``found`` is what became of rows that were replaced. Without it, that is worked out from the comparison of the file
     with the list, where there was one; what is not known is null.
     """
-    rows = rows_told(checked.rows)
+    rows = counted(checked.rows, "row")
     if found is not None:
         words = ", ".join(f"{count} {name}" for name, count in found.counts().items())
         return Told(rows, f": {words}{_removed(found)}", found.to_json())
@@ -198,8 +199,8 @@ def _removed(found: Difference) -> str:
 def say_how_long(rows: int) -> None:
     """Tell who imports very many rows what to expect of a table that was not used to that."""
     if rows >= _MANY:
-        minutes = rows // _ROWS_A_MINUTE + 1
+        minutes = counted(rows // _ROWS_A_MINUTE + 1, "minute")
         telling.note(
-            f"{rows:,} rows take about {minutes} minutes on a new table, which takes some 4,000 a second at first. "
+            f"{rows:,} rows take about {minutes} on a new table, which takes some 4,000 a second at first. "
             "Cut off, the same command goes on."
         )

@@ -1,11 +1,10 @@
 """Rules files: read with the CA certificates beside them, and tested."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jitr.decision.selftest import TestFailure, run
+from jitr.decision.selftest import FailedTests, TestFailure, run
 from jitr.errors import InputError
 from jitr.rules.file.ca_files import CaFiles
 from jitr.rules.file.problems import Problem, RulesError
@@ -15,15 +14,6 @@ from jitr.rules.file.source import MAX_BYTES
 from jitr.rules.model import Rules
 from jitr_operations import telling
 from jitr_operations.files import read_bytes
-
-
-class FailedTests(InputError):
-    """A rules file is in order, but tests in it fail, so it is not used."""
-
-    def __init__(self, failures: Sequence[TestFailure]) -> None:
-        count = "1 test" if len(failures) == 1 else f"{len(failures)} tests"
-        super().__init__("\n".join([f"{count} in the file failed:", *map(str, failures)]))
-        self.failures = tuple(failures)
 
 
 def _ca_files(beside: Path) -> CaFiles:

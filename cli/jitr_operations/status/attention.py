@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from jitr.text import cut
+from jitr.text import counted, cut
 
 QUEUES = ("RegistrationQueue", "RegistrationFailures", "RuleFailures")
 
@@ -55,14 +55,14 @@ def _about_topic_rules(own: dict[str, Any] | None, others: Iterable[dict[str, An
 def _about_queues(queues: dict[str, dict[str, int | None]], coming_back: list[dict[str, Any]]) -> list[str]:
     told = []
     for name in QUEUES[1:]:
-        if queues[name]["waiting"]:
-            told.append(f"{queues[name]['waiting']} messages lie in {name}: `jitr failures ls`")
+        if waiting := queues[name]["waiting"]:
+            told.append(f"{counted(waiting, 'message is', 'messages are')} in {name}: `jitr failures ls`")
     oldest = queues[QUEUES[0]]["oldest_seconds"]
     if oldest is not None and timedelta(seconds=oldest) > _OLD:
-        told.append(f"a registration event has waited for {oldest // 60} minutes: devices are kept out")
+        told.append(f"a registration event has waited for {counted(oldest // 60, 'minute')}: devices are kept out")
     told += [
-        f"a registration event keeps coming back ({each['reason']}), since {each['oldest_seconds'] // 60} minutes: "
-        "its device is kept out"
+        f"a registration event keeps coming back ({each['reason']}), "
+        f"for {counted(each['oldest_seconds'] // 60, 'minute')}: its device is kept out"
         for each in coming_back
         if timedelta(seconds=each["oldest_seconds"]) > _OLD
     ]
@@ -80,7 +80,7 @@ def _about_cas(cas: list[dict[str, Any]]) -> list[str]:
         if left is not None and left < 0:
             told.append(f"{ca} has expired: nobody new under it is admitted")
         elif left is not None and left < _CA_ENDS_SOON:
-            told.append(f"{ca} expires in {left} days: make its successor known now")
+            told.append(f"{ca} expires in {counted(left, 'day')}: make its successor known now")
         if each["status"] == "ACTIVE" and not each["auto_registration"]:
             told.append(f"{ca} has auto-registration off: devices under it cannot knock; `jitr ca activate`")
     return told
@@ -117,7 +117,7 @@ def _about_denied(denied: dict[str, Any] | None) -> list[str]:
         return []
     count, among = denied["active"], denied["looked_at"]
     at_least = "at least " if denied["unknown"] else ""
-    are = "1 device is" if count == 1 and not at_least else f"{at_least}{count} devices are"
+    are = at_least + counted(count, "device is", "devices are")
     which = _some([each[:12] for each in denied["certificate_ids"]])
     return [
         f"{are} ACTIVE and denied by the rules in force, of the newest {among:,} that were admitted ({which}): "
@@ -130,8 +130,8 @@ def _about_devices(document: dict[str, Any]) -> list[str]:
     if not held:
         return []
     more = "more than " if "hold" in document["at_least"] else ""
-    are = "1 device is" if held == 1 and not more else f"{more}{held} devices are"
-    return [f"{are} held: `jitr held ls`"]
+    are = counted(held, "device is", "devices are")
+    return [f"{more}{are} held: `jitr held ls`"]
 
 
 def _about_quotas(quotas: list[dict[str, Any]] | None) -> list[str]:

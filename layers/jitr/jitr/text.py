@@ -1,4 +1,4 @@
-"""Text in messages: cut where it is long, and the word that somebody may have meant."""
+"""Text in messages: numbers with their nouns, long texts cut, and the word that somebody may have meant."""
 
 import difflib
 from collections.abc import Collection, Iterable
@@ -7,6 +7,11 @@ from collections.abc import Collection, Iterable
 def cut(text: str, most: int, end: str = "...") -> str:
     """Return the text with at most so many characters, ``end`` in place of those that are too many."""
     return text if len(text) <= most else text[: most - len(end)] + end
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun: ``1 row``, ``2,000 rows``. ``plural`` is for nouns that take more than an *s*."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def meant(word: str, known: Collection[str]) -> str:

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from jitr.text import counted
+
 
 def rfc3339(time: datetime) -> str:
     """Write an aware time in UTC as RFC 3339; milliseconds only if there are some."""
@@ -35,5 +37,5 @@ def span(length: timedelta) -> str:
     for unit, seconds in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         count = int(length.total_seconds() // seconds)
         if count:
-            return f"{count} {unit}{'s' if count > 1 else ''}"
+            return counted(count, unit)
     return "less than a minute"

@@ -8,13 +8,13 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from jitr.errors import InputError
+from jitr.text import counted
 from jitr_operations.cas.registry import all_ca_ids
 from jitr_operations.failures.messages import QUEUES
 from jitr_operations.failures.redrive import MessageChoice, look, redrive
 from jitr_operations.failures.sweep import Sweep, Swept
 from jitr_page.jobs import JobResult
 from jitr_page.site import Site, site
-from jitr_page.text import count
 
 room = Blueprint("failures", __name__)
 
@@ -50,7 +50,7 @@ def put_back() -> Response:
             wanted = MessageChoice(ids=frozenset(request.form.getlist("message")))
             if not wanted.ids:
                 raise InputError("no message was chosen: go back and choose some")
-            title = f"Put {count(len(wanted.ids), 'failed message')} back"
+            title = f"Put {counted(len(wanted.ids), 'failed message')} back"
         case _:
             raise InputError("say which messages: the chosen ones, or all")
     job = found.jobs.start(title, url_for("failures.show"), lambda: _redrive(found, wanted))
@@ -73,9 +73,11 @@ def _sweep(found: Site, *, send: bool) -> JobResult:
     swept = [Swept(each) for each in all_ca_ids(found.deployment.client("iot"))]
     Sweep(found.deployment, _OLDER_THAN, _PACE, dry_run=not send, restart=False).cas(swept)
     stuck, sent = sum(each.stuck for each in swept), sum(each.sent for each in swept)
-    looked = f"{sum(each.certificates for each in swept):,} certificates of {len(swept)} CAs were looked at"
+    looked = (
+        f"looked at {counted(sum(each.certificates for each in swept), 'certificate')} of {counted(len(swept), 'CA')}"
+    )
     if send:
-        return JobResult(f"{looked}; {sent} were stuck, and their events are on the registration queue")
+        return JobResult(f"{looked}; {counted(sent, 'was', 'were')} stuck, and put back on the registration queue")
     return JobResult(f"{looked}; {stuck} are stuck" + ("" if stuck else ": there is nothing to do"))
 
 
@@ -83,4 +85,4 @@ def _redrive(found: Site, wanted: MessageChoice) -> JobResult:
     done = redrive(found.deployment, wanted, _PACE)
     more = f"; about {done.in_flight} more are held by another command" if done.in_flight else ""
     left = [f"message {message[:8]}: {problem}" for message, problem in done.left.items()]
-    return JobResult(f"{count(done.put_back, 'message')} went back to the registration queue{more}", left)
+    return JobResult(f"{counted(done.put_back, 'message')} went back to the registration queue{more}", left)

@@ -5,6 +5,7 @@ from werkzeug.wrappers import Response
 
 from jitr.errors import InputError
 from jitr.services.lists.device_lists import DeviceLists
+from jitr.text import counted
 from jitr_operations import telling
 from jitr_operations.devices import status
 from jitr_operations.devices.by_hand import Hand
@@ -36,7 +37,10 @@ def _look(found: Site, name: str, base: str) -> JobResult:
     matches, under_way = find_on_list(found.deployment, Registry(found.deployment.client("iot")), rows, at, compared)
     remarks = find_misses(rows, at, compared).lines(str(rows))
     recall = found.recalls.keep(Recall(name, tuple(matches), tuple(under_way), tuple(remarks)))
-    return JobResult(f"{len(matches)} devices of list {name} are in", then=base + recall)
+    return JobResult(
+        f"{counted(len(matches), 'device')} of list {name} {'is' if len(matches) == 1 else 'are'} in",
+        then=base + recall,
+    )
 
 
 @room.get("/recalls/<recall>")
@@ -52,7 +56,7 @@ def do(recall: str) -> Response:
     require_sure(("they are cut off",))
     shown = _require(found.recalls.take(recall))
     back = url_for("lists.show", name=shown.list_name)
-    job = found.jobs.start(f"Cut off {len(shown.found)} devices", back, lambda: _cut_off(found, shown, why))
+    job = found.jobs.start(f"Cut off {counted(len(shown.found), 'device')}", back, lambda: _cut_off(found, shown, why))
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 
 
@@ -70,7 +74,10 @@ def _cut_off(found: Site, shown: Recall, why: str) -> JobResult:
             advance(1)
     under_way = status.deactivate(registry, active, Hand(found.deployment, found.table), found.table, lambda _id: why)
     failed += [f"{each[:12]} is still being decided: look again in a minute" for each in under_way]
-    return JobResult(f"{len(active)} of {len(shown.found)} devices are INACTIVE now", failed)
+    return JobResult(
+        f"Made {len(active)} of {counted(len(shown.found), 'device')} INACTIVE",
+        failed,
+    )
 
 
 def _require(recall: Recall | None) -> Recall:

@@ -7,13 +7,14 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from jitr.decision.selftest import TestFailure
+from jitr.decision.selftest import FailedTests, TestFailure
 from jitr.errors import InputError
 from jitr.rules.file.problems import Problem, RulesError
 from jitr.services.publishing import publication
 from jitr.services.publishing.publication import Publication
+from jitr.text import counted
 from jitr.unseen import written_out
-from jitr_operations.rules.files import FailedTests, Looked, look_at
+from jitr_operations.rules.files import Looked, look_at
 from jitr_operations.rules.publication import (
     Proposal,
     difference,
@@ -27,7 +28,7 @@ from jitr_operations.rules.publication import (
 from jitr_operations.rules.starting import MADE_UP, starting_text
 from jitr_page.forms import reason, require_sure
 from jitr_page.site import rules_in_force, site
-from jitr_page.text import count, shown
+from jitr_page.text import shown
 
 room = Blueprint("rules", __name__)
 
@@ -143,7 +144,8 @@ def _summary(looked: Looked) -> str:
         (len(looked.problems) - errors, "warning"),
     )
     return (
-        ", ".join(count(number, noun) for number, noun in counts if number) or "No error in it, and every test passes."
+        ", ".join(counted(number, noun) for number, noun in counts if number)
+        or "No error in it, and every test passes."
     )
 
 

@@ -10,6 +10,7 @@ from jitr.errors import InputError
 from jitr.services.lists.difference import Difference
 from jitr.services.lists.list_import import MERGE, REPLACE
 from jitr.services.lists.signers import SignerStore
+from jitr.text import counted
 from jitr_operations.lists import editing
 from jitr_operations.lists import files as list_files
 from jitr_operations.lists.check import check_name
@@ -96,7 +97,9 @@ def import_(upload: str) -> AnyResponse:
     kept = _require(found.uploads.take(upload))
     back = url_for("lists.show", name=looked.name)
     job = found.jobs.start(
-        f"Import {looked.checked.rows} rows into {looked.name}", back, lambda: _import(found, kept, looked, sure=sure)
+        f"Import {counted(looked.checked.rows, 'row')} into {looked.name}",
+        back,
+        lambda: _import(found, kept, looked, sure=sure),
     )
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import click
 
+from jitr.text import counted
 from jitr_cli.console import output
 from jitr_cli.console.options import stack_options, stack_was_named
 from jitr_operations.cas.aliases import account_and_rules
@@ -95,5 +96,4 @@ def _left(certificate: Certificate, now: datetime) -> str:
         return f"not valid before {certificate.not_before.date()}"
     if certificate.not_after < now:
         return "expired"
-    days = (certificate.not_after - now).days
-    return f"{days} days" if days != 1 else "1 day"
+    return counted((certificate.not_after - now).days, "day")

@@ -3,6 +3,7 @@
 import click
 
 from jitr.records.record import Record
+from jitr.text import counted
 from jitr_cli.console import output
 from jitr_cli.console.options import stack_options
 from jitr_operations.deployment import Choice
@@ -75,7 +76,7 @@ def index(choice: Choice, as_json: bool) -> None:
     deployment = choice.deployment()
     deployment.announce("dynamodb")
     done = make_searchable(deployment)
-    told = f"{done.made} devices can be found now"
+    told = f"{counted(done.made, 'device')} can be found now"
     if done.under_way:
         told += f"; {done.under_way} were being decided just then: run it again to be sure of them"
     output.emit(as_json, {"made": done.made, "under_way": done.under_way}, told)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from jitr.devicelists.rows import KEY_KINDS
+from jitr.text import counted
 from jitr_cli.console import output
 from jitr_cli.console.options import FILE
 from jitr_cli.console.subjects import subject_options
@@ -158,6 +159,6 @@ def _tell_issued(issued: list[IssuedDevice], listed: Path | None) -> None:
         )
         return
     names = f"{issued[0].plan.file} … {issued[-1].plan.file}"
-    click.echo(output.safe(f"Issued {len(issued)} devices, {names}, in {issued[0].file.parent}"))
+    click.echo(output.safe(f"Issued {counted(len(issued), 'device')}, {names}, in {issued[0].file.parent}"))
     if listed is not None:
         click.echo(output.safe(f"As a device list: {listed} (jitr lists import NAME {shlex.quote(str(listed))})"))

@@ -10,6 +10,7 @@ import click
 
 from jitr.errors import InputError, Retry
 from jitr.services.lists.device_lists import DeviceLists
+from jitr.text import counted
 from jitr.times import rfc3339
 from jitr_cli.commands.device.overrule import require_reason
 from jitr_cli.console import completion, output
@@ -289,7 +290,7 @@ class _Recall:
             for each in devices.values():
                 self._lines.write(each, before="ACTIVE", status="ACTIVE", at="")
         elif devices:
-            output.confirm(f"Make {_counted(len(devices))} INACTIVE? {_CUT_OFF}.", self._yes)
+            output.confirm(f"Make {counted(len(devices), 'certificate')} INACTIVE? {_CUT_OFF}.", self._yes)
             table = table_of(self._deployment)
             made: list[str] = []
 
@@ -315,7 +316,9 @@ class _Recall:
         if under_way:
             document["under_way"] = under_way
         would = "Would make" if self._dry_run else "Made"
-        output.emit(self._as_json, document, f"{would} {_counted(len(devices))} INACTIVE" if devices else "")
+        output.emit(
+            self._as_json, document, f"{would} {counted(len(devices), 'certificate')} INACTIVE" if devices else ""
+        )
 
 
 def _to_keep_out(name: str | None, where: RowFilter) -> str:
@@ -353,10 +356,6 @@ def _show(lines: Sequence[str], where: str, under_way: Sequence[str]) -> None:
         output.note(f"  {each}")
     if len(lines) > SHOWN:
         output.note(f"  … and {len(lines) - SHOWN} more (--dry-run --json shows all)")
-
-
-def _counted(number: int) -> str:
-    return "1 certificate" if number == 1 else f"{number} certificates"
 
 
 # --- revoke

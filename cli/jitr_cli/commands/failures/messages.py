@@ -5,6 +5,7 @@ from collections import Counter
 import click
 
 from jitr.reasons import CODES
+from jitr.text import counted
 from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import confirm, emit, json_option, note, safe, table, warn
 from jitr_operations.deployment import Choice
@@ -72,10 +73,10 @@ def redrive(
         elif not found.messages:
             _tell(as_json, Redriven(in_flight=found.in_flight), "There is nothing to put back")
             return
-        those = "failed messages" if reason is None else f"messages with {reason}"
-        confirm(f"Put back {len(wanted.ids or found.messages)} {those}?", yes)
+        those = counted(len(wanted.ids or found.messages), "failed message" if reason is None else "message")
+        confirm(f"Put back {those}{'' if reason is None else f' with {reason}'}?", yes)
     done = put_back(deployment, wanted, pace)
-    _tell(as_json, done, f"Put back {done.put_back} messages")
+    _tell(as_json, done, f"Put back {counted(done.put_back, 'message')}")
     for message, problem in done.left.items():
         warn(f"{message[:_SHORT]} was not put back: {problem}")
     if done.left:

@@ -2,6 +2,7 @@
 
 import click
 
+from jitr.text import counted
 from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import emit, json_option, note
 from jitr_operations.deployment import Choice
@@ -25,8 +26,9 @@ def resend(choice: Choice, as_json: bool) -> None:
     deployment = choice.deployment()
     deployment.announce("events")
     sent, others = resend_all(deployment)
-    emit(as_json, {"sent": sent, "others": others}, f"{sent} events were sent")
+    emit(as_json, {"sent": sent, "others": others}, f"{counted(sent, 'event was', 'events were')} sent")
     if others:
         note(
-            f"{others} messages in {QUEUE} are no events: they name what could not be told. Look, then purge the queue."
+            f"{counted(others, 'message')} in {QUEUE} {'is no event' if others == 1 else 'are no events'}: "
+            "what could not be told is named there. Look, then purge the queue."
         )

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import click
 
+from jitr.text import counted
 from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import confirm, emit, json_option, note, table
 from jitr_operations.cas.registry import all_ca_ids, find
@@ -57,7 +58,7 @@ def sweep(
     ids = [find(iot, each).id for each in cas] or all_ca_ids(iot)
     if not dry_run:
         deployment.announce("sqs")
-        confirm(f"Sweep the certificates of {len(ids)} CAs?", yes)
+        confirm(f"Sweep the certificates of {counted(len(ids), 'CA')}?", yes)
     how = Sweep(deployment, timedelta(minutes=older_than), pace, dry_run, restart)
     swept = [Swept(each) for each in ids]
     how.cas(swept)

@@ -8,6 +8,7 @@ import click
 
 from jitr.errors import Refused, Retry
 from jitr.fleet.standing import Standing
+from jitr.text import counted
 from jitr_cli.console import completion, output
 from jitr_cli.console.filters import ca_option
 from jitr_cli.console.options import FILE, stack_options
@@ -139,7 +140,7 @@ def _show_found(checked: FleetChecked) -> None:
 
 
 def _summary(checked: FleetChecked, mended: dict[str, Mended]) -> list[str]:
-    lines = [f"{checked.looked_at} devices decided again, under version {checked.version} of the rules"]
+    lines = [f"{counted(checked.looked_at, 'device')} decided again, under version {checked.version} of the rules"]
     counts = checked.count()
     for standing in Standing:
         if counts[standing.value]:
@@ -149,9 +150,9 @@ def _summary(checked: FleetChecked, mended: dict[str, Mended]) -> list[str]:
     if not checked.findings:
         lines.append("Nothing was found.")
     if "deactivated" in mended:
-        lines.append(f"Made {_devices(len(mended['deactivated'].done))} INACTIVE")
+        lines.append(f"Made {counted(len(mended['deactivated'].done), 'device')} INACTIVE")
     if "reattached" in mended:
-        lines.append(f"Gave {_devices(len(mended['reattached'].done))} again what was granted")
+        lines.append(f"Gave {counted(len(mended['reattached'].done), 'device')} again what was granted")
     return lines
 
 
@@ -178,7 +179,7 @@ def _mend(
     if reattach:
         found = [each for each in checked.findings if may_be_given_back(each)]
         if found:
-            output.confirm(f"Give {_devices(len(found))} again what was granted? Nothing is taken away.", yes)
+            output.confirm(f"Give {counted(len(found), 'device')} again what was granted? Nothing is taken away.", yes)
         mended["reattached"] = mender.reattach(found) if found else Mended()
     return mended
 
@@ -191,15 +192,15 @@ def _question(found: list[FleetFinding]) -> str:
     kinds = Counter(Standing(each["finding"]) for each in found)
     which = "\n".join(f"  {count} {_WORDS[kind]}" for kind, count in kinds.items())
     return (
-        f"Make {_devices(len(found))} INACTIVE?\n{which}\nA device that is connected is disconnected within minutes, "
-        "and cannot connect again until `jitr device activate`."
+        f"Make {counted(len(found), 'device')} INACTIVE?\n{which}\nA device that is connected is disconnected within "
+        "minutes, and cannot connect again until `jitr device activate`."
     )
 
 
 def _tell_left(mended: dict[str, Mended]) -> None:
     for each in mended.values():
         if each.left_alone:
-            output.note(f"{_devices(len(each.left_alone))} stood otherwise by then, and were left alone.")
+            output.note(f"{counted(len(each.left_alone), 'device')} stood otherwise by then, and were left alone.")
         for certificate_id, problem in each.refused.items():
             output.warn(f"{certificate_id[:12]}: {problem}")
     under_way = [each for mend in mended.values() for each in mend.under_way]
@@ -208,7 +209,3 @@ def _tell_left(mended: dict[str, Mended]) -> None:
         raise Retry("busy", f"still being decided: {names}. Give the same command again")
     if any(each.refused for each in mended.values()):
         raise Refused("--reattach", "refused", "AWS IoT refused part of it")
-
-
-def _devices(count: int) -> str:
-    return "1 device" if count == 1 else f"{count} devices"

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from jitr.reasons import Verdict
+from jitr.text import counted
 from jitr_cli.console import completion
 from jitr_cli.console.filters import ca_option
 from jitr_cli.console.options import FILE, stack_options
@@ -57,16 +58,15 @@ def command(
     rows = device_rows(table_of(choice.deployment()), verdicts=verdicts, ca=ca, rule=rule, since=since)
     with staged(file.parent, [file.name], force=force) as stage, progress("Exporting devices", None) as advance:
 
-        def counted() -> Iterator[DeviceRow]:
+        def read() -> Iterator[DeviceRow]:
             nonlocal count
             for row in rows:
                 count += 1
                 advance(1)
                 yield row
 
-        stage.write_pieces(file.name, (each.encode() for each in FORMATS[kind](counted())), private=True)
-    told = "1 device" if count == 1 else f"{count} devices"
-    emit(as_json, {"file": file, "format": kind, "rows": count}, f"Wrote {told} to {file}")
+        stage.write_pieces(file.name, (each.encode() for each in FORMATS[kind](read())), private=True)
+    emit(as_json, {"file": file, "format": kind, "rows": count}, f"Wrote {counted(count, 'device')} to {file}")
 
 
 def _named(file: Path) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 import click
 
 from jitr.records.record import Record
+from jitr.text import counted
 from jitr.times import rfc3339
 from jitr_cli.console import completion
 from jitr_cli.console.filters import ca_option, reason_option
@@ -134,7 +135,8 @@ def recheck(devices: tuple[str, ...], everyone: bool, reason: str | None, choice
         count = operations.recheck(deployment, devices)
     else:
         count = operations.recheck_for_reason(deployment, reason)
-    emit(as_json, {"rechecked": count}, f"{count} held devices are decided again now")
+    told = counted(count, "held device is", "held devices are")
+    emit(as_json, {"rechecked": count}, f"{told} decided again now")
 
 
 def _say(deployment: Deployment, saying: operations.Saying, yes: bool, as_json: bool) -> None:

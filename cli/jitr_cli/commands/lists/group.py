@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from jitr.devicelists.csv.reader import columns_of
-from jitr.devicelists.rows import ListRow, rows_told
+from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
 from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists
 from jitr.services.lists.list_import import MERGE, REPLACE
 from jitr.services.lists.signers import SignerStore
+from jitr.text import counted
 from jitr_cli.commands.lists.history import history
 from jitr_cli.commands.lists.options import manifest_options
 from jitr_cli.commands.lists.signers import signers
@@ -252,7 +253,7 @@ def show(name: str, limit: int, conditions: tuple[str, ...], choice: Choice, as_
     if where and len(rows) == limit:
         note(f"The first {limit} that were found; --limit shows more, `jitr lists export --where` writes all.")
     elif info.rows > len(rows) and not where:
-        note(f"{len(rows)} of {info.rows} rows; --limit shows more, `jitr lists export` writes all.")
+        note(f"{len(rows)} of {counted(info.rows, 'row')}; --limit shows more, `jitr lists export` writes all.")
 
 
 @lists.command("export")
@@ -280,11 +281,11 @@ def export(name: str, file: Path, force: bool, conditions: tuple[str, ...], choi
     if to_output:
         sys.stdout.buffer.writelines(export_.pieces())
         sys.stdout.buffer.flush()
-        note(f"Wrote {rows_told(export_.count)}.")
+        note(f"Wrote {counted(export_.count, 'row')}.")
     else:
         export_.write(file, force=force)
         count = export_.count
-        emit(as_json, {"list": name, "rows": count, "file": file}, f"Wrote {rows_told(count)} to {file}")
+        emit(as_json, {"list": name, "rows": count, "file": file}, f"Wrote {counted(count, 'row')} to {file}")
 
 
 @lists.command("delete")
@@ -304,7 +305,7 @@ def delete(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
     info = editing.existing(device_lists, name)
     deployment.announce("dynamodb")
     ends = ends_recalls(table_of(deployment), name)
-    confirm(f"Delete list {name} with {rows_told(info.rows)}?{ends}", yes)
+    confirm(f"Delete list {name} with {counted(info.rows, 'row')}?{ends}", yes)
     editing.delete(deployment, info)
     emit(as_json, {"list": name, "deleted": True}, f"List {name} is deleted")
     note(f"To have it back, within {KEPT_DAYS} days: jitr lists restore {name}")
@@ -336,11 +337,14 @@ def restore(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
         )
     deployment.announce("dynamodb")
     shown = device_lists.all().get(name)
-    there = "there is none now" if shown is None else f"it has {rows_told(shown.rows)} now"
-    confirm(f"Put list {name} in force as it was until {kept['at']}, with {kept['rows']} rows ({there})?", yes)
+    was = counted(kept["rows"], "row")
+    there = "there is none now" if shown is None else f"it has {counted(shown.rows, 'row')} now"
+    confirm(f"Put list {name} in force as it was until {kept['at']}, with {was} ({there})?", yes)
     info = editing.restore(deployment, name, shown, kept)
     rows = None if info is None else info.rows
-    emit(as_json, {"list": name, "rows": rows, "until": kept["at"]}, f"List {name} has {rows_told(rows or 0)} again")
+    emit(
+        as_json, {"list": name, "rows": rows, "until": kept["at"]}, f"List {name} has {counted(rows or 0, 'row')} again"
+    )
 
 
 @lists.command("ls")

@@ -7,6 +7,7 @@ import click
 
 from jitr.devicelists.csv.duplicates import Duplicates
 from jitr.services.lists.signers import SignerStore
+from jitr.text import counted
 from jitr_cli.commands.lists.options import manifest_options
 from jitr_cli.console.options import FILE, stack_options
 from jitr_cli.console.output import emit, json_option
@@ -50,8 +51,10 @@ def verify(file: Path, cas: Path | None, manifest: ManifestChoice, choice: Choic
             for name, data in files.items():
                 stage.write(name, data)
     document = {"file": file, **found.to_json(), "cas": issuers}
-    told = [f"{file}: {found.rows} devices, and nothing is wrong", *(f"  {each}" for each in found.said)]
+    told = [f"{file}: {counted(found.rows, 'device')}, and nothing is wrong", *(f"  {each}" for each in found.said)]
     told += [
-        f"  {each['certificates']} certificates are of the CA {each['subject']} ({each['sha256']})" for each in issuers
+        f"  {counted(each['certificates'], 'certificate is', 'certificates are')} of the CA "
+        f"{each['subject']} ({each['sha256']})"
+        for each in issuers
     ]
     emit(as_json, document, "\n".join(told))

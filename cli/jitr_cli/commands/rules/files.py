@@ -13,6 +13,7 @@ from jitr.errors import InputError
 from jitr.rules.file.problems import Problem, RulesError
 from jitr.rules.file.rules_file import RulesFile
 from jitr.rules.file.schema import json_schema
+from jitr.text import counted
 from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import emit, json_option, note
 from jitr_operations.deployment import Choice
@@ -112,15 +113,11 @@ def _tell_warnings(warnings: Sequence[Problem]) -> None:
 
 def _summary(rules_file: RulesFile, failures: Sequence[TestFailure]) -> str:
     rules, tests = rules_file.rules, len(rules_file.tests)
-    count = _count(len(rules.deny) + len(rules.allow), "rule")
-    outcome = f"{len(failures)} of {_count(tests, 'test')} failed" if failures else f"{_count(tests, 'test')} passed"
+    count = counted(len(rules.deny) + len(rules.allow), "rule")
+    outcome = f"{len(failures)} of {counted(tests, 'test')} failed" if failures else f"{counted(tests, 'test')} passed"
     if not tests:
         outcome = "no tests in it"
     return f"{rules_file.source}: {count}, {outcome}\ndigest: {rules.digest}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _report(

@@ -4,14 +4,16 @@ from pathlib import Path
 
 import click
 
+from jitr.decision.selftest import FailedTests
 from jitr.services.publishing.deny_lists import DenyListDoubts
 from jitr.services.publishing.publication import Publication
 from jitr.services.recheck.replay import MOST_REPLAYED
+from jitr.text import counted
 from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import confirm, emit, error, json_option, note, warn
 from jitr_operations.deployment import Choice, Deployment
 from jitr_operations.rules import publication as operations
-from jitr_operations.rules.files import FailedTests, read_file
+from jitr_operations.rules.files import read_file
 from jitr_operations.rules.publication import Preview, Proposal, preview, propose_file, store_again
 
 _MOST_DIFF = 60  # lines shown
@@ -80,10 +82,10 @@ def show_preview(deployment: Deployment, proposal: Proposal, *, look_back: bool)
     found = preview(deployment, proposal, look_back=look_back)
     for line in found.diff[:_MOST_DIFF]:
         note(line)
-    if len(found.diff) > _MOST_DIFF:
-        note(f"... and {len(found.diff) - _MOST_DIFF} more lines; `jitr rules diff` shows all once it is in force")
+    if (more := len(found.diff) - _MOST_DIFF) > 0:
+        note(f"... and {counted(more, 'more line')}; `jitr rules diff` shows all once it is in force")
     if found.outcome is not None and found.outcome.decided:
         note(found.outcome.sentence())
         if MOST_REPLAYED in found.outcome.looked_at.values():
-            note(f"(The newest {MOST_REPLAYED} of each decision; `jitr rules replay` looks at all.)")
+            note(f"(The newest {MOST_REPLAYED:,} of each decision; `jitr rules replay` looks at all.)")
     return found

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from jitr.text import counted
 from jitr_cli.console.output import colour, safe
 
 _MOST = 4  # lists and CAs that are named; their commands name all
@@ -79,7 +80,7 @@ def _devices(document: Mapping[str, Any]) -> Iterator[str]:
             of = f" (of the newest {newest:,})" if document["decisions"][name] > newest else ""
             told = ", ".join(f"{count:,} {code}" for code, count in list(reasons.items())[:_MOST])
             more = len(reasons) - _MOST
-            yield f"{words[name]}{of}: {told}" + (f", {more} more reasons" if more > 0 else "")
+            yield f"{words[name]}{of}: {told}" + (f", {counted(more, 'more reason')}" if more > 0 else "")
 
 
 def _lists(lists: list[Mapping[str, Any]]) -> Iterator[str]:
@@ -87,8 +88,7 @@ def _lists(lists: list[Mapping[str, Any]]) -> Iterator[str]:
         yield "none"
     latest = sorted(lists, key=lambda each: str(each["changed_at"]), reverse=True)
     for each in latest[:_MOST]:
-        rows = "1 row" if each["rows"] == 1 else f"{each['rows']:,} rows"
-        yield f"{each['list']}: {rows}, changed {each['changed_at']}"
+        yield f"{each['list']}: {counted(each['rows'], 'row')}, changed {each['changed_at']}"
     if len(lists) > _MOST:
         yield f"and {len(lists) - _MOST} more: `jitr lists ls`"
 
@@ -97,7 +97,7 @@ def _cas(cas: list[Mapping[str, Any]]) -> Iterator[str]:
     if not cas:
         yield "none"
     for each in cas[:_MOST]:
-        left = "validity unknown" if each["days_left"] is None else f"{each['days_left']:,} days left"
+        left = "validity unknown" if each["days_left"] is None else f"{counted(each['days_left'], 'day')} left"
         named = each["subject"] or ""
         told = [each["ca_certificate_id"][:12], named, each["status"], left]
         if not each["auto_registration"]:

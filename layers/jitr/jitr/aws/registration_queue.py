@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jitr.aws.errors import told_apart
 from jitr.errors import Retry
 from jitr.records.event import own_event
+from jitr.text import counted
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -62,4 +63,4 @@ class RegistrationQueue:
             entries = [each for each in entries if each["Id"] in failed]
             if not entries:
                 return
-        raise Retry("unavailable", f"the registration queue did not take {len(entries)} messages")
+        raise Retry("unavailable", f"the registration queue did not take {counted(len(entries), 'message')}")

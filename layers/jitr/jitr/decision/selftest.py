@@ -6,15 +6,18 @@ a CA that is in order; lists that the test does not give are empty; revocation l
 
 import hashlib
 from collections import ChainMap
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from jitr.decision.decide import Decision, decide
 from jitr.decision.revocation import without_revocation
 from jitr.devicelists.rows import Membership, membership_in, rows_by_key
+from jitr.errors import InputError
 from jitr.facts import Attribute, CaFacts, CertificateFacts, ChainFacts, Knock, SignatureFacts
 from jitr.reasons import Verdict
 from jitr.rules.file.rules_file import RulesFile, RuleTest, RuleTestDevice
 from jitr.rules.model import Rules
+from jitr.text import counted
 from jitr.values import dataclass
 
 _UNNAMED_CA = hashlib.sha256(b"a CA that the rules do not name").hexdigest()
@@ -47,6 +50,14 @@ class TestFailure:
             "expected": self.expected,
             "got": self.got,
         }
+
+
+class FailedTests(InputError):
+    """A rules file is in order, but tests in it fail, so it is not used."""
+
+    def __init__(self, failures: Sequence[TestFailure]) -> None:
+        super().__init__("\n".join([f"{counted(len(failures), 'test')} in the file failed:", *map(str, failures)]))
+        self.failures = tuple(failures)
 
 
 def run(rules_file: RulesFile) -> tuple[TestFailure, ...]:

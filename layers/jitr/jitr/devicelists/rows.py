@@ -112,11 +112,6 @@ class ListRow:
         )
 
 
-def rows_told(count: int) -> str:
-    """Return how many rows, in words: ``1 row``, ``2 rows``."""
-    return "1 row" if count == 1 else f"{count} rows"
-
-
 @dataclass(frozen=True, slots=True)
 class Membership:
     """A device's row on one list. ``ambiguous`` says why it counts for deny rules only; None: it counts for both."""

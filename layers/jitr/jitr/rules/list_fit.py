@@ -14,6 +14,7 @@ from jitr.devicelists.rows import ListRow, RowKey, device_keys
 from jitr.facts import Knock
 from jitr.rules.conditions import AttributeCondition, CaCondition, Condition, SerialCondition
 from jitr.rules.model import DenyRule, Rule, Rules
+from jitr.text import counted
 from jitr.times import rfc3339
 from jitr.values import dataclass
 
@@ -215,18 +216,12 @@ class Fit:
 
     def sentence(self) -> str:
         """Say the counts in one line."""
-        rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
+        rows = counted(self.rows, "row")
         told = []
         if self._with_devices:
             count = self._devices.count
-            which = (
-                "1 device"
-                if count == 1
-                else f"{count:,} devices"
-                if self._devices.whole
-                else f"newest {count:,} devices"
-            )
-            told.append(f"{self.on_record:,} on record (of {which} there)")
+            newest = "" if self._devices.whole else "newest "
+            told.append(f"{self.on_record:,} on record (of {newest}{counted(count, 'device')} there)")
         if not self._known_only:
             told.append(f"{self.possible:,} could be devices that come")
         return f"{rows}: {', '.join(told)}, {self.nothing:,} can match nothing"
@@ -234,12 +229,12 @@ class Fit:
     def remarks(self) -> tuple[str, ...]:
         """Say what is probably a mistake: a rule that names the list and that few rows fit, and the first such rows."""
         told = [
-            f"{count:,} of {self.rows:,} rows fit {_patterns([rule])}, which names this list"
+            f"{count:,} of {counted(self.rows, 'row')} fit {_patterns([rule])}, which names this list"
             for rule in self._naming
             if (count := self._fitting[rule.name]) < self.rows
         ]
         more = self.doubtful - len(self.doubts)
-        rest = (f"and {more:,} more doubtful {'row' if more == 1 else 'rows'}",) if more else ()
+        rest = (f"and {counted(more, 'more doubtful row')}",) if more else ()
         return (*told, *map(str, self.unmatched), *map(str, self.doubts), *rest)
 
     def question(self) -> str | None:
@@ -248,13 +243,12 @@ class Fit:
             return None
         named = f"Deny rule {self.denying[0]} names list {self.name}, and"
         if self.nothing:
-            can = "1 row can" if self.nothing == 1 else f"{self.nothing:,} rows can"
+            can = counted(self.nothing, "row can", "rows can")
             first = f" (first {self.unmatched[0]})" if self.unmatched else ""
             out = "it keeps" if self.nothing == 1 else "they keep"
             return f"{named} {can} match nothing{first}: {out} nobody out."
-        one = self.doubtful == 1
-        rows = "1 row is" if one else f"{self.doubtful:,} rows are"
-        out = "if so, it keeps" if one else "if so, they keep"
+        rows = counted(self.doubtful, "row is", "rows are")
+        out = "if so, it keeps" if self.doubtful == 1 else "if so, they keep"
         return f"{named} {rows} doubtful (first {self.doubts[0]}): {out} out no device that is meant."
 
     def to_json(self) -> dict[str, object]:

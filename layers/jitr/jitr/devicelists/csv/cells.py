@@ -23,6 +23,7 @@ from jitr.devicelists.csv.forms import (
 from jitr.devicelists.csv.serials import UNDECIDED, Base, SerialNotation, from_decimal, may_be_either, unmarked
 from jitr.devicelists.rows import COLUMNS
 from jitr.devicelists.values import FLOAT, WrongValue, floated
+from jitr.text import counted
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # OWASP, "CSV Injection"
 # A spreadsheet whose separator is another one splits there, also within quotes that do not begin its cell.
@@ -140,17 +141,17 @@ class Cells:
 
     def said(self) -> tuple[str, ...]:
         """Return what was taken for something else, a sentence each: whoever made the file can see if that is right."""
-        told = [f"read {_cells(count)} of the form {form} as x" for form, count in sorted(self._forms.items())]
+        told = [f"read {counted(count, 'cell')} of the form {form} as x" for form, count in sorted(self._forms.items())]
         if self._digits_only and self.serials.why and self.serials.base is not None:
             other = Base.DEC if self.serials.base is Base.HEX else Base.HEX
             how = "decimal" if self.serials.base is Base.DEC else "hex"
-            what = "1 serial number" if self._digits_only == 1 else f"{self._digits_only} serial numbers"
+            what = counted(self._digits_only, "serial number")
             told.append(
                 f"read {what} of digits only as {how}: {self.serials.why} "
                 f"(if that is wrong, name the column serial_number:{other.value})"
             )
         if self._grouped:
-            what = "1 serial number" if self._grouped == 1 else f"{self._grouped} serial numbers"
+            what = counted(self._grouped, "serial number")
             told.append(
                 f"read {what} with blanks as one number each (first {self._first_grouped}): "
                 "if a cell has several, give each a row of its own"
@@ -181,10 +182,6 @@ class _Cut:
         tail = digits[_KEPT:]
         self.all_cut = self.all_cut and not tail.strip("0")
         self.zeros += len(tail)
-
-
-def _cells(count: int) -> str:
-    return "1 cell" if count == 1 else f"{count} cells"
 
 
 def _text(column: str, cell: str) -> str | Taken:

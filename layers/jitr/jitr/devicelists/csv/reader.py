@@ -18,7 +18,7 @@ from jitr.devicelists.csv.serials import UNDECIDED, Base, KnownSerials, SerialNo
 from jitr.devicelists.rows import COLUMNS, ListRow
 from jitr.devicelists.values import WrongValue, read_row
 from jitr.errors import InputError
-from jitr.text import nearest
+from jitr.text import counted, nearest
 from jitr.values import dataclass
 
 SHOWN = 20  # problems kept and shown; the rest is counted
@@ -102,7 +102,7 @@ class Reader:
         """Notes on cells that were read as something other than they say, and on what was left out, a sentence each."""
         if not self._left_out:
             return self._cells.said()
-        columns = "1 column is" if len(self._left_out) == 1 else f"{len(self._left_out)} columns are"
+        columns = counted(len(self._left_out), "column is", "columns are")
         names = ", ".join(map(shown, islice(self._left_out.values(), _HEADINGS_SHOWN)))
         more = ", …" if len(self._left_out) > _HEADINGS_SHOWN else ""
         return (*self._cells.said(), f"{columns} left out, for which no --column is given: {names}{more}")

@@ -31,6 +31,7 @@ from jitr.devicelists.manifests.reading import (
 )
 from jitr.devicelists.manifests.recognition import SUFFIXES, begins_with_base64
 from jitr.errors import Unreadable
+from jitr.text import counted
 from jitr.values import dataclass
 from jitr.x509.certificate import CertificateReading, read_certificate
 from jitr.x509.pem import MAX_INPUT
@@ -81,7 +82,7 @@ class Certificates(ManifestReader):
 
     def remarks(self) -> tuple[str, ...]:
         """Say what was left out because it is no device's."""
-        cas = "1 certificate of a CA is" if self._cas == 1 else f"{self._cas} certificates of CAs are"
+        cas = counted(self._cas, "certificate of a CA is", "certificates of CAs are")
         return (*((f"{cas} left out: a device's is none",) if self._cas else ()), *self._texts.said)
 
     def entries(self) -> Iterator[Entry]:
@@ -237,11 +238,12 @@ class InFiles(CertificateTexts):
     def said(self) -> tuple[str, ...]:
         """Notes on what was left out, a sentence each."""
         told = [
-            f"{count} certificates of set {key_set} are left out: set {self._key_set} is taken (--set)"
+            f"{counted(count, 'certificate')} of set {key_set} {'is' if count == 1 else 'are'} left out: "
+            f"set {self._key_set} is taken (--set)"
             for key_set, count in self._other_sets.items()
         ]
         if self._left_out_count:
-            files = "1 file is" if self._left_out_count == 1 else f"{self._left_out_count} files are"
+            files = counted(self._left_out_count, "file is", "files are")
             more = ", …" if self._left_out_count > len(self._left_out) else ""
             told.append(f"{files} left out, being no certificates: {', '.join(self._left_out)}{more}")
         return tuple(told)

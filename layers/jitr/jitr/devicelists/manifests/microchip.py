@@ -32,6 +32,7 @@ from jitr.devicelists.manifests.reading import (
 )
 from jitr.devicelists.manifests.strict_json import Element, WrongJson, read_elements
 from jitr.errors import InputError
+from jitr.text import counted
 from jitr.times import parse_time
 from jitr.values import dataclass
 from jitr.x509.certificate import CaReading, CertificateReading, read_ca, read_certificate
@@ -225,7 +226,7 @@ class ElementVerification:
 
 
 def _elements(count: int) -> str:
-    return "1 element is" if count == 1 else f"{count} elements are"
+    return counted(count, "element is", "elements are")
 
 
 def _which(payload: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from jitr.devicelists.csv.serials import UNDECIDED, SerialNotation
 from jitr.devicelists.rows import ListRow
 from jitr.devicelists.values import read_row
 from jitr.errors import InputError
+from jitr.text import counted
 from jitr.unseen import written_out
 from jitr.values import dataclass
 
@@ -204,7 +205,10 @@ class ManifestReader:
         remarks = self.remarks() if self.read_as is None else (self.read_as, *self.remarks())
         if not self._left_out_count:
             return remarks
-        told = [f"{_counted(self._left_out_count, self.unit)} left out (--skip-bad):", *self._left_out]
+        told = [
+            f"{counted(self._left_out_count, f'{self.unit} is', f'{self.unit}s are')} left out (--skip-bad):",
+            *self._left_out,
+        ]
         if self._left_out_count > len(self._left_out):
             told.append(f"and {self._left_out_count - len(self._left_out)} more")
         return (*remarks, *told)
@@ -321,7 +325,3 @@ def placed(name: str) -> str:
 def file_name(source: str) -> str:
     """Return the last part of a path, as notes have it."""
     return placed(re.split(r"[/\\]", source.rstrip("/\\"))[-1])
-
-
-def _counted(count: int, unit: str) -> str:
-    return f"1 {unit} is" if count == 1 else f"{count} {unit}s are"

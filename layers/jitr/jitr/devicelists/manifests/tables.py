@@ -22,6 +22,7 @@ from jitr.devicelists.manifests.reading import (
 )
 from jitr.devicelists.manifests.recognition import ESPRESSIF_HEADER, NRF_CLOUD_CELLS, column_of_certificates
 from jitr.errors import InputError, Unreadable
+from jitr.text import counted
 from jitr.x509.certificate import CertificateReading, read_certificate
 
 _HEADINGS_SHOWN = 5
@@ -149,7 +150,7 @@ def _is_beside(column: str) -> bool:
 
 def _cells(cells: list[str], count: int) -> list[str]:
     if len(cells) != count:
-        raise WrongDevice(f"it has {len(cells)} cells: there are {count} in such a file")
+        raise WrongDevice(f"it has {counted(len(cells), 'cell')}: there are {count} in such a file")
     return [each.strip() for each in cells]
 
 

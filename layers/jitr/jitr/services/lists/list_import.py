@@ -26,7 +26,7 @@ from jitr.devicelists.csv.reader import SHOWN, ListError, ListProblem, Row
 from jitr.devicelists.csv.serials import UNDECIDED, Base, SerialNotation
 from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.reading import ListReader, Options, problem_of, signers_of, unit_of
-from jitr.devicelists.rows import ListRow, RowKey, rows_told
+from jitr.devicelists.rows import ListRow, RowKey
 from jitr.errors import InputError, JitrError
 from jitr.records.history import HistoryEntry, Values
 from jitr.services.lists import device_lists
@@ -35,6 +35,7 @@ from jitr.services.lists.difference import Difference, difference
 from jitr.services.lists.evidence import known_serials
 from jitr.services.lists.history import Origin
 from jitr.services.lists.row_edits import RowEdits, count_taken, counts
+from jitr.text import counted
 from jitr.times import parse_time
 from jitr.unseen import written_out
 from jitr.values import dataclass
@@ -61,7 +62,7 @@ class Unfinished(JitrError):
     """The time was up. What is done is noted: the same import goes on from there."""
 
     def __init__(self, done: int, rows: int) -> None:
-        super().__init__(f"{done} of {rows_told(rows)} written; the rest follows")
+        super().__init__(f"{done} of {counted(rows, 'row')} written; the rest follows")
         self.done = done
         self.rows = rows
 
@@ -586,8 +587,8 @@ class Leftovers:
                 continue  # somebody goes on with it, or had it back, after all
             if not self.let_go(item["list"], item["generation"], expires_at=expires_at):
                 break
-            for counted in counts(self._table).get((item["list"], item["generation"]), ()):
-                self._table.transact([count_taken(self._table.name, counted)])
+            for each in counts(self._table).get((item["list"], item["generation"]), ()):
+                self._table.transact([count_taken(self._table.name, each)])
             self._forget(left(item["list"], item["generation"], item["at"]))
             done += 1
         return done

@@ -19,6 +19,7 @@ from jitr.rules.model import Rules
 from jitr.services.lists.device_lists import DeviceLists, ListInfo
 from jitr.services.lists.evidence import devices
 from jitr.services.publishing.compiled import compiled_rules
+from jitr.text import counted
 from jitr.values import dataclass
 
 MOST_ROWS = 100_000  # of all lists together, read on each publication: some seconds
@@ -56,15 +57,15 @@ def check_deny_lists(
         unseen = looked_at < info.rows
         if unseen and lost:
             questions.append(
-                f"List {info.name}, which a deny rule names, has {info.rows:,} rows, of which {looked_at:,} were "
-                f"looked at: any other that names a CA by {' or '.join(sorted(lost))} keeps nobody out any more."
+                f"List {info.name}, which a deny rule names, has {counted(info.rows, 'row')}, of which {looked_at:,} "
+                f"were looked at: any other that names a CA by {' or '.join(sorted(lost))} keeps nobody out any more."
             )
         question = fit.question()
         if question is not None:
             known = was is not None and _denying(was, info.name) == _denying(rules, info.name)
             (warnings if known else questions).append(question)
         if unseen:
-            warnings.append(f"list {info.name}: {looked_at:,} of {info.rows:,} rows were looked at")
+            warnings.append(f"list {info.name}: {looked_at:,} of {counted(info.rows, 'row')} were looked at")
     return DenyListDoubts(tuple(questions), tuple(warnings))
 
 
@@ -78,10 +79,9 @@ class NoLongerDenied:
 
     def __str__(self) -> str:
         """Say what that means."""
-        keep = "its row keeps" if self.rows == 1 else f"its {self.rows:,} rows keep"
-        return (
-            f"list {self.list}, which deny rule {self.rule} named, is named by no deny rule any more: {keep} nobody out"
-        )
+        keep = counted(self.rows, "row keeps", "rows keep")
+        named = f"list {self.list}, which deny rule {self.rule} named, is named by no deny rule any more"
+        return f"{named}: its {keep} nobody out"
 
     def to_json(self) -> dict[str, Any]:
         """Return it as ``jitr status`` has it."""

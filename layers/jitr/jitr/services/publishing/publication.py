@@ -18,6 +18,7 @@ from jitr.rules.model import Rules
 from jitr.services.publishing.compiled import compiled_rules
 from jitr.services.publishing.deny_lists import check_aliases
 from jitr.services.registration.reservations import taken
+from jitr.text import counted
 from jitr.values import dataclass
 
 MOST_MESSAGE = 1000  # characters: every knock reads it, with the heads
@@ -129,7 +130,7 @@ def check_counts(table: Table, rules: Rules, before: Heads) -> None:
     places = taken(table, gone) if new else {}
     if not places:
         return
-    lost = ", ".join(f"{name} ({count} {'place' if count == 1 else 'places'} taken)" for name, count in places.items())
+    lost = ", ".join(f"{name} ({counted(count, 'place')} taken)" for name, count in places.items())
     name = next(iter(places))
     raise InputError(
         f"{rules.at(new[0])}: rule {new[0].name} is new and has max_devices, and these rules are gone: {lost}. "

@@ -25,12 +25,11 @@ from jitr.aws.dynamodb.history import entry_put
 from jitr.aws.dynamodb.rulebook import Rulebook
 from jitr.aws.dynamodb.table import Conflict, Table
 from jitr.aws.errors import told_apart
-from jitr.decision.selftest import run
+from jitr.decision.selftest import FailedTests, run
 from jitr.devicelists.changes import shrinks, takes_most
 from jitr.devicelists.csv.reader import ListError, ListProblem, Row
 from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.reading import Options, PlacedProblem, line_of
-from jitr.devicelists.rows import rows_told
 from jitr.errors import InputError, Refused
 from jitr.records.heads import Heads
 from jitr.records.history import BUCKET, Author, HistoryEntry, HistoryKind, Values, entry
@@ -58,7 +57,7 @@ from jitr.services.lists.list_import import MERGE, REPLACE, Checked, DeviceFile,
 from jitr.services.publishing import publication
 from jitr.services.publishing.deny_lists import check_deny_lists
 from jitr.services.recheck.replay import effect_of
-from jitr.text import cut, nearest
+from jitr.text import counted, cut, nearest
 from jitr.times import parse_time, rfc3339
 from jitr.values import dataclass
 
@@ -226,7 +225,7 @@ class UploadHandler:
         )
         failures = run(rules_file)
         if failures:
-            raise InputError("\n".join([f"{len(failures)} tests in the file failed:", *map(str, failures)]))
+            raise FailedTests(failures)
         rules = rules_file.rules
         warnings = (*map(str, rules_file.warnings), *missing_cas(iot, rules))
         if heads.digest == rules.digest:
@@ -286,8 +285,8 @@ class UploadHandler:
         rows = 0 if before is None else before.rows
         if not dropped.merges and shrinks(REPLACE, rows, checked.rows) and SHRINK not in confirmed:
             raise InputError(
-                f"this shrinks list {name} from {rows_told(rows)} to {checked.rows}, and a drop replaces all of it. "
-                f"If that is what you want, {_again(dropped, SHRINK, confirmed)}, "
+                f"this shrinks list {name} from {counted(rows, 'row')} to {checked.rows}, and an upload replaces all "
+                f"of it. If that is what you want, {_again(dropped, SHRINK, confirmed)}, "
                 f"or run `jitr lists import {name} FILE --replace`. To add rows to those there, drop it as "
                 f"lists/merge/{name}{dropped.kind}"
             )
@@ -381,10 +380,10 @@ class UploadHandler:
             details |= {each.value: count for each, count in checked.effects.items()}
         self._imports.merge(name, checked, by=_who(dropped), advance=lambda _rows: None, entry=told_of)
         now = DeviceLists(self._table).all().get(name)
-        told = f"{rows_told(checked.rows)} {'was' if checked.rows == 1 else 'were'} merged into list {name}"
+        told = f"{counted(checked.rows, 'row was', 'rows were')} merged into list {name}"
         if now is not None:
             details["rows_now"] = now.rows
-            told += f", which has {rows_told(now.rows)} now"
+            told += f", which has {counted(now.rows, 'row')} now"
         return self._verdict(dropped, UploadOutcome.PUBLISHED, told, checked.said, **details)
 
     def _replaced(
@@ -406,7 +405,7 @@ class UploadHandler:
         found = self._imports.replace(
             name, checked, by=_who(dropped), advance=lambda _rows: None, seen=before, agree=agree, entry=told_of
         )
-        told = f"list {name} has {rows_told(checked.rows)} now, in place of {0 if before is None else before.rows}"
+        told = f"list {name} has {counted(checked.rows, 'row')} now, in place of {0 if before is None else before.rows}"
         if found is not None:
             details |= found.to_json()
             told += f": {_counts(found)}"
@@ -553,7 +552,8 @@ def _refuse_to_take_most(
         raise InputError(f"there was no time to tell how many rows it takes off list {before.name}. {again}")
     if takes_most(found.removed, before.rows):
         raise InputError(
-            f"this takes {found.removed} of {before.rows} rows off list {before.name}: {_removed(found)}. {again}"
+            f"this takes {found.removed} of {counted(before.rows, 'row')} off list {before.name}: "
+            f"{_removed(found)}. {again}"
         )
 
 

@@ -15,6 +15,7 @@ from jitr.reasons import Verdict
 from jitr.records.record import Record
 from jitr.rules.model import Rules
 from jitr.services.recheck.redecide import redecide
+from jitr.text import counted
 from jitr.values import dataclass
 
 # Publishing looks at so many decisions of each verdict; more would keep whoever publishes waiting.
@@ -162,4 +163,4 @@ def _kept_out_otherwise(again: Any) -> bool:
 
 
 def _devices(count: int, kind: str) -> str:
-    return f"1 {kind} device" if count == 1 else f"{count} {kind} devices"
+    return counted(count, f"{kind} device")

@@ -19,6 +19,7 @@ from jitr.records.record import Record
 from jitr.records.reservation import Holder, Reservation
 from jitr.records.transitions import attaching
 from jitr.rules.model import Grant, Rules
+from jitr.text import counted
 from jitr.values import dataclass
 
 FORMAT = 1
@@ -313,9 +314,8 @@ class Reservations:
         if before.making:  # what an attempt here left attached does not make the thing another's
             attached -= {each.certificate_id for each in self._table.records(tuple(attached))}
         if attached:
-            message = (
-                f"a thing {grant.thing} exists with {len(attached)} other certificates attached, so it is not adopted"
-            )
+            others = counted(len(attached), "other certificate")
+            message = f"a thing {grant.thing} exists with {others} attached, so it is not adopted"
             return Reason("grant.thing-exists", message)
         return None
 
@@ -386,7 +386,7 @@ def _record_delete(table: str, record: Record) -> Item:
 
 
 def _full(decision: Decision) -> Reason:
-    message = f"rule {decision.rule} has its {decision.max_devices} devices, all places are taken"
+    message = f"rule {decision.rule} has no place left (max_devices: {decision.max_devices})"
     return Reason("grant.max-devices", message)
 
 
