@@ -1003,6 +1003,29 @@ def test_conditions_without_a_list_choose_rows_of_every_list(
     assert {name for name in "abcd" if world.status(fleet[name]) == "INACTIVE"} == {"a", "c"}
 
 
+def test_a_condition_on_a_column_that_no_row_has_is_refused_with_the_one_that_is_near(
+    run: Run, world: World, fleet: dict[str, drafts.Issued]
+) -> None:
+    """Before anything is done: a slip in a column's name would recall nobody, show nothing and export an empty file."""
+    world.put_on("line-a", ListRow(common_name="a", attributes={"lot": "17"}), ListRow(common_name="b"))
+    world.put_on("line-b", ListRow(common_name="c", attributes={"hall": "2"}))
+    for words in (
+        ("device", "deactivate", "--list", "line-a", "--yes"),
+        ("device", "deactivate", "--yes"),
+        ("lists", "show", "line-a"),
+        ("lists", "export", "line-a", "rows.csv"),
+        ("lists", "export", "line-a", "-"),
+    ):
+        refused = run(*words, "--where", "attr.lto=17")
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "--where attr.lto=17: no row has the column attr.lto: did you mean attr.lot?" in refused.stderr
+    assert not Path("rows.csv").exists()
+    far = run("lists", "show", "line-a", "--where", "expires=2026-01-01T00:00:00Z")
+    assert "no row has the column expires: there are: attr.lot, common_name" in far.stderr
+    assert ok(run("lists", "show", "line-a", "--where", "attr.lot=18", "--json"))["shown"] == []
+    assert world.status(fleet["a"]) == "ACTIVE"
+
+
 def test_a_condition_that_no_row_meets_is_told(run: Run, world: World, fleet: dict[str, drafts.Issued]) -> None:
     """A lot with a slip recalls nobody, and without a word nobody would know."""
     world.put_on("line-a", ListRow(common_name="a", attributes={"lot": "17"}))

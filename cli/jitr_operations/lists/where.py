@@ -1,12 +1,15 @@
-"""Some rows of device lists, by what stands in their columns."""
+"""Some rows of device lists, by the values in their columns."""
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from jitr.devicelists.columns import is_column, unknown_column
 from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
 from jitr.services.lists.device_lists import DeviceLists
-from jitr.text import meant
+from jitr.text import cut, meant
+
+_MOST_SHOWN = 300  # characters of the columns that there are
 
 
 class RowFilter:
@@ -41,12 +44,24 @@ class RowFilter:
         return [word for each in self.to_json() for word in ("--where", each)]
 
     def of(self, rows: Iterable[ListRow]) -> Iterator[ListRow]:
-        """Return the rows that meet them."""
-        return (each for each in rows if self._meets(each)) if self._wanted else iter(rows)
+        """Return the rows that meet them. Raises InputError after the last row where no row has such a column."""
+        return self._chosen(rows) if self._wanted else iter(rows)
 
-    def _meets(self, row: ListRow) -> bool:
-        columns = row.to_json()
-        return all(columns.get(column) == value for column, value in self._wanted)
+    def _chosen(self, rows: Iterable[ListRow]) -> Iterator[ListRow]:
+        there: set[str] = set()
+        for row in rows:
+            columns = row.to_json()
+            there |= columns.keys()
+            if all(columns.get(column) == value for column, value in self._wanted):
+                yield row
+        if there:
+            self._require_columns(there)
+
+    def _require_columns(self, there: set[str]) -> None:
+        for column, value in self._wanted:
+            if column not in there:
+                known = cut(meant(column, sorted(there)), _MOST_SHOWN)
+                raise InputError(f"--where {column}={value}: no row has the column {column}: {known}")
 
 
 class ChosenRows:
@@ -67,8 +82,8 @@ class ChosenRows:
         }
 
     def __iter__(self) -> Iterator[ListRow]:
-        for name, generation in self._generations.items():
-            yield from self._where.of(self._lists.rows(name, generation))
+        rows = (self._lists.rows(name, generation) for name, generation in self._generations.items())
+        return self._where.of(chain.from_iterable(rows))
 
     def __str__(self) -> str:
         """Return which they are, to follow "on" and "of"."""
