@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from jitr import __version__
 from jitr.errors import InputError
 from jitr.records.history import COMMAND_LINE
+from jitr.unseen import quote
 from jitr_operations import telling
 
 if TYPE_CHECKING:
@@ -318,7 +319,7 @@ def _client(
             service, region_name=region, endpoint_url=endpoint, config=Config(**settings)
         )
     except InvalidRegionError:
-        raise InputError(f"{region!r} is not the name of a Region: it looks like eu-central-1") from None
+        raise InputError(f"{quote(region)} is not the name of a Region: it looks like eu-central-1") from None
     except ValueError as problem:  # botocore's word for an endpoint that is not a URL
         raise InputError(f"the endpoint cannot be used: {problem}") from None
     if local is None:

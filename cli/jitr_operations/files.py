@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from jitr.errors import InputError, Unreadable
-from jitr.unseen import first_unseen, written_out
+from jitr.unseen import first_unseen, quote, written_out
 from jitr_operations import telling
 
 if TYPE_CHECKING:
@@ -202,11 +202,11 @@ def file_name(name: str) -> str:
     elif any(each in "/\\" for each in name) or not name.isprintable() or first_unseen(name):
         reason = "it has a slash, a backslash or a character in it that does not show"
     elif name.startswith((".", "-")):
-        reason = f"it begins with {name[0]!r}"
+        reason = f"it begins with {quote(name[0])}"
     elif len(name.encode("utf-8", "replace")) > MAX_NAME:
         reason = f"it has more than {MAX_NAME} bytes"
     if reason:
-        raise InputError(f"{name[:MAX_NAME]!r} cannot be the name of a file: {reason}")
+        raise InputError(f"{quote(name[:MAX_NAME])} cannot be the name of a file: {reason}")
     return name
 
 

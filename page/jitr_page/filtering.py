@@ -8,6 +8,7 @@ from flask import request
 from jitr.errors import InputError
 from jitr.reasons import Verdict
 from jitr.rules.model import Rule
+from jitr.unseen import quote
 from jitr_operations.decisions.filters import near_rule, of_ca, with_reason
 from jitr_operations.decisions.paging import RecordPage, page
 from jitr_operations.table import now
@@ -46,5 +47,5 @@ def since(span: str | None) -> datetime | None:
     if span is None:
         return None
     if span not in SPANS:
-        raise InputError(f"{span!r} is no span of time: {', '.join(SPANS)}")
+        raise InputError(f"{quote(span)} is no span of time: {', '.join(SPANS)}")
     return now() - SPANS[span]

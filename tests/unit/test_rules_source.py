@@ -86,7 +86,7 @@ NOT_YAML = [
     Case("quote that is not closed", 'a: «"b»\nc: d\n', "this quote is never closed"),
     Case("single quote that is not closed", "a: «'b»\nc: d\n", "this quote is never closed"),
     Case("text after a quote", 'a: "b" «c»\n', "text follows the closing quote"),
-    Case("unknown escape", 'a: "b«\\d»"\n', "'\\\\d' is no escape that YAML knows"),
+    Case("unknown escape", 'a: "b«\\d»"\n', "'\\d' is no escape that YAML knows"),
     Case("half an escape", 'a: "b«\\x»1"\n', "not a whole one"),
     Case("pattern that begins with a star", "a: «*-b»\n", 'for a pattern put it in quotes: "*-b"'),
     Case("pattern that is a star", "a: «*»\n", 'for the text itself put it in quotes: "*"'),

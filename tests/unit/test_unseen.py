@@ -65,3 +65,12 @@ def test_written_out_text_hides_nothing(text: str) -> None:
 def test_a_note_may_be_in_any_script_and_have_emoji(note: str) -> None:
     """It is for people, and matched with nothing."""
     assert read_row({"common_name": "snr-1", "note": note}) == ListRow(common_name="snr-1", note=note)
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted_text"),
+    [(r"C:\new", r"'C:\new'"), ("a\\\nb", r"'a\\nb'"), ("it's \\", '"it\'s \\"'), ("\x1b[31m", r"'\x1b[31m'")],
+)
+def test_a_backslash_is_quoted_as_it_was_typed(text: str, quoted_text: str) -> None:
+    """Whoever looks for a path or a pattern in a file finds it as the message has it."""
+    assert quote(text) == quoted_text

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 import click
 
 from jitr.errors import InputError
+from jitr.unseen import quote
 from jitr_cli.console.options import FILE
 from jitr_operations.deployment import Choice, local_stack
 from jitr_operations.files import read_bytes
@@ -60,7 +61,7 @@ def where_devices_connect(endpoint: str | None, ca_file: Path | None, choice: Ch
 def _host_and_port(endpoint: str, said_by: str) -> tuple[str, int]:
     host, _, port = endpoint.partition(":")
     if _HOST.fullmatch(host) is None or re.fullmatch("[0-9]{1,5}", port or "1") is None:
-        raise InputError(f"{said_by} {endpoint[:300]!r}: give it as HOST or HOST:PORT, without mqtts:// and paths")
+        raise InputError(f"{said_by} {quote(endpoint[:300])}: give it as HOST or HOST:PORT, without mqtts:// and paths")
     number = int(port or MQTT_PORT)
     if not 0 < number < 1 << 16:
         raise InputError(f"{said_by} {endpoint}: there is no port {number}")

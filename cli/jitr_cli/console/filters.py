@@ -7,6 +7,7 @@ import click
 
 from jitr.reasons import CODES
 from jitr.text import nearest
+from jitr.unseen import quote
 from jitr_cli.console import completion
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -17,7 +18,7 @@ def _known_reason(_context: click.Context, _parameter: click.Parameter, code: st
         return code
     near = nearest(code, CODES, 0.5)
     meant = f"did you mean {near}?" if near else "docs/reasons.md has them all"
-    raise click.BadParameter(f"there is no reason code {code!r}: {meant}")
+    raise click.BadParameter(f"there is no reason code {quote(code)}: {meant}")
 
 
 def reason_option(text: str) -> Callable[[F], F]:

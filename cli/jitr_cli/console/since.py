@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from jitr.times import parse_time, rfc3339
+from jitr.unseen import quote
 from jitr_operations.table import now
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,7 +26,7 @@ def _parse(_context: click.Context, _parameter: click.Parameter, text: str | Non
             return now() - timedelta(**{_UNITS[span[2]]: int(span[1])})
         return parse_time(text)
     except (ValueError, OverflowError):
-        raise click.BadParameter(f"{text!r}: give a span (24h, 7d) or an RFC 3339 time") from None
+        raise click.BadParameter(f"{quote(text)}: give a span (24h, 7d) or an RFC 3339 time") from None
 
 
 def require_order(since: datetime | None, until: datetime | None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jitr.errors import InputError, Unreadable
+from jitr.unseen import quote
 from jitr.x509.names import rfc4514
 from jitr_operations import telling
 from jitr_operations.certificates import Certificate, read
@@ -108,7 +109,7 @@ def find(iot: "IoTClient", which: str) -> RegisteredCa:
         ca_id = read_certificate(Path(which)).sha256
     elif not re.fullmatch("[0-9a-f]{8,64}", ca_id):
         raise InputError(
-            f"{which!r} is neither a caCertificateId (8 digits of it or more) nor a file: see `jitr ca ls`"
+            f"{quote(which)} is neither a caCertificateId (8 digits of it or more) nor a file: see `jitr ca ls`"
         )
     elif len(ca_id) < 64:
         fitting = [each for each in all_ca_ids(iot) if each.startswith(ca_id)]

@@ -17,6 +17,7 @@ from jitr.reasons import Reason
 from jitr.rules.model import Ca, Crl, Rules
 from jitr.text import counted
 from jitr.times import rfc3339
+from jitr.unseen import quote
 from jitr.x509.certificate import CaReading, read_certificate
 from jitr.x509.crl import CrlReading
 from jitr_operations.crls import crls_with
@@ -68,7 +69,7 @@ def check_revocation(deployment: Deployment, alias: str, certificate: bytes | No
     configured = rules.cas.get(alias)
     if configured is None:
         known = ", ".join(sorted(rules.cas)) or "none"
-        raise InputError(f"the rules in force name no CA {alias!r}; there are: {known}")
+        raise InputError(f"the rules in force name no CA {quote(alias)}; there are: {known}")
     if not configured.revokes:
         raise InputError(f"the rules in force give {alias} neither `crl` nor `ocsp`: see docs/rules.md")
     facts = None if certificate is None else _facts(certificate)

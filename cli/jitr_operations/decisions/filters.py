@@ -8,6 +8,7 @@ from jitr.aws.dynamodb.table import Table
 from jitr.errors import InputError
 from jitr.records.record import Record
 from jitr.text import meant
+from jitr.unseen import quote
 
 _ID = re.compile(r"[0-9a-fA-F]{1,64}")
 
@@ -22,7 +23,7 @@ def ca_ids(table: Table, ca: str | None) -> Callable[[str], bool]:
         ids = frozenset(aliases[ca].ids)
         return lambda ca_id: ca_id in ids
     if _ID.fullmatch(ca) is None:
-        raise InputError(f"the rules in force have no CA alias {ca!r}: {meant(ca, aliases)}")
+        raise InputError(f"the rules in force have no CA alias {quote(ca)}: {meant(ca, aliases)}")
     return lambda ca_id: ca_id.startswith(ca.lower())
 
 

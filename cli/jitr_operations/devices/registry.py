@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jitr.errors import InputError, Unreadable
 from jitr.iot_names import THING_NAME
+from jitr.unseen import quote
 from jitr.x509.certificate import CertificateReading, read_certificate
 from jitr_operations import telling
 from jitr_operations.files import read_bytes
@@ -169,7 +170,9 @@ class Registry:
         named = self.certificates_of(which) if THING_NAME.takes(which) else None
         begun = self._beginning_with(digits) if _BEGINNING.fullmatch(digits) else []
         if named is not None and begun:
-            raise InputError(f"{which!r} is a thing's name and the beginning of a certificateId: give the whole id")
+            raise InputError(
+                f"{quote(which)} is a thing's name and the beginning of a certificateId: give the whole id"
+            )
         if len(begun) > 1:
             raise InputError(f"{len(begun)} certificates have an id that begins with {which}: give more of it")
         if begun:
@@ -192,9 +195,9 @@ class Registry:
     @staticmethod
     def _unknown(which: str) -> str:
         if re.fullmatch(f"[0-9a-f]{{1,{SHORTEST - 1}}}", which.lower()):
-            return f"no thing is called {which!r}, and a certificateId takes {SHORTEST} digits or more"
+            return f"no thing is called {quote(which)}, and a certificateId takes {SHORTEST} digits or more"
         return (
-            f"{which!r} is neither a file, nor a thing, nor the beginning of a certificateId in this account and "
+            f"{quote(which)} is neither a file, nor a thing, nor the beginning of a certificateId in this account and "
             f"Region: {_NOTHING_FOUND}"
         )
 

@@ -13,6 +13,7 @@ from jitr.errors import InputError
 from jitr.rules.model import Crl, Rules
 from jitr.text import counted
 from jitr.times import rfc3339
+from jitr.unseen import quote
 from jitr.x509.certificate import CaReading
 from jitr.x509.crl import CrlReading, RevokedEntry
 from jitr_operations import telling
@@ -141,7 +142,7 @@ def _configured(rules: Rules, alias: str) -> tuple[Crl, ...]:
     ca = rules.cas.get(alias)
     if ca is None:
         raise InputError(
-            f"the rules in force name no CA {alias!r}; there are: {', '.join(sorted(rules.cas)) or 'none'}"
+            f"the rules in force name no CA {quote(alias)}; there are: {', '.join(sorted(rules.cas)) or 'none'}"
         )
     if not ca.crls:
         raise InputError(f"the rules in force give {alias} no revocation list: see `crl` in docs/rules.md")

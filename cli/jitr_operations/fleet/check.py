@@ -32,6 +32,7 @@ from jitr.records.record import Record
 from jitr.rules.model import Grant
 from jitr.text import meant
 from jitr.times import parse_time, rfc3339
+from jitr.unseen import quote
 from jitr_operations import telling
 from jitr_operations.cas.registry import all_ca_ids
 from jitr_operations.decisions.filters import ca_ids
@@ -220,7 +221,9 @@ class _Check:
         rules = rules_in_force(self._table)
         names = [] if rules is None else [each.name for each in rules.allow]
         if rule not in names:
-            raise InputError(f"no allow rule {rule!r} is in force, and none admitted a device: {meant(rule, names)}")
+            raise InputError(
+                f"no allow rule {quote(rule)} is in force, and none admitted a device: {meant(rule, names)}"
+            )
 
     def _admitted_in(self, shard: str) -> Callable[[str | None], tuple["_Admitted", str | None]]:
         since = None if self._selection.since is None else rfc3339(self._selection.since)

@@ -6,6 +6,7 @@ from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.errors import InputError
 from jitr.fleet.standing import Standing
 from jitr.text import meant
+from jitr.unseen import quote
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_operations.fleet.check import check
@@ -55,7 +56,7 @@ def find_denied(deployment: Deployment, rule: str) -> list[DeniedDevice]:
     rules = rules_in_force(table_of(deployment))
     names = [] if rules is None else [each.name for each in rules.deny]
     if rule not in names:
-        raise InputError(f"the rules in force have no deny rule {rule!r}: {meant(rule, names)}")
+        raise InputError(f"the rules in force have no deny rule {quote(rule)}: {meant(rule, names)}")
     notebook = Notebook(None)
     try:
         checked = check(deployment, selection_of(rule), notebook)

@@ -17,6 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from jitr.errors import InputError
 from jitr.facts import KeyFacts
+from jitr.unseen import quote
 from jitr_operations.certificates import Certificate, key_identifier, read
 from jitr_operations.issuing.x509_writer import PrivateKey, PublicKey, TbsCertificate, signed, signing_hash
 
@@ -57,10 +58,10 @@ def parse_key_type(text: str) -> KeyType:
         return KeyType(curve=size.replace("-", ""))
     if kind == "rsa" and re.fullmatch("[0-9]{3,5}", size):
         if int(size) < MIN_RSA_BITS:
-            raise InputError(f"key type {text!r}: AWS IoT refuses RSA keys of less than {MIN_RSA_BITS} bits")
+            raise InputError(f"key type {quote(text)}: AWS IoT refuses RSA keys of less than {MIN_RSA_BITS} bits")
         if int(size) in range(MIN_RSA_BITS, 8193, 256):
             return KeyType(rsa_bits=int(size))
-    raise InputError(f"key type {text!r}: give ec:p256, ec:p384, ec:p521, or rsa:2048 to rsa:8192 in steps of 256")
+    raise InputError(f"key type {quote(text)}: give ec:p256, ec:p384, ec:p521, or rsa:2048 to rsa:8192 in steps of 256")
 
 
 def new_key(kind: KeyType) -> PrivateKey:
@@ -79,10 +80,10 @@ def parse_serial(text: str) -> int:
     """Read a hex serial number; allows ``0x`` and colons. Raises InputError unless positive and at most 20 octets."""
     digits = text.strip().lower().removeprefix("0x").replace(":", "")
     if not re.fullmatch("[0-9a-f]+", digits):
-        raise InputError(f"serial number {text[:60]!r}: give it in hex, like 1f0a")
+        raise InputError(f"serial number {quote(text[:60])}: give it in hex, like 1f0a")
     number = int(digits[-1000:], 16)
     if len(digits.lstrip("0")) > 40 or number.bit_length() > MAX_SERIAL_BITS or number == 0:
-        raise InputError(f"serial number {text[:60]!r}: it must be positive and fit 20 octets (RFC 5280 4.1.2.2)")
+        raise InputError(f"serial number {quote(text[:60])}: it must be positive and fit 20 octets (RFC 5280 4.1.2.2)")
     return number
 
 

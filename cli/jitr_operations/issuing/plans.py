@@ -12,6 +12,7 @@ from jitr.devicelists.csv.duplicates import Duplicates
 from jitr.devicelists.csv.reader import Reader, serials_in
 from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
+from jitr.unseen import quote
 from jitr.x509.extensions import NAMES
 from jitr.x509.signing_request import RequestReading
 from jitr_operations import telling
@@ -124,7 +125,7 @@ def refuse_twice(plans: list[Plan]) -> None:
     seen: set[str] = set()
     for plan in plans:
         if plan.file in seen:
-            raise InputError(f"{plan.file!r} is there twice: name each device once")
+            raise InputError(f"{quote(plan.file)} is there twice: name each device once")
         seen.add(plan.file)
 
 

@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from jitr.errors import InputError
-from jitr.unseen import written_out
+from jitr.unseen import quote, written_out
 from jitr.x509.names import Name, rfc4514
 
 # In the order in which openssl's own configuration asks for them, the most general first.
@@ -61,7 +61,7 @@ def parse_name(text: str) -> x509.Name:
         name = x509.Name.from_rfc4514_string(text, _WRITTEN_NAMES)
     except ValueError:
         raise InputError(
-            f"subject {text[:200]!r} cannot be read; write it like CN=snr-1,O=OKIDA,C=TR, with a country of two "
+            f"subject {quote(text[:200])} cannot be read; write it like CN=snr-1,O=OKIDA,C=TR, with a country of two "
             "letters and names of at most 64 characters"
         ) from None
     if not name.rdns:
@@ -78,13 +78,13 @@ def _relative(attribute: str, value: str) -> x509.RelativeDistinguishedName:
         part = x509.NameAttribute(dict(_SUBJECT_FIELDS)[attribute], value)
     except ValueError:
         bound = "two letters, like TR" if attribute == "country" else f"1 to {_LONGEST.get(attribute, 64)} characters"
-        raise InputError(f"{option} {value[:80]!r}: give {bound} (RFC 5280 appendix A.1)") from None
+        raise InputError(f"{option} {quote(value[:80])}: give {bound} (RFC 5280 appendix A.1)") from None
     return x509.RelativeDistinguishedName([part])
 
 
 def _refuse_control_characters(what: str, value: str) -> None:
     if any(ord(each) < 0x20 or 0x7F <= ord(each) < 0xA0 for each in value):
-        raise InputError(f"{what} {value[:80]!r} has a control character in it")
+        raise InputError(f"{what} {quote(value[:80])} has a control character in it")
 
 
 def subject_text(name: Name) -> str:

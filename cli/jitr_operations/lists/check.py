@@ -17,6 +17,7 @@ from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.lists.evidence import devices, fit, known_serials
 from jitr.services.lists.signers import SignerStore
 from jitr.text import meant, nearest
+from jitr.unseen import quote
 from jitr_operations import telling
 from jitr_operations.lists import files as list_files
 from jitr_operations.lists.manifests import ManifestChoice
@@ -29,7 +30,7 @@ MOST_CHECKED = 50_000  # devices on record, of each verdict
 def check_name(name: str) -> None:
     """Raise InputError for what no list can be called."""
     if LIST_NAME.fullmatch(name) is None:
-        raise InputError(f"{name!r} is not a list's name: letters, digits and _.- (at most 64, no sign first)")
+        raise InputError(f"{quote(name)} is not a list's name: letters, digits and _.- (at most 64, no sign first)")
 
 
 def question_about_name(table: Table, name: str) -> str | None:

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from jitr.devicelists.csv.sheets import Value
 from jitr.errors import InputError
+from jitr.unseen import quote
 
 _MOST = 64 * 1024 * 1024  # bytes of a file
 _MOST_UNPACKED = 512 * 1024 * 1024  # texts are held in memory, rows are not
@@ -84,7 +85,7 @@ def _chosen(workbook: Any, name: str | None) -> Any:
     sheets = {each.title: each for each in workbook.worksheets}
     if name is not None:
         if name not in sheets:
-            raise InputError(f"there is no sheet {name!r}; there are: {', '.join(sheets)}")
+            raise InputError(f"there is no sheet {quote(name)}; there are: {', '.join(sheets)}")
         return sheets[name]
     shown = [title for title, each in sheets.items() if each.sheet_state == "visible"]
     if len(shown) != 1:

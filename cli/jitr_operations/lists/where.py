@@ -8,6 +8,7 @@ from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.text import cut, meant
+from jitr.unseen import quote
 
 _MOST_SHOWN = 300  # characters of the columns that there are
 
@@ -73,7 +74,7 @@ class ChosenRows:
     def __init__(self, lists: DeviceLists, name: str | None, where: RowFilter) -> None:
         there = lists.all()
         if name is not None and name not in there:
-            raise InputError(f"there is no device list {name!r}: {meant(name, there)}")
+            raise InputError(f"there is no device list {quote(name)}: {meant(name, there)}")
         self._lists = lists
         self._name = name
         self._where = where

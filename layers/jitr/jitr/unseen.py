@@ -59,8 +59,8 @@ def written_out(text: str, *, keep: str = "") -> str:
 
 
 def quote(text: str) -> str:
-    """Return the text as a message shows it: in quotes, escaped, harmless on a terminal."""
-    return written_out(repr(text))
+    """Return the text as a message shows it: in quotes, harmless on a terminal, and a backslash as it was typed."""
+    return written_out(repr(text).replace("\\\\", "\\"))
 
 
 def _escape(character: str) -> str:

@@ -13,7 +13,7 @@ from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
 from jitr.reasons import Verdict
 from jitr.records.record import Record
-from jitr.unseen import written_out
+from jitr.unseen import quote, written_out
 from jitr_operations import telling
 from jitr_operations.decisions import held, listing, words
 from jitr_operations.decisions.basis import basis_of
@@ -64,7 +64,7 @@ def _verdicts(text: str | None) -> tuple[Verdict, ...]:
     try:
         return (Verdict(text),)
     except ValueError:
-        raise InputError(f"{text!r} is no verdict: {', '.join(Verdict)}") from None
+        raise InputError(f"{quote(text)} is no verdict: {', '.join(Verdict)}") from None
 
 
 # --- one device

@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 
 from jitr.errors import InputError
 from jitr.text import counted
+from jitr.unseen import quote
 from jitr_operations.cas.registry import all_ca_ids
 from jitr_operations.failures.messages import QUEUES
 from jitr_operations.failures.redrive import MessageChoice, look, redrive
@@ -35,7 +36,7 @@ def show() -> str:
 def _given(given: Mapping[str, str]) -> MessageChoice:
     reason, queue = given.get("reason") or None, given.get("queue") or None
     if queue is not None and queue not in QUEUES:
-        raise InputError(f"{queue!r} is no failure queue: {', '.join(QUEUES)}")
+        raise InputError(f"{quote(queue)} is no failure queue: {', '.join(QUEUES)}")
     return MessageChoice(reason, queue)
 
 

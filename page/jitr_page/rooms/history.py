@@ -4,6 +4,7 @@ from flask import Blueprint, Response, render_template, request
 
 from jitr.errors import InputError
 from jitr.records.history import HistoryKind
+from jitr.unseen import quote
 from jitr_operations.history import reading
 from jitr_operations.history.reading import HistoryFilter
 from jitr_page import filtering
@@ -39,7 +40,7 @@ def _filter(given: dict[str, str | None]) -> HistoryFilter:
     """Return what the address asks for. Raises InputError for what cannot be a filter."""
     kind, device = given["kind"], given["device"]
     if kind is not None and kind not in list(HistoryKind):
-        raise InputError(f"{kind!r} is no kind of change: {', '.join(HistoryKind)}")
+        raise InputError(f"{quote(kind)} is no kind of change: {', '.join(HistoryKind)}")
     found = site()
     return HistoryFilter(
         since=filtering.since(given["since"]),

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from jitr.errors import InputError
+from jitr.unseen import quote
 from jitr_cli.console import output
 from jitr_cli.console.options import FILE, stack_options, stack_was_named
 from jitr_operations.cas import registration
@@ -83,7 +84,7 @@ def register(
 def _tag(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise InputError(f"--tag {text[:80]!r}: write it as KEY=VALUE")
+        raise InputError(f"--tag {quote(text[:80])}: write it as KEY=VALUE")
     return name, value
 
 

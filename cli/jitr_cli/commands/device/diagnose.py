@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from jitr.errors import InputError
+from jitr.unseen import quote
 from jitr_cli.console import output
 from jitr_cli.console.endpoint import HOST_VARIABLE, ca_file_option, endpoint_option, where_devices_connect
 from jitr_cli.console.options import FILE, stack_options
@@ -115,4 +116,4 @@ def _check_texts(client_id: str | None, topic: str | None) -> None:
     if not 0 < len(topic.encode()) <= MAX_TOPIC:
         raise InputError(f"--topic has {len(topic.encode())} bytes: 1 to {MAX_TOPIC} are allowed")
     if re.search(r"[+#\0]", topic):
-        raise InputError(f"--topic {topic!r}: a message goes to one topic, so + and # cannot be in it")
+        raise InputError(f"--topic {quote(topic)}: a message goes to one topic, so + and # cannot be in it")

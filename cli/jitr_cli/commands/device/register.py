@@ -7,6 +7,7 @@ import click
 
 from jitr.errors import InputError
 from jitr.iot_names import THING_NAME
+from jitr.unseen import quote
 from jitr_cli.commands.device.overrule import require_reason
 from jitr_cli.console import output
 from jitr_cli.console.options import FILE, stack_options
@@ -81,7 +82,7 @@ def _check_thing_name(thing: str, files: tuple[Path, ...]) -> None:
     if len(files) > 1:
         raise click.UsageError("--thing is for one FILE: each device has a thing of its own.")
     if not THING_NAME.takes(thing):
-        raise InputError(f"--thing {thing[:140]!r}: 1 to 128 of the characters a-z A-Z 0-9 : _ -")
+        raise InputError(f"--thing {quote(thing[:140])}: 1 to 128 of the characters a-z A-Z 0-9 : _ -")
 
 
 def _tell(done: list[dict[str, Any]]) -> None:

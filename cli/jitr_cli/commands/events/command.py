@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from jitr.unseen import quote
 from jitr_cli.console.options import aws_options
 from jitr_cli.console.output import emit, json_option
 from jitr_operations.deployment import Choice
@@ -23,7 +24,7 @@ def events() -> None:
 
 def _account_id(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
     if text is not None and _ACCOUNT.fullmatch(text) is None:
-        raise click.BadParameter(f"{text!r}: an AWS account has 12 digits")
+        raise click.BadParameter(f"{quote(text)}: an AWS account has 12 digits")
     return text
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import click
 
+from jitr.unseen import quote
 from jitr_cli.console import output
 from jitr_cli.console.options import stack_options
 from jitr_operations.deployment import Choice
@@ -18,13 +19,13 @@ _BY = re.compile(r"ca|rule|list|attr\.[^\s]+")
 def _days(_context: click.Context, _parameter: click.Parameter, text: str) -> int:
     found = re.fullmatch(r"(\d{1,5})d", text)
     if found is None:
-        raise click.BadParameter(f"{text!r}: give days, as 90d")
+        raise click.BadParameter(f"{quote(text)}: give days, as 90d")
     return int(found[1])
 
 
 def _by(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
     if text is not None and _BY.fullmatch(text) is None:
-        raise click.BadParameter(f"{text!r}: give ca, rule, list, or a column of lists, as attr.batch")
+        raise click.BadParameter(f"{quote(text)}: give ca, rule, list, or a column of lists, as attr.batch")
     return text
 
 

@@ -14,6 +14,7 @@ from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists
 from jitr.services.lists.list_import import MERGE, REPLACE
 from jitr.services.lists.signers import SignerStore
 from jitr.text import counted
+from jitr.unseen import quote
 from jitr_cli.commands.lists.history import history
 from jitr_cli.commands.lists.options import manifest_options
 from jitr_cli.commands.lists.signers import signers
@@ -380,7 +381,7 @@ def _row(values: tuple[str, ...]) -> ListRow:
     for each in values:
         name, equals, value = each.partition("=")
         if not equals:
-            raise InputError(f"{each!r} is not COLUMN=VALUE, as in common_name=snr-0001")
+            raise InputError(f"{quote(each)} is not COLUMN=VALUE, as in common_name=snr-0001")
         if name in columns:
             raise InputError(f"{name} is given twice")
         columns[name] = value

@@ -13,6 +13,7 @@ from jitr.reasons import Reason
 from jitr.rules.conditions import Circumstances
 from jitr.rules.model import AllowRule, Grant
 from jitr.rules.policy_variables import short, steering
+from jitr.unseen import quote
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _SUBJECT_ATTRIBUTES = frozenset(ATTRIBUTE_NAMES.values())
@@ -71,7 +72,7 @@ def _filled(what: str, template: str, row: ListRow | None, seen: Circumstances, 
     try:
         return [_value(part, row, seen) if place % 2 else part for place, part in enumerate(_parts(template))]
     except _Missing as missing:
-        reasons.append(Reason("grant.template-missing", f"{what}: {template!r} needs {missing}"))
+        reasons.append(Reason("grant.template-missing", f"{what}: {quote(template)} needs {missing}"))
         return []
 
 

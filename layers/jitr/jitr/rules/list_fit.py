@@ -16,6 +16,7 @@ from jitr.rules.conditions import AttributeCondition, CaCondition, Condition, Se
 from jitr.rules.model import DenyRule, Rule, Rules
 from jitr.text import counted
 from jitr.times import rfc3339
+from jitr.unseen import quote
 from jitr.values import dataclass
 
 _SHOWN = 5
@@ -100,7 +101,7 @@ class Unmatched:
     def __str__(self) -> str:
         """Say it in a few words."""
         where = "" if self.line is None else f"line {self.line}, "
-        return f"{where}{self.key!r}: {self.why}"
+        return f"{where}{quote(self.key)}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)

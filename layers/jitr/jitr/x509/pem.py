@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from jitr.errors import InputError, NotACertificate, Unreadable
+from jitr.unseen import quote
 from jitr.values import dataclass
 from jitr.x509 import der
 
@@ -249,7 +250,7 @@ def _instead(label: str) -> str:
         return _PRIVATE_KEY
     if label in _LABELS:
         return _LABELS[label]
-    return f"{label[:40]!r}, not a certificate: give the block that begins with -----BEGIN CERTIFICATE-----"
+    return f"{quote(label[:40])}, not a certificate: give the block that begins with -----BEGIN CERTIFICATE-----"
 
 
 def _no_certificate(data: bytes) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
+from jitr.unseen import quote
 from jitr.values import dataclass
 
 MAX_ROW = 16 * 1024  # characters in one row, line breaks in quoted cells included
@@ -171,7 +172,7 @@ def _form(lines: _Lines) -> _Form | None:
     if named := _SEP_LINE.fullmatch(first):
         separator = named[1]
         if separator not in _SEPARATORS:
-            raise _Stop(f"sep= names {separator!r}: cells are separated by a comma, semicolon, tab or |")
+            raise _Stop(f"sep= names {quote(separator)}: cells are separated by a comma, semicolon, tab or |")
         first = lines.next_text()
     else:
         separator = max(_SEPARATORS, key=first.count)

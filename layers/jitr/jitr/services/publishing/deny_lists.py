@@ -20,6 +20,7 @@ from jitr.services.lists.device_lists import DeviceLists, ListInfo
 from jitr.services.lists.evidence import devices
 from jitr.services.publishing.compiled import compiled_rules
 from jitr.text import counted
+from jitr.unseen import quote
 from jitr.values import dataclass
 
 MOST_ROWS = 100_000  # of all lists together, read on each publication: some seconds
@@ -124,9 +125,10 @@ def _lets_in(rules: Rules, ca_id: str) -> bool:
 
 
 def _lost(rules: Rules, name: str, row: ListRow, ids: tuple[str, ...]) -> str:
+    first = quote(row.found_by()[0].value)
     return (
         f"{rules.source}: CA {row.ca} no longer has the id {ids[0]}, and list {name}, which a deny rule names, has "
-        f"rows that name their CA so (first {row.found_by()[0].value!r}): they would keep nobody out. Leave {row.ca} "
+        f"rows that name their CA so (first {first}): they would keep nobody out. Leave {row.ca} "
         "in `cas` with this id, beside a new name for it if you like, or have these rows name the CA by its id first "
         f"(`jitr lists export {name} FILE`, then `jitr lists import {name} FILE --replace`)"
     )

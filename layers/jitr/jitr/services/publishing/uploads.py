@@ -59,6 +59,7 @@ from jitr.services.publishing.deny_lists import check_deny_lists
 from jitr.services.recheck.replay import effect_of
 from jitr.text import counted, cut, nearest
 from jitr.times import parse_time, rfc3339
+from jitr.unseen import quote
 from jitr.values import dataclass
 
 if TYPE_CHECKING:
@@ -565,7 +566,7 @@ def _again(dropped: Dropped, more: str, confirmed: frozenset[str]) -> str:
     command = f"aws s3 cp FILE s3://{dropped.bucket}/{dropped.key} --metadata {metadata}"
     unknown = sorted(confirmed - CONFIRMATIONS)
     there_are = ", ".join(sorted(CONFIRMATIONS))
-    wrong = f"; {cut(unknown[0], _WORD_SHOWN, '…')!r} is no such word, there are: {there_are}" if unknown else ""
+    wrong = f"; {quote(cut(unknown[0], _WORD_SHOWN, '…'))} is no such word, there are: {there_are}" if unknown else ""
     return f"drop it again with the metadata {CONFIRM}={word} ({command}{wrong})"
 
 
