@@ -102,7 +102,7 @@ def events() -> Mapping[str, bytes]:
     return found
 
 
-def drops() -> Mapping[str, bytes]:
+def uploads() -> Mapping[str, bytes]:
     """The records in events/publish."""
     found = {}
     for path in sorted((ROOT / "events" / "publish").glob("*.json")):
@@ -197,7 +197,7 @@ def main() -> None:
         "crl": crls,
         "ocsp": ocsp_answers,
         "event": events,
-        "drop": drops,
+        "upload": uploads,
         "rules": rules,
         "csv": lists,
     }

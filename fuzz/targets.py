@@ -93,20 +93,20 @@ def event(data: bytes) -> None:
     assert parse_event(again, account_id=ACCOUNT, sent_at=NOW).certificate_id == found.certificate_id
 
 
-def drop(data: bytes) -> None:
-    """A record of S3's event about an object that was dropped."""
+def upload(data: bytes) -> None:
+    """A record of S3's event about an object that was uploaded."""
     try:
         record = json.loads(data)
     except (ValueError, RecursionError):
         return  # Lambda reads it, and nothing that is not JSON arrives
     try:
-        dropped = read_record(record)
+        uploaded = read_record(record)
     except InputError as error:
         told(str(error))
         return
-    assert dropped.beside is None or dropped.beside.isprintable()
+    assert uploaded.beside is None or uploaded.beside.isprintable()
     try:
-        assert dropped.list is None or "/" not in dropped.list
+        assert uploaded.list is None or "/" not in uploaded.list
     except InputError as error:
         told(str(error).replace("\n", ""))
 
@@ -347,7 +347,7 @@ TARGETS: Mapping[str, Target] = {
     each.name: each
     for each in (
         Target("event", event, _JSON, 256 * 1024, 1000, 1),
-        Target("drop", drop, (*_JSON, b"%ff", b"%00", b"lists/", b".csv", b"..", b"/"), 256 * 1024, 2000, 1),
+        Target("upload", upload, (*_JSON, b"%ff", b"%00", b"lists/", b".csv", b"..", b"/"), 256 * 1024, 2000, 1),
         Target("certificate", certificate, _DER, 64 * 1024, 10_000, 15, is_der=True),
         Target("ocsp", ocsp, _DER, MAX_RESPONSE, 10_000, 15, is_der=True),
         Target("crl", crl, _DER, 16 * 1024 * 1024, 10_000, 12, is_der=True),

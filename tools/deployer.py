@@ -110,7 +110,7 @@ LEFT_OUT = {
     "logs:DescribeIndexPolicies": "field indexes",
     "logs:PutBearerTokenAuthentication": "bearer tokens",
     "logs:PutLogGroupDeletionProtection": "deletion protection of logs",
-    "s3:DeleteObject": "who deploys reads and writes no drop",
+    "s3:DeleteObject": "who deploys reads and writes no upload",
     "s3:PutObjectAcl": "the same",
     "s3:ListBucket": "the same",
     "s3:*BucketMetadata*": "metadata tables",

@@ -1,4 +1,4 @@
-"""Publishes rules and device lists that are dropped in the configuration bucket, and writes verdicts beside them."""
+"""Publishes rules and device lists that are uploaded to the configuration bucket, and writes verdicts beside them."""
 
 import json
 import secrets
@@ -13,7 +13,7 @@ from jitr.aws.dynamodb.table import Table
 from jitr.aws.metrics import NAMESPACE
 from jitr.aws.telemetry import Telemetry, make_logger
 from jitr.errors import InputError
-from jitr.records.upload import Dropped, UploadOutcome, UploadVerdict, read_record
+from jitr.records.upload import UploadedObject, UploadOutcome, UploadVerdict, read_record
 from jitr.services.lists.device_lists import KEPT_DAYS
 from jitr.services.lists.list_import import Imports, Leftovers
 from jitr.services.publishing.uploads import UploadHandler
@@ -37,7 +37,7 @@ class _Publisher:
         self._telemetry = Telemetry(logger, metrics)
         self._left = context.get_remaining_time_in_millis
         self._table = Table(clients.client("dynamodb", config=_CONFIG), self._settings.table)
-        self._drops = UploadHandler(
+        self._uploads = UploadHandler(
             s3=clients.client("s3", config=_CONFIG),
             iot=lambda: clients.client("iot", config=_CONFIG),
             table=self._table,
@@ -48,18 +48,18 @@ class _Publisher:
             history_days=self._settings.history_days,
         )
 
-    def dropped(self, record: dict[str, Any], edition: str | None) -> None:
+    def uploaded(self, record: dict[str, Any], edition: str | None) -> None:
         """Publish what an event of S3 tells of. What is not done when the time is up goes on in the next invocation."""
         try:
-            dropped = read_record(record)
+            uploaded = read_record(record)
         except InputError:
             logger.exception("not an event of S3")
             return
-        if dropped.left_alone:
+        if uploaded.left_alone:
             return
-        verdict = self._drops.handle(dropped, edition)
+        verdict = self._uploads.handle(uploaded, edition)
         if verdict is None:
-            logger.info("not judged: it has its verdict, or is not the latest version", extra=_about(dropped))
+            logger.info("not judged: it has its verdict, or is not the latest version", extra=_about(uploaded))
         elif not verdict.final:
             # AWS Lambda ends a chain of more than 16 such invocations, and tells the refusals topic of it. A list of
             # MAX_LIST_BYTES takes fewer; an import that gets nowhere ends there.
@@ -85,20 +85,20 @@ class _Publisher:
     def _tell(self, verdict: UploadVerdict) -> None:
         # The first line: those after it repeat lines of the file, which belong beside it and not in a log.
         told = {"verdict": verdict.message.partition("\n")[0]}
-        logger.info(f"drop {verdict.outcome.value}", extra=_about(verdict.dropped) | told)
+        logger.info(f"upload {verdict.outcome.value}", extra=_about(verdict.uploaded) | told)
         if verdict.outcome is UploadOutcome.REFUSED:
             self._telemetry.count("DropsRefused")
             clients.client("sns", config=_CONFIG).publish(
                 TopicArn=self._settings.refusals_topic,
-                Subject="jitr refused what was dropped in the configuration bucket",
+                Subject="jitr refused what was uploaded to the configuration bucket",
                 Message=verdict.text(),
             )
         elif verdict.final:
             self._telemetry.count("DropsPublished")
 
 
-def _about(dropped: Dropped) -> dict[str, Any]:
-    return {"key": dropped.key, "version": dropped.version, "by": dropped.by}
+def _about(uploaded: UploadedObject) -> dict[str, Any]:
+    return {"key": uploaded.key, "version": uploaded.version, "by": uploaded.by}
 
 
 def _clock() -> datetime:
@@ -118,6 +118,6 @@ def handler(event: dict[str, Any], context: Any) -> None:
     """Answer S3's events about objects, or the schedule that asks to tidy up."""
     publisher = _Publisher(context)
     for record in event.get("Records", ()):
-        publisher.dropped(record, event.get("edition"))
+        publisher.uploaded(record, event.get("edition"))
     if event.get("source") == "aws.events":
         publisher.tidy()

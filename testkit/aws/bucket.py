@@ -1,4 +1,4 @@
-"""A bucket that people drop rules and lists in, and the function that answers."""
+"""A bucket that people upload rules and lists to, and the function that answers."""
 
 import secrets
 from collections.abc import Callable
@@ -33,7 +33,7 @@ allow:
 
 @dataclass
 class Bucket:
-    """A bucket that people drop things in, and the function that answers."""
+    """A bucket that people upload files to, and the function that answers."""
 
     world: World
     s3: "S3Client"
@@ -42,7 +42,7 @@ class Bucket:
     late: Callable[[], bool] = lambda: False
     clock: Callable[[], datetime] | None = None
 
-    def drop(self, key: str, text: str | bytes, **metadata: str) -> dict[str, Any]:
+    def upload(self, key: str, text: str | bytes, **metadata: str) -> dict[str, Any]:
         """Put an object in; what S3 tells of it."""
         body = text if isinstance(text, bytes) else text.encode()
         done = self.s3.put_object(Bucket=BUCKET, Key=key, Body=body, Metadata=metadata)
@@ -53,7 +53,7 @@ class Bucket:
             "s3": {"bucket": {"name": BUCKET}, "object": thing},
         }
 
-    def drops(self) -> UploadHandler:
+    def uploads(self) -> UploadHandler:
         clock = self.clock or (lambda: self.world.now)
         return UploadHandler(
             s3=self.s3,
@@ -72,10 +72,10 @@ class Bucket:
         )
 
     def answer(self, record: dict[str, Any], edition: str | None = None) -> UploadVerdict | None:
-        return self.drops().handle(read_record(record), edition)
+        return self.uploads().handle(read_record(record), edition)
 
     def put(self, key: str, text: str | bytes, **metadata: str) -> UploadVerdict | None:
-        return self.answer(self.drop(key, text, **metadata))
+        return self.answer(self.upload(key, text, **metadata))
 
     def read(self, key: str) -> str:
         return self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()

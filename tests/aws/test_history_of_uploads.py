@@ -1,4 +1,4 @@
-"""The history of what is dropped in the bucket, and of imports that are cut off: one entry each, whoever ends it."""
+"""The history of what is uploaded to the bucket, and of imports that are cut off: one entry each, whoever ends it."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ def history(table: Table) -> list[HistoryEntry]:
     return list(newest(table))
 
 
-def test_rules_that_are_dropped_leave_an_entry_with_who_dropped_them(bucket: Bucket) -> None:
+def test_rules_that_are_uploaded_leave_an_entry_with_who_uploaded_them(bucket: Bucket) -> None:
     bucket.put("admission.yaml", rules(bucket), **{"jitr-message": "line A starts"})
     (found,) = history(bucket.world.table)
     assert (found.by, found.tool, found.version) == ("AWS:AIDAFACTORY", "bucket", __version__)
@@ -42,7 +42,7 @@ def test_rules_that_are_in_force_already_leave_none(bucket: Bucket) -> None:
 @pytest.mark.parametrize(
     ("key", "counts"), [("lists/line-a.csv", "rows"), ("lists/merge/line-a.csv", "rows_of_the_file")]
 )
-def test_a_list_that_is_dropped_leaves_an_entry_with_what_it_did(bucket: Bucket, key: str, counts: str) -> None:
+def test_a_list_that_is_uploaded_leaves_an_entry_with_what_it_did(bucket: Bucket, key: str, counts: str) -> None:
     bucket.put(key, listed(1, 2))
     (found,) = history(bucket.world.table)
     assert (found.kind, found.subject, found.outcome) == (HistoryKind.LIST, "line-a", Outcome.DONE)
@@ -51,7 +51,7 @@ def test_a_list_that_is_dropped_leaves_an_entry_with_what_it_did(bucket: Bucket,
 
 def test_a_file_that_is_refused_leaves_one_entry_however_often_it_is_told_of(bucket: Bucket) -> None:
     """S3 tells of a version at least once, and a verdict may not have been written when it does so again."""
-    record = bucket.drop("lists/line-a.csv", "colour\nred\n")
+    record = bucket.upload("lists/line-a.csv", "colour\nred\n")
     bucket.answer(record)
     for each in ("lists/line-a.result.json", "lists/line-a.result.txt"):
         bucket.s3.delete_object(Bucket="configuration", Key=each)
@@ -63,17 +63,17 @@ def test_a_file_that_is_refused_leaves_one_entry_however_often_it_is_told_of(buc
 
 @pytest.mark.parametrize("key", ["x" * 900, "lists/\u202e\x1b[2J.csv", "lists/../line-a.csv", "\udcff"])
 def test_a_file_in_the_wrong_place_is_written_down_whatever_it_is_called(bucket: Bucket, key: str) -> None:
-    record = bucket.drop("lists/line-a.csv", listed(1))
-    handler, dropped = bucket.drops(), replace(read_record(record), key=key)
-    verdict = handler._refused(dropped, "it is in the wrong place")
-    told = handler._entry(dropped, None, {}, {}).refused(verdict.message)
+    record = bucket.upload("lists/line-a.csv", listed(1))
+    handler, uploaded = bucket.uploads(), replace(read_record(record), key=key)
+    verdict = handler._refused(uploaded, "it is in the wrong place")
+    told = handler._entry(uploaded, None, {}, {}).refused(verdict.message)
     assert len(str(told.to_item()).encode()) < 10_000
 
 
 def test_an_import_in_several_invocations_leaves_one_entry_that_says_begun_until_it_ends(bucket: Bucket) -> None:
     table = bucket.world.table
     bucket.hurry = lambda: True
-    record = bucket.drop("lists/line-a.csv", listed(*range(200)))
+    record = bucket.upload("lists/line-a.csv", listed(*range(200)))
     verdict = bucket.answer(record)
     assert verdict is not None
     assert verdict.outcome is UploadOutcome.IMPORTING

@@ -75,7 +75,7 @@ def test_an_import_that_is_refused_is_not_noted(table: Table) -> None:
     assert history(table, "line-a", 10) == []
 
 
-def test_a_dropped_manifest_is_noted_with_its_signer_and_who_dropped_it(bucket: Bucket) -> None:
+def test_an_uploaded_manifest_is_noted_with_its_signer_and_who_uploaded_it(bucket: Bucket) -> None:
     SignerStore(bucket.world.table).add(read_signer(SIGNER.der), by="tests", at=AT)
     bucket.put("lists/line-a.json", manifest([Lot().element(1)]))
     (origin,) = history(bucket.world.table, "line-a", 10)

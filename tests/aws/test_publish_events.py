@@ -68,7 +68,7 @@ def test_what_comes_out_is_what_the_table_says(bucket: Bucket, handler: Any, nam
     version = ""
     for key in keys:
         text = rules(bucket) if key == "admission.yaml" else listed(1, 2)
-        version = bucket.drop(key, text)["s3"]["object"]["versionId"]
+        version = bucket.upload(key, text)["s3"]["object"]["versionId"]
     before = bucket.keys()
     context = SimpleNamespace(get_remaining_time_in_millis=lambda: 900_000)
     handler(event(name, version), context)
@@ -87,11 +87,11 @@ def test_what_comes_out_is_what_the_table_says(bucket: Bucket, handler: Any, nam
 
 @pytest.mark.parametrize("before", ["", "\n" * (64 * 1024 - 21)], ids=["alone", "over two pieces"])
 @pytest.mark.parametrize("key", ["admission.yaml", "lists/line-a.csv"])
-def test_a_private_key_that_is_dropped_by_mistake_is_repeated_nowhere(
+def test_a_private_key_that_is_uploaded_by_mistake_is_repeated_nowhere(
     bucket: Bucket, handler: Any, caplog: pytest.LogCaptureFixture, key: str, before: str
 ) -> None:
     pem = pki.private_pem(pki.key("P-256", "somebody careless")).decode()
-    record = bucket.drop(key, f"{before}\n{pem}")
+    record = bucket.upload(key, f"{before}\n{pem}")
     handler({"Records": [record]}, SimpleNamespace(get_remaining_time_in_millis=lambda: 900_000))
     written = [bucket.read(each) for each in sorted(bucket.keys()) if ".result." in each]
     told = [*written, *messages(), str([vars(each) for each in caplog.records])]
@@ -107,7 +107,7 @@ def test_a_private_key_that_is_dropped_by_mistake_is_repeated_nowhere(
 )
 def test_a_verdict_and_what_is_not_published_lead_to_no_verdict(bucket: Bucket, handler: Any, key: str) -> None:
     """The function is told of every object in the bucket, of those that it writes itself as well."""
-    record = bucket.drop(key, "{}")
+    record = bucket.upload(key, "{}")
     before = bucket.keys()
     handler({"Records": [record]}, SimpleNamespace(get_remaining_time_in_millis=lambda: 900_000))
     assert (bucket.keys(), messages()) == (before, [])
@@ -116,11 +116,11 @@ def test_a_verdict_and_what_is_not_published_lead_to_no_verdict(bucket: Bucket, 
 def test_the_log_does_not_repeat_lines_of_a_file_that_is_refused(
     bucket: Bucket, handler: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    record = bucket.drop("admission.yaml", "format: 1\nsecret_note: do not repeat me\n")
+    record = bucket.upload("admission.yaml", "format: 1\nsecret_note: do not repeat me\n")
     handler({"Records": [record]}, SimpleNamespace(get_remaining_time_in_millis=lambda: 900_000))
     assert "secret_note: do not repeat me" in bucket.read("admission.result.txt")
     log = str([vars(each) for each in caplog.records])
-    assert "drop refused" in log
+    assert "upload refused" in log
     assert "do not repeat me" not in log
 
 
@@ -145,7 +145,7 @@ def test_what_is_not_done_in_time_is_handed_to_the_next_invocation(
 
     monkeypatch.setattr(clients, "client", client)
     list_edits.one_after_another(monkeypatch)
-    version = bucket.drop("lists/line-a.csv", listed(*range(2000)))["s3"]["object"]["versionId"]
+    version = bucket.upload("lists/line-a.csv", listed(*range(2000)))["s3"]["object"]["versionId"]
     told = event("list.json", version)
     checked = iter([900_000])  # and then the time is nearly up
     handler(told, SimpleNamespace(get_remaining_time_in_millis=lambda: next(checked, 1_000)))

@@ -520,11 +520,11 @@ def test_status_tells_the_most_pressing_first() -> None:
         "nobody is admitted",
         "2 messages are in RuleFailures",
         "a registration event has waited for 20 minutes",
-        "a registration event keeps coming back (unreachable), since 120 minutes",
+        "a registration event keeps coming back (unreachable), for 120 minutes",
         "CA cacacacacaca (CN=F) has expired",
         "CA cacacacacaca (CN=F) expires in 20 days",
         "an import (merge) into list line-a by somebody is not finished",
-        "more than 50000 devices are held",
+        "more than 50,000 devices are held",
     ]
     assert attention(document()) == []
 

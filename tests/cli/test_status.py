@@ -334,6 +334,6 @@ def test_events_that_keep_coming_back_are_told_with_why_and_since_when(ready: Ta
         {"reason": "conflict", "oldest_seconds": 2},
     ]
     assert [each for each in told["attention"] if "comes back" in each or "coming back" in each] == [
-        "a registration event keeps coming back (unreachable), since 120 minutes: its device is kept out"
+        "a registration event keeps coming back (unreachable), for 120 minutes: its device is kept out"
     ]
     assert "put back of late (unreachable): the oldest is 2 h old" in run("status").stdout

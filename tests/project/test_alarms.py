@@ -293,7 +293,7 @@ FAILURES: dict[str, Callable[[Account], None]] = {
     "events were put aside": _lies("NotifyFailures"),
     "the publish function fails": _publish("Errors", 240),
     "Lambda does not start the publish function": _publish("Throttles", 240),
-    "a drop is refused": _counted("DropsRefused", 290),
+    "an upload is refused": _counted("DropsRefused", 290),
     "revocation lists cannot be had": _counted("CrlFailures", 1790),
     "OCSP responders do not answer": _counted("OcspFailures", 1790),
 }

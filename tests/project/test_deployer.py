@@ -128,7 +128,7 @@ def test_every_resource_is_meant_only_where_aws_authorises_on_none_or_a_conditio
     assert everywhere == {"codedeploy:StopDeployment", "logs:DescribeLogGroups"} | of_subscriptions
 
 
-def test_whoever_deploys_reads_and_writes_no_device_no_rules_and_no_drop() -> None:
+def test_whoever_deploys_reads_and_writes_no_device_no_rules_and_no_upload() -> None:
     table, bucket = (
         "arn:aws:dynamodb:eu-central-1:123456789012:table/jitr-Table-A1B2C3D4E5F6",
         "arn:aws:s3:::jitr-x/key",

@@ -15,7 +15,7 @@ from testkit.template import PARAMETERS, RESOURCES, TEMPLATE, of_type
 from testkit.transformed import deployed
 
 from jitr.aws.quotas import OCSP, QUOTA_OF, Quotas
-from jitr.records.upload import Dropped
+from jitr.records.upload import UploadedObject
 
 ROOT = Path(__file__).parents[2]
 
@@ -580,11 +580,11 @@ def test_refusals_topic_is_used_over_tls_only_and_can_be_told_of_alarms() -> Non
     assert RESOURCES["RefusalsSubscription"]["Condition"] == "HasRefusalsEmail"
 
 
-def test_every_object_that_is_dropped_gets_its_verdict_and_the_function_writes_nothing_but_verdicts() -> None:
+def test_every_object_that_is_uploaded_gets_its_verdict_and_the_function_writes_nothing_but_verdicts() -> None:
     """None is left out by its name: S3's filters would leave out what is misspelt. It takes no notice of verdicts."""
     events = RESOURCES["PublishFunction"]["Properties"]["Events"]
-    (drops,) = (each["Properties"] for each in events.values() if each["Type"] == "S3")
-    assert (drops["Events"], "Filter" in drops) == ("s3:ObjectCreated:*", False)
+    (uploads,) = (each["Properties"] for each in events.values() if each["Type"] == "S3")
+    assert (uploads["Events"], "Filter" in uploads) == ("s3:ObjectCreated:*", False)
     (written,) = (
         statement["Resource"]
         for statement in RESOURCES["PublishPolicy"]["Properties"]["PolicyDocument"]["Statement"]
@@ -592,7 +592,7 @@ def test_every_object_that_is_dropped_gets_its_verdict_and_the_function_writes_n
     )
     for resource in written:
         key = resource["Fn::Sub"].removeprefix("${ConfigurationBucket.Arn}/").replace("*", "lists/line-a")
-        assert Dropped("bucket", key, None, "", "", "").left_alone
+        assert UploadedObject("bucket", key, None, "", "", "").left_alone
 
 
 def test_what_the_function_cannot_judge_in_the_end_is_told_of_as_a_refusal_is() -> None:

@@ -1,4 +1,4 @@
-"""Revocation on the local stack: a list dropped in the bucket, read by the function with its role's own permission."""
+"""Revocation on the local stack: a list uploaded to the bucket, read by the function with its role's own permission."""
 
 import pytest
 from cryptography import x509

@@ -131,7 +131,7 @@ def filled(account: Account, resources: dict[str, str]) -> None:
         s3.put_object(Bucket=bucket, Key="kept/gone.csv", Body=text)
     s3.delete_object(Bucket=bucket, Key="kept/gone.csv")
     # What still runs when its log group is deleted makes it anew, as no function may do on AWS.
-    until(lambda: account.ended(resources["PublishLogGroup"]) >= 4, "each drop is looked at")
+    until(lambda: account.ended(resources["PublishLogGroup"]) >= 4, "each upload is looked at")
     iot = clients.client("iot")
     made = iot.create_keys_and_certificate(setAsActive=True)
     iot.attach_policy(policyName=resources["SensorPolicy"], target=made["certificateArn"])

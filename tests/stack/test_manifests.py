@@ -1,4 +1,4 @@
-"""From a vendor's lot to a device that is in: docs/manifests.md as it stands; and a lot that is dropped."""
+"""From a vendor's lot to a device that is in: docs/manifests.md as it stands; and a lot that is uploaded."""
 
 import json
 from pathlib import Path
@@ -56,13 +56,13 @@ def test_a_chip_of_the_lot_gets_in_and_another_of_the_same_vendor_waits(
     assert admitted.certificate_id in (tmp_path / "done.csv").read_text("utf-8-sig")
 
 
-def test_a_lot_that_is_dropped_is_verified_by_the_function_with_the_rights_that_it_has(plant: Plant) -> None:
+def test_a_lot_that_is_uploaded_is_verified_by_the_function_with_the_rights_that_it_has(plant: Plant) -> None:
     """The local stack enforces the function's role: it reads the signers from the table, and needs no other right."""
-    lot, by = Lot(pki.ca("Vendor Signer 18")), manifests.signer("Dropped Signer")
+    lot, by = Lot(pki.ca("Vendor Signer 18")), manifests.signer("Uploaded Signer")
     s3: Any = plant.stack.session().client("s3")
     bucket = plant.stack.outputs["ConfigurationBucketName"]
 
-    def dropped(key: str, data: bytes) -> dict[str, Any]:
+    def uploaded(key: str, data: bytes) -> dict[str, Any]:
         version = s3.put_object(Bucket=bucket, Key=key, Body=data, Metadata={"jitr-confirm": "new-list"})["VersionId"]
 
         def verdict() -> dict[str, Any] | None:
@@ -75,12 +75,12 @@ def test_a_lot_that_is_dropped_is_verified_by_the_function_with_the_rights_that_
         return until(verdict, f"the verdict on {key}")
 
     data = manifest(lot.element(each, by=by) for each in range(20))
-    assert dropped("lists/lot-18.json", data)["outcome"] == "refused"
+    assert uploaded("lists/lot-18.json", data)["outcome"] == "refused"
     signer = plant.folder / "signer.crt"
     signer.write_bytes(by.pem)
     plant.jitr("lists", "signers", "add", signer)
-    told = dropped("lists/lot-18.json", data)
+    told = uploaded("lists/lot-18.json", data)
     assert (told["outcome"], told["rows"]) == ("published", 20), told["message"]
-    told = dropped("lists/lot-19.zip", manifests.zipped(lot.files))
+    told = uploaded("lists/lot-19.zip", manifests.zipped(lot.files))
     assert (told["outcome"], told["rows"]) == ("published", 3), told["message"]
     plant.jitr("lists", "signers", "remove", by.sha256, "--yes")

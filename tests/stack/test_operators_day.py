@@ -1,4 +1,4 @@
-"""docs/operators.md as it stands, on the local stack; and what its day is about, with a real device and a real drop."""
+"""docs/operators.md as it stands, on the local stack; and what its day is about, with a real device and upload."""
 
 import json
 import re
@@ -15,8 +15,8 @@ from jitr_local.device import Fate
 pytestmark = pytest.mark.stack
 
 
-def drop(plant: Plant, key: str, text: str, **metadata: str) -> dict[str, Any]:
-    """Drop a file in the bucket; the final verdict on it."""
+def upload(plant: Plant, key: str, text: str, **metadata: str) -> dict[str, Any]:
+    """Upload a file in the bucket; the final verdict on it."""
     s3: Any = plant.stack.session().client("s3")
     bucket = plant.stack.outputs["ConfigurationBucketName"]
     version = s3.put_object(Bucket=bucket, Key=key, Body=text.encode(), Metadata=metadata)["VersionId"]
@@ -115,27 +115,28 @@ def _beside(rules: Path, name: str, text: str) -> Path:
     return file
 
 
-def test_a_dropped_list_lets_a_waiting_device_in_and_a_bad_one_changes_nothing(plant: Plant) -> None:
-    """The rules are dropped as well; a typo, a second operator and a device that asks why in between."""
-    factory = plant.factory("dropped")
-    rules = plant.rules(factory).read_text().replace("    ca: dropped\n", "    ca: dropped\n    list: dropped-list\n")
+def test_an_uploaded_list_lets_a_waiting_device_in_and_a_bad_one_changes_nothing(plant: Plant) -> None:
+    """The rules are uploaded as well; a typo, a second operator and a device that asks why in between."""
+    factory = plant.factory("uploaded")
+    by_ca = "    ca: uploaded\n"
+    rules = plant.rules(factory).read_text().replace(by_ca, f"{by_ca}    list: uploaded-list\n")
     plant.publish(plant.rules(factory))
-    assert drop(plant, "lists/dropped-list.csv", "common_name\nother-1\n")["outcome"] == "refused"
+    assert upload(plant, "lists/uploaded-list.csv", "common_name\nother-1\n")["outcome"] == "refused"
     made = {"jitr-confirm": "new-list"}
-    assert drop(plant, "lists/dropped-list.csv", "common_name\nother-1\n", **made)["outcome"] == "published"
-    verdict = drop(plant, "admission.yaml", rules)
+    assert upload(plant, "lists/uploaded-list.csv", "common_name\nother-1\n", **made)["outcome"] == "published"
+    verdict = upload(plant, "admission.yaml", rules)
     assert verdict["outcome"] == "published", verdict
     assert verdict["effect"].keys() == {"decided", "admits", "rejects", "reopens", "stay_active"}
-    waiting = plant.device(factory, "dropped-0001")
+    waiting = plant.device(factory, "uploaded-0001")
     with waiting.knocking() as device:
         until(lambda: plant.record(waiting), "it is held")
         told = plant.jitr("explain", waiting.certificate_id, code=1).stdout
-        assert "dropped-list" in told
-        typo = drop(plant, "lists/dropped-list.csv", "common_name\ndropped-0001\ndropped-0001\n")
+        assert "uploaded-list" in told
+        typo = upload(plant, "lists/uploaded-list.csv", "common_name\nuploaded-0001\nuploaded-0001\n")
         assert (typo["outcome"], typo["problem_count"]) == ("refused", 1)
-        assert drop(plant, "admission.yaml", rules + "nonsense: 1\n")["outcome"] == "refused"
-        assert drop(plant, "Dropped.CSV", "common_name\ndropped-0001\n")["outcome"] == "refused"
-        merged = drop(plant, "lists/merge/dropped-list.csv", "common_name\ndropped-0001\n")
+        assert upload(plant, "admission.yaml", rules + "nonsense: 1\n")["outcome"] == "refused"
+        assert upload(plant, "Uploaded.CSV", "common_name\nuploaded-0001\n")["outcome"] == "refused"
+        merged = upload(plant, "lists/merge/uploaded-list.csv", "common_name\nuploaded-0001\n")
         assert (merged["outcome"], merged["added"], merged["rows_now"]) == ("published", 1, 2)
         until(lambda: device.fate is not Fate.KNOCKING, "it gets in")
     assert device.fate is Fate.PUBLISHED, device.last_error

@@ -166,7 +166,7 @@ class Site:
 
     @contextmanager
     def by_hand(self) -> Iterator[None]:
-        """Nothing reaches the functions by itself: no message, no change, no drop, no minute."""
+        """Nothing reaches the functions by itself: no message, no change, no upload, no minute."""
         (rule,) = self.plant.iot.list_topic_rules()["rules"]
         mappings = [each["UUID"] for each in self.lambdas.list_event_source_mappings()["EventSourceMappings"]]
         notifications = self.s3.get_bucket_notification_configuration(Bucket=self.bucket)
@@ -494,7 +494,7 @@ def rechecks_those_that_are_due(site: Site) -> None:
 
 
 def verdict(site: Site, key: str, text: str) -> str:
-    """Drop a file and have it judged; what the verdict beside it says."""
+    """Upload a file and have it judged; what the verdict beside it says."""
     meant = {"jitr-confirm": "new-list,shrink"}
     version = site.s3.put_object(Bucket=site.bucket, Key=key, Body=text.encode(), Metadata=meant)["VersionId"]
     kind = "rules.json" if key.startswith("admission") else "list.json"
@@ -510,12 +510,12 @@ def verdict(site: Site, key: str, text: str) -> str:
     return outcome
 
 
-def publishes_a_list_that_was_dropped(site: Site) -> None:
-    rows = "".join(f"dropped-{number}-{site.name()}\n" for number in range(30))
-    assert verdict(site, "lists/dropped.csv", f"common_name\n{rows}") == "published"
+def publishes_a_list_that_was_uploaded(site: Site) -> None:
+    rows = "".join(f"uploaded-{number}-{site.name()}\n" for number in range(30))
+    assert verdict(site, "lists/uploaded.csv", f"common_name\n{rows}") == "published"
 
 
-def publishes_rules_that_were_dropped_and_reads_the_certificate_that_they_name(site: Site) -> None:
+def publishes_rules_that_were_uploaded_and_reads_the_certificate_that_they_name(site: Site) -> None:
     site.publish()
     rules = (site.plant.folder / "admission.yaml").read_text()
     site.s3.put_object(Bucket=site.bucket, Key="allowed.pem", Body=site.factory.ca.read_bytes())
@@ -534,7 +534,7 @@ def tells_of_rules_that_it_refuses(site: Site) -> None:
 
 def lets_go_of_what_no_reader_looks_at(site: Site) -> None:
     for _ in range(3):  # the last but one is kept, to be had back
-        publishes_a_list_that_was_dropped(site)
+        publishes_a_list_that_was_uploaded(site)
     site.call("PublishFunction", json.loads((CHECKOUT / "events/publish/tidy.json").read_text()))
 
 
@@ -598,8 +598,8 @@ SITUATIONS: Mapping[str, tuple[Callable[[Site], None], ...]] = {
         puts_aside_what_cannot_be_told,
     ),
     "PublishRole": (
-        publishes_a_list_that_was_dropped,
-        publishes_rules_that_were_dropped_and_reads_the_certificate_that_they_name,
+        publishes_a_list_that_was_uploaded,
+        publishes_rules_that_were_uploaded_and_reads_the_certificate_that_they_name,
         tells_of_rules_that_it_refuses,
         lets_go_of_what_no_reader_looks_at,
     ),

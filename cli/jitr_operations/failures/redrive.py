@@ -10,6 +10,7 @@ from jitr.errors import InputError
 from jitr.records.history import HistoryKind
 from jitr.services.registration.batch import SENT_AT
 from jitr.text import counted
+from jitr.unseen import quote
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_operations.failures.messages import QUEUES, FailedMessage, FailureQueue
@@ -85,9 +86,11 @@ def with_ids(wanted: MessageChoice, found: FailuresFound, beginnings: Iterable[s
     for each in beginnings:
         fitting = [message.id for message in found.messages if message.id.startswith(each.lower())]
         if not fitting:
-            raise InputError(f"no failed message has an id that begins with {each!r}: `jitr failures ls` shows them")
+            raise InputError(
+                f"no failed message has an id that begins with {quote(each)}: `jitr failures ls` shows them"
+            )
         if len(fitting) > 1:
-            raise InputError(f"{len(fitting)} failed messages have ids that begin with {each!r}: give more of it")
+            raise InputError(f"{len(fitting)} failed messages have ids that begin with {quote(each)}: give more of it")
         ids.add(fitting[0])
     return replace(wanted, ids=frozenset(ids))
 
@@ -103,7 +106,9 @@ def redrive(deployment: Deployment, wanted: MessageChoice, pace: float) -> Redri
         try:
             _redrive(deployment, wanted, pace, doing, done)
         except BaseException:
-            telling.note(f"{counted(done.put_back, 'message was', 'messages were')} put back; the others are where they were")
+            telling.note(
+                f"{counted(done.put_back, 'message was', 'messages were')} put back; the others are where they were"
+            )
             raise
     return done
 

@@ -37,7 +37,7 @@ def history(
 ) -> None:
     """Show what operators changed, the newest first: who, when, with what, why, before and after, how it ended.
 
-    By commands and on the page: rules, lists, signers, devices, CAs, failures. Files dropped in the bucket are among
+    By commands and on the page: rules, lists, signers, devices, CAs, failures. Files uploaded to the bucket are among
     them, those that were refused as well. A change that was cut off is told as begun.
 
     DEVICE is a certificateId, also of a deleted device; else its first 8 digits or more, a thing's name, the common

@@ -78,7 +78,7 @@ def import_(
     The whole file is checked before anything is written. An import that was cut off goes on where it was when the
     same command is run again. What --replace removed is had back with `jitr lists restore NAME`.
 
-    A file of any size is taken. One dropped in the bucket may have 512 MB and 10,000,000 rows.
+    A file of any size is taken. One uploaded to the bucket may have 512 MB and 10,000,000 rows.
 
     \b
     Examples:
@@ -334,7 +334,7 @@ def restore(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
     if kept is None:
         raise InputError(
             f"nothing is kept of list {name}: what a list was is kept for {KEPT_DAYS} days after it was replaced or "
-            "deleted. Where it was dropped in the bucket, earlier versions of the object may be there"
+            "deleted. Where it was uploaded to the bucket, earlier versions of the object may be there"
         )
     deployment.announce("dynamodb")
     shown = device_lists.all().get(name)

@@ -18,7 +18,7 @@ from jitr_operations.table import table_of
 def history(name: str, limit: int, choice: Choice, as_json: bool) -> None:
     """Show how the list NAME came to be, the newest first: imports and single edits, by whom, when and why.
 
-    Of an import it shows rows, file and who signed it. Files that were dropped in the bucket are among them; what was
+    Of an import it shows rows, file and who signed it. Files that were uploaded to the bucket are among them; what was
     done before this was noted is not. `jitr history` shows every change of everything.
 
     \b

@@ -93,8 +93,8 @@ _ALL = (
     Metric("Notices", _COUNT, "events that the bus took"),
     Metric("NoticesPutAside", _COUNT, "events that it did not take for an hour, or that could not be made"),
     Metric("Digests", _COUNT, "digests of newly held devices that the notifications topic took"),
-    Metric("DropsPublished", _COUNT, "what was dropped in the bucket and is in force"),
-    Metric("DropsRefused", _COUNT, "what was dropped in the bucket and was refused"),
+    Metric("DropsPublished", _COUNT, "what was uploaded to the bucket and is in force"),
+    Metric("DropsRefused", _COUNT, "what was uploaded to the bucket and was refused"),
 )
 
 METRICS = {each.name: each for each in _ALL}

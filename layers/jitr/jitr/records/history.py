@@ -49,7 +49,7 @@ class Outcome(StrEnum):
     BEGUN = "begun"  # it is under way, or was cut off: nobody wrote down how it ended
     DONE = "done"
     FAILED = "failed"  # perhaps after a part of it
-    REFUSED = "refused"  # a file dropped in the bucket: nothing was changed
+    REFUSED = "refused"  # a file uploaded to the bucket: nothing was changed
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""An object dropped in the configuration bucket: what it is, from S3's event; and the verdict on it, as it is written
+"""An object uploaded to the configuration bucket: what it is, from S3's event; and the verdict on it, as it is written
 beside it.
 
 Whoever may put objects in the bucket chooses their keys, so a key is hostile until it is known what it names.
@@ -34,7 +34,7 @@ CONFIRMATIONS = frozenset({SHRINK, NEW_LIST, OVERWRITE, UNMATCHED})
 
 
 @dataclass(frozen=True, slots=True)
-class Dropped:
+class UploadedObject:
     """One version of an object, and who put it there."""
 
     bucket: str
@@ -62,7 +62,7 @@ class Dropped:
             raise InputError(f"{_shown(self.key)} was not read: {_meant(self.key)}")
         if LIST_NAME.fullmatch(found[2]) is None:
             told = f"'{_shown(found[2])}' is not a list's name: letters, digits and _.- (at most 64, no sign first)"
-            raise InputError(f"{told}; drop it as lists/NAME{self.kind} with such a name")
+            raise InputError(f"{told}; upload it as lists/NAME{self.kind} with such a name")
         return found[2]
 
     @property
@@ -108,7 +108,7 @@ class Dropped:
         return (self.version, self.etag) == (version, etag) if version is None else self.version == version
 
 
-def read_record(record: Mapping[str, Any]) -> Dropped:
+def read_record(record: Mapping[str, Any]) -> UploadedObject:
     """Read what was uploaded from one record of an S3 event.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html: keys are URL-encoded.
@@ -116,7 +116,7 @@ def read_record(record: Mapping[str, Any]) -> Dropped:
     """
     try:
         thing = record["s3"]["object"]
-        return Dropped(
+        return UploadedObject(
             bucket=str(record["s3"]["bucket"]["name"]),
             key=unquote_plus(str(thing["key"]), errors="surrogateescape"),
             version=thing.get("versionId"),
@@ -141,7 +141,7 @@ class UploadOutcome(Enum):
 class UploadVerdict:
     """The verdict on one version of an object. ``details`` are those of rules, or of a list."""
 
-    dropped: Dropped
+    uploaded: UploadedObject
     outcome: UploadOutcome
     message: str
     at: str  # RFC 3339
@@ -161,7 +161,7 @@ class UploadVerdict:
             "format": 1,
             "outcome": self.outcome.value,
             "message": visible(self.message),
-            "object": asdict(self.dropped) | {"key": visible(self.dropped.key)},
+            "object": asdict(self.uploaded) | {"key": visible(self.uploaded.key)},
             "judged_at": self.at,
             "problems": [dict(each) for each in self.problems],
             "problem_count": self.problem_count,
@@ -171,10 +171,10 @@ class UploadVerdict:
 
     def text(self) -> str:
         """Return the same for a person."""
-        version = f", version {self.dropped.version}" if self.dropped.version else f", ETag {self.dropped.etag}"
+        version = f", version {self.uploaded.version}" if self.uploaded.version else f", ETag {self.uploaded.etag}"
         lines = [
-            f"{self.outcome.value.upper()}: {visible(self.dropped.key)}{version}",
-            f"dropped {self.dropped.at} by {visible(self.dropped.by)}, judged {self.at}",
+            f"{self.outcome.value.upper()}: {visible(self.uploaded.key)}{version}",
+            f"uploaded {self.uploaded.at} by {visible(self.uploaded.by)}, judged {self.at}",
             "",
             visible(self.message),
             *(f"warning: {visible(each)}" for each in self.warnings),
@@ -191,12 +191,12 @@ def _meant(key: str) -> str:
     if kind == ".txt" and inner is not None:
         stem, kind = inner[1], inner[2].lower()
     if stem.lower() == "admission" and kind in (".yaml", ".yml"):
-        return f"rules are dropped as {RULES_KEY}"
+        return f"rules are uploaded as {RULES_KEY}"
     if kind not in _TABLES:
-        return f"drop rules as {RULES_KEY}, and a list as lists/NAME.csv or lists/merge/NAME.csv"
+        return f"upload rules as {RULES_KEY}, and a list as lists/NAME.csv or lists/merge/NAME.csv"
     form = kind if kind in _MANIFESTS else ".csv"
     meant = f"lists/{stem}{form}" if LIST_NAME.fullmatch(stem) else f"lists/NAME{form}"
-    told = f"drop it as {meant} to replace the list, or under lists/merge/ to add to it"
+    told = f"upload it as {meant} to replace the list, or under lists/merge/ to add to it"
     return f"spreadsheets are not read: save it as CSV UTF-8, and {told}" if kind in _SPREADSHEETS else told
 
 

@@ -12,7 +12,6 @@ from enum import Enum
 from jitr.devicelists.columns import NO_HEADINGS, shown, under
 from jitr.devicelists.csv.records import BadCsvRecord, CsvRecord, read_records
 from jitr.devicelists.values import FLOAT, MAX_SERIAL, WrongValue, floated
-from jitr.text import counted
 from jitr.values import dataclass
 
 _MAX_DECIMAL = len(str(2**160 - 1))  # RFC 5280 section 4.1.2.2: at most 20 octets
@@ -177,7 +176,9 @@ def judge(looked: SerialColumn, known: KnownSerials) -> SerialNotation:
         return UNDECIDED
     for base, count in hits.items():
         if count:
-            return SerialNotation(base, f"so {counted(count, 'is a device', 'are devices')} on record")
+            return SerialNotation(
+                base, "so " + ("one is a device" if count == 1 else f"{count} are devices") + " on record"
+            )
     fitting = [base for base in Base if _is_usual(known, looked.sample, base)]
     if len(fitting) == 1:
         return SerialNotation(fitting[0], "so they are as long as the CA's others on record")

@@ -1,6 +1,6 @@
 """The signers of manifests that a deployment believes, kept in its table.
 
-Not in the bucket: whoever may drop a manifest there must not be able to say who is believed.
+Not in the bucket: whoever may upload a manifest there must not be able to say who is believed.
 """
 
 from collections.abc import Mapping, Sequence

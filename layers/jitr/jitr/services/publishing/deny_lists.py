@@ -80,7 +80,7 @@ class NoLongerDenied:
 
     def __str__(self) -> str:
         """Say what that means."""
-        keep = counted(self.rows, "row keeps", "rows keep")
+        keep = "row keeps" if self.rows == 1 else f"{self.rows:,} rows keep"
         named = f"list {self.list}, which deny rule {self.rule} named, is named by no deny rule any more"
         return f"{named}: its {keep} nobody out"
 

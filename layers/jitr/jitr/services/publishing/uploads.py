@@ -1,4 +1,4 @@
-"""Publishing what was dropped in the configuration bucket, and writing the verdict beside it.
+"""Publishing what was uploaded to the configuration bucket, and writing the verdict beside it.
 
 S3 tells of each version at least once, in no certain order, and several may be judged at the same time. So:
 
@@ -16,6 +16,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,7 @@ from jitr.records.upload import (
     OVERWRITE,
     SHRINK,
     UNMATCHED,
-    Dropped,
+    UploadedObject,
     UploadOutcome,
     UploadVerdict,
 )
@@ -99,7 +100,7 @@ class Latest:
 
 
 class UploadHandler:
-    """Judges what is dropped. Every method raises Retry where AWS could not answer now.
+    """Judges what is uploaded. Every method raises Retry where AWS could not answer now.
 
     ``imports`` is for lists; ``clock`` tells the time; ``told`` is given each verdict once it is written; ``late`` says
     when a file that is not checked by then is refused; ``history_days`` is how long the history keeps what becomes of
@@ -119,7 +120,7 @@ class UploadHandler:
         history_days: int = 0,
     ) -> None:
         self._s3 = s3
-        self._iot = iot  # asked where rules are dropped: lists need no client for it
+        self._iot = iot  # asked where rules are uploaded: lists need no client for it
         self._table = table
         self._imports = imports
         self._clock = clock
@@ -127,13 +128,13 @@ class UploadHandler:
         self._late = late
         self._history_days = history_days
 
-    def handle(self, dropped: Dropped, edition: str | None = None) -> UploadVerdict | None:
+    def handle(self, uploaded: UploadedObject, edition: str | None = None) -> UploadVerdict | None:
         """Judge a version and write the verdict beside it; None if it is not, or no longer, for this event to judge.
 
         The result is not final where the time was up: the same again goes on, with the ``edition`` of the list that
         its details say, so that what somebody else edits meanwhile is not written over.
         """
-        verdict = self._judge(dropped, edition)
+        verdict = self._judge(uploaded, edition)
         while verdict is not None and (later := self._later_version(verdict)) is not None:
             judged = self._judge(later, None)
             if judged is None:
@@ -141,88 +142,88 @@ class UploadHandler:
             verdict = judged
         return verdict
 
-    def _later_version(self, verdict: UploadVerdict) -> Dropped | None:
+    def _later_version(self, verdict: UploadVerdict) -> UploadedObject | None:
         """Return the version that came while this one was judged, if it falls to whoever judged this one."""
-        dropped = verdict.dropped
-        if not verdict.final or dropped.beside is None or dropped.each_version:
+        uploaded = verdict.uploaded
+        if not verdict.final or uploaded.beside is None or uploaded.each_version:
             return None
-        latest = self._latest(dropped)
-        if latest is None or dropped.same_object(latest.version, latest.etag):
+        latest = self._latest(uploaded)
+        if latest is None or uploaded.same_object(latest.version, latest.etag):
             return None
-        return replace(dropped, version=latest.version, etag=latest.etag, by="a later drop")
+        return replace(uploaded, version=latest.version, etag=latest.etag, by="a later upload")
 
-    def _judge(self, dropped: Dropped, edition: str | None) -> UploadVerdict | None:
-        if self._has_verdict(dropped):
+    def _judge(self, uploaded: UploadedObject, edition: str | None) -> UploadVerdict | None:
+        if self._has_verdict(uploaded):
             return None
         lists = DeviceLists(self._table).all()  # both before the latest version is looked at
         heads = self._table.heads()
-        latest = self._to_judge(dropped)
+        latest = self._to_judge(uploaded)
         if latest is None:
             return None
-        verdict = self._judged(dropped, latest, lists, heads, edition)
+        verdict = self._judged(uploaded, latest, lists, heads, edition)
         if verdict.outcome is UploadOutcome.REFUSED:
-            refused = self._entry(dropped, latest.metadata.get(MESSAGE), {}, {}, at=_dropped_at(dropped))
+            refused = self._entry(uploaded, latest.metadata.get(MESSAGE), {}, {}, at=_uploaded_at(uploaded))
             self._table.transact([entry_put(self._table.name, refused.refused(verdict.message))])
         self._write(verdict)
         self._told(verdict)
         return verdict
 
     def _entry(
-        self, dropped: Dropped, why: str | None, before: Values, after: Values, *, at: datetime | None = None
+        self, uploaded: UploadedObject, why: str | None, before: Values, after: Values, *, at: datetime | None = None
     ) -> HistoryEntry:
         """Return the place of a file in the history; told of again, as S3 may, it has the same there."""
-        what = f"{dropped.bucket}\0{dropped.key}\0{dropped.version}\0{dropped.etag}"
-        which = f", version {dropped.version}" if dropped.version else ""
-        name = _LIST_OF.fullmatch(dropped.key)
+        what = f"{uploaded.bucket}\0{uploaded.key}\0{uploaded.version}\0{uploaded.etag}"
+        which = f", version {uploaded.version}" if uploaded.version else ""
+        name = _LIST_OF.fullmatch(uploaded.key)
         return entry(
-            Author(dropped.by, BUCKET, self._history_days),
+            Author(uploaded.by, BUCKET, self._history_days),
             at or self._clock(),
             hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:16],
             HistoryKind.RULES if name is None else HistoryKind.LIST,
-            f"s3://{dropped.bucket}/{dropped.key}{which}",
-            subject=dropped.key if name is None else name[1],
+            f"s3://{uploaded.bucket}/{uploaded.key}{which}",
+            subject=uploaded.key if name is None else name[1],
             why=why,
             before=before,
             after=after,
         )
 
-    def _to_judge(self, dropped: Dropped) -> Latest | None:
+    def _to_judge(self, uploaded: UploadedObject) -> Latest | None:
         """Return the version that was uploaded; None if it is gone, or a later one has replaced it."""
-        latest = self._latest(dropped)
-        if latest is None or dropped.same_object(latest.version, latest.etag):
+        latest = self._latest(uploaded)
+        if latest is None or uploaded.same_object(latest.version, latest.etag):
             return latest
-        return self._latest(dropped, dropped.version) if dropped.each_version else None
+        return self._latest(uploaded, uploaded.version) if uploaded.each_version else None
 
     def _judged(
-        self, dropped: Dropped, latest: Latest, lists: Mapping[str, ListInfo], heads: Heads, edition: str | None
+        self, uploaded: UploadedObject, latest: Latest, lists: Mapping[str, ListInfo], heads: Heads, edition: str | None
     ) -> UploadVerdict:
         try:
-            name = dropped.list
+            name = uploaded.list
             if name is None:
-                return self._rules(dropped, latest, heads)
-            if not dropped.merges and edition not in (None, heads.edition(name)):
+                return self._rules(uploaded, latest, heads)
+            if not uploaded.merges and edition not in (None, heads.edition(name)):
                 raise Conflict(f"list {name}")  # noqa: TRY301 - as when the heads are written
-            return self._list(dropped, latest, name, lists, heads)
+            return self._list(uploaded, latest, name, lists, heads)
         except RulesError as error:
             found = [each.to_json() for each in error.problems]
-            return self._refused(dropped, str(error), problems=tuple(found[:_SHOWN]), count=len(found))
+            return self._refused(uploaded, str(error), problems=tuple(found[:_SHOWN]), count=len(found))
         except ListError as error:
-            return self._refused(dropped, str(error), problems=tuple(map(_plain, error.problems)), count=error.count)
+            return self._refused(uploaded, str(error), problems=tuple(map(_plain, error.problems)), count=error.count)
         except InputError as error:
-            return self._refused(dropped, str(error))
+            return self._refused(uploaded, str(error))
         except Conflict:
-            told = "somebody else published at the same time, and theirs is in force: look at it, and drop yours again"
-            return self._refused(dropped, told)
+            told = "somebody else published at the same time, and theirs is in force: look at it, then upload again"
+            return self._refused(uploaded, told)
 
     # --- rules
 
-    def _rules(self, dropped: Dropped, latest: Latest, heads: Heads) -> UploadVerdict:
-        text = self._bytes(dropped, dropped.key, MAX_BYTES, dropped.version)
-        files = CaFiles(lambda path: self._certificate(dropped, path))
+    def _rules(self, uploaded: UploadedObject, latest: Latest, heads: Heads) -> UploadVerdict:
+        text = self._bytes(uploaded, uploaded.key, MAX_BYTES, uploaded.version)
+        files = CaFiles(lambda path: self._certificate(uploaded, path))
         iot = self._iot()
         known = replace(known_in(iot, self._table), today=self._clock().date(), ca_not_after=files.not_after)
         rules_file = read_rules(
-            text, source=dropped.key, certificate_id=files.certificate_id, responder=files.responder, known=known
+            text, source=uploaded.key, certificate_id=files.certificate_id, responder=files.responder, known=known
         )
         failures = run(rules_file)
         if failures:
@@ -233,23 +234,23 @@ class UploadHandler:
             publication.restore(self._table, rules, text)
             told = f"these rules are in force already, as version {heads.version}"
             which = {"rules_version": heads.version, "digest": rules.digest}
-            return self._verdict(dropped, UploadOutcome.UNCHANGED, told, warnings, **which)
+            return self._verdict(uploaded, UploadOutcome.UNCHANGED, told, warnings, **which)
         doubts = check_deny_lists(self._table, rules, heads, at=self._clock())
         confirmed = _confirmed(latest)
         if doubts.questions and UNMATCHED not in confirmed:
             told = "\n".join(doubts.questions)
-            raise InputError(f"{told} If that is what you want, {_again(dropped, UNMATCHED, confirmed)}")
+            raise InputError(f"{told} If that is what you want, {_again(uploaded, UNMATCHED, confirmed)}")
         warnings = (*warnings, *doubts.questions, *doubts.warnings)
         outcome = effect_of(self._table, rules, self._clock())  # before: then held devices begin to get in
-        message = latest.metadata.get(MESSAGE) or f"dropped in {dropped.bucket}"
-        told_of = self._entry(dropped, message, *publication.in_history(heads, rules))
+        message = latest.metadata.get(MESSAGE) or f"uploaded to {uploaded.bucket}"
+        told_of = self._entry(uploaded, message, *publication.in_history(heads, rules))
         done = publication.publish(
             self._table,
             rules,
             text,
             heads,
             at=self._now(),
-            by=_who(dropped),
+            by=_who(uploaded),
             message=message,
             beside=[entry_put(self._table.name, told_of)],
         )
@@ -257,59 +258,64 @@ class UploadHandler:
         which = {"rules_version": done.version, "digest": done.digest, "effect": outcome.effect()}
         if outcome.decided:
             told += f"\nDevices on record: {outcome.sentence()}"
-        return self._verdict(dropped, UploadOutcome.PUBLISHED, told, warnings, **which)
+        return self._verdict(uploaded, UploadOutcome.PUBLISHED, told, warnings, **which)
 
-    def _certificate(self, dropped: Dropped, path: str) -> bytes:
+    def _certificate(self, uploaded: UploadedObject, path: str) -> bytes:
         if any(part in ("", ".", "..") for part in path.split("/")) or not path.endswith((".pem", ".crt", ".cer")):
             raise InputError(f"{path}: name a .pem, .crt or .cer in the same bucket, without .. in its path")
         try:
-            return self._bytes(dropped, path, _MAX_CERTIFICATE, None)
+            return self._bytes(uploaded, path, _MAX_CERTIFICATE, None)
         except Refused as refused:
             if refused.code != "NoSuchKey":
                 raise
-            raise InputError(f"{path}: there is no such object in the bucket: drop it first") from None
+            raise InputError(f"{path}: there is no such object in the bucket: upload it first") from None
 
     # --- lists
 
     def _list(
-        self, dropped: Dropped, latest: Latest, name: str, lists: Mapping[str, ListInfo], heads: Heads
+        self, uploaded: UploadedObject, latest: Latest, name: str, lists: Mapping[str, ListInfo], heads: Heads
     ) -> UploadVerdict:
         before = lists.get(name)
         confirmed = _confirmed(latest)
         if before is None and NEW_LIST not in confirmed:
-            self._refuse_unnamed(dropped, name, lists, heads, confirmed)
+            self._refuse_unnamed(uploaded, name, lists, heads, confirmed)
         found = fit(self._table, name, self._clock())
-        checked = self._checked(dropped, latest, name, before, found)
-        mode = MERGE if dropped.merges else REPLACE
+        checked = self._checked(uploaded, latest, name, before, found)
+        mode = MERGE if uploaded.merges else REPLACE
         if UNMATCHED not in confirmed and self._imports.under_way(name, checked, mode) is None:
-            _refuse_unmatched(dropped, found, confirmed)
+            _refuse_unmatched(uploaded, found, confirmed)
         rows = 0 if before is None else before.rows
-        if not dropped.merges and shrinks(REPLACE, rows, checked.rows) and SHRINK not in confirmed:
+        if not uploaded.merges and shrinks(REPLACE, rows, checked.rows) and SHRINK not in confirmed:
             raise InputError(
                 f"this shrinks list {name} from {counted(rows, 'row')} to {checked.rows}, and an upload replaces all "
-                f"of it. If that is what you want, {_again(dropped, SHRINK, confirmed)}, "
-                f"or run `jitr lists import {name} FILE --replace`. To add rows to those there, drop it as "
-                f"lists/merge/{name}{dropped.kind}"
+                f"of it. If that is what you want, {_again(uploaded, SHRINK, confirmed)}, "
+                f"or run `jitr lists import {name} FILE --replace`. To add rows to those there, upload it as "
+                f"lists/merge/{name}{uploaded.kind}"
             )
         details: dict[str, Any] = {"list": name, "mode": mode, "rows": checked.rows, "rows_before": rows}
         details["fit"] = found.to_json()
         checked = replace(checked, said=(*checked.said, *found.remarks()))
         was = {} if before is None else before.in_history
-        told_of = self._entry(dropped, latest.metadata.get(MESSAGE), was, checked.in_history(mode))
+        told_of = self._entry(uploaded, latest.metadata.get(MESSAGE), was, checked.in_history(mode))
         try:
-            if dropped.merges:
-                verdict = self._merged(dropped, name, checked, details, told_of)
+            if uploaded.merges:
+                verdict = self._merged(uploaded, name, checked, details, told_of)
             else:
-                verdict = self._replaced(dropped, name, checked, before, details, confirmed, told_of)
+                verdict = self._replaced(uploaded, name, checked, before, details, confirmed, told_of)
             return replace(verdict, message=f"{verdict.message}\n{found.sentence()}")
         except Unfinished as unfinished:
             details |= {"rows_written": unfinished.done, "edition": heads.edition(name)}
-            return self._verdict(dropped, UploadOutcome.IMPORTING, str(unfinished), checked.said, **details)
+            return self._verdict(uploaded, UploadOutcome.IMPORTING, str(unfinished), checked.said, **details)
 
     def _refuse_unnamed(
-        self, dropped: Dropped, name: str, lists: Mapping[str, ListInfo], heads: Heads, confirmed: frozenset[str]
+        self,
+        uploaded: UploadedObject,
+        name: str,
+        lists: Mapping[str, ListInfo],
+        heads: Heads,
+        confirmed: frozenset[str],
     ) -> None:
-        """Raise InputError where a drop would make a list that no rule in force names: its name may be mistyped.
+        """Raise InputError where an upload would make a list that no rule in force names: its name may be mistyped.
 
         Before the first rules there is no telling, and lists come first.
         """
@@ -322,74 +328,55 @@ class UploadHandler:
         meant = f" (did you mean {near}?)" if near else ""
         raise InputError(
             f"there is no list {name}, and no rule in force names it{meant}. If it is to be made, "
-            f"{_again(dropped, NEW_LIST, confirmed)}, or run `jitr lists import {name} FILE`"
+            f"{_again(uploaded, NEW_LIST, confirmed)}, or run `jitr lists import {name} FILE`"
         )
 
-    def _checked(self, dropped: Dropped, latest: Latest, name: str, before: ListInfo | None, found: Fit) -> Checked:
-        instead = (
-            f"import it with `jitr lists import {name} FILE --{MERGE if dropped.merges else REPLACE}`, which takes any"
-        )
-        _refuse_too_large(dropped, latest, instead)
-
-        def in_time() -> None:
-            if checking and self._late():
-                raise InputError(f"too long to be checked in the time that the function has: {instead}")
-
-        def pieces() -> Iterator[bytes]:
-            for piece in self._pieces(dropped, dropped.key, dropped.version):
-                in_time()
-                yield piece
-
-        def watch(each: Row) -> None:
-            if dropped.kind == ".zip":  # all of whose pieces come before its first row
-                in_time()
-            found.add(each.row, line_of(each), each.columns)
-
-        checking = True
-
-        try:
+    def _checked(
+        self, uploaded: UploadedObject, latest: Latest, name: str, before: ListInfo | None, found: Fit
+    ) -> Checked:
+        checking = _Checking(uploaded, name, self._late)
+        checking.require_size(latest)
+        with checking.until_done():
             return self._imports.check(
                 name,
-                DeviceFile(dropped.key, pieces, self._opener(dropped)),
-                against=before.head.generation if dropped.merges and before is not None else None,
-                overwrite=not dropped.merges or OVERWRITE in _confirmed(latest),
+                DeviceFile(
+                    uploaded.key,
+                    lambda: checking.pieces(self._pieces(uploaded, uploaded.key, uploaded.version)),
+                    self._opener(uploaded),
+                ),
+                against=before.head.generation if uploaded.merges and before is not None else None,
+                overwrite=not uploaded.merges or OVERWRITE in _confirmed(latest),
                 add_only=True,
                 most=MAX_LIST_ROWS,
                 advance=lambda _bytes: None,
-                watch=watch,
+                watch=lambda row: checking.watch(row, found),
             )
-        except TooMany as many:
-            raise InputError(f"{many}: {instead}") from None
-        except ListError as error:
-            raise ListError(error.source, [_as_dropped(each) for each in error.problems], error.count) from None
-        finally:
-            checking = False  # what is imported from then on goes on in the next invocation
 
-    def _opener(self, dropped: Dropped) -> Opener:
+    def _opener(self, uploaded: UploadedObject) -> Opener:
         """Return what reads a list, which has to be what its key says.
 
-        So whoever may drop ``lists/NAME.json`` only lists what a signer signed only.
+        So whoever may upload ``lists/NAME.json`` only lists what a signer signed only.
         """
         from jitr.services.lists.signers import SignerStore  # and with it what verifies: no cold start needs that
 
-        return Opener(Options(kind=_KINDS.get(dropped.kind), signers=SignerStore(self._table).believed()), scratch)
+        return Opener(Options(kind=_KINDS.get(uploaded.kind), signers=SignerStore(self._table).believed()), scratch)
 
     def _merged(
-        self, dropped: Dropped, name: str, checked: Checked, details: dict[str, Any], told_of: HistoryEntry
+        self, uploaded: UploadedObject, name: str, checked: Checked, details: dict[str, Any], told_of: HistoryEntry
     ) -> UploadVerdict:
         if self._imports.under_way(name, checked, MERGE) is None:  # else some of its rows are on the list already
             details |= {each.value: count for each, count in checked.effects.items()}
-        self._imports.merge(name, checked, by=_who(dropped), advance=lambda _rows: None, entry=told_of)
+        self._imports.merge(name, checked, by=_who(uploaded), advance=lambda _rows: None, entry=told_of)
         now = DeviceLists(self._table).all().get(name)
         told = f"{counted(checked.rows, 'row was', 'rows were')} merged into list {name}"
         if now is not None:
             details["rows_now"] = now.rows
             told += f", which has {counted(now.rows, 'row')} now"
-        return self._verdict(dropped, UploadOutcome.PUBLISHED, told, checked.said, **details)
+        return self._verdict(uploaded, UploadOutcome.PUBLISHED, told, checked.said, **details)
 
     def _replaced(
         self,
-        dropped: Dropped,
+        uploaded: UploadedObject,
         name: str,
         checked: Checked,
         before: ListInfo | None,
@@ -397,14 +384,14 @@ class UploadHandler:
         confirmed: frozenset[str],
         told_of: HistoryEntry,
     ) -> UploadVerdict:
-        earlier = self._version_in_force(dropped)
+        earlier = self._version_in_force(uploaded)
 
         def agree(found: Difference | None) -> None:
             if before is not None and SHRINK not in confirmed:
-                _refuse_to_take_most(dropped, before, found, confirmed)
+                _refuse_to_take_most(uploaded, before, found, confirmed)
 
         found = self._imports.replace(
-            name, checked, by=_who(dropped), advance=lambda _rows: None, seen=before, agree=agree, entry=told_of
+            name, checked, by=_who(uploaded), advance=lambda _rows: None, seen=before, agree=agree, entry=told_of
         )
         told = f"list {name} has {counted(checked.rows, 'row')} now, in place of {0 if before is None else before.rows}"
         if found is not None:
@@ -418,11 +405,11 @@ class UploadHandler:
         if earlier is not None:
             details["version_before"] = earlier
             told += f"; the version of this object that was published before is {earlier}"
-        return self._verdict(dropped, UploadOutcome.PUBLISHED, told, checked.said, **details)
+        return self._verdict(uploaded, UploadOutcome.PUBLISHED, told, checked.said, **details)
 
-    def _version_in_force(self, dropped: Dropped) -> str | None:
+    def _version_in_force(self, uploaded: UploadedObject) -> str | None:
         """Return the version of the object that was published last, as the verdict beside it says."""
-        found = None if dropped.settled_by is None else self._verdict_in(dropped, dropped.settled_by)
+        found = None if uploaded.settled_by is None else self._verdict_in(uploaded, uploaded.settled_by)
         if found is None or found["outcome"] != UploadOutcome.PUBLISHED.value:
             return None
         version = found["object"]["version"]
@@ -430,12 +417,12 @@ class UploadHandler:
 
     # --- objects
 
-    def _latest(self, dropped: Dropped, version: str | None = None) -> Latest | None:
+    def _latest(self, uploaded: UploadedObject, version: str | None = None) -> Latest | None:
         """Return the latest version of the object, or a certain one; None if it was deleted."""
         which = {} if version is None else {"VersionId": version}
         try:
             with told_apart():
-                head = self._s3.head_object(Bucket=dropped.bucket, Key=dropped.key, **which)  # type: ignore[arg-type]
+                head = self._s3.head_object(Bucket=uploaded.bucket, Key=uploaded.key, **which)  # type: ignore[arg-type]
         except Refused as refused:
             if refused.code in ("404", "NoSuchKey"):
                 return None
@@ -443,20 +430,20 @@ class UploadHandler:
         etag = head["ETag"].strip('"')
         return Latest(head.get("VersionId"), etag, int(head["ContentLength"]), head.get("Metadata", {}))
 
-    def _pieces(self, dropped: Dropped, key: str, version: str | None) -> Iterator[bytes]:
+    def _pieces(self, uploaded: UploadedObject, key: str, version: str | None) -> Iterator[bytes]:
         which = {} if version is None else {"VersionId": version}
         with told_apart():
-            body = self._s3.get_object(Bucket=dropped.bucket, Key=key, **which)["Body"]  # type: ignore[arg-type]
+            body = self._s3.get_object(Bucket=uploaded.bucket, Key=key, **which)["Body"]  # type: ignore[arg-type]
             before = b""
             for piece in body.iter_chunks(_PIECE):
-                if key == dropped.key and _KEY in before + piece:
+                if key == uploaded.key and _KEY in before + piece:
                     raise InputError(_HAS_A_KEY)
                 before = piece[-len(_KEY) :]
                 yield piece
 
-    def _bytes(self, dropped: Dropped, key: str, most: int, version: str | None) -> bytes:
+    def _bytes(self, uploaded: UploadedObject, key: str, most: int, version: str | None) -> bytes:
         read = b""
-        for piece in self._pieces(dropped, key, version):
+        for piece in self._pieces(uploaded, key, version):
             read += piece
             if len(read) > most:
                 raise InputError(f"{key} is larger than {most} bytes: it was not read")
@@ -464,17 +451,17 @@ class UploadHandler:
 
     # --- verdicts
 
-    def _has_verdict(self, dropped: Dropped) -> bool:
+    def _has_verdict(self, uploaded: UploadedObject) -> bool:
         """Return whether a final verdict on this very version is written."""
-        found = None if dropped.settled_by is None else self._verdict_in(dropped, dropped.settled_by)
+        found = None if uploaded.settled_by is None else self._verdict_in(uploaded, uploaded.settled_by)
         if found is None or found["outcome"] == UploadOutcome.IMPORTING.value:
             return False
-        return dropped.same_object(found["object"]["version"], found["object"]["etag"])
+        return uploaded.same_object(found["object"]["version"], found["object"]["etag"])
 
-    def _verdict_in(self, dropped: Dropped, key: str) -> Mapping[str, Any] | None:
+    def _verdict_in(self, uploaded: UploadedObject, key: str) -> Mapping[str, Any] | None:
         """Return a verdict that was written; None if there is none, or somebody else's file under that name."""
         try:
-            found: Mapping[str, Any] = json.loads(self._bytes(dropped, key, MAX_BYTES, None))
+            found: Mapping[str, Any] = json.loads(self._bytes(uploaded, key, MAX_BYTES, None))
             there = (found["outcome"], found["object"]["version"], found["object"]["etag"])
         except Refused as refused:
             if refused.code == "NoSuchKey":
@@ -485,7 +472,7 @@ class UploadHandler:
         return found if there else None
 
     def _write(self, verdict: UploadVerdict) -> None:
-        beside, settled_by = verdict.dropped.beside, verdict.dropped.settled_by
+        beside, settled_by = verdict.uploaded.beside, verdict.uploaded.settled_by
         if beside is None or settled_by is None:
             return
         document = json.dumps(verdict.to_json(), indent=2).encode()
@@ -497,32 +484,37 @@ class UploadHandler:
             written[settled_by] = (document, "application/json")  # last: with it, the version is done with
         for key, (body, kind) in written.items():
             with told_apart():
-                self._s3.put_object(Bucket=verdict.dropped.bucket, Key=key, Body=body, ContentType=kind)
+                self._s3.put_object(Bucket=verdict.uploaded.bucket, Key=key, Body=body, ContentType=kind)
 
     def _verdict(
-        self, dropped: Dropped, outcome: UploadOutcome, message: str, warnings: Sequence[str] = (), **details: Any
+        self,
+        uploaded: UploadedObject,
+        outcome: UploadOutcome,
+        message: str,
+        warnings: Sequence[str] = (),
+        **details: Any,
     ) -> UploadVerdict:
-        return UploadVerdict(dropped, outcome, message, self._now(), warnings=tuple(warnings), details=details)
+        return UploadVerdict(uploaded, outcome, message, self._now(), warnings=tuple(warnings), details=details)
 
     def _refused(
-        self, dropped: Dropped, message: str, problems: tuple[Mapping[str, Any], ...] = (), count: int = 0
+        self, uploaded: UploadedObject, message: str, problems: tuple[Mapping[str, Any], ...] = (), count: int = 0
     ) -> UploadVerdict:
         told = f"{message}\n\nWhat was in force stays in force."
-        return UploadVerdict(dropped, UploadOutcome.REFUSED, told, self._now(), problems, count)
+        return UploadVerdict(uploaded, UploadOutcome.REFUSED, told, self._now(), problems, count)
 
     def _now(self) -> str:
         return rfc3339(self._clock())
 
 
-def _dropped_at(dropped: Dropped) -> datetime | None:
+def _uploaded_at(uploaded: UploadedObject) -> datetime | None:
     try:
-        return parse_time(dropped.at)
+        return parse_time(uploaded.at)
     except ValueError:
         return None
 
 
-def _who(dropped: Dropped) -> str:
-    return f"{dropped.by} (s3://{dropped.bucket}/{dropped.key})"
+def _who(uploaded: UploadedObject) -> str:
+    return f"{uploaded.by} (s3://{uploaded.bucket}/{uploaded.key})"
 
 
 def _confirmed(latest: Latest) -> frozenset[str]:
@@ -530,25 +522,63 @@ def _confirmed(latest: Latest) -> frozenset[str]:
     return frozenset(re.split(r"[,\s]+", latest.metadata.get(CONFIRM, ""))) - {""}
 
 
-def _refuse_too_large(dropped: Dropped, latest: Latest, instead: str) -> None:
-    """Raise InputError for a list that could not be checked in the time or the room that the function has."""
-    most = MAX_ARCHIVE_BYTES if dropped.kind == ".zip" else MAX_LIST_BYTES
-    if latest.size > most:
-        raise InputError(f"larger than {most // 1024 // 1024} MB: {instead}")
+class _Checking:
+    """The check of an uploaded list, which has to end in time. What is too much for it names the command instead."""
+
+    def __init__(self, uploaded: UploadedObject, name: str, late: Callable[[], bool]) -> None:
+        command = f"jitr lists import {name} FILE --{MERGE if uploaded.merges else REPLACE}"
+        self._instead = f"import it with `{command}`, which takes any"
+        self._archive = uploaded.kind == ".zip"
+        self._late = late
+        self._ended = False
+
+    def require_size(self, latest: Latest) -> None:
+        """Raise InputError where the object is larger than is read here."""
+        most = MAX_ARCHIVE_BYTES if self._archive else MAX_LIST_BYTES
+        if latest.size > most:
+            raise InputError(f"larger than {most // 1024 // 1024} MB: {self._instead}")
+
+    def pieces(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Return the pieces of the file. Raises InputError where the check comes to its time before their end."""
+        for piece in pieces:
+            self._require_time()
+            yield piece
+
+    def watch(self, row: Row, found: Fit) -> None:
+        """Note how a row fits. Raises InputError as ``pieces``."""
+        if self._archive:  # all of whose pieces come before its first row
+            self._require_time()
+        found.add(row.row, line_of(row), row.columns)
+
+    @contextmanager
+    def until_done(self) -> Iterator[None]:
+        """Check within this block. What is read after it is imported, and that goes on in the next invocation."""
+        try:
+            yield
+        except TooMany as many:
+            raise InputError(f"{many}: {self._instead}") from None
+        except ListError as error:
+            raise ListError(error.source, [_as_uploaded(each) for each in error.problems], error.count) from None
+        finally:
+            self._ended = True
+
+    def _require_time(self) -> None:
+        if not self._ended and self._late():
+            raise InputError(f"too long to be checked in the time that the function has: {self._instead}")
 
 
-def _refuse_unmatched(dropped: Dropped, found: Fit, confirmed: frozenset[str]) -> None:
+def _refuse_unmatched(uploaded: UploadedObject, found: Fit, confirmed: frozenset[str]) -> None:
     """Raise InputError where rows of a deny list can match nothing."""
     question = found.question()
     if question:
-        raise InputError(f"{question} If that is what you want, {_again(dropped, UNMATCHED, confirmed)}")
+        raise InputError(f"{question} If that is what you want, {_again(uploaded, UNMATCHED, confirmed)}")
 
 
 def _refuse_to_take_most(
-    dropped: Dropped, before: ListInfo, found: Difference | None, confirmed: frozenset[str]
+    uploaded: UploadedObject, before: ListInfo, found: Difference | None, confirmed: frozenset[str]
 ) -> None:
     """Raise InputError where more than half of a list's rows go, or nobody can tell."""
-    again = f"If that is what you want, {_again(dropped, SHRINK, confirmed)}"
+    again = f"If that is what you want, {_again(uploaded, SHRINK, confirmed)}"
     if found is None:
         raise InputError(f"there was no time to tell how many rows it takes off list {before.name}. {again}")
     if takes_most(found.removed, before.rows):
@@ -558,16 +588,16 @@ def _refuse_to_take_most(
         )
 
 
-def _again(dropped: Dropped, more: str, confirmed: frozenset[str]) -> str:
-    """Return how to drop it once more, and say that it is meant, as what was said before."""
+def _again(uploaded: UploadedObject, more: str, confirmed: frozenset[str]) -> str:
+    """Return how to upload it once more, and say that it is meant, as what was said before."""
     word = ",".join(sorted({more, *(confirmed & CONFIRMATIONS)}))
     # The short form takes a comma for the beginning of another key.
     metadata = f"{CONFIRM}={word}" if "," not in word else f"'{json.dumps({CONFIRM: word})}'"
-    command = f"aws s3 cp FILE s3://{dropped.bucket}/{dropped.key} --metadata {metadata}"
+    command = f"aws s3 cp FILE s3://{uploaded.bucket}/{uploaded.key} --metadata {metadata}"
     unknown = sorted(confirmed - CONFIRMATIONS)
     there_are = ", ".join(sorted(CONFIRMATIONS))
     wrong = f"; {quote(cut(unknown[0], _WORD_SHOWN, '…'))} is no such word, there are: {there_are}" if unknown else ""
-    return f"drop it again with the metadata {CONFIRM}={word} ({command}{wrong})"
+    return f"upload it again with the metadata {CONFIRM}={word} ({command}{wrong})"
 
 
 def _plain(problem: ListProblem) -> dict[str, Any]:
@@ -576,7 +606,7 @@ def _plain(problem: ListProblem) -> dict[str, Any]:
     return {"line": problem.line, "column": problem.column, "message": problem.message, **place}
 
 
-def _as_dropped(problem: ListProblem) -> ListProblem:
+def _as_uploaded(problem: ListProblem) -> ListProblem:
     """Reword a problem whose remedy is an option of the command for somebody who uploads a file."""
     remedy = f"({CONFIRM}={OVERWRITE} in the object's metadata"
     return replace(problem, message=problem.message.replace("(--overwrite", remedy))

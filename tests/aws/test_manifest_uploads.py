@@ -1,4 +1,4 @@
-"""Manifests and archives of certificates that are dropped in the bucket: judged as CSV files are, and verified."""
+"""Manifests and archives of certificates that are uploaded to the bucket: judged as CSV files are, and verified."""
 
 import json
 
@@ -11,7 +11,7 @@ from jitr.devicelists.manifests import archives
 from jitr.devicelists.manifests.jws import read_signer
 from jitr.records.upload import UploadOutcome, UploadVerdict
 from jitr.services.lists.signers import SIGNERS, SignerStore
-from jitr.services.publishing import uploads as drops
+from jitr.services.publishing import uploads as publishing
 
 LOT = Lot()
 DATA = manifest(LOT.element(each) for each in range(3))
@@ -31,7 +31,7 @@ def keys(bucket: Bucket) -> set[str | None]:
     return {each.public_key_sha256 for each in bucket.list_rows()}
 
 
-def test_a_dropped_manifest_whose_signer_is_kept_replaces_the_list(bucket: Bucket) -> None:
+def test_an_uploaded_manifest_whose_signer_is_kept_replaces_the_list(bucket: Bucket) -> None:
     know(bucket)
     bucket.put("lists/line-a.csv", listed(1))
     verdict = bucket.put("lists/line-a.json", DATA, **{"jitr-confirm": "shrink"})
@@ -43,7 +43,7 @@ def test_a_dropped_manifest_whose_signer_is_kept_replaces_the_list(bucket: Bucke
     assert (written["outcome"], written["rows"], written["removed"]) == ("published", 3, 1)
 
 
-def test_a_dropped_manifest_is_refused_where_its_signer_is_not_kept(bucket: Bucket) -> None:
+def test_an_uploaded_manifest_is_refused_where_its_signer_is_not_kept(bucket: Bucket) -> None:
     refused = judged(bucket, "lists/line-a.json", DATA)
     assert (refused.outcome, "no signer of manifests is known" in refused.message) == (UploadOutcome.REFUSED, True)
     know(bucket, manifests.signer("Somebody Else"))
@@ -52,7 +52,7 @@ def test_a_dropped_manifest_is_refused_where_its_signer_is_not_kept(bucket: Buck
     assert bucket.list_rows() == []
 
 
-def test_who_drops_a_manifest_cannot_say_who_is_believed(bucket: Bucket) -> None:
+def test_who_uploads_a_manifest_cannot_say_who_is_believed(bucket: Bucket) -> None:
     """Nothing that is put in the bucket makes a signer known."""
     bucket.put("signers/signer.pem", SIGNER.pem)
     bucket.put("lists/signer.pem", SIGNER.pem)
@@ -83,7 +83,7 @@ def test_the_verdict_names_each_bad_element(bucket: Bucket) -> None:
     assert "does not verify its signature" in problem["message"]
 
 
-def test_a_dropped_archive_of_certificates_is_a_list(bucket: Bucket) -> None:
+def test_an_uploaded_archive_of_certificates_is_a_list(bucket: Bucket) -> None:
     verdict = judged(bucket, "lists/line-a.zip", zipped(LOT.files))
     assert verdict.outcome is UploadOutcome.PUBLISHED, verdict.message
     assert len(keys(bucket)) == 3
@@ -91,7 +91,7 @@ def test_a_dropped_archive_of_certificates_is_a_list(bucket: Bucket) -> None:
 
 
 @pytest.mark.parametrize("key", ["lists/merge/line-a.json", "lists/merge/line-a.zip"])
-def test_what_is_dropped_under_merge_is_added(bucket: Bucket, key: str) -> None:
+def test_what_is_uploaded_under_merge_is_added(bucket: Bucket, key: str) -> None:
     know(bucket)
     bucket.put("lists/line-a.csv", listed(1))
     verdict = judged(bucket, key, DATA if key.endswith("json") else zipped(LOT.files))
@@ -123,7 +123,7 @@ def test_an_archive_that_becomes_too_large_is_refused(bucket: Bucket, monkeypatc
 def test_an_archive_that_does_not_fit_on_the_function_s_disk_is_refused(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drops, "MAX_ARCHIVE_BYTES", 100)
+    monkeypatch.setattr(publishing, "MAX_ARCHIVE_BYTES", 100)
     verdict = judged(bucket, "lists/line-a.zip", zipped(LOT.files))
     assert (verdict.outcome, "import it with `jitr lists import line-a FILE" in verdict.message) == (
         UploadOutcome.REFUSED,
@@ -141,7 +141,7 @@ def test_an_archive_that_cannot_be_checked_in_time_is_refused(bucket: Bucket) ->
 
 def test_a_list_s_forms_have_verdicts_of_their_own_so_that_a_late_event_undoes_nothing(bucket: Bucket) -> None:
     know(bucket)
-    earlier = bucket.drop("lists/line-a.csv", listed(1))
+    earlier = bucket.upload("lists/line-a.csv", listed(1))
     assert bucket.answer(earlier) is not None
     replaced = bucket.put("lists/line-a.json", DATA, **{"jitr-confirm": "shrink"})
     assert replaced is not None
@@ -153,7 +153,7 @@ def test_a_list_s_forms_have_verdicts_of_their_own_so_that_a_late_event_undoes_n
 def test_a_manifest_goes_on_where_it_was_when_the_time_was_up(bucket: Bucket) -> None:
     know(bucket)
     data = manifest(LOT.element(each) for each in range(120))
-    record = bucket.drop("lists/line-a.json", data)
+    record = bucket.upload("lists/line-a.json", data)
     bucket.hurry = lambda: True
     verdict = bucket.answer(record)
     assert verdict is not None

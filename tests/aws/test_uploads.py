@@ -1,4 +1,4 @@
-"""What is dropped in the bucket: published or refused whole, the latest version having the last word, in any order."""
+"""What is uploaded to the bucket: published or refused whole, the latest version having the last word, in any order."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from jitr.devicelists.rows import ListRow, RowKey
 from jitr.errors import InputError
 from jitr.records.upload import UploadOutcome, read_record
 from jitr.services.lists.device_lists import DeviceLists
-from jitr.services.publishing import uploads as drops
+from jitr.services.publishing import uploads as publishing
 
 # --- published
 
@@ -29,7 +29,7 @@ def test_a_list_is_put_in_place_of_what_was_there_and_the_verdict_beside_it(buck
         2,
         2,
     )
-    assert written["object"]["version"] == verdict.dropped.version
+    assert written["object"]["version"] == verdict.uploaded.version
     text = bucket.read("lists/line-a.result.txt")
     assert text.startswith("PUBLISHED: lists/line-a.csv, version ")
     assert "list line-a has 2 rows now, in place of 2: 1 added, 0 changed, 1 unchanged, 1 removed" in text
@@ -43,7 +43,7 @@ def test_the_verdict_names_what_was_removed_and_how_to_have_it_back(bucket: Buck
     assert (written["added"], written["changed"], written["unchanged"], written["removed"]) == (0, 0, 5, 35)
     assert len(written["removed_rows"]) == 20
     assert written["removed_rows"][0].keys() == {"common_name"}
-    assert written["version_before"] == first.dropped.version
+    assert written["version_before"] == first.uploaded.version
     text = bucket.read("lists/line-a.result.txt")
     assert "and 15 more\n" in text
     assert "To have it back as it was, within 7 days: `jitr lists restore line-a`" in text
@@ -67,7 +67,7 @@ def test_a_file_of_somebody_else_in_a_verdict_s_place_ends_no_list_s_uploads(buc
 # --- merged
 
 
-def test_what_is_dropped_under_merge_is_added_to_the_list(bucket: Bucket) -> None:
+def test_what_is_uploaded_under_merge_is_added_to_the_list(bucket: Bucket) -> None:
     bucket.put("lists/line-a.csv", listed(1, 2))
     verdict = bucket.put("lists/merge/line-a.csv", listed(2, 3))
     assert verdict is not None
@@ -79,7 +79,7 @@ def test_what_is_dropped_under_merge_is_added_to_the_list(bucket: Bucket) -> Non
 
 def test_every_version_that_is_merged_counts_and_none_twice(bucket: Bucket) -> None:
     """A later upload under the same key says nothing of an earlier one's rows, which would be lost otherwise."""
-    records = [bucket.drop("lists/merge/line-a.csv", listed(number)) for number in range(3)]
+    records = [bucket.upload("lists/merge/line-a.csv", listed(number)) for number in range(3)]
     for each in records:
         assert bucket.answer(each) is not None
     assert bucket.rows() == ["snr-0", "snr-1", "snr-2"]
@@ -124,7 +124,7 @@ def test_what_is_merged_changes_no_row_that_is_on_the_list_unless_that_is_said(b
 
 
 def test_an_expired_row_in_a_deny_list_is_refused_unless_that_is_said(bucket: Bucket) -> None:
-    """It keeps nobody out: dropped in place of a row that does, it would let a recalled device in."""
+    """It keeps nobody out: uploaded in place of a row that does, it would let a recalled device in."""
     bucket.put("lists/line-a.csv", listed(1))
     denying = rules(bucket).replace("allow:", "deny:\n  - name: recalled\n    list: line-a\nallow:", 1)
     bucket.put("admission.yaml", denying)
@@ -139,7 +139,7 @@ def test_an_expired_row_in_a_deny_list_is_refused_unless_that_is_said(bucket: Bu
 
 def test_a_merge_that_takes_longer_than_the_function_goes_on_in_the_next_invocation(bucket: Bucket) -> None:
     bucket.put("lists/line-a.csv", listed(1))
-    record = bucket.drop("lists/merge/line-a.csv", listed(*range(120)))
+    record = bucket.upload("lists/merge/line-a.csv", listed(*range(120)))
     bucket.hurry = lambda: True
     invocations = 0
     while (verdict := bucket.answer(record, "what the first one said")) is not None and not verdict.final:
@@ -160,7 +160,7 @@ def named(bucket: Bucket) -> None:
 
 
 @pytest.mark.parametrize("key", ["lists/lien-a.csv", "lists/merge/lien-a.csv"])
-def test_a_drop_makes_no_list_that_no_rule_names_unless_that_is_said(bucket: Bucket, key: str) -> None:
+def test_an_upload_makes_no_list_that_no_rule_names_unless_that_is_said(bucket: Bucket, key: str) -> None:
     """A mistyped name would let nobody in, or deny nobody, without a word."""
     named(bucket)
     verdict = bucket.put(key, listed(1))
@@ -173,7 +173,7 @@ def test_a_drop_makes_no_list_that_no_rule_names_unless_that_is_said(bucket: Buc
     assert "lien-a" in DeviceLists(bucket.world.table).all()
 
 
-def test_a_drop_makes_a_list_that_a_rule_names(bucket: Bucket) -> None:
+def test_an_upload_makes_a_list_that_a_rule_names(bucket: Bucket) -> None:
     named(bucket)
     DeviceLists(bucket.world.table).delete("line-a", at="2026-03-01T12:00:00Z")
     bucket.put("lists/line-a.csv", listed(7))
@@ -186,8 +186,8 @@ def test_a_drop_makes_a_list_that_a_rule_names(bucket: Bucket) -> None:
 def test_a_list_of_more_rows_than_the_function_has_time_for_is_refused_when_it_is_known(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drops, "MAX_LIST_ROWS", 1000)
-    monkeypatch.setattr(drops, "_PIECE", 64)
+    monkeypatch.setattr(publishing, "MAX_LIST_ROWS", 1000)
+    monkeypatch.setattr(publishing, "_PIECE", 64)
     pieces: list[int] = []
 
     def late() -> bool:
@@ -222,7 +222,7 @@ def test_rules_are_checked_against_the_account_and_kept_with_who_when_and_why(bu
 
 
 def test_the_verdict_on_rules_says_what_they_do_to_real_devices(bucket: Bucket) -> None:
-    """Nobody is asked before a drop is published: afterwards the verdict says what an operator would have been told."""
+    """Nobody is asked before an upload is published: afterwards the verdict says what a command would have asked."""
     world = bucket.world
     text = rules(bucket)
     bucket.put("admission.yaml", text.replace("    grant:", '    common_name: "other-*"\n    grant:'))
@@ -247,7 +247,7 @@ def test_rules_that_are_in_force_already_stay_as_they_are(bucket: Bucket) -> Non
 
 def test_a_ca_may_be_named_by_a_certificate_in_the_bucket(bucket: Bucket) -> None:
     bucket.world.register_ca(FACTORY)
-    bucket.drop("cas/factory-a.pem", FACTORY.pem)
+    bucket.upload("cas/factory-a.pem", FACTORY.pem)
     text = RULES.replace('ids: ["%s"]', "certificate: cas/factory-a.pem")
     verdict = bucket.put("admission.yaml", text)
     assert verdict is not None
@@ -267,7 +267,7 @@ def test_a_ca_may_be_named_by_a_certificate_in_the_bucket(bucket: Bucket) -> Non
         (
             RULES % ("ca" * 32)
             + "tests:\n  - {name: t, at: 2026-03-01, device: {ca: factory-a}, expect: {decision: reject}}\n",
-            "1 tests in the file failed",
+            "1 test in the file failed",
         ),
         (RULES.replace('ids: ["%s"]', "certificate: ../secret.pem"), "without .. in its path"),
         (RULES.replace('ids: ["%s"]', "certificate: lists/line-a.csv"), "name a .pem"),
@@ -290,7 +290,7 @@ def test_rules_that_are_not_in_order_are_refused_with_why(bucket: Bucket, text: 
 
 
 def test_a_renamed_rule_says_so_wherever_rules_come_from(bucket: Bucket) -> None:
-    """Its count of devices does not begin anew: `jitr rules publish` and a drop refuse it alike."""
+    """Its count of devices does not begin anew: `jitr rules publish` and an upload refuse it alike."""
     text = rules(bucket).replace("    ca: factory-a\n", "    ca: factory-a\n    max_devices: 1\n")
     bucket.put("admission.yaml", text)
     device = FACTORY.usual_device("snr-0001").issue()
@@ -434,7 +434,7 @@ def test_a_list_that_would_lose_most_of_its_rows_is_refused_unless_that_is_said(
 )
 def test_a_key_from_outside_names_a_list_or_nothing(bucket: Bucket, key: str, *, written: bool) -> None:
     """A mistake is told of beside it; beside a key that is made to deceive nothing is written."""
-    record = bucket.drop(key, listed(1))
+    record = bucket.upload(key, listed(1))
     verdict = bucket.answer(record)
     assert verdict is not None
     assert verdict.outcome is UploadOutcome.REFUSED
@@ -452,20 +452,20 @@ def test_what_is_no_event_of_s3_is_an_input_error(record: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("key", "meant"),
     [
-        ("lists/Upper.CSV", "drop it as lists/Upper.csv to replace the list, or under lists/merge/ to add to it"),
-        ("lists/line-a.xlsx", "spreadsheets are not read: save it as CSV UTF-8, and drop it as lists/line-a.csv"),
-        ("weekly.csv", "drop it as lists/weekly.csv"),
-        ("Lists/line-a.csv", "drop it as lists/line-a.csv"),
-        ("lists/merge/sub/line-a.csv", "drop it as lists/line-a.csv"),
-        ("lists/line a.txt", "drop it as lists/NAME.csv"),
-        ("lists/line-a.csv.txt", "drop it as lists/line-a.csv to"),
-        ("lists/line-a.JSON.txt", "drop it as lists/line-a.json to"),
-        ("admission.yml", "rules are dropped as admission.yaml"),
-        ("rules/Admission.YAML", "rules are dropped as admission.yaml"),
-        ("notes.docx", "drop rules as admission.yaml, and a list as lists/NAME.csv or lists/merge/NAME.csv"),
+        ("lists/Upper.CSV", "upload it as lists/Upper.csv to replace the list, or under lists/merge/ to add to it"),
+        ("lists/line-a.xlsx", "spreadsheets are not read: save it as CSV UTF-8, and upload it as lists/line-a.csv"),
+        ("weekly.csv", "upload it as lists/weekly.csv"),
+        ("Lists/line-a.csv", "upload it as lists/line-a.csv"),
+        ("lists/merge/sub/line-a.csv", "upload it as lists/line-a.csv"),
+        ("lists/line a.txt", "upload it as lists/NAME.csv"),
+        ("lists/line-a.csv.txt", "upload it as lists/line-a.csv to"),
+        ("lists/line-a.JSON.txt", "upload it as lists/line-a.json to"),
+        ("admission.yml", "rules are uploaded as admission.yaml"),
+        ("rules/Admission.YAML", "rules are uploaded as admission.yaml"),
+        ("notes.docx", "upload rules as admission.yaml, and a list as lists/NAME.csv or lists/merge/NAME.csv"),
     ],
 )
-def test_what_is_dropped_in_the_wrong_place_or_kind_gets_a_verdict_that_says_what_is_meant(
+def test_what_is_uploaded_in_the_wrong_place_or_kind_gets_a_verdict_that_says_what_is_meant(
     bucket: Bucket, key: str, meant: str
 ) -> None:
     verdict = bucket.put(key, listed(1))
@@ -480,7 +480,7 @@ def test_what_is_dropped_in_the_wrong_place_or_kind_gets_a_verdict_that_says_wha
 
 
 def test_the_same_event_twice_does_not_undo_what_was_done_meanwhile(bucket: Bucket) -> None:
-    record = bucket.drop("lists/line-a.csv", listed(1))
+    record = bucket.upload("lists/line-a.csv", listed(1))
     bucket.answer(record)
     list_edits.merge(bucket.world.table, "line-a", ListRow(common_name="snr-9"))
     assert bucket.answer(record) is None
@@ -489,7 +489,7 @@ def test_the_same_event_twice_does_not_undo_what_was_done_meanwhile(bucket: Buck
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
 def test_events_in_any_order_end_with_the_latest_version(bucket: Bucket, order: tuple[int, ...]) -> None:
-    records = [bucket.drop("lists/line-a.csv", listed(number)) for number in range(3)]
+    records = [bucket.upload("lists/line-a.csv", listed(number)) for number in range(3)]
     for each in order:
         bucket.answer(records[each])
     assert bucket.rows() == ["snr-2"]
@@ -499,22 +499,22 @@ def test_events_in_any_order_end_with_the_latest_version(bucket: Bucket, order: 
     )
 
 
-def test_a_version_dropped_while_an_earlier_one_is_judged_has_the_last_word(bucket: Bucket) -> None:
+def test_a_version_uploaded_while_an_earlier_one_is_judged_has_the_last_word(bucket: Bucket) -> None:
     """Even where it says what was in force before, so that its own event found nothing to do."""
     first = rules(bucket)
     bucket.put("admission.yaml", first)
-    second = bucket.drop("admission.yaml", first.replace("line-a", "line-b"))
+    second = bucket.upload("admission.yaml", first.replace("line-a", "line-b"))
     real, once = bucket.s3.head_object, [True]
 
     def head_object(**arguments: Any) -> Any:
         found = real(**arguments)
         if once.pop() if once else False:
-            bucket.put("admission.yaml", first)  # dropped and judged after the second was seen to be the latest
+            bucket.put("admission.yaml", first)  # uploaded and judged after the second was seen to be the latest
         return found
 
-    drops = bucket.drops()
-    drops._s3 = _Instead(bucket.s3, head_object)  # type: ignore[assignment]
-    drops.handle(read_record(second))
+    uploads = bucket.uploads()
+    uploads._s3 = _Instead(bucket.s3, head_object)  # type: ignore[assignment]
+    uploads.handle(read_record(second))
     from jitr.services.publishing import publication
 
     version = publication.in_force(bucket.world.table)
@@ -532,7 +532,7 @@ class _Instead:
 
 
 def test_an_object_that_is_deleted_before_it_is_judged_is_not_published(bucket: Bucket) -> None:
-    record = bucket.drop("lists/line-a.csv", listed(1))
+    record = bucket.upload("lists/line-a.csv", listed(1))
     bucket.s3.delete_object(Bucket=BUCKET, Key="lists/line-a.csv")
     assert bucket.answer(record) is None
     assert bucket.rows() == []
@@ -540,7 +540,7 @@ def test_an_object_that_is_deleted_before_it_is_judged_is_not_published(bucket: 
 
 def test_an_edit_of_another_hand_meanwhile_is_not_written_over(bucket: Bucket) -> None:
     bucket.put("lists/line-a.csv", listed(1))
-    record = bucket.drop("lists/line-a.csv", listed(2, 3))
+    record = bucket.upload("lists/line-a.csv", listed(2, 3))
     real, once = bucket.s3.get_object, [True]
 
     def get_object(**arguments: Any) -> Any:
@@ -548,10 +548,10 @@ def test_an_edit_of_another_hand_meanwhile_is_not_written_over(bucket: Bucket) -
             list_edits.merge(bucket.world.table, "line-a", ListRow(common_name="late"))
         return real(**arguments)
 
-    drops = bucket.drops()
-    drops._s3 = _Instead(bucket.s3, bucket.s3.head_object)  # type: ignore[assignment]
-    drops._s3.get_object = get_object  # type: ignore[method-assign]
-    verdict = drops.handle(read_record(record))
+    uploads = bucket.uploads()
+    uploads._s3 = _Instead(bucket.s3, bucket.s3.head_object)  # type: ignore[assignment]
+    uploads._s3.get_object = get_object  # type: ignore[method-assign]
+    verdict = uploads.handle(read_record(record))
     assert verdict is not None
     assert "somebody else published at the same time" in verdict.message
     assert bucket.rows() == ["late", "snr-1"]
@@ -562,7 +562,7 @@ def test_an_edit_of_another_hand_meanwhile_is_not_written_over(bucket: Bucket) -
 
 def test_a_list_that_takes_longer_than_the_function_goes_on_in_the_next_invocation(bucket: Bucket) -> None:
     bucket.put("lists/line-a.csv", listed(1))
-    record = bucket.drop("lists/line-a.csv", listed(*range(200)), **{"jitr-confirm": "shrink"})
+    record = bucket.upload("lists/line-a.csv", listed(*range(200)), **{"jitr-confirm": "shrink"})
     bucket.hurry = lambda: True
     edition, invocations = None, 0
     while (verdict := bucket.answer(record, edition)) is not None and not verdict.final:
@@ -577,7 +577,7 @@ def test_a_list_that_takes_longer_than_the_function_goes_on_in_the_next_invocati
 
 def test_an_edit_between_two_invocations_is_not_written_over(bucket: Bucket) -> None:
     bucket.put("lists/line-a.csv", listed(1))
-    record = bucket.drop("lists/line-a.csv", listed(*range(200)))
+    record = bucket.upload("lists/line-a.csv", listed(*range(200)))
     bucket.hurry = lambda: True
     verdict = bucket.answer(record)
     assert verdict is not None
@@ -589,7 +589,7 @@ def test_an_edit_between_two_invocations_is_not_written_over(bucket: Bucket) -> 
     assert bucket.rows() == ["late", "snr-1"]
 
 
-def test_dropped_rules_whose_deny_rule_names_a_list_that_matches_nothing_are_refused_unless_that_is_said(
+def test_uploaded_rules_whose_deny_rule_names_a_list_that_matches_nothing_are_refused_unless_that_is_said(
     bucket: Bucket,
 ) -> None:
     bucket.put("lists/line-a.csv", "common_name\nSNR-1\nSNR-2\n")
@@ -606,7 +606,7 @@ def test_dropped_rules_whose_deny_rule_names_a_list_that_matches_nothing_are_ref
     assert any("2 rows can match nothing" in each for each in verdict.warnings)
 
 
-def test_dropped_rules_do_not_take_an_alias_from_the_rows_of_a_deny_list(bucket: Bucket) -> None:
+def test_uploaded_rules_do_not_take_an_alias_from_the_rows_of_a_deny_list(bucket: Bucket) -> None:
     ca = "factory-a"
     bucket.put("lists/line-a.csv", f"serial_number:hex,ca\n1f03,{ca}\n")
     denying = rules(bucket).replace("allow:", "deny:\n  - name: recalled\n    list: line-a\nallow:", 1)
