@@ -18,6 +18,7 @@ from jitr_page.guard import Door, watch
 from jitr_page.hearing import Heard
 from jitr_page.jobs import Jobs
 from jitr_page.once import only_once
+from jitr_page.private_keys import refuse_pasted_keys, searched
 from jitr_page.rooms import (
     ca_registration,
     cas,
@@ -62,6 +63,7 @@ def create_app(deployment: Deployment, door: Door) -> Flask:
     _set_up_templates(app)
     _listen(app)
     watch(app, door)
+    refuse_pasted_keys(app)  # before forms are kept
     only_once(app)
     for room in (today, held, devices, lists, uploads, recalls, rules, ca_registration, cas, failures, history, jobs):
         app.register_blueprint(room.room)
@@ -75,7 +77,13 @@ def _set_up_templates(app: Flask) -> None:
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters |= {"time": text.time, "name": common_name, "prose": text.prose, "typed": text.typed}
     environment.filters |= {"changed": reading.changed, "ended": reading.ended}
-    environment.globals |= {"count": counted, "query": text.query, "command": text.command, "codes": CODES}
+    environment.globals |= {
+        "searched": searched,
+        "count": counted,
+        "query": text.query,
+        "command": text.command,
+        "codes": CODES,
+    }
 
     @app.context_processor
     def around() -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """Small files that come in with a form: certificates, and never a private key."""
 
 from pathlib import PurePosixPath
-from typing import IO
 
 from flask import request
 from werkzeug.datastructures import FileStorage
 
 from jitr.errors import InputError
 from jitr.unseen import written_out
-from jitr.x509.pem import MAX_INPUT, holds_private_key
+from jitr.x509.pem import MAX_INPUT
+from jitr_page.private_keys import refuse_keys
 
 _SHOWN = 100  # characters of a file's name
 
@@ -17,15 +17,6 @@ def shown_name(given: FileStorage) -> str:
     """Return what an uploaded file is called, without the folders that some browsers tell."""
     name = PurePosixPath((given.filename or "").replace("\\", "/")).name
     return written_out(name[:_SHOWN])
-
-
-def refuse_keys(data: bytes, name: str) -> None:
-    """Raise InputError for what is a private key or has one in it: it is not read on, kept or told to anybody."""
-    if holds_private_key(data):
-        raise InputError(
-            f"{name} has a private key in it. It was not kept, but it has left its place: no private key belongs into "
-            "a browser. Choose the file that has the certificate alone; `openssl x509 -in FILE` writes it"
-        )
 
 
 def given_file(field: str) -> tuple[str, bytes] | None:
@@ -41,10 +32,3 @@ def given_file(field: str) -> tuple[str, bytes] | None:
         raise InputError(f"{name} is too large to be a certificate: at most {MAX_INPUT // 1024} KB are read")
     refuse_keys(data, name)
     return name, data
-
-
-def beginning(stream: IO[bytes]) -> bytes:
-    """Return what a file begins with, and leave it to be read from its beginning."""
-    data = stream.read(MAX_INPUT)
-    stream.seek(0)
-    return data

@@ -5,6 +5,7 @@ import hashlib
 import html
 import io
 import re
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +124,49 @@ def test_a_private_key_is_refused_at_the_door_and_kept_nowhere(
     if where == "text" and form in ("der", "store", "utf-16"):
         assert answer.status_code == 400  # no text any more, and no certificate
     else:
-        assert (answer.status_code, "has a private key in it" in answer.text) == (400, True), answer.text
+        told = "A private key was pasted" if where == "text" else "has a private key in it"
+        assert (answer.status_code, told in answer.text) == (400, True), answer.text
     assert not [each for each in aws.operations[before:] if each.startswith(("Register", "Get", "Put"))]
     assert not list(Path(page.app.extensions["jitr"].uploads._folder.name).iterdir())
     secret = drafts.private_pem(KEY).split(b"\n")[1].decode()
     assert secret not in answer.text + caplog.text
+
+
+def test_a_private_key_is_found_wherever_it_stands_in_a_file(page: Page) -> None:
+    """Else the lines of it would be shown, as lines that are no rows; 4,093 rows have it on the edge of two pieces."""
+    key = drafts.private_pem(KEY).decode()
+    for rows, encoding in product((0, 3_000, 4_093, 30_000), ("utf-8", "utf-16")):
+        file = ("common_name\n" + "snr-0000-000001\n" * rows + key).encode(encoding)
+        answer = page.ask("POST", "/uploads", data={"name": "line-a", "file": (io.BytesIO(file), "x.csv")})
+        assert (answer.status_code, "has a private key in it" in answer.text) == (400, True), answer.text
+    assert not list(Path(page.app.extensions["jitr"].uploads._folder.name).iterdir())
+
+
+FIELDS = (
+    ("POST", "/rules/check", "text"),
+    ("POST", "/rules/edit", "text"),
+    ("POST", "/rules/publish", "message"),
+    ("POST", "/rules/problems", "text"),
+    ("POST", "/lists/line-a/add", "note"),
+    ("POST", "/held/preview", "message"),
+    ("GET", "/devices", "q"),
+    ("GET", "/rules", "q"),
+    ("GET", "/history", "by"),
+    ("GET", "/nothing", "x"),
+)
+
+
+def test_a_private_key_that_is_pasted_into_any_field_is_kept_and_shown_nowhere(
+    page: Page, caplog: pytest.LogCaptureFixture
+) -> None:
+    for form, (method, path, field) in product(("pem", "base64", "bare"), FIELDS):
+        key = private_key(form).decode()
+        secret = key[100:160] if form == "base64" else drafts.private_pem(KEY).split(b"\n")[1].decode()
+        given = {"data": {field: key, "once": "x"}} if method == "POST" else {"query_string": {field: key}}
+        answer = page.ask(method, path, **given)
+        assert "private key was pasted here" in answer.text, path
+        assert answer.status_code == (200 if path == "/rules/problems" else 400)
+        assert secret not in answer.text + caplog.text + repr(page.app.extensions)
 
 
 OTHER_ID = hashlib.sha256(OTHER.der).hexdigest()
@@ -145,6 +184,8 @@ def private_key(form: str) -> bytes:
         return pkcs12.serialize_key_and_certificates(b"x", KEY, None, None, NoEncryption())
     if form == "base64":
         return base64.b64encode(pem)
+    if form == "bare":
+        return b"\n".join(pem.split(b"\n")[1:-2])
     return pem.decode().encode("utf-16") if form == "utf-16" else pem
 
 

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+from testkit import pki as drafts
 from testkit.cli.command_line import Aws, Run
 from testkit.cli.operating import OTHER, RULES, register_ca
 from testkit.page import Page
@@ -122,3 +123,13 @@ def test_a_note_that_is_asked_about_first_is_added_exactly_as_it_was_typed(page:
     hidden = dict(re.findall(r'name="(column|value|note|ca|sure)" value="([^"]*)"', asked.text))
     assert page.post("/lists/line-b/add", **hidden).status_code == 303
     assert note in page.text("/lists/line-b/export")
+
+
+def test_a_private_key_is_cut_out_of_the_text_and_the_rest_comes_back(page: Page) -> None:
+    """Whoever pasted it by mistake loses no edits; and before, as one types, it says to take it out."""
+    key = drafts.private_pem(drafts.key(owner="somebody who pastes the wrong thing")).decode()
+    text = RULES.replace("allow:", f"# {key}\nallow:")
+    answer = page.post("/rules/check", text=text, seen="s", message="why")
+    assert (answer.status_code, "private key was pasted here" in answer.text) == (400, True)
+    assert text_in(answer.text) == RULES.replace("allow:", "# \n\nallow:")
+    assert "Take it out" in told_of(page, text)["told"]

@@ -17,7 +17,7 @@ from jitr_operations.issuing import pki
 from jitr_operations.issuing.subjects import subject_text
 from jitr_operations.table import now
 from jitr_page.site import site
-from jitr_page.small_files import given_file, refuse_keys
+from jitr_page.small_files import given_file
 
 room = Blueprint("ca_registration", __name__)
 
@@ -58,7 +58,6 @@ def _given() -> tuple[str, str, Certificate]:
     given = given_file("certificate")
     if given is None and (text := request.form.get("ca", "")):
         given = request.form.get("name", "")[:100] or "the CA", text.encode()
-        refuse_keys(given[1], given[0])
     if given is None:
         raise InputError("choose the file that has the CA's certificate")
     name, data = given

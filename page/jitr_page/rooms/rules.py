@@ -27,6 +27,7 @@ from jitr_operations.rules.publication import (
 )
 from jitr_operations.rules.starting import MADE_UP, starting_text
 from jitr_page.forms import reason, require_sure
+from jitr_page.private_keys import PrivateKeyPasted, without_keys
 from jitr_page.site import rules_in_force, site
 from jitr_page.text import shown
 
@@ -213,6 +214,19 @@ def rollback(number: int) -> AnyResponse:
     require_sure(proposal.doubts.questions)
     done = publish(site().deployment, proposal, message or f"rollback to version {number}", rollback_to=number)
     return redirect(url_for("rules.show", done=done.version), 303)
+
+
+@room.errorhandler(PrivateKeyPasted)
+def refuse_key(problem: PrivateKeyPasted) -> AnyResponse:
+    """Give the text back without the key that was pasted into it."""
+    if request.endpoint == "rules.problems":
+        return jsonify(told=f"{problem} Take it out.", problems=[])
+    if "text" not in request.form:
+        return Response(
+            render_template("problem.html", heading="That cannot be done", text=str(problem), inside=True), 400
+        )
+    text, seen, message = (without_keys(each) for each in _given())
+    return Response(_editor(text, seen=seen, told=f"{problem} What is left of the text is here.", message=message), 400)
 
 
 def _given() -> tuple[str, str, str]:

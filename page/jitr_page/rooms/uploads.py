@@ -17,8 +17,9 @@ from jitr_operations.lists.check import check_name
 from jitr_operations.lists.manifests import ManifestChoice
 from jitr_page.forms import is_sure, require_sure
 from jitr_page.jobs import JobResult
+from jitr_page.private_keys import refuse_keys_in
 from jitr_page.site import Site, site
-from jitr_page.small_files import beginning, refuse_keys, shown_name
+from jitr_page.small_files import shown_name
 from jitr_page.uploads import Upload, lines_of
 
 room = Blueprint("uploads", __name__)
@@ -33,7 +34,7 @@ def look() -> AnyResponse:
     if given is None or not given.filename:
         raise InputError("no file was chosen")
     shown_as = shown_name(given)
-    refuse_keys(beginning(given.stream), shown_as)
+    refuse_keys_in(given.stream, shown_as)
     name = name or Path(shown_as).stem
     check_name(name)
     found, mode = site(), REPLACE if request.form.get("mode") == "replace" else MERGE

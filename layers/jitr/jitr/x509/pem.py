@@ -113,11 +113,19 @@ def holds_private_key(data: bytes) -> bool:
     """Return whether a file is a private key or has one in it, also in base64, in UTF-16 or in a PKCS #12 store."""
     data = _single_bytes(data)
     if _BEGIN not in data:
-        data = _from_base64(data) or data
+        data = _from_base64(data) or _der_from_base64(data) or data
     if _KEY_BLOCK.search(data):
         return True
     what = not_a_certificate(data) or ""
     return _PRIVATE_KEY in what or _PKCS12 in what
+
+
+def _der_from_base64(data: bytes) -> bytes | None:
+    """Decode what is left of a PEM text without its first and its last line."""
+    try:
+        return binascii.a2b_base64(data.translate(None, b" \t\r\n"), strict_mode=True)
+    except binascii.Error:
+        return None
 
 
 def find_following(data: bytes) -> tuple[bytes, ...]:
