@@ -3,16 +3,18 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import pytest
 
 from jitr.devicelists.rows import ListRow
 from jitr.rules.model import Ca, Grant, Rules
+from jitr.x509.certificate import read_certificate
 from testkit import pki
 from testkit.aws.world import Silent, World
 from testkit.cli.command_line import ACCOUNT, REGION, Aws
-from testkit.cli.operating import FACTORY
+from testkit.cli.operating import FACTORY, OTHER
 from testkit.knocks import allow, deny
 from testkit.knocks import rules as made_rules
 
@@ -103,14 +105,22 @@ def _tell_cas(aws: Aws, world: World) -> None:
 
     def listed(given: Mapping[str, Any]) -> Any:
         certificates = iot_backends[ACCOUNT][REGION].certificates.values()
-        return _page([each.to_dict() for each in certificates] if given["caCertificateId"] == FACTORY.id else [], given)
+        ca = given["caCertificateId"]
+        return _page([each.to_dict() for each in certificates if _ca_of(each.certificate_pem) == ca], given)
 
     def described(given: dict[str, Any]) -> Any:
-        answer = aws.real(world.iot, "DescribeCertificate", given)
-        return {"certificateDescription": answer["certificateDescription"] | {"caCertificateId": FACTORY.id}}
+        found = aws.real(world.iot, "DescribeCertificate", given)["certificateDescription"]
+        return {"certificateDescription": found | {"caCertificateId": _ca_of(found["certificatePem"])}}
 
     aws.overrides["ListCertificatesByCA"] = listed
     aws.overrides["DescribeCertificate"] = described
+
+
+@cache
+def _ca_of(pem: str) -> str:
+    """Return which factory's CA made a certificate: the other one's says so, all else is of the first."""
+    names = [each.value for each in read_certificate(pem.encode()).facts.issuer if each.name == "common_name"]
+    return OTHER.id if names == ["Factory B"] else FACTORY.id
 
 
 def _page(certificates: Iterable[Any], given: Mapping[str, Any]) -> dict[str, Any]:

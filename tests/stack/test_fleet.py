@@ -102,6 +102,13 @@ def _counts(document: Any) -> dict[str, Counter[str]]:
     return found
 
 
+def _of_the_page() -> list[str]:
+    """What the page has one type, but for the roll-over, which needs a second CA."""
+    rollover = commands("fleet.md", "A roll-over")
+    assert rollover
+    return [each for each in commands("fleet.md") if each not in rollover]
+
+
 @pytest.mark.docs
 def test_every_device_in_trouble_is_found_and_no_other_and_the_page_s_commands_take_them_out(plant: Plant) -> None:
     factory = plant.factory("factory-a")
@@ -130,7 +137,7 @@ def test_every_device_in_trouble_is_found_and_no_other_and_the_page_s_commands_t
         "drift": {"bare": 3},
     }
 
-    done = plant.type("\n".join(commands("fleet.md")), plant.folder)
+    done = plant.type("\n".join(_of_the_page()), plant.folder)
     assert done.returncode == 0, done.stdout + done.stderr
     suspects = (plant.folder / "suspects.csv").read_text("utf-8-sig")
     assert suspects.count("fleet-fine-") >= len(fine)

@@ -274,7 +274,8 @@ def _by_month(times: Iterator[datetime]) -> dict[str, int]:
     return dict(sorted(Counter(f"{each:%Y-%m}" for each in times).items()))
 
 
-def table_of_months(months: Mapping[str, int], width: int = 40) -> list[str]:
-    """Return a line for each month: its name, a bar, and how many."""
-    most = max(months.values(), default=0)
-    return [f"{month}  {'█' * max(1, round(count * width / most))} {count}" for month, count in months.items()]
+def table_of_bars(counts: Mapping[str, int], width: int = 40) -> list[str]:
+    """Return a line for each name: the name, a bar where there is anything to count, and how many."""
+    most = max(counts.values(), default=0)
+    bars = {name: "█" * max(1, round(count * width / most)) + " " if count else "" for name, count in counts.items()}
+    return [f"{name}  {bars[name]}{count}" for name, count in counts.items()]

@@ -7,6 +7,7 @@ from jitr_cli.commands.ca.manage import activate, deactivate, delete
 from jitr_cli.commands.ca.proof import verification_csr
 from jitr_cli.commands.ca.register import register
 from jitr_cli.commands.ca.revocation import revocation
+from jitr_cli.commands.ca.rollover import rollover
 from jitr_cli.commands.ca.show import ls, show
 
 
@@ -15,5 +16,5 @@ def ca() -> None:
     """Certificate authorities: make them, register them with AWS IoT, look after them."""
 
 
-for command in (create, verification_csr, register, ls, show, revocation, activate, deactivate, delete):
+for command in (create, verification_csr, register, ls, show, revocation, activate, deactivate, rollover, delete):
     ca.add_command(command)

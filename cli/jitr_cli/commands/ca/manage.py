@@ -18,7 +18,7 @@ from jitr_operations.history import keeping
 F = TypeVar("F", bound=Callable[..., Any])
 
 # https://docs.aws.amazon.com/iot/latest/developerguide/manage-your-CA-certs.html
-_FOLLOWS = """\
+FOLLOWS = """\
 What follows: no new device under it is registered. AWS IoT hangs up on it, and no rule is asked.
 What does not: devices that are registered stay as they are, and those that are ACTIVE connect and work as before.
 Those that are PENDING_ACTIVATION are not let in meanwhile. To shut a device out: `jitr device deactivate`."""
@@ -66,7 +66,7 @@ def deactivate(which: str, choice: Choice, yes: bool, as_json: bool) -> None:
     account = keeping.account_of(choice, stack_needed=stack_was_named())
     account.announce()
     found = find(account.client("iot"), which)
-    output.note(_FOLLOWS)
+    output.note(FOLLOWS)
     if found.status == "ACTIVE":
         output.confirm(f"Make the CA {found.words} INACTIVE?", yes)
         status.deactivate(account, found)
@@ -95,7 +95,7 @@ def delete(which: str, choice: Choice, deactivate_first: bool, yes: bool, as_jso
     if active and not deactivate_first and (yes or not on_terminal()):
         raise InputError(f"the CA {found.id} is ACTIVE, and AWS IoT deletes only INACTIVE ones: add --deactivate")
     devices = count_devices(iot, [found])[found.id]
-    output.note(f"{_FOLLOWS}\nIts device certificates: {counts_text(devices)}. {_AGAIN}")
+    output.note(f"{FOLLOWS}\nIts device certificates: {counts_text(devices)}. {_AGAIN}")
     output.confirm(f"{'Deactivate and delete' if active else 'Delete'} the CA {found.words}?", yes)
     status.delete(account, found)
     document = {"ca_certificate_id": found.id, "status": "deleted", "devices": devices}

@@ -9,7 +9,7 @@ from jitr.unseen import quote
 from jitr_cli.console import output
 from jitr_cli.console.options import stack_options
 from jitr_operations.deployment import Choice
-from jitr_operations.fleet.expiring import WhatEnds, ending, table_of_months
+from jitr_operations.fleet.expiring import WhatEnds, ending, table_of_bars
 from jitr_operations.table import now
 
 SHOWN = 20
@@ -55,7 +55,7 @@ def _show(found: WhatEnds) -> None:
     click.echo(
         f"Of {found.looked_at} admitted devices {soon} end until {found.until:%Y-%m-%d}; {found.expired} have ended"
     )
-    for line in table_of_months(found.months()):
+    for line in table_of_bars(found.months()):
         click.echo(f"  {line}")
     if found.by is not None:
         output.table((found.by, "devices"), list(found.groups().items()))

@@ -1,0 +1,138 @@
+"""``jitr ca rollover``: how far the devices of a CA have come to its successor, and the end of it."""
+
+from pathlib import Path
+
+import click
+
+from jitr_cli.commands.ca.manage import FOLLOWS
+from jitr_cli.console import completion, output
+from jitr_cli.console.options import FILE, stack_options
+from jitr_operations.deployment import Choice
+from jitr_operations.fleet import rollover as operation
+from jitr_operations.fleet.expiring import table_of_bars
+from jitr_operations.fleet.matching import Side
+from jitr_operations.fleet.rollover import FIRST, Rollover, RolloverCa
+from jitr_operations.table import now
+
+_THEN = "Until it is ACTIVE again, `jitr fleet check` reports its devices as hold: chain.ca-inactive."
+
+
+@click.command()
+@click.argument("old", shell_complete=completion.ca_aliases)
+@click.argument("new", shell_complete=completion.ca_aliases)
+@click.option("--export", "file", type=FILE, metavar="FILE", help="Write who has not come as a device list, CSV.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@click.option("--finish", is_flag=True, help="Then make OLD INACTIVE: no new device of it is registered.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@stack_options
+@output.json_option
+def rollover(
+    old: str, new: str, file: Path | None, force: bool, finish: bool, yes: bool, choice: Choice, as_json: bool
+) -> None:
+    """Show how far devices have come from the CA OLD to its successor NEW, and when the last one will have.
+
+    OLD and NEW are aliases in the rules in force, caCertificateIds, their first 8 digits or more, or certificate files.
+
+    A device is what shares a public key or a granted thing, whatever names its certificates have. It is in with a CA if
+    a certificate of it is ACTIVE and has not expired. The pace is the mean of the last four weeks.
+
+    --finish is undone by `jitr ca activate`.
+
+    \b
+    Examples:
+      jitr ca rollover factory-a factory-b
+      jitr ca rollover factory-a factory-b --export not-yet.csv
+      jitr ca rollover factory-a factory-b --finish
+    """
+    deployment = choice.deployment()
+    if finish:
+        deployment.announce()
+    pair = operation.pair_of(deployment, old, new)
+    if finish:
+        operation.require_successor(pair)
+    with operation.rollover(deployment, pair, now()) as found:
+        document = found.to_json()
+        exported = None if file is None else found.export(file, force=force)
+        if exported is not None:
+            document["exported"] = {"file": file, "rows": exported}
+        if not as_json:
+            _show(found)
+            if exported is not None:
+                output.note(f"Wrote {_count(exported, 'certificate')} to {file}.")
+    if finish:
+        _ask(found, yes)
+        operation.finish(deployment, pair)
+        document["finished"] = {"ca_certificate_id": pair.old.ca.id, "status": "INACTIVE"}
+    output.emit(as_json, document, f"{pair.old.ca.words}: INACTIVE" if finish else "")
+
+
+def _ask(found: Rollover, yes: bool) -> None:
+    old, missing = found.pair.old, found.counts.old_only
+    if old.ca.status != "ACTIVE":
+        return
+    output.note(f"{FOLLOWS}\n{_THEN}")
+    told = f"{_count(missing, 'device')} {'has' if missing == 1 else 'have'} not come to its successor."
+    output.confirm(f"{told} Make the CA {old.ca.words} INACTIVE?", yes)
+
+
+def _show(found: Rollover) -> None:
+    counts, pair = found.counts, found.pair
+    for label, ca in (("from", pair.old), ("to", pair.new)):
+        click.echo(f"{label:<4} {output.safe(ca.words)}, {ca.ca.status}, ends {ca.not_after:%Y-%m-%d}")
+    output.table(
+        ("devices in with", "how many"),
+        [
+            ("the old CA only", counts.old_only),
+            ("both", counts.both),
+            ("the new CA only", counts.new_only),
+            ("neither", counts.neither),
+        ],
+    )
+    by_thing = counts.came - counts.came_by_key
+    click.echo(
+        f"{counts.came} of {counts.came + counts.old_only} have come: "
+        f"{counts.came_by_key} known by their key, {by_thing} by their thing"
+    )
+    if counts.came:
+        click.echo("Came in the week from")
+        for line in table_of_bars({f"{day}": count for day, count in found.pace.weeks.items()}):
+            click.echo(f"  {line}")
+    click.echo(_outlook(found))
+    _warn(found)
+    if counts.old_only:
+        click.echo("Have not come, those that end first:")
+    for each in found.first_stragglers():
+        name = output.safe(each.common_name or "(no common name)")
+        click.echo(f"  {each.certificate_id[:12]}  {name}  {(each.not_after or '')[:10]}".rstrip())
+    if counts.old_only > FIRST:
+        output.note("  … and more (--export writes all)")
+
+
+def _outlook(found: Rollover) -> str:
+    if not found.counts.old_only:
+        return "Every device has come." if found.counts.came else "No device is in with the old CA."
+    done, end = found.pace.done_on, found.pair.old.not_after
+    if done is None:
+        return f"Nobody came in the last four weeks; the old CA ends {end:%Y-%m-%d}"
+    pace = f"At {found.pace.per_week:.1f} a week the last one comes on {done}"
+    return f"{pace}, {'before' if found.in_time else 'after'} the old CA ends ({end:%Y-%m-%d})"
+
+
+def _warn(found: Rollover) -> None:
+    old, new = found.pair.old, found.pair.new
+    if not new.takes_devices:
+        output.warn(f"no device can come: the CA {new.words} is {new.ca.status}, auto-registration {_switch(new)}")
+    if found.held:
+        output.warn(f"{_count(found.held, 'device')} of {new.words} on hold: `jitr held ls --ca {new.ca.id[:12]}`")
+    for side, ca in ((Side.OLD, old), (Side.NEW, new)):
+        if count := found.not_on_record[side]:
+            told = f"{_count(count, 'ACTIVE certificate')} of {ca.words} not on record, and not counted"
+            output.warn(f"{told}: `jitr fleet check --ca {ca.ca.id[:12]} --only unknown`")
+
+
+def _switch(ca: RolloverCa) -> str:
+    return "on" if ca.ca.auto_registration == "ENABLE" else "off"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,0 +1,336 @@
+"""`jitr ca rollover`: who has come from one CA to its successor, how fast, who is missing, and the end of it."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testkit import pki
+from testkit.aws.world import World
+from testkit.cli.command_line import Aws, Run
+from testkit.cli.fleet import GRANT, Fleet, fleet_in, leaf
+from testkit.cli.operating import FACTORY, OTHER, register_ca
+from testkit.knocks import allow, deny
+from testkit.knocks import rules as made_rules
+
+from jitr.devicelists.rows import ListRow
+from jitr.rules.model import Ca, Rules
+from jitr.services.lists.device_lists import DeviceLists
+from jitr_operations.fleet.matching import CaCertificate, Matching, Side
+from jitr_operations.fleet.rollover import pace_from
+from jitr_operations.table import now
+
+TODAY = date(2026, 3, 29)
+ABSENT = "ab" * 32
+
+
+@pytest.fixture
+def fleet(world: World, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    fleet = fleet_in(world, aws, monkeypatch)
+    world.register_ca(OTHER)
+    takes_devices(aws, world, on=True)
+    world.publish(both("replace"))
+    return fleet
+
+
+def takes_devices(aws: Aws, world: World, *, on: bool) -> None:
+    """Have every CA's auto-registration on, or off: moto does not know of it."""
+
+    def described(given: dict[str, Any]) -> Any:
+        answer = aws.real(world.iot, "DescribeCACertificate", given)
+        found = answer["certificateDescription"] | {"autoRegistrationStatus": "ENABLE" if on else "DISABLE"}
+        return answer | {"certificateDescription": found}
+
+    aws.overrides["DescribeCACertificate"] = described
+
+
+def both(renewal: str, *more: Any) -> Rules:
+    """Rules for a roll-over from factory-a to factory-b."""
+    grant = replace(GRANT, renewal=renewal)
+    made = made_rules(
+        *more,
+        allow("line-a", ca="factory-a", grant=grant),
+        allow("line-b", ca="factory-b", grant=replace(grant, renewal_from=("factory-a",))),
+    )
+    cas = {"factory-a": Ca("factory-a", (FACTORY.id,), 3), "factory-b": Ca("factory-b", (OTHER.id,), 4)}
+    return replace(made, cas=cas)
+
+
+def comes(fleet: Fleet, device: pki.Issued, ca: pki.CA) -> pki.Issued:
+    fleet.world.connect(device)
+    fleet.world.knock(device, ca)
+    return device
+
+
+def moves(fleet: Fleet, name: str, *, owner: str | None = None) -> pki.Issued:
+    """The device comes with a certificate of the new CA, with its own key or with another."""
+    return comes(fleet, leaf(name, OTHER, owner or name), OTHER)
+
+
+def told(run: Run, *options: object) -> Any:
+    result = run("ca", "rollover", "factory-a", "factory-b", "--json", *options)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def kinds(document: Any) -> tuple[int, ...]:
+    return tuple(document["devices"][each] for each in ("old_only", "both", "new_only", "neither"))
+
+
+def names(document: Any) -> list[str]:
+    return sorted(each["common_name"] for each in document["stragglers"])
+
+
+# --- who has come
+
+
+def test_devices_are_counted_by_the_cas_that_they_are_in_with_and_matched_by_key_and_by_thing(
+    run: Run, fleet: Fleet
+) -> None:
+    """Replaced, beside the old certificate, new from the start, rejected, and taken out: each is counted once.
+
+    A certificate of the same key is replaced by nothing: both are ACTIVE.
+    """
+    fleet.let_in("a", "b", "same-key", "other-key", "beside", "off")
+    moves(fleet, "same-key")
+    moves(fleet, "other-key", owner="another key")
+    fleet.world.publish(both("coexist"))
+    moves(fleet, "beside", owner="a key beside")
+    moves(fleet, "newborn")
+    assert run("device", "deactivate", "off", "--yes").exit_code == 0
+    fleet.world.publish(both("coexist", deny("bad", common_name="bad")))
+    moves(fleet, "bad")
+    document = told(run)
+    assert kinds(document) == (2, 2, 2, 2)
+    assert document["came"] == {"devices": 3, "by_key": 1, "by_thing": 2}
+    assert names(document) == ["a", "b"]
+    assert (document["old"]["aliases"], document["new"]["ca_certificate_id"]) == (["factory-a"], OTHER.id)
+
+
+def test_a_name_that_no_rule_granted_matches_nobody(run: Run, fleet: Fleet) -> None:
+    """Any CA may write a common name. A certificate that was held got no thing, and is not the device's."""
+    fleet.let_in("a")
+    fleet.world.publish(both("hold"))
+    stranger = moves(fleet, "a", owner="somebody")
+    assert fleet.world.codes(stranger) == ["grant.thing-claimed"]
+    document = told(run)
+    assert (kinds(document), document["held"], names(document)) == ((1, 0, 0, 1), 1, ["a"])
+    assert f"1 device of factory-b ({OTHER.id[:12]}) on hold" in run("ca", "rollover", FACTORY.id, OTHER.id).stderr
+
+
+def test_a_device_is_in_as_aws_iot_says_now(run: Run, fleet: Fleet) -> None:
+    """Not as it was decided: cut off by another hand, deleted, expired, or registered by hand."""
+    ended = FACTORY.usual_device("ended").valid(not_after=now() - timedelta(minutes=1)).issue()
+    devices = fleet.let_in("a", "off", "gone") | {"ended": comes(fleet, ended, FACTORY)}
+    assert fleet.world.status(ended) == "ACTIVE"
+    fleet.set_status(devices["off"], "INACTIVE")
+    fleet.delete(devices["gone"])
+    for device in (leaf("stranger"), leaf("by-hand", OTHER)):
+        fleet.register(device)
+    document = told(run)
+    assert (kinds(document), names(document)) == ((1, 0, 0, 3), ["a"])
+    assert document["not_on_record"] == {"old": 1, "new": 1}
+    shown = run("ca", "rollover", "factory-a", "factory-b").stderr
+    assert f"`jitr fleet check --ca {FACTORY.id[:12]} --only unknown`" in shown
+
+
+def test_devices_of_other_cas_are_none_of_it(run: Run, fleet: Fleet) -> None:
+    third = pki.ca("Factory C")
+    register_ca(fleet.world.iot, third)
+    fleet.let_in("a")
+    document = json.loads(run("ca", "rollover", third.id, OTHER.id, "--json").stdout)
+    assert kinds(document) == (0, 0, 0, 0)
+    assert (document["done_on"], document["in_time"]) == (f"{now():%Y-%m-%d}", True)
+
+
+def test_certificates_that_a_third_joins_are_one_device() -> None:
+    """Whatever the order in which they are read: the same key under two things, the same thing under two keys."""
+
+    def certificate(number: int, side: Side, key: str, thing: str | None) -> CaCertificate:
+        return CaCertificate(f"{number:064x}", side, True, True, False, "2026-03-01T00:00:00Z", None, key, thing, "")
+
+    made = [
+        certificate(1, Side.OLD, "aa", "one"),
+        certificate(2, Side.OLD, "bb", "two"),
+        certificate(3, Side.NEW, "cc", "two"),
+        certificate(4, Side.NEW, "aa", "three"),
+        certificate(5, Side.OLD, "dd", "three"),
+        certificate(6, Side.OLD, "bb", "one"),
+        certificate(7, Side.OLD, "ee", None),
+    ]
+    for start in range(len(made)):
+        matching = Matching()
+        for each in made[start:] + made[:start]:
+            matching.add(each)
+        matching.settle()
+        counts = matching.count()
+        assert (counts.old_only, counts.both, counts.came, counts.came_by_key) == (1, 1, 1, 1), start
+        assert [each.certificate_id for each in matching.stragglers()] == [f"{7:064x}"]
+        matching.close()
+
+
+# --- the pace
+
+
+def days(*ago: int) -> dict[date, int]:
+    return {TODAY - timedelta(days=each): 2 for each in sorted(ago, reverse=True)}
+
+
+@pytest.mark.parametrize(
+    ("came", "missing", "per_week", "done"),
+    [
+        (days(*range(28)), 20, 14.0, TODAY + timedelta(days=10)),
+        (days(0), 3, 14.0, TODAY + timedelta(days=2)),
+        (days(40, 27), 1, 0.5, TODAY + timedelta(days=14)),
+        (days(40), 5, 0.0, None),
+        ({}, 5, 0.0, None),
+        (days(40), 0, 0.0, TODAY),
+        (days(27), 10**9, 0.5, None),
+    ],
+    ids=["steady", "only today", "one in four weeks", "none of late", "nobody", "all", "never"],
+)
+def test_the_last_one_comes_at_the_pace_of_four_weeks_or_since_the_first_came(
+    came: dict[date, int], missing: int, per_week: float, done: date | None
+) -> None:
+    pace = pace_from(came, missing, TODAY)
+    assert (pace.per_week, pace.done_on) == (per_week, done)
+
+
+def test_each_of_the_last_eight_weeks_has_its_count() -> None:
+    weeks = pace_from(days(0, 6, 7, 55, 56), 1, TODAY).weeks
+    assert list(weeks.values()) == [2, 0, 0, 0, 0, 0, 2, 4]
+    assert list(weeks)[-1] == TODAY - timedelta(days=6)
+
+
+def test_when_the_last_one_comes_is_held_against_the_end_of_the_old_ca(run: Run, fleet: Fleet) -> None:
+    fleet.let_in("a", "b")
+    assert "Nobody came in the last four weeks" in run("ca", "rollover", "factory-a", "factory-b").stdout
+    moves(fleet, "a")
+    document = told(run)
+    assert (document["per_week"], document["in_time"]) == (7.0, True)
+    assert sum(document["weeks"].values()) == 1
+    shown = run("ca", "rollover", "factory-a", "factory-b").stdout
+    assert f"At 7.0 a week the last one comes on {document['done_on']}, before the old CA ends" in shown
+    moves(fleet, "b")
+    assert "Every device has come." in run("ca", "rollover", "factory-a", "factory-b").stdout
+
+
+# --- who has not come
+
+
+def test_who_has_not_come_is_a_list_of_their_old_certificates_which_imports(run: Run, fleet: Fleet) -> None:
+    """Whatever a device calls itself. A certificate that it comes with later is not on the list."""
+    hostile = ["=1+1", "ring\u202e", "a\nb", "N/A", "\ufffd", "x" * 64, '"quoted"', "\u00c3\u00a4"]
+    bare = replace(GRANT, thing=None, thing_type=None, attributes={}, thing_groups=(), not_in_policies=("common_name",))
+    fleet.world.publish(replace(both("replace"), allow=(allow("any", ca="factory-a", grant=bare),)))
+    ids = {each.sha256 for each in fleet.let_in(*hostile).values()}
+    fleet.world.publish(both("replace"))
+    plain = fleet.let_in("plain", "moved")["plain"]
+    moves(fleet, "moved")
+    document = told(run, "--export", "not-yet.csv")
+    rows = list(csv.DictReader(Path("not-yet.csv").read_text("utf-8-sig").splitlines()))
+    assert document["exported"]["rows"] == document["devices"]["old_only"] == len(hostile) + 1
+    assert {each["certificate_sha256"] for each in rows} == ids | {plain.sha256}
+    assert not any(cell.startswith(("=", "+", "-", "@")) for each in rows for cell in each.values())
+    imported = run("lists", "import", "not-yet", "not-yet.csv", "--json", "--yes")
+    assert imported.exit_code == 0, imported.output
+    lists = DeviceLists(fleet.world.table)
+    listed = list(lists.rows("not-yet", lists.all()["not-yet"].head.generation))
+    (row,) = [each for each in listed if each.certificate_sha256 == plain.sha256]
+    assert row.note is not None
+    assert row == ListRow(certificate_sha256=plain.sha256, thing_name="plain", note=row.note)
+    assert row.note.startswith("not yet come: plain, certificate ends ")
+    again = run("ca", "rollover", "factory-a", "factory-b", "--export", "not-yet.csv")
+    assert (again.exit_code, "--force" in again.stderr) == (2, True)
+
+
+# --- the end
+
+
+def test_the_end_is_asked_for_written_into_the_history_and_undone(run: Run, fleet: Fleet, aws: Aws) -> None:
+    device = fleet.let_in("a")["a"]
+    words = ("ca", "rollover", "factory-a", "factory-b")
+    asked = run(*words, "--finish")
+    assert "1 device has not come to its successor. Make the CA" in asked.stderr
+    assert asked.exit_code == 2
+    assert "UpdateCACertificate" not in aws.operations
+    done = run(*words, "--finish", "--yes", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["finished"] == {"ca_certificate_id": FACTORY.id, "status": "INACTIVE"}
+    assert "no new device under it is registered" in done.stderr
+    assert (ca_status(fleet), fleet.world.status(device)) == ("INACTIVE", "ACTIVE")
+    (entry,) = json.loads(run("history", "--json").stdout)
+    assert entry["command"] == f"ca rollover {FACTORY.id[:12]} {OTHER.id[:12]} --finish"
+    assert (entry["before"]["status"], entry["after"], entry["outcome"]) == ("ACTIVE", {"status": "INACTIVE"}, "done")
+    again = run(*words, "--finish")
+    assert (again.exit_code, len(json.loads(run("history", "--json").stdout))) == (0, 1), again.output
+    assert run("ca", "activate", FACTORY.id).exit_code == 0
+    assert ca_status(fleet) == "ACTIVE"
+
+
+def ca_status(fleet: Fleet) -> str:
+    return fleet.world.iot.describe_ca_certificate(certificateId=FACTORY.id)["certificateDescription"]["status"]
+
+
+def test_without_finish_nothing_is_changed(run: Run, fleet: Fleet, aws: Aws) -> None:
+    fleet.let_in("a")
+    aws.calls.clear()
+    told(run)
+    reads = ("Get", "Describe", "List", "BatchGet", "Query")
+    assert [each for each in aws.operations if not each.startswith(reads)] == []
+
+
+@pytest.mark.parametrize("lacks", ["INACTIVE", "without auto-registration"])
+def test_the_old_ca_is_not_ended_while_the_new_one_takes_no_devices(
+    run: Run, fleet: Fleet, aws: Aws, lacks: str
+) -> None:
+    fleet.let_in("a")
+    if lacks == "INACTIVE":
+        fleet.world.iot.update_ca_certificate(certificateId=OTHER.id, newStatus="INACTIVE")
+    else:
+        takes_devices(aws, fleet.world, on=False)
+    assert "no device can come" in run("ca", "rollover", "factory-a", "factory-b").stderr
+    result = run("ca", "rollover", "factory-a", "factory-b", "--finish", "--yes")
+    assert (result.exit_code, f"is {lacks}, and with" in result.stderr) == (2, True), result.stderr
+    assert ca_status(fleet) == "ACTIVE"
+
+
+# --- bad input
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("factory-a", "factory-a"), "factory-a and factory-a are the same CA"),
+        (("factory-a", FACTORY.id[:10]), f"are the same CA, {FACTORY.id[:12]}: name its successor"),
+        (("factory-c", "factory-b"), "and no CA alias of the rules in force: did you mean factory-"),
+        ((ABSENT, "factory-b"), f"no CA {ABSENT} is registered"),
+        (("two", "factory-b"), "two stands for 2 CAs in the rules in force: name one of them by its id"),
+        (("gone", "factory-b"), f"no CA {ABSENT} is registered"),
+    ],
+    ids=["twice", "twice in other words", "unknown word", "unknown id", "several", "an alias of none"],
+)
+def test_what_cannot_be_a_roll_over_is_told_in_a_line(run: Run, fleet: Fleet, words: Sequence[str], says: str) -> None:
+    made = both("replace")
+    more = {"two": Ca("two", (FACTORY.id, OTHER.id), 5), "gone": Ca("gone", (ABSENT,), 6)}
+    fleet.world.publish(replace(made, cas={**made.cas, **more}))
+    result = run("ca", "rollover", *words)
+    assert (result.exit_code, says in result.stderr) == (2, True), result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_the_older_ca_comes_first_and_a_newer_one_that_ends_sooner_is_warned_of(run: Run, fleet: Fleet) -> None:
+    short = pki.ca_draft("Factory D")
+    for days_later, code in ((0, 2), (1, 0)):
+        begins = FACTORY.draft.not_before + timedelta(days=days_later)
+        draft = short.valid(not_before=begins, not_after=FACTORY.draft.not_after - timedelta(days=30))
+        ca = pki.make(draft.basic_constraints(ca=True).key_usage("keyCertSign").identifiers())
+        register_ca(fleet.world.iot, ca)
+        result = run("ca", "rollover", "factory-a", ca.id)
+        assert result.exit_code == code, result.output
+        assert f"{ca.id[:12]} ends" in result.stderr
+        assert ("name the CA that is left first" in result.stderr) == (code == 2)
