@@ -41,6 +41,11 @@ class Match:
             "key": self.found_by.value,
         }
 
+    def __str__(self) -> str:
+        """For people."""
+        name = self.common_name or "(no common name)"
+        return f"{self.certificate_id[:12]}  {name}  by {self.found_by.kind} {self.found_by.value}"
+
 
 def find_on_list(
     deployment: Deployment, registry: Registry, rows: Iterable[ListRow], at: datetime, compared: ListComparison

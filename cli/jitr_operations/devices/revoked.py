@@ -45,10 +45,15 @@ class Revoked:
             "reason": self.entry.reason,
         }
 
+    @property
+    def on_hold(self) -> bool:
+        """Whether the CA may let it in again (RFC 5280 5.3.1, certificateHold)."""
+        return self.entry.on_hold
+
     def __str__(self) -> str:
         """For people."""
         name = self.common_name or "(no common name)"
-        what = "on hold" if self.entry.on_hold else f"revoked ({self.entry.reason})"
+        what = "on hold" if self.on_hold else f"revoked ({self.entry.reason})"
         return (
             f"{self.certificate_id[:12]}  {name}  serial {self.serial_number}, {what} {rfc3339(self.entry.revoked_at)}"
         )

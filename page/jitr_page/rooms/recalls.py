@@ -4,19 +4,12 @@ from flask import Blueprint, redirect, render_template, url_for
 from werkzeug.wrappers import Response
 
 from jitr.errors import InputError
-from jitr.services.lists.device_lists import DeviceLists
 from jitr.text import counted
-from jitr_operations import telling
-from jitr_operations.devices import status
-from jitr_operations.devices.by_hand import Hand
-from jitr_operations.devices.recall import find_on_list
-from jitr_operations.devices.recall_misses import ListComparison, find_misses
-from jitr_operations.devices.registry import Registry
-from jitr_operations.lists.where import ChosenRows, RowFilter
-from jitr_operations.table import now
+from jitr_operations.fleet.recalls import Recall, cut_off, look_again, recall_of_rows
+from jitr_operations.lists.where import RowFilter
 from jitr_page.forms import reason, require_sure
 from jitr_page.jobs import JobResult
-from jitr_page.recalls import Recall
+from jitr_page.recalls import ListRecall
 from jitr_page.site import Site, site
 
 room = Blueprint("recalls", __name__)
@@ -32,21 +25,18 @@ def look(name: str) -> Response:
 
 
 def _look(found: Site, name: str, base: str) -> JobResult:
-    rows = ChosenRows(DeviceLists(found.table), name, RowFilter(()))
-    at, compared = now(), ListComparison()
-    matches, under_way = find_on_list(found.deployment, Registry(found.deployment.client("iot")), rows, at, compared)
-    remarks = find_misses(rows, at, compared).lines(str(rows))
-    recall = found.recalls.keep(Recall(name, tuple(matches), tuple(under_way), tuple(remarks)))
-    return JobResult(
-        f"{counted(len(matches), 'device')} of list {name} {'is' if len(matches) == 1 else 'are'} in",
-        then=base + recall,
-    )
+    recall = recall_of_rows(found.deployment, name, RowFilter(()))
+    told = counted(len(recall.devices), f"device of list {name} is in", f"devices of list {name} are in")
+    return JobResult(told, then=base + found.recalls.keep(ListRecall(name, recall)))
 
 
 @room.get("/recalls/<recall>")
 def show(recall: str) -> str:
     """Show which devices would be cut off."""
-    return render_template("recall.html", id=recall, recall=_require(site().recalls.get(recall)))
+    shown = _require(site().recalls.get(recall))
+    misses = shown.recall.misses
+    remarks = [] if misses is None else misses.lines(f"list {shown.list_name}")
+    return render_template("recall.html", id=recall, list_name=shown.list_name, recall=shown.recall, remarks=remarks)
 
 
 @room.post("/recalls/<recall>/do")
@@ -56,31 +46,20 @@ def do(recall: str) -> Response:
     require_sure(("they are cut off",))
     shown = _require(found.recalls.take(recall))
     back = url_for("lists.show", name=shown.list_name)
-    job = found.jobs.start(f"Cut off {counted(len(shown.found), 'device')}", back, lambda: _cut_off(found, shown, why))
+    title = f"Cut off {counted(len(shown.recall.devices), 'device')}"
+    job = found.jobs.start(title, back, lambda: _cut_off(found, shown.recall, why))
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 
 
-def _cut_off(found: Site, shown: Recall, why: str) -> JobResult:
-    registry, failed = Registry(found.deployment.client("iot")), list[str]()
-    active: dict[str, str] = {}
-    with telling.progress("Looking at them once more", len(shown.found)) as advance:
-        for each in shown.found:
-            certificate = registry.get(each.certificate_id)
-            if certificate is not None and certificate.status == "ACTIVE":
-                active[certificate.id] = certificate.status
-            else:
-                by_now = "gone" if certificate is None else certificate.status
-                failed.append(f"{each.certificate_id[:12]} is {by_now} by now, and was left as it is")
-            advance(1)
-    under_way = status.deactivate(registry, active, Hand(found.deployment, found.table), found.table, lambda _id: why)
+def _cut_off(found: Site, recall: Recall, why: str) -> JobResult:
+    active, others = look_again(found.deployment, recall)
+    failed = [f"{each[:12]} is {by_now} by now, and was left as it is" for each, by_now in others.items()]
+    under_way = cut_off(found.deployment, active, lambda _id: None, why=why)
     failed += [f"{each[:12]} is still being decided: look again in a minute" for each in under_way]
-    return JobResult(
-        f"Made {len(active)} of {counted(len(shown.found), 'device')} INACTIVE",
-        failed,
-    )
+    return JobResult(f"Made {len(active.devices)} of {counted(len(recall.devices), 'device')} INACTIVE", failed)
 
 
-def _require(recall: Recall | None) -> Recall:
+def _require(recall: ListRecall | None) -> ListRecall:
     if recall is None:
         raise InputError("this was done already, or is kept no more: look for the devices again")
     return recall

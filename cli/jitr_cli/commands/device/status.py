@@ -1,39 +1,41 @@
 """``jitr device activate | deactivate | revoke``: the status of device certificates, changed at an operator's word."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import MappingProxyType
 
 import click
 
 from jitr.errors import InputError, Retry
-from jitr.services.lists.device_lists import DeviceLists
 from jitr.text import counted
 from jitr.times import rfc3339
 from jitr_cli.commands.device.overrule import require_reason
 from jitr_cli.console import completion, output
 from jitr_cli.console.options import FILE, stack_options
-from jitr_operations.deployment import Choice, Deployment
+from jitr_operations.deployment import Choice
 from jitr_operations.devices import ledger
 from jitr_operations.devices import status as switching
 from jitr_operations.devices.activation import NOT_ASKED, ActivationCheck
 from jitr_operations.devices.by_hand import NOT_KEPT, Hand
-from jitr_operations.devices.recall import Match, find_on_list
-from jitr_operations.devices.recall_misses import ListComparison, find_misses
 from jitr_operations.devices.records import account_and_table, name_in
 from jitr_operations.devices.registry import DeviceCertificate, Registry
-from jitr_operations.devices.revoked import Revoked, find_revoked
 from jitr_operations.devices.which import find_one
-from jitr_operations.fleet.denied import DeniedDevice, find_denied, selection_of
-from jitr_operations.fleet.mending import Mender
-from jitr_operations.lists.where import ChosenRows, RowFilter
-from jitr_operations.table import now, now_text, table_of
+from jitr_operations.fleet.recalls import (
+    Recall,
+    RecalledDevice,
+    cut_off,
+    recall_of_denied,
+    recall_of_revoked,
+    recall_of_rows,
+)
+from jitr_operations.lists.where import RowFilter
+from jitr_operations.table import now, now_text
 
 SHOWN = 50  # of the devices that are on a list
 # https://docs.aws.amazon.com/iot/latest/apireference/API_UpdateCertificate.html
 _CUT_OFF = "A device that is connected is disconnected within minutes, and cannot connect again"
+_AFTER_HOLD = "Those on hold stay INACTIVE when the CA lifts its hold: `jitr device activate` lets them in again."
 
 
 @click.command()
@@ -183,7 +185,7 @@ def deactivate(
         return
     where = RowFilter(conditions)
     with ledger.opened(file) as lines:
-        recall = _Recall(choice, lines, dry_run=dry_run, yes=yes, as_json=as_json)
+        recall = _RecallCommand(choice, lines, dry_run=dry_run, yes=yes, as_json=as_json)
         if alias is not None:
             recall.revoked(alias)
         elif rule is not None:
@@ -214,14 +216,13 @@ def _deactivate_named(which: tuple[str, ...], yes: bool, choice: Choice, as_json
     _only_part(under_way)
 
 
-class _Recall:
-    """Devices that were found make INACTIVE, once they were shown and somebody agreed."""
+class _RecallCommand:
+    """Shows the devices of a recall, asks, and makes them INACTIVE."""
 
     def __init__(self, choice: Choice, lines: ledger.Ledger, *, dry_run: bool, yes: bool, as_json: bool) -> None:
-        self._deployment: Deployment = choice.deployment()
+        self._deployment = choice.deployment()
         if not dry_run:
             self._deployment.announce()
-        self._registry = Registry(self._deployment.client("iot"))
         self._lines = lines
         self._dry_run = dry_run
         self._yes = yes
@@ -229,96 +230,53 @@ class _Recall:
 
     def listed(self, name: str | None, where: RowFilter) -> None:
         """Recall the devices of a list's rows, or of those of every list."""
-        rows = ChosenRows(DeviceLists(table_of(self._deployment)), name, where)
-        at, compared = now(), ListComparison()
-        matches, under_way = find_on_list(self._deployment, self._registry, rows, at, compared)
-        misses = find_misses(rows, at, compared)
-        _show([_line(each) for each in matches], f"on {rows}", under_way)
-        for each in misses.lines(str(rows)):
-            output.note(each)
+        recall = recall_of_rows(self._deployment, name, where)
         by = {"list": name, "where": where.to_json() or None}
-        found_by = (*(() if name is None else ("--list", name)), *where.words())
-        self._make_inactive(matches, f"on {rows}", found_by, under_way, by, misses.to_json())
-        if matches and not self._dry_run:
-            output.note(_to_keep_out(name, where))
-        _only_part(under_way)
+        self._carry_out(recall, by, _to_keep_out(name, where) if recall.devices else None)
 
     def revoked(self, alias: str) -> None:
         """Make the devices INACTIVE that a CA's revocation list names."""
-        found, under_way = find_revoked(self._deployment, self._registry, alias, now())
-        where = f"on the revocation list of {alias}"
-        _show([str(each) for each in found], where, under_way)
-        self._make_inactive(found, where, ("--crl", alias), under_way, {"crl": alias})
-        if any(each.entry.on_hold for each in found) and not self._dry_run:
-            output.note(
-                "Those on hold stay INACTIVE when the CA lifts its hold: `jitr device activate` lets them in again."
-            )
-        _only_part(under_way)
+        recall = recall_of_revoked(self._deployment, alias)
+        self._carry_out(recall, {"crl": alias}, _AFTER_HOLD if recall.on_hold else None)
 
     def denied(self, rule: str) -> None:
         """Make the devices INACTIVE that are in and that a deny rule in force matches."""
-        found, under_way = find_denied(self._deployment, rule), list[str]()
-        where = f"denied by rule {rule}"
-        _show([str(each) for each in found], where, under_way)
-        mender, findings = Mender(self._deployment, selection_of(rule)), {each.certificate_id: each for each in found}
-        self._make_inactive(
-            found,
-            where,
-            ("--rule", rule),
-            under_way,
-            {"rule": rule},
-            still=lambda each: mender.is_still_so(findings[each].finding),
-        )
-        _only_part(under_way)
+        self._carry_out(recall_of_denied(self._deployment, rule), {"rule": rule}, None)
 
-    def _make_inactive(
-        self,
-        found: Sequence[Match | Revoked | DeniedDevice],
-        why: str,
-        found_by: Sequence[str],
-        under_way: list[str],
-        by: Mapping[str, object],
-        more: Mapping[str, object] = MappingProxyType({}),
-        still: Callable[[str], bool] = lambda _id: True,
-    ) -> None:
-        """Make what was found INACTIVE, or tell what would be; ``by`` is what it was found by.
-
-        Those that are still being decided are added to ``under_way``; those that ``still`` says no of are left alone.
-        """
-        devices = {each.certificate_id: each.to_json() for each in found}
+    def _carry_out(self, recall: Recall, by: Mapping[str, object], afterwards: str | None) -> None:
+        """Show what was found and make it INACTIVE. ``by`` is what it was found by, for ``--json``."""
+        _show(recall)
         if self._dry_run:
-            for each in devices.values():
-                self._lines.write(each, before="ACTIVE", status="ACTIVE", at="")
-        elif devices:
-            output.confirm(f"Make {counted(len(devices), 'certificate')} INACTIVE? {_CUT_OFF}.", self._yes)
-            table = table_of(self._deployment)
-            made: list[str] = []
-
-            def done(certificate_id: str) -> None:
-                made.append(certificate_id)
-                self._lines.write(devices[certificate_id], before="ACTIVE", status="INACTIVE", at=now_text())
-
-            under_way += switching.deactivate(
-                self._registry,
-                dict.fromkeys(devices, "ACTIVE"),
-                Hand(self._deployment, table),
-                table,
-                lambda _id: why,
-                still=still,
-                made=done,
-                command=("device", "deactivate", *found_by),
-            )
-            devices = {each: devices[each] for each in made}
-        status = "ACTIVE" if self._dry_run else "INACTIVE"
+            for each in recall.devices:
+                self._lines.write(each.to_json(), before="ACTIVE", status="ACTIVE", at="")
+            done, under_way = list(recall.devices), list(recall.under_way)
+        else:
+            done, under_way = self._make_inactive(recall)
         document: dict[str, object] = {name: value for name, value in by.items() if value is not None}
-        document |= {"dry_run": self._dry_run, "devices": [each | {"status": status} for each in devices.values()]}
-        document |= more
+        status = "ACTIVE" if self._dry_run else "INACTIVE"
+        document |= {"dry_run": self._dry_run, "devices": [each.to_json() | {"status": status} for each in done]}
+        document |= {} if recall.misses is None else recall.misses.to_json()
         if under_way:
             document["under_way"] = under_way
         would = "Would make" if self._dry_run else "Made"
-        output.emit(
-            self._as_json, document, f"{would} {counted(len(devices), 'certificate')} INACTIVE" if devices else ""
-        )
+        told = f"{would} {counted(len(done), 'certificate')} INACTIVE" if done else ""
+        output.emit(self._as_json, document, told)
+        if afterwards is not None and not self._dry_run:
+            output.note(afterwards)
+        _only_part(under_way)
+
+    def _make_inactive(self, recall: Recall) -> tuple[list[RecalledDevice], list[str]]:
+        """Return those made INACTIVE, and the certificates of those that are still being decided."""
+        if not recall.devices:
+            return [], list(recall.under_way)
+        output.confirm(f"Make {counted(len(recall.devices), 'certificate')} INACTIVE? {_CUT_OFF}.", self._yes)
+        devices, done = {each.certificate_id: each for each in recall.devices}, list[RecalledDevice]()
+
+        def made(certificate_id: str) -> None:
+            done.append(devices[certificate_id])
+            self._lines.write(devices[certificate_id].to_json(), before="ACTIVE", status="INACTIVE", at=now_text())
+
+        return done, [*recall.under_way, *cut_off(self._deployment, recall, made)]
 
 
 def _to_keep_out(name: str | None, where: RowFilter) -> str:
@@ -340,22 +298,19 @@ def _only_part(under_way: Sequence[str]) -> None:
         )
 
 
-def _line(each: Match) -> str:
-    name, key = each.common_name or "(no common name)", each.found_by
-    return f"{each.certificate_id[:12]}  {name}  by {key.kind} {key.value}"
-
-
-def _show(lines: Sequence[str], where: str, under_way: Sequence[str]) -> None:
+def _show(recall: Recall) -> None:
     """Show the devices before the question about them, on standard error as well."""
-    if not lines:
-        others = ", but some that are being admitted are" if under_way else ""
-        output.note(f"No ACTIVE certificate is {where}{others}.")
-        return
-    output.note(f"{where[0].upper()}{where[1:]} and ACTIVE:")
-    for each in lines[:SHOWN]:
+    if recall.devices:
+        output.note(f"{recall.why[0].upper()}{recall.why[1:]} and ACTIVE:")
+    else:
+        others = ", but some that are being admitted are" if recall.under_way else ""
+        output.note(f"No ACTIVE certificate is {recall.why}{others}.")
+    for each in recall.devices[:SHOWN]:
         output.note(f"  {each}")
-    if len(lines) > SHOWN:
-        output.note(f"  … and {len(lines) - SHOWN} more (--dry-run --json shows all)")
+    if len(recall.devices) > SHOWN:
+        output.note(f"  … and {len(recall.devices) - SHOWN:,} more (--dry-run --json shows all)")
+    for line in () if recall.misses is None else recall.misses.lines(recall.why.removeprefix("on ")):
+        output.note(line)
 
 
 # --- revoke
