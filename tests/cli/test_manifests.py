@@ -282,7 +282,7 @@ def test_what_is_not_signed_is_verified_without_aws(run: Run, monkeypatch: pytes
     Path("folder/chip.pem").write_bytes(LOT.certificate(1).pem)
     for file in ("chip.pem", "folder"):
         done = run("lists", "verify", file)
-        assert (done.exit_code, f"{file}: 1 devices, and nothing is wrong" in done.stdout) == (0, True), done.stderr
+        assert (done.exit_code, f"{file}: 1 device, and nothing is wrong" in done.stdout) == (0, True), done.stderr
     assert run("lists", "verify", "lot.json").exit_code == 2
 
 
