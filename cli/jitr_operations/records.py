@@ -19,11 +19,3 @@ def count_at_most(table: Table, verdict: Verdict, most: int) -> tuple[int, bool]
 def record_of(table: Table, certificate_id: str) -> Record | None:
     """Return the record of one certificate."""
     return table.record_and_heads(certificate_id)[0]
-
-
-def common_name(record: Record) -> str:
-    """Return what a person knows the device by; empty where it has no name or could not be read."""
-    if record.facts is None:
-        return ""
-    subject = record.facts["subject"]  # of thousands of devices nothing else is read
-    return ", ".join(each["value"] for each in subject if each["name"] == "common_name")

@@ -7,11 +7,11 @@ from werkzeug.exceptions import HTTPException
 
 from jitr.errors import InputError
 from jitr.reasons import CODES
+from jitr.records.record import common_name
 from jitr.text import counted
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_operations.history import reading
-from jitr_operations.records import common_name
 from jitr_operations.table import operator, table_of
 from jitr_page import problems, text
 from jitr_page.guard import Door, watch

@@ -26,6 +26,7 @@ from testkit.knocks import rules as made_rules
 from testkit.page import Page
 from testkit.twins import twin_of
 
+from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.pacing import Pace
 from jitr.aws.quotas import Quotas
@@ -37,7 +38,7 @@ from jitr_operations.deployment import Choice
 from jitr_operations.devices import by_hand
 from jitr_operations.devices import registry as device_registry
 from jitr_operations.devices import status as switching
-from jitr_operations.devices.by_hand import Hand, acts_of
+from jitr_operations.devices.by_hand import Hand
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 

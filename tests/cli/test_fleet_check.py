@@ -19,13 +19,13 @@ from testkit.cli.fleet import GRANT, Fleet, fleet_in, in_force, leaf
 from testkit.cli.operating import FACTORY, OTHER
 from testkit.knocks import allow, deny
 
+from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.quotas import Quotas
 from jitr.aws.web import Web, WebAnswer, WebRequest
 from jitr.devicelists.rows import ListRow
 from jitr.records.record import APPLYING
 from jitr.rules.model import Ca, Crl, Grant, Ocsp
 from jitr.x509.ocsp import RESPONSE_TYPE
-from jitr_operations.devices.by_hand import acts_of
 from jitr_operations.fleet import check as checking
 from jitr_operations.fleet.pace import quotas_in
 from jitr_operations.table import now

@@ -11,9 +11,9 @@ from testkit.cli.fleet import GRANT, Fleet, fleet_in, in_force, leaf
 from testkit.cli.operating import FACTORY
 from testkit.knocks import allow, deny
 
+from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.devicelists.rows import ListRow
 from jitr_cli.console import output
-from jitr_operations.devices.by_hand import acts_of
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from jitr.decision.decide import OperatorWord
 from jitr.errors import InputError
 from jitr.reasons import Verdict
 from jitr.records.history import HistoryKind
-from jitr.records.record import Record, knock_interval
+from jitr.records.record import Record, common_name, knock_interval
 from jitr.rules.model import Rules
 from jitr.text import meant
 from jitr_operations import telling
@@ -23,7 +23,6 @@ from jitr_operations.decisions.today import Today, reasons_text
 from jitr_operations.deployment import Deployment
 from jitr_operations.devices.registry import Registry
 from jitr_operations.history import keeping
-from jitr_operations.records import common_name
 from jitr_operations.table import now, now_text, operator, table_of
 
 

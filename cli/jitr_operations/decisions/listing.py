@@ -9,11 +9,11 @@ from jitr.aws.dynamodb.decisions import newest_of
 from jitr.aws.dynamodb.table import Table
 from jitr.errors import InputError
 from jitr.reasons import Verdict
+from jitr.records.by_hand import Act
 from jitr.records.record import APPLIED, Record
 from jitr_operations.decisions import words
 from jitr_operations.decisions.filters import of_ca, with_reason
 from jitr_operations.deployment import Deployment
-from jitr_operations.devices.by_hand import Act
 from jitr_operations.devices.registry import Registry
 from jitr_operations.table import now, now_text, operator, table_of
 

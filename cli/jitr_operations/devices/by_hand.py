@@ -4,12 +4,12 @@ It stands beside the decision record, in an item of its own: the record is the f
 this very moment, and certificates that nothing was decided on are cut off by hand, too.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
 
-from jitr.aws.dynamodb.table import BATCH_GET, Conflict, Table, by_hand_key, to_item
+from jitr.aws.dynamodb.by_hand import acts_of
+from jitr.aws.dynamodb.table import Conflict, Table, by_hand_key, to_item
 from jitr.errors import JitrError
+from jitr.records.by_hand import NOT_REGISTERED, Act
 from jitr.records.record import FORMAT
 from jitr_operations import telling
 from jitr_operations.deployment import Account, Deployment
@@ -17,61 +17,7 @@ from jitr_operations.table import now_text, operator
 
 NOT_KEPT = "It is not written down who does this"
 MOST_KEPT = 20  # of one certificate; the latest
-NOT_REGISTERED = "NOT_REGISTERED"  # the status before of a certificate that was registered by hand
 _ATTEMPTS = 5  # two hands at one certificate at once are rare
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """One change of a status. ``overruled`` has the reason codes that spoke against it."""
-
-    status: str
-    status_before: str
-    by: str
-    at: str  # RFC 3339
-    message: str | None = None
-    overruled: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """As stored and as ``--json`` prints it."""
-        plain = {"status": self.status, "status_before": self.status_before, "by": self.by, "at": self.at}
-        if self.message is not None:
-            plain["message"] = self.message
-        return plain | ({"overruled": list(self.overruled)} if self.overruled else {})
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Act":
-        """Read what ``to_json`` wrote."""
-        overruled = tuple(data.get("overruled", ()))
-        return cls(data["status"], data["status_before"], data["by"], data["at"], data.get("message"), overruled)
-
-    @property
-    def told(self) -> str:
-        """In words: what it was made, when, by whom, and why."""
-        if self.status_before == NOT_REGISTERED:
-            return f"registered {self.at}, by {self.by}"
-        why = f": {self.message}" if self.message else ""
-        if self.status_before == self.status and self.status != "ACTIVE":
-            return f"{self.status} already, and to stay so since {self.at}, by {self.by}{why}"
-        against = f", overruling {', '.join(self.overruled)}" if self.overruled else ""
-        return f"{self.status} since {self.at}, by {self.by}{against}{why}"
-
-    @property
-    def cut_off(self) -> bool:
-        """Whether the device, which could connect or would have been decided, cannot connect since."""
-        return self.status in ("INACTIVE", "REVOKED") and self.status_before != NOT_REGISTERED
-
-
-def acts_of(table: Table | None, certificate_ids: Iterable[str]) -> dict[str, tuple[Act, ...]]:
-    """Return what was done by hand to each of these certificates, the latest last; only those there is something of."""
-    if table is None:
-        return {}
-    ids = list(dict.fromkeys(certificate_ids))
-    found = {}
-    for start in range(0, len(ids), BATCH_GET):
-        for item in table.get([by_hand_key(each) for each in ids[start : start + BATCH_GET]]):
-            found[str(item["pk"]).partition("#")[2]] = tuple(map(Act.from_json, item["acts"]))
-    return found
 
 
 class Hand:

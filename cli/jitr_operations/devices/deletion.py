@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Iot
 from jitr.errors import InputError
@@ -16,7 +17,7 @@ from jitr.records.history import HistoryKind, Values
 from jitr.records.record import Record
 from jitr.services.registration.reservations import Reservations
 from jitr_operations.deployment import Account
-from jitr_operations.devices.by_hand import acts_of, forget
+from jitr_operations.devices.by_hand import forget
 from jitr_operations.devices.records import facts_of, name_in, records_of
 from jitr_operations.devices.registry import DeviceCertificate, Registry
 from jitr_operations.history import keeping

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.table import Table
 from jitr.reasons import Verdict
+from jitr.records.by_hand import Act
 from jitr.records.record import Record
 from jitr.rules.model import Rules
 from jitr.services.recheck.replay import replay
-from jitr_operations.devices.by_hand import Act, acts_of
 from jitr_operations.devices.registry import Registry
 
 ASKED = 20  # of those that are denied, whose status AWS IoT is asked: it answers ten a second, to devices as well

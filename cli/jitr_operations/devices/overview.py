@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.table import BATCH_GET, Table
 from jitr.aws.iot_listings import ListedCertificate
 from jitr.errors import InputError
 from jitr.facts import CertificateFacts
+from jitr.records.by_hand import Act
 from jitr.records.record import Record
 from jitr_operations import telling
 from jitr_operations.cas import registry as ca_registry
 from jitr_operations.deployment import Account
-from jitr_operations.devices.by_hand import Act, acts_of
 from jitr_operations.devices.records import facts_of, name_in, records_of
 from jitr_operations.devices.registry import DeviceCertificate, Registry, Thing
 from jitr_operations.devices.which import find

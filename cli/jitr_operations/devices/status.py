@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.pacing import Pace
 from jitr.aws.quotas import Quotas
 from jitr.records.history import HistoryKind
 from jitr_operations import telling
 from jitr_operations.devices.admissions import not_the_function_s, shut_out_for_good
-from jitr_operations.devices.by_hand import Hand, acts_of
+from jitr_operations.devices.by_hand import Hand
 from jitr_operations.devices.registry import DeviceCertificate, Registry
 from jitr_operations.history import keeping
 

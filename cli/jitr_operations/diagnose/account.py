@@ -3,18 +3,19 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.table import Table
 from jitr.decision.chain import verify_chain
 from jitr.decision.decide import Decision
 from jitr.errors import InputError, JitrError, Retry, Unreadable
 from jitr.reasons import CODES, Verdict
+from jitr.records.by_hand import Act
 from jitr.records.record import APPLYING, Record
 from jitr.x509.certificate import CertificateReading, read_ca
 from jitr_operations.cas.registry import all_ca_ids, described
 from jitr_operations.decisions.basis import basis_of
 from jitr_operations.decisions.today import Today, reasons_text
 from jitr_operations.deployment import Account, Choice, Deployment
-from jitr_operations.devices.by_hand import Act, acts_of
 from jitr_operations.devices.records import records_of
 from jitr_operations.devices.registry import DeviceCertificate, Registry
 from jitr_operations.diagnose.findings import Findings

@@ -20,16 +20,19 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import BATCH_GET, Item, Table, state_shards
 from jitr.aws.iot import Iot
 from jitr.aws.iot_listings import ListedCertificate, ListedThing, Listings
 from jitr.errors import InputError, Refused
 from jitr.fleet.drift import DeviceFound, drifts
-from jitr.fleet.standing import ACTIVE, Standing, is_recent
+from jitr.fleet.standing import ACTIVE, Standing, as_listed, is_recent
 from jitr.reasons import Verdict
 from jitr.records.record import Record
 from jitr.rules.model import Grant
+from jitr.services.fleet.examination import Examined
+from jitr.services.fleet.findings import FleetFinding, KnownDevice, drifted
 from jitr.text import meant
 from jitr.times import parse_time, rfc3339
 from jitr.unseen import quote
@@ -37,11 +40,10 @@ from jitr_operations import telling
 from jitr_operations.cas.registry import all_ca_ids
 from jitr_operations.decisions.filters import ca_ids
 from jitr_operations.deployment import Deployment
-from jitr_operations.devices.by_hand import acts_of
-from jitr_operations.fleet.examination import Examined, examiner_for
-from jitr_operations.fleet.findings import FleetFinding, KnownDevice, Selection, drifted
+from jitr_operations.fleet.examining import examiner_for
 from jitr_operations.fleet.notebook import DONE, Notebook
 from jitr_operations.fleet.pace import pace_of
+from jitr_operations.fleet.selection import Selection
 from jitr_operations.table import now, table_of
 
 # What a notebook says is too old to go on with after this long, and AWS IoT may no longer know its marks.
@@ -241,14 +243,9 @@ class _Check:
     def _looked_at(self, records: Sequence[Record]) -> "_Admitted":
         wanted = [each for each in records if self._is_wanted(each)]
         statuses = self._notebook.statuses([each.certificate_id for each in records])
-        listed = [each for each in wanted if not self._is_in_doubt(each, statuses.get(each.certificate_id))]
+        listed = [each for each in wanted if as_listed(each, statuses.get(each.certificate_id), self._examiner.started)]
         unlisted = {each.certificate_id for each in wanted} - {each.certificate_id for each in listed}
         return _Admitted(records, self._examiner.look_at(listed, statuses), sorted(unlisted))
-
-    def _is_in_doubt(self, record: Record, listed: str | None) -> bool:
-        """Return whether a listing may be behind: it shows a device that was decided just before otherwise."""
-        as_decided = (record.decision is Verdict.ADMIT) == (listed == ACTIVE)
-        return listed is None or (is_recent(record, self._examiner.started) and not as_decided)
 
     def _is_wanted(self, record: Record) -> bool:
         of_rule = self._selection.rule is None or record.rule == self._selection.rule
@@ -289,7 +286,7 @@ class _Check:
         for each in records:
             listed = statuses.get(each.certificate_id)
             gone = listed is None and whole and not is_recent(each, self._examiner.started)
-            if self._is_in_doubt(each, listed) and not gone:
+            if not as_listed(each, listed, self._examiner.started) and not gone:
                 statuses[each.certificate_id] = self._status_of(each)
         return {each.certificate_id: None for each in records} | statuses
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.errors import InputError
 from jitr.fleet.standing import Standing
+from jitr.services.fleet.findings import FleetFinding, codes
 from jitr.text import meant
 from jitr.unseen import quote
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_operations.fleet.check import check
-from jitr_operations.fleet.findings import FleetFinding, Selection, codes
 from jitr_operations.fleet.notebook import Notebook
+from jitr_operations.fleet.selection import Selection
 from jitr_operations.table import table_of
 
 

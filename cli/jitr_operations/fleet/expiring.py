@@ -13,6 +13,7 @@ from typing import Any
 
 from jitr.aws.cas import Cas
 from jitr.aws.crls import Crls
+from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.decisions import newest
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import BATCH_GET, Table, row_key
@@ -22,7 +23,7 @@ from jitr.errors import UnusableCrl
 from jitr.reasons import Verdict
 from jitr.records.heads import Heads
 from jitr.records.knock import recorded_knock
-from jitr.records.record import Record
+from jitr.records.record import Record, common_name
 from jitr.rules.model import Rules
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.times import parse_time, rfc3339
@@ -30,8 +31,6 @@ from jitr_operations import telling
 from jitr_operations.cas.registry import all_ca_ids, described
 from jitr_operations.crls import crls_with
 from jitr_operations.deployment import Deployment
-from jitr_operations.devices.by_hand import acts_of
-from jitr_operations.records import common_name
 from jitr_operations.table import table_of
 
 NOTHING = "(none)"  # what a device has no value of

@@ -16,14 +16,16 @@ from jitr.fleet.standing import ACTIVE, Standing
 from jitr.records.history import HistoryKind
 from jitr.records.record import Record
 from jitr.rules.model import Grant
+from jitr.services.fleet.examination import Examiner
+from jitr.services.fleet.findings import FleetFinding, codes, may_be_cut_off
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_operations.devices import status as switching
 from jitr_operations.devices.by_hand import Hand
 from jitr_operations.devices.registry import Registry
-from jitr_operations.fleet.examination import Examiner, examiner_for
-from jitr_operations.fleet.findings import FleetFinding, Selection, codes, may_be_cut_off
+from jitr_operations.fleet.examining import examiner_for
 from jitr_operations.fleet.pace import pace_of
+from jitr_operations.fleet.selection import Selection
 from jitr_operations.history import keeping
 from jitr_operations.table import now, table_of
 

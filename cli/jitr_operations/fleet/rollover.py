@@ -24,7 +24,7 @@ from jitr.errors import InputError
 from jitr.fleet.standing import ACTIVE, is_recent
 from jitr.iot_names import THING_NAME
 from jitr.reasons import Verdict
-from jitr.records.record import APPLIED, Record
+from jitr.records.record import APPLIED, Record, common_name
 from jitr.rules.model import Rules
 from jitr.text import cut, meant
 from jitr.times import rfc3339
@@ -36,7 +36,6 @@ from jitr_operations.deployment import Deployment
 from jitr_operations.files import staged
 from jitr_operations.fleet.matching import CaCertificate, DeviceCounts, Matching, Side, Straggler
 from jitr_operations.fleet.pace import pace_of
-from jitr_operations.records import common_name
 from jitr_operations.table import table_of
 
 FIRST = 20  # of those who have not come, as they are shown

@@ -8,24 +8,25 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
+from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.history import of_device
 from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
 from jitr.reasons import Verdict
-from jitr.records.record import Record
+from jitr.records.record import Record, common_name
 from jitr.unseen import quote, written_out
 from jitr_operations import telling
 from jitr_operations.decisions import held, listing, words
 from jitr_operations.decisions.basis import basis_of
 from jitr_operations.devices import status
 from jitr_operations.devices.activation import ActivationCheck
-from jitr_operations.devices.by_hand import Hand, acts_of
+from jitr_operations.devices.by_hand import Hand
 from jitr_operations.devices.registry import DeviceCertificate, Registry
 from jitr_operations.devices.search import find_devices
 from jitr_operations.explain.explanation import Explanation
 from jitr_operations.explain.online import explain_online
 from jitr_operations.lists import editing
-from jitr_operations.records import common_name, record_of
+from jitr_operations.records import record_of
 from jitr_page import filtering
 from jitr_page.forms import is_sure, reason, require_unchanged
 from jitr_page.hearing import Heard

@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
+from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.reasons import CODES, Verdict
-from jitr.records.record import Record
+from jitr.records.by_hand import Act
+from jitr.records.record import Record, common_name
 from jitr.times import rfc3339
 from jitr_cli.console import completion
 from jitr_cli.console.filters import ca_option, reason_option
@@ -17,8 +19,6 @@ from jitr_cli.console.since import require_order, since_option, until_option
 from jitr_operations.decisions import knocking, listing, words
 from jitr_operations.decisions.basis import basis_of
 from jitr_operations.deployment import Choice
-from jitr_operations.devices.by_hand import Act, acts_of
-from jitr_operations.records import common_name
 from jitr_operations.table import table_of
 
 _COLOURS = {Verdict.ADMIT: "green", Verdict.HOLD: "yellow", Verdict.REJECT: "red"}

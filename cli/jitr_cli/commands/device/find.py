@@ -2,13 +2,12 @@
 
 import click
 
-from jitr.records.record import Record
+from jitr.records.record import Record, common_name
 from jitr.text import counted
 from jitr_cli.console import output
 from jitr_cli.console.options import stack_options
 from jitr_operations.deployment import Choice
 from jitr_operations.devices.search import find_devices, make_searchable
-from jitr_operations.records import common_name
 
 
 @click.command()

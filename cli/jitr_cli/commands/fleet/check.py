@@ -8,6 +8,7 @@ import click
 
 from jitr.errors import Refused, Retry
 from jitr.fleet.standing import Standing
+from jitr.services.fleet.findings import FleetFinding, codes, may_be_cut_off, may_be_given_back, told
 from jitr.text import counted
 from jitr_cli.console import completion, output
 from jitr_cli.console.filters import ca_option
@@ -15,9 +16,9 @@ from jitr_cli.console.options import FILE, stack_options
 from jitr_cli.console.since import since_option
 from jitr_operations.deployment import Choice, Deployment
 from jitr_operations.fleet.check import FleetChecked, check
-from jitr_operations.fleet.findings import FleetFinding, Selection, codes, may_be_cut_off, may_be_given_back, told
 from jitr_operations.fleet.mending import Mended, Mender
 from jitr_operations.fleet.notebook import Notebook
+from jitr_operations.fleet.selection import Selection
 
 SHOWN = 50  # of each kind; --json has all
 _WORDS = {

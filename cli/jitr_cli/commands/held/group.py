@@ -5,7 +5,7 @@ from datetime import datetime
 
 import click
 
-from jitr.records.record import Record
+from jitr.records.record import Record, common_name
 from jitr.text import counted
 from jitr.times import rfc3339
 from jitr_cli.console import completion
@@ -17,7 +17,6 @@ from jitr_operations.decisions import held as operations
 from jitr_operations.decisions.basis import basis_of
 from jitr_operations.decisions.knocking import how_often
 from jitr_operations.deployment import Choice, Deployment
-from jitr_operations.records import common_name
 from jitr_operations.table import table_of
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from jitr.records.record import common_name
 from jitr.rules.model import load
 from jitr.services.publishing import publication
 from jitr.services.recheck.replay import Replayed
@@ -13,7 +14,6 @@ from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import confirm, emit, json_option, note, table
 from jitr_cli.console.since import since_option
 from jitr_operations.deployment import Choice
-from jitr_operations.records import common_name
 from jitr_operations.rules.publication import (
     compiled_of,
     difference,

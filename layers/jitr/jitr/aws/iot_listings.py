@@ -58,6 +58,11 @@ class Listings:
         given = _at(mark) | {"caCertificateId": ca_certificate_id}
         return self._certificates("ListCertificatesByCA", self._client.list_certificates_by_ca, given)
 
+    def cas(self, mark: str | None) -> tuple[list[str], str | None]:
+        """List the ids of the CAs that are registered in the account."""
+        answer = self._asked("ListCACertificates", self._client.list_ca_certificates, _at(mark))
+        return [each["certificateId"] for each in answer["certificates"]], answer.get("nextMarker")
+
     def things(self, mark: str | None) -> tuple[list[ListedThing], str | None]:
         """List all things of the account, with their types and attributes."""
         answer = self._asked("ListThings", self._client.list_things, _next(mark))

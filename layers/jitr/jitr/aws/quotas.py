@@ -32,6 +32,7 @@ QUOTA_OF: Mapping[str, str] = {
     "RemoveThingFromThingGroup": THINGS,
     "ListThingGroupsForThing": CERTIFICATES,
     # Of the rooms that go through a fleet; registration asks for none of these.
+    "ListCACertificates": CERTIFICATES,
     "ListCertificates": CERTIFICATES,
     "ListCertificatesByCA": CERTIFICATES,
     "ListPolicies": CERTIFICATES,

@@ -77,6 +77,15 @@ def is_recent(record: Record, started: datetime) -> bool:
     return record.decided_at > started - _RECENT
 
 
+def as_listed(record: Record, status: str | None, started: datetime) -> bool:
+    """Return whether a status may be believed that a listing shows which began then.
+
+    It may be behind where a device was decided shortly before, and shows it otherwise; or does not show it at all.
+    """
+    as_decided = (record.decision is Verdict.ADMIT) == (status == ACTIVE)
+    return status is not None and (as_decided or not is_recent(record, started))
+
+
 def against_status(record: Record, status: str | None, hand: ByHand, *, replaced: bool) -> Standing | None:
     """Return what there is to tell of a certificate's status, given its record; None where all is as it should be.
 

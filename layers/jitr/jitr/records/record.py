@@ -211,3 +211,11 @@ def _text(time: datetime | None) -> str | None:
 
 def _time(text: str | None) -> datetime | None:
     return None if text is None else parse_time(text)
+
+
+def common_name(record: Record) -> str:
+    """Return what a person knows the device by; empty where it has no name or could not be read."""
+    if record.facts is None:
+        return ""
+    subject = record.facts["subject"]  # of thousands of devices nothing else is read
+    return ", ".join(each["value"] for each in subject if each["name"] == "common_name")

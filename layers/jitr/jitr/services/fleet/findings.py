@@ -1,18 +1,14 @@
 """What a check has to tell of one device, as it is kept, shown and printed."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from jitr.decision.decide import Decision
-from jitr.decision.revocation import without_responders, without_revocation
 from jitr.fleet.drift import Drift
 from jitr.fleet.standing import Standing, says_nothing_of_the_device
-from jitr.records.record import Record
-from jitr.rules.model import Rules
+from jitr.records.record import Record, common_name
 from jitr.times import rfc3339
-from jitr_operations.records import common_name
+from jitr.values import dataclass
 
 FleetFinding = Mapping[str, Any]
 
@@ -121,35 +117,3 @@ def _reasons(finding: FleetFinding) -> str:
     if finding["today"] is None:
         return "not decided"
     return "; ".join(f"{each['code']}: {each['message']}" for each in finding["today"]["reasons"])
-
-
-@dataclass(slots=True)
-class Selection:
-    """Which devices are looked at, and for what."""
-
-    ca: str | None = None
-    rule: str | None = None
-    since: datetime | None = None
-    only: frozenset[Standing] = field(default_factory=lambda: frozenset(Standing))
-    attachments: bool = False  # ask of each device to which things its certificate is attached
-    ocsp: bool = True  # ask the responders that the rules name
-    denied_by: str | None = None  # decided by this deny rule alone, and by no revocation list
-
-    def rules_of(self, rules: Rules) -> Rules:
-        """Return the rules by which devices are decided, of those in force."""
-        if self.denied_by is not None:
-            deny = tuple(each for each in rules.deny if each.name == self.denied_by)
-            return replace(without_revocation(rules), deny=deny)
-        return rules if self.ocsp else without_responders(rules)
-
-    def to_json(self) -> dict[str, Any]:
-        """As the notebook keeps it."""
-        return {
-            "ca": self.ca,
-            "rule": self.rule,
-            "since": None if self.since is None else rfc3339(self.since),
-            "only": sorted(each.value for each in self.only),
-            "attachments": self.attachments,
-            "ocsp": self.ocsp,
-            "denied_by": self.denied_by,
-        }

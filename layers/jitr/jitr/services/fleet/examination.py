@@ -1,17 +1,18 @@
 """Devices looked at: decided again as of now, and held against AWS IoT's word and what operators did by hand."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import field, replace
+from datetime import datetime
 from threading import Lock
 from typing import Any
 
 from jitr.aws.cas import Cas
 from jitr.aws.crls import Crls
+from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.rulebook import Rulebook
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Iot
 from jitr.aws.ocsp_responders import OcspResponders
-from jitr.aws.pacing import Pace
 from jitr.decision.decide import Decision, decide, unreadable
 from jitr.devicelists.rows import device_keys, membership
 from jitr.errors import Unreadable
@@ -27,19 +28,17 @@ from jitr.fleet.standing import (
     is_settling,
 )
 from jitr.reasons import Verdict
+from jitr.records.by_hand import Act
 from jitr.records.record import Record
 from jitr.records.reservation import Reservation
 from jitr.rules.model import Rules
+from jitr.services.fleet.findings import FleetFinding, KnownDevice, device_of, today
 from jitr.services.recheck.redecide import AsRecorded, redecide
+from jitr.values import dataclass
 from jitr.x509.certificate import read_certificate
-from jitr_operations.crls import crls_with
-from jitr_operations.deployment import Deployment
-from jitr_operations.devices.by_hand import Act, acts_of
-from jitr_operations.fleet.findings import FleetFinding, KnownDevice, Selection, device_of, today
-from jitr_operations.fleet.notebook import Row
-from jitr_operations.table import now, table_of
 
-Grant = tuple[str, str | None, str, Row]  # certificateId, thing, when it was admitted; device and grant
+Clock = Callable[[], datetime]
+Grant = tuple[str, str | None, str, Mapping[str, Any]]  # certificateId, thing, when it was admitted; device and grant
 
 
 @dataclass(slots=True)
@@ -56,45 +55,50 @@ class Examined:
 class AsNow(AsRecorded):
     """CAs, revocation lists and responders as they are now, for several threads at once."""
 
-    def __init__(self, iot: Iot, crls: Crls, ocsp: OcspResponders) -> None:
+    def __init__(self, iot: Iot, crls: Crls, ocsp: OcspResponders, clock: Clock) -> None:
         self._cas = Cas(iot)
         self._crls = crls
         self._ocsp = ocsp
+        self._now = clock
         self._lock = Lock()
 
     def as_now(self, knock: Knock, rules: Rules) -> Knock:
         """Return the device under its CA as it is now, with what the CA's revocation lists say."""
         with self._lock:
-            registered = self._cas.get(knock.ca_certificate_id, now())
+            registered = self._cas.get(knock.ca_certificate_id, self._now())
             knock = registered.remembered(knock)
             if not rules.crls:
                 return knock
-            return replace(knock, revocations=self._crls.of(knock, rules, registered.reading, now()))
+            return replace(knock, revocations=self._crls.of(knock, rules, registered.reading, self._now()))
 
     def answers(self, knock: Knock, rules: Rules) -> Mapping[str, OcspAnswer]:
         """Return what the CA's responders say."""
         with self._lock:
-            return self._ocsp.of(knock, rules, self._cas.get(knock.ca_certificate_id, now()).reading, now())
+            return self._ocsp.of(knock, rules, self._cas.get(knock.ca_certificate_id, self._now()).reading, self._now())
 
     def unrecorded(self, pem: str, ca_certificate_id: str, rules: Rules) -> Knock:
         """Return a device without a record, as it would knock. Raises Unreadable."""
         reading = read_certificate(pem.encode())
         with self._lock:
-            registered = self._cas.get(ca_certificate_id, now())
+            registered = self._cas.get(ca_certificate_id, self._now())
             knock = registered.knock(reading, ca_certificate_id, rules.aliases_of(ca_certificate_id))
-            return replace(knock, revocations=self._crls.of(knock, rules, registered.reading, now()))
+            return replace(knock, revocations=self._crls.of(knock, rules, registered.reading, self._now()))
 
 
 class Examiner:
     """Looks at devices under the rules and lists in force when it is made."""
 
-    def __init__(self, table: Table, iot: Iot, crls: Crls, ocsp: OcspResponders, selection: Selection) -> None:
-        """Read what is in force. Raises Retry where no rules are, or they cannot be read."""
+    def __init__(self, table: Table, seen: AsNow, clock: Clock, rules_of: Callable[[Rules], Rules]) -> None:
+        """Read what is in force. ``rules_of`` chooses, of the rules in force, those by which devices are decided.
+
+        Raises Retry where no rules are in force, or they cannot be read.
+        """
         self._table = table
-        self.started = now()  # when the statuses that it is given began to be listed
-        self._seen = AsNow(iot, crls, ocsp)
+        self._now = clock
+        self._seen = seen
+        self.started = clock()  # when the statuses that it is given began to be listed
         self.heads = table.heads()
-        self._rules = selection.rules_of(Rulebook(table).in_force(self.heads))
+        self._rules = rules_of(Rulebook(table).in_force(self.heads))
 
     def look_at(self, records: Sequence[Record], statuses: Mapping[str, str | None]) -> Examined:
         """Look at devices on record, given the statuses of their certificates: None for one that is gone."""
@@ -116,7 +120,7 @@ class Examiner:
         decided: dict[str, Decision] = {}
         known = [each for each in records if each.facts is not None]
         again = redecide(
-            self._table, self._rules, self.heads, known, now(), lambda each: each.knocked_at, seen=self._seen
+            self._table, self._rules, self.heads, known, self._now(), lambda each: each.knocked_at, seen=self._seen
         )
         for each in again:
             if each.decision is None:
@@ -141,7 +145,7 @@ class Examiner:
     def _findings(
         self, record: Record, status: str | None, acts: Sequence[Act], decision: Decision | None
     ) -> Iterator[FleetFinding]:
-        hand, by = _hand(acts), acts[-1].by if acts else None
+        hand, by = hand_of(acts), acts[-1].by if acts else None
         standing = against_status(record, status, hand, replaced=False)
         if standing is Standing.CHANGED and self._was_replaced(record):
             standing = against_status(record, status, hand, replaced=True)
@@ -167,7 +171,7 @@ class Examiner:
     ) -> Examined:
         """Look at an ACTIVE certificate that nothing was decided on: an operator let it in, or nobody knows who."""
         decision, name = self._decided_unrecorded(pem, ca_id)
-        hand = _hand(acts)
+        hand = hand_of(acts)
         standing = against_today(False, decision.verdict, hand) if hand.let_in else Standing.UNKNOWN
         looked = Examined(decided=1)
         if standing is not None:
@@ -176,7 +180,7 @@ class Examiner:
         return looked
 
     def _decided_unrecorded(self, pem: str, ca_id: str) -> tuple[Decision, str]:
-        at, rules = now(), self._rules
+        at, rules = self._now(), self._rules
         try:
             knock = self._seen.unrecorded(pem, ca_id, rules)
         except Unreadable as problem:
@@ -192,13 +196,8 @@ class Examiner:
         return decision, name
 
 
-def examiner_for(deployment: Deployment, iot: Iot, pace: Pace, selection: Selection) -> Examiner:
-    """Return who looks at a deployment's devices, by what is in force now. Raises as ``Examiner``."""
-    ocsp = OcspResponders(turn=pace.take)
-    return Examiner(table_of(deployment), iot, crls_with(deployment), ocsp, selection)
-
-
-def _hand(acts: Iterable[Act]) -> ByHand:
+def hand_of(acts: Iterable[Act]) -> ByHand:
+    """Return what operators made of a certificate last, from all that they did to it, the latest last."""
     return by_hand(StatusChange(each.status, each.status_before, bool(each.overruled)) for each in acts)
 
 

@@ -1,0 +1,1 @@
+"""How the devices that are in stand today, looked at some at a time."""
