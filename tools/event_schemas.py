@@ -1,6 +1,7 @@
-"""The JSON Schemas of the events that are sent, from the types of ``jitr.records.notices``."""
+"""The JSON Schemas of the events that are sent, from the types of ``jitr.records.notices``, and what they promise."""
 
 import json
+from collections.abc import Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -59,6 +60,55 @@ def _of(hint: Any) -> dict[str, Any]:
     if origin is dict:
         return {"type": "object", "additionalProperties": _of(arguments[1])}
     return {"type": _PLAIN[hint]}
+
+
+Promises = Mapping[str, list[str]]
+
+
+def promises(schema: Mapping[str, Any]) -> Promises:
+    """Return what a subscriber may count on: by path, each property that is always there, and what it may be.
+
+    That is a type of JSON, or ``=value`` for each value of an enumeration.
+    """
+    return dict(_promised("", schema))
+
+
+def _promised(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    kinds = schema.get("anyOf", [schema])
+    if path:
+        yield path, sorted({each for kind in kinds for each in _kinds(kind)})
+    for kind in kinds:
+        for name in kind.get("required", ()):
+            yield from _promised(f"{path}.{name}".lstrip("."), kind["properties"][name])
+        if "items" in kind:
+            yield from _promised(f"{path}[]", kind["items"])
+        if "additionalProperties" in kind:
+            yield from _promised(f"{path}.*", kind["additionalProperties"])
+
+
+def _kinds(schema: Mapping[str, Any]) -> list[str]:
+    if "const" in schema:
+        return [f"={schema['const']}"]
+    if "enum" in schema:
+        return [f"={each}" for each in schema["enum"]]
+    kinds = schema["type"]
+    return [kinds] if isinstance(kinds, str) else list(kinds)
+
+
+def broken(before: Promises, now: Promises) -> list[str]:
+    """Return, in words, which promises are not kept any more.
+
+    A property stays, always there, and is of no type that it was not of. An enumeration keeps its values, for patterns
+    name them; it may get others.
+    """
+    found = []
+    for path, kinds in before.items():
+        if path not in now:
+            found.append(f"{path} is gone, or is not always there")
+            continue
+        found += [f"{path} is never {each[1:]} any more" for each in kinds if each[0] == "=" and each not in now[path]]
+        found += [f"{path} may be {each}" for each in now[path] if each[0] != "=" and each not in kinds]
+    return found
 
 
 def _written(detail_type: str) -> str:
