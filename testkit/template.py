@@ -23,8 +23,16 @@ def _function(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str
 
 
 _Loader.add_multi_constructor("!", _function)
+
+
+def read(text: str) -> dict[str, Any]:
+    """Read a template, with CloudFormation's short forms as their long ones."""
+    found: dict[str, Any] = yaml.load(text, _Loader)  # noqa: S506 a subclass of SafeLoader
+    return found
+
+
 TEXT = (ROOT / "template.yaml").read_text()
-TEMPLATE: dict[str, Any] = yaml.load(TEXT, _Loader)  # noqa: S506 a subclass of SafeLoader
+TEMPLATE = read(TEXT)
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
 PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
 

@@ -78,12 +78,13 @@ class ToldDevice(TypedDict):
 
 
 class DecisionData(ToldDevice):
-    """A decision on a device."""
+    """A decision on a device. ``reason`` is the code of the first of ``reasons``, which is the weightiest."""
 
     decision: Literal["admit", "hold", "reject"]
     before: ToldVerdict | None
     decided_at: str
     rule: str | None
+    reason: str | None
     reasons: list[ToldReason]
     near_misses: list[ToldNearMiss]
     word: ToldWord | None
@@ -228,6 +229,7 @@ def _of_decision(item: Mapping[str, Any], origin: NoticeOrigin) -> Notice | None
             "before": telling["before"],
             "decided_at": str(item["decided_at"]),
             "rule": record.rule,
+            "reason": record.in_a_word["reason"],
             "reasons": [
                 {"code": each["code"], "message": cut(each["message"], most, "…")} for each in record.reasons[:count]
             ],
@@ -276,9 +278,20 @@ def _of_status(item: Mapping[str, Any], origin: NoticeOrigin) -> Notice:
     )
 
 
+def is_told(entry: HistoryEntry) -> bool:
+    """Return whether others are told of a change: one that has ended, and is not of a device or of failures."""
+    return _type_of(entry) is not None
+
+
+def _type_of(entry: HistoryEntry) -> str | None:
+    if entry.outcome is Outcome.BEGUN:
+        return None
+    return REFUSED if entry.outcome is Outcome.REFUSED else _CHANGED.get(entry.kind)
+
+
 def _of_change(entry: HistoryEntry, origin: NoticeOrigin) -> Notice | None:
-    detail_type = REFUSED if entry.outcome is Outcome.REFUSED else _CHANGED.get(entry.kind)
-    if detail_type is None or entry.outcome is Outcome.BEGUN:
+    detail_type = _type_of(entry)
+    if detail_type is None:
         return None
 
     def data(most: int, count: int) -> ChangeData:
