@@ -186,7 +186,7 @@ def newcomer(folder: Path, event: Path, as_json: bool) -> None:
 def demo(devices: int, page: bool) -> None:
     """Let devices connect for the first time, on a stack of its own that is gone afterwards.
 
-    Exit 0 if each device ended as it must, 1 if one did not.
+    Exit 0 if each device ended as it must and a subscriber to the event bus was told of it, 1 if not.
 
     \b
     Examples:
@@ -196,18 +196,22 @@ def demo(devices: int, page: bool) -> None:
     from jitr_local import demo as play  # the MQTT client and the certificate library: the other commands do without
     from jitr_local.demo_page import serve_page
     from jitr_local.stage import show, stage
+    from jitr_local.subscriber import subscribed
 
     with _told_plainly(), running_stack(say=_progress) as running, tempfile.TemporaryDirectory(prefix="jitr-") as name:
-        with stage() as shown:
-            performance = play.Demo(running, Path(name), devices, shown.say)
-            performance.prepare()
-            endings = performance.run(shown.tell, seconds=90 + devices)
-        show(endings)
+        with subscribed(running) as subscriber:
+            with stage() as shown:
+                performance = play.Demo(running, Path(name), devices, shown.say)
+                performance.prepare()
+                endings = performance.run(shown.tell, seconds=90 + devices)
+            show(endings)
+            told = performance.told(subscriber)
+            click.echo("\n".join([str(told), *told.missing]))
         if page:
             serve_page(running, Path(name))
     if not page:
         click.echo("To look at it all in a browser: make demo PAGE=1")
-    if play.unexpected(endings):
+    if play.unexpected(endings) or told.missing:
         raise SystemExit(1)
 
 

@@ -16,13 +16,17 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+from jitr.aws.dynamodb import history
 from jitr.aws.dynamodb.table import Table, certificate_key
 from jitr.reasons import Verdict
+from jitr.records.notices import is_told
 from jitr.records.record import Record
+from jitr.times import rfc3339
 from jitr_local.cast import ADMITTED, RULES, Casting, Factories, Role
 from jitr_local.device import Broker, Fate
 from jitr_local.operator import Operator
 from jitr_local.stack import LocalStack
+from jitr_local.subscriber import Comparison, Subscriber, compare, wait_for
 from jitr_operations.certificates import Certificate
 from jitr_operations.diagnose import stand_in
 from jitr_operations.files import read_certificate, read_private_key
@@ -93,6 +97,7 @@ class Demo:
     count: int
     say: Say
     roles: list[Role] = field(default_factory=list)
+    began: str = field(default_factory=lambda: rfc3339(datetime.now(UTC)))
 
     def prepare(self) -> None:
         """Make and register the CAs, publish rules and lists, issue the devices' certificates."""
@@ -133,6 +138,17 @@ class Demo:
         endings = self._endings()
         tell(endings)
         return endings
+
+    def told(self, subscriber: Subscriber, seconds: float = 30) -> Comparison:
+        """Return what a subscriber was told of the demo, once it was told all or the time is up."""
+
+        def look() -> Comparison:
+            subscriber.look()
+            records = {each.role.certificate_id: each.record for each in self._endings()}
+            changes = [each.id for each in history.newest(self._table, since=self.began) if is_told(each)]
+            return compare(records, changes, subscriber)
+
+        return wait_for(look, seconds)
 
     def _start_those_who_waited(self, waiting: list[Role]) -> list[Role]:
         through = {role.device.name for role in self.roles if role.device.fate is Fate.PUBLISHED}

@@ -22,10 +22,12 @@ from testkit import pki
 from jitr.reasons import Verdict
 from jitr.records.record import APPLIED, Record
 from jitr_local import cli, demo
+from jitr_local import subscriber as cli_subscriber
 from jitr_local.cast import ADMITTED, Expected, Role
 from jitr_local.demo import LATE, Demo, Ending, seconds_to_first_message, summary, unexpected
 from jitr_local.device import Broker, Device, Fate
 from jitr_local.stack import LocalStack
+from jitr_local.subscriber import Comparison, Subscriber, compare, subscribed
 from jitr_operations.certificates import Certificate, read
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -48,8 +50,14 @@ def test_every_device_of_the_demo_ends_as_it_must(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     said: list[str] = []
     performance = Demo(local_stack, tmp_path, DEVICES, said.append)
-    performance.prepare()
-    endings = performance.run(lambda _endings: None, seconds=120)
+    with subscribed(local_stack) as subscriber:
+        performance.prepare()
+        endings = performance.run(lambda _endings: None, seconds=120)
+        told = performance.told(subscriber)
+    assert told.missing == ()
+    assert told.decisions == len(endings) - 2
+    assert told.changes >= 6, "two CAs, two lists imported and one edited, rules"
+    assert {"Device Admitted", "Device Held", "Device Rejected", "List Changed", "CA Changed"} <= told.events.keys()
 
     assert [_told(each) for each in unexpected(endings)] == []
     ends = {each.name: (each.decision, each.fate, each.reason) for each in endings}
@@ -202,6 +210,40 @@ def test_times_are_of_devices_that_needed_no_operator(certificate: Certificate) 
     assert summary([never]) == "no device got as far as a message"
 
 
+# --- what a subscriber is told
+
+
+def event_of(ending: Ending, decision: str | None = None, revision: int = 1) -> dict[str, Any]:
+    """What the bus brings of a decision."""
+    data = {
+        "certificate_id": ending.name,
+        "decision": decision or ending.decision,
+        "reason": ending.reason,
+    }
+    metadata = {"id": f"{ending.name}#{revision}"}
+    return {"detail-type": f"Device {data['decision']}", "detail": {"metadata": metadata, "data": data}}
+
+
+def test_the_last_event_of_each_device_has_to_say_what_is_on_record(certificate: Certificate) -> None:
+    right = ending(certificate, Fate.PUBLISHED, Verdict.ADMIT, name="right")
+    wrong = ending(certificate, Fate.PUBLISHED, Verdict.ADMIT, name="wrong")
+    untold = ending(certificate, Fate.KNOCKING, Verdict.HOLD, "allow.unmatched", name="untold")
+    stranger = ending(certificate, Fate.REFUSED_IN_TLS, name="stranger")
+    sent = [
+        event_of(right, "hold", 9),
+        event_of(right, revision=10),
+        event_of(wrong),
+        event_of(wrong, "hold", 2),
+        event_of(ending(certificate, Fate.PUBLISHED, Verdict.ADMIT, name="stranger")),
+    ]
+    subscriber = Subscriber(None, "", {each["detail"]["metadata"]["id"]: each for each in sent}, received=7)
+    told = compare({each.name: each.record for each in (right, wrong, untold, stranger)}, ["a change"], subscriber)
+    assert len(told.missing) == 4
+    assert (told.decisions, told.changes, told.repeats) == (3, 1, 2)
+    assert "4 OTHERWISE" in str(told)
+    assert compare({"right": right.record}, [], subscriber).missing == ()
+
+
 # --- the command
 
 
@@ -225,6 +267,18 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[Ending]:
             tell(endings)
             return endings
 
+        def told(self, subscriber: Subscriber) -> Comparison:
+            return compare({each.name: each.record for each in endings}, [], subscriber)
+
+    @contextmanager
+    def listening(_stack: object) -> Iterator[Subscriber]:
+        subscriber = Subscriber(None, "")
+        for each in endings:
+            if each.record is not None and each.name != "untold":
+                subscriber.events[f"{each.name}#1"] = event_of(each)
+        yield subscriber
+
+    monkeypatch.setattr(cli_subscriber, "subscribed", listening)
     monkeypatch.setattr(cli, "running_stack", no_stack)
     monkeypatch.setattr(demo, "Demo", Played)
     return endings
@@ -250,6 +304,13 @@ def test_the_demo_ends_with_1_and_says_which_device_ended_otherwise(
     (told,) = [line for line in shown.output.splitlines() if line.startswith("UNEXPECTED")]
     assert "snr-0002 ended hold, still knocking" in told
     assert "admit, published (allow.rule)" in told
+
+
+def test_the_demo_ends_with_1_if_a_decision_was_not_told(played: list[Ending], certificate: Certificate) -> None:
+    played.append(ending(certificate, Fate.PUBLISHED, Verdict.ADMIT, name="untold"))
+    shown = run_demo()
+    assert shown.exit_code == 1
+    assert "1 OTHERWISE" in shown.output
 
 
 @pytest.mark.parametrize("count", ["0", "23", "many"])
