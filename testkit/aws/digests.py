@@ -93,7 +93,7 @@ def held(
     return replace(made, **record)
 
 
-def written(records: Iterable[Record]) -> list[dict[str, Any]]:
+def stream_of(records: Iterable[Record]) -> list[dict[str, Any]]:
     """What the stream brings of their writes."""
     return [_written(each) for each in records]
 

@@ -1,16 +1,25 @@
 """Events on the bus, end to end: record, stream, notify function, bus, and a subscriber that counts."""
 
+import hmac
 import json
+import re
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import jsonschema
 import pytest
+from testkit.aws.web_servers import answering
 from testkit.stack.plant import Plant, people, until
+from testkit.stack.webhooks import webhooks
 from tools.event_schemas import schema_of
 
+from jitr_local.stack import CHECKOUT
+
 pytestmark = pytest.mark.stack
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 @dataclass
@@ -72,6 +81,11 @@ def test_a_subscriber_is_told_of_each_change_of_a_device_once_and_in_order(
     assert subscriber.about(made.certificate_id) == expected
     for each in subscriber.seen:
         jsonschema.validate(each, schema_of(each["detail-type"]))
+    held = next(each for each in subscriber.seen if each["detail-type"] == "Device Held")
+    events: Any = plant.stack.session().client("events")
+    patterns = re.findall(r"^```json pattern\n(.*?)^```$", (CHECKOUT / "docs/events.md").read_text(), re.M | re.S)
+    fit = [each for each in patterns if events.test_event_pattern(EventPattern=each, Event=json.dumps(held))["Result"]]
+    assert [json.loads(each).get("detail-type") for each in fit] == [["Device Held"], ["Device Held"]]
     ids = [each["detail"]["metadata"]["id"] for each in subscriber.seen]
     assert len(ids) == len(set(ids))
     changes = {each["detail"]["data"]["id"] for each in subscriber.seen if each["detail"]["data"].get("tool")}
@@ -102,3 +116,35 @@ def test_people_are_mailed_which_devices_began_to_wait(plant: Plant) -> None:
     (command,) = [each for each in mail.splitlines() if "jitr held ls --reason" in each and factory.id in each]
     found = plant.json(*command.split()[1:-4])
     assert [each["certificate_id"] for each in found] == [made.certificate_id]
+
+
+def test_the_template_for_webhooks_tells_slack_and_a_receiver_that_asks_who_sends(plant: Plant) -> None:
+    token = secrets.token_hex(32)
+    lines: list[str] = []
+    received: list[dict[str, Any]] = []
+
+    def slack(request: bytes) -> bytes:
+        lines.append(json.loads(request.partition(b"\r\n\r\n")[2])["text"])
+        return OK
+
+    def receiver(request: bytes) -> bytes:
+        head, _, body = request.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+        if not hmac.compare_digest({key.lower(): each for key, each in headers.items()}["x-jitr-token"], token):
+            return b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
+        received.append(json.loads(body))
+        return OK
+
+    factory = plant.factory("hooked")
+    plant.publish(plant.rules(factory))
+    made = plant.device(factory, "stray-1")
+    with answering(slack) as (slack_url, _), answering(receiver) as (url, _):
+        values = {"JitrStack": plant.stack.stack_name, "EventBus": "default", "SlackUrl": slack_url, "WebhookUrl": url}
+        with webhooks(plant, values | {"WebhookToken": token}), made.knocking():
+            until(lambda: [each for each in lines if made.certificate_id in each], "Slack gets a line")
+            until(lambda: [each for each in received if made.certificate_id in str(each)], "the receiver hears of it")
+    (line,) = [each for each in lines if made.certificate_id in each]
+    command = f"jitr explain {made.certificate_id} --stack {plant.stack.stack_name}"
+    assert line == f"Device Held: allow.unmatched. For more: `{command}`"
+    for each in received:
+        jsonschema.validate(each, schema_of(each["detail-type"]))
