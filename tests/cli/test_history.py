@@ -23,6 +23,7 @@ from jitr import __version__
 from jitr.aws.dynamodb.history import entry_puts, newest, of_device
 from jitr.aws.dynamodb.table import Table
 from jitr.records.history import Author, HistoryEntry, HistoryKind, Outcome, entry
+from jitr.records.notices import NoticeOrigin, notice_of
 from jitr.rules.model import Ca, Grant
 from jitr.times import parse_time
 
@@ -112,6 +113,21 @@ def test_an_edit_of_a_list_leaves_an_entry_with_what_was_and_what_is(
     found = only(ready, count)
     assert (found.kind, found.subject, found.command) == (HistoryKind.LIST, "line-a", command)
     assert (dict(found.before), dict(found.after)) == (before, after)
+
+
+def test_an_edit_that_takes_several_rows_says_so_however_many_columns_they_have(ready: Table, run: Run) -> None:
+    """Entry and event keep the first values only: that more rows are gone must be among them."""
+    many = [f"attr.a{number}=x" for number in range(25)]
+    assert run("lists", "add", "line-a", "common_name=snr-3", *many).exit_code == 0
+    assert run("lists", "add", "line-a", f"public_key_sha256={'ab' * 32}", *many).exit_code == 0
+    count = len(history(ready))
+    assert run("lists", "add", "line-a", "common_name=snr-3", f"public_key_sha256={'ab' * 32}", "--yes").exit_code == 0
+    found = only(ready, count)
+    assert found.before["more_rows"] == 1
+    notice = notice_of({"pk": "HISTORY", "sk": found.id} | found.to_item(), NoticeOrigin("jitr", "aws", "r", "1"))
+    assert notice is not None
+    data: Any = notice.detail["data"]
+    assert data["before"]["more_rows"] == 1
 
 
 def test_an_import_and_a_restored_list_leave_an_entry_each(ready: Table, run: Run) -> None:

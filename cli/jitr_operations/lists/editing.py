@@ -114,10 +114,13 @@ def _told(
 
 
 def _of_rows(rows: Sequence[ListRow]) -> Values:
-    """Return rows as the history tells them: the columns of the first, and how many more there are."""
+    """Return rows as the history tells them: how many there are beside the first, and its columns.
+
+    In this order, because an entry and its event keep the first of many values only.
+    """
     if not rows:
         return {}
-    return {**rows[0].to_json(), **({"more_rows": len(rows) - 1} if len(rows) > 1 else {})}
+    return {**({"more_rows": len(rows) - 1} if len(rows) > 1 else {}), **rows[0].to_json()}
 
 
 def remove(deployment: Deployment, name: str, key: RowKey, why: str | None = None) -> ListRow | None:
