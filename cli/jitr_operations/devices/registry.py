@@ -1,6 +1,7 @@
 """Device certificates as AWS IoT holds them: which one a person means, how it stands, and what is attached to it."""
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +17,6 @@ from jitr_operations.files import read_bytes
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
-    from mypy_boto3_iot.type_defs import CertificateTypeDef
 
     from jitr.aws.iot_listings import ListedCertificate
 
@@ -139,20 +139,18 @@ class Registry:
 
     def all(self, ca_certificate_id: str | None = None) -> Iterator["ListedCertificate"]:
         """Return every certificate, or every one that a CA registered, page by page."""
-        from jitr.aws.iot_listings import ListedCertificate
+        from jitr.aws.iot_listings import Listings
+        from jitr.aws.pacing import Pace
 
-        for each in self._listed(ca_certificate_id):
-            yield ListedCertificate(each["certificateId"], each["status"], each.get("creationDate"))
-
-    def _listed(self, ca_certificate_id: str | None) -> Iterator["CertificateTypeDef"]:
-        if ca_certificate_id is None:
-            for page in self._iot.get_paginator("list_certificates").paginate(PaginationConfig={"PageSize": PAGE}):
-                yield from page["certificates"]
-            return
-        for page_of_ca in self._iot.get_paginator("list_certificates_by_ca").paginate(
-            caCertificateId=ca_certificate_id, PaginationConfig={"PageSize": PAGE}
-        ):
-            yield from page_of_ca["certificates"]
+        listings, mark = Listings(self._iot, Pace(None, time.monotonic, time.sleep)), None
+        while True:
+            if ca_certificate_id is None:
+                page, mark = listings.certificates(mark)
+            else:
+                page, mark = listings.certificates_of(ca_certificate_id, mark)
+            yield from page
+            if mark is None:
+                return
 
     # --- which one is meant
 

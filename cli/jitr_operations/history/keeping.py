@@ -12,13 +12,13 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 from jitr.aws.dynamodb.history import device_put, entry_put, entry_puts
 from jitr.aws.dynamodb.table import Table
 from jitr.errors import InputError, JitrError
 from jitr.records import history
-from jitr.records.history import MOST_DEVICES, Author, HistoryEntry, HistoryKind, Values
+from jitr.records.history import MOST_DEVICES, Author, ChangeDetails, HistoryEntry, HistoryKind, Values
 from jitr_operations import aws_answers, telling
 from jitr_operations.deployment import Account, Choice, Deployment
 from jitr_operations.table import operator, table_of
@@ -48,11 +48,7 @@ def entry(
     command: Iterable[object],
     *,
     by: str | None = None,
-    subject: str | None = None,
-    why: str | None = None,
-    before: Values | None = None,
-    after: Values | None = None,
-    devices: Iterable[str] = (),
+    **told: Unpack[ChangeDetails],
 ) -> HistoryEntry:
     """Return the entry of a change, as it is written with it in one transaction; ``by`` is who makes it, where known.
 
@@ -60,18 +56,7 @@ def entry(
     """
     author = Author(by or operator(deployment), deployment.tool, int(deployment.outputs.get("HistoryDays", "0")))
     words = " ".join(shlex.quote(str(each)) for each in command)
-    return history.entry(
-        author,
-        _now(),
-        secrets.token_hex(8),
-        kind,
-        words,
-        subject=subject,
-        why=why,
-        before=before,
-        after=after,
-        devices=devices,
-    )
+    return history.entry(author, _now(), secrets.token_hex(8), kind, words, **told)
 
 
 def puts(deployment: Deployment, made: HistoryEntry) -> list[Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict, Unpack
 
 from jitr import __version__
 from jitr.errors import InputError
@@ -163,20 +163,26 @@ class HistoryEntry:
 _IN_KEY = frozenset({"id", "at"})
 
 
+class ChangeDetails(TypedDict, total=False):
+    """What there may be to tell of a change: what was changed, why, its values before and after, and whose devices."""
+
+    subject: str | None
+    why: str | None
+    before: Values | None
+    after: Values | None
+    devices: Iterable[str]
+
+
 def entry(
     author: Author,
     at: datetime,
     token: str,
     kind: HistoryKind,
     command: str,
-    *,
-    subject: str | None = None,
-    why: str | None = None,
-    before: Values | None = None,
-    after: Values | None = None,
-    devices: Iterable[str] = (),
+    **told: Unpack[ChangeDetails],
 ) -> HistoryEntry:
     """Return a change that is done. ``token`` is a word that was never said before, or says which change it is."""
+    subject, why = told.get("subject"), told.get("why")
     made = HistoryEntry(
         id=f"{place(at)}#{token}",
         kind=kind,
@@ -187,12 +193,12 @@ def entry(
         outcome=Outcome.DONE,
         subject=None if subject is None else _text(subject, _MOST_VALUE),
         why=_text(why, MOST_WHY) if why else None,
-        before=_bounded(before or {}),
-        after=_bounded(after or {}),
+        before=_bounded(told.get("before") or {}),
+        after=_bounded(told.get("after") or {}),
         ended_at=place(at),
         expires_at=int((at + timedelta(days=author.days)).timestamp()) if author.days else None,
     )
-    return made.with_devices(devices)
+    return made.with_devices(told.get("devices", ()))
 
 
 def place(at: datetime) -> str:

@@ -21,6 +21,9 @@ from jitr.rules.file.rules_file import RuleTest
 from jitr.rules.model import AllowRule, DenyRule, Rule, Rules
 
 _COMPARISONS = 1_000_000  # of two rules or two values with each other: two or three seconds at most
+# Why an allow rule is useless where another rule matches all its devices, and what to do about it.
+_DENIED = ("never admits: the deny rule {rule}", "remove it, or narrow the deny rule")
+_COVERED = ("is never used: the rule {rule} stands before it and", "put the more special rule first, or remove it")
 
 
 class DoubtFinder:
@@ -99,35 +102,32 @@ class DoubtFinder:
         for position, (rule, entry) in enumerate(self._allow):
             earlier = self._allow[:position]
             sharing = [each for name in rule.lists for each in by_list.get(name, ())]
-            if not self._tell_if_denied(relations, rule, entry) and not self._tell_if_covered(
-                relations, rule, entry, earlier
+            if not self._tell_if_useless(relations, rule, entry, self._deny, *_DENIED) and not self._tell_if_useless(
+                relations, rule, entry, earlier, *_COVERED
             ):
                 self._tell_if_overlapping(relations, rule, entry, sharing)
             for name in rule.lists:
                 by_list.setdefault(name, []).append((rule, entry))
 
-    def _tell_if_denied(self, relations: Relations, rule: AllowRule, entry: Entry) -> bool:
-        deny = _covering(relations, rule, self._deny)
-        if deny is None:
-            return False
-        message = (
-            f"the rule {quoted(rule.name)} never admits: the deny rule {quoted(deny.name)} (line {deny.line}) "
-            "matches every device that it matches"
-        )
-        self._findings.warning(_place(entry), message, "remove it, or narrow the deny rule")
-        return True
-
-    def _tell_if_covered(
-        self, relations: Relations, rule: AllowRule, entry: Entry, earlier: Iterable[tuple[AllowRule, Entry]]
+    def _tell_if_useless(
+        self,
+        relations: Relations,
+        rule: AllowRule,
+        entry: Entry,
+        others: Iterable[tuple[Rule, Entry]],
+        why: str,
+        hint: str,
     ) -> bool:
-        other = _covering(relations, rule, earlier)
+        """Warn where one of other rules matches every device that a rule matches, and return whether one does.
+
+        ``why`` says what that means for the rule, with ``{rule}`` in place of the other one.
+        """
+        other = _covering(relations, rule, others)
         if other is None:
             return False
-        message = (
-            f"the rule {quoted(rule.name)} is never used: the rule {quoted(other.name)} (line {other.line}) "
-            "stands before it and matches every device that it matches"
-        )
-        self._findings.warning(_place(entry), message, "put the more special rule first, or remove it")
+        which = f"{quoted(other.name)} (line {other.line})"
+        message = f"the rule {quoted(rule.name)} {why.format(rule=which)} matches every device that it matches"
+        self._findings.warning(_place(entry), message, hint)
         return True
 
     def _tell_if_overlapping(
