@@ -106,7 +106,7 @@ def _stack(architecture: str, layers: Mapping[str, Path]) -> dict[str, bytes]:
         "README.md": GUIDE.read_bytes(),
         "samconfig.toml": (ROOT / "samconfig.toml").read_bytes(),
         "template.yaml": template(architecture).encode(),
-        "webhooks.yaml": (ROOT / "docs/webhooks.yaml").read_bytes(),
+        **{name: (ROOT / "docs" / name).read_bytes() for name in ("webhooks.yaml", "signed-webhook.yaml")},
         **{f"deployer/{path.name}": path.read_bytes() for path in sorted((ROOT / "docs/deployer").glob("*.json"))},
         **{f"events/{path.name}": path.read_bytes() for path in sorted((ROOT / "docs/events").glob("*.json"))},
         "layers/jitr.zip": _zipped(_files(layers[f"jitr-{architecture}"])),

@@ -107,7 +107,8 @@ def test_an_archive_holds_what_lambda_runs_and_nothing_of_another_processor(
     assert {f"{within}/{name}" for name in ("README.md", "template.yaml", "samconfig.toml")} <= held.keys()
     for name in FUNCTIONS:
         assert held[f"{within}/functions/{name}.zip/app.py"] == (ROOT / "functions" / name / "app.py").read_bytes()
-    assert held[f"{within}/webhooks.yaml"] == (ROOT / "docs/webhooks.yaml").read_bytes()
+    for name in ("webhooks.yaml", "signed-webhook.yaml"):
+        assert held[f"{within}/{name}"] == (ROOT / "docs" / name).read_bytes()
     for path in (ROOT / "docs/events").glob("*.json"):
         assert held[f"{within}/events/{path.name}"] == path.read_bytes()
     compiled = [name for name in held if name.endswith(".so")]

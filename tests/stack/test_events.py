@@ -1,5 +1,6 @@
 """Events on the bus, end to end: record, stream, notify function, bus, and a subscriber that counts."""
 
+import base64
 import hmac
 import json
 import re
@@ -148,3 +149,45 @@ def test_the_template_for_webhooks_tells_slack_and_a_receiver_that_asks_who_send
     assert line == f"Device Held: allow.unmatched. For more: `{command}`"
     for each in received:
         jsonschema.validate(each, schema_of(each["detail-type"]))
+
+
+def test_the_template_for_a_signed_webhook_is_deployed_and_its_receiver_verifies_what_comes(plant: Plant) -> None:
+    session = plant.stack.session()
+    key = secrets.token_bytes(24)
+    named = {"Name": "signing", "SecretString": "whsec_" + base64.b64encode(key).decode()}
+    secret = session.client("secretsmanager").create_secret(**named)["ARN"]
+    verified: list[Any] = []
+
+    def receiver(request: bytes) -> bytes:
+        head, _, body = request.partition(b"\r\n\r\n")
+        headers = {
+            name.lower(): each for name, each in (line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+        }
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        signature = base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+        if hmac.compare_digest(headers["webhook-signature"], f"v1,{signature}"):
+            verified.append(json.loads(body))
+        return OK
+
+    cloudformation = session.client("cloudformation")
+    with answering(receiver) as (url, _):
+        values = {"JitrStack": plant.stack.stack_name, "WebhookUrl": url, "SecretArn": secret}
+        cloudformation.create_stack(
+            StackName="signed",
+            # Nothing here has a certificate for https.
+            TemplateBody=(CHECKOUT / "docs/signed-webhook.yaml").read_text().replace("https://.+", "http://.+"),
+            Parameters=[{"ParameterKey": name, "ParameterValue": each} for name, each in values.items()],
+            Capabilities=["CAPABILITY_IAM"],
+        )
+        until(lambda: _status(cloudformation).endswith("_COMPLETE"), "the stack is there")
+        assert _status(cloudformation) == "CREATE_COMPLETE"
+        plant.jitr("lists", "add", "signed-list", "common_name=signed-1")
+        until(lambda: [each for each in verified if "signed-list" in str(each)], "a signed event comes")
+        cloudformation.delete_stack(StackName="signed")
+    for each in verified:
+        jsonschema.validate(each, schema_of(each["detail-type"]))
+
+
+def _status(cloudformation: Any) -> str:
+    (stack,) = cloudformation.describe_stacks(StackName="signed")["Stacks"]
+    return str(stack["StackStatus"])
