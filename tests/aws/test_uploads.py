@@ -213,7 +213,7 @@ def test_rules_are_checked_against_the_account_and_kept_with_who_when_and_why(bu
     verdict = bucket.put("admission.yaml", rules(bucket), **{"jitr-message": "line A starts"})
     assert verdict is not None
     assert (verdict.outcome, verdict.warnings) == (UploadOutcome.PUBLISHED, ())
-    from jitr.services.publishing.publication import in_force
+    from jitr.services.publishing.versions import in_force
 
     version = in_force(bucket.world.table)
     assert version is not None
@@ -515,11 +515,11 @@ def test_a_version_uploaded_while_an_earlier_one_is_judged_has_the_last_word(buc
     uploads = bucket.uploads()
     uploads._s3 = _Instead(bucket.s3, head_object)  # type: ignore[assignment]
     uploads.handle(read_record(second))
-    from jitr.services.publishing import publication
+    from jitr.services.publishing import versions
 
-    version = publication.in_force(bucket.world.table)
+    version = versions.in_force(bucket.world.table)
     assert version is not None
-    assert publication.source(bucket.world.table, version.digest) == first.encode()
+    assert versions.source(bucket.world.table, version.digest) == first.encode()
 
 
 class _Instead:

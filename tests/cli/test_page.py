@@ -20,10 +20,10 @@ from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError, Refused, Retry
 from jitr.reasons import Verdict
 from jitr.services.lists.device_lists import DeviceLists
-from jitr.services.publishing import publication
+from jitr.services.publishing import versions
 from jitr.services.publishing.deny_lists import DenyListDoubts
 from jitr_operations import telling
-from jitr_operations.lists import editing
+from jitr_operations.lists import importing
 from jitr_operations.lists.files import written
 from jitr_page.hearing import Heard
 from jitr_page.jobs import JobResult
@@ -277,7 +277,7 @@ def test_a_list_that_would_lose_most_of_its_rows_is_asked_about(
     found = re.search(r'action="(/[^"]+/import)"', looked.text)
     assert found
     assert page.post(found[1]).status_code == 400
-    monkeypatch.setattr("jitr_page.rooms.uploads.editing.questions_to_come", lambda *_: [])
+    monkeypatch.setattr("jitr_page.rooms.uploads.importing.questions_to_come", lambda *_: [])
     assert "This takes 2 of 2 rows off list line-a" in page.finish(page.post(found[1]))
     lists = DeviceLists(ready)
     assert {row.expires for row in lists.rows("line-a", lists.all()["line-a"].head.generation)} == {None}
@@ -315,13 +315,13 @@ def test_a_file_is_kept_no_longer_than_it_is_needed(page: Page) -> None:
 
 def test_a_file_that_takes_long_is_read_without_its_tab(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = Event()
-    real = editing.look
+    real = importing.look
 
     def slowly(*given: Any, **how: Any) -> Any:
         assert go_on.wait(60)
         return real(*given, **how)
 
-    monkeypatch.setattr("jitr_page.rooms.uploads.editing.look", slowly)
+    monkeypatch.setattr("jitr_page.rooms.uploads.importing.look", slowly)
     monkeypatch.setattr("jitr_page.rooms.uploads._SHORT", 0)
     answer = page.ask("POST", "/uploads", data={"name": "line-a", "file": (io.BytesIO(b"common_name\nx\n"), "x.csv")})
     assert "goes on when this tab is closed" in page.text(answer.location)
@@ -380,7 +380,7 @@ def test_rules_are_published_after_what_they_change_was_seen(page: Page, ready: 
     assert ready.heads().version == 1
     done = page.post("/rules/publish", text=text, seen=seen, message="a better name")
     assert done.status_code == 303, done.text
-    version = publication.in_force(ready)
+    version = versions.in_force(ready)
     assert version
     assert (version.version, version.message) == (2, "a better name")
 

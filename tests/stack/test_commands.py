@@ -12,6 +12,7 @@ from testkit.stack.terminal import Terminal
 
 from jitr.aws.dynamodb.table import Conflict
 from jitr.services.publishing import publication
+from jitr.services.publishing.versions import history
 from jitr_cli.main import jitr
 from jitr_local.device import Fate
 from jitr_local.stack import LocalStack
@@ -237,5 +238,5 @@ def test_of_many_who_publish_from_the_same_state_exactly_one_does(plant: Plant) 
     with ThreadPoolExecutor(len(versions)) as pool:
         digests = [digest for digest in pool.map(publish, range(len(versions))) if digest]
     assert digests == [in_force(plant)["digest"]]
-    newest = next(publication.history(plant.table))
+    newest = next(history(plant.table))
     assert (newest.version, newest.digest) == (before.version + 1, digests[0])

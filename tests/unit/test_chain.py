@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from testkit import pki
 
-from jitr.decision.chain import chain_reasons, verify_chain
+from jitr.decision.chain import verify_chain
+from jitr.decision.chain_reasons import chain_reasons
 from jitr.errors import Unreadable
 from jitr.facts import ChainFacts, Knock
 from jitr.reasons import CODES

@@ -8,7 +8,7 @@ from testkit import pki
 from testkit.crls import CODES, REVOKED_AT, CrlDraft, crl, entry, extension, pem
 from testkit.pki import sequence, tlv
 
-from jitr.decision.revocation import read_revocation
+from jitr.decision.revocation_lists import read_revocation
 from jitr.errors import UnusableCrl
 from jitr.rules.model import Crl
 from jitr.x509.certificate import read_ca, read_certificate

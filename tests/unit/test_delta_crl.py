@@ -13,7 +13,7 @@ from testkit import pki
 from testkit.crls import CrlDraft, crl, delta, entry, extension, partition
 from testkit.pki import NOW, sequence, tlv
 
-from jitr.decision.revocation import read_revocation
+from jitr.decision.revocation_lists import read_revocation
 from jitr.errors import UnusableCrl
 from jitr.rules.model import Crl
 from jitr.x509.certificate import read_ca, read_certificate

@@ -10,7 +10,8 @@ from jitr.aws.crls import Crls
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.iot import Iot
 from jitr.aws.ocsp_responders import OcspResponders
-from jitr.decision.revocation import crl_reasons, ocsp_reasons, revocation_in, said_of, without_partition
+from jitr.decision.revocation import crl_reasons, ocsp_reasons, without_partition
+from jitr.decision.revocation_lists import revocation_in, said_of
 from jitr.errors import InputError, Unreadable, UnusableCrl
 from jitr.facts import CertificateFacts, OcspAnswer, Revocation
 from jitr.reasons import Reason

@@ -6,7 +6,7 @@ from itertools import islice
 from jitr.aws.dynamodb.table import Table
 from jitr.records.heads import Heads
 from jitr.records.record import Record
-from jitr.services.publishing import publication
+from jitr.services.publishing.versions import history
 
 MOST_VERSIONS = 500  # of the history that are looked through, the newest
 
@@ -27,7 +27,7 @@ def basis_of(table: Table) -> Callable[[Record], str | None]:
             edited = [name for name, edition in record.editions.items() if heads.edition(name) != edition]
             return f"from before list {', '.join(edited)} was edited"
         if not versions:
-            for each in islice(publication.history(table), MOST_VERSIONS):
+            for each in islice(history(table), MOST_VERSIONS):
                 versions.setdefault(each.digest, each.version)
         version = versions.get(record.digest or "")
         return f"of {f'version {version}' if version else 'an earlier version'} of the rules, no longer in force"

@@ -9,7 +9,8 @@ from pathlib import Path
 from jitr.decision.chain import verify_chain
 from jitr.decision.decide import Decision, decide, unreadable
 from jitr.decision.profile import warnings
-from jitr.decision.revocation import crls_of, ocsps_of, read_revocation
+from jitr.decision.revocation import crls_of, ocsps_of
+from jitr.decision.revocation_lists import read_revocation
 from jitr.devicelists.rows import ListRow, RowKey, membership_in, rows_by_key
 from jitr.errors import InputError, NotACertificate, Unreadable, UnusableCrl, UnusableOcsp
 from jitr.facts import Knock, OcspAnswer, Revocation

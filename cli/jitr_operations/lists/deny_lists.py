@@ -9,7 +9,7 @@ from jitr.records.heads import Heads
 from jitr.rules.model import Rules
 from jitr.services.publishing.compiled import compiled_rules
 from jitr.services.publishing.deny_lists import NoLongerDenied, deny_list_rows, no_longer_denied
-from jitr.services.publishing.publication import history
+from jitr.services.publishing.versions import history
 
 _MOST_ROWS = 10_000  # of all deny lists together: the first that has not expired ends the look at its list
 

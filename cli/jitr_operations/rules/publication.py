@@ -13,9 +13,9 @@ from jitr.errors import InputError
 from jitr.records.heads import Heads
 from jitr.records.history import HistoryKind
 from jitr.rules.model import Rules, load
-from jitr.services.publishing import publication
+from jitr.services.publishing import publication, versions
 from jitr.services.publishing.deny_lists import DenyListDoubts, check_deny_lists
-from jitr.services.publishing.publication import Publication
+from jitr.services.publishing.versions import Publication
 from jitr.services.recheck.replay import Replayed, effect_of, replay
 from jitr.unseen import written_out
 from jitr_operations import telling
@@ -154,7 +154,7 @@ def preview(deployment: Deployment, proposal: Proposal, *, look_back: bool) -> P
 
 def _diff(table: Table, proposal: Proposal) -> tuple[str, ...]:
     before = proposal.before
-    old = None if before.digest is None else publication.source(table, before.digest)
+    old = None if before.digest is None else versions.source(table, before.digest)
     if old is None:
         return ()
     was, would_be = (each.decode("utf-8-sig", "replace").splitlines() for each in (old, proposal.text))
@@ -184,11 +184,11 @@ def replay_file(choice: Choice, file: Path, since: datetime | None) -> Replayed:
 def version_of(table: Table, number: int | None) -> Publication:
     """Return a version of the rules, or the one in force. Raises InputError where there is none."""
     if number is None:
-        found = publication.in_force(table)
+        found = versions.in_force(table)
         if found is None:
             raise InputError("no rules are in force yet: `jitr rules publish admission.yaml`")
         return found
-    for each in publication.history(table):
+    for each in versions.history(table):
         if each.version == number:
             return each
     raise InputError(f"there is no version {number}: `jitr rules history` shows those there are")
@@ -210,7 +210,7 @@ def compiled_of(table: Table, version: Publication) -> bytes:
 
 def text_of(table: Table, version: Publication) -> str:
     """Return the file of a version as it was published. Raises InputError where it is no longer in the table."""
-    text = publication.source(table, version.digest)
+    text = versions.source(table, version.digest)
     if text is None:
         source = written_out(version.source)
         raise InputError(f"the file of version {version.version} ({source}) is no longer in the table")

@@ -11,7 +11,7 @@ from jitr.errors import Retry
 from jitr.reasons import Verdict
 from jitr.rules.model import Rules
 from jitr.services.lists.device_lists import IMPORTS, LEFT, DeviceLists
-from jitr.services.publishing.publication import in_force
+from jitr.services.publishing.versions import in_force
 from jitr_operations.cas.registry import all_ca_ids, described
 from jitr_operations.deployment import Deployment
 from jitr_operations.devices.denied import denied_and_in

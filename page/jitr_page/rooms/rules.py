@@ -10,8 +10,8 @@ from werkzeug.wrappers import Response as AnyResponse
 from jitr.decision.selftest import FailedTests, TestFailure
 from jitr.errors import InputError
 from jitr.rules.file.problems import Problem, RulesError
-from jitr.services.publishing import publication
-from jitr.services.publishing.publication import Publication
+from jitr.services.publishing import versions
+from jitr.services.publishing.versions import Publication
 from jitr.text import counted
 from jitr.unseen import written_out
 from jitr_operations.rules.files import Looked, look_at
@@ -46,9 +46,9 @@ _MEANWHILE = (
 def show() -> str:
     """Show the rules in force, and the versions before."""
     table = site().table
-    versions = list(islice(publication.history(table), _MOST_VERSIONS))
-    text = text_of(table, versions[0]) if versions else ""
-    return render_template("rules.html", versions=versions, text=text, names=_named_lines())
+    found = list(islice(versions.history(table), _MOST_VERSIONS))
+    text = text_of(table, found[0]) if found else ""
+    return render_template("rules.html", versions=found, text=text, names=_named_lines())
 
 
 def _named_lines() -> dict[int, str]:
@@ -87,7 +87,7 @@ def _difference(found: Publication) -> list[str]:
 @room.get("/rules/edit")
 def edit() -> str:
     """Show the rules in force in an editor; an example to start from where there are none."""
-    found = publication.in_force(site().table)
+    found = versions.in_force(site().table)
     if found is not None:
         return _editor(text_of(site().table, found), seen=found.digest)
     text = starting_text(site().deployment)

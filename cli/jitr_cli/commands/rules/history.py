@@ -7,7 +7,7 @@ import click
 
 from jitr.records.record import common_name
 from jitr.rules.model import load
-from jitr.services.publishing import publication
+from jitr.services.publishing import versions
 from jitr.services.recheck.replay import Replayed
 from jitr_cli.commands.rules.publish import ask_about_deny_lists, show_preview
 from jitr_cli.console.options import stack_options
@@ -39,11 +39,11 @@ def history(choice: Choice, as_json: bool) -> None:
     Example:
       jitr rules history
     """
-    versions = list(publication.history(table_of(choice.deployment())))
-    rows = [(each.version, each.published_at, each.published_by, each.digest[:12], each.message) for each in versions]
+    found = list(versions.history(table_of(choice.deployment())))
+    rows = [(each.version, each.published_at, each.published_by, each.digest[:12], each.message) for each in found]
     columns = ("version", "published", "by", "digest", "why")
-    emit(as_json, [each.to_json() for each in versions], lambda: table(columns, rows))
-    if not versions:
+    emit(as_json, [each.to_json() for each in found], lambda: table(columns, rows))
+    if not found:
         note("No rules were published yet.")
 
 

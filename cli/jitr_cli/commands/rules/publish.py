@@ -6,7 +6,7 @@ import click
 
 from jitr.decision.selftest import FailedTests
 from jitr.services.publishing.deny_lists import DenyListDoubts
-from jitr.services.publishing.publication import Publication
+from jitr.services.publishing.versions import Publication
 from jitr.services.recheck.replay import MOST_REPLAYED
 from jitr.text import counted
 from jitr_cli.console.options import stack_options

@@ -9,18 +9,21 @@ then has just been published, has that one fetched at once.
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from jitr.aws.crl_sources import Fetched
-from jitr.aws.telemetry import Telemetry
 from jitr.aws.web import NotFetched
-from jitr.decision.revocation import crls_of, revocation_in
+from jitr.decision.revocation import crls_of
+from jitr.decision.revocation_lists import revocation_in
 from jitr.errors import UnusableCrl
 from jitr.facts import Knock, Revocation
 from jitr.rules.model import Crl, Rules
 from jitr.values import dataclass
 from jitr.x509.certificate import CaReading
 from jitr.x509.crl import CrlReading, read_crl, read_delta, why_not_after, why_not_by
+
+if TYPE_CHECKING:
+    from jitr.aws.telemetry import Telemetry
 
 # How long a list is used without asking for a newer one. Devices held by a list are due just after
 # (jitr.decision.decide).
@@ -67,7 +70,7 @@ class _Kept:
 class Crls:
     """The revocation lists that the rules name, by address and CA."""
 
-    def __init__(self, source: CrlFetcher, telemetry: Telemetry | None = None) -> None:
+    def __init__(self, source: CrlFetcher, telemetry: "Telemetry | None" = None) -> None:
         self._source = source
         self._telemetry = telemetry
         self._kept: dict[_Place, _Kept] = {}  # the last one used stands last

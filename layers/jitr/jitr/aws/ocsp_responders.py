@@ -9,9 +9,8 @@ import secrets
 from collections.abc import Callable, MutableMapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from jitr.aws.telemetry import Telemetry
 from jitr.aws.web import NotFetched, Web, WebAnswer, WebRequest
 from jitr.decision.revocation import ocsps_of
 from jitr.errors import UnusableOcsp
@@ -30,6 +29,9 @@ from jitr.x509.ocsp import (
     read_ocsp,
     responder_named,
 )
+
+if TYPE_CHECKING:
+    from jitr.aws.telemetry import Telemetry
 
 # What the pace (jitr.aws.quotas) knows a question as.
 ASK = "AskOcspResponder"
@@ -65,7 +67,7 @@ class OcspResponders:
     def __init__(
         self,
         web: Asking | None = None,
-        telemetry: Telemetry | None = None,
+        telemetry: "Telemetry | None" = None,
         *,
         turn: Callable[[str], None] | None = None,
         nonce: Callable[[int], bytes] = secrets.token_bytes,

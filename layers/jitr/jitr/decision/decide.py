@@ -18,7 +18,7 @@ from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from jitr.decision.chain import chain_reasons
+from jitr.decision.chain_reasons import chain_reasons
 from jitr.decision.grant import fill
 from jitr.decision.profile import profile_reasons
 from jitr.decision.revocation import revocation_reasons

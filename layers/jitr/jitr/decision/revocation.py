@@ -13,12 +13,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from jitr.facts import CertificateFacts, DeltaCrl, Knock, OcspAnswer, Revocation
+from jitr.facts import CertificateFacts, Knock, OcspAnswer, Revocation
 from jitr.reasons import Reason, Verdict
 from jitr.rules.model import Ca, Crl, Floor, Ocsp, Rules
 from jitr.times import rfc3339, span
-from jitr.x509.certificate import CaReading
-from jitr.x509.crl import CrlReading, why_not_after, why_not_by, why_not_for
 from jitr.x509.names import quoted
 
 # How far the clock of whoever signs lists may be ahead.
@@ -34,56 +32,6 @@ def crls_of(knock: Knock, rules: Rules) -> tuple[Crl, ...]:
     points = knock.certificate.crl_addresses
     configured = [rules.crls[alias] for alias in sorted(knock.aliases) if alias in rules.crls] if rules.crls else []
     return tuple(dict.fromkeys([crl for crls in configured for crl in crls if crl.is_for(points)]))
-
-
-def read_revocation(
-    crl: CrlReading, ca: CaReading, certificate: CertificateFacts, configured: Crl, delta: CrlReading | None = None
-) -> Revocation:
-    """Return what a list that the rules name, and its delta list, say of a certificate.
-
-    With a ``problem`` if the list is not the CA's, or not for the certificate, or the delta list is not of that list.
-    """
-    problem = why_not_by(crl, ca)
-    if problem is not None:
-        return Revocation(problem=problem)
-    why_not = None if delta is None else why_not_by(delta, ca) or why_not_after(delta, crl)
-    if delta is not None and why_not is None:
-        crl = crl.with_delta(delta)
-    return revocation_in(crl, certificate, configured, why_not)
-
-
-def revocation_in(
-    crl: CrlReading, certificate: CertificateFacts, configured: Crl, delta_problem: str | None = None
-) -> Revocation:
-    """Return what a CA's own list says of a certificate.
-
-    A list that is not for the certificate still counts against it, and so does one whose delta list cannot be used.
-    """
-    entry = crl.look_up(int(certificate.serial_number, 16))
-    why_not = why_not_for(crl, certificate, configured.url, configured.point) or delta_problem
-    problem = why_not if entry is None else None
-    if problem is not None:
-        return Revocation(problem=problem)
-    return replace(
-        said_of(crl),
-        revoked_at=None if entry is None else entry.revoked_at,
-        reason=None if entry is None else entry.reason,
-        on_hold=entry is not None and entry.on_hold,
-    )
-
-
-def said_of(crl: CrlReading) -> Revocation:
-    """Return what a CA's own list says of a certificate that is not on it."""
-    delta = crl.delta
-    return Revocation(
-        this_update=crl.this_update,
-        next_update=crl.next_update,
-        number=crl.number,
-        delta=None if delta is None else DeltaCrl(delta.this_update, delta.next_update, delta.number, len(delta)),
-        signature_hashes=tuple(
-            [each.scheme.facts.hash for each in (crl, delta) if each is not None and each.scheme.facts.hash is not None]
-        ),
-    )
 
 
 def ocsps_of(knock: Knock, rules: Rules) -> tuple[Ocsp, ...]:

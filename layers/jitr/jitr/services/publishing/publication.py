@@ -5,8 +5,7 @@ The compiled rules are stored under their digest, then one conditional write poi
 keeps its count of devices, or says that it is another.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from jitr.aws.dynamodb.changes import change_put, rules_changed
 from jitr.aws.dynamodb.table import HEADS, Conflict, Item, Table, to_item
@@ -17,42 +16,11 @@ from jitr.records.record import FORMAT
 from jitr.rules.model import Rules
 from jitr.services.publishing.compiled import compiled_rules
 from jitr.services.publishing.deny_lists import check_aliases
+from jitr.services.publishing.versions import Publication
 from jitr.services.registration.reservations import taken
 from jitr.text import counted
-from jitr.values import dataclass
 
 MOST_MESSAGE = 1000  # characters: every knock reads it, with the heads
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """One publication of rules: who put what in force, when and why."""
-
-    version: int
-    digest: str
-    meaning: str
-    source: str
-    published_at: str  # RFC 3339
-    published_by: str
-    message: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """As stored and shown."""
-        plain = {name: getattr(self, name) for name in self.__slots__}
-        return {name: value for name, value in plain.items() if value is not None}
-
-    @classmethod
-    def from_json(cls, data: Item) -> "Publication":
-        """Read back what ``to_json`` wrote."""
-        return cls(
-            version=int(data["version"]),
-            digest=data["digest"],
-            meaning=data["meaning"],
-            source=data["source"],
-            published_at=data["published_at"],
-            published_by=data["published_by"],
-            message=data.get("message"),
-        )
 
 
 def publish(
@@ -167,20 +135,3 @@ def restore(table: Table, rules: Rules, text: bytes) -> bool:
 def _store(table: Table, rules: Rules, text: bytes) -> None:
     table.put_blob(f"RULES#{rules.digest}", rules.compiled)
     table.put_blob(f"SOURCE#{rules.digest}", text)
-
-
-def in_force(table: Table) -> Publication | None:
-    """Return the publication in force, or None before the first."""
-    item = next(iter(table.get([HEADS])), None)
-    rules = None if item is None else item.get("rules")
-    return None if rules is None else Publication.from_json(rules)
-
-
-def history(table: Table) -> Iterator[Publication]:
-    """Every publication, the newest first."""
-    return map(Publication.from_json, table.query("VERSIONS", newest_first=True))
-
-
-def source(table: Table, digest: str) -> bytes | None:
-    """Return the text of the file that was published under a digest."""
-    return table.blob(f"SOURCE#{digest}")
