@@ -31,8 +31,8 @@ class Site:
         deployment = self.deployment
         if deployment.local is not None:
             return " --local"
-        profile = deployment.session.profile_name
-        told = "" if profile == "default" else f" --profile {profile}"
+        profile = deployment.session.profile
+        told = f" --profile {profile}" if profile and profile != "default" else ""
         return f"{told} --region {deployment.region} --stack {deployment.stack_name}"
 
 

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import IO
 
 from jitr.devicelists.csv.reader import ListError
-from jitr_operations.lists.editing import ImportPreview
+from jitr_operations.lists.importing import ImportPreview
 
 _MOST = 20  # files that were looked at, and nothing was done with yet
 _MOST_BYTES = 256 * 1024 * 1024

@@ -213,7 +213,7 @@ def test_an_edit_made_while_a_question_is_asked_is_not_written_over(
         asked.append(question)
         DeviceLists(ready).add("line-a", ListRow(common_name="late"), at="2026-03-01T12:00:00Z", new_generation="g")
 
-    for module in ("jitr_cli.commands.lists.group", "jitr_cli.console.output"):
+    for module in ("jitr_cli.commands.lists.files", "jitr_cli.console.output"):
         monkeypatch.setattr(f"{module}.confirm", confirm)
     done = run("lists", *command)
     assert len(asked) == 1

@@ -1,64 +1,28 @@
-"""Held devices: which they are, and what an operator says of one."""
+"""What an operator says of held devices. ``held_listing`` says which there are."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import islice
 
 from jitr.aws.dynamodb.changes import change_put, everyone_wanted
-from jitr.aws.dynamodb.decisions import newest, newest_of
+from jitr.aws.dynamodb.decisions import newest
 from jitr.aws.dynamodb.rulebook import Rulebook
 from jitr.aws.dynamodb.table import Table
 from jitr.decision.decide import OperatorWord
 from jitr.errors import InputError
 from jitr.reasons import Verdict
 from jitr.records.history import HistoryKind
-from jitr.records.record import Record, common_name, knock_interval
+from jitr.records.record import Record, common_name
 from jitr.rules.model import Rules
 from jitr.text import meant
 from jitr_operations import telling
 from jitr_operations.decisions import words
-from jitr_operations.decisions.filters import near_rule, of_ca, with_reason
+from jitr_operations.decisions.filters import with_reason
+from jitr_operations.decisions.held_listing import why
 from jitr_operations.decisions.today import Today, reasons_text
 from jitr_operations.deployment import Deployment
 from jitr_operations.devices.registry import Registry
 from jitr_operations.history import keeping
 from jitr_operations.table import now, now_text, operator, table_of
-
-
-def held_devices(
-    table: Table, *, reason: str | None, ca: str | None, rule: str | None, since: datetime | None, limit: int
-) -> list[Record]:
-    """Return the records of held devices, the newest first: of a reason, of a CA, nearly let in by a rule."""
-    filters = (of_ca(table, ca), with_reason(reason), near_rule(rule))
-    records = newest_of(table, (Verdict.HOLD,), since)
-    return list(islice((each for each in records if all(wanted(each) for wanted in filters)), limit))
-
-
-def document(record: Record, basis: str | None) -> dict[str, object]:
-    """Return a held device as JSON; ``basis`` says which rules its reasons are of, where not of those in force."""
-    interval = knock_interval(record)
-    return {
-        "certificate_id": record.certificate_id,
-        "common_name": common_name(record),
-        "ca_certificate_id": record.ca_certificate_id,
-        "since": record.since,
-        "due": record.due,
-        "knocks": record.knocks,
-        "knocked_at": record.counted_at,
-        "knocks_every_seconds": None if interval is None else round(interval.total_seconds()),
-        "reasons": [dict(each) for each in record.reasons],
-        "near_misses": [dict(each) for each in record.near_misses],
-        "reasons_are": basis,
-    }
-
-
-def why(record: Record) -> str:
-    """Return the reasons on record in words."""
-    return "; ".join(f"{reason['code']}: {reason['message']}" for reason in record.reasons)
-
-
-# --- an operator's word
 
 
 @dataclass(frozen=True, slots=True)

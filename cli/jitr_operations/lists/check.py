@@ -1,4 +1,4 @@
-"""How a list fits the rules in force and the devices on record: told by imports, asked by ``lists check``."""
+"""How a whole list or file fits the rules in force and the devices on record: ``jitr lists check``."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,53 +9,22 @@ from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.csv.duplicates import Duplicates
 from jitr.devicelists.manifests.reading import line_of
-from jitr.devicelists.rows import LIST_NAME, ListRow
+from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
 from jitr.rules.list_fit import Fit
 from jitr.rules.model import Rules
 from jitr.services.lists.device_lists import DeviceLists
-from jitr.services.lists.evidence import devices, fit, known_serials
+from jitr.services.lists.evidence import devices, known_serials
 from jitr.services.lists.signers import SignerStore
-from jitr.text import meant, nearest
-from jitr.unseen import quote
+from jitr.text import meant
 from jitr_operations import telling
 from jitr_operations.lists import files as list_files
+from jitr_operations.lists.fitting import check_name
 from jitr_operations.lists.manifests import ManifestChoice
 from jitr_operations.table import now
 
 _CA_ID = re.compile("[0-9a-f]{64}")
 MOST_CHECKED = 50_000  # devices on record, of each verdict
-
-
-def check_name(name: str) -> None:
-    """Raise InputError for what no list can be called."""
-    if LIST_NAME.fullmatch(name) is None:
-        raise InputError(f"{quote(name)} is not a list's name: letters, digits and _.- (at most 64, no sign first)")
-
-
-def question_about_name(table: Table, name: str) -> str | None:
-    """Return what to ask before a list is made that no rule names and whose name is nearly that of another."""
-    there = DeviceLists(table).all()
-    rules = None if name in there else rules_in_force(table)
-    if rules is None or name in rules.lists:
-        return None
-    near = nearest(name, sorted({*there, *rules.lists}), 0.8)
-    if not near:
-        return None
-    return f"There is no list {name}, and no rule names it. Did you mean {near}? Make list {name}?"
-
-
-def question_about_rows(found: Fit) -> str | None:
-    """Return what to ask before rows go on a deny list that can match nothing."""
-    question = found.question()
-    return f"{question} Go on?" if question else None
-
-
-def tell(found: Fit) -> None:
-    """Tell how the rows fit, in one line, and what is probably a mistake."""
-    telling.note(f"{found.sentence()}.")
-    for each in found.remarks():
-        telling.note(f"  {each}")
 
 
 def check(table: Table, what: str, name: str | None, against: str) -> Fit:
@@ -122,6 +91,3 @@ def _rows(table: Table, what: str) -> Iterator[tuple[int | None, ListRow, Sequen
         advance(list_files.size(file) or 0)
     reader.raise_problems()
     list_files.tell(source.name, reader.said)
-
-
-__all__ = ["check", "check_name", "fit", "question_about_name", "question_about_rows", "tell"]

@@ -1,7 +1,6 @@
 """Device list files of any size, read a piece at a time; and importing them."""
 
 import json
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +24,7 @@ from jitr.text import counted
 from jitr.times import rfc3339
 from jitr_operations import telling
 from jitr_operations.lists import beside
+from jitr_operations.lists.editing import generation
 from jitr_operations.lists.manifests import folder_pieces, tell_of_folder
 from jitr_operations.table import now, now_text
 
@@ -140,11 +140,6 @@ def size(file: Path) -> int | None:
 def imports(table: Table) -> Imports:
     """Make the imports into a deployment's table."""
     return Imports(table, clock=now_text, token=generation)
-
-
-def generation() -> str:
-    """Make a name for a new generation of a list's rows."""
-    return f"{now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
 def let_go(table: Table) -> None:

@@ -11,9 +11,9 @@ from jitr.services.lists.difference import Difference
 from jitr.services.lists.list_import import MERGE, REPLACE
 from jitr.services.lists.signers import SignerStore
 from jitr.text import counted
-from jitr_operations.lists import editing
 from jitr_operations.lists import files as list_files
-from jitr_operations.lists.check import check_name
+from jitr_operations.lists import importing
+from jitr_operations.lists.fitting import check_name
 from jitr_operations.lists.manifests import ManifestChoice
 from jitr_page.forms import is_sure, require_sure
 from jitr_page.jobs import JobResult
@@ -52,7 +52,7 @@ def _look(found: Site, upload: Upload, mode: str, overwrite: bool, then: str) ->
     opener = ManifestChoice().opener(SignerStore(found.table).believed())
     try:
         with list_files.source(upload.path, opener, upload.shown_as) as source:
-            upload.looked = editing.look(found.deployment, upload.name, source, mode=mode, overwrite=overwrite)
+            upload.looked = importing.look(found.deployment, upload.name, source, mode=mode, overwrite=overwrite)
     except ListError as error:
         upload.lines = lines_of(upload.path, {each.line for each in error.problems})
         upload.error = error
@@ -82,7 +82,7 @@ def show(upload: str) -> str:
         "list_look.html",
         upload=kept,
         looked=kept.looked,
-        questions=editing.questions_to_come(site().deployment, kept.looked),
+        questions=importing.questions_to_come(site().deployment, kept.looked),
     )
 
 
@@ -94,7 +94,7 @@ def import_(upload: str) -> AnyResponse:
     if looked is None:
         raise InputError("this file cannot be imported: look at it first")
     sure = is_sure()
-    require_sure(() if sure else editing.questions_to_come(found.deployment, looked))
+    require_sure(() if sure else importing.questions_to_come(found.deployment, looked))
     kept = _require(found.uploads.take(upload))
     back = url_for("lists.show", name=looked.name)
     job = found.jobs.start(
@@ -105,15 +105,15 @@ def import_(upload: str) -> AnyResponse:
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 
 
-def _import(found: Site, kept: Upload, looked: editing.ImportPreview, *, sure: bool) -> JobResult:
+def _import(found: Site, kept: Upload, looked: importing.ImportPreview, *, sure: bool) -> JobResult:
     def agree(difference: Difference | None) -> None:
-        question = editing.question_about_removed(looked.name, looked.before, difference)
+        question = importing.question_about_removed(looked.name, looked.before, difference)
         if question is not None and not sure:
             command = f"`jitr lists import {looked.name} FILE --replace`"
             raise InputError(f"{question} That was not asked here: choose the file again, or use {command}")
 
     try:
-        _, difference = editing.import_(found.deployment, looked, agree)
+        _, difference = importing.import_(found.deployment, looked, agree)
     finally:
         kept.let_go()
     counts = (

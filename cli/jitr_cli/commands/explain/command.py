@@ -1,6 +1,7 @@
 """``jitr explain``: the decision about one device, and why, by the code that the function runs."""
 
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 
@@ -10,8 +11,8 @@ from jitr_cli.console.options import FILE, stack_options
 from jitr_cli.console.output import emit, json_option
 from jitr_operations.deployment import Choice
 from jitr_operations.explain.explanation import Explanation
-from jitr_operations.explain.offline import Files, explain_offline, read_inputs
-from jitr_operations.files import read_bytes
+
+_Files: TypeAlias = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[Path, ...], tuple[str, ...]]
 
 _OFFLINE = ("certificate", "cas", "lists", "signers", "crls", "ocsp", "at")
 
@@ -64,7 +65,7 @@ def explain(
         --ca factory-a=factory-a.pem --list line-a-2026=devices.csv --at 2026-03-01
     """
     if rules_file is not None:
-        explanation = _offline(context, rules_file, certificate, Files(cas, lists, crls, signers, ocsp), at)
+        explanation = _offline(context, rules_file, certificate, (cas, lists, crls, signers, ocsp), at)
     else:
         explanation = _online(context, subject, choice)
     emit(as_json, explanation.to_json(), lambda: show(explanation))
@@ -75,7 +76,7 @@ def _offline(
     context: click.Context,
     rules_file: Path,
     certificate: Path | None,
-    files: Files,
+    files: _Files,
     at: str | None,
 ) -> Explanation:
     subject = context.params["subject"]
@@ -85,7 +86,11 @@ def _offline(
         raise click.UsageError("the certificate is given twice: with --certificate and without.")
     if certificate is None:
         raise click.UsageError("--rules decides from files: --certificate FILE names the device's certificate.")
-    inputs = read_inputs(rules_file, files, at)
+    # Each way imports what it needs: files are read by much that devices at AWS have no use for.
+    from jitr_operations.explain.offline import Files, explain_offline, read_inputs
+    from jitr_operations.files import read_bytes
+
+    inputs = read_inputs(rules_file, Files(*files), at)
     return explain_offline(read_bytes(certificate), str(certificate), inputs)
 
 

@@ -8,7 +8,7 @@ import click
 from jitr.devicelists.csv.duplicates import Duplicates
 from jitr.services.lists.signers import SignerStore
 from jitr.text import counted
-from jitr_cli.commands.lists.options import manifest_options
+from jitr_cli.commands.lists.manifest_options import manifest_options
 from jitr_cli.console.options import FILE, stack_options
 from jitr_cli.console.output import emit, json_option
 from jitr_operations.deployment import Choice

@@ -1,69 +1,17 @@
-"""``jitr held``: the devices that knock and are not let in yet."""
-
-from collections.abc import Callable
-from datetime import datetime
+"""What operators say of held devices: admit, reject, decide again."""
 
 import click
 
-from jitr.records.record import Record, common_name
 from jitr.text import counted
-from jitr.times import rfc3339
 from jitr_cli.console import completion
-from jitr_cli.console.filters import ca_option, reason_option
+from jitr_cli.console.filters import reason_option
 from jitr_cli.console.options import stack_options
-from jitr_cli.console.output import confirm, emit, json_option, note, table, warn
-from jitr_cli.console.since import since_option
+from jitr_cli.console.output import confirm, emit, json_option, warn
 from jitr_operations.decisions import held as operations
-from jitr_operations.decisions.basis import basis_of
-from jitr_operations.decisions.knocking import how_often
 from jitr_operations.deployment import Choice, Deployment
-from jitr_operations.table import table_of
 
 
-@click.group("held", no_args_is_help=True)
-def held() -> None:
-    """Devices on hold."""
-
-
-@held.command("ls")
-@reason_option("Only those held for this reason code.")
-@ca_option
-@click.option(
-    "--rule", metavar="NAME", shell_complete=completion.rule_names, help="Only those that this rule nearly let in."
-)
-@since_option
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
-@stack_options
-@json_option
-def ls(
-    reason: str | None,
-    ca: str | None,
-    rule: str | None,
-    since: datetime | None,
-    limit: int,
-    choice: Choice,
-    as_json: bool,
-) -> None:
-    """Show held devices, the newest first: which, since when, when they are due, about how often they knock, and why.
-
-    Reasons are those on record. Where rules or lists were edited since without letting the device in, they are told
-    with the version that they are of; `jitr explain` has today's.
-
-    \b
-    Examples:
-      jitr held ls
-      jitr held ls --rule line-a-sensors --ca factory-a --since 24h
-      jitr held ls --reason allow.unmatched --json
-    """
-    deployed = table_of(choice.deployment())
-    found = operations.held_devices(deployed, reason=reason, ca=ca, rule=rule, since=since, limit=limit)
-    basis = basis_of(deployed)
-    emit(as_json, [operations.document(each, basis(each)) for each in found], lambda: _show(found, basis))
-    if len(found) == limit:
-        note(f"These are the newest {limit}; --limit shows more.")
-
-
-@held.command("admit")
+@click.command("admit")
 @click.argument("device")
 @click.option(
     "--rule",
@@ -90,7 +38,7 @@ def admit(device: str, rule: str, message: str | None, yes: bool, choice: Choice
     _say(deployment, operations.admission(deployment, device, rule, message), yes, as_json)
 
 
-@held.command("reject")
+@click.command("reject")
 @click.argument("device")
 @click.option("--message", "-m", metavar="TEXT", help="Why, for the record.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
@@ -107,7 +55,7 @@ def reject(device: str, message: str | None, yes: bool, choice: Choice, as_json:
     _say(deployment, operations.rejection(deployment, device, message), yes, as_json)
 
 
-@held.command("recheck")
+@click.command("recheck")
 @click.argument("devices", nargs=-1, metavar="[DEVICE]...")
 @click.option("--all", "everyone", is_flag=True, help="Every held device.")
 @reason_option("With --all: only those held for this reason code.")
@@ -147,21 +95,3 @@ def _say(deployment: Deployment, saying: operations.Saying, yes: bool, as_json: 
     certificate_id = saying.record.certificate_id
     document = {"certificate_id": certificate_id, "word": saying.word.to_json()}
     emit(as_json, document, f"Said. `jitr decisions show {certificate_id[:12]}` tells what came of it.")
-
-
-def _show(records: list[Record], basis: Callable[[Record], str | None]) -> None:
-    if not records:
-        note("No device is on hold.")
-        return
-    rows = [
-        (
-            each.certificate_id[:12],
-            common_name(each),
-            rfc3339(each.since),
-            "" if each.due is None else rfc3339(each.due),
-            how_often(each),
-            operations.why(each) + (f" ({old})" if (old := basis(each)) else ""),
-        )
-        for each in records
-    ]
-    table(("certificate", "common name", "since", "due", "knocks", "why"), rows)

@@ -1,52 +1,33 @@
-"""``jitr lists``: who may get in, by name, serial number, certificate or key."""
+"""Device lists as a whole: import, check, export, delete and restore them."""
 
 import sys
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
 
-from jitr.devicelists.csv.reader import columns_of
-from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
 from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists
 from jitr.services.lists.list_import import MERGE, REPLACE
 from jitr.services.lists.signers import SignerStore
 from jitr.text import counted
-from jitr.unseen import quote
-from jitr_cli.commands.lists.history import history
-from jitr_cli.commands.lists.options import manifest_options
-from jitr_cli.commands.lists.signers import signers
-from jitr_cli.commands.lists.verify import verify
+from jitr_cli.commands.lists.manifest_options import manifest_options
+from jitr_cli.commands.lists.options import where_option
 from jitr_cli.console import completion
 from jitr_cli.console.options import stack_options
-from jitr_cli.console.output import ask, confirm, emit, json_option, note, table
-from jitr_operations.deployment import Choice, Deployment
+from jitr_cli.console.output import ask, confirm, emit, json_option, note
+from jitr_operations.deployment import Choice
 from jitr_operations.lists import check as list_check
-from jitr_operations.lists import editing
+from jitr_operations.lists import editing, fitting, importing
 from jitr_operations.lists import files as list_files
 from jitr_operations.lists.deny_lists import ends_recalls
 from jitr_operations.lists.exporting import ListExport
 from jitr_operations.lists.manifests import ManifestChoice
 from jitr_operations.lists.where import RowFilter
-from jitr_operations.table import now, table_of
+from jitr_operations.table import table_of
 
 
-@click.group("lists", no_args_is_help=True)
-def lists() -> None:
-    """Import and edit device lists."""
-
-
-_where = click.option(
-    "--where", "conditions", multiple=True, metavar="COLUMN=VALUE", help="Only rows that have this; several: all of it."
-)
-
-
-_message = click.option("--message", "-m", metavar="TEXT", help="Why; `jitr lists history` shows it.")
-
-
-@lists.command("import")
+@click.command("import")
 @click.argument("name", shell_complete=completion.list_names)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--merge", is_flag=True, help="Add the rows to those there (default).")
@@ -89,13 +70,13 @@ def import_(
     """
     if merge and replace:
         raise click.UsageError("--merge and --replace exclude each other: say which.")
-    list_check.check_name(name)
+    fitting.check_name(name)
     deployment = choice.deployment()
     table_ = table_of(deployment)
     if not dry_run:
-        ask(list_check.question_about_name(table_, name), yes)
+        ask(fitting.question_about_name(table_, name), yes)
     with list_files.source(file, manifest.opener(SignerStore(table_).believed())) as source:
-        looked = editing.look(
+        looked = importing.look(
             deployment,
             name,
             source,
@@ -105,17 +86,17 @@ def import_(
             size=list_files.size(file),
         )
         list_files.tell(str(file), looked.checked.said)
-        list_check.tell(looked.fit)
+        fitting.tell(looked.fit)
         if dry_run:
-            _show_dry_run(looked, file, editing.questions_to_come(deployment, looked), as_json)
+            _show_dry_run(looked, file, importing.questions_to_come(deployment, looked), as_json)
             return
         deployment.announce("dynamodb")
-        imported = editing.import_agreed(deployment, looked, lambda question: confirm(f"{question} Go on?", yes))
+        imported = importing.import_agreed(deployment, looked, lambda question: confirm(f"{question} Go on?", yes))
     _show_imported(looked, file, imported, as_json)
     list_files.let_go(table_)
 
 
-def _show_dry_run(looked: editing.ImportPreview, file: Path, questions: list[str], as_json: bool) -> None:
+def _show_dry_run(looked: importing.ImportPreview, file: Path, questions: list[str], as_json: bool) -> None:
     for each in questions:
         note(f"It would be asked: {each}")
     told = looked.told
@@ -123,7 +104,7 @@ def _show_dry_run(looked: editing.ImportPreview, file: Path, questions: list[str
     emit(as_json, document, f"Would import {told.rows} of {file} into list {looked.name} ({looked.mode}){told.effects}")
 
 
-def _show_imported(looked: editing.ImportPreview, file: Path, imported: editing.Imported, as_json: bool) -> None:
+def _show_imported(looked: importing.ImportPreview, file: Path, imported: importing.Imported, as_json: bool) -> None:
     told = imported.told
     document = _document(looked, dry_run=False) | told.document | {"resumed_from": imported.resumed_from}
     emit(as_json, document, f"Imported {told.rows} of {file} into list {looked.name} ({looked.mode}){told.effects}")
@@ -131,7 +112,7 @@ def _show_imported(looked: editing.ImportPreview, file: Path, imported: editing.
         note(f"To have it back as it was, within {KEPT_DAYS} days: jitr lists restore {looked.name}")
 
 
-def _document(looked: editing.ImportPreview, *, dry_run: bool) -> dict[str, Any]:
+def _document(looked: importing.ImportPreview, *, dry_run: bool) -> dict[str, Any]:
     checked = looked.checked
     return {
         "list": looked.name,
@@ -143,7 +124,7 @@ def _document(looked: editing.ImportPreview, *, dry_run: bool) -> dict[str, Any]
     }
 
 
-@lists.command("check")
+@click.command("check")
 @click.argument("what", metavar="NAME|FILE", shell_complete=completion.list_names)
 @click.option("--for", "name", metavar="NAME", help="The list that FILE is for; else its name without .csv.")
 @click.option(
@@ -170,98 +151,11 @@ def check(context: click.Context, what: str, name: str | None, against: str, cho
     context.exit(1 if found.nothing or found.question() else 0)
 
 
-@lists.command("add")
-@click.argument("name", shell_complete=completion.list_names)
-@click.argument("values", nargs=-1, required=True, metavar="COLUMN=VALUE...")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@_message
-@stack_options
-@json_option
-def add(name: str, values: tuple[str, ...], yes: bool, message: str | None, choice: Choice, as_json: bool) -> None:
-    """Add one device to the list NAME, in place of a row with the same key.
-
-    \b
-    Examples:
-      jitr lists add line-a-2026 common_name=snr-0001 attr.batch=7
-      jitr lists add recall-17 ca=factory-a serial_number=1f03 --message "bad radio, ticket 4711"
-    """
-    list_check.check_name(name)
-    row = _row(values)
-    deployment = choice.deployment()
-    deployment.announce("dynamodb")
-    ask(list_check.question_about_name(table_of(deployment), name), yes)
-    fit = list_check.fit(table_of(deployment), name, now())
-    fit.add(row)
-    if fit.nothing or fit.doubtful:
-        list_check.tell(fit)
-    ask(list_check.question_about_rows(fit), yes)
-    editing.add(deployment, name, row, message)
-    emit(as_json, {"list": name, "row": row.to_json()}, f"{row.found_by()[0].value} is on list {name}")
-    note("A held device that this concerns is decided again within a minute.")
-
-
-@lists.command("remove")
-@click.argument("name", shell_complete=completion.list_names)
-@click.argument("values", nargs=-1, required=True, metavar="KEY=VALUE...")
-@_message
-@stack_options
-@json_option
-@click.pass_context
-def remove(
-    context: click.Context, name: str, values: tuple[str, ...], message: str | None, choice: Choice, as_json: bool
-) -> None:
-    """Take one device off the list NAME, found by one of its keys.
-
-    Exit code 1 means that it is not on the list, 2 that there is no such list. A device that is in already stays in.
-
-    \b
-    Examples:
-      jitr lists remove line-a-2026 common_name=snr-0001
-      jitr lists remove recall-17 ca=factory-a serial_number=1f03
-    """
-    key = _row(values).found_by()[0]
-    deployment = choice.deployment()
-    deployment.announce("dynamodb")
-    removed = editing.remove(deployment, name, key, message)
-    row = None if removed is None else removed.to_json()
-    told = f"{key.value} was not on list {name}" if removed is None else f"{key.value} is off list {name}"
-    emit(as_json, {"list": name, "removed": row}, told)
-    context.exit(1 if removed is None else 0)
-
-
-@lists.command("show")
-@click.argument("name", shell_complete=completion.list_names)
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many rows.")
-@_where
-@stack_options
-@json_option
-def show(name: str, limit: int, conditions: tuple[str, ...], choice: Choice, as_json: bool) -> None:
-    """Show the rows of the list NAME, in no order.
-
-    \b
-    Examples:
-      jitr lists show line-a-2026 --limit 20
-      jitr lists show line-a-2026 --where attr.batch=7
-    """
-    where = RowFilter(conditions)
-    device_lists = _lists(choice.deployment())
-    info = editing.existing(device_lists, name)
-    rows = list(islice(where.of(device_lists.rows(name, info.head.generation)), limit))
-    columns = columns_of(rows)
-    plain = [row.to_json() for row in rows]
-    document = {"list": name, "rows": info.rows, "changed_at": info.changed_at, "shown": plain}
-    emit(as_json, document, lambda: table(columns, [[each.get(column) for column in columns] for each in plain]))
-    if where and len(rows) == limit:
-        note(f"The first {limit} that were found; --limit shows more, `jitr lists export --where` writes all.")
-    elif info.rows > len(rows) and not where:
-        note(f"{len(rows)} of {counted(info.rows, 'row')}; --limit shows more, `jitr lists export` writes all.")
-
-
-@lists.command("export")
+@click.command("export")
 @click.argument("name", shell_complete=completion.list_names)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
-@_where
+@where_option
 @stack_options
 @json_option
 def export(name: str, file: Path, force: bool, conditions: tuple[str, ...], choice: Choice, as_json: bool) -> None:
@@ -278,7 +172,7 @@ def export(name: str, file: Path, force: bool, conditions: tuple[str, ...], choi
     to_output = str(file) == "-"
     if to_output and as_json:
         raise click.UsageError("--json and - exclude each other: both write to standard output.")
-    export_ = ListExport(_lists(choice.deployment()), name, RowFilter(conditions))
+    export_ = ListExport(DeviceLists(table_of(choice.deployment())), name, RowFilter(conditions))
     if to_output:
         sys.stdout.buffer.writelines(export_.pieces())
         sys.stdout.buffer.flush()
@@ -289,7 +183,7 @@ def export(name: str, file: Path, force: bool, conditions: tuple[str, ...], choi
         emit(as_json, {"list": name, "rows": count, "file": file}, f"Wrote {counted(count, 'row')} to {file}")
 
 
-@lists.command("delete")
+@click.command("delete")
 @click.argument("name", shell_complete=completion.list_names)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @stack_options
@@ -302,7 +196,7 @@ def delete(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
       jitr lists delete line-a-2025
     """
     deployment = choice.deployment()
-    device_lists = _lists(deployment)
+    device_lists = DeviceLists(table_of(deployment))
     info = editing.existing(device_lists, name)
     deployment.announce("dynamodb")
     ends = ends_recalls(table_of(deployment), name)
@@ -313,7 +207,7 @@ def delete(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
     list_files.let_go(table_of(deployment))
 
 
-@lists.command("restore")
+@click.command("restore")
 @click.argument("name", shell_complete=completion.list_names)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @stack_options
@@ -329,7 +223,7 @@ def restore(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
       jitr lists restore line-a-2026
     """
     deployment = choice.deployment()
-    device_lists = _lists(deployment)
+    device_lists = DeviceLists(table_of(deployment))
     kept = device_lists.kept().get(name)
     if kept is None:
         raise InputError(
@@ -346,43 +240,3 @@ def restore(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
     emit(
         as_json, {"list": name, "rows": rows, "until": kept["at"]}, f"List {name} has {counted(rows or 0, 'row')} again"
     )
-
-
-@lists.command("ls")
-@stack_options
-@json_option
-def ls(choice: Choice, as_json: bool) -> None:
-    """Show the device lists there are.
-
-    \b
-    Example:
-      jitr lists ls
-    """
-    found = _lists(choice.deployment()).all().values()
-    document = [
-        {"list": each.name, "rows": each.rows, "edition": each.head.edition, "changed_at": each.changed_at}
-        for each in found
-    ]
-    rows = [(each.name, each.rows, each.changed_at) for each in found]
-    emit(as_json, document, lambda: table(("list", "rows", "changed"), rows))
-
-
-lists.add_command(history)
-lists.add_command(signers)
-lists.add_command(verify)
-
-
-def _lists(deployment: Deployment) -> DeviceLists:
-    return DeviceLists(table_of(deployment))
-
-
-def _row(values: tuple[str, ...]) -> ListRow:
-    columns: dict[str, str] = {}
-    for each in values:
-        name, equals, value = each.partition("=")
-        if not equals:
-            raise InputError(f"{quote(each)} is not COLUMN=VALUE, as in common_name=snr-0001")
-        if name in columns:
-            raise InputError(f"{name} is given twice")
-        columns[name] = value
-    return editing.row_of(columns)
