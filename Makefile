@@ -1,6 +1,6 @@
 # From a clone: `make demo` and `make test`. Whatever they need is installed first, into three environments:
-# .venv (the project), .venv-stack (the local stack), .venv-sam (SAM); their pins clash, so they are apart. Two more are
-# made when they are asked for: .venv-lint (`make lint`) and .venv-audit (`make audit`).
+# .venv (the project), .venv-stack (the local stack), .venv-sam (SAM); their pins clash, so they are apart. Three more are
+# made when they are asked for: .venv-lint (`make lint`), .venv-audit (`make audit`) and .venv-bench (`make bench`).
 
 PYTHON ?= python3
 ARCHITECTURE ?= arm64
@@ -46,6 +46,7 @@ lock: .venv/.made ## pin what requirements/*.in name; UPGRADE=1 takes newer vers
 	@for name in uv project stack sam lint audit; do \
 		$(LOCK) --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
 	@$(LOCK) --constraint requirements/project.txt --output-file requirements/cli.txt requirements/cli.in
+	@$(LOCK) --constraint requirements/project.txt --output-file requirements/bench.txt requirements/bench.in
 	@$(LOCK) --constraint requirements/project.txt --output-file layers/jitr/requirements.txt requirements/layer.in
 	@$(LOCK) --constraint requirements/project.txt --output-file layers/yaml/requirements.txt requirements/yaml.in
 
@@ -91,7 +92,7 @@ soak: setup ## ten thousand random histories, 100,000 held devices, a fleet of 2
 fuzz: setup ## hostile input for every reader of what strangers write, for so long: SECONDS=600; ONLY=crl,csv for some
 	.venv/bin/python -m fuzz --seconds $(or $(SECONDS),60) $(if $(ONLY),--only $(ONLY))
 
-bench: setup ## how fast, how cheap, how flat: writes bench/results and the figures in docs/; ONLY=decision,burst for some parts
+bench: setup .venv-bench/.made ## how fast, how cheap, how flat: writes bench/results and the figures in docs/; ONLY=decision,burst for some parts
 	.venv/bin/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
 build: setup ## build the functions and the layer for Lambda; ARCHITECTURE=x86_64 for the other processor
@@ -123,4 +124,4 @@ clean: ## remove builds and caches, and the local stack's files if none is runni
 	else rm -rf .local; fi
 
 distclean: clean ## remove the environments as well
-	@rm -rf .venv .venv-stack .venv-sam .venv-lint .venv-audit
+	@rm -rf .venv .venv-stack .venv-sam .venv-lint .venv-audit .venv-bench

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -17,3 +18,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # example takes depends on what else the machine is doing.
 settings.register_profile("jitr", deadline=None, derandomize="JITR_SOAK_EXAMPLES" not in os.environ)
 settings.load_profile("jitr")
+
+
+@pytest.fixture(autouse=True)
+def _remembers_nothing_of_others(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What commands remember of a deployment (``jitr_operations.remembered``) is a test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(Path(tmp_path_factory.getbasetemp()) / "cache" / os.urandom(8).hex()))

@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from ipaddress import ip_address
 from pathlib import Path
 from threading import Lock
@@ -20,10 +20,10 @@ from jitr import __version__
 from jitr.errors import InputError
 from jitr.records.history import COMMAND_LINE
 from jitr.unseen import quote
-from jitr_operations import telling
+from jitr_operations import remembered, telling
 
 if TYPE_CHECKING:
-    import boto3
+    from botocore.session import Session
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -68,7 +68,7 @@ class Account:
     account_id: str
     region: str
     endpoint: str | None
-    session: "boto3.Session" = field(repr=False, compare=False)
+    session: "Session" = field(repr=False, compare=False)
     local: LocalStackFile | None = field(default=None, repr=False)
     read_only: bool = False
     tool: str = COMMAND_LINE
@@ -90,11 +90,11 @@ class Account:
     @overload
     def client(self, service: str) -> Any: ...
     def client(self, service: str) -> Any:
-        """Return the boto3 client for a service, made once.
+        """Return botocore's client for a service, made once.
 
         Raises InputError where endpoint and keys do not belong together.
         """
-        with self._lock:  # boto3's clients are for several threads, and its sessions, which make them, are not
+        with self._lock:  # clients are for several threads, and sessions, which make them, are not
             if service not in self._clients:
                 client = _client(self.session, service, self.region, self.endpoint, self.local)
                 if self.read_only:
@@ -115,8 +115,9 @@ class Account:
     def listen(self, event: str, handler: Callable[..., None]) -> None:
         """Have a handler called at each event of that name, of clients made already and of those to come."""
         with self._lock:
-            for each in (self.session, *(client.meta for client in self._clients.values())):
-                each.events.register_first(event, handler)
+            emitters = (client.meta.events for client in self._clients.values())
+            for each in (self.session.get_component("event_emitter"), *emitters):
+                each.register_first(event, handler)
 
     def where(self, service: str = "iot") -> str:
         """Account, Region and endpoint in words; the endpoint is that of the service which the command changes."""
@@ -125,6 +126,14 @@ class Account:
     def announce(self, service: str = "iot") -> None:
         """Say on standard error where something is about to be changed."""
         telling.note(f"In {self.where(service)}")
+
+
+class MissingOutput(InputError):
+    """A stack has not the output that a command needs: it is another's, or of another version."""
+
+
+class Misremembered(InputError):
+    """The stack is not what an earlier command found; nothing was changed yet."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +146,7 @@ class Deployment(Account):
     def output(self, name: str) -> str:
         """One of the stack's outputs. Raises InputError where the stack has none of that name."""
         if name not in self.outputs:
-            raise InputError(
+            raise MissingOutput(
                 f"stack {self.stack_name} in account {self.account_id}, Region {self.region}, has no output {name}: "
                 "name the stack of this software with --stack, or deploy it again with the version you use here"
             )
@@ -150,7 +159,10 @@ class Deployment(Account):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The account, Region and stack as the options give them. Nothing has been asked of AWS yet."""
+    """The account, Region and stack as the options give them. Nothing has been asked of AWS yet.
+
+    ``memory`` is for commands that are over in a moment: what an earlier one found of the deployment will do.
+    """
 
     local: bool = False
     profile: str | None = None
@@ -159,39 +171,120 @@ class Choice:
     stack: str = DEFAULT_STACK
     read_only: bool = False
     tool: str = COMMAND_LINE
+    memory: "Memory | None" = None
 
     def account(self) -> Account:
         """Find out the account and the Region.
 
         Raises InputError for a profile, Region or local stack that is not there, botocore's errors for the rest.
         """
-        if self.local:
-            stack = local_stack()
-            return Account(
-                stack.account_id,
-                stack.region,
-                stack.endpoint_url,
-                _local_session(stack),
-                stack,
-                self.read_only,
-                self.tool,
-            )
-        session = _session(self.profile)
-        region = _region(self.region, session)
-        sts: STSClient = _client(session, "sts", region, self.endpoint_url, None)
-        account_id = sts.get_caller_identity()["Account"]
-        return Account(account_id, region, self.endpoint_url, session, read_only=self.read_only, tool=self.tool)
+        return self._account(*self._opened())
 
     def deployment(self) -> Deployment:
         """Find the stack in the account. Raises InputError if it is not there, and as ``account`` does."""
-        account = self.account()
-        return deployed(account, account.local.stack_name if account.local else self.stack)
+        session, region, local = self._opened()
+        name = local.stack_name if local else self.stack
+        if self.memory is None:
+            return deployed(self._account(session, region, local), name)
+        key = remembered.key_of(session, region, self.endpoint_url, name, *_edition(local))
+        names = self.memory.recall(key)
+        if names is not None:
+            account = self._account(session, region, local, names.account_id)
+            return self.memory.watching(key, _with_outputs(account, name, names.outputs))
+        found = deployed(self._account(session, region, local), name)
+        self.memory.remember(key, found)
+        return found
+
+    def anew(self) -> "Choice":
+        """Return the same place, for who asks AWS what is deployed: what commands found earlier does not count."""
+        return replace(self, memory=None if self.memory is None else Memory(recalls=False))
+
+    def _opened(self) -> "tuple[Session, str, LocalStackFile | None]":
+        if self.local:
+            stack = local_stack()
+            return _local_session(stack), stack.region, stack
+        session = _session(self.profile)
+        return session, _region(self.region, session), None
+
+    def _account(
+        self, session: "Session", region: str, local: LocalStackFile | None, account_id: str | None = None
+    ) -> Account:
+        endpoint = local.endpoint_url if local else self.endpoint_url
+        if account_id is None and local:
+            account_id = local.account_id
+        if account_id is None:
+            account_id = _client(session, "sts", region, endpoint, None).get_caller_identity()["Account"]
+        return Account(account_id, region, endpoint, session, local, self.read_only, self.tool)
+
+
+class Memory:
+    """What one command takes from earlier ones, and leaves to later ones. See ``remembered``."""
+
+    def __init__(self, *, recalls: bool = True) -> None:
+        self._recalls = recalls
+        self._given: tuple[str | None, Deployment] | None = None
+        self._lock = Lock()
+
+    def recall(self, key: str | None) -> remembered.Discovered | None:
+        """Return what an earlier command found."""
+        return remembered.recall(key) if key is not None and self._recalls else None
+
+    def remember(self, key: str | None, found: Deployment) -> None:
+        """Leave what AWS answered to later commands."""
+        if key is not None:
+            remembered.remember(key, remembered.Discovered(found.account_id, found.outputs))
+
+    def watching(self, key: str | None, given: Deployment) -> Deployment:
+        """Have a deployment that was recalled looked for at AWS before the first change in it; return it."""
+        self._given = key, given
+        given.listen("before-parameter-build.*.*", self._before_a_call)
+        return given
+
+    def misled(self, problem: Exception) -> bool:
+        """Return whether a command failed because what it recalled is not so any more. AWS is asked.
+
+        Raises InputError where the stack is gone.
+        """
+        if self._given is None:
+            return False
+        return isinstance(problem, Misremembered) or (_may_come_of_names(problem) and not self._is_still_so())
+
+    def _before_a_call(self, model: Any, **_parameters: Any) -> None:
+        if _READS.match(model.name) is not None:
+            return
+        with self._lock:  # one thread asks, the others wait for the answer
+            if self._given is not None and not self._is_still_so():
+                raise Misremembered("the stack was deployed again a moment ago; nothing was changed: run it again")
+            self._given = None
+
+    def _is_still_so(self) -> bool:
+        if self._given is None:
+            return True
+        key, given = self._given
+        if key is not None:
+            remembered.forget(key)  # whatever comes of it: who runs it again asks AWS
+        return deployed(given, given.stack_name).outputs == given.outputs
+
+
+def _may_come_of_names(problem: Exception) -> bool:
+    """Return whether an error of a command may come of names that are gone: AWS's answers, and what we make of them."""
+    causes = {type(each).__module__.partition(".")[0] for each in (problem, problem.__cause__) if each is not None}
+    return "botocore" in causes or isinstance(problem, MissingOutput)
+
+
+def _edition(local: LocalStackFile | None) -> tuple[object, ...]:
+    """Return what tells one run of the local stack from the next, which may have its address and names."""
+    return () if local is None else (local.endpoint_url, local.file, local.file.stat().st_mtime_ns)
 
 
 def deployed(account: Account, name: str) -> Deployment:
     """Return the stack of that name in an account. Raises InputError where there is none that stands."""
-    shared = {each.name: getattr(account, each.name) for each in fields(account)}
-    return Deployment(**shared, stack_name=name, outputs=_outputs(account, name))
+    return _with_outputs(account, name, _outputs(account, name))
+
+
+def _with_outputs(account: Account, name: str, outputs: Mapping[str, str]) -> Deployment:
+    shared = {each.name: getattr(account, each.name) for each in fields(Account)}
+    return Deployment(**shared, stack_name=name, outputs=outputs)
 
 
 def local_stack(start: Path | None = None) -> LocalStackFile:
@@ -256,47 +349,46 @@ def is_this_machine(host: str) -> bool:
         return False
 
 
-def _session(profile: str | None) -> "boto3.Session":
-    import boto3
+def _session(profile: str | None) -> "Session":
+    """Return botocore's session: boto3 would add to each command's start, and nothing that is used here."""
     from botocore.exceptions import ProfileNotFound
+    from botocore.session import Session
 
+    session = Session(profile=profile)
     try:
-        return boto3.Session(profile_name=profile)
+        session.get_scoped_config()  # else a profile that is not there is found missing when it is used
     except ProfileNotFound as problem:
         raise InputError(f"{problem}: `aws configure list-profiles` prints those there are") from None
+    return session
 
 
-def _local_session(stack: LocalStackFile) -> "boto3.Session":
+def _local_session(stack: LocalStackFile) -> "Session":
     """Return a session that knows only the local stack's keys: no profile, no file, no environment."""
-    import boto3
-    import botocore.session
+    from botocore.session import Session
 
     blank = (None, None, None, None)
-    bare = botocore.session.Session(
+    session = Session(
         session_vars={
             "profile": blank,
             "config_file": (None, None, os.devnull, None),
             "credentials_file": (None, None, os.devnull, None),
         }
     )
-    return boto3.Session(
-        aws_access_key_id=stack.access_key_id,
-        aws_secret_access_key=stack.secret_access_key,
-        region_name=stack.region,
-        botocore_session=bare,
-    )
+    session.set_credentials(stack.access_key_id, stack.secret_access_key)
+    session.set_config_variable("region", stack.region)
+    return session
 
 
-def _region(chosen: str | None, session: "boto3.Session") -> str:
-    # boto3 reads AWS_DEFAULT_REGION and the profile; AWS_REGION is what the other SDKs read, and goes first.
-    region = chosen or os.environ.get("AWS_REGION") or session.region_name
+def _region(chosen: str | None, session: "Session") -> str:
+    # botocore reads AWS_DEFAULT_REGION and the profile; AWS_REGION is what the other SDKs read, and goes first.
+    region = chosen or os.environ.get("AWS_REGION") or session.get_config_variable("region")
     if not region:
         raise InputError("no Region: give --region, or set AWS_REGION")
     return region
 
 
 def _client(
-    session: "boto3.Session",
+    session: "Session",
     service: str,
     region: str,
     endpoint: str | None,
@@ -315,9 +407,7 @@ def _client(
     if local:
         settings["proxies"] = {}  # a proxy of the environment is not the way to this machine
     try:
-        client = session.client(  # type: ignore[call-overload]
-            service, region_name=region, endpoint_url=endpoint, config=Config(**settings)
-        )
+        client = session.create_client(service, region_name=region, endpoint_url=endpoint, config=Config(**settings))
     except InvalidRegionError:
         raise InputError(f"{quote(region)} is not the name of a Region: it looks like eu-central-1") from None
     except ValueError as problem:  # botocore's word for an endpoint that is not a URL
@@ -333,7 +423,7 @@ def _refuse_writes(model: Any, **_parameters: Any) -> None:
         raise InputError(f"nothing can be changed here, it is open for reading only (--read-only): {model.name}")
 
 
-def _refuse_mixed(session: "boto3.Session", url: str) -> None:
+def _refuse_mixed(session: "Session", url: str) -> None:
     """Refuse real keys for an endpoint on this machine, and the local stack's keys for any other."""
     here = _on_this_machine(url)
     if not here and not _AWS_HOST.search(urlsplit(url).hostname or ""):

@@ -212,8 +212,7 @@ def answering(account: Account, code: str | None, status: int, after: int = 0) -
             return response(request.url, 200, {}, Body("{}"))
         return response(request.url, status, {"x-amzn-ErrorType": code}, Body('{"message": "Rate exceeded"}'))
 
-    events: Any = account.session.events
-    events.register_first("before-send.iot.DescribeCertificate", answer)
+    account.listen("before-send.iot.DescribeCertificate", answer)
     return requests
 
 

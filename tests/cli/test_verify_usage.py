@@ -62,7 +62,7 @@ def test_a_call_that_botocore_repeats_is_one_call_and_its_repetitions_are_told(
 ) -> None:
     monkeypatch.setattr("botocore.retries.standard.time.sleep", lambda _seconds: None)
     refusals: Any = Refusals(2)
-    account.session.events.register_first("before-send.iot.ListThings", refusals)
+    account.listen("before-send.iot.ListThings", refusals)
     usage = Usage.of(account)
     account.client("iot").list_things()
     assert usage.to_json()["calls"] == {"iot": {"calls": 1, "retries": 2}}

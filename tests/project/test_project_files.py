@@ -25,6 +25,7 @@ LOCKED = {
     "requirements/audit.txt": ["audit.in"],
     "requirements/lint.txt": ["lint.in"],
     "requirements/cli.txt": ["cli.in", "layer.in"],
+    "requirements/bench.txt": ["bench.in", "cli.in", "layer.in"],
     "layers/jitr/requirements.txt": ["layer.in"],
     "layers/yaml/requirements.txt": ["yaml.in"],
 }

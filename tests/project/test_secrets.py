@@ -109,7 +109,7 @@ def audited(answers: Mapping[str, Any] | Exception) -> int:
 
 def test_the_audit_asks_about_every_file_that_pins() -> None:
     names = {str(each.relative_to(ROOT)) for each in AUDIT["pinned"](ROOT)}
-    locked = {f"requirements/{each}.txt" for each in ("project", "cli", "stack", "sam", "lint", "uv", "audit")}
+    locked = {f"requirements/{each}.txt" for each in ("project", "cli", "stack", "sam", "lint", "uv", "audit", "bench")}
     assert names == locked | {"layers/jitr/requirements.txt", "layers/yaml/requirements.txt"}
 
 

@@ -35,12 +35,13 @@ def _completion(names: Names) -> Completion:
 
 
 def _table(context: click.Context) -> "Table":
-    from jitr_operations.deployment import DEFAULT_STACK, Choice
+    from jitr_operations.deployment import DEFAULT_STACK, Choice, Memory
     from jitr_operations.table import table_of
 
     given: dict[str, Any] = {name: context.params.get(name) for name in ("profile", "region", "endpoint_url")}
     stack = context.params.get("stack") or DEFAULT_STACK
-    return table_of(Choice(local=bool(context.params.get("local")), stack=stack, **given).deployment())
+    choice = Choice(local=bool(context.params.get("local")), stack=stack, memory=Memory(), **given)
+    return table_of(choice.deployment())
 
 
 def _asked(ask: Callable[[], list[str]]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from jitr_operations.deployment import DEFAULT_STACK, Choice
+from jitr_operations.deployment import DEFAULT_STACK, Choice, Memory
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,7 +37,14 @@ def _options(command: F, *, with_stack: bool) -> F:
             values["stack"] = kwargs.pop("stack")
         if values["local"]:
             _refuse_beside_local(click.get_current_context())
-        return command(*args, choice=Choice(**values), **kwargs)
+        memory = Memory()
+        choice = Choice(**values, memory=memory)
+        try:
+            return command(*args, choice=choice, **kwargs)
+        except Exception as problem:
+            if not memory.misled(problem):
+                raise
+        return command(*args, choice=choice.anew(), **kwargs)  # once: this time with AWS's own answer
 
     decorated = click.option(
         "--local", is_flag=True, help="Work on the local stack of this checkout, or of jitr's own."

@@ -87,7 +87,7 @@ class OwnStack:
             with tempfile.TemporaryFile() as file:
                 self.package.write(name, file)
                 file.seek(0)
-                s3.upload_fileobj(file, bucket, key)
+                s3.put_object(Bucket=bucket, Key=key, Body=file)
         text = self.package.at(lambda name: f"s3://{bucket}/{keys[name]}")
         s3.put_object(Bucket=bucket, Key="template.yaml", Body=text.encode())
         return f"{s3.meta.endpoint_url}/{bucket}/template.yaml"

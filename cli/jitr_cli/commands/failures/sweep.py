@@ -53,7 +53,7 @@ def sweep(
       jitr failures sweep --dry-run
       jitr failures sweep --ca 3f9c0c6f --pace 2
     """
-    deployment = choice.deployment()
+    deployment = choice.anew().deployment()
     iot = deployment.client("iot")
     ids = [find(iot, each).id for each in cas] or all_ca_ids(iot)
     if not dry_run:

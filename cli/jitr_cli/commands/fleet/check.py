@@ -101,7 +101,7 @@ def command(
         attachments=attachments,
         ocsp=not without_ocsp,
     )
-    deployment = choice.deployment()
+    deployment = choice.anew().deployment()
     checked = _checked(deployment, selection, resume)
     _show_found(checked)
     mended = _mend(deployment, checked, selection, deactivate=deactivate, reattach=reattach, yes=yes)

@@ -32,4 +32,4 @@ def page(read_only: bool, no_browser: bool, port: int, choice: Choice) -> None:
         raise InputError("`jitr page` needs two packages more: pip install 'jitr[page]'")
     from jitr_page.server import serve
 
-    serve(replace(choice, read_only=read_only, tool=PAGE).deployment(), port=port, browser=not no_browser)
+    serve(replace(choice.anew(), read_only=read_only, tool=PAGE).deployment(), port=port, browser=not no_browser)

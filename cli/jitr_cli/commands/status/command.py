@@ -27,5 +27,5 @@ def status(choice: Choice, as_json: bool) -> None:
       jitr status
       jitr status --json --stack jitr-staging
     """
-    document = overview(choice.deployment())
+    document = overview(choice.anew().deployment())
     emit(as_json, document, lambda: show(document))

@@ -140,7 +140,7 @@ def _run(
     if template is not None and not own_stack:
         raise click.UsageError("--template is what --own-stack deploys: give both.")
     if not own_stack:
-        deployment = choice.deployment()
+        deployment = choice.anew().deployment()
         deployment.announce()
         require_alone(deployment)  # before anything is asked
         return Verification(deployment, _endpoint(endpoint, ca_file, choice, deployment), extent)
