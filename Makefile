@@ -104,7 +104,8 @@ build: setup ## build the functions and the layer for Lambda; ARCHITECTURE=x86_6
 dist: setup ## a release in dist/: wheel, deployable archives, bill of materials, checksums
 	@.venv/bin/python -m tools.dist
 
-screenshots: setup ## the pictures in docs/page/, taken by a test of the page in a real browser
+screenshots: setup ## the pictures in docs/page/, taken by a test of the page in a real browser; VIEWS=folder for one of every view
+	$(if $(VIEWS),@mkdir -p "$(VIEWS)" && JITR_VIEWS="$(abspath $(VIEWS))" .venv/bin/pytest -q tests/cli/test_page_for_everybody.py)
 	JITR_PICTURES=docs/page .venv/bin/pytest -q tests/stack/test_page.py -k pictures
 
 verify: setup ## whether the local stack does what AWS is taken to do; in an account: jitr verify

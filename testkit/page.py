@@ -1,9 +1,13 @@
 """The page in process, as the browser that opened its link asks it."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 from flask.testing import FlaskClient
+from waitress.server import create_server
 from werkzeug.test import TestResponse
 
 from jitr.records.history import PAGE
@@ -17,12 +21,17 @@ PORT = 8123
 class Page:
     """A page and its browser. ``door`` and ``client`` are for those who try to come in otherwise."""
 
-    def __init__(self, *, read_only: bool = False) -> None:
-        self.door = Door(PORT)
+    def __init__(self, *, read_only: bool = False, port: int = PORT) -> None:
+        self.door = Door(port)
         self.app = create_app(Choice(read_only=read_only, tool=PAGE).deployment(), self.door)
         self.app.testing = False  # errors become pages, as they do for people
         self.client: FlaskClient = self.app.test_client()
         self.link = self.door.link
+
+    @property
+    def origin(self) -> str:
+        """The address of its first view, without the last slash."""
+        return self.door.origin + self.door.root
 
     def enter(self) -> "Page":
         """Open the link."""
@@ -70,3 +79,18 @@ class Page:
         job.over.wait(60)
         answer = self.get(answer.location)
         return self.text(answer.location) if answer.status_code == 303 else answer.text
+
+
+@contextmanager
+def listening() -> Iterator[Page]:
+    """Serve a page to a real browser while the block runs."""
+    page: Page | None = None
+    server = create_server(lambda *given: page.app(*given), host="127.0.0.1", port=0)  # type: ignore[union-attr]
+    page = Page(port=int(server.effective_port))
+    thread = Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield page
+    finally:
+        server.close()
+        thread.join(10)

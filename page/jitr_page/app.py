@@ -44,7 +44,7 @@ _WORDS = {
         "A link opens it once, in one browser. Stop `jitr page` where it runs, and start it again for another link.",
     ),
     403: ("Not from here", "Changes are taken from the page's own forms only."),
-    404: ("There is nothing here", "The address is not one of this page. What you look for may be under one of these:"),
+    404: ("There is nothing here", "The address is not one of this page."),
     405: ("That cannot be done", "This address is not for that."),
     413: (
         "That file is too large",
@@ -112,7 +112,8 @@ def _answer_errors(app: Flask) -> None:
         code = problem.code or 500
         heading, words = _WORDS.get(code, (problem.name, problem.description or ""))
         # Before the door nothing is told of the deployment.
-        return render_template("problem.html", heading=heading, text=words, inside=code not in (401, 421)), code
+        inside, lost = code not in (401, 421), code == 404
+        return render_template("problem.html", heading=heading, text=words, inside=inside, lost=lost), code
 
     @app.errorhandler(Exception)
     def of_ours(problem: Exception) -> tuple[str, int]:

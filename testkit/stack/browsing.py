@@ -1,24 +1,13 @@
-"""The operators' page as it is started from a shell, and a real browser that opens its link."""
+"""The operators' page as it is started from a shell."""
 
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 from testkit.stack.plant import Plant
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-# Debian's browser as the page's tests need it; as root it runs without its sandbox.
-_OPTIONS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-_OPTIONS += ["--no-sandbox"] if os.geteuid() == 0 else []
 
 
 class Served:
@@ -56,26 +45,3 @@ def served(plant: Plant, *options: str) -> Iterator[Served]:
     finally:
         if page.process.poll() is None:
             page.end()
-
-
-@contextmanager
-def chromium() -> Iterator["Browser"]:
-    """Run a browser while the block runs."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_OPTIONS)
-        try:
-            yield browser
-        finally:
-            browser.close()
-
-
-def enter(browser: "Browser", page: Served, **options: Any) -> "BrowserContext":
-    """Open the page's link, as a browser does once."""
-    context = browser.new_context(**options)
-    tab = context.new_page()
-    tab.goto(page.link)
-    tab.wait_for_url(f"{page.origin}/")
-    tab.close()
-    return context

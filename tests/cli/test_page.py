@@ -247,7 +247,7 @@ def test_every_mistake_of_a_file_is_told_beside_its_line(page: Page, ready: Tabl
     answer = page.look(data, "x.csv", name="line-a")
     assert "cannot be imported" in answer.text
     assert "<code>snr-7,abc</code>" in answer.text
-    assert '<td class="number">2</td>' in answer.text
+    assert '<td class="number" data-label="Line">2</td>' in answer.text
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "..", "a/b", "x" * 65, "-x"])

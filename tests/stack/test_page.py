@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from testkit.stack.browsing import CHROMIUM, Served, chromium, enter, served
+from testkit.browser import CHROMIUM, chromium, enter
+from testkit.stack.browsing import Served, served
 from testkit.stack.plant import Factory, Plant, until
 
 from jitr.reasons import Verdict
@@ -253,50 +254,6 @@ def publish(tab: "Tab", text: str, why: str) -> None:
         box.check()
     tab.get_by_role("button", name="Put in force").click()
     tab.get_by_text("In force, as version").wait_for()
-
-
-ROOMS = [
-    "/",
-    "/held",
-    "/devices",
-    "/lists",
-    "/lists/page6-list",
-    "/rules",
-    "/rules/edit",
-    "/rules/1",
-    "/cas",
-    "/cas/register",
-    "/failures",
-    "/history",
-]
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_room_is_for_everybody(plant: Plant, browser: "Browser", page: Served, scheme: Any) -> None:
-    """WCAG 2.2 AA by axe-core; nothing is loaded from elsewhere, and a phone's screen needs no sideways scrolling."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    factory = listed(plant, "page6") if scheme == "light" else None
-    if factory:
-        plant.knocks(plant.device(factory, "page6-0001"), lambda each: plant.record(each))
-    context = enter(browser, page, color_scheme=scheme)
-    tab = context.new_page()
-    asked, told = list[str](), list[str]()
-    tab.on("request", lambda request: asked.append(request.url))
-    tab.on("console", lambda message: told.append(message.text) if message.type == "error" else None)
-    device = plant.json("held", "ls", "--limit", "1")[0]["certificate_id"]
-    ca = plant.json("ca", "ls")["cas"][0]["ca_certificate_id"]
-    tags = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
-    for path in (*ROOMS, f"/devices/{device}?explain=now", f"/cas/{ca}?count=1", "/devices?q=page6-0001"):
-        tab.goto(page.origin + path)
-        found = Axe().run(tab, options=tags).response["violations"]
-        assert not found, (path, [(each["id"], [node["html"] for node in each["nodes"]]) for each in found])
-        tab.set_viewport_size({"width": 390, "height": 800})
-        assert tab.evaluate("document.documentElement.scrollWidth") <= 390, path
-        tab.set_viewport_size({"width": 1280, "height": 850})
-    assert {url.startswith(page.origin) for url in asked} == {True}
-    assert told == []
-    context.close()
 
 
 def test_the_keyboard_alone_suffices(tab: "Tab", page: Served) -> None:

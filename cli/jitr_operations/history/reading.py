@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
 from jitr.aws.dynamodb.history import newest, of_device
 from jitr.aws.dynamodb.table import Table
@@ -24,7 +25,7 @@ COLUMNS = (
     *("at", "ended_at", "by", "kind", "command", "outcome", "subject", "devices", "device_count"),
     *("why", "before", "after", "problem", "tool", "version"),
 )
-_CERTIFICATE_ID = re.compile("[0-9a-f]{64}")
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class HistoryPage:
 
 def device_meant(deployment: Deployment, table: Table, device: str) -> str:
     """Return the certificateId of a device, of one that is deleted as well. Raises InputError where there is none."""
-    if _CERTIFICATE_ID.fullmatch(device):
+    if _DIGEST.fullmatch(device):
         return device
     return find_one(device, Registry(deployment.client("iot")), table, on_record=True)
 
@@ -111,9 +112,15 @@ def values_text(values: Values) -> str:
 
 
 def changed(entry: HistoryEntry) -> str:
-    """Return what was before and after as one line."""
-    before, after = values_text(entry.before), values_text(entry.after)
+    """Return what was before and after as one line for people, who know a digest by its beginning."""
+    before, after = (
+        values_text({name: _short(value) for name, value in values.items()}) for values in (entry.before, entry.after)
+    )
     return f"{before} → {after}" if before and after else after or before
+
+
+def _short(value: Any) -> Any:
+    return value[:12] if isinstance(value, str) and _DIGEST.fullmatch(value) else value
 
 
 def as_csv(entries: Iterable[HistoryEntry]) -> Iterator[str]:
