@@ -24,6 +24,7 @@ from jitr.unseen import written_out
 from jitr.values import dataclass
 from jitr.x509.certificate import CaReading, read_ca
 
+_ES256 = ECDSA(SHA256())
 _COORDINATE = 32  # octets of r and of s (RFC 7518 section 3.4)
 _TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/???")  # what is base64 and not base64url becomes what is neither
 _NAME_SHOWN = 64  # characters
@@ -210,7 +211,7 @@ def _check_signature(signer: Signer, signed: bytes, signature: bytes) -> None:
         raise NotVerified(f"its signature has {len(signature)} octets: that of ES256 has {2 * _COORDINATE}")
     r, s = int.from_bytes(signature[:_COORDINATE]), int.from_bytes(signature[_COORDINATE:])
     try:
-        signer.key.verify(encode_dss_signature(r, s), signed, ECDSA(SHA256()))
+        signer.key.verify(encode_dss_signature(r, s), signed, _ES256)
     except InvalidSignature:
         raise NotVerified(f"the key of its signer {signer} does not verify its signature") from None
 

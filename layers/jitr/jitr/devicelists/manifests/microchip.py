@@ -13,8 +13,8 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from jitr.devicelists.columns import shown
 from jitr.devicelists.csv.duplicates import SeenKeys
@@ -43,10 +43,11 @@ AT_ONCE = 100  # elements that are verified together
 _FULL, _LITE = (1, 3), 2
 _UNIQUE_ID = re.compile(r"[0-9A-Fa-f]{18}")
 _MOST_KEYS = 64
-_CURVES: Mapping[str, tuple[ec.EllipticCurve, int]] = {
-    "P-256": (ec.SECP256R1(), 32),
-    "P-384": (ec.SECP384R1(), 48),
-    "P-521": (ec.SECP521R1(), 66),
+# The octets of a coordinate, and what a SubjectPublicKeyInfo (RFC 5480) has before a point with both.
+_CURVES: Mapping[str, tuple[int, bytes]] = {
+    "P-256": (32, bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")),
+    "P-384": (48, bytes.fromhex("3076301006072a8648ce3d020106052b8104002203620004")),
+    "P-521": (66, bytes.fromhex("30819b301006072a8648ce3d020106052b810400230381860004")),
 }
 _MOST_RSA_BYTES = 1024
 _ATTRIBUTES = {
@@ -57,6 +58,7 @@ _ATTRIBUTES = {
     "manufacturer": ("manufacturer", "organizationName"),
     "distributor": ("distributor", "organizationName"),
 }
+_NO_KEY = "its key is no key of its kind: the numbers do not fit"
 NO_SIGNER = (
     "no signer of manifests is known, so nothing in it can be believed: give the certificate that the vendor publishes "
     "beside its manifests (`jitr lists signers add FILE`, or --signer FILE)"
@@ -314,8 +316,10 @@ def _slot(keys: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def _read(key: Mapping[str, Any]) -> _Device:
-    sha256 = hashlib.sha256(_public_key(key)).hexdigest()
+    public_key = _public_key(key)
+    sha256 = hashlib.sha256(public_key).hexdigest()
     if "x5c" not in key:
+        _check_key(public_key)  # a certificate's key is its CA's to check
         return _Device(sha256)
     chain = key["x5c"]
     if not isinstance(chain, list) or not 0 < len(chain) <= 8 or not all(isinstance(each, str) for each in chain):
@@ -353,30 +357,38 @@ def _der(text: str) -> bytes:
 def _public_key(key: Mapping[str, Any]) -> bytes:
     """Return the SubjectPublicKeyInfo of a JWK (RFC 7518 section 6), in its usual form. Raises InputError."""
     kind, curve_name = key.get("kty"), key.get("crv")
-    try:
-        if kind == "RSA":
-            return _spki(rsa.RSAPublicNumbers(_number(key, "e"), _number(key, "n")).public_key())
-        if kind == "EC" and isinstance(curve_name, str) and curve_name in _CURVES:
-            curve, octets = _CURVES[curve_name]
-            x, y = _number(key, "x", octets), _number(key, "y", octets)
-            return _spki(ec.EllipticCurvePublicNumbers(x, y, curve).public_key())
-    except ValueError:
-        raise WrongElement("its key is no key of its kind: the numbers do not fit") from None
+    if kind == "RSA":
+        return _rsa_key(int.from_bytes(_octets(key, "e")), int.from_bytes(_octets(key, "n")))
+    if kind == "EC" and isinstance(curve_name, str) and curve_name in _CURVES:
+        size, start = _CURVES[curve_name]
+        return start + _octets(key, "x", size) + _octets(key, "y", size)
     raise WrongElement(f"its key is of a kind that is not known: {shown(str(kind))} {shown(str(curve_name))}")
 
 
-def _number(key: Mapping[str, Any], name: str, octets: int | None = None) -> int:
+def _rsa_key(e: int, n: int) -> bytes:
+    try:
+        key = rsa.RSAPublicNumbers(e, n).public_key()
+    except ValueError:
+        raise WrongElement(_NO_KEY) from None
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _check_key(public_key: bytes) -> None:
+    """Raise WrongElement for numbers that are no key, such as a point off its curve."""
+    try:
+        load_der_public_key(public_key)
+    except ValueError:
+        raise WrongElement(_NO_KEY) from None
+
+
+def _octets(key: Mapping[str, Any], name: str, size: int | None = None) -> bytes:
     text = key.get(name)
     if not isinstance(text, str):
         raise WrongElement(f"its key has no {name}")
     data = from_base64url(text, name)
-    if (octets is not None and len(data) != octets) or len(data) > _MOST_RSA_BYTES:
+    if (size is not None and len(data) != size) or len(data) > _MOST_RSA_BYTES:
         raise WrongElement(f"its key's {name} has {len(data)} octets")
-    return int.from_bytes(data)
-
-
-def _spki(key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> bytes:
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return data
 
 
 def _names_of(leaf: CertificateReading) -> dict[str, str]:

@@ -75,10 +75,9 @@ def read_json(text: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One element of the outermost array: its number and the line on which it begins, from 1."""
+    """One element of the outermost array, and its number, from 1."""
 
     number: int
-    line: int
     value: dict[str, Any]
 
 
@@ -91,7 +90,7 @@ def read_elements(pieces: Iterable[bytes]) -> Iterator[Element]:
     text = _Text(pieces)
     first = text.peek()
     if first == "{":
-        yield Element(1, text.line, text.element(1))
+        yield Element(1, text.element(1))
     elif first == "[":
         text.take()
         yield from _of_array(text)
@@ -110,8 +109,7 @@ def _of_array(text: "_Text") -> Iterator[Element]:
         number += 1
         if text.peek() != "{":
             raise text.wrong(f"element {number} is no object, or is not there: the file is cut short or damaged")
-        line = text.line
-        yield Element(number, line, text.element(number))
+        yield Element(number, text.element(number))
         following = text.peek()
         if following not in (",", "]"):
             raise text.wrong(f"after element {number} comes neither a comma nor ]: the file is cut short or damaged")
