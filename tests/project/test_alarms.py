@@ -256,6 +256,11 @@ def _bus_is_away(account: Account) -> None:
     )
 
 
+def _topic_is_away(account: Account) -> None:
+    """The lease of a digest has every other minute fail."""
+    account.while_failing(120, lambda: account.lambdas("NotifyFunction", "Errors"))
+
+
 def _publish(metric: str, every: float) -> Callable[[Account], None]:
     return lambda account: account.while_failing(every, lambda: account.lambdas("PublishFunction", metric))
 
@@ -291,6 +296,7 @@ FAILURES: dict[str, Callable[[Account], None]] = {
     "changes were given up on": _lies("RecheckFailures"),
     "the event bus is away": _bus_is_away,
     "events were put aside": _lies("NotifyFailures"),
+    "the topic for digests is away": _topic_is_away,
     "the publish function fails": _publish("Errors", 240),
     "Lambda does not start the publish function": _publish("Throttles", 240),
     "an upload is refused": _counted("DropsRefused", 290),
