@@ -306,6 +306,22 @@ def test_a_renamed_rule_says_so_wherever_rules_come_from(bucket: Bucket) -> None
     verdict = bucket.put("admission.yaml", renamed.replace("name: line-x", "name: line-x\n    formerly: line-a"))
     assert verdict is not None
     assert verdict.outcome is UploadOutcome.PUBLISHED
+    assert "formerly" not in bucket.read("admission.result.txt")
+
+
+def test_an_upload_is_told_of_former_names_that_no_rule_had_and_of_devices_not_looked_at(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jitr.services.recheck.replay.MOST_REPLAYED", 1)
+    text = rules(bucket)
+    bucket.put("admission.yaml", text)
+    device = FACTORY.usual_device("snr-0001").issue()
+    bucket.world.connect(device)
+    bucket.world.knock(device, FACTORY)
+    bucket.put("admission.yaml", text.replace("name: line-a", "name: line-x\n    formerly: lime-a"))
+    told = bucket.read("admission.result.txt")
+    assert "rule line-x: no rule in force is or was called lime-a (`formerly`)" in told
+    assert "The newest 1 of each decision were looked at; `jitr rules replay` looks at all." in told
 
 
 def test_a_list_with_a_mistake_is_refused_whole_with_its_lines(bucket: Bucket) -> None:

@@ -63,9 +63,17 @@ def test_a_deny_rule_takes_out_every_device_that_it_matches_and_no_other(run: Ru
 
 def test_only_a_deny_rule_that_is_in_force_can_be_named(run: Run, fleet: Fleet) -> None:
     fleet.recall("a")
-    for name, meant in (("recaled", "did you mean recalled?"), ("line-a", "there are: recalled")):
+    for name, meant in (("recaled", "did you mean recalled?"), ("lines", "there are: recalled")):
         result = run("device", "deactivate", "--rule", name, "--yes")
         assert (result.exit_code, meant in result.stderr) == (2, True), result.stderr
+
+
+def test_an_allow_rule_takes_nobody_out_and_what_does_is_told(run: Run, fleet: Fleet) -> None:
+    device = fleet.let_in("a")["a"]
+    result = run("device", "deactivate", "--rule", "line-a", "--yes")
+    assert "line-a is an allow rule, which takes nobody out." in result.stderr
+    assert "see `jitr fleet check --rule line-a`" in result.stderr
+    assert (result.exit_code, fleet.world.status(device)) == (2, "ACTIVE")
 
 
 def test_who_was_let_in_over_the_rule_stays_in(run: Run, fleet: Fleet) -> None:

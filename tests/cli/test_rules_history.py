@@ -78,6 +78,24 @@ def test_a_former_name_that_no_rule_had_is_told(ready: Table, run: Run) -> None:
         assert "(`formerly`)" not in run("rules", "publish", "admission.yaml", "--yes").stderr
 
 
+def test_a_former_name_that_no_rule_had_is_told_by_a_rollback_as_well(ready: Table, run: Run) -> None:
+    publish(run, RULES.replace("name: line-a", "name: line-x\n    formerly: lime-a"), "a slip")
+    publish(run, RULES, "as before")
+    assert "was called lime-a (`formerly`)" in run("rules", "rollback", 2, "--yes").stderr
+
+
+def test_whoever_publishes_is_told_where_not_every_device_was_looked_at(
+    ready: Table, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        hold(ready, number)
+    told = "of each decision were looked at; `jitr rules replay` looks at all."
+    for most in (4, 3):
+        monkeypatch.setattr("jitr.services.recheck.replay.MOST_REPLAYED", most)
+        Path("admission.yaml").write_text(f"{RULES}# {most}\ndefault: {'reject' if most == 4 else 'hold'}\n")
+        assert (told in run("rules", "publish", "admission.yaml", "--yes").stderr) is (most == 3)
+
+
 def test_a_count_does_not_begin_anew_by_publication_or_rollback(ready: Table, run: Run) -> None:
     """It is said before anything is looked at or asked, and by a rollback as well."""
     counted = RULES.replace("    list: line-a\n", "    list: line-a\n    max_devices: 5\n")

@@ -81,5 +81,6 @@ def reason_codes(_context: click.Context, _parameter: click.Parameter, incomplet
 
 list_names = _completion(lambda table: table.heads().lists)
 rule_names = _completion(_rule_names)
+deny_rule_names = _completion(lambda table: (each.name for each in _in_force(table).deny))
 allow_rule_names = _completion(lambda table: (each.name for each in _in_force(table).allow))
 ca_aliases = _completion(lambda table: _in_force(table).cas)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.errors import InputError
 from jitr.fleet.standing import Standing
+from jitr.rules.model import Rules
 from jitr.services.fleet.findings import FleetFinding, codes
 from jitr.text import meant
 from jitr.unseen import quote
@@ -54,8 +55,13 @@ def find_denied(deployment: Deployment, rule: str) -> list[DeniedDevice]:
     Those that are being decided at this moment are left out: the function itself sees the rule. Raises InputError
     where no deny rule in force has that name.
     """
-    rules = rules_in_force(table_of(deployment))
-    names = [] if rules is None else [each.name for each in rules.deny]
+    rules = rules_in_force(table_of(deployment)) or Rules("")
+    names = [each.name for each in rules.deny]
+    if rule not in names and any(each.name == rule for each in rules.allow):
+        raise InputError(
+            f"{rule} is an allow rule, which takes nobody out. To take out whom it admitted, publish rules that deny "
+            f"them or no longer allow them, and see `jitr fleet check --rule {rule}`"
+        )
     if rule not in names:
         raise InputError(f"the rules in force have no deny rule {quote(rule)}: {meant(rule, names)}")
     notebook = Notebook(None)

@@ -86,6 +86,8 @@ def propose_version(deployment: Deployment, version: Publication) -> Proposal:
     for each in unknown_names(rules, known_in(deployment.client("iot"), table)):
         telling.warn(each)
     publication.check_counts(table, rules, before)
+    for each in publication.unknown_former_names(table, rules, before):
+        telling.warn(each)
     doubts = check_deny_lists(table, rules, before)
     warn_of_others(deployment)
     return Proposal(rules, text, before, doubts)

@@ -129,7 +129,7 @@ def _warn_before_activation(found: DeviceCertificate, time: datetime) -> None:
     "--rule",
     "rule",
     metavar="NAME",
-    shell_complete=completion.rule_names,
+    shell_complete=completion.deny_rule_names,
     help="Every ACTIVE device that this deny rule in force matches.",
 )
 @click.option("--dry-run", is_flag=True, help="Unless DEVICEs are named: show the devices, and change nothing.")

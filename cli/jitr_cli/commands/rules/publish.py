@@ -7,7 +7,6 @@ import click
 from jitr.decision.selftest import FailedTests
 from jitr.services.publishing.deny_lists import DenyListDoubts
 from jitr.services.publishing.versions import Publication
-from jitr.services.recheck.replay import MOST_REPLAYED
 from jitr.text import counted
 from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import confirm, emit, error, json_option, note, warn
@@ -86,6 +85,6 @@ def show_preview(deployment: Deployment, proposal: Proposal, *, look_back: bool)
         note(f"... and {counted(more, 'more line')}; `jitr rules diff` shows all once it is in force")
     if found.outcome is not None and found.outcome.decided:
         note(found.outcome.sentence())
-        if MOST_REPLAYED in found.outcome.looked_at.values():
-            note(f"(The newest {MOST_REPLAYED:,} of each decision; `jitr rules replay` looks at all.)")
+        if remark := found.outcome.remark():
+            note(remark)
     return found

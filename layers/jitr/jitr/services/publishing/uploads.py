@@ -240,7 +240,8 @@ class UploadHandler:
         if doubts.questions and UNMATCHED not in confirmed:
             told = "\n".join(doubts.questions)
             raise InputError(f"{told} If that is what you want, {_again(uploaded, UNMATCHED, confirmed)}")
-        warnings = (*warnings, *doubts.questions, *doubts.warnings)
+        former = publication.unknown_former_names(self._table, rules, heads)
+        warnings = (*warnings, *former, *doubts.questions, *doubts.warnings)
         outcome = effect_of(self._table, rules, self._clock())  # before: then held devices begin to get in
         message = latest.metadata.get(MESSAGE) or f"uploaded to {uploaded.bucket}"
         told_of = self._entry(uploaded, message, *publication.in_history(heads, rules))
@@ -258,6 +259,8 @@ class UploadHandler:
         which = {"rules_version": done.version, "digest": done.digest, "effect": outcome.effect()}
         if outcome.decided:
             told += f"\nDevices on record: {outcome.sentence()}"
+        if remark := outcome.remark():
+            warnings = (*warnings, remark)
         return self._verdict(uploaded, UploadOutcome.PUBLISHED, told, warnings, **which)
 
     def _certificate(self, uploaded: UploadedObject, path: str) -> bytes:

@@ -56,6 +56,7 @@ class Replayed:
     decided: int = 0
     failed: int = 0  # could not be decided again: a bug
     changes: list[ChangedDecision] = field(default_factory=list)
+    most: int | None = None  # of each verdict were looked at, the newest
 
     def count(self, before: Verdict, *after: Verdict) -> int:
         """Return how many devices would change from one verdict to another, or to one of several."""
@@ -96,6 +97,12 @@ class Replayed:
                 f"{_devices(counts['reopens'], 'rejected')} would not be rejected today: see `jitr decisions reopen`"
             )
         return "; ".join(told) or f"no decision on record would be another ({counts['decided']} looked at)"
+
+    def remark(self) -> str | None:
+        """Return in words that there may be more devices than were looked at; None where all were."""
+        if self.most not in self.looked_at.values():
+            return None
+        return f"The newest {self.most:,} of each decision were looked at; `jitr rules replay` looks at all."
 
     def _to_take_out(self) -> str:
         """Return the commands that take out who would not be admitted: by deny rule, or else all of them."""
@@ -147,7 +154,9 @@ def effect_of(
 ) -> Replayed:
     """Return what rules would do to the devices on record: to the newest ``MOST_REPLAYED`` of each verdict."""
     records = chain.from_iterable(islice(newest(table, verdict), MOST_REPLAYED) for verdict in Verdict)
-    return replay(table, rules, records, now, advance)
+    outcome = replay(table, rules, records, now, advance)
+    outcome.most = MOST_REPLAYED
+    return outcome
 
 
 def _kept_out_otherwise(again: Any) -> bool:
