@@ -88,7 +88,7 @@ _ALL = (
         "event.ca-mismatch",
         None,
         "The event names a CA other than the one AWS IoT holds for that certificate.",
-        "Treat it as forged: nothing was changed. The certificate's own events are handled as ever.",
+        "Treat it as forged: nothing was changed. The certificate's own events are handled as always.",
     ),
     ReasonCode(
         "event.forged",
@@ -99,19 +99,19 @@ _ALL = (
     ReasonCode(
         "event.ca-unknown",
         None,
-        "The account holds no CA of the id that the event names, also after several deliveries.",
-        "Nothing, if the CA was deleted meanwhile. Else treat it as forged: nothing was changed.",
+        "The account has no CA with the id in the event, even after several deliveries.",
+        "Nothing, if the CA was deleted meanwhile. Otherwise treat it as forged: nothing was changed.",
     ),
     ReasonCode(
         "event.certificate-unknown",
         None,
-        "AWS IoT knows no certificate of that id, also after several deliveries.",
-        "Nothing, if the certificate was deleted meanwhile; the device's next connection registers it anew.",
+        "AWS IoT knows no certificate with that id, even after several deliveries.",
+        "Nothing, if the certificate was deleted meanwhile; the device's next connection registers it again.",
     ),
     ReasonCode(
         "event.bug",
         None,
-        "The function failed on this event in a way nobody declared, in each of its deliveries.",
+        "The function failed on this event unexpectedly, in each of its deliveries.",
         "Read the logs by certificateId, report the failure, and redrive the message after an update.",
     ),
     ReasonCode(
@@ -119,13 +119,13 @@ _ALL = (
         None,
         "The message came back more often than the queue allows: AWS could not be asked for more than a day, or the "
         "function was ended each time.",
-        "Look for what `jitr status` and the logs say; when it works again, redrive the message.",
+        "See what `jitr status` and the logs say; once it works again, redrive the message.",
     ),
     ReasonCode(
         "event.rule-failed",
         None,
         "The topic rule could not put the event on the registration queue.",
-        "Mend what AWS IoT says of it (the rule's role, the queue), then redrive the message.",
+        "Fix what AWS IoT reports (the rule's role, the queue), then redrive the message.",
     ),
     ReasonCode(
         "chain.bad-signature",
@@ -137,7 +137,7 @@ _ALL = (
         "chain.name-mismatch",
         _REJECT,
         "The certificate's issuer name is not the CA's subject name (compared decoded, RFC 5280 section 7.1).",
-        "Issue the certificate anew with the CA's exact subject as its issuer.",
+        "Issue a new certificate with the CA's exact subject as its issuer.",
     ),
     ReasonCode(
         "certificate.is-ca",
@@ -224,7 +224,7 @@ _ALL = (
         "certificate.twin",
         _HOLD,
         "The same certificate was decided here before, or registered by hand, under another id: only the form of its "
-        "ECDSA signature differs, and whoever holds a certificate can change that.",
+        "ECDSA signature differs, and anybody who has a certificate can change that.",
         "See what became of the other id (`jitr device show`); `jitr device delete` it to have this one decided. "
         "Recall devices by public key or serial number: those cannot be changed.",
     ),
@@ -285,25 +285,25 @@ _ALL = (
         "revocation.unusable",
         _HOLD,
         "The CA's revocation list or its delta list cannot be used (wrong signer, damaged, indirect, of another "
-        "partition, delta that does not follow the list) or was never to be had, or what its OCSP responder answered "
-        "cannot be used (wrong signer, about another certificate, old, refused), whatever the rules file says under "
-        "`when_stale` and `when_unavailable`.",
-        "The message says what is wrong. A revocation list has to be complete, and it and its delta list signed by "
-        "the CA itself; an answer of OCSP by the CA, by a responder that the CA certified for it, or by the one that "
-        "the rules file names.",
+        "partition, delta that does not build on the list) or could never be fetched, or the OCSP responder's answer "
+        "cannot be used (wrong signer, about another certificate, old, refused). `when_stale` and `when_unavailable` "
+        "in the rules file do not apply.",
+        "The message says what is wrong. A revocation list must be complete, and the CA itself must sign it and its "
+        "delta list. An OCSP answer must be signed by the CA, by a responder that the CA certified for it, or by the "
+        "one in the rules file.",
     ),
     ReasonCode(
         "revocation.no-partition",
         _HOLD,
         "The CA's revocation list is in partitions, and the distribution point that the certificate names "
-        "(cRLDistributionPoints, RFC 5280 section 4.2.1.13) is of none that the rules file has.",
-        "Add the partition to `crl` in the rules file; the message says which distribution point it is of.",
+        "(cRLDistributionPoints, RFC 5280 section 4.2.1.13) belongs to none in the rules file.",
+        "Add the partition to `crl` in the rules file; the message names its distribution point.",
     ),
     ReasonCode(
         "revocation.unknown",
         _HOLD,
         "The CA's OCSP responder does not know the certificate (RFC 6960 section 2.2, unknown).",
-        "Tell the responder of what the CA issued, or name the one that knows it. It is asked again within 15 minutes.",
+        "Tell the responder what the CA issued, or name the responder that knows. It is asked again within 15 minutes.",
     ),
     ReasonCode(
         "revocation.unavailable",
@@ -314,7 +314,7 @@ _ALL = (
     ReasonCode(
         "revocation.stale",
         _HOLD,
-        "The CA's revocation list ran out, no fresh one is to be had, and the rules file says `when_stale: hold`.",
+        "The CA's revocation list has expired, no fresh one can be fetched, and the rules file says `when_stale: hold`.",
         "Have the CA publish a fresh list, or say `when_stale: admit` knowingly.",
     ),
     ReasonCode(
@@ -323,7 +323,7 @@ _ALL = (
         "The thing name is reserved by a device with another key, or its thing is still there from a device of "
         "another CA.",
         "Find out which of the two is real. For a renewal, set `renewal: coexist` or `replace` in the grants of both; "
-        "where they are of two CAs, name the holder's alias under `renewal_from`. A thing that nobody has may be "
+        "if they have different CAs, name the holder's alias under `renewal_from`. A thing that nobody has may be "
         "deleted.",
     ),
     ReasonCode(
@@ -347,9 +347,9 @@ _ALL = (
     ReasonCode(
         "grant.policy-variable",
         _HOLD,
-        "One of `/ + # * ? $` stands in what an IoT policy can go by: a subject attribute, an alternative name, or "
-        "what a template puts into an attribute of the thing. Under a policy that uses it, as "
-        "`${iot:Certificate.Subject.CommonName}`, the device could reach what is another's.",
+        "One of `/ + # * ? $` is in a value that an IoT policy can use: a subject attribute, an alternative name, or "
+        "what a template puts into an attribute of the thing. Under a policy that uses it, for instance as "
+        "`${iot:Certificate.Subject.CommonName}`, the device could reach another device's topics.",
         "Issue the device a certificate with another name, or correct its list row. If no IoT policy of the device "
         "uses that variable, name it under `not_in_policies` in the grant.",
     ),
@@ -380,7 +380,7 @@ _ALL = (
     ReasonCode(
         "apply.limit",
         _HOLD,
-        "AWS IoT refused for a limit that waiting does not lift.",
+        "AWS IoT refused because of a limit that waiting does not lift.",
         "The message names the limit: ask AWS to raise it, or grant less.",
     ),
     ReasonCode(
@@ -410,7 +410,7 @@ _ALL = (
     ReasonCode(
         "allow.operator",
         _ADMIT,
-        "An operator's word stands in place of a rule's matching.",
+        "An operator admitted the device by hand, in place of a rule's matching.",
         "Nothing.",
     ),
     ReasonCode(

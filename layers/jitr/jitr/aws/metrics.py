@@ -53,24 +53,24 @@ _ALL = (
     Metric("Rejected", _COUNT, "decisions to reject that were carried out", reasons="the heaviest reason code"),
     Metric("Withdrawn", _COUNT, "admissions taken back because of an edit while they were carried out"),
     Metric("TimeToAdmission", _MS, "from the knock that was admitted to `ACTIVE`"),
-    Metric("SettledKnocks", _COUNT, "knocks of devices that were decided already"),
+    Metric("SettledKnocks", _COUNT, "knocks of devices that were already decided"),
     Metric("HeldKnocks", _COUNT, "knocks of held devices for which nothing has changed"),
     Metric("NotPending", _COUNT, "events whose certificate is no longer pending"),
     Metric("Retries", _COUNT, "messages put back", reasons=_one_of(RETRY_CAUSES)),
     Metric(
         "RetryAge",
         _SECONDS,
-        "how long ago the event of a message that comes back came first",
+        "time since the event of a message that comes back first came",
         reasons="as of `Retries`; or `bug`, or `failures`: `RegistrationFailures` did not take it",
     ),
-    Metric("Changes", _COUNT, "edits that the recheck function was told of"),
-    Metric("ScheduledRechecks", _COUNT, "times that it did its work of every minute to the end"),
-    Metric("HeldLookedAt", _COUNT, "held devices that it worked out the decision of"),
+    Metric("Changes", _COUNT, "edits that reached the recheck function"),
+    Metric("ScheduledRechecks", _COUNT, "times that it finished its work of a minute"),
+    Metric("HeldLookedAt", _COUNT, "held devices whose decision it computed"),
     Metric(
         "Rechecked", _COUNT, "held devices that it put back on the queue", reasons="`edit`, `pass`, `due` or `every`"
     ),
     Metric(
-        "RecheckPasses", _COUNT, "passes over all held devices that came to their end", reasons="`changed` or `every`"
+        "RecheckPasses", _COUNT, "finished passes over all held devices", reasons="`changed` or `every`"
     ),
     Metric("RulesUnavailable", _COUNT, "messages put back because no rules are published or they cannot be read"),
     Metric(
@@ -81,20 +81,20 @@ _ALL = (
     Metric(
         "OcspFailures",
         _COUNT,
-        "questions that an OCSP responder did not answer, or with what cannot be used",
+        "questions that an OCSP responder did not answer, or whose answers cannot be used",
     ),
     Metric(
         "OcspLeftAlone",
         _COUNT,
-        "how often an OCSP responder that failed three times in a row, or still does, was left alone for a minute",
+        "times that an OCSP responder was left alone for a minute, after three failures in a row",
     ),
     Metric("Poison", _COUNT, "messages moved to `RegistrationFailures`", reasons="a reason code of `event.*`"),
-    Metric("Bugs", _COUNT, "exceptions that nobody declared"),
+    Metric("Bugs", _COUNT, "unexpected exceptions"),
     Metric("Notices", _COUNT, "events that the bus took"),
     Metric("NoticesPutAside", _COUNT, "events that it did not take for an hour, or that could not be made"),
     Metric("Digests", _COUNT, "digests of newly held devices that the notifications topic took"),
-    Metric("DropsPublished", _COUNT, "what was uploaded to the bucket and is in force"),
-    Metric("DropsRefused", _COUNT, "what was uploaded to the bucket and was refused"),
+    Metric("DropsPublished", _COUNT, "uploads to the bucket that are in force"),
+    Metric("DropsRefused", _COUNT, "uploads to the bucket that were refused"),
 )
 
 METRICS = {each.name: each for each in _ALL}
