@@ -194,13 +194,13 @@ _DEVICE = {
         "jitr_cli.commands.device.show:show", "One device: status, IoT policies, thing, decision and reasons."
     ),
     "find": _command("device.find:find", "Find devices by the beginning of a name, serial number, id or key."),
-    "index": _command("device.find:index", "Make devices findable that an earlier version decided."),
+    "index": _command("device.find:index", "Make devices findable that were decided by an earlier version."),
     "activate": _command("device.status:activate", "Make a device certificate ACTIVE."),
     "deactivate": Lazy(
         "jitr_cli.commands.device.status:deactivate", "Make them INACTIVE, or recall the devices of a list."
     ),
     "revoke": _command("device.status:revoke", "Revoke a device certificate, for ever."),
-    "delete": _command("device.delete:delete", "Delete a device certificate and all that hangs on it."),
+    "delete": _command("device.delete:delete", "Delete a device certificate and everything attached to it."),
     "diagnose": _command("device.diagnose:diagnose", "Connect as the device does, and say why it fails."),
 }
 
@@ -298,7 +298,7 @@ _COMMANDS = {
     "failures": Lazy("jitr_cli.main:_failures", "Registration events that could not be handled, or were lost."),
     "history": _command("history.command:history", "What operators changed: who, when, why."),
     "explain": _command("explain.command:explain", "The decision about a device, and why."),
-    "verify": _command("verify.command:verify", "Whether AWS does what this software takes it to do."),
+    "verify": _command("verify.command:verify", "Whether AWS does what this software relies on."),
     "page": _command("page.command:page", "The operators' page, in a browser on this machine."),
     "events": _command("events.command:events", "Registration events, to try the function with."),
     "local": Lazy("jitr_local.cli:local", "The local stack: up, down, status, demo."),

@@ -56,7 +56,7 @@ def local(context: click.Context, folder: Path) -> None:
 
 
 @local.command()
-@click.option("--redeploy", is_flag=True, help="Build and deploy again, to a stack that runs; what it holds stays.")
+@click.option("--redeploy", is_flag=True, help="Build and deploy again to a running stack, which keeps its data.")
 @_as_json
 @_folder
 def up(folder: Path, redeploy: bool, as_json: bool) -> None:
@@ -81,7 +81,7 @@ def up(folder: Path, redeploy: bool, as_json: bool) -> None:
 @_as_json
 @_folder
 def down(folder: Path, as_json: bool) -> None:
-    """Stop it and remove all it left, also after a crash.
+    """Stop it and remove everything it left, even after a crash.
 
     \b
     Example:

@@ -50,8 +50,8 @@ def register(
 ) -> None:
     """Register a CA with AWS IoT: checked, proven to be yours, ACTIVE, its devices registered as they connect.
 
-    Run it again after whatever went wrong: it carries on. A CA that is registered already is brought to what the
-    options ask for.
+    If anything goes wrong, run it again: it continues. A CA that is already registered is changed to what the options
+    ask for.
 
     \b
     Examples:

@@ -15,18 +15,18 @@ from jitr_operations.files import read_bytes
 
 @click.command("revocation")
 @click.argument("alias")
-@click.option("--certificate", type=FILE, help="A device's certificate: what is said of it, and not only whether.")
+@click.option("--certificate", type=FILE, help="A device's certificate to ask about.")
 @stack_options
 @json_option
 @click.pass_context
 def revocation(context: click.Context, alias: str, certificate: Path | None, choice: Choice, as_json: bool) -> None:
     """Ask a CA's revocation list and OCSP responder, as the rules in force name them. Nothing is changed.
 
-    From this machine and with your own rights, which may reach another network than the function's. Delta lists and
-    partitions are asked as well: all of them, or with --certificate the device's own. Without --certificate a responder
-    is asked about a serial number that nobody has.
+    The questions go out from this machine with your own rights, which may reach other networks than the function's.
+    Delta lists and partitions are fetched, too: all of them, or with --certificate the device's own. Without
+    --certificate a responder is asked about a serial number that nobody has.
 
-    Exit code 0 means that all of them count and none is against the device, 1 that one does not or is.
+    Exit code 0 means that all of them can be used and none is against the device, 1 that one cannot or is.
 
     \b
     Examples:

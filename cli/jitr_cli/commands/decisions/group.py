@@ -106,9 +106,9 @@ def show(device: str, choice: Choice, as_json: bool) -> None:
 @stack_options
 @json_option
 def reopen(device: str, yes: bool, choice: Choice, as_json: bool) -> None:
-    """Decide a rejected DEVICE again, after what it was rejected for was mended.
+    """Decide a rejected DEVICE again, after the reason for the rejection was fixed.
 
-    Only for certificates that were made INACTIVE here: REVOKED is final, and what other hands did stays theirs.
+    Only for certificates that jitr made INACTIVE: REVOKED is final, and what others changed stays as it is.
 
     \b
     Example:

@@ -63,10 +63,10 @@ def _cell(value: object) -> object:
 @stack_options
 @output.json_option
 def index(choice: Choice, as_json: bool) -> None:
-    """Make devices findable that an earlier version decided, which kept no search keys. Needed once, if at all.
+    """Make devices findable that were decided by an earlier version, without search keys. Needed once, if at all.
 
-    Update the stack first. Whatever cuts it short, the same again goes on with those that are left; others that are
-    decided again meanwhile are found from then on anyway.
+    Update the stack first. If it is interrupted, run it again: it continues with the rest. A device that is decided
+    again gets its search keys anyway.
 
     \b
     Example:

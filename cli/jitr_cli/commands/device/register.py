@@ -46,10 +46,10 @@ def register(
 ) -> None:
     """Register device certificates by hand. Their CA must be registered and ACTIVE; no rule need admit them.
 
-    None that the rules in force deny is made ACTIVE (exit code 1, and nothing is registered), unless --overrule says
-    why it is to be let in all the same.
+    If the rules in force deny one, it is not made ACTIVE (exit code 1, and nothing is registered), unless --overrule
+    gives a reason to let it in anyway.
 
-    Run it again after whatever went wrong: it carries on. One that is registered already is brought to what the
+    If anything goes wrong, run it again: it continues. A certificate that is already registered is changed to what the
     options ask for.
 
     \b

@@ -53,8 +53,8 @@ def activate(
     DEVICE is a certificateId, its first 8 digits or more, a thing's name, the common name of a device on hold, or the
     device's certificate file.
 
-    It is decided first under the rules and lists in force. One that they deny, as a recalled device, stays as it is
-    (exit code 1), unless --overrule says why it is to be let in all the same.
+    The device is first decided under the rules and lists in force. If they deny it, as they do a recalled device, it
+    stays as it is (exit code 1), unless --overrule gives a reason to let it in anyway.
 
     \b
     Examples:
@@ -154,17 +154,19 @@ def deactivate(
     DEVICE is a certificateId, its first 8 digits or more, a thing's name, the common name of a device on hold, or the
     device's certificate file.
 
-    With --list all ACTIVE certificates are compared with the list's rows; any key of a row is enough, as for a deny
-    rule. Rows that fit none are told, with the nearest device. A deny rule with the same list keeps devices out that
-    have not come yet. A device that is being admitted at that moment is waited for, and taken out as well.
+    With --list, all ACTIVE certificates are compared with the list's rows; any key of a row is enough, as for a deny
+    rule. Rows that fit no device are reported, with the nearest device. Devices that have not come yet are kept out by
+    a deny rule with the same list. If a device is being admitted at that moment, the command waits and cuts it off,
+    too.
 
-    With --where the rows are those that have a value in a column, such as a lot: of the list, or of every list.
+    With --where, only rows with a certain value in a column count, such as those of a lot: of the list, or of every
+    list.
 
-    With --crl the revocation list that the rules in force give to a CA is fetched and verified, and the CA's ACTIVE
-    certificates are looked up in it. Devices that have not come yet are looked up when they come.
+    With --crl, the CA's revocation list in the rules in force is fetched and verified, and the CA's ACTIVE certificates
+    are looked up in it. Devices that have not come yet are looked up when they come.
 
-    With --rule a deny rule in force is asked about every device that is in: publishing it kept out those that had not
-    come yet. One that `jitr device activate --overrule` let in is left alone.
+    With --rule, a deny rule in force is checked against every device that is in; publishing the rule kept out only
+    those that had not come yet. A device let in by `jitr device activate --overrule` is left alone.
 
     \b
     Examples:

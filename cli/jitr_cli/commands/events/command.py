@@ -49,7 +49,7 @@ def make(
 ) -> None:
     """Write the event of a device's first connection, as the function gets it. Nothing is sent.
 
-    AWS is asked for the account and the certificate's CA; with both --account and --ca it is not.
+    Asks AWS for the account and the certificate's CA, unless both --account and --ca are given.
 
     \b
     Examples:

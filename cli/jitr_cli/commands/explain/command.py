@@ -22,7 +22,7 @@ _OFFLINE = ("certificate", "cas", "lists", "signers", "crls", "ocsp", "at")
 @click.option("--rules", "rules_file", type=click.Path(path_type=Path), help="A rules file: decide from files alone.")
 @click.option("--certificate", type=click.Path(path_type=Path), help="With --rules: the device's certificate.")
 @click.option("--ca", "cas", multiple=True, metavar="ALIAS=FILE", help="With --rules: a CA's certificate by alias.")
-@click.option("--list", "lists", multiple=True, metavar="NAME=FILE", help="With --rules: a list that they name.")
+@click.option("--list", "lists", multiple=True, metavar="NAME=FILE", help="With --rules: a list in the rules.")
 @click.option("--signer", "signers", multiple=True, type=FILE, help="With --list: who may have signed a manifest.")
 @click.option(
     "--crl",
@@ -32,7 +32,9 @@ _OFFLINE = ("certificate", "cas", "lists", "signers", "crls", "ocsp", "at")
     help="With --rules: a CA's revocation list; again for its delta list and for each partition.",
 )
 @click.option("--ocsp", multiple=True, metavar="ALIAS=FILE", help="With --rules: what a CA's OCSP responder answered.")
-@click.option("--at", metavar="TIME", help="With --rules: decide as of then (RFC 3339 or a date, UTC); now without it.")
+@click.option(
+    "--at", metavar="TIME", help="With --rules: decide as of this time (RFC 3339 or a date, UTC). Default: now."
+)
 @stack_options
 @json_option
 @click.pass_context
@@ -52,8 +54,9 @@ def explain(
 ) -> None:
     """Say whether a device gets in, and why. Nothing is changed.
 
-    With a certificate's file or id, a thing's name, the common name of a device on hold or an event's file, it is
-    decided under the rules and lists in force, and AWS IoT is asked. With --rules, from files alone: no AWS is asked.
+    A device named by its certificate's file or id, its thing's name, its common name while it is on hold, or an event's
+    file is decided under the rules and lists in force, and AWS IoT is asked. With --rules, it is decided from files
+    alone, without AWS.
 
     Exit code 0 means admit, 1 hold or reject, 2 that an input cannot be read.
 

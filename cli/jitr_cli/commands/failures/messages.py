@@ -24,7 +24,7 @@ queue_option = click.option("--queue", type=click.Choice(QUEUES), help="Only tho
 @stack_options
 @json_option
 def ls(reason: str | None, queue: str | None, choice: Choice, as_json: bool) -> None:
-    """Show what lies in RegistrationFailures and RuleFailures: which certificate, why, since when.
+    """Show the messages in RegistrationFailures and RuleFailures: which certificate, why, since when.
 
     \b
     Example:
@@ -53,11 +53,11 @@ def redrive(
     choice: Choice,
     as_json: bool,
 ) -> None:
-    """Put failed messages back on the registration queue, after what they failed for was mended.
+    """Put failed messages back on the registration queue, after the cause was fixed.
 
-    All of them, or those with the ids that `jitr failures ls` shows. A message is taken off the failures only once the
-    queue has it. Of what the topic rule could not deliver the registration event inside is put back. What fails again
-    meanwhile is left for the next time.
+    Puts back all of them, or those with the given ids, as `jitr failures ls` shows them. A message leaves the failures
+    only once the queue has it. If the topic rule could not deliver an event, the event inside the message is put back.
+    Messages that fail again meanwhile are left for the next time.
 
     \b
     Examples:

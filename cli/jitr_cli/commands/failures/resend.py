@@ -14,10 +14,10 @@ from jitr_operations.failures.notices import resend as resend_all
 @stack_options
 @json_option
 def resend(choice: Choice, as_json: bool) -> None:
-    """Send events that the bus did not take for an hour, after what kept it from taking them was mended.
+    """Send events that the bus did not take for an hour, after the cause was fixed.
 
-    An event leaves the queue NotifyFailures only once the bus has it, so that some may be sent twice: their id tells.
-    Late events say when what they tell of was.
+    An event leaves the queue NotifyFailures only once the bus has it, so some may be sent twice, with the same id. Late
+    events have the time of what they report.
 
     \b
     Example:

@@ -42,11 +42,11 @@ def sweep(
 ) -> None:
     """Find certificates that are stuck pending, and put an event for each on the registration queue.
 
-    A certificate is stuck if it is PENDING_ACTIVATION and no decision is on record, or one that was begun more than
-    an hour ago and never finished: its event was lost. Its device would knock again at its next connection; a sweep
-    does not wait for that. Held devices have a record and are left alone.
+    A certificate is stuck if it is PENDING_ACTIVATION without a decision on record, or with one that began more than an
+    hour ago and never finished: its event was lost. Its device knocks again at its next connection; a sweep does not
+    wait for that. Held devices have a record and are left alone.
 
-    A sweep that was cut short goes on where it stopped, within a day.
+    A sweep that was interrupted continues where it stopped, within a day.
 
     \b
     Examples:

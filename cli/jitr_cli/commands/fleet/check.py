@@ -71,8 +71,8 @@ def command(
 ) -> None:
     """Check every device that is in: would it be admitted today, and does AWS IoT have what it was granted?
 
-    Each admitted device is decided again from its recorded facts, under the rules, lists and revocation lists of now.
-    What is found is of one of these kinds:
+    Each admitted device is decided again from its recorded facts, under today's rules, lists and revocation lists. A
+    finding is of one of these kinds:
 
     \b
       reject   ACTIVE, and would be rejected today

@@ -37,8 +37,8 @@ def _by(_context: click.Context, _parameter: click.Parameter, text: str | None) 
 def command(within: int, by: str | None, choice: Choice, as_json: bool) -> None:
     """Show what ends soon: certificates of devices, CAs, revocation lists and list rows.
 
-    Devices are those on record as admitted, but for those that a command of yours took out. What has ended already is
-    counted as well. A CA that ends before devices of its own is told whenever it ends: they are not renewed under it.
+    Devices are those on record as admitted, except those that a command took out. What has already ended is counted,
+    too. A CA that ends before its devices is always reported: they cannot be renewed under it.
 
     \b
     Examples:

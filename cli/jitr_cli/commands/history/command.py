@@ -17,7 +17,7 @@ from jitr_operations.table import table_of
 @click.command("history")
 @since_of("changes")
 @until_of("changes")
-@click.option("--by", metavar="WHO", help="Only those of whose ARN or user name this is a part.")
+@click.option("--by", metavar="WHO", help="Only changes by users whose ARN or name contains this.")
 @click.option("--kind", type=click.Choice([each.value for each in HistoryKind]), help="Only changes of these.")
 @click.option("--device", metavar="DEVICE", help="Only those about this device.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
@@ -37,8 +37,8 @@ def history(
 ) -> None:
     """Show what operators changed, the newest first: who, when, with what, why, before and after, how it ended.
 
-    By commands and on the page: rules, lists, signers, devices, CAs, failures. Files uploaded to the bucket are among
-    them, those that were refused as well. A change that was cut off is told as begun.
+    Shows changes by commands, on the page and by uploads to the bucket, refused ones as well: rules, lists, signers,
+    devices, CAs, failures. A change that was interrupted is shown as begun.
 
     DEVICE is a certificateId, also of a deleted device; else its first 8 digits or more, a thing's name, the common
     name of a device on hold, or the device's certificate file.

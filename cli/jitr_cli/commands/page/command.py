@@ -16,12 +16,12 @@ _NEEDED = ("flask", "waitress")
 @click.command("page")
 @click.option("--read-only", is_flag=True, help="Show everything, and change nothing.")
 @click.option("--no-browser", is_flag=True, help="Print the link, and leave opening it to you.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Serve at this port; else at one that is free.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Serve at this port. Default: a free one.")
 @stack_options
 def page(read_only: bool, no_browser: bool, port: int, choice: Choice) -> None:
     """Open the operators' page: it is served on this machine alone, and acts with your AWS rights.
 
-    The link works once, in one browser. The page ends with Ctrl-C, or when nobody used it for 30 minutes.
+    The link works once, in one browser. The page ends with Ctrl-C, or after 30 minutes without use.
 
     \b
     Examples:

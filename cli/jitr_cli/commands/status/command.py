@@ -16,11 +16,11 @@ def status(choice: Choice, as_json: bool) -> None:
     """Show what is deployed and in force, and what needs attention first.
 
     Rules and who published them, lists, CAs with the days they have left, decisions by reason, queues and how long
-    their oldest message waits, how old events are that keep coming back and why, alarms; CAs that rules name and
-    that are not registered, or the other way round; other topic rules that take registration events, and its own where
-    that is disabled; devices that are denied today and still ACTIVE. Decisions are counted up to about 50,000 of each
-    kind, reasons are those of the newest 1,000, and of the newest 1,000 admitted devices it is worked out which are
-    denied today (AWS IoT is asked about 20 of these).
+    their oldest message waits, how old events are that keep coming back and why, alarms; CAs that rules name but nobody
+    registered, or the reverse; other topic rules that take registration events, and the stack's own if it is disabled;
+    devices that are denied today and still ACTIVE. Decisions are counted up to about 50,000 of each kind, and reasons
+    are those of the newest 1,000. The newest 1,000 admitted devices are checked for those denied today, of which AWS
+    IoT is asked about 20.
 
     \b
     Examples:

@@ -61,7 +61,7 @@ _SIGNS = {Seen.CONFIRMED: "ok", Seen.OTHERWISE: "NO", Seen.NOT_TRIED: "--"}
     help="What --own-stack deploys, built; as `sam deploy`, .aws-sam/build/template.yaml or template.yaml without.",
 )
 @click.option("--report", type=FILE, metavar="FILE.md", help="Write the report there, too, and FILE.json beside it.")
-@click.option("--clean", is_flag=True, help="Only take away what earlier runs left behind.")
+@click.option("--clean", is_flag=True, help="Only remove what earlier runs left behind.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @stack_options
 @output.json_option
@@ -82,15 +82,15 @@ def verify(
     choice: Choice,
     as_json: bool,
 ) -> None:
-    """See whether AWS does what this software takes it to do, with a CA and devices that are thrown away.
+    """Check whether AWS does what this software relies on, with a throwaway CA and throwaway devices.
 
-    A device connects for the first time, alone and with its CA's certificate; the event, the decision, statuses and
-    IoT policies are looked at, each assumption is told as confirmed, otherwise, or not tried. What was made is taken
-    away, also when it is interrupted; --clean takes away what a run that was killed left behind.
+    A device connects for the first time, alone and with its CA's certificate. The event, the decision, statuses and IoT
+    policies are checked, and each assumption is reported as confirmed, otherwise, or not tried. Everything that was
+    made is removed, even after an interruption; --clean removes what a killed run left behind.
 
-    It refuses where the rules in force would not have its devices wait, or another stack might let them in. With
-    --own-stack it deploys this software for the time of the run, so that rules of its own let a device in, too. Exit
-    code 1 means that something is otherwise.
+    It refuses to run if the rules in force would not hold its devices, or if another stack might let them in. With
+    --own-stack it deploys a stack for the run, whose own rules let a device in, too. Exit code 1 means that something
+    is otherwise.
 
     \b
     Examples:
