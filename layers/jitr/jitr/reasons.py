@@ -314,7 +314,7 @@ _ALL = (
     ReasonCode(
         "revocation.stale",
         _HOLD,
-        "The CA's revocation list has expired, no fresh one can be fetched, and the rules file says `when_stale: hold`.",
+        "The CA's revocation list has expired, no fresh one can be had, and the rules file says `when_stale: hold`.",
         "Have the CA publish a fresh list, or say `when_stale: admit` knowingly.",
     ),
     ReasonCode(

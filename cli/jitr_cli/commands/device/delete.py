@@ -36,10 +36,10 @@ def delete(
     """Delete a device certificate from AWS IoT, with its decision record; its thing name and place become free.
 
     DEVICE is a certificateId, its first 8 digits or more, a thing's name, the common name of a device on hold, or the
-    device's certificate file. Run it again after whatever went wrong, with the whole id or the file: it carries on.
+    device's certificate file. If anything goes wrong, run it again with the whole id or the file: it continues.
 
-    A device that connects again is registered anew, if its CA registers by itself, and the rules decide about it. To
-    keep it out, `jitr device deactivate` or `revoke` it instead, or add a deny rule.
+    A device that connects again is registered again if its CA has auto-registration on, and the rules decide. To keep
+    it out, `jitr device deactivate` or `revoke` it instead, or add a deny rule.
 
     \b
     Example:

@@ -52,11 +52,10 @@ def diagnose(
 ) -> None:
     """Connect as a device does, say what is wrong, and what to do.
 
-    It is the device's own connection: an unknown certificate is registered by it, as by the device's first one, and a
-    device that is connected under the same client id is disconnected. Being hung up on says little by itself; with
-    access to the account AWS IoT and the decision record say more. With --local, endpoint and --ca-file are the local
-    stack's; without either, those that JITR_MQTT_HOST, JITR_MQTT_PORT and JITR_BROKER_CA say, as `jitr local env`
-    prints them.
+    It connects like the device itself: AWS IoT registers an unknown certificate, as at the device's first connection,
+    and disconnects a device that is connected under the same client id. A closed connection says little by itself; with
+    access to the account, AWS IoT and the decision record say more. With --local, endpoint and --ca-file are the local
+    stack's. Otherwise they default to JITR_MQTT_HOST, JITR_MQTT_PORT and JITR_BROKER_CA, which `jitr local env` prints.
 
     Exit code 0 means that the device can connect, 1 that it cannot.
 

@@ -116,7 +116,7 @@ def _warn_before_activation(found: DeviceCertificate, time: datetime) -> None:
     "conditions",
     multiple=True,
     metavar="COLUMN=VALUE",
-    help="Recall: only rows that have this, of --list or else of every list; several: all of it.",
+    help="Recall: only rows with this value, of --list or of every list. If repeated, all must be met.",
 )
 @click.option(
     "--crl",

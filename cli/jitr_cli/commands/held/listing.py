@@ -40,8 +40,8 @@ def ls(
 ) -> None:
     """Show held devices, the newest first: which, since when, when they are due, about how often they knock, and why.
 
-    Reasons are those on record. Where rules or lists were edited since without letting the device in, they are told
-    with the version that they are of; `jitr explain` has today's.
+    Reasons are those on record. If rules or lists were edited since without letting the device in, the version that the
+    reasons come from is shown; `jitr explain` has today's.
 
     \b
     Examples:

@@ -25,10 +25,10 @@ from jitr_operations.deployment import Choice, Deployment
 @stack_options
 @json_option
 def admit(device: str, rule: str, message: str | None, yes: bool, choice: Choice, as_json: bool) -> None:
-    """Let one held DEVICE in under a rule that does not match it: your word stands in place of the matching.
+    """Let one held DEVICE in under a rule that does not match it: your word replaces the matching.
 
-    Certificate checks, deny rules and guards still hold: what would keep the device out all the same is told before
-    you are asked. Who, when and why are recorded.
+    Certificate checks, deny rules and guards still apply. If one would keep the device out anyway, the command says so
+    before it asks. Who, when and why are recorded.
 
     \b
     Example:

@@ -52,12 +52,12 @@ def import_(
 ) -> None:
     """Import a file of devices into the device list NAME, which is made if it does not exist.
 
-    FILE is a CSV file, a vendor's manifest, or certificates: in one file, in a ZIP or tar file, in a folder. What it is
-    shows in its content. A signed manifest is verified against the signers that are kept (`jitr lists signers`), or
-    against those that --signer names.
+    FILE is a CSV file, a vendor's manifest, or certificates: in one file, in a ZIP or tar file, in a folder. The
+    command recognises it by its content. A signed manifest is verified against the signers that are kept (`jitr lists
+    signers`), or against those of --signer.
 
-    The whole file is checked before anything is written. An import that was cut off goes on where it was when the
-    same command is run again. What --replace removed is had back with `jitr lists restore NAME`.
+    The whole file is checked before anything is written. If an import is interrupted, run the same command again: it
+    continues. `jitr lists restore NAME` brings back what --replace removed.
 
     A file of any size is taken. One uploaded to the bucket may have 512 MB and 10,000,000 rows.
 
@@ -136,9 +136,10 @@ def _document(looked: importing.ImportPreview, *, dry_run: bool) -> dict[str, An
 def check(context: click.Context, what: str, name: str | None, against: str, choice: Choice, as_json: bool) -> None:
     """Count how many rows of a list fit the rules, match a device on record, or can match nothing.
 
-    With `rules`, the patterns of the rules in force are asked; with `records`, the devices on record; with a CA (its
-    alias or caCertificateId), both, but only the devices of that CA. Exit code 1 means that a row can match nothing, or
-    that one of a list that a deny rule names is doubtful: it looks like a pattern, several devices, or a slip.
+    With `rules`, rows are compared with the patterns of the rules in force; with `records`, with the devices on record;
+    with a CA (its alias or caCertificateId), with both, but only for devices of that CA. Exit code 1 means that a row
+    can match nothing, or is doubtful and on a list that a deny rule names: it looks like a pattern, several devices, or
+    a slip.
 
     \b
     Examples:
@@ -215,8 +216,8 @@ def delete(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
 def restore(name: str, yes: bool, choice: Choice, as_json: bool) -> None:
     """Put the list NAME in force again as it was before it was replaced or deleted last.
 
-    It is kept for 7 days. Edits made since then are undone as well. What the list was meanwhile is kept in turn, so
-    that restoring again undoes it.
+    That state is kept for 7 days. Edits made since are undone as well. The present state is kept in turn, so restoring
+    again undoes the restore.
 
     \b
     Example:

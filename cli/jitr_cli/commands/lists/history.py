@@ -16,10 +16,10 @@ from jitr_operations.table import table_of
 @stack_options
 @json_option
 def history(name: str, limit: int, choice: Choice, as_json: bool) -> None:
-    """Show how the list NAME came to be, the newest first: imports and single edits, by whom, when and why.
+    """Show how the list NAME was made, the newest change first: imports and single edits, who, when and why.
 
-    Of an import it shows rows, file and who signed it. Files that were uploaded to the bucket are among them; what was
-    done before this was noted is not. `jitr history` shows every change of everything.
+    For an import it shows rows, file and signers. Files uploaded to the bucket are included; changes from before this
+    was recorded are not. `jitr history` shows all changes.
 
     \b
     Example:

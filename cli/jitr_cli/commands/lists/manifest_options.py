@@ -15,7 +15,9 @@ from jitr_operations.lists.manifests import ManifestChoice
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = {
-    "kind": click.option("--from", "kind", type=click.Choice(KINDS), help="What FILE is; else its content shows it."),
+    "kind": click.option(
+        "--from", "kind", type=click.Choice(KINDS), help="The kind of FILE. Default: recognised by its content."
+    ),
     "signers": click.option(
         "--signer",
         "signers",
@@ -24,7 +26,7 @@ _OPTIONS = {
         help="A certificate that may sign manifests, for the kept ones.",
     ),
     "any_date": click.option(
-        "--any-date", is_flag=True, help="With --signer: also when it was not valid (prototypes)."
+        "--any-date", is_flag=True, help="With --signer: even if it was not valid then (prototypes)."
     ),
     "thing_name": click.option("--thing-name", metavar="TEMPLATE", help="Names things, as in 'snr-{unique_id}'."),
     "by": click.option("--by", type=click.Choice(["common-name"]), help="Take elements without a key by their names."),

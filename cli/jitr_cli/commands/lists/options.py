@@ -3,5 +3,9 @@
 import click
 
 where_option = click.option(
-    "--where", "conditions", multiple=True, metavar="COLUMN=VALUE", help="Only rows that have this; several: all of it."
+    "--where",
+    "conditions",
+    multiple=True,
+    metavar="COLUMN=VALUE",
+    help="Only rows with this value. If repeated, all must be met.",
 )

@@ -17,19 +17,19 @@ from jitr_operations.table import table_of
 
 @click.group("signers", no_args_is_help=True)
 def signers() -> None:
-    """Say whose signed manifests are believed."""
+    """Manage the signers whose manifests are believed."""
 
 
 @signers.command("add")
 @click.argument("file", type=FILE)
-@click.option("--any-date", is_flag=True, help="It counts also when it was not valid, as with prototypes.")
+@click.option("--any-date", is_flag=True, help="It counts even when it was not valid, as with prototypes.")
 @stack_options
 @json_option
 def add(file: Path, any_date: bool, choice: Choice, as_json: bool) -> None:
     """Keep the certificate in FILE as a signer of manifests.
 
-    Whoever has its key can put any device on a list that manifests are imported into. Compare the SHA-256 that is
-    printed with the one that the vendor publishes.
+    Anybody with the signer's key can put any device on a list that manifests are imported into. Compare the printed
+    SHA-256 with the one that the vendor publishes.
 
     \b
     Example:
@@ -74,7 +74,7 @@ def ls(choice: Choice, as_json: bool) -> None:
 def remove(fingerprint: str, yes: bool, choice: Choice, as_json: bool) -> None:
     """Forget the signer whose certificate's SHA-256 begins with SHA256.
 
-    What it signed is no longer believed. Rows that are on lists already stay there.
+    What it signed is no longer believed. Rows that are already on lists stay there.
 
     \b
     Example:

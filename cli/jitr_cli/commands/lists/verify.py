@@ -28,10 +28,10 @@ from jitr_operations.table import table_of
 def verify(file: Path, cas: Path | None, manifest: ManifestChoice, choice: Choice, as_json: bool) -> None:
     """Verify a file of devices, and change nothing.
 
-    Of a signed manifest each element is verified, with the keys and certificates in it, against the signers that are
-    kept or, without asking AWS, against those that --signer names. Other files are not signed: AWS is not asked. With
-    --cas the vendor's CAs are written as PEM files, for `jitr ca register`. Exit code 2 means that something is wrong,
-    and says what.
+    Each element of a signed manifest is verified, with the keys and certificates in it, against the signers that are
+    kept or, without asking AWS, against those of --signer. Other files are not signed, so AWS is not asked. With --cas,
+    the vendor's CAs are written as PEM files, for `jitr ca register`. Exit code 2 means that something is wrong; the
+    message says what.
 
     \b
     Examples:

@@ -31,10 +31,10 @@ from jitr_operations.rules.starting import SCHEMA_FILE, STARTER, starting_text
 @stack_options
 @json_option
 def init(file: Path, from_stack: bool, choice: Choice, as_json: bool) -> None:
-    """Write a first rules file, with comments and tests, to go on from.
+    """Write a first rules file, with comments and tests, to start from.
 
-    The schema for editors is written beside it. Nothing is overwritten. AWS is asked with --from-stack only: the file
-    can then be published as it is.
+    The schema for editors is written beside it. Nothing is overwritten. With --from-stack, AWS is asked, and the file
+    can be published as it is.
 
     \b
     Examples:
@@ -55,7 +55,7 @@ def init(file: Path, from_stack: bool, choice: Choice, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def check(context: click.Context, file: Path, as_json: bool) -> None:
-    """Check a rules file and run the tests in it, from the file alone: no AWS is asked.
+    """Check a rules file and run the tests in it, from the file alone, without AWS.
 
     Exit code 0 means in order, 1 that a test in the file fails, 2 that the file has errors.
 

@@ -55,7 +55,7 @@ def history(choice: Choice, as_json: bool) -> None:
 def show(version: int | None, ids: bool, choice: Choice, as_json: bool) -> None:
     """Print the rules file that is in force, or a VERSION of it, as it was published.
 
-    With --ids it needs no CA certificates beside it, so that it can be published from anywhere: for a back-up.
+    With --ids it needs no CA certificates beside it, so it can be published from anywhere, as for a back-up.
 
     \b
     Examples:

@@ -28,10 +28,9 @@ _MOST_DIFF = 60  # lines shown
 def publish(file: Path, message: str | None, no_replay: bool, yes: bool, choice: Choice, as_json: bool) -> None:
     """Check a rules file, run the tests in it, and put it in force.
 
-    It is checked against the account, too: the device lists, IoT policies, thing types and thing groups it names
-    exist. How it differs from what is in force, and what it would do to devices on record, is shown before you are
-    asked. What is in force stays in force if the file has an error, a test in it fails, or somebody else published
-    meanwhile.
+    The account must have the device lists, IoT policies, thing types and thing groups in the file. Before it asks, the
+    command shows how the file differs from the rules in force, and what it would do to devices on record. The rules in
+    force stay in force if the file has an error, a test in it fails, or somebody else published meanwhile.
 
     \b
     Example:

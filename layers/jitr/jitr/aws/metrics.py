@@ -69,9 +69,7 @@ _ALL = (
     Metric(
         "Rechecked", _COUNT, "held devices that it put back on the queue", reasons="`edit`, `pass`, `due` or `every`"
     ),
-    Metric(
-        "RecheckPasses", _COUNT, "finished passes over all held devices", reasons="`changed` or `every`"
-    ),
+    Metric("RecheckPasses", _COUNT, "finished passes over all held devices", reasons="`changed` or `every`"),
     Metric("RulesUnavailable", _COUNT, "messages put back because no rules are published or they cannot be read"),
     Metric(
         "CrlFailures",
