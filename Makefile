@@ -7,6 +7,9 @@ ARCHITECTURE ?= arm64
 DEVICES ?= 24
 PYTEST ?=
 
+# Hundreds of processes are started, and each would compile all that it imports. `make clean` removes what is kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 SOURCES = $(wildcard bench cli docs functions fuzz layers local page testkit tests tools)
 UV = UV_PYTHON_DOWNLOADS=never .venv/bin/uv --quiet pip
 LOCK = UV_PYTHON_DOWNLOADS=never .venv/bin/uv --quiet pip compile --universal --generate-hashes --python-version 3.11 \
