@@ -67,7 +67,7 @@ class Account:
         self.random = random.Random(self.seed)
         self.queue = _Queue(self, self.clock, Bill())
         self.telemetry = Told(self.clock, self.watch)
-        environments = Environments(self.clock, self.queue, Bill(), self._function, looks_every=1.0)
+        environments = Environments(self.clock, self.queue, Bill(), self._function, looks_every=5.0)
         environments.crashed = lambda: self.lambdas("RegisterFunction", "Errors")
         environments.start(2)
         self.every(60, self._gauges)
