@@ -266,6 +266,11 @@ class World:
         return list(answer.get("Messages", []))
 
 
+def api_models(path: str | None = None) -> botocore.loaders.Loader:
+    """Return AWS's API models as they were read already, or those that are in a folder, where one is named."""
+    return _API_MODELS if path is None else botocore.loaders.create_loader(path)
+
+
 def new_clients() -> "Clients":
     """The clients of one account. Making them takes a while: share them where nothing replaces their methods."""
     core = botocore.session.get_session()

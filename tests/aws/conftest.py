@@ -3,9 +3,16 @@
 from collections.abc import Iterator
 
 import boto3
+import botocore.session
 import pytest
 from testkit.aws.bucket import BUCKET, Bucket
-from testkit.aws.world import REGION, World, moto_world
+from testkit.aws.world import REGION, World, api_models, moto_world
+
+
+@pytest.fixture(autouse=True)
+def _api_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Share AWS's API models among all clients, whoever makes them."""
+    monkeypatch.setattr(botocore.session, "create_loader", api_models)
 
 
 @pytest.fixture

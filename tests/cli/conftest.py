@@ -8,11 +8,10 @@ from typing import Any
 
 import boto3
 import botocore.client
-import botocore.loaders
 import botocore.session
 import pytest
 from click.testing import CliRunner, Result
-from testkit.aws.world import Calls, World
+from testkit.aws.world import Calls, World, api_models
 from testkit.cli import documents
 from testkit.cli.command_line import ACCOUNT, REGION, Aws, Openssl, Run
 from testkit.cli.operating import FACTORY, RULES, register_ca
@@ -76,14 +75,8 @@ def openssl() -> Openssl:
     return openssl
 
 
-@pytest.fixture(scope="session")
-def _api_models() -> Any:
-    """AWS's API models, read once for all tests: they take most of the time it takes to make a client."""
-    return botocore.loaders.create_loader()
-
-
 @pytest.fixture
-def aws(_api_models: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     """AWS in process, with ids as AWS makes them. ``overrides`` answer an operation instead of moto."""
     from moto import mock_aws
     from moto.core.config import default_user_config
@@ -96,7 +89,7 @@ def aws(_api_models: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setitem(default_user_config["iot"], "use_valid_cert", True)
-    monkeypatch.setattr(botocore.session, "create_loader", lambda _path=None: _api_models)
+    monkeypatch.setattr(botocore.session, "create_loader", api_models)
     fake = Aws()
     base: Any = botocore.client.BaseClient
     real = fake.real = base._make_api_call
