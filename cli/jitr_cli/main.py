@@ -65,7 +65,7 @@ class LazyGroup(click.Group):
         self._lazy = dict(lazy or {})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every command's name, in the order of the table they were given in."""
+        """Return every command's name, in the order of the table."""
         found = (name for name, lazy in self._lazy.items() if lazy.exists)
         return list(dict.fromkeys((*found, *super().list_commands(ctx))))
 
@@ -191,7 +191,7 @@ _DEVICE = {
     ),
     "ls": _command("device.show:ls", "List registered device certificates."),
     "show": Lazy(
-        "jitr_cli.commands.device.show:show", "One device: status, IoT policies, thing, decision and reasons."
+        "jitr_cli.commands.device.show:show", "Show one device: status, IoT policies, thing, decision and reasons."
     ),
     "find": _command("device.find:find", "Find devices by the beginning of a name, serial number, id or key."),
     "index": _command("device.find:index", "Make devices findable that were decided by an earlier version."),

@@ -120,7 +120,7 @@ class Account:
                 each.register_first(event, handler)
 
     def where(self, service: str = "iot") -> str:
-        """Account, Region and endpoint in words; the endpoint is that of the service which the command changes."""
+        """Return account, Region and endpoint in words; the endpoint is that of the service being changed."""
         return f"account {self.account_id}, Region {self.region}, endpoint {self.client(service).meta.endpoint_url}"
 
     def announce(self, service: str = "iot") -> None:
@@ -144,7 +144,7 @@ class Deployment(Account):
     outputs: Mapping[str, str] = field(default_factory=dict)
 
     def output(self, name: str) -> str:
-        """One of the stack's outputs. Raises InputError where the stack has none of that name."""
+        """Return one of the stack's outputs. Raises InputError where the stack has none of that name."""
         if name not in self.outputs:
             raise MissingOutput(
                 f"stack {self.stack_name} in account {self.account_id}, Region {self.region}, has no output {name}: "
@@ -153,7 +153,7 @@ class Deployment(Account):
         return self.outputs[name]
 
     def where(self, service: str = "iot") -> str:
-        """Account, Region, endpoint and stack in words."""
+        """Return account, Region, endpoint and stack in words."""
         return f"{super().where(service)}, stack {self.stack_name}"
 
 

@@ -6,7 +6,7 @@ from jitr.records.record import Record
 
 
 def count_at_most(table: Table, verdict: Verdict, most: int) -> tuple[int, bool]:
-    """How many certificates have a verdict now, and whether there are more: no more than about ``most`` are counted."""
+    """Count the certificates with a verdict, about ``most`` at most, and return whether there are more."""
     counted = 0
     for shard in state_shards(verdict.value):
         for page in table.raw_pages(shard, index="by_state"):

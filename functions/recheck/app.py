@@ -23,7 +23,7 @@ _PATIENT = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard"
 
 @cache
 def _recheck() -> Recheck:
-    """Made at the first invocation, so that importing this module asks nothing of AWS or the environment."""
+    """Make it at the first invocation, so that importing this module asks nothing of AWS or the environment."""
     settings = environment.read_for_recheck()
     return Recheck(
         table=Table(clients.client("dynamodb", config=_PATIENT), settings.table),

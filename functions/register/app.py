@@ -35,7 +35,7 @@ _CRLS = Config(connect_timeout=1, read_timeout=3, retries={"mode": "standard", "
 
 @cache
 def _batch() -> Batch:
-    """Made at the first invocation, so that importing this module asks nothing of AWS or the environment."""
+    """Make it at the first invocation, so that importing this module asks nothing of AWS or the environment."""
     settings = environment.read()
     random.seed()  # else environments from one snapshot (SnapStart) would all come back at the same moments
     telemetry = Telemetry(logger, metrics)

@@ -73,7 +73,7 @@ def _rule_names(table: "Table") -> Iterable[str]:
 
 
 def reason_codes(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Reason codes; no AWS is asked."""
+    """Return the reason codes, without asking AWS."""
     from jitr.reasons import CODES
 
     return [CompletionItem(each) for each in CODES if each.startswith(incomplete)]

@@ -20,12 +20,12 @@ _OF_THE_LOCAL_STACK = frozenset({"profile", "region", "endpoint_url", "stack"})
 
 
 def aws_options(command: F) -> F:
-    """Options for a command that talks to AWS but needs no stack; the command gets ``choice``, a Choice."""
+    """Add the options of a command that talks to AWS but needs no stack; the command gets ``choice``, a Choice."""
     return _options(command, with_stack=False)
 
 
 def stack_options(command: F) -> F:
-    """Options for a command that works on a deployed stack; the command gets ``choice``, a Choice."""
+    """Add the options of a command that works on a deployed stack; the command gets ``choice``, a Choice."""
     return _options(command, with_stack=True)
 
 

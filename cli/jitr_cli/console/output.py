@@ -139,7 +139,7 @@ def _drawn(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
 
 
 def pairs(values: Sequence[tuple[str, object]]) -> None:
-    """Names and values below each other on standard output, the values aligned."""
+    """Print names and values below each other on standard output, the values aligned."""
     width = max((len(name) for name, _ in values), default=0)
     for name, value in values:
         click.echo(f"{name.ljust(width)}  {_cell(value)}".rstrip())

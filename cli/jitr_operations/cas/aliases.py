@@ -18,7 +18,7 @@ class Named:
     rules: tuple[tuple[str, str, str], ...]  # deny or allow, its name, its place in the file
 
     def to_json(self) -> dict[str, object]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         return {
             "aliases": list(self.aliases),
             "rules": [{"effect": effect, "rule": name, "at": at} for effect, name, at in self.rules],

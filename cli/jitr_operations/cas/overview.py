@@ -31,7 +31,7 @@ class CaOverview:
         return None if certificate is None else (certificate.not_after - self.now).days
 
     def to_json(self) -> dict[str, Any]:
-        """As ``jitr ca ls --json`` prints it."""
+        """Return it as ``jitr ca ls --json`` prints it."""
         return {
             **self.ca.to_json(),
             "days_left": self.days_left,

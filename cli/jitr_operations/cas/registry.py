@@ -51,7 +51,7 @@ class RegisteredCa:
         return None
 
     def to_json(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         certificate = self.certificate
         return {
             "ca_certificate_id": self.id,
@@ -146,5 +146,5 @@ def devices_by_status(iot: "IoTClient", ca_id: str, advance: Callable[[int], Non
 
 
 def counts_text(counts: Mapping[str, int]) -> str:
-    """``devices_by_status`` in words."""
+    """Return ``devices_by_status`` in words."""
     return ", ".join(f"{count} {status}" for status, count in counts.items()) or "none"

@@ -45,7 +45,7 @@ class Check:
         return not self.url.startswith("http://")
 
     def to_json(self) -> dict[str, object]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         return {
             "ca_certificate_id": self.ca_certificate_id,
             "kind": self.kind,

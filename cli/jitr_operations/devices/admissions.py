@@ -66,7 +66,7 @@ def until_done(table: Table, certificate_ids: Sequence[str], at: datetime) -> li
 def shut_out_for_good(
     table: Table, registry: Registry, pending: Sequence[str], changed: Sequence[str], status: str = "INACTIVE"
 ) -> list[str]:
-    """See to it that those who were just given a status stay so; return those where a decision is still being applied.
+    """Make sure that certificates just given a status keep it; return those where a decision is still being applied.
 
     ``pending`` were so before. A delivery that read that before it was changed sets ACTIVE within ``STATUS_FRESH``, or
     reads it again. Any other writes its record before it sets a status: who has one under way is waited for.

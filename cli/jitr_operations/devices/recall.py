@@ -33,7 +33,7 @@ class Match:
     found_by: RowKey
 
     def to_json(self) -> dict[str, str | None]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         return {
             "certificate_id": self.certificate_id,
             "common_name": self.common_name,
@@ -42,7 +42,7 @@ class Match:
         }
 
     def __str__(self) -> str:
-        """For people."""
+        """Return it for people."""
         name = self.common_name or "(no common name)"
         return f"{self.certificate_id[:12]}  {name}  by {self.found_by.kind} {self.found_by.value}"
 

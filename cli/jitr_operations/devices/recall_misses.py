@@ -54,7 +54,7 @@ class Misses:
         return [*told, f"  … and {unseen:,} more"] if unseen > 0 else told
 
     def to_json(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         first = [{"found_by": key.kind, "key": key.value, "nearest": near} for key, near in self.first]
         return {
             "rows": self.rows,

@@ -68,7 +68,7 @@ class Thing:
     inherited: tuple[str, ...]  # IoT policies that the groups bring
 
     def to_json(self) -> dict[str, object]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         return {
             "thing": self.name,
             "thing_type": self.thing_type,

@@ -36,7 +36,7 @@ class Revoked:
     entry: RevokedEntry
 
     def to_json(self) -> dict[str, str | None]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         return {
             "certificate_id": self.certificate_id,
             "common_name": self.common_name,
@@ -51,7 +51,7 @@ class Revoked:
         return self.entry.on_hold
 
     def __str__(self) -> str:
-        """For people."""
+        """Return it for people."""
         name = self.common_name or "(no common name)"
         what = "on hold" if self.on_hold else f"revoked ({self.entry.reason})"
         return (

@@ -63,7 +63,7 @@ class ConnectionParameters:
     ca_file: Path | None
 
     def context(self, maximum: ssl.TLSVersion) -> ssl.SSLContext:
-        """TLS as a device speaks it. Raises ssl.SSLError for files that OpenSSL does not take."""
+        """Return TLS as a device speaks it. Raises ssl.SSLError for files that OpenSSL does not take."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if self.ca_file is None:
             context.load_default_certs(ssl.Purpose.SERVER_AUTH)
@@ -189,13 +189,13 @@ def _ending(problem: Exception, otherwise: AttemptOutcome) -> Attempt:
 
 
 def connect_packet(client_id: str) -> bytes:
-    """CONNECT with a clean session (section 3.1)."""
+    """Return CONNECT with a clean session (section 3.1)."""
     variable = _text("MQTT") + bytes((4, _CLEAN_SESSION)) + _KEEP_ALIVE.to_bytes(2)
     return _packet(_CONNECT, variable + _text(client_id))
 
 
 def publish_packet(topic: str, payload: bytes) -> bytes:
-    """PUBLISH with quality of service 1, which is answered (section 3.3)."""
+    """Return PUBLISH with quality of service 1, which is answered (section 3.3)."""
     return _packet(_PUBLISH_QOS_1, _text(topic) + _PACKET_ID.to_bytes(2) + payload)
 
 

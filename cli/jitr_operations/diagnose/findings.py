@@ -13,7 +13,7 @@ class Finding:
     remedy: str = ""
 
     def to_json(self) -> dict[str, object]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         return {"code": self.code, "ok": self.ok, "message": self.message, "remedy": self.remedy or None}
 
 
@@ -32,7 +32,7 @@ class Findings:
         self.found.append(Finding(code, False, message, remedy))
 
     def say(self, code: str, message: str, remedy: str = "") -> None:
-        """Worth knowing."""
+        """Note what is worth knowing."""
         self.found.append(Finding(code, None, message, remedy))
 
     @property

@@ -54,7 +54,7 @@ class Visit:
         self.last: Attempt | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         published = self.last is not None and self.last.outcome is AttemptOutcome.PUBLISHED
         return {
             "endpoint": self._goal.host,

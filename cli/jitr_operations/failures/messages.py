@@ -53,7 +53,7 @@ class FailedMessage:
         return found if isinstance(found, str) else None
 
     def to_json(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         return {
             "id": self.id,
             "queue": self.queue,
@@ -84,7 +84,7 @@ class FailureQueue:
     _handles: dict[str, str] = field(default_factory=dict)  # of the messages that nobody else sees meanwhile
 
     def messages(self, requests: int | None = None) -> Iterator[FailedMessage]:
-        """Every message that was in the queue when this began, once; each stays out of sight until it is let go of.
+        """Yield every message that was in the queue when this began, once; each stays hidden until it is let go of.
 
         What comes into the queue meanwhile does not count: a message that was put back may fail again at once. With
         ``requests``, no more than so many are sent, each for at most ten messages.

@@ -41,7 +41,7 @@ class Swept:
     ids: list[str] = field(default_factory=list)  # of those that are stuck, in a dry run
 
     def to_json(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         return {
             "ca_certificate_id": self.ca_certificate_id,
             "certificates": self.certificates,

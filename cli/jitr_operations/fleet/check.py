@@ -80,7 +80,7 @@ class FleetChecked:
         return counts
 
     def to_json(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         return {
             "checked_at": self.at,
             "rules_version": self.version,

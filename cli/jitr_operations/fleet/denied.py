@@ -30,7 +30,7 @@ class DeniedDevice:
         return str(self.finding["certificate_id"])
 
     def to_json(self) -> dict[str, str | None]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         return {
             "certificate_id": self.certificate_id,
             "common_name": self.finding["common_name"] or None,
@@ -39,7 +39,7 @@ class DeniedDevice:
         }
 
     def __str__(self) -> str:
-        """For people."""
+        """Return it for people."""
         admitted = f"admitted by rule {self.finding['rule']}" if self.finding["rule"] else "without a record"
         return f"{self.certificate_id[:12]}  {self.finding['common_name'] or '(no common name)'}  {admitted}"
 

@@ -48,7 +48,7 @@ class EndingDevice:
     by: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         return {
             "certificate_id": self.certificate_id,
             "common_name": self.common_name,
@@ -78,15 +78,15 @@ class WhatEnds:
         return sum(each.not_after < self.at for each in self.devices)
 
     def months(self) -> dict[str, int]:
-        """How many devices end in each month, of those that have not yet, from the first month to the last."""
+        """Return how many devices end in each month, of those that have not yet, from the first month to the last."""
         return _by_month(each.not_after for each in self.devices if each.not_after >= self.at)
 
     def groups(self) -> dict[str, int]:
-        """How many devices end under each name that they are counted under, most first."""
+        """Return how many devices end under each name that they are counted under, most first."""
         return dict(Counter(name for each in self.devices for name in each.by).most_common())
 
     def to_json(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         return {
             "at": self.at,
             "until": self.until,

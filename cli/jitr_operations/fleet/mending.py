@@ -40,7 +40,7 @@ class Mended:
     refused: dict[str, str] = field(default_factory=dict)  # what AWS IoT said, by device
 
     def to_json(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         return {
             "certificate_ids": self.done,
             "left_alone": self.left_alone,

@@ -67,7 +67,7 @@ class RolloverCa:
         return f"{', '.join(self.aliases)} ({self.ca.id[:12]})" if self.aliases else self.ca.id[:12]
 
     def to_json(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         return {
             "ca_certificate_id": self.ca.id,
             "aliases": list(self.aliases),
@@ -161,7 +161,7 @@ class Rollover:
         return count
 
     def to_json(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         counts, pace = self.counts, self.pace
         return {
             "at": self.at,

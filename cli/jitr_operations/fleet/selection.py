@@ -30,7 +30,7 @@ class Selection:
         return rules if self.ocsp else without_responders(rules)
 
     def to_json(self) -> dict[str, Any]:
-        """As the notebook keeps it."""
+        """Return it as the notebook keeps it."""
         return {
             "ca": self.ca,
             "rule": self.rule,

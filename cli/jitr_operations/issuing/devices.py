@@ -44,7 +44,7 @@ class IssuedDevice:
     chain: Path | None
 
     def to_json(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         certificate = self.certificate
         return {
             "common_name": certificate.common_name,

@@ -52,7 +52,7 @@ class KeyType:
 
 
 def parse_key_type(text: str) -> KeyType:
-    """``rsa:BITS`` or ``ec:CURVE``, in any case. Raises InputError for what AWS IoT does not take."""
+    """Read ``rsa:BITS`` or ``ec:CURVE``, in any case. Raises InputError for what AWS IoT does not take."""
     kind, _, size = text.lower().partition(":")
     if kind == "ec" and size.replace("-", "") in CURVES:
         return KeyType(curve=size.replace("-", ""))
@@ -106,7 +106,7 @@ def public_key_der(key: PublicKey) -> bytes:
 
 
 def public_key_sha256(key: PublicKey) -> str:
-    """SHA-256 of the DER SubjectPublicKeyInfo, in hex, as device lists have it."""
+    """Return the SHA-256 of the DER SubjectPublicKeyInfo, in hex, as device lists have it."""
     return hashlib.sha256(public_key_der(key)).hexdigest()
 
 

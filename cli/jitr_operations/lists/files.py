@@ -42,7 +42,7 @@ GIVEN_UP = timedelta(days=1)
 
 
 def read_rows(file: Path, opener: Opener = CSV_OR_MANIFEST) -> tuple[ListRow, ...]:
-    """All rows of a file, keys that are there twice being problems. Raises ListError.
+    """Read all rows of a file; a key that is there twice is a problem. Raises ListError.
 
     What cells were taken for something else is told on standard error.
     """

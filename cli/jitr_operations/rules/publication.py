@@ -94,7 +94,7 @@ def propose_version(deployment: Deployment, version: Publication) -> Proposal:
 
 
 def store_again(deployment: Deployment, proposal: Proposal) -> Publication:
-    """See to it that rules which are in force can be read, and return the version that they are."""
+    """Make sure that the rules in force can be read, and return their version."""
     table = table_of(deployment)
     if publication.restore(table, proposal.rules, proposal.text):
         telling.warn("the rules in force could not be read from the table; they are stored again, and events go on")
@@ -140,7 +140,7 @@ class Preview:
     outcome: Replayed | None
 
     def to_json(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         return {"diff": list(self.diff), "effect": None if self.outcome is None else self.outcome.effect()}
 
 

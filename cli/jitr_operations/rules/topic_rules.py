@@ -29,7 +29,7 @@ class TopicRule:
     stack: str | None = None
 
     def to_json(self) -> dict[str, object]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         return {
             "topic_rule": self.name,
             "pattern": self.pattern,

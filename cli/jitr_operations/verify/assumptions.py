@@ -90,7 +90,7 @@ class Report:
         return [self.of(each)[0] for each in ASSUMPTIONS].count(seen)
 
     def to_json(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         return {
             "where": self.where,
             "began": self.began,

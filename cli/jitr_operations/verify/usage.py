@@ -54,7 +54,7 @@ class Usage:
         return usage
 
     def to_json(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         stack = self.stack
         return {
             "calls": {

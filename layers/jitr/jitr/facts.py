@@ -110,7 +110,7 @@ class CertificateFacts:
     _values: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def values(self, attribute: str) -> tuple[str, ...]:
-        """Every value the subject has of an attribute, in the certificate's order."""
+        """Return every value the subject has of an attribute, in the certificate's order."""
         values = self._values.get(attribute)
         if values is None:  # many rules ask for the same
             values = tuple([each.value for each in self.subject if each.name == attribute])
@@ -259,7 +259,7 @@ class DeltaCrl:
     entries: int
 
     def to_json(self) -> dict[str, Any]:
-        """As under ``delta`` of a revocation."""
+        """Return it as under ``delta`` of a revocation."""
         return {
             "this_update": rfc3339(self.this_update),
             "next_update": rfc3339(self.next_update),
@@ -288,7 +288,7 @@ class Revocation:
     on_hold: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """As under ``facts.revocation`` in the decision record and in ``jitr explain --json``."""
+        """Return it as under ``facts.revocation`` in the decision record and in ``jitr explain --json``."""
         plain = {
             "problem": self.problem,
             "failure": self.failure,
@@ -328,7 +328,7 @@ class OcspAnswer:
     on_hold: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """As under ``facts.ocsp`` in the decision record and in ``jitr explain --json``."""
+        """Return it as under ``facts.ocsp`` in the decision record and in ``jitr explain --json``."""
         plain = {
             "problem": self.problem,
             "failure": self.failure,

@@ -22,7 +22,7 @@ from jitr_operations.table import now
 @stack_options
 @output.json_option
 def ls(no_count: bool, choice: Choice, as_json: bool) -> None:
-    """All registered CAs: alias in the rules, subject, status, validity left, devices by status, rules that name it.
+    """List registered CAs: alias in the rules, subject, status, validity left, devices by status, rules that name it.
 
     Aliases and rules are those of the rules in force in the stack; without a stack they are left out.
 
@@ -42,7 +42,7 @@ def ls(no_count: bool, choice: Choice, as_json: bool) -> None:
 @stack_options
 @output.json_option
 def show(which: str, choice: Choice, as_json: bool) -> None:
-    """One registered CA: how it is registered, how many devices it has by status, which rules name it.
+    """Show one registered CA: how it is registered, how many devices it has by status, which rules name it.
 
     CA is a caCertificateId, its first 8 digits or more, or the CA's certificate file.
 

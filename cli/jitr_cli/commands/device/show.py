@@ -28,7 +28,7 @@ _NOT_REGISTERED = "not registered"
 @stack_options
 @output.json_option
 def ls(ca: str | None, status: str | None, limit: int | None, choice: Choice, as_json: bool) -> None:
-    """All registered device certificates: common name, status, decision, since when.
+    """List all registered device certificates: common name, status, decision, since when.
 
     \b
     Examples:
@@ -54,7 +54,7 @@ def ls(ca: str | None, status: str | None, limit: int | None, choice: Choice, as
 @stack_options
 @output.json_option
 def show(which: str, choice: Choice, as_json: bool) -> None:
-    """One device: how AWS IoT holds its certificate, what is attached to it, what was decided about it, and why.
+    """Show one device: how AWS IoT holds its certificate, what is attached to it, what was decided about it, and why.
 
     DEVICE is a certificateId, its first 8 digits or more, a thing's name, the common name of a device on hold, or the
     device's certificate file. Of a thing with several certificates all are shown.

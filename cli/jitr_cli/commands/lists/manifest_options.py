@@ -57,7 +57,7 @@ _OPTIONS = {
 
 
 def manifest_options(command: F) -> F:
-    """Options for a command that reads a file of devices; the command gets ``manifest``, a ManifestChoice."""
+    """Add the options of a command that reads a file of devices; the command gets ``manifest``, a ManifestChoice."""
 
     @wraps(command)
     def chosen(*args: Any, **kwargs: Any) -> Any:

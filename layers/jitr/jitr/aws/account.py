@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def known_in(iot: "IoTClient", table: Table) -> RulesContext:
-    """Every device list, IoT policy, thing type and thing group. Raises Retry where AWS could not answer now."""
+    """Return every device list, IoT policy, thing type and thing group. Raises Retry where AWS could not answer now."""
     return RulesContext(
         lists=frozenset(table.heads().lists),
         iot_policies=frozenset(_names(iot, "list_policies", "policies", "policyName")),

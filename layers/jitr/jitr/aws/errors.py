@@ -50,7 +50,7 @@ _DENIED = frozenset({"AccessDeniedException", "AccessDenied"})
 
 
 def code_of(error: ClientError) -> str:
-    """AWS's code in an error."""
+    """Return AWS's code in an error."""
     return error.response.get("Error", {}).get("Code", "")
 
 

@@ -113,7 +113,7 @@ class Iot:
         return frozenset(arn.rpartition("/")[2] for arn in arns)
 
     def carry_out(self, step: Step, certificate_id: str, arn: str) -> None:
-        """One step of a plan for one certificate. Doing it twice is doing it once."""
+        """Carry out one step of a plan for a certificate. Twice is the same as once."""
         match step:
             case EnsureThing():
                 self._ensure_thing(step)

@@ -31,7 +31,7 @@ class Pace:
         self._remaining: Callable[[], int] | None = None
 
     def within(self, remaining: Callable[[], int] | None) -> None:
-        """From here on nothing waits longer than the function runs; ``remaining`` tells how many ms that is."""
+        """Let nothing wait longer than the function runs; ``remaining`` tells how many ms that is."""
         self._remaining = remaining
 
     def in_time(self, **_event: Any) -> None:
@@ -76,7 +76,7 @@ class Pace:
             self._pause(operation, wait, TIME_FOR_ONE_CALL)
 
     def throttled(self, operation: str) -> None:
-        """AWS IoT throttled a call of this operation: the next ones come later."""
+        """Delay the next calls of an operation that AWS IoT throttled."""
         if operation in self._buckets:
             with self._lock:
                 self._buckets[operation].throttled(self._clock())
@@ -88,5 +88,5 @@ class Pace:
 
 
 def unpaced() -> Pace:
-    """For those who ask little: nothing ever waits."""
+    """Return a pace at which nothing ever waits, for callers who ask little."""
     return Pace(None, clock=lambda: 0.0, sleep=lambda _seconds: None)

@@ -85,5 +85,5 @@ class RateLimiter:
         self._due = max(self._due, now) + self._interval
 
     def throttled(self, now: float) -> None:
-        """AWS said no: what was saved up is lost, and the next call comes a while later."""
+        """Drop what was saved up, and delay the next call: AWS throttled."""
         self._due = max(self._due, now + AFTER_THROTTLING + self._tolerance)

@@ -31,7 +31,7 @@ class Telemetry:
         self.metrics = metrics
 
     def about(self, certificate_id: str) -> None:
-        """Every line from here on carries this certificateId."""
+        """Put this certificateId into every line from here on."""
         self.logger.append_keys(certificateId=certificate_id)
 
     def about_nothing(self) -> None:

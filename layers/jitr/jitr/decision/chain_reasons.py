@@ -18,7 +18,7 @@ _USUAL_FLOOR = Floor()
 
 
 def chain_reasons(knock: Knock, now: datetime, floor: Floor = _USUAL_FLOOR) -> tuple[Reason, ...]:
-    """Every reason that CA and signature give, of the codes ``chain.*``; none where all is well.
+    """Return every reason that CA and signature give, of the codes ``chain.*``; none where all is well.
 
     A CA without keyUsage may sign, and basicConstraints need not be critical (RFC 5280 section 4.2.1.9 asks for it,
     the classic commands do not write it, AWS IoT takes it).

@@ -30,7 +30,7 @@ class Given:
 
     @classmethod
     def by(cls, grant: Grant) -> "Given":
-        """All that a grant gives to its thing."""
+        """Return all that a grant gives to its thing."""
         types = frozenset[str]() if grant.thing_type is None else frozenset({grant.thing_type})
         return cls(frozenset(grant.thing_groups), frozenset(grant.attributes), types)
 

@@ -17,7 +17,7 @@ ADMITS_ANY = "`certificate: {serial_numbers: any}` in the rules file"
 
 
 def profile_reasons(certificate: CertificateFacts, floor: Floor, now: datetime) -> tuple[Reason, ...]:
-    """Every reason that the certificate itself gives against its device, of the codes ``certificate.*``."""
+    """Return every reason that the certificate itself gives against its device, of the codes ``certificate.*``."""
     problems = {
         "certificate.expired": _expired(certificate, now),
         "certificate.not-yet-valid": _not_yet_valid(certificate, now),

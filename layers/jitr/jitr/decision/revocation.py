@@ -42,7 +42,7 @@ def ocsps_of(knock: Knock, rules: Rules) -> tuple[Ocsp, ...]:
 
 
 def revocation_reasons(knock: Knock, rules: Rules, now: datetime, *, before_ocsp: bool = False) -> tuple[Reason, ...]:
-    """Every reason of the codes ``revocation.*``; none where nothing is configured, or all is well.
+    """Return every reason of the codes ``revocation.*``; none where nothing is configured, or all is well.
 
     With ``before_ocsp`` as if no responder were configured: to see whether one is worth asking.
     """
@@ -209,7 +209,7 @@ def without_responders(rules: Rules) -> Rules:
 
 
 def revocations_json(revocations: Mapping[str, Revocation]) -> dict[str, Any]:
-    """By address, as under ``facts.revocation`` in the decision record and in ``jitr explain --json``."""
+    """Return them by address, as under ``facts.revocation`` in the decision record and in ``jitr explain --json``."""
     return {url: each.to_json() for url, each in revocations.items()}
 
 

@@ -61,7 +61,7 @@ class FailedTests(InputError):
 
 
 def run(rules_file: RulesFile) -> tuple[TestFailure, ...]:
-    """Every test of a rules file that fails, in the file's order."""
+    """Return every test of a rules file that fails, in the file's order."""
     rules = without_revocation(rules_file.rules)
     empty: dict[str, Membership | None] = dict.fromkeys(rules.lists)
     failures = (_failure(test, decide_test(test, rules, empty), rules_file.source) for test in rules_file.tests)

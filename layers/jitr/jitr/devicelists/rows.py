@@ -68,7 +68,7 @@ class ListRow:
     attributes: Mapping[str, str] = field(default_factory=dict)  # attr.NAME, without the prefix
 
     def found_by(self) -> tuple[RowKey, ...]:
-        """Every key the row is found by, the most exact first."""
+        """Return every key the row is found by, the most exact first."""
         serial = None if self.serial_number is None else f"{self.ca}/{self.serial_number}"
         keys = []
         # Not in a loop over their names: an import asks this of a million rows.
@@ -121,7 +121,7 @@ class Membership:
 
 
 def device_keys(knock: Knock) -> tuple[RowKey, ...]:
-    """Every key under which a list could have this device, the most exact first."""
+    """Return every key under which a list could have this device, the most exact first."""
     own, compressed = _own_keys(knock), _compressed(knock)
     return own if compressed is None else (*own, compressed)
 

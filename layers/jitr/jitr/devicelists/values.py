@@ -29,7 +29,7 @@ class WrongValue(InputError):
 def read_row(
     values: Mapping[str, str], text_of: Callable[[str, str], str] = lambda _, value: value
 ) -> ListRow | tuple[ColumnFault, ...]:
-    """One row from its values by column name, or all that is wrong with it.
+    """Return one row from its values by column name, or all that is wrong with it.
 
     ``text_of(column, value)`` is the text that a value stands for, where it does not stand for itself; it raises
     WrongValue where it stands for none.

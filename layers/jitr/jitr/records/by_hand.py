@@ -20,7 +20,7 @@ class Act:
     overruled: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As stored and as ``--json`` prints it."""
+        """Return it as it is stored and as ``--json`` prints it."""
         plain = {"status": self.status, "status_before": self.status_before, "by": self.by, "at": self.at}
         if self.message is not None:
             plain["message"] = self.message

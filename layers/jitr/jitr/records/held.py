@@ -15,7 +15,7 @@ MOST_NAMES = 16
 
 
 def hint(key: RowKey) -> str:
-    """Under what a held device is found by a key of a list's row.
+    """Return the hint under which a key of a list's row finds a held device.
 
     A serial number stands without its CA: a row may name the CA by an alias, and what an alias means is up to the
     rules in force. So a hint finds too much rather than too little; whoever follows it decides from the facts.
@@ -25,7 +25,7 @@ def hint(key: RowKey) -> str:
 
 
 def hints(record: Record) -> tuple[str, ...]:
-    """Everything that the device of a record is to be found by once the record is written: nothing if it does not wait.
+    """Return all hints that find the device of a record once it is written: none if the device does not wait.
 
     While a decision is being applied what was there stays: whether it waits again is not known yet.
     """
@@ -52,7 +52,7 @@ def _hints(record: Record) -> Iterator[str]:
 
 
 def would_change(record: Record, decision: Decision, now: datetime) -> bool:
-    """Whether a waiting device has to be decided again, given what the decision from its recorded facts would be.
+    """Return whether a waiting device must be decided again, given what the decision from its recorded facts would be.
 
     It has where the verdict is another that no guard refused just now, and where it would be due sooner. Revocation
     lists are not asked here: what waits for nothing else goes on waiting for them until it is due.

@@ -63,7 +63,7 @@ class Record:
     revision: int = 0  # of the item: what a conditional write is conditional on
 
     def to_json(self) -> dict[str, Any]:
-        """As it is stored and shown; absent values are left out."""
+        """Return it as it is stored and shown; absent values are left out."""
         plain: dict[str, Any] = {
             "format": FORMAT,
             "certificate_id": self.certificate_id,
@@ -150,7 +150,7 @@ class Record:
 
     @classmethod
     def glanced(cls, data: Mapping[str, Any]) -> "Record":
-        """From a part of ``to_json``: enough for ``remember``, nothing to decide from or to write back.
+        """Read a part of ``to_json``: enough for ``remember``, nothing to decide from or to write back.
 
         Raises ValueError as ``from_json`` does.
         """
@@ -195,7 +195,7 @@ class Record:
 
 
 def knock_interval(record: Record) -> timedelta | None:
-    """About how long the device waits between its knocks; None where it did not knock twice.
+    """Return about how long the device waits between its knocks; None where it did not knock twice.
 
     Knocks are counted at most once in ``COUNT_AGAIN``: a device that knocks more often seems to knock that often.
     """

@@ -55,7 +55,7 @@ class Condition(Protocol):
         ...
 
     def failure(self, seen: Circumstances) -> str:
-        """By how much it failed: a sentence for a near miss. Only asked when ``check`` did not say HOLDS."""
+        """Return by how much it failed: a sentence for a near miss. Only asked when ``check`` did not say HOLDS."""
         ...
 
     def to_json(self) -> Any:

@@ -67,7 +67,7 @@ class RuleIndex(Generic[R]):
         return map(self._rules.__getitem__, self._bucket(seen.knock.aliases).by_names.places(_names_of(seen), ()))
 
     def next_opening(self, aliases: frozenset[str], after: datetime) -> datetime | None:
-        """When the next window begins of a rule that is for one of the aliases or for any CA."""
+        """Return when the next window begins of a rule that is for one of the aliases or for any CA."""
         openings = self._bucket(aliases).openings
         place = bisect_right(openings, after)
         return openings[place] if place < len(openings) else None

@@ -379,7 +379,7 @@ def _load(data: Mapping[str, Any]) -> Rules:
 
 
 def canonical_json(value: Any) -> bytes:
-    """One spelling for equal values: sorted keys, no spaces, UTF-8."""
+    """Return one spelling for equal values: sorted keys, no spaces, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 

@@ -75,7 +75,7 @@ def read_name(content: bytes, what: str) -> Name:
 
 
 def attributes(name: Name) -> tuple[Attribute, ...]:
-    """Every attribute in the certificate's order."""
+    """Return every attribute in the certificate's order."""
     return tuple([each for relative in name for each in relative])
 
 
@@ -173,5 +173,5 @@ def _escape(character: str) -> str:
 
 
 def quoted(text: str, limit: int = 120) -> str:
-    """Text from a certificate as it is safe to show: quoted, escaped, cut."""
+    """Return text from a certificate so that it is safe to show: quoted, escaped, cut."""
     return quote(cut(text, limit, "…"))

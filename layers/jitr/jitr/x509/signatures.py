@@ -162,7 +162,7 @@ def _other_form(curve: EllipticCurve, signature: bytes) -> bytes | None:
 
 
 def verifies(key: PublicKeyTypes | None, scheme: Scheme, signature: bytes, signed: bytes) -> bool:
-    """Whether the key verifies a signature. Never raises: a key and an algorithm that do not go together do not."""
+    """Return whether the key verifies a signature. Never raises: where key and algorithm do not fit, it does not."""
     algorithm, hash_algorithm = scheme.facts.algorithm, _HASHES.get(scheme.facts.hash)
     try:
         if isinstance(key, RSAPublicKey) and scheme.padding is not None and hash_algorithm is not None:

@@ -45,7 +45,7 @@ class Change:
     keys: tuple[RowKey, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As it is stored; absent values are left out."""
+        """Return it as it is stored; absent values are left out."""
         plain: dict[str, Any] = {"format": FORMAT, "kind": self.kind.value, "at": self.at}
         if self.list is not None:
             plain["list"] = self.list
@@ -63,7 +63,7 @@ class Change:
 
 
 def rows_changed(name: str, keys: Iterable[RowKey], at: str) -> Change:
-    """Rows of a list were added, changed or removed: ``keys`` are all that they have, and had before."""
+    """Return the change of rows added, changed or removed: ``keys`` are all that they have, and had before."""
     distinct = tuple(dict.fromkeys(keys))
     if len(distinct) > MOST_KEYS:
         return list_changed(name, at)
@@ -71,17 +71,17 @@ def rows_changed(name: str, keys: Iterable[RowKey], at: str) -> Change:
 
 
 def list_changed(name: str, at: str) -> Change:
-    """All of a list may be another: it was replaced, deleted, or edited in many rows."""
+    """Return the change of a list that was replaced, deleted, or edited in many rows."""
     return Change(ChangeKind.LIST, at, name)
 
 
 def rules_changed(at: str) -> Change:
-    """Other rules are in force."""
+    """Return the change to other rules in force."""
     return Change(ChangeKind.RULES, at)
 
 
 def everyone_wanted(at: str) -> Change:
-    """Every held device is to be decided again, whatever changed."""
+    """Return the change that has every held device decided again."""
     return Change(ChangeKind.HELD, at)
 
 

@@ -68,17 +68,17 @@ def row_key(name: str, generation: str, key: RowKey) -> Item:
 
 
 def row_partitions(name: str, generation: str) -> Iterator[str]:
-    """Every partition key under which a generation of a list has rows."""
+    """Return every partition key under which a generation of a list has rows."""
     return (f"LIST#{name}#{generation}#{shard:02d}" for shard in range(_ROW_SHARDS))
 
 
 def state_shards(decision: str) -> Iterator[str]:
-    """Every partition of the index ``by_state`` that has decisions of a verdict."""
+    """Return every partition of the index ``by_state`` that has decisions of a verdict."""
     return (f"{decision}#{shard}" for shard in range(_STATE_SHARDS))
 
 
 def due_shards() -> Iterator[str]:
-    """Every partition of the index ``by_due``."""
+    """Return every partition of the index ``by_due``."""
     return (f"due#{shard}" for shard in range(_STATE_SHARDS))
 
 
@@ -103,12 +103,12 @@ def search_item_key(key: str, certificate_id: str) -> Item:
 
 
 def to_item(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values as DynamoDB takes them. Raises TypeError for what the table never holds, fractions for instance."""
+    """Return plain values as DynamoDB takes them. Raises TypeError for what the table never holds, like fractions."""
     return {name: _typed(value) for name, value in plain.items()}
 
 
 def from_item(item: Mapping[str, Any]) -> Item:
-    """Plain values from DynamoDB. Every number in the table is whole."""
+    """Return plain values from DynamoDB. Every number in the table is whole."""
     return {name: _plain(value) for name, value in item.items()}
 
 
@@ -243,7 +243,7 @@ class Table:
     def query(
         self, partition: str, *, newest_first: bool = False, index: str | None = None, until: str | None = None
     ) -> Iterator[Item]:
-        """Every item of a partition, page by page; ``until`` is the last sort key that is asked for."""
+        """Yield every item of a partition, page by page; ``until`` is the last sort key that is asked for."""
         for page in self.raw_pages(partition, newest_first=newest_first, index=index, until=until):
             yield from map(understood, map(from_item, page))
 
@@ -367,7 +367,7 @@ class Table:
         return after
 
     def transact(self, actions: Sequence[Mapping[str, Any]]) -> list[str]:
-        """All of the actions or none. The result is empty on success, else a cancellation code for each action.
+        """Carry out all actions or none. The result is empty on success, else a cancellation code for each action.
 
         Only failed conditions are told in the result; conflicts and throttling raise Retry.
         """

@@ -41,7 +41,7 @@ class ListProblem:
     message: str
 
     def at(self, source: str) -> str:
-        """One line for a person, beginning with ``file:line:column``."""
+        """Return one line for a person, beginning with ``file:line:column``."""
         name = f"{self.name}: " if self.name else ""
         return f"{source}:{self.line}:{self.column}: {name}{self.message}"
 

@@ -41,7 +41,7 @@ class Problem:
     underline: str = ""
 
     def __str__(self) -> str:
-        """As compilers tell it: ``file:line:column: error: message``, the line, what is meant underlined, the hint."""
+        """Return it as compilers do: ``file:line:column: error: message``, the line, underlined, and the hint."""
         told = [f"{self.source}:{self.line}:{self.column}: {self.severity}: {self.message}"]
         if self.excerpt.strip():
             told += [self.excerpt, self.underline]
@@ -107,7 +107,7 @@ class ProblemCollector:
             raise RulesError(_in_order(self._errors.values()))
 
     def line(self, number: int) -> str:
-        """One line of the file, counted from 1; empty past its end."""
+        """Return one line of the file, counted from 1; empty past its end."""
         return self._lines[number - 1] if 0 < number <= len(self._lines) else ""
 
     def _problem(self, place: Place, message: str, hint: str | None, severity: str) -> Problem:
@@ -143,7 +143,7 @@ def _hidden(character: str) -> bool:
 
 
 def _width(text: str) -> int:
-    """Columns on a terminal: East Asian wide characters take two, combining marks none."""
+    """Return the columns on a terminal: East Asian wide characters take two, combining marks none."""
     return sum(
         0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
     )

@@ -176,7 +176,7 @@ class _Tree:
         self._run_on = [each for each in self._run_on if each[1] < line]
 
     def tell_texts_that_run_on(self) -> None:
-        """YAML joins such lines into one text, which hides a wrong indentation; so it is an error here."""
+        """Report texts over several lines: YAML joins them, which hides a wrong indentation."""
         for place, _ in self._run_on:
             message = "this text runs on over several lines: perhaps the next line is indented too far"
             self._findings.error(place, message, "put it on one line, or in quotes")

@@ -26,7 +26,7 @@ class KnownDevice:
     by: str | None = None  # the operator who let it in, or touched it last
 
     def to_json(self) -> dict[str, Any]:
-        """As ``--json`` prints it, and as the notebook keeps it."""
+        """Return it as ``--json`` prints it and as the notebook keeps it."""
         return {
             "certificate_id": self.certificate_id,
             "ca_certificate_id": self.ca_certificate_id,

@@ -71,7 +71,7 @@ class DeviceLists:
         self._edits = RowEdits(table)
 
     def all(self) -> dict[str, ListInfo]:
-        """Every list, by name."""
+        """Return every list, by name."""
         beside = counts(self._table)
         item = next(iter(self._table.get([HEADS])), {})
         found = {}
@@ -151,14 +151,14 @@ class DeviceLists:
         return before
 
     def found(self, name: str, generation: str, rows: Sequence[Row]) -> list[tuple[Row, list[tuple[RowKey, ListRow]]]]:
-        """Each row of a file with the rows that its keys find on the list, and the key that found each."""
+        """Yield each row of a file with the rows that its keys find on the list, and the key that found each."""
         keys = {_place(row_key(name, generation, key)): key for row in rows for key in row.row.found_by()}
         places = [{"pk": pk, "sk": sk} for pk, sk in keys]
         there = {keys[_place(item)]: ListRow.from_json(item["row"]) for item in self._table.get(places)}
         return [(row, [(key, there[key]) for key in row.row.found_by() if key in there]) for row in rows]
 
     def raw_pages(self, name: str, generation: str) -> Iterator[list[dict[str, Any]]]:
-        """Every item of a generation as DynamoDB has it, page by page."""
+        """Yield every item of a generation as DynamoDB has it, page by page."""
         for partition in row_partitions(name, generation):
             yield from self._table.raw_pages(partition)
 
@@ -377,7 +377,7 @@ def left(name: str, generation: str, at: str) -> Item:
 
 
 def last_left(notes: Iterable[Item]) -> dict[str, Item]:
-    """Of each list the generation that was in force last before the one that is, if it is noted and not let go yet."""
+    """Return each list's generation before the one in force, if it is noted and not let go yet."""
     found: dict[str, Item] = {}
     for note in notes:
         if note["mode"] != LEFT or "edition" not in note or "going" in note:

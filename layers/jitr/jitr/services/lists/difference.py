@@ -143,7 +143,7 @@ class _Elsewhere:
         self._keys = 0
 
     def ask(self, row: ListRow) -> Iterator[tuple[ListRow, bool]]:
-        """Answers that are ready by now, of this row or of earlier ones."""
+        """Return the answers that are ready by now, of this row or of earlier ones."""
         others = len(row.found_by()) - 1
         if not others:
             yield row, False

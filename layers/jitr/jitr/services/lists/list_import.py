@@ -139,7 +139,7 @@ class UnderWay:
         return {"pk": IMPORTS, "sk": f"{self.list}#{self.mode}#{self.digest}"}
 
     def item(self) -> Item:
-        """As stored."""
+        """Return it as it is stored."""
         return self.key | {"format": FORMAT} | {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod

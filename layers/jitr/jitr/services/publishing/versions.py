@@ -20,7 +20,7 @@ class Publication:
     message: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As stored and shown."""
+        """Return it as it is stored and shown."""
         plain = {name: getattr(self, name) for name in self.__slots__}
         return {name: value for name, value in plain.items() if value is not None}
 
@@ -46,7 +46,7 @@ def in_force(table: Table) -> Publication | None:
 
 
 def history(table: Table) -> Iterator[Publication]:
-    """Every publication, the newest first."""
+    """Return every publication, the newest first."""
     return map(Publication.from_json, table.query("VERSIONS", newest_first=True))
 
 

@@ -63,7 +63,7 @@ class Replayed:
         return sum(each.record.decision is before and each.decision.verdict in after for each in self.changes)
 
     def by_rule(self) -> Counter[tuple[str, str, str]]:
-        """How many changes each rule brings about: verdict before, verdict after, the rule (or reason) it rests on."""
+        """Return how many changes each rule causes: verdict before, verdict after, the rule (or reason) it rests on."""
         return Counter(
             (each.record.decision.value, each.decision.verdict.value, each.rests_on) for each in self.changes
         )

@@ -36,7 +36,7 @@ class Handler(Protocol):
     """A handler of one message."""
 
     def settle_known(self, messages: Sequence[Message]) -> frozenset[str]:
-        """Be done with the messages that ask for nothing; their ids. Raises Retry."""
+        """Settle the messages that need nothing, and return their ids. Raises Retry."""
         ...
 
     def handle(self, message: Message) -> None:

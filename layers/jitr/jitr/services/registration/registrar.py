@@ -86,7 +86,7 @@ class Registrar:
         self._no_knocks: dict[tuple[str, str], datetime] = {}  # certificate and CA of events that changed nothing: when
 
     def settle_known(self, messages: Sequence[Message]) -> frozenset[str]:
-        """Be done with those messages that ask for nothing: knocks of held and of settled devices. Their ids.
+        """Settle the messages that need nothing, knocks of held and settled devices, and return their ids.
 
         One table read tells them, however many they are and however often a device is among them. In doubt a message
         is not among them, and ``handle`` says why. Raises Retry where the table could not answer now.
