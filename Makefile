@@ -21,7 +21,7 @@ IN_PLACE := $(shell test -x .venv/bin/python && test "`cat .venv/.made 2>/dev/nu
 MADE = printf '%s\n' "$(CURDIR)" >$@
 
 .NOTPARALLEL:
-.PHONY: help setup lock lint audit format test docs test-unit coverage soak fuzz bench build dist screenshots verify demo invoke clean distclean FORCE
+.PHONY: help setup lock models lint audit format test docs test-unit coverage soak fuzz bench build dist screenshots verify demo invoke clean distclean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,9 @@ lock: .venv/.made ## pin what requirements/*.in name; UPGRADE=1 takes newer vers
 	@$(LOCK) --constraint requirements/project.txt --output-file requirements/bench.txt requirements/bench.in
 	@$(LOCK) --constraint requirements/project.txt --output-file layers/jitr/requirements.txt requirements/layer.in
 	@$(LOCK) --constraint requirements/project.txt --output-file layers/yaml/requirements.txt requirements/yaml.in
+
+models: setup ## cut AWS's API models to what functions call, after UPGRADE=1 brought another botocore
+	@.venv/bin/python -m tools.api_models
 
 lint: setup .venv-lint/.made ## ruff, mypy, the line around the pure library, no committed secrets, the template, the workflows
 	.venv/bin/ruff check $(SOURCES)

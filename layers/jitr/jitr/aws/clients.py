@@ -1,22 +1,30 @@
 """The functions' AWS clients.
 
 They are botocore's: what boto3 adds to it (resources, transfers) is not used here, and importing it is a good part of
-a cold start. All clients share a session, which reads the endpoints and each API model once.
+a cold start. All clients share a session, which reads the endpoints and each API model once. API models have only what
+functions call (``tools/api_models``); what is not among them is read from botocore's own.
 """
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import botocore.session
 from botocore.config import Config
 
+_API_MODELS = Path(__file__).parent / "api_models"
+
 
 @cache
 def _session() -> botocore.session.Session:
-    return botocore.session.get_session()
+    session = botocore.session.get_session()
+    given = session.get_config_variable("data_path")  # AWS_DATA_PATH: whoever sets it has a reason
+    session.set_config_variable("data_path", os.pathsep.join(filter(None, (given, str(_API_MODELS)))))
+    return session
 
 
 @cache
