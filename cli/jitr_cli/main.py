@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from jitr import __version__
 from jitr.errors import InputError, JitrError, Refused, Retry
@@ -88,6 +89,12 @@ class LazyGroup(click.Group):
             return lazy.summary
         command = super().get_command(ctx, name)
         return command.get_short_help_str(limit=80) if command else ""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete names of commands from the table, without importing any, and options as every command does."""
+        names = [each for each in self.list_commands(ctx) if each.startswith(incomplete)]
+        found = [CompletionItem(each, help=self._summary(ctx, each)) for each in names]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -103,8 +103,14 @@ def _denied(deployment: Deployment, table: Table, rules: Rules, newest: Newest, 
     return denied_and_in(table, rules, Registry(deployment.client("iot")), newest.of(Verdict.ADMIT), at)
 
 
+def _count(table: Table, newest: Newest, verdict: Verdict) -> tuple[int, bool]:
+    """Return how many devices have a verdict, and whether there are more; the newest are read already."""
+    found = newest.of(verdict)
+    return (len(found), False) if len(found) < newest.most else count_at_most(table, verdict, _MOST_COUNTED)
+
+
 def _decisions(table: Table, newest: Newest) -> dict[str, Any]:
-    counts = {each.value: count_at_most(table, each, _MOST_COUNTED) for each in Verdict}
+    counts = {each.value: _count(table, newest, each) for each in Verdict}
     reasons = {
         each.value: Counter(record.reasons[0]["code"] for record in newest.of(each) if record.reasons)
         for each in (Verdict.HOLD, Verdict.REJECT)
