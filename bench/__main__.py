@@ -16,6 +16,7 @@ PARTS = (
     "hostile",
     "revocation",
     "cold_start",
+    "command_line",
     "calls",
     "burst",
     "storm",

@@ -22,7 +22,8 @@ from bench.results import ROOT, Result
 from jitr_local.functions import Function, read_functions
 from jitr_local.runtime import running
 
-_MOST = 1.15  # times a handler that only makes two clients
+# Times a handler that only makes two clients. Devices wait for the first two.
+_MOST = {"RegisterFunction": 1.0, "RecheckFunction": 1.0, "PublishFunction": 1.1, "NotifyFunction": 1.1}
 _MOST_MEGABYTES = 25.0
 
 _SDK = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3", "awslambdaric", "simplejson")
@@ -40,7 +41,7 @@ def handler(event, context):
 
 # An event that asks for nothing: clients and settings are made, and only the recheck asks the table something.
 _NOTHING = b'{"Records": []}'
-_FUNCTIONS = ("RegisterFunction", "RecheckFunction", "PublishFunction")
+_FUNCTIONS = tuple(_MOST)
 
 # What CloudFormation gives the functions.
 _VARIABLES = {
@@ -60,6 +61,10 @@ _VARIABLES = {
     "JITR_MAXIMUM_CONCURRENCY": "5",
     "JITR_MOST_WAITING": "500",
     "JITR_REFUSALS_TOPIC": "arn:aws:sns:us-east-1:123456789012:refusals",
+    "JITR_EVENT_BUS": "default",
+    "JITR_NOTIFY_FAILURES_URL": "http://127.0.0.1:1/notify-failures",
+    "JITR_STACK": "bench",
+    "JITR_PARTITION": "aws",
     "POWERTOOLS_SERVICE_NAME": "bench",
 }
 
@@ -132,9 +137,9 @@ def _tell(result: Result, seconds: Timings) -> None:
     result.table("start", ("", "process start to first answer, ms", "against two clients"), rows)
     for each in _FUNCTIONS:
         ratio = seconds.ratio(each, "clients")
-        met = ratio.median <= _MOST
+        met = ratio.median <= _MOST[each]
         goal = f"Cold start of {each}, against a handler that makes two boto3 clients"
-        result.goal(goal, f"at most {_MOST} ×, better below 1", f"{ratio.told(2)} ×", met=met)
+        result.goal(goal, f"at most {_MOST[each]} ×", f"{ratio.told(2)} ×", met=met)
 
 
 def _layer(result: Result, folder: Path) -> None:
