@@ -385,6 +385,19 @@ def test_rules_are_published_after_what_they_change_was_seen(page: Page, ready: 
     assert (version.version, version.message) == (2, "a better name")
 
 
+def test_whoever_publishes_is_told_where_not_every_device_was_looked_at(
+    page: Page, ready: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        hold(ready, number)
+    seen, told = ready.heads().digest, "of each decision were looked at"
+    for most in (4, 3):
+        monkeypatch.setattr("jitr.services.recheck.replay.MOST_REPLAYED", most)
+        looked = page.post("/rules/check", text=RULES.replace("name: line-a", "name: line-b"), seen=seen, message="x")
+        assert "every test passes" in looked.text
+        assert (told in looked.text) is (most == 3)
+
+
 def test_of_two_who_publish_at_once_one_wins_and_the_other_loses_no_text(page: Page, ready: Table, iot: Any) -> None:
     seen = ready.heads().digest
     mine, theirs = RULES.replace("name: line-a", "name: mine"), RULES.replace("name: line-a", "name: theirs")

@@ -170,8 +170,9 @@ def test_every_device_in_trouble_is_found_and_no_other_and_the_page_s_commands_t
     assert ids is not None
     _trouble(plant, {name: ids[name] for name in troubled})
     _registered(plant, factory, [f"fleet-stranger-{number}" for number in range(TROUBLE["stranger"])], "ACTIVE")
-    for number in range(TROUBLE["recalled"]):
-        plant.jitr("lists", "add", "fleet-recall", f"common_name=fleet-recalled-{number}")
+    recalled = [f"fleet-recalled-{number}\n" for number in range(TROUBLE["recalled"])]
+    (plant.folder / "recalled.csv").write_text("".join(["common_name\n", *recalled]))
+    plant.jitr("lists", "import", "fleet-recall", plant.folder / "recalled.csv", "--merge", "--yes")
     kinds = ("fine", "recalled", "revoked", "off", "deleted", "bare", "expired")
     plant.publish(_rules(plant, factory, *(f"fleet-{kind}-*" for kind in kinds)))
 

@@ -3,7 +3,7 @@
 Names in certificates prove nothing here: any CA may write them. A key does, and so does a thing's name that a rule
 granted, because a name passes to another key only where rules say so.
 
-All is in a SQLite database of its own, on disk where it grows, so that memory does not: about 400 bytes a certificate
+All is in a SQLite database of its own, on disk where it grows, so that memory does not: about 500 bytes a certificate
 (its id, status, key, thing, common name and three times).
 """
 
