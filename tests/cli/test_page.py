@@ -37,10 +37,15 @@ def device(number: int, revision: int = 1) -> str:
     return f"{number:064x}@{revision}"
 
 
+def rows_of(table: Table, name: str) -> list[ListRow]:
+    """The rows of a list."""
+    lists = DeviceLists(table)
+    return list(lists.rows(name, lists.all()[name].head.generation))
+
+
 def on_list(table: Table, name: str) -> set[str]:
     """What the rows of a list are found by."""
-    lists = DeviceLists(table)
-    return {row.found_by()[0].value for row in lists.rows(name, lists.all()[name].head.generation)}
+    return {row.found_by()[0].value for row in rows_of(table, name)}
 
 
 @pytest.fixture
@@ -248,6 +253,17 @@ def test_every_mistake_of_a_file_is_told_beside_its_line(page: Page, ready: Tabl
     assert "cannot be imported" in answer.text
     assert "<code>snr-7,abc</code>" in answer.text
     assert '<td class="number" data-label="Line">2</td>' in answer.text
+
+
+def test_a_row_is_added_with_its_attributes(page: Page, ready: Table) -> None:
+    """Else a late device would get in without what its rule gives to its thing."""
+    form = {"column": "common_name", "value": "late", "attributes": "batch=8, line = 3,"}
+    assert page.post("/lists/line-a/add", **form).status_code == 303
+    [row] = [each for each in rows_of(ready, "line-a") if each.common_name == "late"]
+    assert dict(row.attributes) == {"batch": "8", "line": "3"}
+    for wrong, told in (("batch", "is not name=value"), ("batch=8,batch=9", "is given twice"), ("=8", "name=value")):
+        answer = page.post("/lists/line-a/add", column="common_name", value="late", attributes=wrong)
+        assert (answer.status_code, told in answer.text) == (400, True)
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "..", "a/b", "x" * 65, "-x"])

@@ -87,7 +87,7 @@ def export(name: str) -> Response:
 def add(name: str) -> AnyResponse:
     """Put a row on a list; where something is to be asked, ask first."""
     column, value, note = (request.form.get(each, "").strip() for each in ("column", "value", "note"))
-    columns = {column: value} | ({"note": note} if note else {})
+    columns = {column: value} | _attributes() | ({"note": note} if note else {})
     if ca := request.form.get("ca", "").strip():
         columns["ca"] = ca
     row = editing.row_of(columns)
@@ -96,6 +96,19 @@ def add(name: str) -> AnyResponse:
         return Response(render_template("list_sure.html", name=name, questions=questions, form=request.form))
     editing.add(site().deployment, name, row)
     return redirect(url_for("lists.show", name=name, q=value if column != "serial_number" else None, done="add"), 303)
+
+
+def _attributes() -> dict[str, str]:
+    """Return the columns of attributes as they were typed: batch=8, line=3."""
+    columns: dict[str, str] = {}
+    for each in filter(str.strip, request.form.get("attributes", "").split(",")):
+        name, equals, value = (part.strip() for part in each.partition("="))
+        if not (name and equals and value):
+            raise InputError(f"attributes: {each.strip()!r} is not name=value; several are parted by commas")
+        if f"attr.{name}" in columns:
+            raise InputError(f"attributes: {name} is given twice")
+        columns[f"attr.{name}"] = value
+    return columns
 
 
 @room.post("/lists/<name>/remove")

@@ -70,6 +70,11 @@ function goTo(problem) {
   box.scrollTop = (problem.line - 5) * parseFloat(getComputedStyle(box).lineHeight);
 }
 
+// What stands in backticks is code.
+function words(text) {
+  return text.split("`").map((each, place) => (place % 2 ? element("code", "", each) : each));
+}
+
 function show(answer) {
   state.textContent = answer.told;
   list.replaceChildren(...answer.problems.map((each) => {
@@ -77,7 +82,7 @@ function show(answer) {
     const place = element("button", "small", `Line ${each.line}, column ${each.column}`);
     place.type = "button";
     place.addEventListener("click", () => goTo(each));
-    item.append(place, ` ${each.message}${each.hint ? ` (${each.hint})` : ""}`);
+    item.append(place, " ", ...words(`${each.message}${each.hint ? ` (${each.hint})` : ""}`));
     return item;
   }));
   drawMarks(answer.problems);
