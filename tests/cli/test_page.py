@@ -1,6 +1,8 @@
 """The operators' page: what it shows and does, by the same operations as the commands."""
 
+import html
 import io
+import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -253,6 +255,37 @@ def test_every_mistake_of_a_file_is_told_beside_its_line(page: Page, ready: Tabl
     assert "cannot be imported" in answer.text
     assert "<code>snr-7,abc</code>" in answer.text
     assert '<td class="number" data-label="Line">2</td>' in answer.text
+
+
+def test_rows_are_found_by_any_part_of_their_notes(
+    page: Page, ready: Table, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bounded number of rows at a time: one looks further from where the last look ended. As the command does."""
+    rows = "".join(f'n-{number},"Hall {number % 4}, rack"\n' for number in range(40))
+    Path("notes.csv").write_text("common_name,note\n" + rows)
+    assert run("lists", "import", "line-a", "notes.csv").exit_code == 0
+    text = page.text("/lists/line-a?note=hall+2")
+    assert ("n-2<" in text, "n-3<" in text, "10 rows on this page, of 42 that were looked at" in text) == (
+        True,
+        False,
+        True,
+    )
+    assert "No note has “hall 9” in it, of 42 rows" in page.text("/lists/line-a?note=hall+9")
+    found = json.loads(run("lists", "show", "line-a", "--note", "hall 2", "--json").stdout)["shown"]
+    monkeypatch.setattr("jitr_operations.lists.notes.MOST", 5)
+    seen, path = set[str](), "/lists/line-a?note=hall+2"
+    while path:
+        text = page.text(path)
+        seen |= set(re.findall(r"<td>(n-\d+)</td>", text))
+        further = re.search(r'href="[^"]*(/lists/line-a\?note=[^"]*)">Look further', text)
+        path = html.unescape(further[1]) if further else ""
+    assert seen == {each["common_name"] for each in found}
+    assert len(seen) == 10
+
+
+def test_a_search_that_finds_no_device_leads_to_the_notes_of_lists(page: Page) -> None:
+    assert "/lists/line-a?note=hall+2" in page.text("/devices?q=hall+2")
+    assert "Look in the notes" not in page.text("/devices")
 
 
 def test_a_row_is_added_with_its_attributes(page: Page, ready: Table) -> None:

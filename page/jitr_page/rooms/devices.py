@@ -14,6 +14,7 @@ from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
 from jitr.reasons import Verdict
 from jitr.records.record import Record, common_name
+from jitr.services.lists.device_lists import DeviceLists
 from jitr.unseen import quote, written_out
 from jitr_operations import telling
 from jitr_operations.decisions import held, listing, words
@@ -49,7 +50,9 @@ def show() -> str | Response:
     if address := _ADDRESS.fullmatch(asked):
         return redirect(request.script_root + address[1], 303)
     if asked:
-        return render_template("devices_found.html", asked=asked, found=find_devices(site().deployment, asked))
+        devices = find_devices(site().deployment, asked)
+        lists = () if devices.records else sorted(DeviceLists(site().table).all())
+        return render_template("devices_found.html", asked=asked, found=devices, lists=lists)
     given, rules = filtering.given("verdict"), rules_in_force()
     return render_template(
         "devices.html",

@@ -12,6 +12,7 @@ from jitr.errors import InputError
 from jitr.services.lists.device_lists import DeviceLists, RowPlace
 from jitr_operations.lists import editing
 from jitr_operations.lists import files as list_files
+from jitr_operations.lists.notes import find_by_note
 from jitr_page.forms import is_sure
 from jitr_page.site import rules_in_force, site
 
@@ -35,29 +36,34 @@ def show_all() -> str:
 
 @room.get("/lists/<name>")
 def show(name: str) -> str:
-    """Show some rows of a list, or the row that a key finds."""
+    """Show some rows of a list, the row that a key finds, or those with a text in their notes."""
     found = site()
     lists = DeviceLists(found.table)
     info = editing.existing(lists, name)
-    asked = request.args.get("q", "").strip()
-    if asked:
+    asked, note = (request.args.get(each, "").strip() for each in ("q", "note"))
+    looked_at = 0
+    if note:
+        by_note = find_by_note(lists, name, info.head.generation, note, _place(request.args.get("after")))
+        rows, place, looked_at = by_note.rows, by_note.after, by_note.looked_at
+    elif asked:
         keys = [
             RowKey(kind, asked if kind == "common_name" else asked.lower())
             for kind in KEY_KINDS
             if kind != "serial_number"
         ]
         rows = [row for key in keys if (row := lists.find(name, info.head.generation, key)) is not None]
-        following = None
+        place = None
     else:
         rows, place = lists.some(name, info.head.generation, _place(request.args.get("after")), _LEAST)
-        following = None if place is None else f"{place.shard}~{place.key or ''}"
     return render_template(
         "list.html",
         info=info,
         asked=asked,
+        note=note,
+        looked_at=looked_at,
         rows=[(row, row.found_by()[0], row.to_json()) for row in rows],
         columns=columns_of(rows),
-        after=following,
+        after=None if place is None else f"{place.shard}~{place.key or ''}",
         kept=lists.kept().get(name),
     )
 

@@ -17,6 +17,7 @@ from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import ask, emit, json_option, note, table
 from jitr_operations.deployment import Choice
 from jitr_operations.lists import editing, fitting
+from jitr_operations.lists.notes import has_note
 from jitr_operations.lists.where import RowFilter
 from jitr_operations.table import now, table_of
 
@@ -46,27 +47,30 @@ def ls(choice: Choice, as_json: bool) -> None:
 @click.argument("name", shell_complete=completion.list_names)
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many rows.")
 @where_option
+@click.option("--note", "text", metavar="TEXT", help="Only rows with this anywhere in their notes.")
 @stack_options
 @json_option
-def show(name: str, limit: int, conditions: tuple[str, ...], choice: Choice, as_json: bool) -> None:
+def show(name: str, limit: int, conditions: tuple[str, ...], text: str | None, choice: Choice, as_json: bool) -> None:
     """Show the rows of the list NAME, in no order.
 
     \b
     Examples:
       jitr lists show line-a-2026 --limit 20
       jitr lists show line-a-2026 --where attr.batch=7
+      jitr lists show line-a-2026 --note "hall 2"
     """
     where = RowFilter(conditions)
     device_lists = DeviceLists(table_of(choice.deployment()))
     info = editing.existing(device_lists, name)
-    rows = list(islice(where.of(device_lists.rows(name, info.head.generation)), limit))
+    chosen = where.of(device_lists.rows(name, info.head.generation))
+    rows = list(islice((each for each in chosen if text is None or has_note(each, text)), limit))
     columns = columns_of(rows)
     plain = [row.to_json() for row in rows]
     document = {"list": name, "rows": info.rows, "changed_at": info.changed_at, "shown": plain}
     emit(as_json, document, lambda: table(columns, [[each.get(column) for column in columns] for each in plain]))
-    if where and len(rows) == limit:
+    if (where or text) and len(rows) == limit:
         note(f"The first {limit} that were found; --limit shows more, `jitr lists export --where` writes all.")
-    elif info.rows > len(rows) and not where:
+    elif info.rows > len(rows) and not (where or text):
         note(f"{len(rows)} of {counted(info.rows, 'row')}; --limit shows more, `jitr lists export` writes all.")
 
 
