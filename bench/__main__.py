@@ -23,6 +23,7 @@ PARTS = (
     "lists",
     "manifests",
     "replay",
+    "fleet_check",
     "first_message",
     "scale",
 )

@@ -96,9 +96,10 @@ def _case(record: Record, rules: Rules, heads: Heads, knocked_at: datetime, seen
     if record.facts is None:
         raise ValueError("a record without facts cannot be decided again")
     knock = seen.as_now(recorded_knock(record.facts, rules), rules)
-    keys = device_keys(knock)
+    names = lists_needed(knock, rules, knocked_at, record.operator_word)
+    keys = device_keys(knock) if names else ()
     places: dict[str, dict[Place, RowKey]] = {}
-    for name in lists_needed(knock, rules, knocked_at, record.operator_word):
+    for name in names:
         head = heads.lists.get(name)
         items = () if head is None else ((row_key(name, head.generation, key), key) for key in keys)
         places[name] = {(item["pk"], item["sk"]): key for item, key in items}
