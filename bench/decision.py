@@ -27,7 +27,8 @@ from jitr.x509.certificate import read_ca, read_certificate
 KINDS = ("RSA-2048", "P-256", "P-384")
 SIZES = (10, 100, 1_000, 10_000)
 _IN_CEDAR = 50  # devices whose answer is looked at first: at 10,000 rules each takes Cedar 40 ms
-_MOST = 3.0  # times the floor, at 1,000 rules
+_MOST = {"RSA-2048": 2.0, "P-256": 1.6, "P-384": 1.6}  # times the floor, at 1,000 rules
+_MOST_HELD = 4.0
 
 
 class DecisionLoop:
@@ -118,12 +119,14 @@ def run(*, quick: bool) -> Result:
         rows += [_row(kind, size, each) for size, each in measured.items()]
         curves += _curves(kind, measured)
         if 1_000 in measured:
-            _judge(result, kind, measured[1_000])
+            _judge(result, f"One decision at 1,000 rules, {kind}", measured[1_000], _MOST[kind])
     columns = ("key", "rules", "floor, µs", "jitr, µs", "jitr / floor", "Cedar, µs", "Cedar / jitr")
     result.table("floor", columns, rows)
     strangers = pems("P-256", count, known=False)
     held = {size: _measured("P-256", size, strangers, turns, Verdict.HOLD) for size in sizes}
     result.table("held", columns, [_row("P-256", size, each) for size, each in held.items()])
+    if 1_000 in held:
+        _judge(result, "First decision of a held device at 1,000 rules, P-256", held[1_000], _MOST_HELD)
     _others(result, sizes, turns, pems("P-256", count))
     result.plots.append(
         Plot("decision", "One decision, from PEM to decision", "rules", "µs", curves, log_x=True, log_y=True)
@@ -141,10 +144,9 @@ def _measured(kind: str, size: int, fleet: list[bytes], turns: int, verdict: Ver
     return compare({"floor": floor(kind, fleet), "jitr": decider, "Cedar": in_cedar}, turns=turns)
 
 
-def _judge(result: Result, kind: str, measured: Timings) -> None:
+def _judge(result: Result, goal: str, measured: Timings, most: float) -> None:
     ratio = measured.ratio("jitr", "floor")
-    goal, wanted = f"One decision at 1,000 rules, {kind}", f"at most {_MOST:.0f} × the floor"
-    result.goal(goal, wanted, f"{ratio.told(2)} ×", met=ratio.median <= _MOST)
+    result.goal(goal, f"at most {most:g} × the floor", f"{ratio.told(2)} ×", met=ratio.median <= most)
 
 
 def _row(kind: str, size: int, measured: Timings) -> list[str]:
