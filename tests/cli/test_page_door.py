@@ -1,8 +1,10 @@
 """Who may use the page, and how others are kept out: other sites, other names, other users of this machine."""
 
 import io
+import logging
 import re
 from http.cookies import SimpleCookie
+from typing import Any
 
 import pytest
 from testkit.cli.command_line import Aws, Run
@@ -11,6 +13,10 @@ from testkit.cli.stack import Queues
 from testkit.page import PORT, Page
 
 from jitr.aws.dynamodb.table import Table
+from jitr.errors import InputError
+from jitr.records.history import PAGE
+from jitr_operations.deployment import Choice
+from jitr_page.server import serve
 
 ID = f"{1:064x}"
 # One address of each kind that changes something, or shows what is to be changed.
@@ -28,6 +34,7 @@ POSTS = [
     "/uploads/x/import",
     "/uploads/x/discard",
     "/rules/check",
+    "/rules/edit",
     "/rules/problems",
     "/rules/publish",
     "/rules/1/rollback",
@@ -65,6 +72,45 @@ def test_the_link_opens_the_page_once(page: Page) -> None:
     page.client.delete_cookie(f"jitr-page-{PORT}", domain="127.0.0.1", path=page.door.root)
     again = page.get(page.link.removeprefix(page.door.origin))
     assert (again.status_code, "opens it once" in again.text) == (401, True)
+
+
+def test_it_listens_on_the_loopback_address_alone(ready: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else on the network reaches it, whatever they know."""
+    asked = dict[str, Any]()
+
+    def take(_app: Any, **how: Any) -> Any:
+        asked.update(how)
+        raise OSError(98, "Address already in use")
+
+    monkeypatch.setattr("jitr_page.server.create_server", take)
+    with pytest.raises(InputError, match="cannot be had"):
+        serve(Choice(tool=PAGE).deployment(), port=0, browser=False)
+    assert asked["host"] == "127.0.0.1"
+
+
+def test_every_address_is_among_those_that_are_tried(page: Page) -> None:
+    """A view or a form that is added is attacked as all others are."""
+    addresses = page.app.url_map.bind("127.0.0.1")
+    tried = {addresses.match(path, method="POST")[0] for path in POSTS}
+    assert tried == {each.endpoint for each in page.app.url_map.iter_rules() if "POST" in (each.methods or ())}
+
+
+def test_no_secret_gets_into_the_log(page: Page, aws: Aws, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the link's token, the cookie, the folder nor a key, also where something breaks."""
+    caplog.set_level(logging.INFO)
+
+    def broken(_: Any) -> Any:
+        raise ZeroDivisionError
+
+    page.enter()
+    aws.overrides["BatchGetItem"] = aws.overrides["Query"] = broken
+    assert page.get("/held").status_code == 500
+    page.get(page.link.removeprefix(page.door.origin) + "x")
+    assert "ZeroDivisionError" in caplog.text
+    cookie = page.client.get_cookie(f"jitr-page-{PORT}", domain="127.0.0.1", path=page.door.root)
+    assert cookie
+    secrets = (page.link.partition("token=")[2], cookie.value, page.door.root, "testing")
+    assert not [each for each in secrets if each in caplog.text]
 
 
 def test_no_other_token_opens_it(page: Page) -> None:
