@@ -19,6 +19,7 @@ PARTS = (
     "command_line",
     "calls",
     "burst",
+    "money",
     "storm",
     "lists",
     "manifests",

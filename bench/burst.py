@@ -143,12 +143,19 @@ def ours(
     within: float = WITHIN,
     longest: float = LONGEST_WAIT,
     strangers: bool = True,
+    listed: bool = True,
 ) -> BurstOutcome:
-    """The register function answers the burst; ``quotas`` says how many times the default ones the account has."""
-    world, expected = _world(size, concurrency, quotas, strangers=strangers)
+    """The register function answers the burst; ``quotas`` says how many times the default ones the account has.
+
+    Without anybody listed the run ends once every device is on hold.
+    """
+    world, expected = _world(size, concurrency, quotas, strangers=strangers, listed=listed)
     environments = world.register()
     world.arrive(devices(size), within, longest=longest)
-    _until(world, lambda: all(each.connected is not None for each in world.devices if each.id in expected))
+    if listed:
+        _until(world, lambda: all(each.connected is not None for each in world.devices if each.id in expected))
+    else:
+        _until(world, lambda: all(world.held(each.id) for each in world.devices))
     environments.stopped = world.stopped = True
     needed = _FOR_AN_ADMISSION * len(expected) + _FOR_A_HOLD * (size - len(expected))
     return BurstOutcome("jitr", world, expected, len(world.queue.failures), needed, "DescribeCertificate")
@@ -168,15 +175,15 @@ def baselines(size: int, until: float) -> BurstOutcome:
 
 
 def _world(
-    size: int, concurrency: int, quotas: int, *, strangers: bool = True
+    size: int, concurrency: int, quotas: int, *, strangers: bool = True, listed: bool = True
 ) -> tuple[SimulatedWorld, frozenset[str]]:
     ca = factory("P-256")
     world = SimulatedWorld(ca, concurrency=concurrency, quotas=quotas)
     world.publish(fleet_rules(ca))
-    listed = [place for place in range(size) if place % _STRANGERS or not strangers]
-    world.enlist(LIST, (f"snr-{place:07d}" for place in listed))
+    rows = [place for place in range(size) if listed and (place % _STRANGERS or not strangers)]
+    world.enlist(LIST, (f"snr-{place:07d}" for place in rows))
     fleet = devices(size)
-    return world, frozenset(fleet[place].sha256 for place in listed)
+    return world, frozenset(fleet[place].sha256 for place in rows)
 
 
 def _until(world: SimulatedWorld, done: Callable[[], bool], seconds: float = _SECONDS) -> None:

@@ -5,7 +5,6 @@ anew, as far as an account goes. How keys spread is counted in the table that th
 """
 
 import hashlib
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -118,12 +117,8 @@ def _told(seconds: float) -> str:
 
 
 def _stored(one: BurstOutcome) -> float:
-    """Bytes in the table for one device: its record, reservation and row, and 100 bytes an item of DynamoDB's own."""
-    sizes = [
-        len(json.dumps(item, default=lambda binary: "b" * len(bytes(binary)))) + 100
-        for item in one.world.dynamodb.items.values()
-    ]
-    return sum(sizes) / one.size
+    """Return the bytes in the table for one device: its record, reservation, row and search keys."""
+    return sum(size for _, size in one.world.dynamodb.sizes()) / one.size
 
 
 _KEYS = (

@@ -4,17 +4,17 @@ AWS IoT answers ThrottlingException where a second's calls of an operation are u
 that holds one second's calls. Latencies are assumptions, log-normal around these medians; the page tells them.
 """
 
-import json
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 from boto3.dynamodb.types import Binary
 from testkit.aws import fakes
 
 from bench.simulation.clock import Clock
+from bench.simulation.sizes import item_size
 from jitr.aws.dynamodb.table import to_item
 
 # https://docs.aws.amazon.com/general/latest/gr/iot-core.html, "AWS IoT Core API rate limits": calls a second.
@@ -142,6 +142,7 @@ class Dynamodb(Timed, fakes.FakeDynamodb):
         self.write_units = 0.0
         self.read_of: Counter[str] = Counter()  # units by partition key
         self.written_of: Counter[str] = Counter()
+        self.told = 0  # writes that an event is made from
         self._as_typed: dict[tuple[str, str], tuple[dict[str, Any], int]] = {}
 
     def _batch_get_item(self, RequestItems: Any) -> Any:  # noqa: N803
@@ -162,9 +163,8 @@ class Dynamodb(Timed, fakes.FakeDynamodb):
         if key not in self.items:
             return None, 0
         if key not in self._as_typed:
-            item = self.items[key]
-            size = len(json.dumps(item, default=lambda binary: "b" * len(bytes(binary))))
-            self._as_typed[key] = (_as_boto3_gives_it(item), size)
+            typed = _as_boto3_gives_it(self.items[key])
+            self._as_typed[key] = (typed, item_size(typed))
         return self._as_typed[key]
 
     def _transact_write_items(self, TransactItems: Any, alone: str | None = None) -> None:  # noqa: N803
@@ -179,6 +179,11 @@ class Dynamodb(Timed, fakes.FakeDynamodb):
             units *= 1 if alone else 2
             self.write_units += units + ("state_shard" in self.items.get(place, {}))
             self.written_of[place[0]] += units
+            self.told += "telling" in self.items.get(place, {})
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """Yield the partition key of each item and how many bytes it takes, 100 of them DynamoDB's own."""
+        return ((pk, self._typed((pk, sk))[1] + 100) for pk, sk in self.items)
 
     def _put(self, item: dict[str, Any]) -> None:
         super()._put(item)

@@ -126,6 +126,7 @@ class SimulatedWorld:
         self.dynamodb.read_units = self.dynamodb.write_units = 0.0
         self.dynamodb.read_of.clear()
         self.dynamodb.written_of.clear()
+        self.dynamodb.told = 0
         self.telemetry.counts.clear()
 
     def handler(self) -> Callable[[list[dict[str, Any]], Callable[[], int]], dict[str, list[dict[str, str]]]]:

@@ -10,7 +10,10 @@ from bench.__main__ import main
 pytestmark = pytest.mark.xdist_group("bench")
 
 # The others need a build or a local stack.
-PARTS = ("decision", "hostile", "revocation", "calls", "manifests", "replay", "fleet_check", "burst", "storm")
+PARTS = (
+    *("decision", "hostile", "revocation", "calls", "manifests", "replay", "fleet_check"),
+    *("burst", "money", "storm"),
+)
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -1,9 +1,12 @@
 """The simulated account of bench/ is the one that the template deploys, and its parts run at their smallest."""
 
+from typing import Any
+
 import pytest
 from bench import prices, scale
 from bench.simulation.account import QUOTAS
 from bench.simulation.queue import BATCH, MOST_RECEIVES, TIMEOUT, VISIBILITY
+from bench.simulation.sizes import item_size
 from bench.simulation.world import CONCURRENCY
 from testkit.template import PARAMETERS, RESOURCES
 
@@ -31,3 +34,22 @@ def test_no_key_of_the_table_is_shared_but_those_that_the_page_on_scale_names() 
     result = scale.run(quick=True)
     shared = {row[0].partition(":")[0] for row in result.tables["keys"].rows if row[1] == "1"}
     assert shared == {"HEADS", "CHANGES", "RULES", "SOURCE", "VERSIONS"}
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [
+        ({"S": "snr-1"}, 5),
+        ({"S": "é"}, 2),
+        ({"N": "0"}, 2),
+        ({"N": "-12345"}, 4),
+        ({"B": b"123"}, 3),
+        ({"BOOL": True}, 1),
+        ({"SS": ["a", "bc"]}, 3),
+        ({"L": [{"S": "ab"}, {"NULL": True}]}, 8),
+        ({"M": {"name": {"S": "ab"}}}, 10),
+    ],
+)
+def test_an_item_has_the_bytes_that_dynamodb_counts(value: dict[str, Any], size: int) -> None:
+    """As "DynamoDB item sizes and formats" of its Developer Guide says; with the attribute's name."""
+    assert item_size({"pk": value}) == 2 + size
