@@ -30,7 +30,7 @@ from jitr import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURES = ("arm64", "x86_64")
-FUNCTIONS = ("cleanup", "notify", "publish", "recheck", "register")
+FUNCTIONS = ("cleanup", "fleet", "notify", "publish", "recheck", "register")
 GUIDE = ROOT / "docs" / "deploy-a-release.md"
 
 _TIME = (2020, 1, 1, 0, 0, 0)

@@ -114,8 +114,20 @@ def _no_object(record: Mapping[str, Any]) -> str | None:
     return None
 
 
-# Two functions read the table's stream.
+def _not_fleet(event: Any) -> str | None:
+    """Return what is wrong with an event for the fleet function; None if nothing is."""
+    if not isinstance(event, dict) or "fleet" not in event:
+        return "no fleet in it"
+    return None if event["fleet"] in ("due", "now") else 'fleet is neither "due" nor "now"'
+
+
+# Two functions read the table's stream, and one is asked by its schedule alone.
 _OF_FUNCTIONS = {
+    "FleetFunction": Kind(
+        '{"fleet": "due"} or {"fleet": "now"}, like those in events/fleet/',
+        "fleet",
+        _not_fleet,
+    ),
     "NotifyFunction": Kind(
         'what the table\'s stream brings of decisions and changes, or {"notify": "digest"}, like those in '
         "events/notify/",

@@ -28,7 +28,11 @@ ROOT = Path(__file__).parents[2]
 HOUR = 3600.0
 LASTS, ENDS = 12 * HOUR, 10 * HOUR
 BEGINS = HOUR  # until then all is well
-ALARMS = {name: each["Properties"] for name, each in deployed().items() if each["Type"] == "AWS::CloudWatch::Alarm"}
+ALARMS = {
+    name: each["Properties"]
+    for name, each in deployed(FleetCheck="daily").items()
+    if each["Type"] == "AWS::CloudWatch::Alarm"
+}
 FAILURE_QUEUES = ("RegistrationFailures", "RuleFailures", "RecheckFailures", "NotifyFailures")
 
 
@@ -61,6 +65,8 @@ class Account:
     lying: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FAILURE_QUEUES, 0))
     polled: bool = True
     scheduled: bool = True
+    checking: bool = True
+    found: dict[str, int] = field(default_factory=dict)  # by the last check of the fleet
 
     def __post_init__(self) -> None:
         self.watch = CloudWatch(self.late)
@@ -72,6 +78,7 @@ class Account:
         environments.start(2)
         self.every(60, self._gauges)
         self.every(60, self._schedule, at=self.random.random() * 60)
+        self.every(900, self._check, at=(271 * self.seed) % 900)
 
     @property
     def failing(self) -> bool:
@@ -148,6 +155,12 @@ class Account:
     def _schedule(self) -> None:
         if self.scheduled or not self.failing:
             self.telemetry.count("ScheduledRechecks")
+
+    def _check(self) -> None:
+        if self.checking or not self.failing:
+            self.telemetry.count("FleetCheckRuns")
+            for name in ("FleetFindings", "ExpiringSoon"):
+                self.telemetry.count(name, self.found.get(name, 0) if self.failing else 0)
 
 
 class _Queue(Queue):
@@ -261,6 +274,14 @@ def _topic_is_away(account: Account) -> None:
     account.while_failing(120, lambda: account.lambdas("NotifyFunction", "Errors"))
 
 
+def _no_check(account: Account) -> None:
+    account.checking = False
+
+
+def _found(name: str) -> Callable[[Account], None]:
+    return lambda account: account.found.update({name: 3})
+
+
 def _publish(metric: str, every: float) -> Callable[[Account], None]:
     return lambda account: account.while_failing(every, lambda: account.lambdas("PublishFunction", metric))
 
@@ -297,6 +318,9 @@ FAILURES: dict[str, Callable[[Account], None]] = {
     "the event bus is away": _bus_is_away,
     "events were put aside": _lies("NotifyFailures"),
     "the topic for digests is away": _topic_is_away,
+    "the check of the fleet fails, or its schedule is gone": _no_check,
+    "devices are in that ought not to be": _found("FleetFindings"),
+    "devices' certificates end soon": _found("ExpiringSoon"),
     "the publish function fails": _publish("Errors", 240),
     "Lambda does not start the publish function": _publish("Throttles", 240),
     "an upload is refused": _counted("DropsRefused", 290),

@@ -177,6 +177,7 @@ OF_EACH = {
     "recheck": "RecheckFunction",
     "publish": "PublishFunction",
     "notify": "NotifyFunction",
+    "fleet": "FleetFunction",
 }
 ALL_FILES = [(folder, path.name) for folder in OF_EACH for path in sorted((event_files.EVENTS / folder).glob("*.json"))]
 

@@ -40,7 +40,7 @@ def test_what_is_scanned_has_every_policy_and_nothing_left_to_resolve() -> None:
         resources = physical(deployed(**parameters))
         roles = {name for name, each in resources.items() if each["Type"] == "AWS::IAM::Role"}
         carried = dict(policies(resources))
-        assert roles - {"RecheckScheduleRole"} <= carried.keys()
+        assert roles - {"RecheckScheduleRole", "FleetScheduleRole"} <= carried.keys()
         assert not [key for document in carried.values() for key in _keys(document) if key.startswith(("Fn::", "Ref"))]
 
 

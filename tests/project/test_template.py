@@ -61,6 +61,7 @@ LOGICAL_IDS = {
     "ThrottledAlarm": "AWS::CloudWatch::Alarm",
 }
 OUTPUTS = {
+    "FleetFunctionName",
     "PublishFunctionName",
     "RefusalsTopicArn",
     "ConfigurationBucketName",
@@ -91,6 +92,9 @@ EVERY_RESOURCE = {
     ("RecheckRole", "SendTraces"): "the same",
     ("NotifyRole", "FindTheStream"): "the action knows no resource, and Lambda asks for it",
     ("NotifyRole", "SendTraces"): "the same",
+    ("FleetRole", "ListTheFleet"): "AWS authorises these lists on no resource",
+    ("FleetRole", "OnlyOnTheLocalStack"): "it is in no AWS account: MiniStack authorises on other ARNs",
+    ("FleetRole", "SendTraces"): "the same",
     ("PublishRole", "SendTraces"): "the same",
     ("CleanupRole", "SendTraces"): "the same",
 }
@@ -682,11 +686,15 @@ def test_alarm_is_silent_without_data_and_told_to_the_topic_if_there_is_one(name
     alarm = RESOURCES[name]["Properties"]
     told = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
     assert alarm["AlarmActions"] == alarm["OKActions"] == told
-    assert alarm["TreatMissingData"] == ("breaching" if name in HEARTBEATS else "notBreaching")
+    missing = alarm["TreatMissingData"]
+    if isinstance(missing, dict):  # of what a parameter may switch off
+        assert missing["Fn::If"][2] == "notBreaching"
+        missing = missing["Fn::If"][1]
+    assert missing == ("breaching" if name in HEARTBEATS else "notBreaching")
     assert alarm["AlarmDescription"]
 
 
-HEARTBEATS = {"RecheckScheduleAlarm"}  # silence is what they are for
+HEARTBEATS = {"RecheckScheduleAlarm", "FleetCheckAlarm"}  # silence is what they are for
 
 
 @pytest.mark.parametrize("queue", ["RegistrationFailures", "RuleFailures"])

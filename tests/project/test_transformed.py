@@ -106,6 +106,7 @@ def test_the_table_is_protected_after_all_that_could_fail_and_let_go_before_it_i
         "RecheckFunction",
         "PublishFunction",
         "NotifyFunction",
+        "FleetFunction",
         "RegistrationTopicRule",
     } <= behind
     assert {"CleanupFunction", "CleanupRole", "CleanupLogGroup"} <= behind
@@ -214,7 +215,7 @@ def test_a_key_encrypts_all_that_holds_data_and_who_uses_that_may_use_the_key() 
             assert properties[name]["KmsMasterKeyId"] == KEY
         if kind == "AWS::Logs::LogGroup":
             assert properties[name]["KmsKeyId"] == KEY
-    for role in ("TopicRuleRole", "RegisterRole", "RecheckRole", "PublishRole", "NotifyRole"):
+    for role in ("TopicRuleRole", "RegisterRole", "RecheckRole", "PublishRole", "NotifyRole", "FleetRole"):
         allowed = statements(deployed(KmsKeyArn=KEY), role)["UseTheKey"]
         assert (allowed["Action"], allowed["Resource"]) == (["kms:Decrypt", "kms:GenerateDataKey"], KEY)
         assert "UseTheKey" not in statements(deployed(), role)
@@ -426,3 +427,33 @@ def test_a_stream_has_no_more_readers_than_dynamodb_lets_it_have() -> None:
     """Two at most. Amazon DynamoDB Developer Guide, "DynamoDB Streams and AWS Lambda triggers"."""
     mappings = [each for each in deployed().values() if each["Type"] == "AWS::Lambda::EventSourceMapping"]
     assert len([each for each in mappings if "StreamArn" in str(each["Properties"]["EventSourceArn"])]) == 2
+
+
+def test_the_fleet_function_may_read_aws_iot_and_write_its_own_items_alone() -> None:
+    allowed = statements(deployed(), "FleetRole")
+    actions = {
+        each
+        for one in allowed.values()
+        for each in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
+    }
+    assert [
+        each for each in actions if each.startswith("iot:") and not each.startswith(("iot:Describe", "iot:List"))
+    ] == []
+    assert {each for each in actions if each.startswith("dynamodb:")} == {
+        "dynamodb:BatchGetItem",
+        "dynamodb:Query",
+        "dynamodb:PutItem",
+    }
+    writes = allowed["NoteWhatWasFound"]
+    assert writes["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["FLEET", "FLEET#DRIFT"]}}
+
+
+@pytest.mark.parametrize(
+    ("every", "state", "missing"), [("off", "DISABLED", "notBreaching"), ("daily", "ENABLED", "breaching")]
+)
+def test_the_fleet_is_checked_and_its_heartbeat_watched_only_where_that_is_asked_for(
+    every: str, state: str, missing: str
+) -> None:
+    stack = deployed(FleetCheck=every)
+    assert stack["FleetFunctionEveryQuarter"]["Properties"]["State"] == state
+    assert stack["FleetCheckAlarm"]["Properties"]["TreatMissingData"] == missing

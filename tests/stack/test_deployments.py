@@ -276,6 +276,7 @@ def test_a_release_is_deployed_from_its_archive_without_this_repository(account:
         "RecheckFunction",
         "PublishFunction",
         "NotifyFunction",
+        "FleetFunction",
         "CleanupFunction",
     }
     for each, name in functions.items():

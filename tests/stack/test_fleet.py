@@ -3,6 +3,7 @@
 ``JITR_SOAK_FLEET`` says how many devices: 2,000 in ``make soak``.
 """
 
+import json
 import os
 import time
 from collections import Counter
@@ -148,6 +149,37 @@ def _counts(document: Any) -> dict[str, Counter[str]]:
     return found
 
 
+def _scheduled(plant: Plant, strangers: dict[str, str]) -> None:
+    """Have the deployed function check the fleet, which finds the same devices of the kinds that it looks for.
+
+    Of other tests' devices in this account it tells as well; those here were decided last, and are shown first.
+    """
+    answer = (
+        plant.stack.session()
+        .client("lambda")
+        .invoke(FunctionName=plant.stack.outputs["FleetFunctionName"], Payload=json.dumps({"fleet": "now"}).encode())
+    )
+    assert "FunctionError" not in answer, answer["Payload"].read()
+    last = plant.json("fleet", "last")
+    unnamed = {certificate_id: name for name, certificate_id in strangers.items()}
+    found: dict[str, Counter[str]] = {}
+    for kind, examples in last["examples"].items():
+        for each in examples:
+            name = each["common_name"] or unnamed.get(each["certificate_id"], "")
+            if name.startswith("fleet-"):
+                found.setdefault(kind, Counter())[name.split("-")[1]] += 1
+    expected = {
+        "reject": {"recalled": TROUBLE["recalled"], "expired": EXPIRED},
+        "hold": {"unmatched": TROUBLE["unmatched"]},
+        "unknown": {"stranger": TROUBLE["stranger"]},
+        "changed": {"revoked": TROUBLE["revoked"], "off": TROUBLE["off"]},
+    }
+    if TIMES == 1:  # else there are more than are shown
+        assert {kind: counts for kind, counts in found.items() if kind != "expiring"} == expected
+    for kind, counts in expected.items():
+        assert sum(last["counts"][kind].values()) >= sum(counts.values())
+
+
 def _of_the_page() -> list[str]:
     """What the page has one type, but for the roll-over, which needs a second CA."""
     rollover = commands("fleet.md", "A roll-over")
@@ -169,7 +201,9 @@ def test_every_device_in_trouble_is_found_and_no_other_and_the_page_s_commands_t
     ids = _let_in(plant, factory, [*troubled, *fine])
     assert ids is not None
     _trouble(plant, {name: ids[name] for name in troubled})
-    _registered(plant, factory, [f"fleet-stranger-{number}" for number in range(TROUBLE["stranger"])], "ACTIVE")
+    strangers = _registered(
+        plant, factory, [f"fleet-stranger-{number}" for number in range(TROUBLE["stranger"])], "ACTIVE"
+    )
     recalled = [f"fleet-recalled-{number}\n" for number in range(TROUBLE["recalled"])]
     (plant.folder / "recalled.csv").write_text("".join(["common_name\n", *recalled]))
     plant.jitr("lists", "import", "fleet-recall", plant.folder / "recalled.csv", "--merge", "--yes")
@@ -193,6 +227,7 @@ def test_every_device_in_trouble_is_found_and_no_other_and_the_page_s_commands_t
         "drift": {"bare": TROUBLE["bare"]},
     }
 
+    _scheduled(plant, strangers)
     done = plant.type("\n".join(_of_the_page()), plant.folder)
     assert done.returncode == 0, done.stdout + done.stderr
     suspects = (plant.folder / "suspects.csv").read_text("utf-8-sig")

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +24,7 @@ from botocore.exceptions import ClientError
 from testkit.stack.crls import crl
 from testkit.stack.plant import Factory, Plant, PlantDevice, event, people, until
 
+from jitr.times import parse_time
 from jitr_local.stack import CHECKOUT, LocalStack
 
 pytestmark = [
@@ -547,6 +549,21 @@ def written(**item: Any) -> Mapping[str, Any]:
     return event
 
 
+def checks_the_fleet_by_a_revocation_list(site: Site) -> None:
+    """With a device that is in, and one that an operator let in, which has no record and is read."""
+    key = f"crls/{site.name()}.crl"
+    site.s3.put_object(Bucket=site.bucket, Key=key, Body=crl(site.factory, {}))
+    site.publish(crl_key=key)
+    name = site.name()
+    site.plant.jitr("device", "issue", name, "--ca", site.factory.ca, "--out-dir", site.plant.folder)
+    site.plant.jitr("device", "register", site.plant.folder / f"{name}.pem", "--activate", "--overrule", "tried here")
+    began = datetime.now(UTC).replace(microsecond=0)
+    site.call("FleetFunction", {"fleet": "now"})
+    last = site.plant.json("fleet", "last")
+    assert parse_time(last["started_at"]) >= began, "no check was finished"
+    assert not any("revocation.unavailable" in reasons for reasons in last["counts"].values())
+
+
 def tells_the_bus(site: Site) -> None:
     site.call("NotifyFunction", written())
 
@@ -592,6 +609,7 @@ SITUATIONS: Mapping[str, tuple[Callable[[Site], None], ...]] = {
         rechecks_everybody,
         rechecks_those_that_are_due,
     ),
+    "FleetRole": (checks_the_fleet_by_a_revocation_list,),
     "NotifyRole": (
         tells_the_bus,
         mails_a_digest_of_who_began_to_wait,

@@ -21,7 +21,7 @@ from jitr_operations.fleet.notebook import Notebook
 from jitr_operations.fleet.selection import Selection
 
 SHOWN = 50  # of each kind; --json has all
-_WORDS = {
+WORDS = {
     Standing.REJECT: "in, and would be rejected today",
     Standing.HOLD: "in, and would be held today",
     Standing.UNKNOWN: "in, and let in by nobody we know",
@@ -130,7 +130,7 @@ def _show_found(checked: FleetChecked) -> None:
         found = [each for each in checked.findings if each["finding"] == standing.value]
         if not found:
             continue
-        output.note(f"{_WORDS[standing][0].upper()}{_WORDS[standing][1:]}:")
+        output.note(f"{WORDS[standing][0].upper()}{WORDS[standing][1:]}:")
         for each in found[:SHOWN]:
             name = each["common_name"] or "(no common name)"
             output.note(f"  {each['certificate_id'][:12]}  {name}  {told(each)}")
@@ -145,7 +145,7 @@ def _summary(checked: FleetChecked, mended: dict[str, Mended]) -> list[str]:
     counts = checked.count()
     for standing in Standing:
         if counts[standing.value]:
-            lines.append(f"  {counts[standing.value]:>7}  {_WORDS[standing]}{_by_code(checked, standing)}")
+            lines.append(f"  {counts[standing.value]:>7}  {WORDS[standing]}{_by_code(checked, standing)}")
     if checked.left_alone:
         lines.append(f"  {checked.left_alone:>7}  being decided at this moment, and left alone")
     if not checked.findings:
@@ -191,7 +191,7 @@ def _one_each(findings: list[FleetFinding]) -> list[FleetFinding]:
 
 def _question(found: list[FleetFinding]) -> str:
     kinds = Counter(Standing(each["finding"]) for each in found)
-    which = "\n".join(f"  {count} {_WORDS[kind]}" for kind, count in kinds.items())
+    which = "\n".join(f"  {count} {WORDS[kind]}" for kind, count in kinds.items())
     return (
         f"Make {counted(len(found), 'device')} INACTIVE?\n{which}\nA device that is connected is disconnected within "
         "minutes, and cannot connect again until `jitr device activate`."

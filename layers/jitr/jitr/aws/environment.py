@@ -1,6 +1,7 @@
 """The one module that reads the environment of a function."""
 
 import os
+from datetime import timedelta
 
 from jitr.aws.quotas import Quotas
 from jitr.values import dataclass
@@ -43,6 +44,28 @@ def read_for_recheck() -> RecheckEnvironment:
         registration_queue_url=os.environ["JITR_REGISTRATION_QUEUE_URL"],
         account_id=os.environ["JITR_ACCOUNT_ID"],
         most_waiting=int(os.environ["JITR_MOST_WAITING"]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FleetEnvironment:
+    """FleetFunction's settings from the template."""
+
+    table: str
+    every: timedelta  # how often the fleet is checked
+    soon: timedelta  # how long before its end a device's certificate is told of
+
+
+# ``off`` has no schedule: the function runs only where somebody invokes it.
+_EVERY = {"off": timedelta(days=1), "daily": timedelta(days=1), "weekly": timedelta(days=7)}
+
+
+def read_for_fleet() -> FleetEnvironment:
+    """Read the environment of this function. Raises KeyError for a variable that the template did not set."""
+    return FleetEnvironment(
+        table=os.environ["JITR_TABLE"],
+        every=_EVERY[os.environ["JITR_FLEET_CHECK"]],
+        soon=timedelta(days=int(os.environ["JITR_EXPIRING_SOON_DAYS"])),
     )
 
 

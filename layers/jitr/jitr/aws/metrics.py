@@ -93,6 +93,19 @@ _ALL = (
     Metric("Digests", _COUNT, "digests of newly held devices that the notifications topic took"),
     Metric("DropsPublished", _COUNT, "uploads to the bucket that are in force"),
     Metric("DropsRefused", _COUNT, "uploads to the bucket that were refused"),
+    Metric("FleetCheckRuns", _COUNT, "times that the fleet function did its work of a quarter of an hour to the end"),
+    Metric(
+        "NotAdmissibleToday",
+        _COUNT,
+        "devices that are in, and that the last scheduled check would reject or hold, but for those accepted; "
+        "told every quarter of an hour, as the next ones are: read the maximum, not the sum",
+    ),
+    Metric(
+        "Drifted", _COUNT, "devices changed by another hand, or that have something else than was granted; likewise"
+    ),
+    Metric("Unknown", _COUNT, "certificates that are `ACTIVE`, and that nobody we know let in; likewise"),
+    Metric("FleetFindings", _COUNT, "the three together; likewise"),
+    Metric("ExpiringSoon", _COUNT, "devices whose certificates end within `ExpiringSoonDays`; likewise"),
 )
 
 METRICS = {each.name: each for each in _ALL}

@@ -1,0 +1,362 @@
+"""The scheduled check: what it finds, that it changes nothing but its own items, and that nothing stops it for good."""
+
+import json
+import re
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testkit import pki as drafts
+from testkit.aws.faults import InjectedFault, Killed
+from testkit.aws.fleet_check import DAY, fleet_check_of, forget_checks, one_page, others, plenty
+from testkit.aws.world import Silent, World, listening
+from testkit.cli.command_line import Aws, Run
+from testkit.cli.fleet import GRANT, Fleet, fleet_in, in_force, leaf
+from testkit.cli.operating import FACTORY
+from testkit.knocks import allow, deny
+
+from jitr.aws.dynamodb.fleet_checks import LEASE, FleetChecks, FleetPlace
+from jitr.devicelists.rows import ListRow
+from jitr.errors import Retry
+from jitr.fleet.acceptance import Acceptance, gauges, not_accepted
+from jitr.fleet.tally import MOST_EXAMPLES, Example, Tally
+from jitr.records.record import APPLYING
+from jitr.services.fleet import scheduled
+
+DUE = {"fleet": "due"}
+
+
+@pytest.fixture
+def fleet(world: World, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    return fleet_in(world, aws, monkeypatch)
+
+
+class Counted(Silent):
+    """Keeps what was counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted: dict[str, int] = {}
+
+    def count(self, name: str, number: int = 1, *, reason: str | None = None) -> None:
+        self.counted[name] = self.counted.get(name, 0) + number
+
+
+def run_once(world: World, remaining: Callable[[], int] = plenty, event: Any = DUE) -> dict[str, int]:
+    """One invocation of a cold start, and what it counted."""
+    world.telemetry = counted = Counted()
+    fleet_check_of(world).handle(event, remaining)
+    return counted.counted
+
+
+def last(world: World) -> dict[str, Any]:
+    found = FleetChecks(world.table).last()
+    assert found is not None
+    return found
+
+
+def mixed(fleet: Fleet) -> dict[str, drafts.Issued]:
+    """Devices of each kind that the scheduled check finds, and several that are in order; an hour goes by."""
+    world = fleet.world
+    ending = (
+        FACTORY.usual_device("ending").key("P-256", "ending").valid(not_after=world.now + timedelta(days=9)).issue()
+    )
+    devices = fleet.let_in("fine", "recalled", "unlisted", "off", "extra", "renamed", "out")
+    world.connect(ending)
+    world.knock(ending, FACTORY)
+    devices["ending"] = ending
+    fleet.set_status(devices["off"], "INACTIVE")
+    world.iot.attach_policy(policyName="Other", target=fleet.arn(devices["extra"]))
+    world.iot.update_thing(thingName="renamed", attributePayload={"attributes": {"line": "z"}, "merge": True})
+    devices["stranger"] = leaf("stranger")
+    fleet.register(devices["stranger"])
+    world.put_on("recall-17", ListRow(common_name="recalled"))
+    names = ("fine", "recalled", "off", "extra", "renamed", "ending", "out")
+    world.publish(
+        in_force(
+            deny("recall", lists=("recall-17",), reason="bad radio"),
+            *[allow(name, grant=GRANT, common_name=name) for name in names],
+        )
+    )
+    world.later(hours=1)
+    return devices
+
+
+COUNTS = {
+    "reject": {"deny.rule": 1},
+    "hold": {"allow.unmatched": 1},
+    "changed": {"changed": 1},
+    "drift": {"drift": 2},
+    "unknown": {"unknown": 1},
+    "expiring": {"expiring": 1},
+}
+
+
+def test_every_kind_is_counted_and_shown_and_nothing_but_the_checks_own_items_is_written(fleet: Fleet) -> None:
+    mixed(fleet)
+    before = others(fleet.world), _iot(fleet)
+    told = run_once(fleet.world)
+    found = last(fleet.world)
+    assert found["counts"] == COUNTS
+    assert (found["certificates"], found["looked_at"], found["left_alone"], found["failed"]) == (9, 7, 0, 0)
+    names = {kind: {each["common_name"] for each in shown} for kind, shown in found["examples"].items()}
+    assert names == {
+        "reject": {"recalled"},
+        "hold": {"unlisted"},
+        "changed": {"off"},
+        "drift": {"extra", "renamed"},
+        "unknown": {""},
+        "expiring": {"ending"},
+    }
+    assert {name: told[name] for name in ("NotAdmissibleToday", "Drifted", "Unknown", "FleetFindings")} == {
+        "NotAdmissibleToday": 2,
+        "Drifted": 3,
+        "Unknown": 1,
+        "FleetFindings": 6,
+    }
+    assert (told["ExpiringSoon"], told["FleetCheckRuns"]) == (1, 1)
+    assert (others(fleet.world), _iot(fleet)) == before
+
+
+def _iot(fleet: Fleet) -> Any:
+    """What AWS IoT has, as far as a device's admission gives it."""
+    iot = fleet.world.iot
+    certificates = sorted((each["certificateId"], each["status"]) for each in iot.list_certificates()["certificates"])
+    return certificates, [
+        (each["thingName"], each["attributes"], iot.list_thing_principals(thingName=each["thingName"])["principals"])
+        for each in iot.list_things()["things"]
+    ]
+
+
+def test_a_pass_cut_off_at_any_call_finds_the_same_as_one_that_is_not(fleet: Fleet) -> None:
+    """Killed after AWS has done what was asked, or throttled: the next invocation brings it to its end."""
+    devices = fleet.let_in("recalled", "extra", "fine")
+    fleet.recall("recalled")
+    fleet.world.iot.attach_policy(policyName="Other", target=fleet.arn(devices["extra"]))
+    fleet.register(leaf("stranger"))
+    fleet.world.later(hours=1)
+    began = fleet.world.now
+    calls, whole = _after(fleet, None)
+    assert whole["counts"] == {"reject": {"deny.rule": 1}, "drift": {"drift": 1}, "unknown": {"unknown": 1}}
+    for point in range(1, calls + 1):
+        fault = InjectedFault(point, ("killed after", "throttled")[point % 2])
+        fleet.world.now = began
+        assert _after(fleet, fault)[1] == whole, f"{fault} of {calls}"
+
+
+def _after(fleet: Fleet, fault: InjectedFault | None) -> tuple[int, dict[str, Any]]:
+    """How many calls a pass makes, and what it finds although a fault strikes it, but for when."""
+    world = fleet.world
+    forget_checks(world)
+    counting = fault or InjectedFault(-1, "throttled")
+    with ExitStack() as stack:
+        for client in (world.iot, world.dynamodb):
+            stack.enter_context(listening(client, "before-call", counting.before, first=True))
+            stack.enter_context(listening(client, "after-call", counting.after))
+        with suppress(Killed, Retry):
+            run_once(world)
+        calls = counting.calls
+    world.now += LEASE
+    run_once(world)
+    summaries = [each for each in world.table.query("FLEET") if each["sk"].startswith("SUMMARY#")]
+    assert len(summaries) == 1
+    return calls, {name: each for name, each in last(world).items() if not name.endswith("_at")}
+
+
+def test_a_pass_of_one_page_an_invocation_finds_the_same_and_ends(fleet: Fleet) -> None:
+    mixed(fleet)
+    run_once(fleet.world)
+    whole = last(fleet.world)
+    forget_checks(fleet.world)
+    invocations = 0
+    while FleetChecks(fleet.world.table).last() is None:
+        with one_page(fleet.world) as remaining:
+            run_once(fleet.world, remaining)
+        invocations += 1
+        assert invocations < 20
+    assert invocations == 8  # the beginning, two policies, all things, three pages of certificates, the end
+    assert last(fleet.world) == whole
+
+
+def test_of_two_invocations_at_once_one_runs_the_pass(fleet: Fleet) -> None:
+    mixed(fleet)
+    checks = FleetChecks(fleet.world.table)
+    mine = checks.take(fleet.world.now, DAY, scheduled.FIRST)
+    assert mine is not None
+    run_once(fleet.world)
+    assert checks.last() is None
+    fleet.world.now += LEASE
+    run_once(fleet.world)  # whoever had it is gone, or so it seems
+    assert last(fleet.world)["counts"] == COUNTS
+    assert not checks.move(replace(mine, place=FleetPlace("things", "*")), fleet.world.now)
+    assert not checks.finish(mine, {"counts": {}}, fleet.world.now)
+    assert last(fleet.world)["counts"] == COUNTS
+
+
+def test_a_pass_begins_once_a_day_and_at_once_where_it_is_wanted(fleet: Fleet) -> None:
+    fleet.let_in("a")
+    fleet.world.later(minutes=1)
+    begun = []
+    for minutes in (0, 15, 23 * 60, 45):
+        fleet.world.later(minutes=minutes)
+        run_once(fleet.world)
+        begun.append(last(fleet.world)["started_at"])
+    assert [each == begun[0] for each in begun] == [True, True, True, False]
+    fleet.world.later(minutes=15)
+    run_once(fleet.world, event={"fleet": "now"})
+    assert last(fleet.world)["started_at"] > begun[-1]
+
+
+def test_a_device_that_is_being_decided_is_left_alone_and_counted(fleet: Fleet) -> None:
+    devices = fleet.let_in("a", "b")
+    record = fleet.world.record(devices["a"])
+    assert record is not None
+    fleet.world.table.put_record(replace(record, state=APPLYING))
+    fleet.recall("a", "b")
+    fleet.world.later(hours=1)
+    run_once(fleet.world)
+    assert (last(fleet.world)["left_alone"], last(fleet.world)["counts"]) == (1, {"reject": {"deny.rule": 1}})
+
+
+def test_a_device_that_is_admitted_right_after_its_page_was_listed_is_not_told_of(fleet: Fleet, aws: Aws) -> None:
+    late = leaf("late")
+    fleet.world.connect(late)
+    listed = aws.overrides["ListCertificatesByCA"]
+
+    def and_then_admitted(given: dict[str, Any]) -> Any:
+        answer = listed(given)
+        if fleet.world.status(late) != "ACTIVE":
+            fleet.world.knock(late, FACTORY)
+        return answer
+
+    aws.overrides["ListCertificatesByCA"] = and_then_admitted
+    run_once(fleet.world)
+    assert (last(fleet.world)["left_alone"], last(fleet.world)["counts"]) == (1, {})
+
+
+def test_a_listing_whose_mark_aws_iot_no_longer_knows_is_gone_through_again_and_counted_once(
+    fleet: Fleet, aws: Aws
+) -> None:
+    from botocore.exceptions import ClientError
+
+    mixed(fleet)
+    listed, forgotten = aws.overrides["ListCertificatesByCA"], iter([True])
+
+    def forgets_once(given: dict[str, Any]) -> Any:
+        if given.get("marker") == "6" and next(forgotten, False):
+            raise ClientError({"Error": {"Code": "InvalidRequestException", "Message": "m"}}, "ListCertificatesByCA")
+        return listed(given)
+
+    aws.overrides["ListCertificatesByCA"] = forgets_once
+    run_once(fleet.world)
+    assert next(forgotten, None) is None
+    assert last(fleet.world)["counts"] == COUNTS
+
+
+def test_without_rules_in_force_nothing_is_checked_and_nothing_fails(world: World) -> None:
+    assert run_once(world) == {"FleetCheckRuns": 1}
+    assert FleetChecks(world.table).last() is None
+
+
+def test_what_the_schedule_finds_jitr_fleet_check_finds_too(fleet: Fleet, run: Run) -> None:
+    mixed(fleet)
+    run_once(fleet.world)
+    counts = {kind: sum(reasons.values()) for kind, reasons in last(fleet.world)["counts"].items()}
+    result = run("fleet", "check", "--json")
+    assert json.loads(result.stdout)["counts"] == {
+        kind: counts.get(kind, 0) for kind in json.loads(result.stdout)["counts"]
+    }
+
+
+FOLDER = Path(__file__).parents[2] / "events" / "fleet"
+ROWS = re.findall(r"^\| \[(\S+)\]\(\1\) \| .* \| (.*) \|$", (FOLDER / "README.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.docs
+def test_each_event_in_events_begins_a_check_or_not_as_its_row_says(fleet: Fleet) -> None:
+    assert {name for name, _ in ROWS} == {each.name for each in FOLDER.glob("*.json")}
+    run_once(fleet.world)
+    for name, told in ROWS:
+        fleet.world.later(hours=1)
+        before = last(fleet.world)["started_at"]
+        run_once(fleet.world, event=json.loads((FOLDER / name).read_text()))
+        assert ("is begun" if last(fleet.world)["started_at"] > before else "is not begun") == told
+
+
+def test_an_event_that_asks_for_something_else_is_refused(world: World) -> None:
+    with pytest.raises(ValueError, match="due"):
+        run_once(world, event={"fleet": "yesterday"})
+
+
+# --- what operators see, and accept
+
+
+def test_what_was_found_is_shown_and_raises_no_alarm_while_as_many_are_accepted(fleet: Fleet, run: Run) -> None:
+    assert "No scheduled check has finished yet" in run("fleet", "last").stdout
+    mixed(fleet)
+    run_once(fleet.world)
+    shown = run("fleet", "last")
+    assert "1  in, and would be held today: allow.unmatched" in shown.stdout
+    assert "IoT policy Other is beyond the grant" in shown.stderr
+    done = run("fleet", "accept", "drift", "--until", "30d", "--note", "they keep it")
+    assert (done.exit_code, "accepted for up to 2 devices" in done.stdout) == (0, True), done.output
+    assert run_once(fleet.world)["Drifted"] == 1
+    assert "Accepted: drift, up to 2 devices until" in run("fleet", "last").stdout
+    entry = json.loads(run("history", "--json").stdout)[0]
+    assert (entry["why"], entry["after"]["reason"], entry["after"]["most"]) == ("they keep it", "drift", 2)
+    assert run("fleet", "accept", "drift", "--until", "1d", "--most", 1).exit_code == 0
+    assert run_once(fleet.world)["Drifted"] == 2
+    assert run("fleet", "accept", "drift", "--withdraw").exit_code == 0
+    assert run_once(fleet.world)["Drifted"] == 3
+    assert json.loads(run("history", "--json").stdout)[0]["command"] == "fleet accept drift --withdraw"
+    assert json.loads(run("fleet", "last", "--json").stdout)["accepted"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("drif", "--until", "30d"), "the last check found nothing for 'drif': did you mean drift?"),
+        (("drift", "--until", "2020-01-01"), "is past: nothing would be accepted"),
+        (("drift", "--until", "soon"), "give days (30d), a day (2026-12-31) or an RFC 3339 time"),
+        (("drift",), "Give either --until"),
+        (("drift", "--withdraw", "--note", "x"), "or --withdraw alone"),
+        (("drift", "--withdraw"), "'drift' is not accepted"),
+    ],
+)
+def test_what_cannot_be_accepted_is_bad_input(fleet: Fleet, run: Run, arguments: tuple[str, ...], told: str) -> None:
+    devices = fleet.let_in("extra")
+    fleet.world.iot.attach_policy(policyName="Other", target=fleet.arn(devices["extra"]))
+    fleet.world.later(hours=1)
+    run_once(fleet.world)
+    result = run("fleet", "accept", *arguments)
+    assert (result.exit_code, told in result.stderr) == (2, True), result.output
+
+
+# --- counting, and what is accepted
+
+
+def test_a_tally_keeps_the_newest_examples_and_survives_being_written() -> None:
+    tally, other = Tally(), Tally()
+    for number in range(30):
+        (tally if number % 2 else other).find(
+            "hold", Example(f"{number:064x}", "", f"2026-03-01T12:00:{number:02}Z", "x", "y")
+        )
+    tally.add(Tally.from_json(json.loads(json.dumps(other.to_json()))))
+    assert tally.counts == {"hold": {"x": 30}}
+    assert [each.at[-3:-1] for each in tally.examples["hold"]] == [str(29 - each) for each in range(MOST_EXAMPLES)]
+
+
+@pytest.mark.parametrize(
+    ("most", "hours", "left"),
+    [(2, 1, 1), (3, 1, 0), (9, 1, 0), (3, 0, 3)],
+    ids=["one more than accepted", "as many as accepted", "fewer", "run out"],
+)
+def test_an_acceptance_is_for_so_many_devices_until_its_day(world: World, most: int, hours: int, left: int) -> None:
+    accepted = Acceptance("allow.unmatched", most, world.now + timedelta(hours=hours), "me", "2026-03-01T12:00:00Z")
+    counts = {"hold": {"allow.unmatched": 3, "chain.ca-inactive": 1}, "unknown": {"unknown": 2}}
+    assert not_accepted(counts, [accepted], world.now) == {"hold": left + 1, "unknown": 2}
+    assert gauges({"hold": left + 1, "unknown": 2})["FleetFindings"] == left + 3
