@@ -13,6 +13,9 @@ from jitr_page.jobs import Jobs
 from jitr_page.recalls import Recalls
 from jitr_page.uploads import Uploads
 
+# The account of local stacks: AWS has none with this number.
+NO_ACCOUNT = "000000000000"
+
 
 @dataclass
 class Site:
@@ -24,6 +27,11 @@ class Site:
     jobs: Jobs
     uploads: Uploads = field(default_factory=Uploads)
     recalls: Recalls = field(default_factory=Recalls)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on a local stack, however that was named."""
+        return self.deployment.local is not None or self.deployment.account_id == NO_ACCOUNT
 
     @property
     def options(self) -> str:

@@ -64,6 +64,15 @@ def test_where_it_works_and_who_does_is_always_in_sight(page: Page) -> None:
         assert "stack <strong>jitr</strong>" in text
 
 
+def test_a_local_stack_is_told_as_one_and_looks_otherwise_however_it_was_named(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ("Account <strong>123456789012" in page.text("/"), "Local stack" in page.text("/")) == (True, False)
+    monkeypatch.setattr("jitr_page.site.NO_ACCOUNT", "123456789012")
+    text = page.text("/")
+    assert ('<body class="local">' in text, "Local stack" in text, "Account" in text) == (True, True, False)
+
+
 def test_an_unknown_address_leads_on(page: Page) -> None:
     answer = page.get("/nothing/here")
     assert (answer.status_code, "There is nothing here" in answer.text) == (404, True)
