@@ -75,11 +75,12 @@ def _sweep(found: Site, *, send: bool) -> JobResult:
     Sweep(found.deployment, _OLDER_THAN, _PACE, dry_run=not send, restart=False).cas(swept)
     stuck, sent = sum(each.stuck for each in swept), sum(each.sent for each in swept)
     looked = (
-        f"looked at {counted(sum(each.certificates for each in swept), 'certificate')} of {counted(len(swept), 'CA')}"
+        f"Looked at {counted(sum(each.certificates for each in swept), 'certificate')} of {counted(len(swept), 'CA')}"
     )
     if send:
-        return JobResult(f"{looked}; {counted(sent, 'was', 'were')} stuck, and put back on the registration queue")
-    return JobResult(f"{looked}; {stuck} are stuck" + ("" if stuck else ": there is nothing to do"))
+        put_back = counted(sent, "was stuck, and its event is", "were stuck, and their events are")
+        return JobResult(f"{looked}; {put_back} on the registration queue")
+    return JobResult(f"{looked}; {counted(stuck, 'is', 'are')} stuck" + ("" if stuck else ": there is nothing to do"))
 
 
 def _redrive(found: Site, wanted: MessageChoice) -> JobResult:
