@@ -14,7 +14,7 @@ from jitr_operations.deployment import Deployment
 from jitr_operations.history import reading
 from jitr_operations.table import operator, table_of
 from jitr_page import problems, text
-from jitr_page.guard import Door, watch
+from jitr_page.guard import Door, is_inside, watch
 from jitr_page.hearing import Heard
 from jitr_page.jobs import Jobs
 from jitr_page.once import only_once
@@ -87,7 +87,13 @@ def _set_up_templates(app: Flask) -> None:
 
     @app.context_processor
     def around() -> dict[str, Any]:
-        return {"site": site(), "root": request.script_root, "said": g.heard.said if "heard" in g else []}
+        inside = is_inside()
+        return {
+            "inside": inside,
+            "site": site() if inside else None,
+            "root": request.script_root,
+            "said": g.heard.said if inside else [],
+        }
 
 
 def _listen(app: Flask) -> None:
@@ -111,9 +117,7 @@ def _answer_errors(app: Flask) -> None:
     def of_http(problem: HTTPException) -> tuple[str, int]:
         code = problem.code or 500
         heading, words = _WORDS.get(code, (problem.name, problem.description or ""))
-        # Before the door nothing is told of the deployment.
-        inside, lost = code not in (401, 421), code == 404
-        return render_template("problem.html", heading=heading, text=words, inside=inside, lost=lost), code
+        return render_template("problem.html", heading=heading, text=words, lost=code == 404), code
 
     @app.errorhandler(Exception)
     def of_ours(problem: Exception) -> tuple[str, int]:
@@ -125,4 +129,4 @@ def _answer_errors(app: Flask) -> None:
             code = 500
         # Whoever asked AWS for several things may have got some of them, and an answer that is lost says nothing.
         unsure = request.method == "POST" and not isinstance(problem, InputError)
-        return render_template("problem.html", heading=heading, text=words, inside=True, unsure=unsure), code
+        return render_template("problem.html", heading=heading, text=words, unsure=unsure), code

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from flask import Flask, Request, Response, abort, make_response, redirect, render_template, request, url_for
+from flask import Flask, Request, Response, abort, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 if TYPE_CHECKING:
@@ -111,6 +111,11 @@ def watch(app: Flask, door: Door) -> None:
     app.after_request(_harden)
 
 
+def is_inside() -> bool:
+    """Return whether the door let the request at hand in. Until it has, nothing is told of the deployment."""
+    return bool(g.get("inside"))
+
+
 def _look(door: Door) -> None:
     if request.headers.get("Host") != door.host:  # a name that resolves to 127.0.0.1 is not this page
         abort(421)
@@ -118,6 +123,7 @@ def _look(door: Door) -> None:
         return
     if not door.knows(request):
         abort(401)
+    g.inside = True
     door.used = time.monotonic()
     if request.method not in ("GET", "HEAD") and not door.came_from_the_page(request):
         abort(403)

@@ -5,6 +5,7 @@ import logging
 import re
 from http.cookies import SimpleCookie
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from testkit.cli.command_line import Aws, Run
@@ -124,6 +125,45 @@ def test_without_the_cookie_nothing_is_told(page: Page) -> None:
         answer = page.get(path)
         assert answer.status_code == 401, path
         assert not [each for each in ("line-a", "snr-1", "123456789012", ID) if each in answer.text], path
+
+
+def test_what_is_open_to_everybody_tells_nothing_of_the_deployment_whatever_goes_wrong(page: Page) -> None:
+    """Below the folder and beside it: what is not there, and every other error of the paths that need no cookie."""
+    key = "-----BEGIN PRIVATE KEY-----"
+    wrong: list[tuple[str, str, dict[str, str], int]] = [
+        ("GET", "/static/nope", {}, 404),
+        ("GET", "/static/%2e%2e/app.py", {}, 404),
+        ("GET", f"/static/nope?{urlencode({'x': key})}", {}, 400),
+        ("GET", f"/enter?{urlencode({'token': key})}", {}, 400),
+        ("GET", "/static/page.css", {"Range": "bytes=999999-"}, 416),
+        ("GET", "/static/page.css", {"Host": "evil.example"}, 421),
+        ("POST", "/static/page.css", {}, 401),
+        ("POST", "/enter", {}, 401),
+        ("GET", "/enter", {}, 401),
+        ("GET", "/static/broken.css", {}, 500),
+    ]
+    serve_file = page.app.view_functions["static"]
+
+    def broken(filename: str) -> Any:
+        return serve_file(filename=filename) if filename != "broken.css" else 1 / 0
+
+    page.app.view_functions["static"] = broken
+    told = (
+        "<nav",
+        'class="place"',
+        'class="who"',
+        "eu-central-1",
+        "123456789012",
+        page.app.extensions["jitr"].operator,
+    )
+    for method, path, headers, code in wrong:
+        for folder in ("", page.door.root):
+            given = {"Host": page.door.host} | headers
+            answer = page.client.open(folder + path, method=method, headers=given, base_url=page.door.origin)
+            assert answer.status_code == code, (folder, method, path)
+            assert [each for each in told if each in answer.text] == [], (folder, method, path)
+    assert page.enter().get("/nothing").status_code == 404
+    assert [each for each in told if each not in page.text("/lists")] == []  # so that those are what it would tell
 
 
 def test_the_cookie_is_for_this_page_alone(page: Page) -> None:

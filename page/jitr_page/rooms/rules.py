@@ -222,9 +222,7 @@ def refuse_key(problem: PrivateKeyPasted) -> AnyResponse:
     if request.endpoint == "rules.problems":
         return jsonify(told=f"{problem} Take it out.", problems=[])
     if "text" not in request.form:
-        return Response(
-            render_template("problem.html", heading="That cannot be done", text=str(problem), inside=True), 400
-        )
+        return Response(render_template("problem.html", heading="That cannot be done", text=str(problem)), 400)
     text, seen, message = (without_keys(each) for each in _given())
     return Response(_editor(text, seen=seen, told=f"{problem} What is left of the text is here.", message=message), 400)
 
