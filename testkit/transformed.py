@@ -58,13 +58,16 @@ def transformed(newer: str = "", **parameters: Any) -> dict[str, Any]:
 
 def refused(**parameters: Any) -> list[str]:
     """Return what CloudFormation says against these parameters: the assertions of Rules that do not hold."""
-    template = transformed()
-    values = {name: each["Default"] for name, each in PARAMETERS.items()} | parameters
-    resolver = _Resolver(values, {}, {})
+    return refused_by(transformed(), parameters)
+
+
+def refused_by(template: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[str]:
+    """Return what CloudFormation says against the parameters of any template."""
+    resolver = _resolver(template, parameters)
     return [
         assertion["AssertDescription"]
         for rule in template["Rules"].values()
-        if resolver.resolved(rule["RuleCondition"])
+        if resolver.resolved(rule.get("RuleCondition", True))
         for assertion in rule["Assertions"]
         if not resolver.resolved(assertion["Assert"])
     ]
@@ -82,17 +85,29 @@ def deployed(account: str = ACCOUNT, newer: str = "", **parameters: Any) -> dict
         if each["Type"] == "CommaDelimitedList" and isinstance(values[name], str):
             values[name] = values[name].split(",")
     values |= PSEUDO | {"AWS::AccountId": account, "AWS::StackId": f"arn:aws:cloudformation:::{account}:stack/jitr/1"}
-    resolver = _Resolver(values, template.get("Conditions", {}), template.get("Mappings", {}))
+    resources = deployed_by(template, values)
+    for each in resources.values():
+        needed = each.get("DependsOn", [])
+        each["DependsOn"] = [name for name in ([needed] if isinstance(needed, str) else needed) if name in resources]
+    return resources
+
+
+def deployed_by(template: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the resources of any template's stack, without what conditions leave out."""
+    resolver = _resolver(template, parameters)
     there = {
         name: each
         for name, each in template["Resources"].items()
         if "Condition" not in each or resolver.holds(each["Condition"])
     }
     resources: dict[str, Any] = resolver.resolved(there)
-    for each in resources.values():
-        needed = each.get("DependsOn", [])
-        each["DependsOn"] = [name for name in ([needed] if isinstance(needed, str) else needed) if name in resources]
     return resources
+
+
+def _resolver(template: Mapping[str, Any], parameters: Mapping[str, Any]) -> "_Resolver":
+    """Return what resolves a template with its parameters, and the others' defaults."""
+    defaults = {name: each["Default"] for name, each in template["Parameters"].items() if "Default" in each}
+    return _Resolver({**defaults, **parameters}, template.get("Conditions", {}), template.get("Mappings", {}))
 
 
 class _Resolver:
