@@ -360,3 +360,16 @@ def test_an_acceptance_is_for_so_many_devices_until_its_day(world: World, most: 
     counts = {"hold": {"allow.unmatched": 3, "chain.ca-inactive": 1}, "unknown": {"unknown": 2}}
     assert not_accepted(counts, [accepted], world.now) == {"hold": left + 1, "unknown": 2}
     assert gauges({"hold": left + 1, "unknown": 2})["FleetFindings"] == left + 3
+
+
+def test_a_certificate_that_another_replaced_is_not_told_to_end_soon(fleet: Fleet) -> None:
+    world = fleet.world
+    world.publish(in_force(allow("line-a", grant=replace(GRANT, renewal="replace"), ca="factory-a")))
+    for owner in ("old key", "new key"):
+        draft = FACTORY.usual_device("a").key("P-256", owner).valid(not_after=world.now + timedelta(days=9))
+        device = draft.issue()
+        world.connect(device)
+        world.knock(device, FACTORY)
+        assert world.status(device) == "ACTIVE"
+    world.later(hours=1)
+    assert run_once(world)["ExpiringSoon"] == 1

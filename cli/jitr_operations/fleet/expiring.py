@@ -1,7 +1,8 @@
 """What ends soon: devices' certificates, CAs, revocation lists and list rows.
 
-Devices are those on record as admitted. AWS IoT judges a registered device by its own certificate's validity, not by
-its CA's; but what outlives its CA is never renewed under it.
+Devices are those on record as admitted, but for those that a command took out or another certificate replaced. AWS IoT
+judges a registered device by its own certificate's validity, not by its CA's; but what outlives its CA is never renewed
+under it.
 """
 
 from collections import Counter, defaultdict
@@ -15,11 +16,13 @@ from jitr.aws.cas import Cas
 from jitr.aws.crls import Crls
 from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.decisions import newest
+from jitr.aws.dynamodb.replacements import replaced_of
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import BATCH_GET, Table, row_key
 from jitr.aws.iot import Iot
 from jitr.devicelists.rows import ListRow, device_keys
 from jitr.errors import UnusableCrl
+from jitr.fleet.standing import ACTIVE
 from jitr.reasons import Verdict
 from jitr.records.heads import Heads
 from jitr.records.knock import recorded_knock
@@ -31,6 +34,7 @@ from jitr_operations import telling
 from jitr_operations.cas.registry import all_ca_ids, described
 from jitr_operations.crls import crls_with
 from jitr_operations.deployment import Deployment
+from jitr_operations.lists.where import require_column
 from jitr_operations.table import table_of
 
 NOTHING = "(none)"  # what a device has no value of
@@ -106,8 +110,8 @@ class WhatEnds:
 def ending(deployment: Deployment, at: datetime, until: datetime, by: str | None) -> WhatEnds:
     """Return all that ends until a day, or has ended. ``by`` is ca, rule, list or attr.NAME.
 
-    A device that an operator's command took out is left out; who was cut off by another hand is not known here. Raises
-    Retry as AWS does.
+    A device that an operator's command took out is left out, and so is a certificate that another replaced; who was cut
+    off by another hand is not known here. Raises InputError for a column that no row has, Retry as AWS does.
     """
     return _Endings(deployment, WhatEnds(at, until, by)).all()
 
@@ -116,21 +120,29 @@ class _Endings:
     def __init__(self, deployment: Deployment, found: WhatEnds) -> None:
         self._deployment = deployment
         self._found = found
+        self._iot = Iot(deployment.client("iot"))
         self._table: Table = table_of(deployment)
         self._heads: Heads = self._table.heads()
         self._rules: Rules = rules_in_force(self._table) or NO_RULES
         self._last_of_ca: dict[str, tuple[int, datetime]] = {}  # devices that outlive their CA, and the last of them
+        self._columns: set[str] = set()  # that rows have
         self._ends_of_cas = self._cas()
 
     def all(self) -> WhatEnds:
+        with telling.progress("Looking at list rows", None) as advance:
+            self._found.rows = list(self._rows(advance))
+        self._require_column()
         with telling.progress("Looking at devices", None) as advance:
             self._look_at_devices(advance)
         self._found.devices.sort(key=lambda each: (each.not_after, each.certificate_id))
         self._found.outlived = [self._outlived(ca_id) for ca_id in sorted(self._last_of_ca)]
         self._found.crls = [each for each in self._lists() if each["next_update"] <= rfc3339(self._found.until)]
-        with telling.progress("Looking at list rows", None) as advance:
-            self._found.rows = list(self._rows(advance))
         return self._found
+
+    def _require_column(self) -> None:
+        by = self._found.by
+        if self._columns and by is not None and by.startswith("attr."):
+            require_column(f"--by {by}", by, [each for each in self._columns if each.startswith("attr.")])
 
     # --- CAs
 
@@ -165,12 +177,25 @@ class _Endings:
     def _look_at_devices(self, advance: Callable[[int], None]) -> None:
         admitted = newest(self._table, Verdict.ADMIT)
         while some := list(islice(admitted, BATCH_GET)):
-            self._found.looked_at += len(some)
-            in_time = [each for each in some if self._ends_in_time(each)]
-            acts = acts_of(self._table, [each.certificate_id for each in in_time])
-            left = [each for each in in_time if not _was_cut_off(acts.get(each.certificate_id, ()))]
-            self._found.devices += self._told(left)
+            still_in = self._still_in(some)
+            self._found.looked_at += len(still_in)
+            self._found.devices += self._told([each for each in still_in if self._ends_in_time(each)])
             advance(len(some))
+
+    def _still_in(self, admitted: Sequence[Record]) -> list[Record]:
+        """Return those of some admitted devices that no command took out and no other certificate replaced."""
+        acts = acts_of(self._table, [each.certificate_id for each in admitted])
+        last = {certificate_id: done[-1] for certificate_id, done in acts.items() if done}
+        out = {certificate_id for certificate_id, act in last.items() if act.cut_off}
+        for each in replaced_of(self._table, admitted) - out:
+            if each not in last or not self._is_active(each):
+                out.add(each)
+        return [each for each in admitted if each.certificate_id not in out]
+
+    def _is_active(self, certificate_id: str) -> bool:
+        """Ask AWS IoT of a device that a command let in: the table does not say if it was replaced before or after."""
+        found = self._iot.certificate(certificate_id)
+        return found is not None and found.status == ACTIVE
 
     def _ends_in_time(self, record: Record) -> bool:
         end = _end(record)
@@ -226,7 +251,7 @@ class _Endings:
     def _lists(self) -> Iterator[dict[str, Any]]:
         """Yield each revocation list that the rules name, with when it runs out; a warning tells of those unread."""
         crls: Crls = crls_with(self._deployment)
-        cas = Cas(Iot(self._deployment.client("iot")))
+        cas = Cas(self._iot)
         for alias, configured in sorted(self._rules.crls.items()):
             for ca_id in self._rules.cas[alias].ids:
                 ca = cas.get(ca_id, self._found.at).reading
@@ -244,6 +269,7 @@ class _Endings:
             ends = []
             for row in lists.rows(name, info.head.generation):
                 advance(1)
+                self._columns |= row.to_json().keys()
                 if row.expires is not None and row.expires <= self._found.until:
                     ends.append(row.expires)
             if ends:
@@ -263,10 +289,6 @@ def _end(record: Record) -> datetime | None:
 def _values(rows: Iterable[ListRow], attribute: str) -> tuple[str, ...]:
     """Return the values that rows have of an attribute, each once."""
     return tuple(dict.fromkeys(each.attributes[attribute] for each in rows if attribute in each.attributes))
-
-
-def _was_cut_off(acts: Sequence[Any]) -> bool:
-    return bool(acts) and acts[-1].cut_off
 
 
 def _by_month(times: Iterator[datetime]) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Some rows of device lists, by the values in their columns."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 
 from jitr.devicelists.columns import is_column, unknown_column
@@ -11,6 +11,13 @@ from jitr.text import cut, meant
 from jitr.unseen import quote
 
 _MOST_SHOWN = 300  # characters of the columns that there are
+
+
+def require_column(option: str, column: str, there: Collection[str]) -> None:
+    """Raise InputError where a column is none of those that there are in the rows; ``option`` is who asked for it."""
+    if column not in there:
+        known = cut(meant(column, sorted(there)), _MOST_SHOWN)
+        raise InputError(f"{option}: no row has the column {column}: {known}")
 
 
 class RowFilter:
@@ -60,9 +67,7 @@ class RowFilter:
 
     def _require_columns(self, there: set[str]) -> None:
         for column, value in self._wanted:
-            if column not in there:
-                known = cut(meant(column, sorted(there)), _MOST_SHOWN)
-                raise InputError(f"--where {column}={value}: no row has the column {column}: {known}")
+            require_column(f"--where {column}={value}", column, there)
 
 
 class ChosenRows:

@@ -37,8 +37,9 @@ def _by(_context: click.Context, _parameter: click.Parameter, text: str | None) 
 def command(within: int, by: str | None, choice: Choice, as_json: bool) -> None:
     """Show what ends soon: certificates of devices, CAs, revocation lists and list rows.
 
-    Devices are those on record as admitted, except those that a command took out. What has already ended is counted,
-    too. A CA that ends before its devices is always reported: they cannot be renewed under it.
+    Devices are those on record as admitted, except those that a command took out and certificates that another one
+    replaced. What has already ended is counted, too. A CA that ends before its devices is always reported: they cannot
+    be renewed under it. With --by attr.NAME, NAME is a column that some row of a list has.
 
     \b
     Examples:

@@ -9,6 +9,7 @@ from typing import Any
 from jitr.aws.cas import Cas
 from jitr.aws.crls import Crls
 from jitr.aws.dynamodb.by_hand import acts_of
+from jitr.aws.dynamodb.replacements import replaced_of
 from jitr.aws.dynamodb.rulebook import Rulebook
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Iot
@@ -30,7 +31,6 @@ from jitr.fleet.standing import (
 from jitr.reasons import Verdict
 from jitr.records.by_hand import Act
 from jitr.records.record import Record
-from jitr.records.reservation import Reservation
 from jitr.rules.model import Rules
 from jitr.services.fleet.findings import FleetFinding, KnownDevice, device_of, today
 from jitr.services.recheck.redecide import AsRecorded, redecide
@@ -147,7 +147,7 @@ class Examiner:
     ) -> Iterator[FleetFinding]:
         hand, by = hand_of(acts), acts[-1].by if acts else None
         standing = against_status(record, status, hand, replaced=False)
-        if standing is Standing.CHANGED and self._was_replaced(record):
+        if standing is Standing.CHANGED and replaced_of(self._table, [record]):
             standing = against_status(record, status, hand, replaced=True)
         if standing is not None:
             yield device_of(record, by).found(standing, status=status, was=_was(record))
@@ -155,14 +155,6 @@ class Examiner:
             standing = against_today(record.decision is Verdict.ADMIT, decision.verdict, hand)
             if standing is not None:
                 yield device_of(record, by).found(standing, status=status, today=today(decision))
-
-    def _was_replaced(self, record: Record) -> bool:
-        """Return whether another certificate has the device's name since: ``renewal: replace`` made it INACTIVE."""
-        if record.decision is not Verdict.ADMIT or record.reservation is None:
-            return False
-        items = self._table.get([{"pk": record.reservation, "sk": "RESERVATION"}])
-        found = [Reservation.from_json(record.reservation, each) for each in items]
-        return bool(found) and record.certificate_id not in found[0].certificates and bool(found[0].certificates)
 
     # --- certificates without a record
 
