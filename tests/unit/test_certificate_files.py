@@ -141,6 +141,12 @@ def test_a_private_key_is_refused_wherever_it_lies(name: str) -> None:
         assert "MI" not in told
 
 
+@pytest.mark.parametrize("line", [b"abcd", b"no base64", base64.b64encode(b"x" * 300)], ids=["short", "text", "long"])
+def test_a_line_that_is_not_the_base64_of_a_certificate_is_told_as_that(line: bytes) -> None:
+    """The file has no PEM anywhere; to miss it in one line would send people astray."""
+    assert why(LINES + b"\n" + line) == "lot.json: line 4: the line is not the base64 of a certificate"
+
+
 def test_a_private_key_between_certificates_is_refused_with_its_line() -> None:
     told = why(DEVICES[0].pem + pki.private_pem(DEVICES[0].key))
     line = DEVICES[0].pem.count(b"\n") + 1

@@ -1,6 +1,9 @@
 """Tables of devices as Espressif and Nordic's nRF Cloud have them: a certificate in a cell."""
 
+import base64
 import hashlib
+import textwrap
+from collections.abc import Callable
 
 import pytest
 from testkit import manifests, pki
@@ -101,6 +104,59 @@ def test_csv_with_a_certificate_in_a_cell_is_devices_by_their_public_keys() -> N
         "read as CSV with a certificate in a cell of each row, which its content shows",
         "columns that are left out: 'Pos'",
     )
+
+
+def in_base64(form: str, number: int) -> str:
+    """A certificate as a cell: of its DER or its PEM, on one line or wrapped."""
+    board = BOARDS[number][1]
+    text = base64.b64encode(board.pem if "PEM" in form else board.der).decode()
+    return '"' + "\n".join(textwrap.wrap(text, 64)) + '"' if "wrapped" in form else text
+
+
+FORMS = ["DER", "PEM", "DER, wrapped", "PEM, wrapped"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_certificate_in_a_cell_may_be_the_base64_of_der_or_pem(form: str) -> None:
+    data = table_of("n,certificate,attr.batch", f"1,{in_base64(form, 0)},7", f"2,{in_base64(form, 1)},")
+    found = rows(data)
+    assert [each.public_key_sha256 for each in found] == KEYS[1]
+    assert found[0].attributes == {"batch": "7"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("heading", ["certificate", "Zertifikat", "public key"])
+def test_lines_of_base64_under_a_heading_are_csv_of_one_column(form: str, heading: str) -> None:
+    found = rows(table_of(heading, in_base64(form, 0), in_base64(form, 1)))
+    assert [each.public_key_sha256 for each in found] == KEYS[1]
+
+
+def test_base64_under_a_column_of_a_list_is_that_column_s_text() -> None:
+    """A row is known by the keys that its file names, and an attribute may be any text."""
+    data = table_of("common_name,attr.certificate", f"a,{in_base64('DER', 0)}")
+    (row,) = rows(data)
+    assert (row.common_name, row.public_key_sha256) == ("a", None)
+
+
+def test_a_cell_that_is_not_the_base64_of_a_certificate_is_told_as_that() -> None:
+    for cell_of in ("abcd", "no base64", base64.b64encode(b"x" * 300).decode()):
+        (told,) = problems(table_of("n,cert", f"1,{in_base64('DER', 0)}", f"2,{cell_of}"))
+        assert "line 3: its certificate is neither in PEM nor the base64 of a certificate" in told
+
+
+@pytest.mark.parametrize("wrap", [bytes, base64.b64encode], ids=["PEM", "base64"])
+def test_a_private_key_beside_a_certificate_in_its_cell_is_refused(wrap: Callable[[bytes], bytes]) -> None:
+    """Private keys are refused wherever they are found; nothing of them is repeated."""
+    for key in (pki.private_pem(BOARDS[1][1].key), BOARDS[1][1].pem + pki.private_pem(BOARDS[1][1].key)):
+        (told,) = problems(table_of("n,cert", f"1,{cell(0)}", f'2,"{wrap(key).decode()}"'))
+        assert "it has a private key in it, which no list needs" in told
+        assert "MI" not in told
+
+
+def test_a_private_key_in_base64_of_der_is_no_certificate() -> None:
+    key = "".join(pki.private_pem(BOARDS[1][1].key).decode().splitlines()[1:-1])
+    (told,) = problems(table_of("n,cert", f"1,{cell(0)}", f"2,{key}"))
+    assert "a private key, not a certificate" in told
 
 
 def test_what_it_calls_its_columns_is_said_as_for_other_csv() -> None:

@@ -38,6 +38,7 @@ from jitr.x509.pem import MAX_INPUT
 
 _BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
 _LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE", b"X.509 CERTIFICATE")
+_SEQUENCE = b"\x30"  # what DER of certificates and keys begins with
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 PRIVATE_KEY = b"PRIVATE KEY-----"
 HAS_A_KEY = (
@@ -199,11 +200,19 @@ def in_lines(pieces: Iterable[bytes]) -> Iterator[CertificateText]:
 
 
 def _of_line(line: bytes, place: str) -> CertificateText:
-    try:
-        data = binascii.a2b_base64(line, strict_mode=True)
-    except binascii.Error:
+    data = from_base64(line)
+    if data is None:
         return CertificateText(place, why="the line is not the base64 of a certificate")
     return CertificateText(place, why=HAS_A_KEY) if PRIVATE_KEY in data else CertificateText(place, data)
+
+
+def from_base64(text: bytes) -> bytes | None:
+    """Return the DER or PEM that a text is the base64 of; None where it is of neither."""
+    try:
+        data = binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error:
+        return None
+    return data if data.startswith(_SEQUENCE) or _BEGIN in data else None
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:

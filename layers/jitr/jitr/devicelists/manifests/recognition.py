@@ -4,6 +4,7 @@ import codecs
 import re
 import zlib
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from jitr.devicelists.columns import is_column
 from jitr.devicelists.csv.records import CsvRecord, read_records
@@ -36,6 +37,11 @@ _PEM_LINE = re.compile(rb"^-----BEGIN [A-Z0-9. ]+-----\s*$", re.MULTILINE)
 _OFFICE = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"xl/", b"mimetype")
 _BEGIN = "-----BEGIN CERTIFICATE-----"
 _BASE64_LINE = re.compile(rb"(?:MI|LS0tLS1CRUdJTi)[A-Za-z0-9+/]{120,}={0,2}")  # of DER, or of "-----BEGIN "
+# The base64 of "-----BEGIN CERTIFICATE-----", or of DER whose first two elements are SEQUENCEs of more than 127 octets,
+# which those of a bare key are not.
+_BASE64_CELL = re.compile(
+    r"(?:LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t|MII[A-Za-z0-9+/]{2}[DTjz]C[BC])[A-Za-z0-9+/]{112,}={0,2}"
+)
 
 
 def recognised(head: bytes) -> str:
@@ -90,7 +96,7 @@ def _recognised_table(head: bytes) -> str:
     if len(first.cells) == NRF_CLOUD_CELLS and first.cells[-1].lstrip().startswith("-----BEGIN CERTIFICATE-----"):
         return "nrfcloud"
     second = next(records, None)
-    if isinstance(second, CsvRecord) and column_of_certificates(second.cells) is not None:
+    if isinstance(second, CsvRecord) and column_of_certificates(first.cells, second.cells) is not None:
         return "column"
     return "csv"
 
@@ -100,10 +106,21 @@ def begins_with_base64(head: bytes) -> bool:
     return _BASE64_LINE.fullmatch(head.lstrip().partition(b"\n")[0].strip()) is not None
 
 
-def column_of_certificates(cells: Sequence[str]) -> int | None:
-    """Return the number of the one cell, from 0, that is a certificate in PEM; None where there is not exactly one."""
-    found = [number for number, each in enumerate(cells) if each.lstrip().startswith(_BEGIN)]
+def column_of_certificates(header: Sequence[str], cells: Sequence[str]) -> int | None:
+    """Return the number of the one cell, from 0, that is a certificate; None where there is not exactly one.
+
+    It is in PEM, or the base64 of PEM or DER under a heading that is no column of a list: an ``attr.`` may be any text.
+    """
+    found = [
+        number
+        for number, (cell, heading) in enumerate(zip_longest(cells, header[: len(cells)], fillvalue=""))
+        if cell.lstrip().startswith(_BEGIN) or (_is_base64(cell) and not is_column(heading.strip()))
+    ]
     return found[0] if len(found) == 1 else None
+
+
+def _is_base64(cell: str) -> bool:
+    return _BASE64_CELL.fullmatch("".join(cell.split())) is not None
 
 
 def column_of_file_names(head: bytes) -> int | None:

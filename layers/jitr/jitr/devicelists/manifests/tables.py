@@ -1,4 +1,4 @@
-"""Devices in the tables that vendors ship with their modules: CSV with a certificate of several lines in a cell.
+"""Devices in the tables that vendors ship with their modules: CSV with a certificate in a cell.
 
 Espressif's pre-provisioned modules: ``MAC,cn,cert``. Nordic's nRF Cloud: no header, and device id, sub-type, tags,
 firmware types and certificate.
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from jitr.devicelists.columns import is_column, shown, under
 from jitr.devicelists.csv.duplicates import SeenKeys
 from jitr.devicelists.csv.records import BadCsvRecord, CsvRecord, read_records
-from jitr.devicelists.manifests.certificates import names_of
+from jitr.devicelists.manifests.certificates import HAS_A_KEY, PRIVATE_KEY, from_base64, names_of
 from jitr.devicelists.manifests.reading import (
     Bad,
     Entry,
@@ -99,7 +99,9 @@ class NrfCloud(DeviceTable):
 
 
 class CertificateColumn(DeviceTable):
-    """CSV that has each device's certificate in a cell, as PEM, and may have columns of a list beside it.
+    """CSV that has each device's certificate in a cell, and may have columns of a list beside it.
+
+    The certificate is in PEM, or the base64 of PEM or DER.
 
     ``headings`` of the options give columns for what the file calls them. A common name beside a certificate must be
     the certificate's own.
@@ -131,15 +133,19 @@ class CertificateColumn(DeviceTable):
     def device(self, cells: list[str]) -> tuple[dict[str, str], CertificateReading]:
         """Return what a row says of a device, and its certificate. Raises WrongDevice and Unreadable."""
         if self._certificates is None:
-            self._certificates = column_of_certificates(cells)
+            self._certificates = column_of_certificates(self._headings, cells)
         if self._certificates is None or len(cells) <= self._certificates:
             raise WrongDevice("there is no certificate in its row")
-        beside = zip(self._columns, cells, strict=False)
-        columns = {name: cell.strip() for name, cell in beside if name is not None and cell.strip()}
+        beside = enumerate(zip(self._columns, cells, strict=False))
+        columns = {
+            name: cell.strip()
+            for at, (name, cell) in beside
+            if name is not None and at != self._certificates and cell.strip()
+        }
         common_name = columns.pop("common_name", None)
         text = cells[self._certificates]
         if common_name is None:
-            return columns, read_certificate(text.encode(errors="surrogatepass"))
+            return columns, _read(text)
         return columns, _certificate(text, common_name, "common_name")
 
 
@@ -156,8 +162,21 @@ def _cells(cells: list[str], count: int) -> list[str]:
 
 def _certificate(text: str, common_name: str, what: str) -> CertificateReading:
     """Return a row's certificate, which must be that of the device which the row names."""
-    reading = read_certificate(text.encode(errors="surrogatepass"))
+    reading = _read(text)
     if reading.facts.values("common_name") != (common_name,):
         found = ", ".join(map(shown, reading.facts.values("common_name"))) or "none"
         raise WrongDevice(f"its {what} is {shown(common_name)}, and the common name of its certificate is {found}")
     return reading
+
+
+def _read(text: str) -> CertificateReading:
+    """Return the certificate in a cell. Raises WrongDevice and Unreadable."""
+    data = text.encode(errors="surrogatepass")
+    if data.strip() and b"-----" not in data:
+        decoded = from_base64(b"".join(data.split()))
+        if decoded is None:
+            raise WrongDevice("its certificate is neither in PEM nor the base64 of a certificate")
+        data = decoded
+    if PRIVATE_KEY in data:
+        raise WrongDevice(HAS_A_KEY)
+    return read_certificate(data)
