@@ -29,6 +29,13 @@ def _parse(_context: click.Context, _parameter: click.Parameter, text: str | Non
         raise click.BadParameter(f"{quote(text)}: give a span (24h, 7d) or an RFC 3339 time") from None
 
 
+def _parse_since(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
+    since = _parse(context, parameter, text)
+    if since is not None and since > now():
+        raise click.BadParameter(f"{quote(str(text))}: this is yet to come, and nothing is since then")
+    return since
+
+
 def require_order(since: datetime | None, until: datetime | None) -> None:
     """Raise UsageError for a span that ends before it begins: nothing could ever be in it."""
     if since is not None and until is not None and until < since:
@@ -40,7 +47,7 @@ def require_order(since: datetime | None, until: datetime | None) -> None:
 def since_of(what: str) -> Callable[[F], F]:
     """Add the option ``--since``: the command gets ``since``, an aware time or None."""
     return click.option(
-        "--since", metavar="SPAN|TIME", callback=_parse, help=f"Only {what} since then: 24h, 7d, or a time."
+        "--since", metavar="SPAN|TIME", callback=_parse_since, help=f"Only {what} since then: 24h, 7d, or a time."
     )
 
 

@@ -33,6 +33,8 @@ def verification_csr(out: Path | None, force: bool, code_only: bool, choice: Cho
     """
     if code_only and out is not None:
         raise click.UsageError("--code and --out exclude each other: there is no request then.")
+    if force and out is None:
+        raise click.UsageError("--force goes with --out: no other file is written.")
     code = choice.account().client("iot").get_registration_code()["registrationCode"]
     if code_only:
         output.emit(as_json, {"registration_code": code}, code)

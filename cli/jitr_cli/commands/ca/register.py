@@ -66,6 +66,8 @@ def register(
         raise click.UsageError(f"Give one of {_PROOFS}.")
     if verification_certificate and sni_only:
         raise click.UsageError("--verification-certificate and --sni-only exclude each other: there is no proof then.")
+    if passphrase_file and not key:
+        raise click.UsageError("--passphrase-file goes with --key: it is that key's.")
     now = datetime.now(UTC)
     wanted = registration.Wanted(not inactive, not no_auto_registration, sni_only, tuple(_tag(each) for each in tags))
     found = fit_ca(read_bytes(certificate), str(certificate), now)

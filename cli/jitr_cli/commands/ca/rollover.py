@@ -44,6 +44,10 @@ def rollover(
       jitr ca rollover factory-a factory-b --export not-yet.csv
       jitr ca rollover factory-a factory-b --finish
     """
+    if force and file is None:
+        raise click.UsageError("--force goes with --export: no other file is written.")
+    if yes and not finish:
+        raise click.UsageError("--yes goes with --finish: nothing else is asked.")
     deployment = choice.deployment()
     if finish:
         deployment.announce()

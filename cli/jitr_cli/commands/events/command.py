@@ -56,6 +56,8 @@ def make(
       jitr events make snr-0001.pem --local --out event.json
       jitr events make snr-0001.pem --account 000000000000 --ca factory-a.pem
     """
+    if force and out is None:
+        raise click.UsageError("--force goes with --out: no other file is written.")
     if account is not None and ca is not None:
         knock = from_files(certificate, account, ca, choice.region)
     else:

@@ -8,7 +8,7 @@ import click
 
 from jitr.errors import Refused, Retry
 from jitr.fleet.standing import Standing
-from jitr.services.fleet.findings import FleetFinding, codes, may_be_cut_off, may_be_given_back, told
+from jitr.services.fleet.findings import CUT_OFF, FleetFinding, codes, may_be_cut_off, may_be_given_back, told
 from jitr.text import counted
 from jitr_cli.console import completion, output
 from jitr_cli.console.filters import ca_option
@@ -93,6 +93,7 @@ def command(
       jitr fleet check --only reject --rule line-a-sensors --deactivate
       jitr fleet check --ca factory-a --resume check.notebook --json
     """
+    _refuse_contradictions(rule, frozenset(map(Standing, only)), attachments, deactivate, reattach, yes)
     selection = Selection(
         ca=ca,
         rule=rule,
@@ -111,6 +112,21 @@ def command(
     done = {each for mend in mended.values() for each in mend.done}
     if any(each["certificate_id"] not in done for each in checked.findings):
         context.exit(1)
+
+
+def _refuse_contradictions(
+    rule: str | None, only: frozenset[Standing], attachments: bool, deactivate: bool, reattach: bool, yes: bool
+) -> None:
+    """Raise UsageError for options of which one leaves nothing to another: the check would end well for nothing."""
+    if yes and not (deactivate or reattach):
+        raise click.UsageError("--yes goes with --deactivate or --reattach: nothing else is asked.")
+    if only and deactivate and only.isdisjoint(CUT_OFF):
+        raise click.UsageError("--deactivate is for reject, hold and unknown, and --only leaves them all out.")
+    for option, given in (("--reattach", reattach), ("--attachments", attachments)):
+        if only and given and Standing.DRIFT not in only:
+            raise click.UsageError(f"{option} is for drift, and --only leaves it out.")
+    if rule is not None and only == {Standing.UNKNOWN}:
+        raise click.UsageError("--rule and --only unknown exclude each other: no rule let those in.")
 
 
 def _checked(deployment: Deployment, selection: Selection, resume: Path | None) -> FleetChecked:

@@ -81,7 +81,10 @@ class Opener:
             pieces = chain([head], pieces)
             found = recognised(head)
         kind = self._options.kind
-        if kind == "csv" or (kind is None and found == "csv"):
+        is_table = kind == "csv" or (kind is None and found == "csv")
+        if self._options.sheet is not None and not (is_table and head.startswith(SPREADSHEET)):
+            raise InputError(f"{source}: --sheet is for spreadsheets, and this is none")
+        if is_table:
             if self._options.for_manifests:
                 raise InputError(f"{source}: {_NOT_FOR_CSV}")
             headings = self._options.headings

@@ -82,14 +82,19 @@ def codes(finding: FleetFinding) -> list[str]:
     return [] if finding["today"] is None else [str(each["code"]) for each in finding["today"]["reasons"]]
 
 
+# The kinds of which devices are taken out.
+CUT_OFF = frozenset({Standing.REJECT, Standing.HOLD, Standing.UNKNOWN})
+
+
 def may_be_cut_off(finding: FleetFinding) -> bool:
     """Return whether a device is in and ought not to be: what ``--deactivate`` takes out.
 
     Not one that would be held only because a revocation list or a responder cannot be used.
     """
-    if finding["finding"] == Standing.HOLD.value:
+    standing = Standing(finding["finding"])
+    if standing is Standing.HOLD:
         return not says_nothing_of_the_device(codes(finding))
-    return finding["finding"] in (Standing.REJECT.value, Standing.UNKNOWN.value)
+    return standing in CUT_OFF
 
 
 def may_be_given_back(finding: FleetFinding) -> bool:

@@ -1,0 +1,60 @@
+"""Options that leave nothing to each other, and words that can mean nothing: refused before anything is asked."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from testkit.cli.command_line import Aws, Run
+
+from jitr.aws.dynamodb.table import Table
+from jitr.times import rfc3339
+from jitr_operations.table import now
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("fleet", "check", "--only", "gone", "--deactivate", "--yes"), "--only leaves them all out"),
+        (("fleet", "check", "--only", "reject", "--reattach", "--yes"), "--reattach is for drift"),
+        (("fleet", "check", "--only", "reject", "--attachments"), "--attachments is for drift"),
+        (("fleet", "check", "--only", "unknown", "--rule", "line-a"), "no rule let those in"),
+        (("fleet", "check", "--yes"), "--yes goes with --deactivate or --reattach"),
+        (("ca", "rollover", "a", "b", "--force"), "--force goes with --export"),
+        (("ca", "rollover", "a", "b", "--yes"), "--yes goes with --finish"),
+        (("ca", "verification-csr", "--force"), "--force goes with --out"),
+        (("ca", "register", "a.pem", "--sni-only", "--passphrase-file", "p"), "--passphrase-file goes with --key"),
+        (("events", "make", "a.pem", "--force"), "--force goes with --out"),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
+)
+def test_an_option_that_another_leaves_nothing_to_is_wrong_use(
+    run: Run, aws: Aws, words: tuple[str, ...], says: str
+) -> None:
+    """A command that does nothing of what was asked must not end well."""
+    result = run(*words)
+    assert (result.exit_code, says in result.stderr, aws.calls) == (2, True, []), result.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("fleet", "check"),
+        ("fleet", "export", "fleet.csv"),
+        ("decisions", "ls"),
+        ("held", "ls"),
+        ("history",),
+        ("rules", "replay"),
+    ],
+    ids=" ".join,
+)
+def test_since_a_time_that_is_yet_to_come_is_refused(run: Run, aws: Aws, words: tuple[str, ...]) -> None:
+    """Nothing can be since then: it is a slip, and an empty answer would be believed."""
+    result = run(*words, "--since", rfc3339(now() + timedelta(days=1)))
+    assert (result.exit_code, "this is yet to come" in result.stderr, aws.calls) == (2, True, []), result.output
+
+
+@pytest.mark.parametrize("text", ["common_name\na\n", "-----BEGIN CERTIFICATE-----\n"], ids=["CSV", "certificate"])
+def test_a_sheet_of_what_is_no_spreadsheet_is_refused(table: Table, run: Run, text: str) -> None:
+    Path("sensors.csv").write_text(text)
+    result = run("lists", "import", "line-a", "sensors.csv", "--sheet", "Lot 7", "--yes")
+    assert (result.exit_code, "--sheet is for spreadsheets, and this is none" in result.stderr) == (2, True)
