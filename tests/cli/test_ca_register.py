@@ -218,7 +218,7 @@ def test_nothing_is_taken_from_a_ca_at_work_without_assent(run: Run, aws: Aws, o
     aws.overrides["UpdateCACertificate"] = lambda _: {}
     asked = run("ca", "register", "ca.pem", "--key", "ca.key", option)
     assert asked.exit_code == 2
-    assert "add --yes" in asked.stderr
+    assert "--yes answers it" in asked.stderr
     assert "UpdateCACertificate" not in aws.operations
     assert run("ca", "register", "ca.pem", "--key", "ca.key", option, "--yes").exit_code == 0
     assert "UpdateCACertificate" in aws.operations

@@ -248,6 +248,12 @@ def test_who_has_not_come_is_a_list_of_their_old_certificates_which_imports(run:
     assert (again.exit_code, "--force" in again.stderr) == (2, True)
 
 
+def test_a_file_that_cannot_be_written_is_told_as_it_was_named(run: Run, fleet: Fleet) -> None:
+    """Not as the one under cover that is written first."""
+    result = run("ca", "rollover", "factory-a", "factory-b", "--export", "/proc/not-yet.csv")
+    assert (result.exit_code, "error: /proc/not-yet.csv: " in result.stderr) == (2, True), result.stderr
+
+
 # --- the end
 
 
@@ -296,6 +302,8 @@ def test_the_old_ca_is_not_ended_while_the_new_one_takes_no_devices(
     assert "no device can come" in run("ca", "rollover", "factory-a", "factory-b").stderr
     result = run("ca", "rollover", "factory-a", "factory-b", "--finish", "--yes")
     assert (result.exit_code, f"is {lacks}, and with" in result.stderr) == (2, True), result.stderr
+    mend = f"`jitr ca activate {OTHER.id[:12]}` makes it ACTIVE" if lacks == "INACTIVE" else "`jitr ca register` with"
+    assert mend in result.stderr
     assert ca_status(fleet) == "ACTIVE"
 
 
@@ -334,3 +342,16 @@ def test_the_older_ca_comes_first_and_a_newer_one_that_ends_sooner_is_warned_of(
         assert result.exit_code == code, result.output
         assert f"{ca.id[:12]} ends" in result.stderr
         assert ("name the CA that is left first" in result.stderr) == (code == 2)
+
+
+def test_cas_that_end_on_one_day_are_told_apart_by_the_time(run: Run, fleet: Fleet) -> None:
+    end = FACTORY.draft.not_after.replace(hour=0, minute=0, second=0, microsecond=0)
+    made = []
+    for name, hours in (("Factory D", 2), ("Factory E", 1)):
+        draft = pki.ca_draft(name).valid(not_before=FACTORY.draft.not_before, not_after=end + timedelta(hours=hours))
+        made.append(pki.make(draft.basic_constraints(ca=True).key_usage("keyCertSign").identifiers()))
+        register_ca(fleet.world.iot, made[-1])
+    told = run("ca", "rollover", made[0].id, made[1].id).stderr
+    assert (
+        f"{made[1].id[:12]} ends {end:%Y-%m-%d}T01:00:00Z, before {made[0].id[:12]}, {end:%Y-%m-%d}T02:00:00Z" in told
+    )

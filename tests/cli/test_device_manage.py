@@ -813,7 +813,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_changed(run: Run, iot: An
     for words in (["deactivate", device.sha256], ["revoke", device.sha256]):
         result = run("device", *words)
         assert (result.exit_code, result.stdout) == (2, "")
-        assert "add --yes" in result.stderr
+        assert "--yes answers it" in result.stderr
     not_changed(aws)
 
 

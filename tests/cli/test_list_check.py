@@ -69,7 +69,7 @@ def test_an_import_into_a_deny_list_asks_about_rows_that_can_match_nothing(table
     refused = run("lists", "import", "recall", "r.csv")
     assert refused.exit_code == 2
     assert "Deny rule recalled names list recall, and 1 row can match nothing (first line 3, 'SNR-2'" in refused.stderr
-    assert "add --yes if this is what you want" in refused.stderr
+    assert "--yes answers it" in refused.stderr
     assert DeviceLists(table).all()["recall"].rows == 0
     assert run("lists", "import", "recall", "r.csv", "--yes").exit_code == 0
 

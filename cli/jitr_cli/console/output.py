@@ -184,12 +184,13 @@ def _without_bars() -> Iterator[None]:
 def confirm(question: str, yes: bool) -> None:
     """Go on only if ``yes`` was given or a person agrees on the terminal; a refusal ends the command with exit code 1.
 
-    Raises InputError (exit code 2) where there is nobody to ask.
+    Where there is nobody to ask, the question is shown, and InputError raised (exit code 2).
     """
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise InputError(f"{question} There is no terminal to ask on: add --yes if this is what you want.")
+        note(question)
+        raise InputError("there is no terminal to ask this on: --yes answers it")
     with _without_bars():
         agreed = click.confirm(safe(question, lines=True), default=False, err=True)
     if not agreed:

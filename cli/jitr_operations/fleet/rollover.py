@@ -214,9 +214,10 @@ def pair_of(deployment: Deployment, old: str, new: str) -> CaPair:
 def _require_order(pair: CaPair) -> None:
     """Raise InputError where the successor, which ends first, was not made later either; else warn of its end."""
     begins = [each.ca.certificate.not_before for each in (pair.old, pair.new) if each.ca.certificate is not None]
-    told = (
-        f"{pair.new.words} ends {pair.new.not_after:%Y-%m-%d}, before {pair.old.words}, {pair.old.not_after:%Y-%m-%d}"
-    )
+    old, new = (f"{each.not_after:%Y-%m-%d}" for each in (pair.old, pair.new))
+    if old == new:
+        old, new = rfc3339(pair.old.not_after), rfc3339(pair.new.not_after)
+    told = f"{pair.new.words} ends {new}, before {pair.old.words}, {old}"
     if begins[1] <= begins[0]:
         raise InputError(f"{told}, and is not newer: name the CA that is left first, and then its successor")
     telling.warn(f"{told}: devices will have to be moved again")
@@ -305,10 +306,11 @@ def _certificate(record: Record, side: Side, listed: str | None, at: datetime) -
 def require_successor(pair: CaPair) -> None:
     """Raise InputError where the new CA takes no new devices: with the old one INACTIVE, none could come in."""
     if not pair.new.takes_devices:
-        lacks = "INACTIVE" if pair.new.ca.status != ACTIVE else "without auto-registration"
+        ca = pair.new.ca
+        lacks = "INACTIVE" if ca.status != ACTIVE else "without auto-registration"
+        mend = f"`jitr ca activate {ca.id[:12]}` makes it ACTIVE" if ca.auto_registration == "ENABLE" else _TO_TAKE
         raise InputError(
-            f"the CA {pair.new.words} is {lacks}, and with {pair.old.words} INACTIVE no device could come in: "
-            f"{_TO_TAKE}"
+            f"the CA {pair.new.words} is {lacks}, and with {pair.old.words} INACTIVE no device could come in: {mend}"
         )
 
 
