@@ -412,8 +412,11 @@ def _client(
         raise InputError(f"{quote(region)} is not the name of a Region: it looks like eu-central-1") from None
     except ValueError as problem:  # botocore's word for an endpoint that is not a URL
         raise InputError(f"the endpoint cannot be used: {problem}") from None
+    url = client.meta.endpoint_url
+    if urlsplit(url).scheme not in ("https", "http"):  # botocore would fail at the first call, as for a network's fault
+        raise InputError(f"the endpoint {quote(url)} cannot be used: it begins with neither https:// nor http://")
     if local is None:
-        _refuse_mixed(session, client.meta.endpoint_url)
+        _refuse_mixed(session, url)
     return client
 
 

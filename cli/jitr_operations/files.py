@@ -7,7 +7,7 @@ written appears whole or not at all, keys for their owner only, and nothing is o
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -193,6 +193,8 @@ def _what(label: str | None) -> str:
 
 # --- writing
 
+_COVER = ".jitr-"  # what the folder's name begins with in which files are written
+
 
 def file_name(name: str) -> str:
     """Return the name unchanged if a file can have it. Raises InputError for a path, a hidden name or an option."""
@@ -284,11 +286,12 @@ def staged(directory: Path, names: Iterable[str], *, force: bool) -> Iterator[St
     Raises InputError before the block for names that are taken (unless ``force``) and directories that cannot be
     written, so that no key is made in vain.
     """
+    names = list(names)
     _refuse_taken(directory, names, force)
     made: list[Path] = []
     try:
         made = _make(directory)
-        with tempfile.TemporaryDirectory(prefix=".jitr-", dir=directory) as cover:  # mode 0700
+        with tempfile.TemporaryDirectory(prefix=_COVER, dir=directory) as cover:  # mode 0700
             stage = Staged(directory, Path(cover), force)
             yield stage
             stage.commit()
@@ -297,8 +300,18 @@ def staged(directory: Path, names: Iterable[str], *, force: bool) -> Iterator[St
             with contextlib.suppress(OSError):
                 each.rmdir()
         if isinstance(problem, OSError) and not isinstance(problem, BrokenPipeError):
-            raise InputError(f"{problem.filename or directory}: {problem.strerror or problem}") from problem
+            raise InputError(f"{_as_named(problem, directory, names)}: {problem.strerror or problem}") from problem
         raise
+
+
+def _as_named(problem: OSError, directory: Path, names: Sequence[str]) -> Path:
+    """Return which file a problem is of as somebody named it: what is under cover has another name."""
+    path = Path(problem.filename or directory)
+    if path.parent.name.startswith(_COVER):
+        return directory / path.name
+    if path.name.startswith(_COVER):
+        return directory / names[0] if len(names) == 1 else directory
+    return path
 
 
 def _refuse_taken(directory: Path, names: Iterable[str], force: bool) -> None:

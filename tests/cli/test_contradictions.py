@@ -53,6 +53,33 @@ def test_since_a_time_that_is_yet_to_come_is_refused(run: Run, aws: Aws, words: 
     assert (result.exit_code, "this is yet to come" in result.stderr, aws.calls) == (2, True, []), result.output
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("fleet", "export", "-"),
+        ("fleet", "check", "--resume", "-"),
+        ("ca", "rollover", "a", "b", "--export", "-"),
+        ("ca", "verification-csr", "--out", "-"),
+        ("events", "make", "a.pem", "--out", "-"),
+        ("rules", "init", "-"),
+    ],
+    ids=" ".join,
+)
+def test_a_dash_is_no_file_where_it_is_not_standard_output(run: Run, aws: Aws, words: tuple[str, ...]) -> None:
+    """Else a file is made that is called so, and whoever waits for standard output gets nothing."""
+    result = run(*words)
+    assert (result.exit_code, "'-': name a file" in result.stderr, aws.calls) == (2, True, []), result.output
+    assert not Path("-").exists()
+
+
+@pytest.mark.parametrize("option", ["--stack", "--region", "--profile", "--endpoint-url"])
+@pytest.mark.parametrize("text", ["", " "], ids=["empty", "blank"])
+def test_an_empty_option_does_not_choose_another_place(run: Run, aws: Aws, option: str, text: str) -> None:
+    """As where a script's variable is not set: the stack, Region or account of the environment would be taken."""
+    result = run("decisions", "ls", option, text)
+    assert (result.exit_code, f"{option} is empty" in result.stderr, aws.calls) == (2, True, []), result.output
+
+
 @pytest.mark.parametrize("text", ["common_name\na\n", "-----BEGIN CERTIFICATE-----\n"], ids=["CSV", "certificate"])
 def test_a_sheet_of_what_is_no_spreadsheet_is_refused(table: Table, run: Run, text: str) -> None:
     Path("sensors.csv").write_text(text)

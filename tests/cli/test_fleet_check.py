@@ -175,6 +175,11 @@ def test_without_rules_in_force_nobody_is_judged(run: Run, world: World) -> None
     assert (result.exit_code, "no rules are published yet" in result.stderr) == (3, True)
 
 
+def test_a_check_that_never_began_leaves_no_notebook(run: Run, world: World) -> None:
+    result = run("fleet", "check", "--resume", "book")
+    assert (result.exit_code, "How far it came" in result.stderr, Path("book").exists()) == (3, False, False)
+
+
 def test_a_window_is_compared_with_when_the_device_knocked(run: Run, fleet: Fleet) -> None:
     """A rule for one season does not put out who came in it."""
     from jitr.rules.conditions import Window
@@ -548,6 +553,8 @@ def test_a_notebook_of_before_an_edit_or_of_another_check_begins_anew(run: Run, 
 
 def test_a_file_that_is_no_notebook_is_left_as_it_is(run: Run, fleet: Fleet) -> None:
     Path("admission.yaml").write_text("format: 1\n")
+    nowhere = run("fleet", "check", "--resume", "nowhere/notebook").stderr
+    assert "nowhere/notebook: no notebook of a check can be kept there: No such file or directory\n" in nowhere
     result = run("fleet", "check", "--resume", "admission.yaml")
     assert (result.exit_code, "admission.yaml: no notebook of a check" in result.stderr) == (2, True)
     assert Path("admission.yaml").read_text() == "format: 1\n"

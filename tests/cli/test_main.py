@@ -220,8 +220,12 @@ def test_a_table_is_plain_and_aligned_without_a_terminal(capsys: pytest.CaptureF
 
 
 def test_a_question_without_a_terminal_and_without_yes_is_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="--yes"):
+    """The question stands before the error, which says what answers it: an error asks nobody anything."""
+    asked: list[str] = []
+    monkeypatch.setattr(output, "note", asked.append)
+    with pytest.raises(InputError, match="there is no terminal to ask this on: --yes answers it") as refused:
         output.confirm("Delete it?", yes=False)
+    assert (asked, "?" in str(refused.value)) == (["Delete it?"], False)
     output.confirm("Delete it?", yes=True)
 
 
@@ -290,6 +294,19 @@ def test_an_unknown_profile_is_bad_input(aws: Aws) -> None:
 def test_a_malformed_endpoint_is_bad_input(aws: Aws) -> None:
     with pytest.raises(InputError, match="endpoint"):
         Choice(endpoint_url="nowhere").account()
+
+
+@pytest.mark.parametrize("url", ["ftp://localhost:21", "ws://x"])
+def test_an_endpoint_of_another_protocol_is_bad_input(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, run: Run, url: str
+) -> None:
+    """By option or by environment, and told before a call: it is no network's fault."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    for words in ((), ("--endpoint-url", url)):
+        result = run("decisions", "ls", *words)
+        assert (result.exit_code, f"the endpoint '{url}' cannot be used" in result.stderr) == (2, True), result.output
+        monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    assert aws.calls == []
 
 
 def test_a_stack_is_found_with_its_outputs(aws: Aws) -> None:

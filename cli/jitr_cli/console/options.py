@@ -4,6 +4,7 @@
 those that need the deployed stack as well. Both hand the command a ``Choice``.
 """
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -15,7 +16,20 @@ from jitr_operations.deployment import DEFAULT_STACK, Choice, Memory
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FILE = click.Path(path_type=Path)
+
+class _File(click.Path):
+    """A file's path. ``-`` is none: a file of that name, made by who meant standard output, is a trap to get rid of."""
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path. Raises click.BadParameter for ``-``."""
+        if value == "-":
+            self.fail("'-': name a file; standard input and output do not serve here", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = _File(path_type=Path)
 _OF_THE_LOCAL_STACK = frozenset({"profile", "region", "endpoint_url", "stack"})
 
 
@@ -49,18 +63,32 @@ def _options(command: F, *, with_stack: bool) -> F:
     decorated = click.option(
         "--local", is_flag=True, help="Work on the local stack of this checkout, or of jitr's own."
     )(chosen)
-    decorated = click.option("--endpoint-url", metavar="URL", help="Another endpoint than AWS's own.")(decorated)
-    decorated = click.option("--region", metavar="REGION", help="AWS Region [env: AWS_REGION].")(decorated)
-    decorated = click.option("--profile", metavar="NAME", help="AWS profile [env: AWS_PROFILE].")(decorated)
+    decorated = click.option(
+        "--endpoint-url", metavar="URL", callback=_not_empty, help="Another endpoint than AWS's own."
+    )(decorated)
+    decorated = click.option("--region", metavar="REGION", callback=_not_empty, help="AWS Region [env: AWS_REGION].")(
+        decorated
+    )
+    decorated = click.option("--profile", metavar="NAME", callback=_not_empty, help="AWS profile [env: AWS_PROFILE].")(
+        decorated
+    )
     if with_stack:
         decorated = click.option(
             "--stack",
             envvar="JITR_STACK",
             default=DEFAULT_STACK,
             metavar="NAME",
+            callback=_not_empty,
             help=f"CloudFormation stack [env: JITR_STACK; default: {DEFAULT_STACK}].",
         )(decorated)
     return decorated  # type: ignore[return-value]
+
+
+def _not_empty(_context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    """Refuse an option without a word in it: a script's unset variable must not choose another place."""
+    if text is not None and not text.strip():
+        raise click.UsageError(f"{parameter.opts[0]} is empty: leave it out, or say which.")
+    return text
 
 
 def _refuse_beside_local(context: click.Context) -> None:

@@ -44,14 +44,17 @@ class Notebook:
         try:
             self._database = _opened(file)
         except (sqlite3.Error, OSError) as problem:
-            raise InputError(f"{file}: no notebook of a check can be kept there: {problem}") from None
+            told = problem.strerror if isinstance(problem, OSError) else problem
+            raise InputError(f"{file}: no notebook of a check can be kept there: {told}") from None
         self.began_before = bool(self.about())
 
-    def close(self, *, finished: bool) -> None:
-        """Close the notebook. That of a check that came to its end is not needed any more."""
+    def close(self, *, finished: bool) -> bool:
+        """Close the notebook; whether its file is kept. A check that came to its end, or never began, needs none."""
+        kept = self._file is not None and not finished and bool(self.about())
         self._database.close()
-        if finished and self._file is not None:
+        if self._file is not None and not kept:
             self._file.unlink(missing_ok=True)
+        return kept
 
     @contextmanager
     def writing(self) -> Iterator[None]:

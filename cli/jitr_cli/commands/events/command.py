@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from jitr.unseen import quote
-from jitr_cli.console.options import aws_options
+from jitr_cli.console.options import FILE, aws_options
 from jitr_cli.console.output import emit, json_option
 from jitr_operations.deployment import Choice
 from jitr_operations.devices.first_connection import from_account, from_files
@@ -34,7 +34,7 @@ def _account_id(_context: click.Context, _parameter: click.Parameter, text: str 
     "--account", metavar="DIGITS", callback=_account_id, help="The account in the event; asked of AWS without."
 )
 @click.option("--ca", metavar="FILE|ID", help="Its CA: certificate file or caCertificateId; asked of AWS without.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file; standard output without.")
+@click.option("--out", type=FILE, help="The file; standard output without.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @aws_options
 @json_option

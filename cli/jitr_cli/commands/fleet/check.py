@@ -135,8 +135,7 @@ def _checked(deployment: Deployment, selection: Selection, resume: Path | None) 
         checked = check(deployment, selection, notebook)
         finished = True
     finally:
-        notebook.close(finished=finished)
-        if not finished and resume is not None:
+        if notebook.close(finished=finished):
             output.note(f"How far it came is in {resume}: the same command goes on from there, within a day.")
     return checked
 

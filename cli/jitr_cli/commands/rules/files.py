@@ -14,7 +14,7 @@ from jitr.rules.file.problems import Problem, RulesError
 from jitr.rules.file.rules_file import RulesFile
 from jitr.rules.file.schema import json_schema
 from jitr.text import counted
-from jitr_cli.console.options import stack_options
+from jitr_cli.console.options import FILE, stack_options
 from jitr_cli.console.output import emit, json_option, note
 from jitr_operations.deployment import Choice
 from jitr_operations.rules.files import read_file
@@ -24,7 +24,7 @@ from jitr_operations.rules.starting import SCHEMA_FILE, STARTER, starting_text
 
 
 @click.command("init")
-@click.argument("file", type=click.Path(path_type=Path), default="admission.yaml")
+@click.argument("file", type=FILE, default="admission.yaml")
 @click.option(
     "--from-stack", is_flag=True, help="Name the CAs and the IoT policy that are there, instead of made-up ones."
 )
