@@ -1,6 +1,7 @@
 """The page in process, as the browser that opened its link asks it."""
 
 import io
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
@@ -41,8 +42,10 @@ class Page:
     def ask(self, method: str, path: str, headers: dict[str, str] | None = None, **rest: Any) -> TestResponse:
         """Send a request as this page's own scripts and forms would, except for the headers that are given.
 
-        Paths are those within the page's folder.
+        Paths are those within the page's folder. A form has a number of its own, unless it is given one.
         """
+        if method == "POST":
+            rest["data"] = {"once": secrets.token_urlsafe(9)} | rest.get("data", {})
         if not path.startswith(self.door.root):
             path = self.door.root + path
         given = {"Host": self.door.host, "Sec-Fetch-Site": "same-origin"} | (headers or {})

@@ -263,7 +263,7 @@ class Memory:
         key, given = self._given
         if key is not None:
             remembered.forget(key)  # whatever comes of it: who runs it again asks AWS
-        return deployed(given, given.stack_name).outputs == given.outputs
+        return is_still_so(given)
 
 
 def _may_come_of_names(problem: Exception) -> bool:
@@ -275,6 +275,11 @@ def _may_come_of_names(problem: Exception) -> bool:
 def _edition(local: LocalStackFile | None) -> tuple[object, ...]:
     """Return what tells one run of the local stack from the next, which may have its address and names."""
     return () if local is None else (local.endpoint_url, local.file, local.file.stat().st_mtime_ns)
+
+
+def is_still_so(found: Deployment) -> bool:
+    """Return whether AWS tells of a stack what was found. Raises InputError where it is gone."""
+    return deployed(found, found.stack_name).outputs == found.outputs
 
 
 def deployed(account: Account, name: str) -> Deployment:

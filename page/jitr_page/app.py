@@ -14,6 +14,7 @@ from jitr_operations.deployment import Deployment
 from jitr_operations.history import reading
 from jitr_operations.table import operator, table_of
 from jitr_page import problems, text
+from jitr_page.forms import only_where_it_was
 from jitr_page.guard import Door, is_inside, watch
 from jitr_page.hearing import Heard
 from jitr_page.jobs import Jobs
@@ -65,6 +66,7 @@ def create_app(deployment: Deployment, door: Door) -> Flask:
     watch(app, door)
     refuse_pasted_keys(app)  # before forms are kept
     only_once(app)
+    only_where_it_was(app)
     for room in (today, held, devices, lists, uploads, recalls, rules, ca_registration, cas, failures, history, jobs):
         app.register_blueprint(room.room)
     _answer_errors(app)

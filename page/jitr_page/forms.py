@@ -2,12 +2,36 @@
 
 from collections.abc import Sequence
 
-from flask import request
+from flask import Flask, request
 
 from jitr.errors import InputError
 from jitr.records.record import Record
+from jitr_operations.deployment import is_still_so
+from jitr_page.site import site
 
 MOST_SAID = 500  # characters of a reason
+_NO_FORMS = frozenset({"rules.problems"})  # a script asks it as one types; it asks nothing of AWS and changes nothing
+
+
+def is_form() -> bool:
+    """Return whether the request at hand is a form of the page's that was sent."""
+    return request.method == "POST" and request.endpoint is not None and request.endpoint not in _NO_FORMS
+
+
+def only_where_it_was(app: Flask) -> None:
+    """Take no form once the stack is gone or another, as AWS answers for each.
+
+    The page, which may be open for hours, asks what is deployed when it begins. A table can outlive its stack: a change
+    would succeed, and be lost.
+    """
+
+    @app.before_request
+    def look() -> None:
+        if is_form() and not is_still_so(site().deployment):
+            raise InputError(
+                "the stack was deployed again since this page was opened; nothing was changed: end `jitr page` where "
+                "it runs, and start it again"
+            )
 
 
 def reason() -> str:

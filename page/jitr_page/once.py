@@ -12,6 +12,9 @@ from flask import Flask, Response, g, redirect, request
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
+from jitr.errors import InputError
+from jitr_page.forms import is_form
+
 _MOST_KEPT = 200  # forms, the newest
 _LONGEST = 120  # seconds that the second waits for the first
 
@@ -35,7 +38,7 @@ class Forms:
 
     def before(self) -> AnyResponse | None:
         """Answer a form that was sent already as it was answered then; None for one that is new."""
-        if request.method != "POST" or request.files or not request.form.get("once"):
+        if not is_form() or request.files:
             return None
         sent = request.path, tuple(request.form.items(multi=True))
         while True:
@@ -66,6 +69,12 @@ class Forms:
             done.over.set()
 
 
+def _require_number() -> None:
+    """Raise InputError for a form without a number: sent twice, it would be done twice."""
+    if is_form() and not request.form.get("once"):
+        raise InputError("the form that was sent is not this page's: open the page that it is on, and send that")
+
+
 def number() -> Markup:
     """Return the field that makes a form one of its own."""
     return Markup('<input type="hidden" name="once" value="{}">').format(secrets.token_urlsafe(9))
@@ -75,6 +84,7 @@ def only_once(app: Flask) -> None:
     """Have every form done once. Whoever may not send it is turned away before."""
     forms = Forms()
     app.jinja_env.globals["once"] = number
+    app.before_request(_require_number)
     app.before_request(forms.before)
     app.after_request(forms.after)
     app.teardown_request(forms.over)

@@ -389,8 +389,8 @@ def test_a_file_that_takes_long_is_read_without_its_tab(page: Page, monkeypatch:
 
 
 @pytest.mark.parametrize("name", ["template", "template.csv", "line-a.csv", "look", "import", "export"])
-def test_every_list_has_an_address_and_an_export_whatever_its_name(page: Page, name: str) -> None:
-    page.post(f"/lists/{name}/add", column="common_name", value="snr-9", sure="yes")
+def test_every_list_has_an_address_and_an_export_whatever_its_name(page: Page, run: Run, name: str) -> None:
+    assert run("lists", "add", name, "common_name=snr-9", "--yes").exit_code == 0
     assert f"<h1>List {name}</h1>" in page.text(f"/lists/{name}")
     assert page.text(f"/lists/{name}/export").splitlines()[1:] == ["snr-9"]
 
@@ -414,6 +414,20 @@ def test_rows_are_added_and_taken_off(page: Page, ready: Table) -> None:
     assert "snr-9" not in on_list(ready, "line-a")
     gone = page.post("/lists/line-a/remove", kind="common_name", value="snr-9")
     assert (gone.status_code, "not on list line-a any more" in gone.text) == (400, True)
+
+
+def test_a_row_makes_no_list_of_a_name_that_is_none(page: Page, ready: Table) -> None:
+    """A slip would: a row is put on a list that is there, a device also on one that a rule names."""
+    answer = page.post("/lists/line-b/add", column="common_name", value="snr-9", sure="yes")
+    assert (answer.status_code, "there is no list line-b: did you mean line-a?" in answer.text) == (400, True)
+    hold(ready, 1)
+    form = {"revision": str(next(newest(ready, Verdict.HOLD)).revision), "message": "x", "sure": "yes"}
+    answer = page.post(f"/devices/{1:064x}/list", list="line-b", **form)
+    assert (answer.status_code, "there is no list line-b: did you mean line-a?" in answer.text) == (400, True)
+    assert DeviceLists(ready).all().keys() == {"line-a"}
+    DeviceLists(ready).delete("line-a", at="2026-03-01T00:00:00Z", seen=DeviceLists(ready).all()["line-a"])
+    assert page.post(f"/devices/{1:064x}/list", list="line-a", **form).status_code == 303
+    assert len(rows_of(ready, "line-a")) == 1
 
 
 def test_a_list_is_exported_as_the_command_does(page: Page, run: Run) -> None:

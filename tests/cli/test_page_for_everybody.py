@@ -84,12 +84,15 @@ def recall(tab: "Tab", page: Page) -> None:
 
 
 def asked_first(tab: "Tab", page: Page) -> None:
-    """A row for a list that is not there, and whose name is nearly another's."""
+    """A row that there is something to ask about."""
     tab.goto(f"{page.origin}/lists/line-a")
     form = tab.locator("form", has_text="Add a row")
-    form.evaluate("form => { form.action = form.action.replace('line-a', 'line-b') }")
     form.get_by_label("Value").fill("snr-7")
-    form.get_by_role("button", name="Add").click()
+    with pytest.MonkeyPatch.context() as patch:
+        question = "Deny rule stolen names list line-a, and 1 row can match nothing (first snr-7). Go on?"
+        patch.setattr("jitr_page.rooms.lists.editing.questions_about", lambda *_given: [question])
+        form.get_by_role("button", name="Add").click()
+        tab.get_by_role("heading", name="all the same?").wait_for()
 
 
 def upload(text: str) -> Callable[["Tab", Page], None]:

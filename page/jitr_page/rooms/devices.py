@@ -212,6 +212,9 @@ def _list(certificate_id: str, form: Any) -> None:
     row = _row(record)
     if row is None:
         raise InputError("the certificate could not be read, so there is no key of it to put on a list")
+    rules = rules_in_force()
+    if rules is None or name not in rules.lists:  # a list that a rule names may have its first row from here
+        editing.existing(DeviceLists(site().table), name)
     row = editing.row_of(row.to_json() | {"note": written_out(f"{common_name(record)[:100]} {reason()}".strip())})
     questions = editing.questions_about(site().deployment, name, row)
     if questions and not is_sure():

@@ -96,6 +96,7 @@ def add(name: str) -> AnyResponse:
     columns = {column: value} | _attributes() | ({"note": note} if note else {})
     if ca := request.form.get("ca", "").strip():
         columns["ca"] = ca
+    editing.existing(DeviceLists(site().table), name)  # the page makes lists from files only: this may be a slip
     row = editing.row_of(columns)
     questions = editing.questions_about(site().deployment, name, row)
     if questions and not is_sure():

@@ -1,0 +1,92 @@
+"""What is asked of every form of the page: a number of its own, and a stack that still is what it was."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from testkit.cli.command_line import REGION, Aws, Run
+from testkit.cli.operating import hold
+from testkit.cli.stack import TEMPLATE
+from testkit.page import Page
+
+from jitr.aws.dynamodb.table import Table
+
+ID = f"{1:064x}"
+AS_ONE_TYPES = "rules.problems"  # a script asks it: it is no form, asks nothing of AWS and changes nothing
+GONE = "there is no stack jitr in account 123456789012, Region eu-central-1"
+
+
+@pytest.fixture
+def page(ready: Table) -> Page:
+    """The page of a stack with rules, a list and a held device, opened."""
+    hold(ready, 1)
+    return Page().enter()
+
+
+def forms(page: Page) -> Iterator[str]:
+    """The address of each form."""
+    given = {"certificate_id": ID, "ca_id": ID, "what": "recheck", "name": "line-a", "number": 1}
+    addresses = page.app.url_map.bind("127.0.0.1")
+    for rule in page.app.url_map.iter_rules():
+        if "POST" in (rule.methods or ()) and rule.endpoint != AS_ONE_TYPES:
+            yield addresses.build(rule.endpoint, {each: given.get(each, "x") for each in rule.arguments}, method="POST")
+
+
+def items(table: Table) -> Any:
+    """All that the table holds."""
+    return table.client.scan(TableName=table.name)["Items"]
+
+
+def test_a_form_without_a_number_of_its_own_is_none_of_the_page_s(page: Page, ready: Table) -> None:
+    """Nothing is done by it: what is sent twice could be done twice."""
+    before = items(ready)
+    for path in forms(page):
+        answer = page.post(path, once="")
+        assert (answer.status_code, "the form that was sent is not this page" in answer.text) == (400, True), path
+    assert items(ready) == before
+    assert page.post("/rules/problems", text="", once="").status_code == 200
+
+
+def answer_of(aws: Aws, stack: str) -> None:
+    """Have another stack, or none, in place of the page's, whose table stays: nothing fails by itself."""
+    real, cloudformation = aws.real, boto3.client("cloudformation", region_name=REGION)
+
+    def describe(given: dict[str, Any]) -> Any:
+        return real(cloudformation, "DescribeStacks", {**given, "StackName": stack})
+
+    aws.overrides["DescribeStacks"] = describe
+
+
+def test_nothing_is_changed_in_a_stack_that_is_gone(page: Page, ready: Table, aws: Aws, run: Run) -> None:
+    """Its data outlives it: a change would succeed, and be lost. The page refuses in the words of the command."""
+    assert run("lists", "ls").exit_code == 0
+    before = items(ready)
+    answer_of(aws, "gone")
+    for path in forms(page):
+        aws.calls.clear()
+        answer = page.post(path, column="common_name", value="snr-9", message="x", sure="yes")
+        assert (answer.status_code, GONE in answer.text, aws.operations) == (400, True, ["DescribeStacks"]), path
+    assert GONE in run("lists", "add", "line-a", "common_name=snr-9", "--yes").stderr
+    assert items(ready) == before
+
+
+def test_nothing_is_changed_in_a_stack_that_was_deployed_again(page: Page, ready: Table, aws: Aws) -> None:
+    before = items(ready)
+    cloudformation = boto3.client("cloudformation", region_name=REGION)
+    cloudformation.create_stack(StackName="successor", TemplateBody=json.dumps(TEMPLATE))
+    answer_of(aws, "successor")
+    answer = page.post("/lists/line-a/add", column="common_name", value="snr-9")
+    assert (answer.status_code, "deployed again since this page was opened" in answer.text) == (400, True)
+    assert items(ready) == before
+
+
+def test_a_form_asks_once_whether_the_stack_still_stands_and_a_view_does_not(page: Page, aws: Aws) -> None:
+    aws.calls.clear()
+    assert page.post("/lists/line-a/add", column="common_name", value="snr-9").status_code == 303
+    assert aws.operations.count("DescribeStacks") == 1
+    aws.calls.clear()
+    page.text("/lists/line-a")
+    page.post("/rules/problems", text="")
+    assert "DescribeStacks" not in aws.operations
