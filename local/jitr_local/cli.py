@@ -108,6 +108,10 @@ def status(context: click.Context, folder: Path, as_json: bool) -> None:
     """
     with _told_plainly():
         found = stack.status(folder)
+        if found.stack and not stack.is_deployed(found.stack):
+            found = stack.Status(
+                None, "MiniStack runs, but its CloudFormation stack is gone: `jitr local up` deploys it"
+            )
     if as_json:
         described = found.stack.as_json() if found.stack else None
         click.echo(

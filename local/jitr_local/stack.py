@@ -27,6 +27,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,19 +103,22 @@ def up(
 ) -> LocalStack:
     """Start a local stack in ``state_dir`` and deploy ``template`` to it, or find the one that runs there.
 
-    One that runs is left as it is, unless ``redeploy`` asks to build and deploy again; what it holds stays. ``say``
-    is told what is going on, a line at a time. Raises StackError and NotSetUp; a start that fails or is
-    interrupted leaves nothing behind.
+    One that runs is left as it is, unless ``redeploy`` asks to build and deploy again, or its CloudFormation stack was
+    deleted or never made; what it holds stays. ``say`` is told what is going on, a line at a time. Raises StackError
+    and NotSetUp; a start that fails or is interrupted leaves nothing behind.
     """
     folder = Folder(state_dir.resolve())
     folder.create()
     with folder.locked():
         found = _look(folder)
         if found.stack:
-            if not redeploy:
+            deployed = is_deployed(found.stack)
+            if deployed and not redeploy:
                 say("found the one that runs; --redeploy builds and deploys again")
             else:
-                say("building and deploying again ...")
+                say(f"{'' if deployed else 'its CloudFormation stack is gone: '}building and deploying again ...")
+                if not deployed:
+                    _delete_what_is_left(found.stack)
                 _build_and_deploy(folder, template, parameters or {}, found.stack.endpoint_url)
             return found.stack
         if found.stuck:
@@ -149,6 +153,19 @@ def down(state_dir: Path = STATE_DIR) -> bool:
 def status(state_dir: Path = STATE_DIR) -> Status:
     """Look for a stack in ``state_dir``."""
     return _look(Folder(state_dir.resolve()))
+
+
+def is_deployed(stack: LocalStack) -> bool:
+    """Return whether a stack that runs has its CloudFormation stack. Raises StackError."""
+    from jitr_local import deployment  # boto3 takes a while, and down and env do without
+
+    return deployment.is_deployed(stack.session(), stack.stack_name)
+
+
+def _delete_what_is_left(stack: LocalStack) -> None:
+    from jitr_local import deployment  # boto3 takes a while, and down and env do without
+
+    deployment.delete(stack.session(), stack.stack_name)
 
 
 def load(state_dir: Path = STATE_DIR) -> LocalStack:
@@ -202,7 +219,21 @@ def _building(folder: Folder, template: Path) -> AbstractContextManager[sam.SamR
 
 def _deploy(folder: Folder, parameters: Mapping[str, str], endpoint_url: str) -> None:
     variables = environment.for_deploy(os.environ, home=folder.home, tmp=folder.tmp, endpoint_url=endpoint_url)
-    sam.deploy(_tool("sam", "sam"), folder, parameters, variables)
+    began = datetime.now(UTC)
+    try:
+        sam.deploy(_tool("sam", "sam"), folder, parameters, variables)
+    except StackError as error:
+        why = _why_failed(endpoint_url, began)
+        if why is None:
+            raise
+        raise StackError(f"sam deploy failed: {why}") from error
+
+
+def _why_failed(endpoint_url: str, since: datetime) -> str | None:
+    from jitr_local import aws, deployment  # boto3 takes a while, and up does without where all is well
+
+    made = aws.session(endpoint_url, environment.REGION, environment.ACCESS_KEY_ID, environment.SECRET_ACCESS_KEY)
+    return deployment.why_failed(made, sam.STACK_NAME, since)
 
 
 def _environment_of_ministack(folder: Folder) -> dict[str, str]:

@@ -474,6 +474,51 @@ def test_a_stack_is_found_redeployed_only_if_asked_and_stopped_once(small_templa
     assert not elsewhere.exists()
 
 
+KEEPS_A_POLICY = SMALL_TEMPLATE.replace(
+    "Outputs:",
+    """\
+  Policy:
+    Type: AWS::IoT::Policy
+    DeletionPolicy: Retain
+    Properties:
+      PolicyName: kept
+      PolicyDocument: {Version: "2012-10-17", Statement: [{Effect: Allow, Action: "iot:Connect", Resource: "*"}]}
+Outputs:""",
+)
+
+
+@pytest.mark.stack
+def test_a_deleted_stack_is_noticed_and_what_hinders_its_deployment_is_told_in_one_line(
+    small_template: Path, elsewhere: Path
+) -> None:
+    """`up` deploys what was deleted, without --redeploy; `status` does not call it one that runs."""
+    small_template.write_text(KEEPS_A_POLICY)
+    running = stack.up(elsewhere, template=small_template)
+    cloudformation = running.session().client("cloudformation")
+
+    def status() -> tuple[int, str]:
+        result = CliRunner().invoke(local, ["--folder", str(elsewhere), "status"])
+        return result.exit_code, result.output
+
+    assert status()[0] == 0
+    cloudformation.delete_stack(StackName=running.stack_name)
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName=running.stack_name)
+    gone = (1, "MiniStack runs, but its CloudFormation stack is gone: `jitr local up` deploys it\n")
+    assert status() == gone
+    for _ in range(2):  # the second meets what is left of the first
+        with pytest.raises(
+            StackError, match=r"sam deploy failed: Policy \(AWS::IoT::Policy\): .*already exists"
+        ) as told:
+            stack.up(elsewhere, template=small_template)
+        assert "\n" not in str(told.value)
+        assert "`jitr local down` and `jitr local up` begin without it" in str(told.value)
+    said: list[str] = []
+    small_template.write_text(SMALL_TEMPLATE)
+    assert stack.up(elsewhere, template=small_template, say=said.append).outputs.keys() == {"QueueUrl"}
+    assert said == ["its CloudFormation stack is gone: building and deploying again ..."]
+    assert status()[0] == 0
+
+
 def test_the_caller_s_no_proxy_is_kept(tmp_path: Path) -> None:
     some = LocalStack("http://127.0.0.1:1", "r", "0", "k", "s", "jitr", "localhost", 2, tmp_path, 3, tmp_path)
     assert variables_of(some, {"NO_PROXY": "a.example,localhost"})["NO_PROXY"] == "a.example,localhost,127.0.0.1"
