@@ -32,6 +32,19 @@ def test_devices_are_found_by_any_beginning(ready: Table, run: Run) -> None:
     assert found(run, "nobody") == []
 
 
+@pytest.mark.parametrize("text", ["a/b", "../x", "a?b", "snr 1", "ü", "x" * 129])
+def test_what_cannot_be_a_thing_s_name_is_not_asked_of_aws(ready: Table, run: Run, aws: Aws, text: str) -> None:
+    """Nothing is found by it, which is no error: AWS IoT would refuse it, or answer as to another address."""
+    page = Page().enter()
+    aws.calls.clear()
+    assert found(run, text) == []
+    answer = page.ask("GET", "/devices", query_string={"q": text})
+    assert (answer.status_code, "Nothing on record begins with that" in answer.text) == (200, True)
+    assert "ListThingPrincipals" not in aws.operations
+    assert found(run, "snr-1") == []
+    assert "ListThingPrincipals" in aws.operations
+
+
 def test_the_page_finds_what_the_command_finds_and_says_how(ready: Table, run: Run) -> None:
     for number in (1, 2):
         hold(ready, number)

@@ -165,7 +165,7 @@ class Registry:
         digits = which.replace(":", "").lower()
         if _ID.fullmatch(digits):
             return (digits,)
-        named = self.certificates_of(which) if THING_NAME.takes(which) else None
+        named = self.certificates_of(which)
         begun = self._beginning_with(digits) if _BEGINNING.fullmatch(digits) else []
         if named is not None and begun:
             raise InputError(
@@ -220,9 +220,14 @@ class Registry:
         return any(self.thing(each).inherited for each in self.things(certificate.arn))
 
     def certificates_of(self, thing: str) -> tuple[str, ...] | None:
-        """Return the certificateIds attached to a thing; None if there is no such thing."""
+        """Return the certificateIds attached to a thing; None if there is no such thing.
+
+        What cannot be a thing's name is not asked for: AWS IoT refuses it, and a slash leads to another address.
+        """
         from botocore.exceptions import ClientError
 
+        if not THING_NAME.takes(thing):
+            return None
         try:
             pages = list(self._iot.get_paginator("list_thing_principals").paginate(thingName=thing))
         except ClientError as problem:
