@@ -85,6 +85,8 @@ def test_an_unknown_address_leads_on(page: Page) -> None:
         "/held?after=x",
         "/held?since=5x",
         "/devices?verdict=x",
+        "/devices?reason=x",
+        "/held?reason=x",
         "/lists/line-b",
         "/rules/99",
         "/held?ca=nobody",
@@ -303,7 +305,16 @@ def test_a_row_is_added_with_its_attributes(page: Page, ready: Table) -> None:
     assert page.post("/lists/line-a/add", **form).status_code == 303
     [row] = [each for each in rows_of(ready, "line-a") if each.common_name == "late"]
     assert dict(row.attributes) == {"batch": "8", "line": "3"}
-    for wrong, told in (("batch", "is not name=value"), ("batch=8,batch=9", "is given twice"), ("=8", "name=value")):
+    assert page.post("/lists/line-a/add", **form | {"attributes": "attr.hall=9"}).status_code == 303
+    [row] = [each for each in rows_of(ready, "line-a") if each.common_name == "late"]
+    assert dict(row.attributes) == {"hall": "9"}  # its column's whole name means the same
+    for wrong, told in (
+        ("batch", "is not name=value"),
+        ("batch=8,batch=9", "is given twice"),
+        ("batch=8,attr.batch=9", "is given twice"),
+        ("=8", "name=value"),
+        ("attr.attr.hall=9", "did you mean attr.hall?"),
+    ):
         answer = page.post("/lists/line-a/add", column="common_name", value="late", attributes=wrong)
         assert (answer.status_code, told in answer.text) == (400, True)
 

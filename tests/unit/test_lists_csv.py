@@ -539,6 +539,7 @@ def test_keys_of_different_kinds_are_different_in_a_log() -> None:
         ("common_name,SerialNumber", "1:2: unknown column 'SerialNumber': did you mean serial_number?"),
         ("common_name,fingerprint", "1:2: unknown column 'fingerprint': did you mean certificate_sha256?"),
         ("common_name,Attr.Batch", "1:2: unknown column 'Attr.Batch': did you mean attr.Batch?"),
+        ("common_name,attr.attr.batch", "1:2: unknown column 'attr.attr.batch': did you mean attr.batch?"),
         ("common_name,attr_batch", "1:2: unknown column 'attr_batch': did you mean attr.batch?"),
         (
             "common_name,batch",

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
+from jitr.devicelists.columns import ATTRIBUTE_PREFIX
 from jitr.devicelists.csv.reader import columns_of
 from jitr.devicelists.rows import KEY_KINDS, RowKey
 from jitr.errors import InputError
@@ -106,15 +107,16 @@ def add(name: str) -> AnyResponse:
 
 
 def _attributes() -> dict[str, str]:
-    """Return the columns of attributes as they were typed: batch=8, line=3."""
+    """Return the columns of attributes as they were typed: batch=8, line=3, or attr.batch=8 as files have it."""
     columns: dict[str, str] = {}
     for each in filter(str.strip, request.form.get("attributes", "").split(",")):
         name, equals, value = (part.strip() for part in each.partition("="))
         if not (name and equals and value):
             raise InputError(f"attributes: {each.strip()!r} is not name=value; several are parted by commas")
-        if f"attr.{name}" in columns:
+        column = ATTRIBUTE_PREFIX + name.removeprefix(ATTRIBUTE_PREFIX)
+        if column in columns:
             raise InputError(f"attributes: {name} is given twice")
-        columns[f"attr.{name}"] = value
+        columns[column] = value
     return columns
 
 

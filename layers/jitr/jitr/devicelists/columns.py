@@ -46,7 +46,9 @@ def shown(text: str) -> str:
 
 @lru_cache(maxsize=1024)  # it is asked of the same few names for each row of a list
 def is_column(name: str) -> bool:
-    """Return whether a list may have a column of this name."""
+    """Return whether a list may have a column of this name. The prefix of attributes twice is a slip."""
+    if name.startswith(2 * ATTRIBUTE_PREFIX):
+        return False
     if name.startswith(ATTRIBUTE_PREFIX):
         return _ATTRIBUTE_NAME.fullmatch(name, len(ATTRIBUTE_PREFIX)) is not None
     return name in COLUMNS
@@ -90,7 +92,7 @@ def _meant(name: str) -> str | None:
     plain = re.sub(r"[\W_]", "", name).lower()
     if plain in _MEANT:
         return _MEANT[plain]
-    attribute = re.fullmatch(r"attr(?:ibutes?)?[\s._:-]++(.+)", name, re.IGNORECASE)
+    attribute = re.fullmatch(r"(?:attr(?:ibutes?)?[\s._:-]++)++(.+)", name, re.IGNORECASE)
     if attribute and _ATTRIBUTE_NAME.fullmatch(attribute[1]):
         return ATTRIBUTE_PREFIX + attribute[1]
     return nearest(name[:64].lower(), COLUMNS, 0.75)
