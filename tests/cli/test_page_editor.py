@@ -108,7 +108,7 @@ def test_an_unseen_character_in_rules_is_an_error_at_its_place(page: Page) -> No
 
 
 @pytest.mark.parametrize(
-    "path", ["/devices?q={}", "/held?reason={}", "/devices?reason={}", "/lists/line-a?q={}"], ids=lambda each: each
+    "path", ["/devices?q={}", "/history?by={}", "/lists/line-a?note={}", "/lists/line-a?q={}"], ids=lambda each: each
 )
 def test_every_field_keeps_what_was_typed_and_the_page_around_it_writes_it_out(page: Page, path: str) -> None:
     text = page.text(path.format(UNSEEN))

@@ -5,20 +5,18 @@ from typing import Any, TypeVar
 
 import click
 
-from jitr.reasons import CODES
-from jitr.text import nearest
-from jitr.unseen import quote
+from jitr.errors import InputError
 from jitr_cli.console import completion
+from jitr_operations.decisions import filters
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _known_reason(_context: click.Context, _parameter: click.Parameter, code: str | None) -> str | None:
-    if code is None or code in CODES:
-        return code
-    near = nearest(code, CODES, 0.5)
-    meant = f"did you mean {near}?" if near else "docs/reasons.md has them all"
-    raise click.BadParameter(f"there is no reason code {quote(code)}: {meant}")
+    try:
+        return filters.known_reason(code)
+    except InputError as problem:
+        raise click.BadParameter(str(problem)) from None
 
 
 def reason_option(text: str) -> Callable[[F], F]:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import Table
 from jitr.errors import InputError
+from jitr.reasons import CODES
 from jitr.records.record import Record
-from jitr.text import meant
+from jitr.text import meant, nearest
 from jitr.unseen import quote
 
 _ID = re.compile(r"[0-9a-fA-F]{1,64}")
@@ -33,8 +34,19 @@ def of_ca(table: Table, ca: str | None) -> Callable[[Record], bool]:
     return lambda record: wanted(record.ca_certificate_id)
 
 
+def known_reason(code: str | None) -> str | None:
+    """Return a reason code that there is, or None for none. Raises InputError for what is no reason code."""
+    if code is None or code in CODES:
+        return code
+    near = nearest(code, CODES, 0.5)
+    raise InputError(
+        f"there is no reason code {quote(code)}: {f'did you mean {near}?' if near else 'docs/reasons.md has them all'}"
+    )
+
+
 def with_reason(code: str | None) -> Callable[[Record], bool]:
-    """Return whether a record has a reason code among its reasons."""
+    """Return whether a record has a reason code among its reasons. Raises InputError as ``known_reason`` does."""
+    known_reason(code)
     return lambda record: code is None or any(each["code"] == code for each in record.reasons)
 
 
