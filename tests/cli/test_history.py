@@ -1,6 +1,7 @@
 """The history: every change that an operator makes leaves one entry: who, when, with what, why, and what changed."""
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -448,6 +449,20 @@ def test_the_page_shows_what_it_and_the_commands_changed_with_filters_in_the_add
     assert page.get("/history?kind=x").status_code == 400
     assert page.get("/history?since=x").status_code == 400
     assert page.get("/history?after=x").status_code == 400
+
+
+def test_people_are_told_in_words_what_changed(page: Page, ready: Table, run: Run) -> None:
+    """Values have the names there that they are stored under; the columns of lists keep theirs everywhere."""
+    Path("more.csv").write_text("common_name,attr.hw_rev\nsnr-8,2\n")
+    assert run("lists", "import", "line-a", "more.csv", "--yes").exit_code == 0
+    assert run("lists", "add", "line-a", "common_name=snr-9", "attr.hw_rev=2").exit_code == 0
+    digest = hashlib.sha256(Path("more.csv").read_bytes()).hexdigest()[:12]
+    for text in (page.text("/history"), run("history").stdout):
+        assert f"rows of the file: 1, SHA-256: {digest}, added: 1" in text
+        assert "common_name: snr-9, attr.hw_rev: 2" in text
+        assert "rules version: 1" in text
+        assert "rows_of_the_file" not in text
+    assert "rows_of_the_file 1" in page.text("/history/export")  # for programs nothing is called otherwise
 
 
 def test_the_page_goes_by_keys_through_the_history(page: Page, ready: Table, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from jitr.aws.dynamodb.history import newest, of_device
 from jitr.aws.dynamodb.table import Table
+from jitr.devicelists.columns import is_column
 from jitr.devicelists.csv.cells import to_cell
 from jitr.records.history import HistoryEntry, HistoryKind, Outcome, Values, place, read_place
 from jitr.unseen import written_out
@@ -112,11 +113,19 @@ def values_text(values: Values) -> str:
 
 
 def changed(entry: HistoryEntry) -> str:
-    """Return what was before and after as one line for people, who know a digest by its beginning."""
+    """Return what was before and after as one line for people, in words; they know a digest by its beginning."""
     before, after = (
-        values_text({name: _short(value) for name, value in values.items()}) for values in (entry.before, entry.after)
+        ", ".join(f"{_in_words(name)}: {_short(value)}" for name, value in values.items() if value is not None)
+        for values in (entry.before, entry.after)
     )
     return f"{before} → {after}" if before and after else after or before
+
+
+def _in_words(name: str) -> str:
+    """Return the name of a value in words; the column of a list has its own name wherever people meet it."""
+    if is_column(name):
+        return name
+    return "SHA-256" if name == "sha256" else name.replace("_", " ")
 
 
 def _short(value: Any) -> Any:
