@@ -106,8 +106,12 @@ class FleetCheck:
         if last is None:
             return
         left = not_accepted(last["counts"], self._checks.accepted(), self._clock())
-        for name, number in gauges(left).items():
-            self._telemetry.count(name, number)
+        found = gauges(left)
+        self._telemetry.count("NotAdmissibleToday", found["NotAdmissibleToday"])
+        self._telemetry.count("Drifted", found["Drifted"])
+        self._telemetry.count("Unknown", found["Unknown"])
+        self._telemetry.count("FleetFindings", found["FleetFindings"])
+        self._telemetry.count("ExpiringSoon", found["ExpiringSoon"])
 
     def _go_on(self, mine: FleetPass, in_time: Callable[[], bool]) -> None:
         try:
