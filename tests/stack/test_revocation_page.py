@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.docs]
 
 PAGE = CHECKOUT / "docs" / "revocation.md"
 BY_HAND = "Where this works"  # starts a stack of its own
-TYPED = ["A CA that keeps books", "A list, and a delta list", "A responder"]
+TYPED = ["A CA with an index", "A list, and a delta list", "A responder"]
 
 
 def own_address() -> str | None:
