@@ -53,6 +53,11 @@ def test_since_a_time_that_is_yet_to_come_is_refused(run: Run, aws: Aws, words: 
     assert (result.exit_code, "this is yet to come" in result.stderr, aws.calls) == (2, True, []), result.output
 
 
+def test_since_a_moment_ago_by_another_clock_is_taken(table: Table, run: Run) -> None:
+    """A mail names the time when a device came, to the millisecond and by AWS's clock."""
+    assert run("held", "ls", "--since", rfc3339(now() + timedelta(seconds=30))).exit_code == 0
+
+
 @pytest.mark.parametrize(
     "words",
     [

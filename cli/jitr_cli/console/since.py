@@ -14,6 +14,9 @@ from jitr_operations.table import now
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SPAN = re.compile(r"(\d{1,6})([smhd])")
+# A time that AWS's clock gave a moment ago is no slip. Whose clock is further off is refused by AWS in any case:
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-signing-elements.html
+_CLOCKS_DIFFER = timedelta(minutes=15)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -31,7 +34,7 @@ def _parse(_context: click.Context, _parameter: click.Parameter, text: str | Non
 
 def _parse_since(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
     since = _parse(context, parameter, text)
-    if since is not None and since > now():
+    if since is not None and since > now() + _CLOCKS_DIFFER:
         raise click.BadParameter(f"{quote(str(text))}: this is yet to come, and nothing is since then")
     return since
 
