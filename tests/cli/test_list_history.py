@@ -30,7 +30,7 @@ def test_a_single_edit_is_in_a_list_s_history_with_who_when_and_why(run: Run) ->
     assert all(each["by"].startswith("arn:aws:") and each["list"] == "line-a" for each in (added, changed, removed))
     shown = run("lists", "history", "line-a").stdout
     assert "scrapped" in shown
-    assert "common_name a" in shown
+    assert "common_name: a" in shown
 
 
 def test_imports_and_edits_stand_in_the_order_of_time_and_each_once(run: Run) -> None:
