@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench import page, results
+from bench import documents, results
 
 # In the order in which they run and stand on the page.
 PARTS = (
@@ -26,6 +26,7 @@ PARTS = (
     "replay",
     "fleet_check",
     "first_message",
+    "page",
     "scale",
 )
 
@@ -39,7 +40,7 @@ def main() -> int:
     started = time.monotonic()
     failed = [each for each in chosen if not _in_process_of_its_own(each, options)]
     if options.page:
-        page.update(results.read_all(options.results))
+        documents.update(results.read_all(options.results))
     print(f"{len(chosen) - len(failed)} of {len(chosen)} parts in {time.monotonic() - started:.0f} s", file=sys.stderr)
     for each in failed:
         print(f"failed: {each}", file=sys.stderr)

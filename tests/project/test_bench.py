@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from bench import page, results
+from bench import documents, results
 from bench.__main__ import main
 
 pytestmark = pytest.mark.xdist_group("bench")
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.xdist_group("bench")
 # The others need a build or a local stack.
 PARTS = (
     *("decision", "hostile", "revocation", "calls", "manifests", "replay", "fleet_check"),
-    *("burst", "money", "storm"),
+    *("burst", "money", "storm", "page"),
 )
 
 
@@ -41,7 +41,7 @@ def test_the_page_takes_what_was_measured_and_keeps_its_words(tmp_path: Path) ->
         "<!-- bench: burst/admitted -->\n<!-- /bench -->\n<!-- bench: other/table -->\nkept\n<!-- /bench -->\nAfter\n"
     )
     for _ in range(2):  # again: the same
-        page.update(results.read_all(tmp_path / "results"), (text,), tmp_path / "plots")
+        documents.update(results.read_all(tmp_path / "results"), (text,), tmp_path / "plots")
         filled = text.read_text()
         assert "old" not in filled
         assert "| **missed** | None lost | 0 | 3 |" in filled
