@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_FILE = 64 * 1024  # bytes of a certificate, request or key file
 MAX_PASSPHRASE = 1024
+BYTE_ORDER_MARK = "\ufeff"  # before CSV in UTF-8, which Excel takes for something else without it
 MAX_NAME = 200  # bytes; file systems take 255, and suffixes come on top
 
 Ask: TypeAlias = Callable[[], bytes]

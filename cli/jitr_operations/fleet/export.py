@@ -17,6 +17,7 @@ from jitr.records.record import Record
 from jitr.rules.model import Rules
 from jitr.times import rfc3339
 from jitr_operations.decisions.filters import of_ca
+from jitr_operations.files import BYTE_ORDER_MARK
 
 COLUMNS = (
     *("certificate_id", "common_name", "decision", "state", "rule", "reasons", "since", "decided_at", "knocked_at"),
@@ -24,7 +25,6 @@ COLUMNS = (
     *("public_key_sha256", "key", "not_before", "not_after", "thing", "thing_type", "attributes", "thing_groups"),
     "iot_policies",
 )
-_BYTE_ORDER_MARK = "\ufeff"  # without it Excel takes UTF-8 for something else
 
 DeviceRow = dict[str, Any]
 
@@ -40,7 +40,7 @@ def device_rows(
 
 def as_csv(rows: Iterable[DeviceRow]) -> Iterator[str]:
     """Write rows as CSV, a piece at a time. Spreadsheets show the cells as they are: none is run as a formula."""
-    yield _BYTE_ORDER_MARK + _line(COLUMNS)
+    yield BYTE_ORDER_MARK + _line(COLUMNS)
     for row in rows:
         yield _line([to_cell(name, _cell(row[name])) for name in COLUMNS])
 

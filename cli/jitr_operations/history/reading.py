@@ -18,6 +18,7 @@ from jitr.unseen import written_out
 from jitr_operations.deployment import Deployment
 from jitr_operations.devices.registry import Registry
 from jitr_operations.devices.which import find_one
+from jitr_operations.files import BYTE_ORDER_MARK
 
 SIZE = 50  # entries of one page
 MOST = 1_000  # entries that are looked at for one page, where a filter passes few
@@ -134,7 +135,7 @@ def _short(value: Any) -> Any:
 
 def as_csv(entries: Iterable[HistoryEntry]) -> Iterator[str]:
     """Write entries as CSV (RFC 4180), header first, a record at a time; no cell is run by a spreadsheet."""
-    yield "\ufeff"  # without a byte order mark Excel takes UTF-8 for something else
+    yield BYTE_ORDER_MARK
     yield _record(COLUMNS)
     for entry in entries:
         plain = entry.to_json()

@@ -9,7 +9,7 @@ from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
 from jitr.services.lists.device_lists import DeviceLists
 from jitr_operations import telling
-from jitr_operations.files import staged
+from jitr_operations.files import BYTE_ORDER_MARK, staged
 from jitr_operations.lists.editing import existing
 from jitr_operations.lists.where import RowFilter
 
@@ -29,9 +29,8 @@ class ListExport:
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the file a piece at a time. Raises InputError where the list gets another column meanwhile."""
-        # With a byte order mark, without which Excel takes UTF-8 for something else.
         try:
-            yield from (each.encode() for each in chain(["\ufeff"], write_rows(self._counted(), self._columns)))
+            yield from (each.encode() for each in chain([BYTE_ORDER_MARK], write_rows(self._counted(), self._columns)))
         except ValueError:
             name = self._info.name
             raise InputError(f"list {name} got another column while it was exported: export it again") from None

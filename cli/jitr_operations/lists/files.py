@@ -23,6 +23,7 @@ from jitr.services.lists.list_import import CSV_OR_MANIFEST, REPLACE, Checked, D
 from jitr.text import counted
 from jitr.times import rfc3339
 from jitr_operations import telling
+from jitr_operations.files import BYTE_ORDER_MARK
 from jitr_operations.lists import beside
 from jitr_operations.lists.editing import generation
 from jitr_operations.lists.manifests import folder_pieces, tell_of_folder
@@ -89,7 +90,7 @@ def written(rows: Iterable[ListRow]) -> Iterator[str]:
 
 def _pieces_of(file: IO[str], columns: Sequence[str]) -> Iterator[str]:
     with file:
-        yield "\ufeff"  # without a byte order mark Excel takes UTF-8 for something else
+        yield BYTE_ORDER_MARK
         yield from write_rows((ListRow.from_json(json.loads(line)) for line in file), columns)
 
 
