@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,18 +141,12 @@ class Registry:
 
     def all(self, ca_certificate_id: str | None = None) -> Iterator["ListedCertificate"]:
         """Return every certificate, or every one that a CA registered, page by page."""
-        from jitr.aws.iot_listings import Listings
+        from jitr.aws.iot_listings import Listings, pages
         from jitr.aws.pacing import Pace
 
-        listings, mark = Listings(self._iot, Pace(None, time.monotonic, time.sleep)), None
-        while True:
-            if ca_certificate_id is None:
-                page, mark = listings.certificates(mark)
-            else:
-                page, mark = listings.certificates_of(ca_certificate_id, mark)
-            yield from page
-            if mark is None:
-                return
+        listings = Listings(self._iot, Pace(None, time.monotonic, time.sleep))
+        of_ca = partial(listings.certificates_of, ca_certificate_id) if ca_certificate_id is not None else None
+        return chain.from_iterable(pages(of_ca or listings.certificates))
 
     # --- which one is meant
 

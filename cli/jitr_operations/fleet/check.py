@@ -24,7 +24,7 @@ from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import BATCH_GET, Item, Table, state_shards
 from jitr.aws.iot import Iot
-from jitr.aws.iot_listings import ListedCertificate, ListedThing, Listings
+from jitr.aws.iot_listings import MOST_POLICIES, ListedCertificate, ListedThing, Listings
 from jitr.errors import InputError, Refused
 from jitr.fleet.drift import DeviceFound, drifts
 from jitr.fleet.standing import ACTIVE, Standing, as_listed, is_recent
@@ -50,9 +50,6 @@ from jitr_operations.table import now, table_of
 GOOD_FOR = timedelta(days=1)
 # Examined for one by one; where there are more, the listing of all certificates costs fewer calls.
 FEW = 250
-# IoT policies whose targets are listed. Accounts with one policy a device have far more, and then only those that were
-# granted are.
-MOST_POLICIES = 1_000
 _AT_ONCE = 4  # reads of the table
 
 Advance = Callable[[int], None]
@@ -350,13 +347,9 @@ class _Check:
 
     def _policies(self) -> list[str]:
         """Return the IoT policies whose targets are listed: all of the account, or those granted where it has many."""
-        found: list[str] = []
-        mark: str | None = None
-        while len(found) <= MOST_POLICIES:
-            names, mark = self._listings.policies(mark)
-            found += names
-            if mark is None:
-                return sorted(found)
+        found = self._listings.few_policies()
+        if found is not None:
+            return found
         with self._notebook.writing():
             self._notebook.count("policies_not_listed", 1)
         return self._notebook.granted("iot_policies")

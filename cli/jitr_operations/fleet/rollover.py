@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from jitr.aws.dynamodb.decisions import newest_of
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import Table
-from jitr.aws.iot_listings import Listings
+from jitr.aws.iot_listings import Listings, pages
 from jitr.devicelists.csv.reader import write_rows
 from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
@@ -28,12 +29,12 @@ from jitr.records.record import APPLIED, Record, common_name
 from jitr.rules.model import Rules
 from jitr.text import cut, meant
 from jitr.times import rfc3339
-from jitr.unseen import written_out
+from jitr.unseen import quote, written_out
 from jitr_operations import telling
 from jitr_operations.cas import status
 from jitr_operations.cas.registry import RegisteredCa, find
 from jitr_operations.deployment import Deployment
-from jitr_operations.files import staged
+from jitr_operations.files import BYTE_ORDER_MARK, staged
 from jitr_operations.fleet.matching import CaCertificate, DeviceCounts, Matching, Side, Straggler
 from jitr_operations.fleet.pace import pace_of
 from jitr_operations.table import table_of
@@ -156,7 +157,7 @@ class Rollover:
                 yield _row(each)
 
         with staged(file.parent, [file.name], force=force) as stage:
-            pieces = (each.encode() for each in _with_mark(write_rows(rows(), _EXPORTED)))
+            pieces = (each.encode() for each in chain([BYTE_ORDER_MARK], write_rows(rows(), _EXPORTED)))
             stage.write_pieces(file.name, pieces, private=True)
         return count
 
@@ -232,7 +233,7 @@ def _ca(deployment: Deployment, rules: Rules, which: str) -> RolloverCa:
         which = ids[0]
     elif not Path(which).is_file() and _ID.fullmatch(which) is None:
         raise InputError(
-            f"{which!r} is no file, no caCertificateId (8 digits of it or more), and no CA alias of the rules in "
+            f"{quote(which)} is no file, no caCertificateId (8 digits of it or more), and no CA alias of the rules in "
             f"force: {meant(which, rules.cas)}"
         )
     found = find(iot, which)
@@ -263,13 +264,9 @@ def _list_certificates(deployment: Deployment, pair: CaPair, matching: Matching)
     listings = Listings(deployment.client("iot"), pace_of(deployment))
     with telling.progress("Listing certificates", None) as advance:
         for side, each in ((Side.OLD, pair.old), (Side.NEW, pair.new)):
-            mark: str | None = None
-            while True:
-                listed, mark = listings.certificates_of(each.ca.id, mark)
+            for listed in pages(partial(listings.certificates_of, each.ca.id)):
                 matching.list_certificates(side, ((found.id, found.status) for found in listed))
                 advance(len(listed))
-                if mark is None:
-                    break
 
 
 def _match_records(table: Table, pair: CaPair, matching: Matching, at: datetime) -> None:
@@ -329,8 +326,3 @@ def _row(straggler: Straggler) -> ListRow:
     end = "" if straggler.not_after is None else f", certificate ends {straggler.not_after[:10]}"
     thing = straggler.thing if straggler.thing is not None and THING_NAME.takes(straggler.thing) else None
     return ListRow(certificate_sha256=straggler.certificate_id, thing_name=thing, note=f"not yet come: {name}{end}")
-
-
-def _with_mark(pieces: Iterator[str]) -> Iterator[str]:
-    yield "\ufeff"  # without it Excel takes UTF-8 for something else
-    yield from pieces

@@ -33,7 +33,7 @@ class LastCheck:
     metrics: Mapping[str, int]  # as CloudWatch is told
 
     def to_json(self) -> dict[str, Any]:
-        """As ``--json`` prints it."""
+        """Return it as ``--json`` prints it."""
         under_way = None if self.under_way is None else rfc3339(self.under_way)
         accepted = [each.to_json() for each in self.accepted]
         return {**(self.summary or {}), "under_way": under_way, "accepted": accepted, "metrics": dict(self.metrics)}

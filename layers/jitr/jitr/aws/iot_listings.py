@@ -4,9 +4,10 @@ Whoever goes through a fleet asks for pages, not for devices: AWS IoT describes 
 a page.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitr.aws.errors import told_apart
 from jitr.aws.pacing import Pace
@@ -16,7 +17,10 @@ from jitr.values import dataclass
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
+T = TypeVar("T")
+
 PAGE = 250  # the most that AWS IoT lists at once
+MOST_POLICIES = 1_000  # whose targets are worth listing: accounts with one policy a device have far more
 _ATTEMPTS = 8  # at a page while AWS IoT throttles; the pace waits a second after each
 
 
@@ -82,6 +86,15 @@ class Listings:
         answer = self._asked("ListPolicies", self._client.list_policies, _at(mark))
         return [each["policyName"] for each in answer["policies"]], answer.get("nextMarker")
 
+    def few_policies(self) -> list[str] | None:
+        """Return the names of all IoT policies, sorted; None where there are more than ``MOST_POLICIES``."""
+        found: list[str] = []
+        for names in pages(self.policies):
+            found += names
+            if len(found) > MOST_POLICIES:
+                return None
+        return sorted(found)
+
     def certificates_with(self, policy: str, mark: str | None) -> tuple[list[str], str | None]:
         """List the ids of the certificates that an IoT policy is attached to; nothing where there is no such policy."""
         given = _at(mark) | {"policyName": policy}
@@ -91,15 +104,13 @@ class Listings:
 
     def things_of(self, arn: str) -> frozenset[str]:
         """Return the names of the things that a certificate is attached to."""
-        names: set[str] = set()
-        mark: str | None = None
-        while True:
+
+        def things(mark: str | None) -> tuple[list[str], str | None]:
             given = _next(mark) | {"principal": arn}
             answer = self._asked("ListPrincipalThings", self._client.list_principal_things, given, {"things": []})
-            names.update(answer["things"])
-            mark = answer.get("nextToken")
-            if mark is None:
-                return frozenset(names)
+            return list(answer["things"]), answer.get("nextToken")
+
+        return frozenset(chain.from_iterable(pages(things)))
 
     def _certificates(
         self, operation: str, ask: Callable[..., Any], given: Mapping[str, Any]
@@ -126,6 +137,16 @@ class Listings:
                     raise
                 return without
         raise AssertionError("the last attempt returns or raises")
+
+
+def pages(listing: Callable[[str | None], tuple[list[T], str | None]]) -> Iterator[list[T]]:
+    """Yield each page of a listing, from its beginning to its end."""
+    mark: str | None = None
+    while True:
+        page, mark = listing(mark)
+        yield page
+        if mark is None:
+            return
 
 
 def _at(mark: str | None) -> dict[str, Any]:

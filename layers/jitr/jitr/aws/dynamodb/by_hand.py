@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from jitr.aws.dynamodb.table import BATCH_GET, Table, by_hand_key
+from jitr.aws.dynamodb.table import Table, by_hand_key
 from jitr.records.by_hand import Act
 
 
@@ -10,9 +10,5 @@ def acts_of(table: Table | None, certificate_ids: Iterable[str]) -> dict[str, tu
     """Return what was done by hand to each of these certificates, the latest last; only those there is something of."""
     if table is None:
         return {}
-    ids = list(dict.fromkeys(certificate_ids))
-    found = {}
-    for start in range(0, len(ids), BATCH_GET):
-        for item in table.get([by_hand_key(each) for each in ids[start : start + BATCH_GET]]):
-            found[str(item["pk"]).partition("#")[2]] = tuple(map(Act.from_json, item["acts"]))
-    return found
+    found = table.get([by_hand_key(each) for each in dict.fromkeys(certificate_ids)])
+    return {str(item["pk"]).partition("#")[2]: tuple(map(Act.from_json, item["acts"])) for item in found}

@@ -86,7 +86,7 @@ class FleetChecks:
         A pass is due ``every`` so often, and at once where it is ``wanted``. None also where another invocation runs
         it. Raises Retry where a later version keeps passes in a format of its own.
         """
-        item = next(map(understood, self._table.get([_PASS])), None)
+        item = next(iter(self._table.get([_PASS])), None)
         if item is None:
             return self._taken(FleetPass(now, 1, first, Tally(), Tally()), now, before=None)
         if "lease_until" in item and now < parse_time(item["lease_until"]):
@@ -125,7 +125,7 @@ class FleetChecks:
 
     def under_way(self) -> datetime | None:
         """Return when the pass was begun that is under way; None where none is."""
-        item = next(map(understood, self._table.get([_PASS])), None)
+        item = next(iter(self._table.get([_PASS])), None)
         return None if item is None or item["place"] is None else parse_time(item["started_at"])
 
     def last(self) -> dict[str, Any] | None:

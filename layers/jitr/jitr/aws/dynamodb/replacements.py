@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from jitr.aws.dynamodb.table import BATCH_GET, Table
+from jitr.aws.dynamodb.table import Table, reservation_key
 from jitr.reasons import Verdict
 from jitr.records.record import Record
 from jitr.records.reservation import Reservation
@@ -18,12 +18,8 @@ def replaced_of(table: Table, records: Iterable[Record]) -> frozenset[str]:
         for each in records
         if each.decision is Verdict.ADMIT and each.reservation is not None
     ]
-    names = list(dict.fromkeys(name for name, _ in named))
-    holders: dict[str, tuple[str, ...]] = {}
-    for start in range(0, len(names), BATCH_GET):
-        keys = [{"pk": name, "sk": "RESERVATION"} for name in names[start : start + BATCH_GET]]
-        for item in table.get(keys):
-            holders[item["pk"]] = Reservation.from_json(item["pk"], item).certificates
+    found = table.get([reservation_key(name) for name in dict.fromkeys(name for name, _ in named)])
+    holders = {item["pk"]: Reservation.from_json(item["pk"], item).certificates for item in found}
     return frozenset(
         certificate_id for name, certificate_id in named if holders.get(name) and certificate_id not in holders[name]
     )

@@ -61,6 +61,11 @@ def by_hand_key(certificate_id: str) -> Item:
     return certificate_key(certificate_id) | {"sk": "BY_HAND"}
 
 
+def reservation_key(name: str) -> Item:
+    """Return the key of a reservation, such as ``THING#press-1``: see ``jitr.records.reservation``."""
+    return {"pk": name, "sk": "RESERVATION"}
+
+
 def row_key(name: str, generation: str, key: RowKey) -> Item:
     """Return the key of a list's row, found by one of the row's own keys."""
     digest = hashlib.sha256(str(key).encode()).digest()

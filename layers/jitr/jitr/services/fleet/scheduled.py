@@ -16,14 +16,15 @@ attachments that are missing. Nor are OCSP responders asked. ``jitr fleet check`
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from jitr.aws.crls import Crls
 from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.fleet_checks import FleetChecks, FleetPass, FleetPlace
-from jitr.aws.dynamodb.table import Table
+from jitr.aws.dynamodb.table import Table, reservation_key
 from jitr.aws.iot import Iot
-from jitr.aws.iot_listings import ListedCertificate, ListedThing, Listings
+from jitr.aws.iot_listings import MOST_POLICIES, ListedCertificate, ListedThing, Listings, pages
 from jitr.aws.ocsp_responders import OcspResponders
 from jitr.aws.telemetry import Telemetry
 from jitr.decision.revocation import without_responders
@@ -42,7 +43,6 @@ from jitr.times import parse_time, rfc3339
 
 # What a page takes at the longest, and what is left to do after it.
 TIME_FOR_A_PAGE = 60_000  # ms
-MOST_POLICIES = 1_000  # accounts with one policy a device have far more
 _STEPS = POLICIES, THINGS, CERTIFICATES = ("policies", "things", "certificates")
 _END = "end"
 FIRST = FleetPlace("begin")
@@ -136,7 +136,9 @@ class FleetCheck:
         now = self._clock()
         counted = mine.total.to_json()
         del counted["drifted"]
-        many = [] if self._policies() else [f"IoT policies beyond the grants: there are none, or over {MOST_POLICIES}"]
+        many = (
+            [] if self._of(POLICIES) else [f"IoT policies beyond the grants: there are none, or over {MOST_POLICIES}"]
+        )
         summary = {
             "started_at": rfc3339(mine.started_at),
             "finished_at": rfc3339(now),
@@ -188,10 +190,10 @@ class FleetCheck:
         return self._names[step]
 
     def _policies(self) -> list[str]:
-        return sorted(_all(self._listings.policies, MOST_POLICIES) or ())
+        return self._listings.few_policies() or []
 
     def _cas(self) -> list[str]:
-        return sorted(_all(self._listings.cas) or ())
+        return sorted(chain.from_iterable(pages(self._listings.cas)))
 
     def _looked(self, mine: FleetPass, seen: Tally) -> str | None:
         place = mine.place
@@ -230,7 +232,7 @@ class FleetCheck:
     def _differing(self, things: Sequence[ListedThing], now: datetime) -> Iterator[tuple[str, str]]:
         """Yield devices whose things have another type or other attributes; a shared one follows the last grant."""
         found = {each.name: each for each in things}
-        keys = [{"pk": f"THING#{name}", "sk": "RESERVATION"} for name in found]
+        keys = [reservation_key(f"THING#{name}") for name in found]
         holders = [
             certificate_id
             for item in self._table.get(keys)
@@ -325,19 +327,6 @@ def scheduled_examiner(table: Table, iot: Iot, crls: Crls, clock: Clock) -> Call
     """Return who makes an examiner of what is in force, by one set of CAs and revocation lists."""
     seen = AsNow(iot, crls, OcspResponders(), clock)
     return lambda: Examiner(table, seen, clock, without_responders)
-
-
-def _all(page: Callable[[str | None], tuple[list[str], str | None]], most: int | None = None) -> list[str] | None:
-    """Return everything that a listing has; None where that is more than ``most``."""
-    found: list[str] = []
-    mark: str | None = None
-    while True:
-        some, mark = page(mark)
-        found += some
-        if most is not None and len(found) > most:
-            return None
-        if mark is None:
-            return found
 
 
 def _example(finding: FleetFinding) -> Example:

@@ -9,7 +9,17 @@ whether we made the thing: a thing that we made may be claimed again, one that w
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from jitr.aws.dynamodb.table import Conflict, Item, Table, certificate_key, deletes_beside, over, record_writes, to_item
+from jitr.aws.dynamodb.table import (
+    Conflict,
+    Item,
+    Table,
+    certificate_key,
+    deletes_beside,
+    over,
+    record_writes,
+    reservation_key,
+    to_item,
+)
 from jitr.aws.iot import Iot
 from jitr.decision.decide import Decision
 from jitr.decision.plan import Given
@@ -86,7 +96,7 @@ class Reservations:
 
     def read(self, name: str) -> Reservation | None:
         """Return the reservation of a name, by a consistent read."""
-        item = next(iter(self._table.get([_key(name)])), None)
+        item = next(iter(self._table.get([reservation_key(name)])), None)
         return None if item is None else Reservation.from_json(name, item)
 
     def claim(self, claimant: Claimant, record: Record, twin: str | None = None) -> Claim:
@@ -320,11 +330,17 @@ class Reservations:
         return None
 
     def _put(self, reservation: Reservation) -> Item:
-        item = _key(reservation.name) | {"format": FORMAT, "revision": reservation.revision + 1} | reservation.to_json()
+        item = (
+            reservation_key(reservation.name)
+            | {"format": FORMAT, "revision": reservation.revision + 1}
+            | reservation.to_json()
+        )
         return {"TableName": self._table.name, "Item": to_item(item)} | over(reservation.revision)
 
     def _delete(self, reservation: Reservation) -> Item:
-        return {"TableName": self._table.name, "Key": to_item(_key(reservation.name))} | over(reservation.revision)
+        return {"TableName": self._table.name, "Key": to_item(reservation_key(reservation.name))} | over(
+            reservation.revision
+        )
 
     def _count(self, rule: str, step: int, *, limit: int | None) -> Item:
         values = {":step": {"N": str(step)}}
@@ -392,7 +408,3 @@ def _full(decision: Decision) -> Reason:
 
 def _places(rule: str) -> Item:
     return {"pk": f"PLACES#{rule}", "sk": "PLACES"}
-
-
-def _key(name: str) -> Item:
-    return {"pk": name, "sk": "RESERVATION"}
