@@ -67,11 +67,12 @@ def handler(event: dict[str, Any], _context: Any) -> None:
 
     Newly held devices are counted first: a bus that is away keeps no mail back.
     """
-    notifier, digester = _notifier(), _digester()
+    digester = _digester()
     if event.get("notify") == "digest":
         if digester is not None:
             digester.send()
         return
+    notifier = _notifier()
     if digester is not None:
         digester.note(event["Records"])
     if notifier is not None:
