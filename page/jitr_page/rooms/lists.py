@@ -11,6 +11,7 @@ from jitr.devicelists.csv.reader import columns_of
 from jitr.devicelists.rows import KEY_KINDS, RowKey
 from jitr.errors import InputError
 from jitr.services.lists.device_lists import DeviceLists, RowPlace
+from jitr.unseen import quote
 from jitr_operations.lists import editing
 from jitr_operations.lists import files as list_files
 from jitr_operations.lists.notes import find_by_note
@@ -112,7 +113,7 @@ def _attributes() -> dict[str, str]:
     for each in filter(str.strip, request.form.get("attributes", "").split(",")):
         name, equals, value = (part.strip() for part in each.partition("="))
         if not (name and equals and value):
-            raise InputError(f"attributes: {each.strip()!r} is not name=value; several are parted by commas")
+            raise InputError(f"attributes: {quote(each.strip())} is not name=value; several are parted by commas")
         column = ATTRIBUTE_PREFIX + name.removeprefix(ATTRIBUTE_PREFIX)
         if column in columns:
             raise InputError(f"attributes: {name} is given twice")
