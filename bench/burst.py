@@ -114,10 +114,11 @@ class BurstOutcome:
         since, passed = self.began + after, self.world.iot.passed[self.operation]
         return (bisect(passed, until) - bisect(passed, since)) / (QUOTA * self.world.quotas * (until - since))
 
-    def dollars_a_million(self) -> dict[str, float]:
-        """What a million devices cost at this rate, by service."""
+    @property
+    def charged(self) -> prices.Used:
+        """What AWS charges for, but events on the bus."""
         world = self.world
-        used = prices.Used(
+        return prices.Used(
             events=world.events,
             iot=world.iot.calls,
             invocations=world.bill.invocations,
@@ -126,7 +127,10 @@ class BurstOutcome:
             read_units=world.dynamodb.read_units,
             write_units=world.dynamodb.write_units,
         )
-        return {name: each * 1e6 / self.size for name, each in used.dollars().items()}
+
+    def dollars_a_million(self) -> dict[str, float]:
+        """Return what a million devices cost at this rate, by service."""
+        return {name: each * 1e6 / self.size for name, each in self.charged.dollars().items()}
 
     def curve(self) -> list[tuple[float, float]]:
         """Devices admitted, by minutes since the first one knocked."""

@@ -15,6 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from testkit.function_variables import NOWHERE
+
 from bench.built import build, megabytes
 from bench.measure import Timings
 from bench.nothing_there import nothing_there
@@ -44,21 +46,7 @@ _NOTHING = b'{"Records": []}'
 _FUNCTIONS = tuple(_MOST)
 
 # What CloudFormation gives the functions.
-_VARIABLES = {
-    "AWS_REGION": "us-east-1",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_ACCESS_KEY_ID": "bench",
-    "AWS_SECRET_ACCESS_KEY": "bench",
-    "JITR_TABLE": "table",
-    "JITR_REGISTRATION_QUEUE_URL": "http://127.0.0.1:1/queue",
-    "JITR_FAILURES_QUEUE_URL": "http://127.0.0.1:1/failures",
-    "JITR_ACCOUNT_ID": "123456789012",
-    "JITR_CERTIFICATE_QUOTA": "10",
-    "JITR_POLICY_QUOTA": "15",
-    "JITR_THING_QUOTA": "100",
-    "JITR_OCSP_PER_SECOND": "10",
-    "JITR_QUOTA_SHARE": "96",
-    "JITR_MAXIMUM_CONCURRENCY": "5",
+_VARIABLES = NOWHERE | {
     "JITR_MOST_WAITING": "500",
     "JITR_REFUSALS_TOPIC": "arn:aws:sns:us-east-1:123456789012:refusals",
     "JITR_EVENT_BUS": "default",

@@ -5,6 +5,7 @@ without the events, it is what an admission cost before there were any.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from bench import prices
 from bench.burst import BurstOutcome, ours
@@ -36,19 +37,9 @@ class Costs:
     """US dollars for a million devices, by service."""
 
     def __init__(self, one: BurstOutcome, *, search: bool = True, events: bool = True) -> None:
-        world, table = one.world, one.world.dynamodb
+        table = one.world.dynamodb
         written = table.write_units - (0.0 if search else _search_units(one))
-        used = prices.Used(
-            events=world.events,
-            iot=world.iot.calls,
-            invocations=world.bill.invocations,
-            seconds=world.bill.seconds,
-            sqs=world.bill.requests,
-            read_units=table.read_units,
-            write_units=written,
-            told=table.told if events else 0,
-        )
-        dollars = used.dollars()
+        dollars = replace(one.charged, write_units=written, told=table.told if events else 0).dollars()
         del dollars["DynamoDB"]
         dollars["DynamoDB, written"] = written * prices.DYNAMODB_WRITE_UNIT
         dollars["DynamoDB, read"] = table.read_units * prices.DYNAMODB_READ_UNIT

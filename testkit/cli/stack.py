@@ -47,6 +47,18 @@ TEMPLATE = {
     },
 }
 
+# What a local stack says of itself, in its .local/stack.json.
+LOCAL_STATE = {
+    "endpoint_url": "http://127.0.0.1:4566",
+    "region": "us-east-1",
+    "account_id": "000000000000",
+    "stack_name": "jitr",
+    "access_key_id": "local",
+    "secret_access_key": "secret",
+    "mqtt_host": "localhost",
+    "mqtt_port": 8883,
+    "broker_ca": "/x/broker-ca.pem",
+}
 
 TOPIC_RULE = "jitr_RegistrationTopicRule"
 

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from testkit.function_variables import NOWHERE
+
 FUNCTION = Path(__file__).parents[2] / "functions/register"
 
 # Environments that go on from one process are what environments from one snapshot are.
@@ -40,23 +42,9 @@ for _ in range(2):
 print(json.dumps({"kept": kept, "drawn": drawn}))
 """
 
-_VARIABLES = {
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-    "AWS_REGION": "eu-central-1",
-    "AWS_DEFAULT_REGION": "eu-central-1",
+_VARIABLES = NOWHERE | {
     "AWS_CONFIG_FILE": "/dev/null",
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-    "JITR_TABLE": "table",
-    "JITR_REGISTRATION_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/queue",
-    "JITR_FAILURES_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/failures",
-    "JITR_ACCOUNT_ID": "123456789012",
-    "JITR_CERTIFICATE_QUOTA": "10",
-    "JITR_POLICY_QUOTA": "15",
-    "JITR_THING_QUOTA": "100",
-    "JITR_OCSP_PER_SECOND": "10",
-    "JITR_QUOTA_SHARE": "96",
-    "JITR_MAXIMUM_CONCURRENCY": "5",
     "POWERTOOLS_SERVICE_NAME": "jitr",
 }
 

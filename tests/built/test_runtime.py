@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from testkit import event_files
+from testkit.function_variables import NOWHERE
 
 from jitr_local import processes, runtime
 from jitr_local.errors import NotSetUp, StackError
@@ -27,25 +28,6 @@ pytestmark = [
     pytest.mark.xdist_group("built"),
     pytest.mark.skipif(platform.system() != "Linux", reason="the Lambda runtime emulator is for Linux only"),
 ]
-
-# An account where nothing answers.
-NOWHERE = {
-    "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
-    "AWS_REGION": "us-east-1",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "JITR_TABLE": "table",
-    "JITR_REGISTRATION_QUEUE_URL": "http://127.0.0.1:1/queue",
-    "JITR_FAILURES_QUEUE_URL": "http://127.0.0.1:1/failures",
-    "JITR_ACCOUNT_ID": event_files.ACCOUNT,
-    "JITR_CERTIFICATE_QUOTA": "10",
-    "JITR_POLICY_QUOTA": "15",
-    "JITR_THING_QUOTA": "100",
-    "JITR_OCSP_PER_SECOND": "10",
-    "JITR_QUOTA_SHARE": "96",
-    "JITR_MAXIMUM_CONCURRENCY": "8",
-}
 
 # Does as its event says.
 PROBE = """

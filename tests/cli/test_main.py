@@ -14,6 +14,7 @@ import click
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
 from testkit.cli.command_line import ACCOUNT, REGION, Aws, Run
+from testkit.cli.stack import LOCAL_STATE
 
 from jitr import __version__
 from jitr.errors import InputError, Poison, Retry
@@ -241,22 +242,9 @@ def test_a_refusal_ends_the_command_with_no(monkeypatch: pytest.MonkeyPatch) -> 
 # --- which account, Region and stack
 
 
-STATE = {
-    "endpoint_url": "http://127.0.0.1:4566",
-    "region": "us-east-1",
-    "account_id": "000000000000",
-    "stack_name": "jitr",
-    "access_key_id": "local",
-    "secret_access_key": "secret",
-    "mqtt_host": "localhost",
-    "mqtt_port": 8883,
-    "broker_ca": "/x/broker-ca.pem",
-}
-
-
 def local_state(folder: Path, **changes: Any) -> None:
     (folder / ".local").mkdir(exist_ok=True)
-    (folder / ".local" / "stack.json").write_text(json.dumps(STATE | changes))
+    (folder / ".local" / "stack.json").write_text(json.dumps(LOCAL_STATE | changes))
 
 
 def test_aws_region_goes_before_aws_default_region(aws: Aws) -> None:
@@ -368,11 +356,11 @@ def test_the_local_stack_is_found_from_below_its_checkout(workdir: Path) -> None
     assert "secret" not in repr(found)
 
 
-@pytest.mark.parametrize("left_out", STATE)
+@pytest.mark.parametrize("left_out", LOCAL_STATE)
 def test_a_damaged_state_file_says_what_is_missing(workdir: Path, left_out: str) -> None:
     local_state(workdir)
     file = workdir / ".local" / "stack.json"
-    file.write_text(json.dumps({name: value for name, value in STATE.items() if name != left_out}))
+    file.write_text(json.dumps({name: value for name, value in LOCAL_STATE.items() if name != left_out}))
     with pytest.raises(InputError, match=f"has no {left_out}"):
         deployment.local_stack()
 

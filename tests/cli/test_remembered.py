@@ -14,7 +14,7 @@ from typing import Any
 import boto3
 import pytest
 from testkit.cli.command_line import REGION, Aws, Run
-from testkit.cli.stack import TEMPLATE
+from testkit.cli.stack import LOCAL_STATE, TEMPLATE
 
 from jitr.aws.dynamodb.table import Table
 from jitr.services.lists.device_lists import DeviceLists
@@ -292,20 +292,9 @@ def test_what_ran_out_is_dropped_when_something_new_is_remembered(known: Table) 
 
 def test_each_local_stack_is_another_deployment(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its address, names and keys may be those of the one before."""
-    state = {
-        "endpoint_url": "http://127.0.0.1:4566",
-        "region": "us-east-1",
-        "account_id": "000000000000",
-        "stack_name": "jitr",
-        "access_key_id": "local",
-        "secret_access_key": "secret",
-        "mqtt_host": "localhost",
-        "mqtt_port": 8883,
-        "broker_ca": "ca.pem",
-    }
     file = workdir / ".local" / "stack.json"
     file.parent.mkdir()
-    file.write_text(json.dumps(state))
+    file.write_text(json.dumps(LOCAL_STATE))
     outputs = iter([{"TableName": "first"}, {"TableName": "second"}])
     monkeypatch.setattr("jitr_operations.deployment._outputs", lambda *_: next(outputs))
 
