@@ -651,6 +651,33 @@ def test_the_function_knows_the_quotas_and_with_how_many_it_shares_them() -> Non
     assert PARAMETERS["QuotaShare"]["MaxValue"] == 100
 
 
+def test_the_contract_names_each_variable_of_the_functions_and_who_reads_it() -> None:
+    table = (ROOT / "docs/contracts.md").read_text("utf-8").partition("| variable | read by |")[2].partition("\n\n")[0]
+    everybody = {name for name in RESOURCES if _variables(name)}
+    said: dict[str, set[str]] = {}
+    for line in table.splitlines()[2:]:
+        variables, functions, _ = line.strip("| ").split(" | ")
+        who = everybody if functions == "all" else {f"{name}Function" for name in functions.split(", ")}
+        said |= dict.fromkeys(re.findall(r"`(\w+)`", variables), who)
+    assert said == {
+        variable: {name for name in everybody if variable in _variables(name)}
+        for variable in set().union(*map(_variables, everybody))
+    }
+
+
+def _variables(name: str) -> set[str]:
+    """Our own variables in a function's environment."""
+    environment = RESOURCES[name]["Properties"].get("Environment", {}) if "Properties" in RESOURCES[name] else {}
+    return {variable for variable in environment.get("Variables", {}) if variable.startswith("JITR_")}
+
+
+def test_the_contract_names_each_output() -> None:
+    said = (ROOT / "docs/contracts.md").read_text("utf-8").partition("The stack's outputs name the rest:")[2]
+    said = said.partition("\n\n")[0]
+    by_kind = {name for name in TEMPLATE["Outputs"] if name.endswith(("AlarmName", "LogGroupName"))}
+    assert set(re.findall(r"`(\w+)`", said)) == set(TEMPLATE["Outputs"]) - by_kind
+
+
 def test_by_default_all_environments_together_leave_some_of_each_quota_to_others() -> None:
     default = {name: float(PARAMETERS[name]["Default"]) for name in PARAMETERS if name.endswith(("Quota", "Share"))}
     environments = int(PARAMETERS["MaximumConcurrency"]["Default"])
