@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from testkit.aws.world import World
 from testkit.cli.command_line import Aws, Run
-from testkit.cli.fleet import Fleet, fleet_in, in_force, leaf
+from testkit.cli.fleet import GRANT, Fleet, fleet_in, in_force, leaf
 from testkit.cli.operating import FACTORY
 from testkit.knocks import allow
 
@@ -70,6 +71,24 @@ def test_json_lines_have_the_same_columns_with_their_own_types(run: Run, fleet: 
     assert {each["common_name"] for each in rows} == {"a", "b"}
     assert {tuple(each) for each in rows} == {COLUMNS}
     assert (rows[0]["attributes"], rows[0]["iot_policies"], rows[0]["due"]) == ({"line": "a"}, ["Sensor"], None)
+
+
+def test_a_replaced_certificate_names_the_one_that_took_its_place(run: Run, fleet: Fleet) -> None:
+    """It is on record as admitted, and its device is in with another: whoever counts devices counts it once."""
+    fleet.world.publish(in_force(allow("line-a", grant=replace(GRANT, renewal="replace"), ca="factory-a")))
+    devices = fleet.let_in("a", "b")
+    heir = leaf("a", owner="another key")
+    fleet.world.connect(heir)
+    fleet.world.knock(heir, FACTORY)
+    assert fleet.world.status(devices["a"]) == "INACTIVE"
+    assert run("fleet", "export", "fleet.csv").exit_code == 0
+    rows = csv.DictReader(Path("fleet.csv").read_text("utf-8-sig").splitlines())
+    told = {each["certificate_id"]: (each["decision"], each["replaced_by"]) for each in rows}
+    assert told == {
+        devices["a"].sha256: ("admit", heir.sha256),
+        devices["b"].sha256: ("admit", ""),
+        heir.sha256: ("admit", ""),
+    }
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from jitr.aws.dynamodb.batch_writer import batched
 from jitr.aws.dynamodb.decisions import newest_of
+from jitr.aws.dynamodb.replacements import successors_of
 from jitr.aws.dynamodb.rulebook import rules_in_force
-from jitr.aws.dynamodb.table import Table
+from jitr.aws.dynamodb.table import BATCH_GET, Table
 from jitr.devicelists.csv.cells import to_cell
 from jitr.facts import CertificateFacts
 from jitr.reasons import Verdict
@@ -20,10 +22,10 @@ from jitr_operations.decisions.filters import of_ca
 from jitr_operations.files import BYTE_ORDER_MARK
 
 COLUMNS = (
-    *("certificate_id", "common_name", "decision", "state", "rule", "reasons", "since", "decided_at", "knocked_at"),
-    *("first_knock_at", "knocks", "due", "ca_certificate_id", "ca", "subject", "issuer", "serial_number"),
-    *("public_key_sha256", "key", "not_before", "not_after", "thing", "thing_type", "attributes", "thing_groups"),
-    "iot_policies",
+    *("certificate_id", "common_name", "decision", "state", "replaced_by", "rule", "reasons", "since", "decided_at"),
+    *("knocked_at", "first_knock_at", "knocks", "due", "ca_certificate_id", "ca", "subject", "issuer"),
+    *("serial_number", "public_key_sha256", "key", "not_before", "not_after", "thing", "thing_type", "attributes"),
+    *("thing_groups", "iot_policies"),
 )
 
 DeviceRow = dict[str, Any]
@@ -35,7 +37,15 @@ def device_rows(
     """Yield a row for each device on record, the newest decision first. Raises InputError for an unknown CA."""
     of_that_ca, rules = of_ca(table, ca), rules_in_force(table) or Rules("")
     records = newest_of(table, tuple(verdicts), since)
-    return (_row(each, rules) for each in records if of_that_ca(each) and (rule is None or each.rule == rule))
+    wanted = (each for each in records if of_that_ca(each) and (rule is None or each.rule == rule))
+    return _rows(table, wanted, rules)
+
+
+def _rows(table: Table, records: Iterable[Record], rules: Rules) -> Iterator[DeviceRow]:
+    for page in batched(records, BATCH_GET):
+        successors = successors_of(table, page)
+        for each in page:
+            yield _row(each, rules) | {"replaced_by": list(successors.get(each.certificate_id, ()))}
 
 
 def as_csv(rows: Iterable[DeviceRow]) -> Iterator[str]:

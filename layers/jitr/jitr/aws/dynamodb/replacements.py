@@ -1,6 +1,6 @@
 """Which devices' certificates were replaced, read from the table."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from jitr.aws.dynamodb.table import Table, reservation_key
 from jitr.reasons import Verdict
@@ -8,10 +8,10 @@ from jitr.records.record import Record
 from jitr.records.reservation import Reservation
 
 
-def replaced_of(table: Table, records: Iterable[Record]) -> frozenset[str]:
-    """Return which of these admitted certificates made room for another (``renewal: replace``), which made it INACTIVE.
+def successors_of(table: Table, records: Iterable[Record]) -> Mapping[str, tuple[str, ...]]:
+    """Return which certificates took the place of these admitted ones (``renewal: replace``), of those replaced.
 
-    One that was replaced still names its reservation, which is another certificate's by now.
+    One that was replaced is INACTIVE and still names its reservation, which is another certificate's by now.
     """
     named = [
         (each.reservation, each.certificate_id)
@@ -20,6 +20,13 @@ def replaced_of(table: Table, records: Iterable[Record]) -> frozenset[str]:
     ]
     found = table.get([reservation_key(name) for name in dict.fromkeys(name for name, _ in named)])
     holders = {item["pk"]: Reservation.from_json(item["pk"], item).certificates for item in found}
-    return frozenset(
-        certificate_id for name, certificate_id in named if holders.get(name) and certificate_id not in holders[name]
-    )
+    return {
+        certificate_id: holders[name]
+        for name, certificate_id in named
+        if holders.get(name) and certificate_id not in holders[name]
+    }
+
+
+def replaced_of(table: Table, records: Iterable[Record]) -> frozenset[str]:
+    """Return which of these admitted certificates another one replaced: see ``successors_of``."""
+    return frozenset(successors_of(table, records))
