@@ -20,7 +20,9 @@ from testkit.knocks import rules as made_rules
 from jitr.devicelists.rows import ListRow
 from jitr.rules.model import Ca, Rules
 from jitr.services.lists.device_lists import DeviceLists
-from jitr_operations.fleet.matching import CaCertificate, Matching, Side
+from jitr_operations.cas.overview import registered_cas
+from jitr_operations.cas.succession import candidates
+from jitr_operations.fleet.matching import CaCertificate, DeviceKind, Matching, Side
 from jitr_operations.fleet.rollover import pace_from
 from jitr_operations.table import now
 
@@ -169,7 +171,7 @@ def test_certificates_that_a_third_joins_are_one_device() -> None:
         matching.settle()
         counts = matching.count()
         assert (counts.old_only, counts.both, counts.came, counts.came_by_key) == (1, 1, 1, 1), start
-        assert [each.certificate_id for each in matching.stragglers()] == [f"{7:064x}"]
+        assert [each.certificate_id for each in matching.certificates_of(DeviceKind.OLD_ONLY)] == [f"{7:064x}"]
         matching.close()
 
 
@@ -254,6 +256,21 @@ def test_a_file_that_cannot_be_written_is_told_as_it_was_named(run: Run, fleet: 
     assert (result.exit_code, "error: /proc/not-yet.csv: " in result.stderr) == (2, True), result.stderr
 
 
+def test_the_devices_of_each_kind_are_exported_by_the_certificates_that_stand_for_them(run: Run, fleet: Fleet) -> None:
+    """Of devices that have come it is the old certificate, which nobody needs any more: never the one that they use."""
+    devices = fleet.let_in("a", "off", "beside")
+    fleet.world.publish(both("coexist"))
+    moves(fleet, "beside", owner="a key beside")
+    newborn = moves(fleet, "newborn")
+    assert run("device", "deactivate", "off", "--yes").exit_code == 0
+    expected = {"old-only": devices["a"], "both": devices["beside"], "new-only": newborn, "neither": devices["off"]}
+    for kind, device in expected.items():
+        told(run, "--export", f"{kind}.csv", "--of", kind)
+        (row,) = csv.DictReader(Path(f"{kind}.csv").read_text("utf-8-sig").splitlines())
+        assert row["certificate_sha256"] == device.sha256, kind
+        assert run("lists", "import", kind, f"{kind}.csv", "--yes").exit_code == 0
+
+
 # --- the end
 
 
@@ -264,13 +281,14 @@ def test_the_end_is_asked_for_written_into_the_history_and_undone(run: Run, flee
     assert "1 device has not come to its successor. Make the CA" in asked.stderr
     assert asked.exit_code == 2
     assert "UpdateCACertificate" not in aws.operations
-    done = run(*words, "--finish", "--yes", "--json")
+    done = run(*words, "--finish", "--yes", "--json", "--message", "the last truck is back")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["finished"] == {"ca_certificate_id": FACTORY.id, "status": "INACTIVE"}
     assert "no new device under it is registered" in done.stderr
     assert (ca_status(fleet), fleet.world.status(device)) == ("INACTIVE", "ACTIVE")
     (entry,) = json.loads(run("history", "--json").stdout)
     assert entry["command"] == f"ca rollover {FACTORY.id[:12]} {OTHER.id[:12]} --finish"
+    assert entry["why"] == "the last truck is back"
     assert (entry["before"]["status"], entry["after"], entry["outcome"]) == ("ACTIVE", {"status": "INACTIVE"}, "done")
     again = run(*words, "--finish")
     assert (again.exit_code, len(json.loads(run("history", "--json").stdout))) == (0, 1), again.output
@@ -305,6 +323,32 @@ def test_the_old_ca_is_not_ended_while_the_new_one_takes_no_devices(
     mend = f"`jitr ca activate {OTHER.id[:12]}` makes it ACTIVE" if lacks == "INACTIVE" else "`jitr ca register` with"
     assert mend in result.stderr
     assert ca_status(fleet) == "ACTIVE"
+
+
+# --- who can succeed
+
+
+def test_the_ca_that_rules_renew_from_the_old_one_is_proposed_first(run: Run, fleet: Fleet) -> None:
+    """Then those that take devices, the newest first; never itself, one that is older, or one that cannot be read."""
+
+    def made(name: str, begins: int, ends: int, *, active: bool = True) -> pki.CA:
+        start, end = FACTORY.draft.not_before + timedelta(days=begins), FACTORY.draft.not_after + timedelta(days=ends)
+        draft = pki.ca_draft(name).valid(not_before=start, not_after=end).basic_constraints(ca=True)
+        ca = pki.make(draft.key_usage("keyCertSign").identifiers())
+        register_ca(fleet.world.iot, ca, active=active)
+        return ca
+
+    newest, newer, off = made("D", 9, 9), made("E", 5, 5), made("F", 10, 10, active=False)
+    older = made("G", -5, -5)
+    registered = {each.id: each for each in registered_cas(fleet.world.iot)}
+    found = candidates(both("replace"), registered[FACTORY.id], registered.values())
+    assert [each.ca.ca.id for each in found] == [OTHER.id, newest.id, newer.id, off.id]
+    assert [each.renews for each in found] == [("line-b",), (), (), ()]
+    assert [each.ca.ca.id for each in candidates(Rules(""), registered[older.id], registered.values())][-1] == off.id
+    unreadable = replace(registered[newest.id], pem="x")
+    assert newest.id not in {
+        each.ca.ca.id for each in candidates(Rules(""), registered[FACTORY.id], [unreadable, registered[newer.id]])
+    }
 
 
 # --- bad input

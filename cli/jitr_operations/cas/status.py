@@ -18,11 +18,13 @@ def activate(account: Account, ca: RegisteredCa) -> None:
         doing.after["status"] = "ACTIVE"
 
 
-def deactivate(account: Account, ca: RegisteredCa, command: tuple[str, ...] | None = None) -> None:
+def deactivate(
+    account: Account, ca: RegisteredCa, command: tuple[str, ...] | None = None, why: str | None = None
+) -> None:
     """Make a CA INACTIVE; one that is so stays as it is. ``command`` says which command does it, if it is another."""
     if ca.status != "ACTIVE":
         return
-    with _doing(account, ca, "deactivate", command=command) as doing:
+    with _doing(account, ca, "deactivate", command=command, why=why) as doing:
         account.client("iot").update_ca_certificate(certificateId=ca.id, newStatus="INACTIVE")
         doing.after["status"] = "INACTIVE"
 
@@ -40,8 +42,14 @@ def delete(account: Account, ca: RegisteredCa) -> None:
 
 
 def _doing(
-    account: Account, ca: RegisteredCa, what: str, *, command: tuple[str, ...] | None = None, lets_in: bool = False
+    account: Account,
+    ca: RegisteredCa,
+    what: str,
+    *,
+    command: tuple[str, ...] | None = None,
+    why: str | None = None,
+    lets_in: bool = False,
 ) -> keeping.Changing:
     words = command or ("ca", what, ca.id[:12])
     before = {"status": ca.status, "auto_registration": ca.auto_registration}
-    return keeping.doing(account, HistoryKind.CA, words, subject=ca.id, before=before, lets_in=lets_in)
+    return keeping.doing(account, HistoryKind.CA, words, subject=ca.id, why=why, before=before, lets_in=lets_in)

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 _TABLES = """
 CREATE TABLE listed (id BLOB PRIMARY KEY, side INT NOT NULL, status TEXT NOT NULL) WITHOUT ROWID;
@@ -43,6 +43,25 @@ class Side(IntEnum):
     NEW = 1
 
 
+class DeviceKind(StrEnum):
+    """Which of the two CAs a device is in with."""
+
+    OLD_ONLY = "old-only"
+    BOTH = "both"
+    NEW_ONLY = "new-only"
+    NEITHER = "neither"
+
+
+# Which certificates stand for the devices of a kind. Of both, those of the old CA: they still connect, and nobody needs
+# them. Of neither, all, as none connects.
+_OF_KIND = {
+    DeviceKind.OLD_ONLY: "in_old AND NOT in_new AND side = 0 AND is_in",
+    DeviceKind.BOTH: "in_old AND in_new AND side = 0 AND is_in",
+    DeviceKind.NEW_ONLY: "in_new AND NOT in_old AND side = 1 AND is_in",
+    DeviceKind.NEITHER: "NOT in_old AND NOT in_new",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class CaCertificate:
     """A certificate on record under one of the two CAs. Times are RFC 3339."""
@@ -72,8 +91,8 @@ class DeviceCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Straggler:
-    """A certificate of the old CA whose device has not come with one of the new CA."""
+class KindCertificate:
+    """A certificate of a device of some kind. ``not_after`` is RFC 3339."""
 
     certificate_id: str
     common_name: str
@@ -193,13 +212,13 @@ class Matching:
         sql = "SELECT substr(came, 1, 10), count(*) FROM devices WHERE in_new AND had_old GROUP BY 1 ORDER BY 1"
         return {date.fromisoformat(day): count for day, count in self._database.execute(sql)}
 
-    def stragglers(self) -> Iterator[Straggler]:
-        """Yield the old CA's certificates of devices that have not come, those that end first in front."""
+    def certificates_of(self, kind: DeviceKind) -> Iterator[KindCertificate]:
+        """Yield the certificates that stand for the devices of a kind, those that end first in front."""
         rows = self._database.execute(
-            "SELECT id, name, thing, not_after FROM devices JOIN certificates USING (device) "
-            "WHERE in_old AND NOT in_new AND side = 0 AND is_in ORDER BY not_after, id"
+            "SELECT id, name, thing, not_after FROM devices JOIN certificates USING (device) "  # noqa: S608 - ours
+            f"WHERE {_OF_KIND[kind]} ORDER BY not_after, id"
         )
-        return (Straggler(found.hex(), name, thing, end) for found, name, thing, end in rows)
+        return (KindCertificate(found.hex(), name, thing, end) for found, name, thing, end in rows)
 
     def _numbers(self, sql: str, *values: object) -> tuple[int, ...]:
         found: tuple[int, ...] = self._database.execute(sql, values).fetchone()

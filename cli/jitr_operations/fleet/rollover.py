@@ -4,7 +4,6 @@ AWS IoT says which certificates of the two CAs are ACTIVE, and decision records 
 is changed before ``finish``.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,26 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from jitr.aws.dynamodb.decisions import newest_of
-from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot_listings import Listings, pages
 from jitr.devicelists.csv.reader import write_rows
 from jitr.devicelists.rows import ListRow
-from jitr.errors import InputError
 from jitr.fleet.standing import ACTIVE, is_recent
 from jitr.iot_names import THING_NAME
 from jitr.reasons import Verdict
 from jitr.records.record import APPLIED, Record, common_name
-from jitr.rules.model import Rules
-from jitr.text import cut, meant
+from jitr.text import cut
 from jitr.times import rfc3339
-from jitr.unseen import quote, written_out
+from jitr.unseen import written_out
 from jitr_operations import telling
-from jitr_operations.cas import status
-from jitr_operations.cas.registry import RegisteredCa, find
+from jitr_operations.cas.succession import CaPair
 from jitr_operations.deployment import Deployment
 from jitr_operations.files import BYTE_ORDER_MARK, staged
-from jitr_operations.fleet.matching import CaCertificate, DeviceCounts, Matching, Side, Straggler
+from jitr_operations.fleet.matching import CaCertificate, DeviceCounts, DeviceKind, KindCertificate, Matching, Side
 from jitr_operations.fleet.pace import pace_of
 from jitr_operations.table import table_of
 
@@ -43,48 +38,14 @@ FIRST = 20  # of those who have not come, as they are shown
 WEEKS = 8  # of which is told how many came
 _PACE_DAYS = 28  # whose mean is the pace
 _NAME = 200  # characters of a common name in a note
-_ID = re.compile("[0-9a-fA-F]{8,64}")
 _PENDING = "PENDING_ACTIVATION"
-_TO_TAKE = "`jitr ca register` with its certificate makes it ACTIVE and turns that on"
 _EXPORTED = ("certificate_sha256", "thing_name", "note")
-
-
-@dataclass(frozen=True, slots=True)
-class RolloverCa:
-    """One of the two CAs, as AWS IoT holds it and as the rules in force call it."""
-
-    ca: RegisteredCa
-    aliases: tuple[str, ...]
-    not_after: datetime
-
-    @property
-    def takes_devices(self) -> bool:
-        """Whether new devices of it are registered when they connect."""
-        return self.ca.status == ACTIVE and self.ca.auto_registration == "ENABLE"
-
-    @property
-    def words(self) -> str:
-        """Its alias and the beginning of its id, for a person."""
-        return f"{', '.join(self.aliases)} ({self.ca.id[:12]})" if self.aliases else self.ca.id[:12]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as ``--json`` prints it."""
-        return {
-            "ca_certificate_id": self.ca.id,
-            "aliases": list(self.aliases),
-            "subject": self.ca.to_json()["subject"],
-            "status": self.ca.status,
-            "auto_registration": self.ca.auto_registration == "ENABLE",
-            "not_after": rfc3339(self.not_after),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class CaPair:
-    """The CA that is left, and the one that succeeds it."""
-
-    old: RolloverCa
-    new: RolloverCa
+_NOTES = {  # what rows of each kind say
+    DeviceKind.OLD_ONLY: "not yet come",
+    DeviceKind.BOTH: "has come",
+    DeviceKind.NEW_ONLY: "in with the new CA",
+    DeviceKind.NEITHER: "in with neither CA",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +82,10 @@ def _done_on(today: date, missing: int, per_day: float) -> date | None:
 
 
 class Rollover:
-    """What is known of a roll-over, for as long as ``rollover`` keeps it."""
+    """What is known of a roll-over. It can be exported for as long as ``rollover`` keeps it.
+
+    ``first_stragglers`` are some certificates of devices that have not come, those that end first.
+    """
 
     def __init__(self, pair: CaPair, matching: Matching, at: datetime) -> None:
         self.pair = pair
@@ -131,6 +95,7 @@ class Rollover:
         self.held: int = matching.held()
         self.not_on_record = {side: matching.not_on_record(side) for side in Side}
         self.pace = pace_from(matching.days(), self.counts.old_only, at.date())
+        self.first_stragglers = tuple(islice(matching.certificates_of(DeviceKind.OLD_ONLY), FIRST))
 
     @property
     def in_time(self) -> bool | None:
@@ -138,23 +103,30 @@ class Rollover:
         done = self.pace.done_on
         return None if done is None else done <= self.pair.old.not_after.date()
 
-    def first_stragglers(self) -> list[Straggler]:
-        """Return some certificates of devices that have not come, those that end first."""
-        return list(islice(self._matching.stragglers(), FIRST))
+    def outlook(self) -> str:
+        """Return when the last device will have come, in a sentence."""
+        end = self.pair.old.not_after
+        if not self.counts.old_only:
+            return "Every device has come." if self.counts.came else "No device is in with the old CA."
+        if self.pace.done_on is None:
+            return f"Nobody came in the last four weeks; the old CA ends {end:%Y-%m-%d}"
+        pace = f"At {self.pace.per_week:.1f} a week the last one comes on {self.pace.done_on}"
+        return f"{pace}, {'before' if self.in_time else 'after'} the old CA ends ({end:%Y-%m-%d})"
 
-    def export(self, file: Path, *, force: bool) -> int:
-        """Write who has not come as a device list that `jitr lists import` takes; how many rows it has.
+    def export(self, file: Path, kind: DeviceKind = DeviceKind.OLD_ONLY, *, force: bool) -> int:
+        """Write the devices of a kind as a device list that `jitr lists import` takes; how many rows it has.
 
-        Each row is a certificate of the old CA, and found by nothing else: one that the device comes with later is not
-        on the list. Raises InputError where the file exists without ``force``.
+        Each row is a certificate, and found by nothing else: one that the device comes with later is not on the list.
+        Of devices that are in with the old CA it is the old one. Raises InputError where the file exists without
+        ``force``.
         """
         count = 0
 
         def rows() -> Iterator[ListRow]:
             nonlocal count
-            for each in self._matching.stragglers():
+            for each in self._matching.certificates_of(kind):
                 count += 1
-                yield _row(each)
+                yield _row(each, _NOTES[kind])
 
         with staged(file.parent, [file.name], force=force) as stage:
             pieces = (each.encode() for each in chain([BYTE_ORDER_MARK], write_rows(rows(), _EXPORTED)))
@@ -192,55 +164,9 @@ class Rollover:
                     "thing": each.thing,
                     "not_after": each.not_after,
                 }
-                for each in self.first_stragglers()
+                for each in self.first_stragglers
             ],
         }
-
-
-def pair_of(deployment: Deployment, old: str, new: str) -> CaPair:
-    """Return the two CAs meant by an alias in the rules in force, an id, its beginning, or a file.
-
-    Raises InputError for one that is not registered or cannot be read, for the same CA twice, and where the one that is
-    named as the successor is the older of the two.
-    """
-    rules = rules_in_force(table_of(deployment)) or Rules("")
-    pair = CaPair(_ca(deployment, rules, old), _ca(deployment, rules, new))
-    if pair.old.ca.id == pair.new.ca.id:
-        raise InputError(f"{old} and {new} are the same CA, {pair.old.ca.id[:12]}: name its successor")
-    if pair.new.not_after < pair.old.not_after:
-        _require_order(pair)
-    return pair
-
-
-def _require_order(pair: CaPair) -> None:
-    """Raise InputError where the successor, which ends first, was not made later either; else warn of its end."""
-    begins = [each.ca.certificate.not_before for each in (pair.old, pair.new) if each.ca.certificate is not None]
-    old, new = (f"{each.not_after:%Y-%m-%d}" for each in (pair.old, pair.new))
-    if old == new:
-        old, new = rfc3339(pair.old.not_after), rfc3339(pair.new.not_after)
-    told = f"{pair.new.words} ends {new}, before {pair.old.words}, {old}"
-    if begins[1] <= begins[0]:
-        raise InputError(f"{told}, and is not newer: name the CA that is left first, and then its successor")
-    telling.warn(f"{told}: devices will have to be moved again")
-
-
-def _ca(deployment: Deployment, rules: Rules, which: str) -> RolloverCa:
-    iot = deployment.client("iot")
-    if which in rules.cas:
-        ids = rules.cas[which].ids
-        if len(ids) != 1:
-            raise InputError(f"{which} stands for {len(ids)} CAs in the rules in force: name one of them by its id")
-        which = ids[0]
-    elif not Path(which).is_file() and _ID.fullmatch(which) is None:
-        raise InputError(
-            f"{quote(which)} is no file, no caCertificateId (8 digits of it or more), and no CA alias of the rules in "
-            f"force: {meant(which, rules.cas)}"
-        )
-    found = find(iot, which)
-    certificate = found.certificate
-    if certificate is None:
-        raise InputError(f"the CA {found.id} cannot be read: {found.problem}")
-    return RolloverCa(found, tuple(sorted(rules.aliases_of(found.id))), certificate.not_after)
 
 
 @contextmanager
@@ -300,29 +226,8 @@ def _certificate(record: Record, side: Side, listed: str | None, at: datetime) -
     )
 
 
-def require_successor(pair: CaPair) -> None:
-    """Raise InputError where the new CA takes no new devices: with the old one INACTIVE, none could come in."""
-    if not pair.new.takes_devices:
-        ca = pair.new.ca
-        lacks = "INACTIVE" if ca.status != ACTIVE else "without auto-registration"
-        mend = f"`jitr ca activate {ca.id[:12]}` makes it ACTIVE" if ca.auto_registration == "ENABLE" else _TO_TAKE
-        raise InputError(
-            f"the CA {pair.new.words} is {lacks}, and with {pair.old.words} INACTIVE no device could come in: {mend}"
-        )
-
-
-def finish(deployment: Deployment, pair: CaPair) -> None:
-    """Make the old CA INACTIVE, so that no new device of it is registered, and write it into the history.
-
-    One that is so stays as it is. Raises InputError as ``require_successor``.
-    """
-    require_successor(pair)
-    words = ("ca", "rollover", pair.old.ca.id[:12], pair.new.ca.id[:12], "--finish")
-    status.deactivate(deployment, pair.old.ca, words)
-
-
-def _row(straggler: Straggler) -> ListRow:
-    name = written_out(cut(straggler.common_name, _NAME)).replace("\ufffd", "?") or "(no common name)"
-    end = "" if straggler.not_after is None else f", certificate ends {straggler.not_after[:10]}"
-    thing = straggler.thing if straggler.thing is not None and THING_NAME.takes(straggler.thing) else None
-    return ListRow(certificate_sha256=straggler.certificate_id, thing_name=thing, note=f"not yet come: {name}{end}")
+def _row(certificate: KindCertificate, what: str) -> ListRow:
+    name = written_out(cut(certificate.common_name, _NAME)).replace("\ufffd", "?") or "(no common name)"
+    end = "" if certificate.not_after is None else f", certificate ends {certificate.not_after[:10]}"
+    thing = certificate.thing if certificate.thing is not None and THING_NAME.takes(certificate.thing) else None
+    return ListRow(certificate_sha256=certificate.certificate_id, thing_name=thing, note=f"{what}: {name}{end}")

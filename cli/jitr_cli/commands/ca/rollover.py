@@ -7,13 +7,16 @@ import click
 from jitr_cli.commands.ca.manage import FOLLOWS
 from jitr_cli.console import completion, output
 from jitr_cli.console.options import FILE, stack_options
+from jitr_operations.cas import succession
+from jitr_operations.cas.succession import RolloverCa
 from jitr_operations.deployment import Choice
 from jitr_operations.fleet import rollover as operation
 from jitr_operations.fleet.expiring import table_of_bars
-from jitr_operations.fleet.matching import Side
-from jitr_operations.fleet.rollover import FIRST, Rollover, RolloverCa
+from jitr_operations.fleet.matching import DeviceKind, Side
+from jitr_operations.fleet.rollover import FIRST, Rollover
 from jitr_operations.table import now
 
+_KINDS = [each.value for each in DeviceKind]
 _THEN = "Until it is ACTIVE again, `jitr fleet check` reports its devices as hold: chain.ca-inactive."
 
 
@@ -21,13 +24,26 @@ _THEN = "Until it is ACTIVE again, `jitr fleet check` reports its devices as hol
 @click.argument("old", shell_complete=completion.ca_aliases)
 @click.argument("new", shell_complete=completion.ca_aliases)
 @click.option("--export", "file", type=FILE, metavar="FILE", help="Write who has not come as a device list, CSV.")
+@click.option(
+    "--of", "kind", type=click.Choice(_KINDS), metavar="KIND", help=f"Whom --export writes: {', '.join(_KINDS)}."
+)
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @click.option("--finish", is_flag=True, help="Then make OLD INACTIVE: no new device of it is registered.")
+@click.option("--message", "-m", metavar="TEXT", help="Why, for the history; goes with --finish.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @stack_options
 @output.json_option
 def rollover(
-    old: str, new: str, file: Path | None, force: bool, finish: bool, yes: bool, choice: Choice, as_json: bool
+    old: str,
+    new: str,
+    file: Path | None,
+    kind: str | None,
+    force: bool,
+    finish: bool,
+    message: str | None,
+    yes: bool,
+    choice: Choice,
+    as_json: bool,
 ) -> None:
     """Show how far devices have come from the CA OLD to its successor NEW, and when the last one will have.
 
@@ -42,21 +58,19 @@ def rollover(
     Examples:
       jitr ca rollover factory-a factory-b
       jitr ca rollover factory-a factory-b --export not-yet.csv
+      jitr ca rollover factory-a factory-b --export leftover.csv --of both
       jitr ca rollover factory-a factory-b --finish
     """
-    if force and file is None:
-        raise click.UsageError("--force goes with --export: no other file is written.")
-    if yes and not finish:
-        raise click.UsageError("--yes goes with --finish: nothing else is asked.")
+    _require_sense(file, kind, message, force=force, finish=finish, yes=yes)
     deployment = choice.deployment()
     if finish:
         deployment.announce()
-    pair = operation.pair_of(deployment, old, new)
+    pair = succession.pair_of(deployment, old, new)
     if finish:
-        operation.require_successor(pair)
+        succession.require_successor(pair)
     with operation.rollover(deployment, pair, now()) as found:
         document = found.to_json()
-        exported = None if file is None else found.export(file, force=force)
+        exported = None if file is None else found.export(file, DeviceKind(kind or DeviceKind.OLD_ONLY), force=force)
         if exported is not None:
             document["exported"] = {"file": file, "rows": exported}
         if not as_json:
@@ -65,9 +79,22 @@ def rollover(
                 output.note(f"Wrote {_count(exported, 'certificate')} to {file}.")
     if finish:
         _ask(found, yes)
-        operation.finish(deployment, pair)
+        succession.finish(deployment, pair, message)
         document["finished"] = {"ca_certificate_id": pair.old.ca.id, "status": "INACTIVE"}
     output.emit(as_json, document, f"{pair.old.ca.words}: INACTIVE" if finish else "")
+
+
+def _require_sense(
+    file: Path | None, kind: str | None, message: str | None, *, force: bool, finish: bool, yes: bool
+) -> None:
+    if force and file is None:
+        raise click.UsageError("--force goes with --export: no other file is written.")
+    if kind is not None and file is None:
+        raise click.UsageError("--of goes with --export: it says which devices are written.")
+    if message is not None and not finish:
+        raise click.UsageError("--message goes with --finish: nothing else is written into the history.")
+    if yes and not finish:
+        raise click.UsageError("--yes goes with --finish: nothing else is asked.")
 
 
 def _ask(found: Rollover, yes: bool) -> None:
@@ -101,25 +128,15 @@ def _show(found: Rollover) -> None:
         click.echo("Came in the week from")
         for line in table_of_bars({f"{day}": count for day, count in found.pace.weeks.items()}):
             click.echo(f"  {line}")
-    click.echo(_outlook(found))
+    click.echo(found.outlook())
     _warn(found)
     if counts.old_only:
         click.echo("Have not come, those that end first:")
-    for each in found.first_stragglers():
+    for each in found.first_stragglers:
         name = output.safe(each.common_name or "(no common name)")
         click.echo(f"  {each.certificate_id[:12]}  {name}  {(each.not_after or '')[:10]}".rstrip())
     if counts.old_only > FIRST:
         output.note("  … and more (--export writes all)")
-
-
-def _outlook(found: Rollover) -> str:
-    if not found.counts.old_only:
-        return "Every device has come." if found.counts.came else "No device is in with the old CA."
-    done, end = found.pace.done_on, found.pair.old.not_after
-    if done is None:
-        return f"Nobody came in the last four weeks; the old CA ends {end:%Y-%m-%d}"
-    pace = f"At {found.pace.per_week:.1f} a week the last one comes on {done}"
-    return f"{pace}, {'before' if found.in_time else 'after'} the old CA ends ({end:%Y-%m-%d})"
 
 
 def _warn(found: Rollover) -> None:

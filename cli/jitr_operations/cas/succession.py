@@ -1,0 +1,185 @@
+"""A CA and the one that succeeds it: which can, which of them the rules speak of, and when the old one may go."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jitr.aws.dynamodb.rulebook import rules_in_force
+from jitr.errors import InputError
+from jitr.fleet.standing import ACTIVE
+from jitr.rules.model import Rules
+from jitr.text import meant
+from jitr.times import rfc3339
+from jitr.unseen import quote
+from jitr_operations import telling
+from jitr_operations.cas import status
+from jitr_operations.cas.registry import RegisteredCa, find
+from jitr_operations.certificates import Certificate
+from jitr_operations.deployment import Deployment
+from jitr_operations.table import table_of
+
+_ID = re.compile("[0-9a-fA-F]{8,64}")
+_TO_TAKE = "`jitr ca register` with its certificate makes it ACTIVE and turns that on"
+
+
+@dataclass(frozen=True, slots=True)
+class RolloverCa:
+    """One of the two CAs, as AWS IoT holds it and as the rules in force call it."""
+
+    ca: RegisteredCa
+    aliases: tuple[str, ...]
+    not_after: datetime
+
+    @property
+    def takes_devices(self) -> bool:
+        """Whether new devices of it are registered when they connect."""
+        return self.ca.status == ACTIVE and self.ca.auto_registration == "ENABLE"
+
+    @property
+    def words(self) -> str:
+        """Its alias and the beginning of its id, for a person."""
+        return f"{', '.join(self.aliases)} ({self.ca.id[:12]})" if self.aliases else self.ca.id[:12]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as ``--json`` prints it."""
+        return {
+            "ca_certificate_id": self.ca.id,
+            "aliases": list(self.aliases),
+            "subject": self.ca.to_json()["subject"],
+            "status": self.ca.status,
+            "auto_registration": self.ca.auto_registration == "ENABLE",
+            "not_after": rfc3339(self.not_after),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CaPair:
+    """The CA that is left, and the one that succeeds it."""
+
+    old: RolloverCa
+    new: RolloverCa
+
+
+@dataclass(frozen=True, slots=True)
+class CaCandidate:
+    """A CA that may succeed another. ``renews`` names the rules that let it take over the old CA's devices."""
+
+    ca: RolloverCa
+    renews: tuple[str, ...]
+
+
+def pair_of(deployment: Deployment, old: str, new: str) -> CaPair:
+    """Return the two CAs meant by an alias in the rules in force, an id, its beginning, or a file.
+
+    Raises InputError for one that is not registered, and as ``paired``.
+    """
+    rules = rules_in_force(table_of(deployment)) or Rules("")
+    left, follows = (_ca(deployment, rules, each) for each in (old, new))
+    if left.id == follows.id:
+        raise InputError(f"{old} and {new} are the same CA, {left.id[:12]}: name its successor")
+    return paired(rules, left, follows)
+
+
+def paired(rules: Rules, old: RegisteredCa, new: RegisteredCa) -> CaPair:
+    """Return two CAs as the one that is left and its successor; warn of a successor that ends first.
+
+    Raises InputError for one that cannot be read, for the same CA twice, and where the one that is named as the
+    successor is the older of the two.
+    """
+    if old.id == new.id:
+        raise InputError(f"a CA does not succeed itself: choose another one than {old.id[:12]}")
+    certificates = [_readable(each) for each in (old, new)]
+    left, follows = (_as_named(rules, ca, found) for ca, found in zip((old, new), certificates, strict=True))
+    if follows.not_after < left.not_after:
+        told = _ends_first(left, follows)
+        if _is_older(*certificates):
+            raise InputError(f"{told}, and is not newer: name the CA that is left first, and then its successor")
+        telling.warn(f"{told}: devices will have to be moved again")
+    return CaPair(left, follows)
+
+
+def candidates(rules: Rules, old: RegisteredCa, registered: Iterable[RegisteredCa]) -> list[CaCandidate]:
+    """Return the CAs that can succeed another, the likeliest first.
+
+    Those come first that rules let take over the old CA's devices (``renewal_from``), then those that take devices
+    now, then the newest. One that cannot be read, or is the older of the two, succeeds nobody.
+    """
+    left, found = _readable(old), list[tuple[CaCandidate, datetime]]()
+    for ca in registered:
+        certificate = ca.certificate
+        if ca.id != old.id and certificate is not None and not _is_older(left, certificate):
+            named = _as_named(rules, ca, certificate)
+            found.append((CaCandidate(named, renewing(rules, old.id, ca.id)), certificate.not_before))
+    found.sort(key=lambda each: (bool(each[0].renews), each[0].ca.takes_devices, each[1]), reverse=True)
+    return [candidate for candidate, _ in found]
+
+
+def renewing(rules: Rules, old_id: str, new_id: str) -> tuple[str, ...]:
+    """Return the names of the rules by which devices of one CA take over what they had under another."""
+    old, new = rules.aliases_of(old_id), rules.aliases_of(new_id)
+    return tuple(
+        each.name
+        for each in rules.allow
+        if old.intersection(each.grant.renewal_from) and new.intersection(each.cas or ())
+    )
+
+
+def _ca(deployment: Deployment, rules: Rules, which: str) -> RegisteredCa:
+    if which in rules.cas:
+        ids = rules.cas[which].ids
+        if len(ids) != 1:
+            raise InputError(f"{which} stands for {len(ids)} CAs in the rules in force: name one of them by its id")
+        which = ids[0]
+    elif not Path(which).is_file() and _ID.fullmatch(which) is None:
+        raise InputError(
+            f"{quote(which)} is no file, no caCertificateId (8 digits of it or more), and no CA alias of the rules in "
+            f"force: {meant(which, rules.cas)}"
+        )
+    return find(deployment.client("iot"), which)
+
+
+def _readable(ca: RegisteredCa) -> Certificate:
+    certificate = ca.certificate
+    if certificate is None:
+        raise InputError(f"the CA {ca.id} cannot be read: {ca.problem}")
+    return certificate
+
+
+def _as_named(rules: Rules, ca: RegisteredCa, certificate: Certificate) -> RolloverCa:
+    return RolloverCa(ca, tuple(sorted(rules.aliases_of(ca.id))), certificate.not_after)
+
+
+def _is_older(old: Certificate, new: Certificate) -> bool:
+    """Return whether the successor ends first, and was not made later either."""
+    return new.not_after < old.not_after and new.not_before <= old.not_before
+
+
+def _ends_first(left: RolloverCa, follows: RolloverCa) -> str:
+    old, new = (f"{each.not_after:%Y-%m-%d}" for each in (left, follows))
+    if old == new:
+        old, new = rfc3339(left.not_after), rfc3339(follows.not_after)
+    return f"{follows.words} ends {new}, before {left.words}, {old}"
+
+
+def require_successor(pair: CaPair) -> None:
+    """Raise InputError where the new CA takes no new devices: with the old one INACTIVE, none could come in."""
+    if not pair.new.takes_devices:
+        ca = pair.new.ca
+        lacks = "INACTIVE" if ca.status != ACTIVE else "without auto-registration"
+        mend = f"`jitr ca activate {ca.id[:12]}` makes it ACTIVE" if ca.auto_registration == "ENABLE" else _TO_TAKE
+        raise InputError(
+            f"the CA {pair.new.words} is {lacks}, and with {pair.old.words} INACTIVE no device could come in: {mend}"
+        )
+
+
+def finish(deployment: Deployment, pair: CaPair, why: str | None) -> None:
+    """Make the old CA INACTIVE, so that no new device of it is registered, and write it into the history.
+
+    One that is so stays as it is. Raises InputError as ``require_successor``.
+    """
+    require_successor(pair)
+    words = ("ca", "rollover", pair.old.ca.id[:12], pair.new.ca.id[:12], "--finish")
+    status.deactivate(deployment, pair.old.ca, words, why)
