@@ -12,12 +12,13 @@ from testkit.knocks import (
     knock,
     rules,
 )
+from testkit.work import steps
 
 from jitr.decision.decide import _outcome
 from jitr.devicelists.rows import ListRow, membership_in, rows_by_key
 from jitr.facts import ChainFacts, Knock
 from jitr.reasons import Verdict
-from jitr.rules.conditions import FAILS, Circumstances
+from jitr.rules.conditions import FAILS, HOLDS, Circumstances
 from jitr.rules.model import Rules, load
 
 Conditions: TypeAlias = list[dict[str, Any]]
@@ -34,13 +35,13 @@ _CONDITIONS = st.fixed_dictionaries(
 ).filter(bool)
 _ALLOWS = st.lists(_CONDITIONS, max_size=4)
 _DEVICES = st.builds(
-    lambda name, organization, serial, is_ca, signed: knock(
-        subject=(("organization", organization), ("common_name", name)),
+    lambda names, organization, serial, is_ca, signed: knock(
+        subject=(("organization", organization), *(("common_name", each) for each in names)),
         serial_number=serial,
         is_ca=is_ca,
         chain=ChainFacts(signature_valid=signed, names_equal=True),
     ),
-    st.sampled_from(["snr-0001", "snr-2", "pump-1", ""]),
+    st.sampled_from([("snr-0001",), ("snr-2",), ("pump-1",), ("",), ("snr-2", "pump-1"), ()]),
     st.sampled_from(["OKIDA", "Other"]),
     st.sampled_from(["1001", "3", "ffff"]),
     st.booleans(),
@@ -89,6 +90,37 @@ def test_the_index_finds_the_rules_that_looking_at_every_rule_finds(
     for index, every in ((in_force.allow_index, in_force.allow), (in_force.deny_index, in_force.deny)):
         indexed = [rule.name for rule in index.candidates(seen) if _outcome(rule, seen) is not FAILS]
         assert indexed == [rule.name for rule in every if _outcome(rule, seen) is not FAILS]
+
+
+@given(device=_DEVICES, allows=st.lists(_CONDITIONS, max_size=16), lists=_LISTS, loaded=st.booleans())
+def test_the_nearest_rules_are_those_that_counting_every_condition_finds(
+    device: Knock, allows: Conditions, lists: Lists, loaded: bool
+) -> None:
+    """By how many conditions do not hold, then in the file's order; whether equal conditions are one object or not."""
+    in_force = _rules(allows, [])
+    in_force = load(in_force.compiled) if loaded else in_force
+    memberships = {name: membership_in(device, rows_by_key(rows), NOW) for name, rows in lists.items()}
+    seen = Circumstances(device, memberships, NOW)
+    own = [rule for rule in in_force.allow if rule.cas is None or not device.aliases.isdisjoint(rule.cas)]
+    missed = [sum(each.check(seen) is not HOLDS for each in rule.conditions) for rule in own or in_force.allow]
+    order = sorted(range(len(missed)), key=missed.__getitem__)[:3]
+    assert in_force.allow_index.nearest(seen, 3) == [(own or in_force.allow)[place] for place in order]
+
+
+def test_finding_the_nearest_rules_asks_no_condition_that_needs_another_name_or_list() -> None:
+    """So that strangers cost the same however many production lines the rules have."""
+
+    def asked(lines: int) -> int:
+        named = [
+            {"ca": "factory-a", "organization": "OKIDA", "common_name": f"line-{each:03}-*"} for each in range(lines)
+        ]
+        listed = [{"ca": "factory-a", "lists": (f"line-{each}",)} for each in range(lines)]
+        in_force = load(_rules(named + listed, []).compiled)
+        seen = Circumstances(knock(), {}, NOW)
+        assert len(in_force.allow_index.nearest(seen, 5)) == 5  # and the index is made
+        return steps(lambda: in_force.allow_index.nearest(seen, 5))
+
+    assert asked(200) == asked(20)
 
 
 @given(allows=_ALLOWS, denies=_ALLOWS)

@@ -299,13 +299,12 @@ def _near_misses(rules: Rules, seen: Circumstances) -> tuple[NearMiss, ...]:
 
 
 def _near_miss(rules: Rules, rule: AllowRule, seen: Circumstances) -> NearMiss:
-    held = [each for each in rule.conditions if each.check(seen) is HOLDS]
-    failed = [each for each in rule.conditions if each not in held]
+    failed = [each for each in rule.conditions if each.check(seen) is not HOLDS]
     return NearMiss(
         rule=rule.name,
         at=rules.at(rule),
-        matched=tuple(each.name for each in held),
-        failed=tuple(Failure(each.name, each.failure(seen)) for each in failed),
+        matched=tuple([each.name for each in rule.conditions if each not in failed]),
+        failed=tuple([Failure(each.name, each.failure(seen)) for each in failed]),
     )
 
 

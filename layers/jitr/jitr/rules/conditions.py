@@ -41,6 +41,11 @@ class Circumstances(NamedTuple):
     memberships: Mapping[str, Membership | None]
     knocked_at: datetime
 
+    @property
+    def lists(self) -> list[str]:
+        """The lists that have the device."""
+        return [name for name, membership in self.memberships.items() if membership is not None]
+
 
 class Condition(Protocol):
     """The interface of every condition."""

@@ -1,16 +1,15 @@
 """Which rules could match a device at all, so that the others cost nothing.
 
-Each rule hangs on one *anchor*: a literal common name, a device list, or the literal beginning of a common name.
-A rule whose anchor the device does not have cannot match it. Rules of other CAs are never looked at. While nobody
-knows yet which lists have the device, a rule with a list hangs on its names, if they have a literal beginning.
+Each rule hangs on one anchor (``jitr.rules.anchors``). Rules of other CAs are never looked at. While nobody knows yet
+which lists have the device, a rule with a list hangs on its names, if they have a literal beginning.
 """
 
 from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+from jitr.rules.anchors import Anchors
 from jitr.rules.conditions import AttributeCondition, Circumstances, Glob, WindowCondition
 from jitr.rules.nearest import Conditional, Nearest
 
@@ -57,8 +56,8 @@ class RuleIndex(Generic[R]):
         """Return the rules that could match, now that it is known which lists have the device."""
         if not self._rules:
             return iter(())
-        lists = [name for name, membership in seen.memberships.items() if membership is not None]
-        return map(self._rules.__getitem__, self._bucket(seen.knock.aliases).by_lists.places(_names_of(seen), lists))
+        bucket = self._bucket(seen.knock.aliases)
+        return map(self._rules.__getitem__, bucket.by_lists.places(_names_of(seen), seen.lists))
 
     def candidates_on_any_list(self, seen: Circumstances) -> Iterator[R]:
         """Return the rules that could match if every list had the device, to find the lists worth a lookup."""
@@ -87,8 +86,8 @@ class _Bucket:
 
     def __init__(self, placed: Iterable[tuple[int, Indexed]]) -> None:
         self.all: list[int] = []
-        self.by_lists = _Anchors()  # for whoever knows which lists have the device
-        self.by_names = _Anchors()  # for whoever does not
+        self.by_lists = Anchors()  # for whoever knows which lists have the device
+        self.by_names = Anchors()  # for whoever does not
         openings: set[datetime] = set()
         for place, rule in placed:
             self.all.append(place)
@@ -97,42 +96,6 @@ class _Bucket:
             self.by_names.hang(place, names, ())
             openings.update(_openings(rule))
         self.openings = sorted(openings)
-
-
-class _Anchors:
-    """Places of rules by their anchors."""
-
-    def __init__(self) -> None:
-        self._by_name: dict[str, list[int]] = defaultdict(list)
-        self._by_list: dict[str, list[int]] = defaultdict(list)
-        self._by_prefix: dict[int, dict[str, list[int]]] = {}  # by the length of the prefix, then by the prefix
-        self._rest: list[int] = []
-
-    def hang(self, place: int, names: tuple[Glob, ...], lists: tuple[str, ...]) -> None:
-        """Hang a rule on the best anchor that it has: literal names, else lists, else the beginnings of its names."""
-        if names and all(each.literal is not None for each in names):
-            for each in names:
-                self._by_name[each.literal or ""].append(place)
-        elif lists:
-            for name in lists:
-                self._by_list[name].append(place)
-        elif names and all(each.literal_prefix for each in names):
-            for each in names:
-                prefix = each.literal_prefix
-                self._by_prefix.setdefault(len(prefix), defaultdict(list))[prefix].append(place)
-        else:
-            self._rest.append(place)
-
-    def places(self, names: Iterable[str], lists: Iterable[str]) -> list[int]:
-        """Return the places of the rules that one of the names or lists may match, in order."""
-        found = set(self._rest)
-        for name in lists:
-            found.update(self._by_list.get(name, ()))
-        for name in names:
-            found.update(self._by_name.get(name, ()))
-            for length, by_prefix in self._by_prefix.items():
-                found.update(by_prefix.get(name[:length], ()))
-        return sorted(found) if len(found) > 1 else list(found)
 
 
 def _openings(rule: Indexed) -> Iterator[datetime]:
