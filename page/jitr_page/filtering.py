@@ -1,13 +1,14 @@
 """Decisions chosen by what stands in an address, a page of them at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from flask import request
 
 from jitr.errors import InputError
-from jitr.reasons import Verdict
+from jitr.reasons import CODES, Verdict
 from jitr.rules.model import Rule
+from jitr.text import nearest
 from jitr.unseen import quote
 from jitr_operations.decisions.filters import near_rule, of_ca, with_reason
 from jitr_operations.decisions.paging import RecordPage, page
@@ -24,15 +25,35 @@ def given(*more: str) -> dict[str, str | None]:
 
 def chosen(verdicts: Sequence[Verdict], filters: Mapping[str, str | None]) -> RecordPage:
     """Return the page of decisions that the address asks for. Raises InputError for a filter that cannot be one."""
+    require_reason(filters["reason"], CODES)
     table = site().table
     wanted = of_ca(table, filters["ca"]), with_reason(filters["reason"]), near_rule(filters["rule"])
-    return page(
-        table,
-        verdicts,
-        lambda record: all(each(record) for each in wanted),
-        since=since(filters["since"]),
-        after=request.args.get("after"),
+    after = request.args.get("after")
+    found = page(
+        table, verdicts, lambda record: all(each(record) for each in wanted), since=since(filters["since"]), after=after
     )
+    if not found.records and found.after is None and after is None:
+        _require_rule(filters["rule"])
+    return found
+
+
+def require_reason(code: str | None, codes: Collection[str]) -> None:
+    """Raise InputError for what is no reason code, with those there are."""
+    if code is not None and code not in codes:
+        near = nearest(code, codes)
+        hint = f": did you mean {near}?" if near else "."
+        raise InputError(f"there is no reason code {quote(code)} here{hint} There are: {', '.join(codes)}")
+
+
+def _require_rule(name: str | None) -> None:
+    """Raise InputError for a rule that is not in force. One of an earlier version may have decisions all the same."""
+    rules = rules_in_force()
+    names = [] if rules is None else [each.name for each in (*rules.deny, *rules.allow)]
+    if name is not None and name not in names:
+        raise InputError(
+            f"there is no rule {quote(name)} in force, and no decision by an earlier one that fits. "
+            f"In force are: {', '.join(names) or 'none'}"
+        )
 
 
 def choices(rules: Sequence[Rule]) -> dict[str, object]:

@@ -106,9 +106,18 @@ def test_redrive_asks(queues: Queues, run: Run) -> None:
 
 
 def test_redrive_asks_nothing_where_nothing_failed(queues: Queues, run: Run) -> None:
-    done = run("failures", "redrive", "--reason", "event.no-such", "--json")
+    done = run("failures", "redrive", "--reason", "event.forged", "--json")
     assert (done.exit_code, json.loads(done.stdout)) == (0, {"put_back": 0, "in_flight": 0, "left": []})
     assert queues.count("RegistrationFailures") == 3
+
+
+@pytest.mark.parametrize("command", [("ls",), ("redrive", "--yes")])
+def test_a_reason_that_is_none_is_refused_and_not_taken_for_one_that_nothing_failed_for(
+    queues: Queues, run: Run, command: tuple[str, ...]
+) -> None:
+    refused = run("failures", *command, "--reason", "event.not-jsno")
+    assert (refused.exit_code, "did you mean event.not-json?" in refused.stderr) == (2, True)
+    assert "No failed message fits this filter" in run("failures", "ls", "--reason", "event.forged").stderr
 
 
 def test_a_message_that_cannot_be_put_back_stays(queues: Queues, run: Run, aws: Any) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -98,6 +99,41 @@ def test_a_wrong_address_says_what_is_wrong_with_it(page: Page, path: str) -> No
     answer = page.get(path)
     assert answer.status_code == 400
     assert 'role="alert"' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "those"),
+    [
+        ("/failures?reason=nope", "event.not-json, "),
+        ("/failures?reason=certificate.expired", "event.not-json, "),  # nothing fails for a reason of decisions
+        ("/failures?queue=nope", "RegistrationFailures, RuleFailures"),
+        ("/held?reason=nope", "certificate.expired, "),
+        ("/devices?reason=certificate.expird", "did you mean certificate.expired?"),
+        ("/held?since=nope", "1h, 24h, 7d, 30d"),
+        ("/devices?verdict=nope", "admit, hold, reject"),
+        ("/held?rule=nope", "In force are: line-a"),
+        ("/devices?rule=nope", "In force are: line-a"),
+        ("/held?ca=nope", "there are: factory"),
+        ("/history?kind=nope", "rules, "),
+        ("/history?since=nope", "1h, 24h, 7d, 30d"),
+    ],
+)
+def test_a_filter_for_what_there_is_not_says_so_and_what_there_is(page: Page, path: str, those: str) -> None:
+    """An empty view would say that nothing fits, and be taken for good news."""
+    answer = page.get(path)
+    assert (answer.status_code, those in html.unescape(answer.text)) == (400, True)
+
+
+def test_decisions_by_a_rule_of_before_are_found_and_the_form_keeps_every_filter(page: Page, ready: Table) -> None:
+    """One that is not among its choices as well: or the form would show one thing, and the view another."""
+    hold(ready, 1)
+    record = next(newest(ready, Verdict.HOLD))
+    misses = ({"rule": "of-before", "at": "old.yaml:3", "matched": [], "failed": []},)
+    ready.put_record(replace(record, near_misses=misses))
+    text = page.text("/held?rule=of-before")
+    assert f"{1:064x}" in text
+    assert '<option value="of-before" selected>of-before</option>' in text
+    assert '<option value="ab" selected>ab</option>' in page.text("/held?ca=ab")
 
 
 # --- held devices

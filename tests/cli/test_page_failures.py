@@ -80,5 +80,5 @@ def test_a_view_that_looked_at_not_all_says_so_and_takes_nothing_out_of_sight(
         queues.fail(str(number), "event.bug")
     assert len(shown(page)) == 10
     assert "10 messages shown; about 13 more were not looked at" in page.text("/failures")
-    assert "None of the messages that were looked at fits" in page.text("/failures?reason=event.no-such")
+    assert "None of the messages that were looked at fits" in page.text("/failures?reason=event.forged")
     assert queues.count("RegistrationFailures") == 23

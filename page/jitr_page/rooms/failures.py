@@ -8,18 +8,21 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from jitr.errors import InputError
+from jitr.reasons import CODES
 from jitr.text import counted
 from jitr.unseen import quote
 from jitr_operations.cas.registry import all_ca_ids
 from jitr_operations.failures.messages import QUEUES
 from jitr_operations.failures.redrive import MessageChoice, look, redrive
 from jitr_operations.failures.sweep import Sweep, Swept
+from jitr_page import filtering
 from jitr_page.jobs import JobResult
 from jitr_page.site import Site, site
 
 room = Blueprint("failures", __name__)
 
 REQUESTS = 20  # for at most ten messages each, of each queue: what one view looks at
+_REASONS = [code for code in CODES if code.startswith("event.")]  # those for which a message can be put aside
 _PACE = 5.0  # messages a second
 _OLDER_THAN = timedelta(minutes=10)  # the event of a certificate that is younger may be under way
 
@@ -37,6 +40,7 @@ def _given(given: Mapping[str, str]) -> MessageChoice:
     reason, queue = given.get("reason") or None, given.get("queue") or None
     if queue is not None and queue not in QUEUES:
         raise InputError(f"{quote(queue)} is no failure queue: {', '.join(QUEUES)}")
+    filtering.require_reason(reason, _REASONS)
     return MessageChoice(reason, queue)
 
 

@@ -6,6 +6,7 @@ import click
 
 from jitr.reasons import CODES
 from jitr.text import counted
+from jitr_cli.console.filters import reason_option
 from jitr_cli.console.options import stack_options
 from jitr_cli.console.output import confirm, emit, json_option, note, safe, table, warn
 from jitr_operations.deployment import Choice
@@ -19,7 +20,7 @@ queue_option = click.option("--queue", type=click.Choice(QUEUES), help="Only tho
 
 
 @click.command("ls")
-@click.option("--reason", metavar="CODE", help="Only those with this reason code.")
+@reason_option("Only those with this reason code.")
 @queue_option
 @stack_options
 @json_option
@@ -31,12 +32,12 @@ def ls(reason: str | None, queue: str | None, choice: Choice, as_json: bool) -> 
       jitr failures ls
     """
     found = look(choice.deployment(), MessageChoice(reason, queue)).messages
-    emit(as_json, [each.to_json() for each in found], lambda: _show(found))
+    emit(as_json, [each.to_json() for each in found], lambda: _show(found, filtered=bool(reason or queue)))
 
 
 @click.command("redrive")
 @click.argument("messages", nargs=-1, metavar="[ID]...")
-@click.option("--reason", metavar="CODE", help="Only those with this reason code.")
+@reason_option("Only those with this reason code.")
 @queue_option
 @click.option(
     "--pace", default=5.0, show_default=True, type=click.FloatRange(0.1, 1000), help="At most so many a second."
@@ -88,9 +89,9 @@ def _tell(as_json: bool, done: Redriven, told: str) -> None:
     emit(as_json, {"put_back": done.put_back, "in_flight": done.in_flight, "left": left}, told)
 
 
-def _show(found: list[FailedMessage]) -> None:
+def _show(found: list[FailedMessage], *, filtered: bool) -> None:
     if not found:
-        note("Nothing failed.")
+        note("No failed message fits this filter." if filtered else "Nothing failed.")
         return
     rows = [
         (each.id[:_SHORT], each.since, each.reason, (each.certificate_id or "")[:12], each.message) for each in found
