@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from testkit.cli.command_line import Aws
+from testkit.cli.command_line import Aws, Run
 from testkit.cli.stack import Queues
 from testkit.page import Page
 
@@ -70,6 +70,36 @@ def test_all_that_a_filter_leaves_goes_back_and_nothing_else(page: Page, queues:
 def test_a_form_that_says_not_which_puts_none_back(page: Page, queues: Queues, form: dict[str, str]) -> None:
     assert page.post("/failures/redrive", **form).status_code == 400
     assert queues.bodies("RegistrationQueue") == set()
+
+
+def waits(aws: Aws) -> list[int]:
+    """The seconds that each request to a queue was ready to wait for a message."""
+    return [given["WaitTimeSeconds"] for name, given in aws.calls if name == "ReceiveMessage"]
+
+
+def test_a_view_waits_for_no_queue_that_has_no_more_messages_by_its_count(
+    page: Page, queues: Queues, run: Run, aws: Aws
+) -> None:
+    """A command, which has to know that there are none, does."""
+    aws.calls.clear()
+    assert len(shown(page)) == 3
+    assert waits(aws) == [1, 0, 0]  # the three messages are there at once; that there are no more; the other queue
+    aws.calls.clear()
+    assert run("failures", "ls").exit_code == 0
+    assert waits(aws) == [1, 1, 1]
+
+
+def test_a_message_that_the_queue_does_not_count_yet_is_shown_and_one_that_it_did_not_give_is_told(
+    page: Page, queues: Queues, aws: Aws
+) -> None:
+    """A queue's count may be a minute old, and a request that does not wait may miss what is there."""
+    late = {"ApproximateNumberOfMessages": "0", "ApproximateNumberOfMessagesNotVisible": "0"}
+    aws.overrides["GetQueueAttributes"] = lambda _given: {"Attributes": late}
+    assert len(shown(page)) == 3
+    del aws.overrides["GetQueueAttributes"]
+    aws.overrides["ReceiveMessage"] = lambda _given: {}
+    text = page.text("/failures")
+    assert ("there are about 3" in text, "Nothing failed" in text) == (True, False)
 
 
 def test_a_view_that_looked_at_not_all_says_so_and_takes_nothing_out_of_sight(

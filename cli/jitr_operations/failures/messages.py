@@ -24,6 +24,7 @@ QUEUES = ("RegistrationFailures", "RuleFailures")
 # While a command looks at a message nobody else sees it; it lets go of each when it is done.
 _VISIBILITY = 300  # seconds
 _AT_ONCE = 10  # messages in one request, as SQS allows
+_WAIT = 1  # seconds that a request waits for a message, and in which SQS asks all of its servers
 
 _UNSEEN: "QueueAttributeNameType" = "ApproximateNumberOfMessages"
 _IN_FLIGHT: "QueueAttributeNameType" = "ApproximateNumberOfMessagesNotVisible"
@@ -87,14 +88,18 @@ class FailureQueue:
         """Yield every message that was in the queue when this began, once; each stays hidden until it is let go of.
 
         What comes into the queue meanwhile does not count: a message that was put back may fail again at once. With
-        ``requests``, no more than so many are sent, each for at most ten messages.
+        ``requests``, no more than so many are sent, each for at most ten messages, and none waits once as many were
+        read as the queue counts. The count may be a minute old (SQS API reference, GetQueueAttributes), and a request
+        that does not wait asks only some of the servers (SQS Developer Guide, "Amazon SQS short and long polling"): a
+        message that came in that minute may be left out, and ``others`` counts it once the queue does.
         """
+        counted = None if requests is None else self.others().unseen
         for _ in count() if requests is None else range(requests):
             answer = self.sqs.receive_message(
                 QueueUrl=self.url,
                 MaxNumberOfMessages=_AT_ONCE,
                 VisibilityTimeout=_VISIBILITY,
-                WaitTimeSeconds=1,
+                WaitTimeSeconds=_WAIT if counted is None or len(self._handles) < counted else 0,
                 MessageAttributeNames=["All"],
                 MessageSystemAttributeNames=["SentTimestamp"],
             )
