@@ -78,6 +78,7 @@ def _set_up_templates(app: Flask) -> None:
     environment.finalize = text.shown
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters |= {"time": text.time, "name": common_name, "prose": text.prose, "typed": text.typed}
+    environment.filters |= {"next_click": text.next_click, "in_short": text.in_short}
     environment.filters |= {"changed": reading.changed, "ended": reading.ended}
     environment.globals |= {
         "searched": searched,

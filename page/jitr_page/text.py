@@ -59,16 +59,19 @@ def command(*words: object, options: str = "") -> str:
 
 # Where on the page that is done which messages name a command for; the longest first.
 _PLACES = (
-    ("jitr rules publish", "/rules/edit"),
-    ("jitr failures", "/failures"),
-    ("jitr held", "/held"),
-    ("jitr lists", "/lists"),
-    ("jitr rules", "/rules"),
-    ("jitr ca", "/cas"),
-    ("jitr device", "/devices"),
-    ("jitr decisions", "/devices"),
+    ("jitr rules publish", "/rules/edit", "Edit the rules"),
+    ("jitr failures", "/failures", "See the failures"),
+    ("jitr held", "/held", "See who waits"),
+    ("jitr lists", "/lists", "See the lists"),
+    ("jitr rules", "/rules", "See the rules"),
+    ("jitr ca", "/cas", "See the CAs"),
+    ("jitr device", "/devices", "See the devices"),
+    ("jitr decisions", "/devices", "See the devices"),
 )
 _QUOTED = re.compile(r"`([^`]{1,200})`")
+_LAST_COMMAND = re.compile(r"(?P<told>[^`]+)[:;] `(?P<command>jitr [^`]{1,200})`")
+_BRACKETS = re.compile(r" \([^)]*\)")
+_FIRST_SENTENCE = re.compile(r"^((?:`[^`]*`|[.;:](?! )|[^`.;:])*).*")
 
 
 def prose(message: Any) -> Markup:
@@ -79,7 +82,27 @@ def prose(message: Any) -> Markup:
     return Markup("").join(_quoted(each) if place % 2 else escape(each) for place, each in enumerate(parts))
 
 
+def next_click(message: str) -> Markup:
+    """Return a message whose last words are a command with the place where the page does that, in words, instead."""
+    found = _LAST_COMMAND.fullmatch(shown(message))
+    place = _place(found["command"]) if found else None
+    if found is None or place is None:
+        return prose(message)
+    link = Markup('<a href="{}{}">{}</a>').format(request.script_root, *place)
+    return Markup("{}. {}").format(found["told"], link)
+
+
+def in_short(meaning: str) -> Markup:
+    """Return what a reason code means without what its documentation adds: up to the first stop, without brackets."""
+    return prose(_FIRST_SENTENCE.sub(r"\1", _BRACKETS.sub("", meaning.rstrip("."))))
+
+
 def _quoted(words: str) -> Markup:
     code = Markup("<code>{}</code>").format(words)
-    place = next((place for beginning, place in _PLACES if words.startswith(beginning)), None)
-    return code if place is None else Markup('<a href="{}{}">{}</a>').format(request.script_root, place, code)
+    place = _place(words)
+    return code if place is None else Markup('<a href="{}{}">{}</a>').format(request.script_root, place[0], code)
+
+
+def _place(command: str) -> tuple[str, str] | None:
+    """Return the address and the name of the place for a command; None where the page has none."""
+    return next(((place, name) for beginning, place, name in _PLACES if command.startswith(beginning)), None)

@@ -21,7 +21,7 @@ from jitr.aws.dynamodb.decisions import newest
 from jitr.aws.dynamodb.table import Conflict, Table
 from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError, Refused, Retry
-from jitr.reasons import Verdict
+from jitr.reasons import CODES, ReasonCode, Verdict
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.publishing import versions
 from jitr.services.publishing.deny_lists import DenyListDoubts
@@ -31,6 +31,7 @@ from jitr_operations.lists.files import written
 from jitr_page.hearing import Heard
 from jitr_page.jobs import JobResult
 from jitr_page.server import finish
+from jitr_page.text import in_short
 
 HOSTILE = "<script>alert(1)</script>\u202egnp.exe\x1b[2J\"'><img src=x>"
 
@@ -136,6 +137,23 @@ def test_decisions_by_a_rule_of_before_are_found_and_the_form_keeps_every_filter
     assert '<option value="ab" selected>ab</option>' in page.text("/held?ca=ab")
 
 
+def test_today_tells_what_needs_attention_and_why_devices_wait_in_words_with_the_next_click(
+    page: Page, ready: Table
+) -> None:
+    hold(ready, 1)
+    text = page.get("/").text
+    attention = text.partition('<ol class="attention">')[2].partition("</ol>")[0]
+    assert re.search(r"1 device is held\. <a href=\"[^\"]*/held\">See who waits</a>", attention)
+    assert "<code>" not in attention
+    assert re.search(r">1</a> No allow rule matches <span class=\"code\">allow.unmatched</span>", text)
+
+
+@pytest.mark.parametrize("code", CODES.values(), ids=lambda code: code.code)
+def test_a_reason_in_short_is_a_whole_sentence(code: ReasonCode) -> None:
+    short = re.sub("<code>.*?</code>", "code", in_short(code.meaning))
+    assert re.fullmatch(r"[^`()]*[^`(),;:. ]", short)
+
+
 # --- held devices
 
 
@@ -144,6 +162,17 @@ def test_held_devices_are_shown_by_their_reason_in_words(page: Page, ready: Tabl
     text = page.text("/held")
     assert "no allow rule matches" in text
     assert text.index("no allow rule matches") < text.index("snr-1")
+
+
+def test_what_a_near_miss_failed_by_is_told_once(page: Page, ready: Table) -> None:
+    hold(ready, 1)
+    record = next(newest(ready, Verdict.HOLD))
+    failed = [{"condition": "ca", "message": "not its CA"}], [{"condition": "list line-a", "message": "not on it"}]
+    near = tuple({"rule": "a", "at": "a:1", "matched": [], "failed": each} for each in failed)
+    nearest = {"code": "allow.unmatched", "message": "no allow rule matches; nearest is a (a:1): not its CA"}
+    ready.put_record(replace(record, reasons=(nearest,), near_misses=near))
+    text = page.text("/held")
+    assert (text.count("not its CA"), text.count("not on it")) == (1, 1)
 
 
 def test_pages_go_by_keys_so_that_nobody_moves_between_them(page: Page, ready: Table) -> None:

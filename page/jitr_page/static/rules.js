@@ -29,6 +29,10 @@ function offset(line, column) {
   return Array.from(line).slice(0, column - 1).join("").length;
 }
 
+function told(problem) {
+  return problem.hint ? `${problem.message} (${problem.hint})` : problem.message;
+}
+
 function scroll() {
   numbers.scrollTop = marks.scrollTop = box.scrollTop;
   marks.scrollLeft = box.scrollLeft;
@@ -51,7 +55,7 @@ function drawMarks(problems) {
       const start = offset(line, first.column);
       const end = Math.max(start + 1, offset(line, first.column + first.length));
       parts.push(line.slice(0, start), element("u", first.severity, line.slice(start, end) || " "), line.slice(end));
-      parts.push(element("span", first.severity, here.map((each) => each.message).join("; ")));
+      parts.push(element("span", first.severity, here.map(told).join("; ")));
     } else parts.push(line);
     parts.push("\n");
   });
@@ -82,7 +86,7 @@ function show(answer) {
     const place = element("button", "small", `Line ${each.line}, column ${each.column}`);
     place.type = "button";
     place.addEventListener("click", () => goTo(each));
-    item.append(place, " ", ...words(`${each.message}${each.hint ? ` (${each.hint})` : ""}`));
+    item.append(place, " ", ...words(told(each)));
     return item;
   }));
   drawMarks(answer.problems);
