@@ -210,10 +210,6 @@ def run(*, quick: bool) -> Result:
         "cost", ("US$ a million devices", *(f"{each.who}, {each.size:,}" for each in outcomes)), _costs(outcomes)
     )
     result.data["dollars a million"] = {f"{each.who}, {each.size}": each.dollars_a_million() for each in outcomes}
-    if not quick:
-        from bench import checked  # it needs what is here
-
-        checked.add_to(result)
     return result
 
 

@@ -2,9 +2,10 @@
 
 us-east-1, US dollars, without free tier, discounts and taxes, as AWS's pricing pages had them in 2025: AWS Lambda
 pricing (arm64, first tier), Amazon SQS pricing (standard queues, first tier), Amazon DynamoDB pricing for on-demand
-capacity (since November 2024), AWS IoT Core pricing (registry, rules engine), Amazon EventBridge pricing (custom
-events), Amazon CloudWatch pricing (standard logs). Whoever finds another price changes it here, and `make bench` does
-the rest.
+capacity (since November 2024), AWS IoT Core pricing (registry, rules engine), Amazon CloudWatch pricing (standard
+logs). Amazon EventBridge pricing (https://aws.amazon.com/eventbridge/pricing/) was read for how events are counted; the
+price of one is what several guides quote from that page. Whoever finds another price changes it here, and `make bench`
+does the rest.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ SQS_REQUEST = 0.40 / 1e6
 DYNAMODB_READ_UNIT = 0.125 / 1e6
 DYNAMODB_WRITE_UNIT = 0.625 / 1e6
 DYNAMODB_GB_MONTH = 0.25
-EVENT = 1.00 / 1e6  # custom, up to 64 KB; the rules and targets of a bus cost nothing
+EVENT = 1.00 / 1e6  # custom, for each 64 KB; the rules and targets of a bus cost nothing
 IOT_RULE = (0.15 + 0.15) / 1e6  # triggered, with one action
 IOT_REGISTRY = 1.25 / 1e6
 LOGS_GB = 0.50  # ingested

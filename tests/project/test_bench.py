@@ -1,7 +1,9 @@
 """The bench runs: each part at its smallest, and what it finds gets onto the page. Nothing here looks at a clock."""
 
 import json
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bench import documents, results
@@ -26,6 +28,27 @@ def test_a_part_runs_and_keeps_what_it_finds(part: str, tmp_path: Path, monkeypa
     assert found["goals"]
     assert found["tables"]
     assert found["machine"]["processor"]
+
+
+def test_each_part_tells_its_seconds_and_one_that_fails_does_not_stop_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Parts whose time is simulated run side by side, after the others."""
+    began: list[str] = []
+
+    def run(command: list[str], **_more: Any) -> subprocess.CompletedProcess[str]:
+        part = command[command.index("--inside") + 1]
+        began.append(part)
+        return subprocess.CompletedProcess(command, 1 if part == "storm" else 0)
+
+    monkeypatch.setattr("bench.__main__.subprocess.run", run)
+    monkeypatch.setattr("sys.argv", ["bench", "--only", "calls,storm,money,burst", "--no-page"])
+    assert main() == 1
+    assert began[0] == "calls"
+    assert sorted(began[1:]) == ["burst", "money", "storm"]
+    lines = [line.split() for line in capsys.readouterr().err.splitlines()]
+    assert [line[:2] for line in lines[:4]] == [["calls", "0"], ["burst", "0"], ["storm", "failed"], ["money", "0"]]
+    assert lines[4][:4] == ["3", "of", "4", "parts"]
 
 
 def test_the_page_takes_what_was_measured_and_keeps_its_words(tmp_path: Path) -> None:
