@@ -5,12 +5,20 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from jitr.errors import InputError
 from jitr_operations import telling
 from jitr_page.hearing import Heard
 
 MOST_KEPT = 50  # jobs that are over, the newest
+
+
+class WayBack(NamedTuple):
+    """Where one goes from a job that is over: the place as one speaks of it, and its address."""
+
+    place: str
+    address: str
 
 
 @dataclass
@@ -28,7 +36,7 @@ class Job(Heard):
 
     id: str
     title: str
-    back: str  # the address to go on from
+    back: WayBack
     description: str = ""
     done: int = 0
     total: int | None = None
@@ -73,7 +81,7 @@ class Jobs:
         """Return the jobs that are not over."""
         return [each for each in list(self._jobs.values()) if each.running]
 
-    def start(self, title: str, back: str, work: Callable[[], JobResult]) -> Job:
+    def start(self, title: str, back: WayBack, work: Callable[[], JobResult]) -> Job:
         """Begin a job in a thread of its own."""
         job = Job(id=secrets.token_urlsafe(8), title=title, back=back)
         with self._lock:

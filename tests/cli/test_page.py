@@ -29,7 +29,7 @@ from jitr_operations import telling
 from jitr_operations.lists import importing
 from jitr_operations.lists.files import written
 from jitr_page.hearing import Heard
-from jitr_page.jobs import JobResult
+from jitr_page.jobs import JobResult, WayBack
 from jitr_page.server import finish
 from jitr_page.text import in_short
 
@@ -323,6 +323,21 @@ def test_a_file_is_looked_at_and_then_imported(page: Page, ready: Table) -> None
     assert "snr-7" in on_list(ready, "line-a")
     again = page.post(found[1], sure="yes")
     assert (again.status_code, "imported already" in again.text) == (400, True)
+
+
+def test_who_is_done_is_told_where_the_way_back_leads(page: Page, ready: Table) -> None:
+    """By the place's name; a list that is new is found among all of them, as an import that failed made none."""
+    hold(ready, 1)
+    text = page.finish(page.post("/held/do", device=[device(1)], what="reject", message="x"))
+    assert f'<a href="{page.door.root}/held">Back to the held devices</a>' in text
+    text = page.finish(page.post("/failures/sweep"))
+    assert f'<a href="{page.door.root}/failures">Back to the failures</a>' in text
+    for name, back in (("line-a", "/lists/line-a"), ("line-new", "/lists")):
+        looked = page.look(b"common_name\nsnr-7\n", "more.csv", name=name, mode="merge")
+        found = re.search(r'action="(/[^"]+/import)"', looked.text)
+        assert found
+        text = page.finish(page.post(found[1], sure="yes"))
+        assert f'<a href="{page.door.root}{back}">Back to' in text
 
 
 def test_every_mistake_of_a_file_is_told_beside_its_line(page: Page, ready: Table) -> None:
@@ -626,13 +641,13 @@ def test_who_ends_the_page_waits_for_work_under_way_or_is_told_what_was_cut_off(
             assert go_on.wait(60)
         return JobResult("done")
 
-    job = jobs.start("Import 10 rows into x", "/", work)
+    job = jobs.start("Import 10 rows into x", WayBack("today", "/"), work)
     monkeypatch.setattr(heard, "note", lambda _text: go_on.set())
     with telling.heard_by(heard):
         finish(jobs)
     assert (job.running, heard.said) == (False, [])
     go_on.clear()
-    job = jobs.start("Import 10 rows into x", "/", work)
+    job = jobs.start("Import 10 rows into x", WayBack("today", "/"), work)
     monkeypatch.setattr(heard, "note", lambda _text: None)
     monkeypatch.setattr(job.over, "wait", interrupted)
     while not job.done:
@@ -766,7 +781,7 @@ def test_a_browser_is_told_whose_fault_it_is_and_whether_to_wait(
     monkeypatch.setattr("jitr_page.rooms.lists.DeviceLists", broken)
     answer = page.get("/lists")
     assert (answer.status_code, told in answer.text) == (code, True)
-    job = page.app.extensions["jitr"].jobs.start("x", "/", broken)
+    job = page.app.extensions["jitr"].jobs.start("x", WayBack("today", "/"), broken)
     assert job.over.wait(60)
     assert told in job.problem
 

@@ -16,7 +16,7 @@ from jitr_operations.failures.messages import QUEUES
 from jitr_operations.failures.redrive import MessageChoice, look, redrive
 from jitr_operations.failures.sweep import Sweep, Swept
 from jitr_page import filtering
-from jitr_page.jobs import JobResult
+from jitr_page.jobs import JobResult, WayBack
 from jitr_page.site import Site, site
 
 room = Blueprint("failures", __name__)
@@ -58,7 +58,7 @@ def put_back() -> Response:
             title = f"Put {counted(len(wanted.ids), 'failed message')} back"
         case _:
             raise InputError("say which messages: the chosen ones, or all")
-    job = found.jobs.start(title, url_for("failures.show"), lambda: _redrive(found, wanted))
+    job = found.jobs.start(title, _way_back(), lambda: _redrive(found, wanted))
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 
 
@@ -70,8 +70,12 @@ def sweep() -> Response:
     """
     found, send = site(), request.form.get("send") == "yes"
     title = "Put events of stuck certificates on the queue" if send else "Look for stuck certificates"
-    job = found.jobs.start(title, url_for("failures.show"), lambda: _sweep(found, send=send))
+    job = found.jobs.start(title, _way_back(), lambda: _sweep(found, send=send))
     return redirect(url_for("jobs.show", job_id=job.id), 303)
+
+
+def _way_back() -> WayBack:
+    return WayBack("the failures", url_for("failures.show"))
 
 
 def _sweep(found: Site, *, send: bool) -> JobResult:

@@ -14,7 +14,7 @@ from jitr_operations.decisions import held, words
 from jitr_operations.decisions.basis import basis_of
 from jitr_page import filtering
 from jitr_page.forms import reason, require_unchanged
-from jitr_page.jobs import JobResult
+from jitr_page.jobs import JobResult, WayBack
 from jitr_page.site import Site, rules_in_force, site
 
 room = Blueprint("held", __name__)
@@ -55,7 +55,7 @@ def do() -> Response:
     if not devices:
         raise InputError("no device was chosen: go back and choose some")
     title = f"Admit {len(devices)} under {rule}" if rule else f"Reject {len(devices)}"
-    back = url_for("held.show")
+    back = WayBack("the held devices", url_for("held.show"))
     job = found.jobs.start(title, back, lambda: _say_all(found, devices, word))
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 

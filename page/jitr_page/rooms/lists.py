@@ -16,6 +16,7 @@ from jitr_operations.lists import editing
 from jitr_operations.lists import files as list_files
 from jitr_operations.lists.notes import find_by_note
 from jitr_page.forms import is_sure
+from jitr_page.jobs import WayBack
 from jitr_page.site import rules_in_force, site
 
 room = Blueprint("lists", __name__)
@@ -68,6 +69,13 @@ def show(name: str) -> str:
         after=None if place is None else f"{place.shard}~{place.key or ''}",
         kept=lists.kept().get(name),
     )
+
+
+def way_back(name: str | None = None) -> WayBack:
+    """Return the way back to a list, or to all of them."""
+    if name is None:
+        return WayBack("the device lists", url_for("lists.show_all"))
+    return WayBack(f"list {name}", url_for("lists.show", name=name))
 
 
 def _place(after: str | None) -> RowPlace:

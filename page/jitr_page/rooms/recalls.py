@@ -10,6 +10,7 @@ from jitr_operations.lists.where import RowFilter
 from jitr_page.forms import reason, require_sure
 from jitr_page.jobs import JobResult
 from jitr_page.recalls import ListRecall
+from jitr_page.rooms.lists import way_back
 from jitr_page.site import Site, site
 
 room = Blueprint("recalls", __name__)
@@ -18,9 +19,9 @@ room = Blueprint("recalls", __name__)
 @room.post("/lists/<name>/recall")
 def look(name: str) -> Response:
     """Look for the ACTIVE devices that are on a list; nothing is changed."""
-    found, back = site(), url_for("lists.show", name=name)
+    found = site()
     base = url_for("recalls.show", recall="x")[:-1]
-    job = found.jobs.start(f"Look for the devices on list {name}", back, lambda: _look(found, name, base))
+    job = found.jobs.start(f"Look for the devices on list {name}", way_back(name), lambda: _look(found, name, base))
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 
 
@@ -45,9 +46,8 @@ def do(recall: str) -> Response:
     found, why = site(), reason()
     require_sure(("they are cut off",))
     shown = _require(found.recalls.take(recall))
-    back = url_for("lists.show", name=shown.list_name)
     title = f"Cut off {counted(len(shown.recall.devices), 'device')}"
-    job = found.jobs.start(title, back, lambda: _cut_off(found, shown.recall, why))
+    job = found.jobs.start(title, way_back(shown.list_name), lambda: _cut_off(found, shown.recall, why))
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 
 

@@ -18,6 +18,7 @@ from jitr_operations.lists.manifests import ManifestChoice
 from jitr_page.forms import is_sure, require_sure
 from jitr_page.jobs import JobResult
 from jitr_page.private_keys import refuse_keys_in
+from jitr_page.rooms.lists import way_back
 from jitr_page.site import Site, site
 from jitr_page.small_files import shown_name
 from jitr_page.uploads import Upload, lines_of
@@ -41,8 +42,7 @@ def look() -> AnyResponse:
     overwrite = request.form.get("overwrite") == "yes"
     upload = found.uploads.keep(given.stream, shown_as, name)
     then = url_for("uploads.show", upload=upload.id)
-    back = url_for("lists.show_all")
-    job = found.jobs.start(f"Read {shown_as}", back, lambda: _look(found, upload, mode, overwrite, then))
+    job = found.jobs.start(f"Read {shown_as}", way_back(), lambda: _look(found, upload, mode, overwrite, then))
     if job.over.wait(_SHORT) and job.outcome is not None:
         return redirect(then, 303)
     return redirect(url_for("jobs.show", job_id=job.id), 303)
@@ -96,10 +96,9 @@ def import_(upload: str) -> AnyResponse:
     sure = is_sure()
     require_sure(() if sure else importing.questions_to_come(found.deployment, looked))
     kept = _require(found.uploads.take(upload))
-    back = url_for("lists.show", name=looked.name)
     job = found.jobs.start(
         f"Import {counted(looked.checked.rows, 'row')} into {looked.name}",
-        back,
+        way_back(looked.name if looked.before is not None else None),  # where it fails, there may be no new list
         lambda: _import(found, kept, looked, sure=sure),
     )
     return redirect(url_for("jobs.show", job_id=job.id), 303)
