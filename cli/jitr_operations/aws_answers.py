@@ -61,8 +61,8 @@ def is_signed_out(problem: Exception) -> bool:
 
 
 def passes(problem: Exception) -> bool:
-    """Return whether AWS answered that it has no time now."""
-    return _REMEDIES.get(code_of(problem) or "") == _LATER
+    """Return whether AWS answered that it has no time now, or that the fault is its own (HTTP 5xx)."""
+    return _remedy(problem) == _LATER
 
 
 def in_words(problem: Exception) -> str:
@@ -72,11 +72,21 @@ def in_words(problem: Exception) -> str:
     if isinstance(problem, aws.ClientError):
         error = problem.response.get("Error", {})
         code, message = error.get("Code", "unknown error"), error.get("Message", "").strip()
-        told = f"{problem.operation_name}: {code}: {message.rstrip('.')}. {_REMEDIES.get(code, '')}"
+        told = f"{problem.operation_name}: {code}: {message.rstrip('.')}. {_remedy(problem)}"
         return " ".join(told.split())
     if isinstance(problem, aws.ParamValidationError):
         return " ".join(str(problem).split())
     return f"{str(problem).rstrip('.')}. {_unreached(problem)}".rstrip()
+
+
+def _remedy(problem: Exception) -> str:
+    """Return what to do about an answer of AWS's; nothing where that is not known, or where it gave none."""
+    from botocore.exceptions import ClientError
+
+    if not isinstance(problem, ClientError):
+        return ""
+    status = problem.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return _REMEDIES.get(problem.response.get("Error", {}).get("Code", ""), _LATER if status >= 500 else "")
 
 
 def _unreached(problem: Exception) -> str:

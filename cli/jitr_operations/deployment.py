@@ -25,6 +25,7 @@ from jitr_operations import remembered, telling
 if TYPE_CHECKING:
     from botocore.session import Session
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_iot import IoTClient
@@ -126,6 +127,10 @@ class Account:
     def announce(self, service: str = "iot") -> None:
         """Say on standard error where something is about to be changed."""
         telling.note(f"In {self.where(service)}")
+
+
+class NoStack(InputError):
+    """There is no such stack, or it is being deleted."""
 
 
 class MissingOutput(InputError):
@@ -278,8 +283,11 @@ def _edition(local: LocalStackFile | None) -> tuple[object, ...]:
 
 
 def is_still_so(found: Deployment) -> bool:
-    """Return whether AWS tells of a stack what was found. Raises InputError where it is gone."""
-    return deployed(found, found.stack_name).outputs == found.outputs
+    """Return whether AWS tells of a stack what was found. Raises NoStack where it is gone, or going."""
+    stack = _stack(found, found.stack_name)
+    if stack["StackStatus"] == "DELETE_IN_PROGRESS":
+        raise NoStack(f"stack {found.stack_name} is being deleted: what is changed in it now would be lost")
+    return _outputs_of(stack, found, found.stack_name) == found.outputs
 
 
 def deployed(account: Account, name: str) -> Deployment:
@@ -461,24 +469,34 @@ def _local_key() -> str | None:
         return None
 
 
-def _outputs(account: Account, name: str) -> dict[str, str]:
+def _stack(account: Account, name: str) -> "StackTypeDef":
     from botocore.exceptions import ClientError
 
-    there = f"in account {account.account_id}, Region {account.region}"
     try:
-        stacks = account.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        return account.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as problem:
         # ValidationError is the answer for a stack that does not exist, and for a name that cannot be one.
         if problem.response["Error"]["Code"] != "ValidationError":
             raise
-        raise InputError(
-            f"there is no stack {name} {there}: deploy it (`sam deploy`), or say which one it is "
+        raise NoStack(
+            f"there is no stack {name} {_there(account)}: deploy it (`sam deploy`), or say which one it is "
             "with --stack, --region and --profile"
         ) from None
-    outputs = {each["OutputKey"]: each["OutputValue"] for each in stacks[0].get("Outputs", [])}
+
+
+def _outputs(account: Account, name: str) -> dict[str, str]:
+    return _outputs_of(_stack(account, name), account, name)
+
+
+def _outputs_of(stack: "StackTypeDef", account: Account, name: str) -> dict[str, str]:
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
     if not outputs:
         raise InputError(
-            f"stack {name} {there} has no outputs; it is {stacks[0]['StackStatus']}: "
+            f"stack {name} {_there(account)} has no outputs; it is {stack['StackStatus']}: "
             "wait until it is deployed, or look at its events in CloudFormation"
         )
     return outputs
+
+
+def _there(account: Account) -> str:
+    return f"in account {account.account_id}, Region {account.region}"

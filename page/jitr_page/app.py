@@ -131,5 +131,5 @@ def _answer_errors(app: Flask) -> None:
             heading, words = _WORDS[500]
             code = 500
         # Whoever asked AWS for several things may have got some of them, and an answer that is lost says nothing.
-        unsure = request.method == "POST" and not isinstance(problem, InputError)
+        unsure = request.method == "POST" and not isinstance(problem, InputError | problems.NotAsked)
         return render_template("problem.html", heading=heading, text=words, unsure=unsure), code

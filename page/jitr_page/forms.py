@@ -1,4 +1,4 @@
-"""What a form has to say before anything is done: why, that one is sure, and what was shown."""
+"""What is asked before anything is done: whether the stack still stands; why, whether one is sure, what was shown."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ from flask import Flask, request
 from jitr.errors import InputError
 from jitr.records.record import Record
 from jitr_operations.deployment import is_still_so
+from jitr_page.problems import NotAsked
 from jitr_page.site import site
 
 MOST_SAID = 500  # characters of a reason
@@ -22,16 +23,26 @@ def only_where_it_was(app: Flask) -> None:
     """Take no form once the stack is gone or another, as AWS answers for each.
 
     The page, which may be open for hours, asks what is deployed when it begins. A table can outlive its stack: a change
-    would succeed, and be lost.
+    would succeed, and be lost. Where AWS does not answer, nothing is done either.
     """
 
     @app.before_request
     def look() -> None:
-        if is_form() and not is_still_so(site().deployment):
+        if is_form() and not _stands():
             raise InputError(
                 "the stack was deployed again since this page was opened; nothing was changed: end `jitr page` where "
                 "it runs, and start it again"
             )
+
+
+def _stands() -> bool:
+    """Return whether the stack is what it was. Raises NotAsked where AWS did not say."""
+    try:
+        return is_still_so(site().deployment)
+    except InputError:
+        raise
+    except Exception as problem:
+        raise NotAsked from problem
 
 
 def reason() -> str:

@@ -1,11 +1,14 @@
 """What is asked of every form of the page: a number of its own, and a stack that still is what it was."""
 
+import html
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 from testkit.cli.command_line import REGION, Aws, Run
 from testkit.cli.operating import hold
 from testkit.cli.stack import TEMPLATE
@@ -68,7 +71,61 @@ def test_nothing_is_changed_in_a_stack_that_is_gone(page: Page, ready: Table, aw
         aws.calls.clear()
         answer = page.post(path, column="common_name", value="snr-9", message="x", sure="yes")
         assert (answer.status_code, GONE in answer.text, aws.operations) == (400, True, ["DescribeStacks"]), path
+        assert "The stack is gone" in answer.text
     assert GONE in run("lists", "add", "line-a", "common_name=snr-9", "--yes").stderr
+    assert items(ready) == before
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "heading", "told"),
+    [
+        (
+            ("AccessDenied", "not authorized to perform: cloudformation:DescribeStacks"),
+            403,
+            "You may not ask whether the stack still stands",
+            "Ask whoever manages the account for this permission",
+        ),
+        (("Throttling", "Rate exceeded"), 503, "Not now", "Wait a moment, and load this page again"),
+        (("InternalFailure", "oops"), 503, "Not now", "Wait a moment, and load this page again"),
+        (("ExpiredToken", "expired"), 403, "You are signed out", "Sign in again"),
+        (None, 502, "AWS could not be reached", "Check the network"),
+    ],
+    ids=("denied", "throttled", "fault", "signed out", "network"),
+)
+def test_nothing_is_changed_where_aws_does_not_say_whether_the_stack_stands(
+    page: Page, ready: Table, aws: Aws, answer: tuple[str, str] | None, code: int, heading: str, told: str
+) -> None:
+    """Who may not ask, who gets no answer and who is signed out are told so, and that nothing was begun."""
+
+    def describe(_given: Any) -> Any:
+        if answer is None:
+            raise EndpointConnectionError(endpoint_url="https://cloudformation.example")
+        error: Any = {"Error": dict(zip(("Code", "Message"), answer, strict=True))}
+        raise ClientError(error | {"ResponseMetadata": {"HTTPStatusCode": 500 * (code == 503)}}, "DescribeStacks")
+
+    before = items(ready)
+    aws.overrides["DescribeStacks"] = describe
+    form = {"column": "common_name", "value": "snr-9", "once": "x1"}
+    refused = page.post("/lists/line-a/add", **form)
+    text = " ".join(html.unescape(re.sub("<[^>]+>", "", refused.text)).split())
+    assert (refused.status_code, heading in text, told in text) == (code, True, True), text
+    assert ("Nothing was changed by this" in text, "It may be done all the same" in text) == (True, False)
+    assert items(ready) == before
+    del aws.overrides["DescribeStacks"]
+    assert page.post("/lists/line-a/add", **form).status_code == 303  # the same form, sent again
+
+
+def test_nothing_is_changed_in_a_stack_that_is_being_deleted(page: Page, ready: Table, aws: Aws) -> None:
+    before, real = items(ready), aws.real
+    cloudformation = boto3.client("cloudformation", region_name=REGION)
+
+    def describe(given: dict[str, Any]) -> Any:
+        found = real(cloudformation, "DescribeStacks", given)
+        return {**found, "Stacks": [{**found["Stacks"][0], "StackStatus": "DELETE_IN_PROGRESS"}]}
+
+    aws.overrides["DescribeStacks"] = describe
+    answer = page.post("/lists/line-a/add", column="common_name", value="snr-9")
+    assert (answer.status_code, "is being deleted" in answer.text) == (400, True)
     assert items(ready) == before
 
 
