@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import boto3
-import botocore.loaders
 import botocore.session
 import pytest
 from aws_lambda_powertools import Logger, Metrics
@@ -39,6 +38,8 @@ from jitr.times import rfc3339
 from jitr.x509.ocsp import RESPONSE_TYPE
 from testkit import lists as list_edits
 from testkit import pki
+from testkit.aws import quick_moto
+from testkit.aws.api_models import api_models
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -51,8 +52,7 @@ ACCOUNT = "123456789012"
 REGION = "eu-central-1"
 PENDING = "PENDING_ACTIVATION"
 
-# AWS's API models, read once for all tests: they take most of the time it takes to make a client.
-_API_MODELS = botocore.loaders.create_loader()
+quick_moto.hurry()
 
 # As AWS does, and moto only when asked: a certificate's id is the SHA-256 of its DER.
 default_user_config["iot"]["use_valid_cert"] = True
@@ -266,15 +266,10 @@ class World:
         return list(answer.get("Messages", []))
 
 
-def api_models(path: str | None = None) -> botocore.loaders.Loader:
-    """Return AWS's API models as they were read already, or those that are in a folder, where one is named."""
-    return _API_MODELS if path is None else botocore.loaders.create_loader(path)
-
-
 def new_clients() -> "Clients":
     """The clients of one account. Making them takes a while: share them where nothing replaces their methods."""
     core = botocore.session.get_session()
-    core.register_component("data_loader", _API_MODELS)
+    core.register_component("data_loader", api_models())
     session = boto3.Session(
         aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION, botocore_session=core
     )

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import boto3
 import botocore.session
 import pytest
+from testkit.aws.api_models import api_models
 from testkit.aws.bucket import BUCKET, Bucket
-from testkit.aws.world import REGION, World, api_models, moto_world
+from testkit.aws.world import REGION, World, moto_world
 
 
 @pytest.fixture(autouse=True)

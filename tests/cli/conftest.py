@@ -11,7 +11,8 @@ import botocore.client
 import botocore.session
 import pytest
 from click.testing import CliRunner, Result
-from testkit.aws.world import Calls, World, api_models
+from testkit.aws.api_models import api_models
+from testkit.aws.world import Calls, World
 from testkit.cli import documents
 from testkit.cli.command_line import ACCOUNT, REGION, Aws, Openssl, Run
 from testkit.cli.operating import FACTORY, RULES, register_ca

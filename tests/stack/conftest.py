@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import botocore.session
 import pytest
+from testkit.aws.api_models import api_models
 from testkit.stack.plant import PEOPLE, Plant
 
 from jitr_local.environment import ACCOUNT_ID, REGION
@@ -22,6 +24,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("stack"):
                 item.add_marker(pytest.mark.xdist_group("stack"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _api_models() -> Iterator[None]:
+    """Share AWS's API models among all clients of this process, whoever makes them."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(botocore.session, "create_loader", api_models)
+        yield
 
 
 @pytest.fixture(scope="session")
