@@ -28,6 +28,8 @@ from jitr_local.stack import CHECKOUT, LocalStack, _environment_of_ministack, _t
 
 pytestmark = pytest.mark.stack
 
+IMPATIENT = CHECKOUT / "testkit/stack/impatient_sam.py"
+
 
 @dataclass(frozen=True)
 class Account:
@@ -47,7 +49,7 @@ class Account:
         variables = environment.for_deploy(
             os.environ, home=self.folder.home, tmp=self.folder.tmp, endpoint_url=self.endpoint_url
         ) | dict(who or {})
-        command = [str(_tool("sam", "sam")), *words]
+        command = [str(_tool("sam", "python")), "-P", str(IMPATIENT), *words]
         return subprocess.run(
             command, cwd=folder, env=variables, input=typed, capture_output=True, text=True, check=False
         )
