@@ -68,20 +68,22 @@ class Page:
     def look(self, content: bytes, file: str, **form: str) -> TestResponse:
         """Upload a file to be looked at, wait until it is read, and return where that leads to."""
         data = form | {"file": (io.BytesIO(content), file)}
-        answer = self.ask("POST", "/uploads", data=data)
+        return self._end_of(self.ask("POST", "/uploads", data=data))
+
+    def finish(self, answer: TestResponse) -> str:
+        """Wait for the job that an answer leads to, and return its page, or the one that it leads to."""
+        assert answer.status_code == 303, answer.get_data(as_text=True)
+        answer = self._end_of(answer)
+        assert answer.status_code == 200, answer.get_data(as_text=True)
+        return answer.text
+
+    def _end_of(self, answer: TestResponse) -> TestResponse:
+        """Go where an answer leads to; wait for the job, if it leads to one."""
         while answer.status_code == 303:
             if "/jobs/" in answer.location:
                 self.app.extensions["jitr"].jobs.get(answer.location.rpartition("/")[2]).over.wait(60)
             answer = self.get(answer.location)
         return answer
-
-    def finish(self, answer: TestResponse) -> str:
-        """Wait for the job that an answer leads to, and return its page."""
-        assert answer.status_code == 303, answer.get_data(as_text=True)
-        job = self.app.extensions["jitr"].jobs.get(answer.location.rpartition("/")[2])
-        job.over.wait(60)
-        answer = self.get(answer.location)
-        return self.text(answer.location) if answer.status_code == 303 else answer.text
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from jitr_page.rooms import (
     jobs,
     lists,
     recalls,
+    rollovers,
     rules,
     today,
     uploads,
@@ -38,6 +39,9 @@ from jitr_page.site import Site, site
 
 MOST_UPLOADED = 64 * 1024 * 1024  # bytes; a larger list goes through the bucket or `jitr lists import`
 
+_ROOMS = (
+    *(today, held, devices, lists, uploads, recalls, rules, ca_registration, rollovers, cas, failures, history, jobs),
+)
 _WORDS = {
     400: ("That cannot be done", "What was sent cannot be read."),
     401: (
@@ -67,7 +71,7 @@ def create_app(deployment: Deployment, door: Door) -> Flask:
     refuse_pasted_keys(app)  # before forms are kept
     only_once(app)
     only_where_it_was(app)
-    for room in (today, held, devices, lists, uploads, recalls, rules, ca_registration, cas, failures, history, jobs):
+    for room in _ROOMS:
         app.register_blueprint(room.room)
     _answer_errors(app)
     return app

@@ -11,6 +11,7 @@ from jitr.rules.model import Rules
 from jitr_operations.deployment import Deployment
 from jitr_page.jobs import Jobs
 from jitr_page.recalls import Recalls
+from jitr_page.rollovers import Rollovers
 from jitr_page.uploads import Uploads
 
 # The account of local stacks: AWS has none with this number.
@@ -27,6 +28,7 @@ class Site:
     jobs: Jobs
     uploads: Uploads = field(default_factory=Uploads)
     recalls: Recalls = field(default_factory=Recalls)
+    rollovers: Rollovers = field(default_factory=Rollovers)
 
     @property
     def is_local(self) -> bool:

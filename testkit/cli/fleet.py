@@ -91,7 +91,7 @@ def fleet_in(world: World, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Fleet:
 
     moto knows CAs only of certificates that were registered with one.
     """
-    _tell_cas(aws, world)
+    tell_cas(aws, world)
     monkeypatch.setattr("jitr_operations.fleet.pace._parameters", lambda _deployment: PLENTY)
     world.now -= timedelta(hours=1)
     world.telemetry = Silent()
@@ -100,7 +100,8 @@ def fleet_in(world: World, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     return Fleet(world, aws)
 
 
-def _tell_cas(aws: Aws, world: World) -> None:
+def tell_cas(aws: Aws, world: World) -> None:
+    """Have AWS IoT tell which CA registered a certificate: moto knows that of few."""
     from moto.iot.models import iot_backends
 
     def listed(given: Mapping[str, Any]) -> Any:

@@ -29,6 +29,7 @@ VIEWS = (
     "/rules/edit",
     "/cas",
     f"/cas/{FACTORY.id}",
+    f"/cas/{FACTORY.id}/rollover",
     "/cas/register",
     "/failures",
     "/failures?reason=event.forged",  # nothing failed for that: it looks as far as it ever does

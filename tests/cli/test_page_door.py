@@ -41,6 +41,8 @@ POSTS = [
     "/rules/1/rollback",
     f"/cas/{ID}/deactivate",
     "/cas/register",
+    f"/cas/{ID}/rollover/{ID}/count",
+    f"/cas/{ID}/rollover/{ID}/finish",
     "/failures/redrive",
     "/failures/sweep",
 ]
@@ -56,6 +58,8 @@ GETS = [
     "/cas",
     "/cas/register",
     "/cas/verification.csr",
+    f"/cas/{ID}/rollover",
+    f"/cas/{ID}/rollover/{ID}",
     "/failures",
 ]
 

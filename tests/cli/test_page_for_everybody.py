@@ -10,7 +10,9 @@ import pytest
 from testkit.aws.world import World
 from testkit.browser import CHROMIUM, chromium, enter
 from testkit.cli.command_line import Aws, Run
+from testkit.cli.fleet import leaf, tell_cas
 from testkit.cli.operating import FACTORY, OTHER, RULES
+from testkit.cli.rolling import takes_devices
 from testkit.cli.stack import Queues
 from testkit.knocks import CA_ID
 from testkit.page import Page, listening
@@ -32,6 +34,25 @@ SCHEMES: dict[str, Any] = {  # what axe looks at: in the dark nothing is differe
 PHONE: "ViewportSize" = {"width": 390, "height": 800}
 LAPTOP: "ViewportSize" = {"width": 1280, "height": 850}
 IN, WAITS = FACTORY.usual_device("snr-1").issue(), FACTORY.usual_device("snr-9").issue()
+# One device comes to the other factory's CA; another one of that is on no list.
+MOVING = ((leaf("snr-2"), FACTORY), (leaf("snr-2", OTHER, "snr-2 again"), OTHER), (leaf("snr-8", OTHER), OTHER))
+ROLLOVER = f"/cas/{FACTORY.id}/rollover/{OTHER.id}"
+# Devices of factory-a come to factory-b.
+ROLLING = (
+    RULES.replace(CA_ID, FACTORY.id)
+    .replace("[Sensor]}", "[Sensor], renewal: replace}")
+    .replace(
+        "allow:\n",
+        f"""\
+  factory-b: {{ids: ["{OTHER.id}"]}}
+allow:
+  - name: line-b
+    ca: factory-b
+    list: line-a
+    grant: {{thing: "{{common_name}}", iot_policies: [Sensor], renewal: replace, renewal_from: factory-a}}
+""",
+    )
+)
 
 Way = str | Callable[["Tab", Page], None]
 
@@ -39,24 +60,20 @@ Way = str | Callable[["Tab", Page], None]
 @pytest.fixture
 def page(ready: Table, world: World, aws: Aws, run: Run) -> Iterator[Page]:
     """The page of a stack where something of everything happened."""
-    aws.overrides["DescribeCertificate"] = lambda given: with_its_ca(aws.real(world.iot, "DescribeCertificate", given))
-    Path("admission.yaml").write_text(RULES.replace(CA_ID, FACTORY.id))
-    assert run("rules", "publish", "admission.yaml", "--message", "the CA's real id", "--yes").exit_code == 0
-    for each in (IN, WAITS):
+    tell_cas(aws, world)
+    world.register_ca(OTHER)
+    takes_devices(aws, world, on=True)
+    Path("admission.yaml").write_text(ROLLING)
+    assert run("rules", "publish", "admission.yaml", "--message", "the CAs' real ids", "--yes").exit_code == 0
+    for each, ca in ((IN, FACTORY), (WAITS, FACTORY), *MOVING):
         world.connect(each)
-        world.knock(each, FACTORY)
+        world.knock(each, ca)
     queues = Queues()
     queues.fail(json.dumps({"certificateId": WAITS.sha256}), "event.bug")
     queues.fail("not json", "event.not-json")
     assert run("lists", "add", "recall-7", "common_name=snr-1", "note=radio", "--yes").exit_code == 0
     with listening() as page:
         yield page
-
-
-def with_its_ca(answer: Any) -> Any:
-    """What moto says of a certificate, and the CA, which it leaves out."""
-    answer["certificateDescription"]["caCertificateId"] = FACTORY.id
-    return answer
 
 
 # --- the ways to views that have no address of their own
@@ -135,6 +152,20 @@ def redriven(tab: "Tab", page: Page) -> None:
     tab.get_by_role("heading", name="What did not go").wait_for()
 
 
+def counted(tab: "Tab", page: Page) -> None:
+    tab.goto(page.origin + ROLLOVER)
+    tab.get_by_role("button", name="Count the devices").click()
+    tab.get_by_role("button", name="Count again").wait_for()
+
+
+def finished(tab: "Tab", page: Page) -> None:
+    tab.goto(page.origin + ROLLOVER)
+    tab.get_by_label("Why (kept in the history)").fill("the last truck is back")
+    tab.get_by_label("I have read this, and am sure").check()
+    tab.get_by_role("button", name="Finish").click()
+    tab.get_by_text("Done: the old CA is INACTIVE").wait_for()
+
+
 def denied(aws: Aws) -> Callable[["Tab", Page], None]:
     def way(tab: "Tab", page: Page) -> None:
         from botocore.exceptions import ClientError
@@ -143,9 +174,10 @@ def denied(aws: Aws) -> Callable[["Tab", Page], None]:
             told: Any = {"Error": {"Code": "AccessDeniedException", "Message": "not authorized to perform: iot:X"}}
             raise ClientError(told, "DescribeCACertificate")
 
+        answers = aws.overrides["DescribeCACertificate"]
         aws.overrides["DescribeCACertificate"] = refuse
         tab.goto(f"{page.origin}/cas/{FACTORY.id}")
-        del aws.overrides["DescribeCACertificate"]
+        aws.overrides["DescribeCACertificate"] = answers
 
     return way
 
@@ -177,6 +209,10 @@ def ways(aws: Aws) -> dict[str, tuple[Way, int]]:
         "ca": (f"/cas/{FACTORY.id}?count=1", 200),
         "ca-register": ("/cas/register", 200),
         "ca-proof": (proof, 200),
+        "rollover-choose": (f"/cas/{FACTORY.id}/rollover", 200),
+        "rollover-before": (ROLLOVER, 200),
+        "rollover": (counted, 200),
+        "rollover-finished": (finished, 200),
         "failures": ("/failures", 200),
         "failures-redriven": (redriven, 200),
         "history": ("/history", 200),

@@ -127,6 +127,24 @@ def renewing(rules: Rules, old_id: str, new_id: str) -> tuple[str, ...]:
     )
 
 
+def successors_in(rules: Rules, ca_id: str) -> dict[str, str]:
+    """Return the CAs that rules let take over the devices of one: the alias of each by its id."""
+    aliases = rules.aliases_of(ca_id)
+    heirs = {alias for each in rules.allow if aliases.intersection(each.grant.renewal_from) for alias in each.cas or ()}
+    return _by_id(rules, heirs, ca_id)
+
+
+def predecessors_in(rules: Rules, ca_id: str) -> dict[str, str]:
+    """Return the CAs whose devices rules let one take over: the alias of each by its id."""
+    aliases = rules.aliases_of(ca_id)
+    left = {alias for each in rules.allow if aliases.intersection(each.cas or ()) for alias in each.grant.renewal_from}
+    return _by_id(rules, left, ca_id)
+
+
+def _by_id(rules: Rules, aliases: Iterable[str], but: str) -> dict[str, str]:
+    return {each: alias for alias in sorted(aliases) for each in rules.cas[alias].ids if each != but}
+
+
 def _ca(deployment: Deployment, rules: Rules, which: str) -> RegisteredCa:
     if which in rules.cas:
         ids = rules.cas[which].ids

@@ -109,9 +109,9 @@ class Rollover:
         if not self.counts.old_only:
             return "Every device has come." if self.counts.came else "No device is in with the old CA."
         if self.pace.done_on is None:
-            return f"Nobody came in the last four weeks; the old CA ends {end:%Y-%m-%d}"
+            return f"Nobody came in the last four weeks; the old CA ends {end:%Y-%m-%d}."
         pace = f"At {self.pace.per_week:.1f} a week the last one comes on {self.pace.done_on}"
-        return f"{pace}, {'before' if self.in_time else 'after'} the old CA ends ({end:%Y-%m-%d})"
+        return f"{pace}, {'before' if self.in_time else 'after'} the old CA ends ({end:%Y-%m-%d})."
 
     def export(self, file: Path, kind: DeviceKind = DeviceKind.OLD_ONLY, *, force: bool) -> int:
         """Write the devices of a kind as a device list that `jitr lists import` takes; how many rows it has.

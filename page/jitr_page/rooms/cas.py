@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from jitr.errors import InputError
 from jitr_operations import telling
-from jitr_operations.cas import status
+from jitr_operations.cas import status, succession
 from jitr_operations.cas.checks import examine
 from jitr_operations.cas.overview import count_devices, overview_of, registered_cas
 from jitr_operations.cas.registry import RegisteredCa, described
@@ -41,7 +41,14 @@ def show(ca_id: str) -> str:
     if request.args.get("done") == "registered" and ca.certificate is not None:
         for warning in examine(ca.certificate, now())[1]:  # those of its registration went with the redirection
             telling.warn(warning)
-    return render_template("ca.html", ca=ca, shown=overview_of(ca, rules_in_force(), now(), counts))
+    rules = rules_in_force()
+    return render_template(
+        "ca.html",
+        ca=ca,
+        shown=overview_of(ca, rules, now(), counts),
+        successors={} if rules is None else succession.successors_in(rules, ca.id),
+        predecessors={} if rules is None else succession.predecessors_in(rules, ca.id),
+    )
 
 
 @room.post("/cas/<ca_id>/<what>")
