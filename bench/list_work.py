@@ -27,6 +27,7 @@ from jitr.devicelists.manifests.jws import Signers, read_signer
 from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.reading import Options
 from jitr.services.lists.device_lists import DeviceLists
+from jitr.services.lists.kept_rows import KeptRows
 from jitr.services.lists.list_import import DeviceFile, Imports, scratch
 from jitr_operations.processes import on_all_cores
 
@@ -72,9 +73,10 @@ def opener() -> Opener:
 def imported(table: Table, name: str, file: Path) -> None:
     """As `jitr lists import --replace` does it: checked whole, then written, noted on the way, and in force at once."""
     imports = Imports(table, clock=lambda: "2026-03-01T00:00:00Z", token=lambda: f"g{time.time_ns()}")
-    source = DeviceFile(file.name, lambda: _pieces(file), opener())
-    checked = imports.check(name, source, advance=lambda _bytes: None)
-    imports.replace(name, checked, by="bench", advance=lambda _rows: None)
+    with KeptRows() as kept:
+        source = DeviceFile(file.name, lambda: _pieces(file), opener(), kept)
+        checked = imports.check(name, source, advance=lambda _bytes: None)
+        imports.replace(name, checked, by="bench", advance=lambda _rows: None)
 
 
 def bare(table: Table, name: str, file: Path) -> None:

@@ -9,6 +9,7 @@ from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.csv.reader import write_rows
 from jitr.devicelists.rows import ListRow
 from jitr.services.lists import list_import
+from jitr.services.lists.kept_rows import KeptRows
 from jitr.services.lists.list_import import DeviceFile, Imports
 
 
@@ -18,9 +19,9 @@ def one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def csv_of(rows: Iterable[ListRow]) -> DeviceFile:
-    """The rows as a file to import."""
+    """The rows as a file to import, kept when it is checked as commands and functions keep them."""
     text = "".join(write_rows(rows)).encode()
-    return DeviceFile("list.csv", lambda: [text])
+    return DeviceFile("list.csv", lambda: [text], kept=KeptRows())
 
 
 def imports_into(table: Table, at: str = "2026-03-01T00:00:00Z") -> Imports:

@@ -3,13 +3,14 @@
 import secrets
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import IO
 
 from jitr.devicelists.csv.reader import ListError
+from jitr.services.lists.kept_rows import KeptRows
 from jitr_operations.lists.importing import ImportPreview
 
 _MOST = 20  # files that were looked at, and nothing was done with yet
@@ -29,10 +30,12 @@ class Upload:
     looked: ImportPreview | None = None
     error: ListError | None = None
     lines: dict[int, str] | None = None
+    rows: KeptRows = field(default_factory=KeptRows)
 
     def let_go(self) -> None:
-        """Remove the file; what was found in it stays known."""
+        """Remove the file and its rows; what was found in it stays known."""
         self.path.unlink(missing_ok=True)
+        self.rows.close()
 
 
 class Uploads:
@@ -58,7 +61,7 @@ class Uploads:
         return kept
 
     def _bytes(self) -> int:
-        return sum(each.path.stat().st_size for each in self._kept.values() if each.path.exists())
+        return sum(each.rows.size + each.path.stat().st_size for each in self._kept.values() if each.path.exists())
 
     def get(self, upload: str) -> Upload | None:
         """Return a file that is kept."""

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +82,14 @@ def cut_at(table: Table, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
 # --- cut off
 
 
+@pytest.mark.parametrize("keeps", [True, False], ids=["rows kept", "read again"])
 @pytest.mark.parametrize("mode", [MERGE, REPLACE])
 def test_an_import_that_is_cut_off_anywhere_goes_on_and_ends_as_if_it_had_not_been(
-    mode: str, monkeypatch: pytest.MonkeyPatch
+    mode: str, keeps: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At every write in turn. The count of rows is exact, and a replace shows its readers all or nothing."""
     source = list_edits.csv_of(rows(50, 50 + ROWS))
+    source = source if keeps else replace(source, kept=None)
     for number in range(60):
         with fake_world() as world, monkeypatch.context() as patch:
             list_edits.replace(world.table, "line-a", *rows(0, 100))

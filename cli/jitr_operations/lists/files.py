@@ -19,6 +19,7 @@ from jitr.devicelists.manifests.recognition import HEAD, SIGNED, recognised
 from jitr.devicelists.rows import ListRow
 from jitr.services.lists.device_lists import KEPT_DAYS, ListInfo
 from jitr.services.lists.difference import Difference
+from jitr.services.lists.kept_rows import KeptRows
 from jitr.services.lists.list_import import CSV_OR_MANIFEST, REPLACE, Checked, DeviceFile, Imports, Leftovers
 from jitr.text import counted
 from jitr.times import rfc3339
@@ -98,29 +99,31 @@ def _pieces_of(file: IO[str], columns: Sequence[str]) -> Iterator[str]:
 
 
 @contextmanager
-def source(file: Path, opener: Opener = CSV_OR_MANIFEST, shown_as: str | None = None) -> Iterator[DeviceFile]:
-    """Give a file or a folder to import, read by ``opener`` and told of as ``shown_as``.
+def source(
+    file: Path, opener: Opener = CSV_OR_MANIFEST, shown_as: str | None = None, kept: KeptRows | None = None
+) -> Iterator[DeviceFile]:
+    """Give a file or a folder to import, read by ``opener`` and told of as ``shown_as``; ``kept`` is for its rows.
 
-    What can be read only once (a pipe) is copied first, because an import reads twice. CSV may name files beside it,
-    unless it is told of as something else: it was uploaded, and what lies beside it may be others'.
+    What can be read only once (a pipe) is copied first, because it may have to be read twice. CSV may name files beside
+    it, unless it is told of as something else: it was uploaded, and what lies beside it may be others'.
     """
     if file.is_dir():
         tell_of_folder(file)
-        yield DeviceFile(str(file), lambda: folder_pieces(file), opener)
+        yield DeviceFile(str(file), lambda: folder_pieces(file), opener, kept)
         return
     column = beside.column_in(file) if shown_as is None and file.is_file() and opener.may_name_files else None
     if column is not None:
         telling.note(f"{file}: certificates are read from the files that it names, in its own folder")
-        yield DeviceFile(str(file), lambda: beside.with_certificates(file, column, _pieces(file)), opener)
+        yield DeviceFile(str(file), lambda: beside.with_certificates(file, column, _pieces(file)), opener, kept)
         return
     if file.is_file() or not file.exists():
-        yield DeviceFile(shown_as or str(file), lambda: _pieces(file), opener)
+        yield DeviceFile(shown_as or str(file), lambda: _pieces(file), opener, kept)
         return
     with tempfile.TemporaryDirectory(prefix="jitr-") as folder:
         copy = Path(folder) / "list.csv"
         with file.open("rb") as opened, copy.open("wb") as copied:
             shutil.copyfileobj(opened, copied)
-        yield DeviceFile(str(file), lambda: _pieces(copy), opener)
+        yield DeviceFile(str(file), lambda: _pieces(copy), opener, kept)
 
 
 def may_be_signed(file: Path, kind: str | None) -> bool:

@@ -51,7 +51,7 @@ def look() -> AnyResponse:
 def _look(found: Site, upload: Upload, mode: str, overwrite: bool, then: str) -> JobResult:
     opener = ManifestChoice().opener(SignerStore(found.table).believed())
     try:
-        with list_files.source(upload.path, opener, upload.shown_as) as source:
+        with list_files.source(upload.path, opener, upload.shown_as, upload.rows) as source:
             upload.looked = importing.look(found.deployment, upload.name, source, mode=mode, overwrite=overwrite)
     except ListError as error:
         upload.lines = lines_of(upload.path, {each.line for each in error.problems})

@@ -8,6 +8,7 @@ import click
 
 from jitr.errors import InputError
 from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists
+from jitr.services.lists.kept_rows import KeptRows
 from jitr.services.lists.list_import import MERGE, REPLACE
 from jitr.services.lists.signers import SignerStore
 from jitr.text import counted
@@ -75,7 +76,8 @@ def import_(
     table_ = table_of(deployment)
     if not dry_run:
         ask(fitting.question_about_name(table_, name), yes)
-    with list_files.source(file, manifest.opener(SignerStore(table_).believed())) as source:
+    opener = manifest.opener(SignerStore(table_).believed())
+    with KeptRows() as kept, list_files.source(file, opener, kept=None if dry_run else kept) as source:
         looked = importing.look(
             deployment,
             name,

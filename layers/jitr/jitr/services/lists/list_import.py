@@ -34,6 +34,7 @@ from jitr.services.lists.device_lists import IMPORTS, LEFT, DeviceLists, ListInf
 from jitr.services.lists.difference import Difference, difference
 from jitr.services.lists.evidence import known_serials
 from jitr.services.lists.history import Origin
+from jitr.services.lists.kept_rows import KeptRows
 from jitr.services.lists.row_edits import RowEdits, count_taken, counts
 from jitr.text import counted
 from jitr.times import parse_time
@@ -86,12 +87,14 @@ CSV_OR_MANIFEST = Opener(Options(), scratch)
 class DeviceFile:
     """A file of devices that can be read more than once: its name, as problems tell it, and its bytes in pieces.
 
-    ``opener`` reads them, whatever they are.
+    ``opener`` reads them, whatever they are. ``kept`` takes the rows as they are checked, and an import writes them
+    from there; without it, or where there are too many, an import reads the file again.
     """
 
     name: str
     pieces: Callable[[], Iterable[bytes]]
     opener: Opener = CSV_OR_MANIFEST
+    kept: KeptRows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +211,11 @@ class Imports:
             fault=None if overwrite else alteration if add_only else conflict,
             most=most,
         )
+        see = watch if source.kept is None else _keeping(source.kept, watch)
         # No file while there is nothing to put in it; then nobody else's to read, and gone however this ends.
         with SpooledTemporaryFile(max_size=1, prefix="jitr-") as file:
             log = KeyLog(file)
-            checked, wrong = read(log, advance=advance, watch=watch)
+            checked, wrong = read(log, advance=advance, watch=see)
             repeated = log.repeated()
         if repeated:  # which they are, and where each was first
             digest = checked.digest
@@ -220,6 +224,8 @@ class Imports:
                 raise InputError(f"{source.name} was changed while it was checked: import it again")
         if wrong is not None:
             raise wrong
+        if source.kept is not None:
+            source.kept.end(checked.digest)
         return checked
 
     def _checked(
@@ -463,18 +469,34 @@ class Imports:
             raise Unfinished(work.done, checked.rows)
 
     def _written(self, checked: Checked, work: UnderWay, put: Callable[[tuple[ListRow, ...]], Any]) -> Iterator[Any]:
-        """Put each batch of rows from where the work is, in the file's order; yield what ``put`` returns.
+        """Put each batch of rows from where the work is, in the file's order; yield what ``put`` returns."""
+        kept = checked.source.kept
+        if kept is not None and kept.are_of(checked.digest):
+            rows = kept.after(work.done)
+        else:
+            rows = self._read_again(checked, work.done)
+        yield from in_order(put, batched(rows, _ROWS_AT_ONCE), self._workers)
 
-        Raises InputError if the file is not the one that was checked.
-        """
+    def _read_again(self, checked: Checked, done: int) -> Iterator[ListRow]:
+        """Return a file's rows after the first ``done``. Raises InputError if it is not the one that was checked."""
         digest = hashlib.sha256()
         pieces = _told(checked.source, digest.update, lambda _bytes: None)
         reader = checked.source.opener(pieces, checked.source.name, None, lambda: checked.serials)
-        rows = (each.row for each in islice(reader, work.done, None))
-        yield from in_order(put, batched(rows, _ROWS_AT_ONCE), self._workers)
+        yield from (each.row for each in islice(reader, done, None))
         reader.raise_problems()
         if _digest(digest, checked.serials, checked.source.opener.read_as) != checked.digest:
             raise InputError(f"{checked.source.name} was changed while it was imported: import it again")
+
+
+def _keeping(kept: KeptRows, watch: Callable[[Row], None]) -> Callable[[Row], None]:
+    """Return what shows rows to ``watch`` and keeps them, from the first on."""
+    kept.begin()
+
+    def keep(row: Row) -> None:
+        watch(row)
+        kept.add(row.row)
+
+    return keep
 
 
 def _digest(of_file: Any, serials: SerialNotation, read_as: str) -> str:

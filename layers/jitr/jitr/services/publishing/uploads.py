@@ -54,6 +54,7 @@ from jitr.rules.list_fit import Fit
 from jitr.services.lists.device_lists import KEPT_DAYS, DeviceLists, ListInfo
 from jitr.services.lists.difference import Difference
 from jitr.services.lists.evidence import fit
+from jitr.services.lists.kept_rows import KeptRows
 from jitr.services.lists.list_import import MERGE, REPLACE, Checked, DeviceFile, Imports, TooMany, Unfinished, scratch
 from jitr.services.publishing import publication
 from jitr.services.publishing.deny_lists import check_deny_lists
@@ -278,12 +279,23 @@ class UploadHandler:
     def _list(
         self, uploaded: UploadedObject, latest: Latest, name: str, lists: Mapping[str, ListInfo], heads: Heads
     ) -> UploadVerdict:
-        before = lists.get(name)
+        if lists.get(name) is None and NEW_LIST not in _confirmed(latest):
+            self._refuse_unnamed(uploaded, name, lists, heads, _confirmed(latest))
+        with KeptRows() as kept:
+            return self._imported(uploaded, latest, name, lists.get(name), heads, kept)
+
+    def _imported(
+        self,
+        uploaded: UploadedObject,
+        latest: Latest,
+        name: str,
+        before: ListInfo | None,
+        heads: Heads,
+        kept: KeptRows,
+    ) -> UploadVerdict:
         confirmed = _confirmed(latest)
-        if before is None and NEW_LIST not in confirmed:
-            self._refuse_unnamed(uploaded, name, lists, heads, confirmed)
         found = fit(self._table, name, self._clock())
-        checked = self._checked(uploaded, latest, name, before, found)
+        checked = self._checked(uploaded, latest, name, before, found, kept)
         mode = MERGE if uploaded.merges else REPLACE
         if UNMATCHED not in confirmed and self._imports.under_way(name, checked, mode) is None:
             _refuse_unmatched(uploaded, found, confirmed)
@@ -335,7 +347,13 @@ class UploadHandler:
         )
 
     def _checked(
-        self, uploaded: UploadedObject, latest: Latest, name: str, before: ListInfo | None, found: Fit
+        self,
+        uploaded: UploadedObject,
+        latest: Latest,
+        name: str,
+        before: ListInfo | None,
+        found: Fit,
+        kept: KeptRows,
     ) -> Checked:
         checking = _Checking(uploaded, name, self._late)
         checking.require_size(latest)
@@ -346,6 +364,7 @@ class UploadHandler:
                     uploaded.key,
                     lambda: checking.pieces(self._pieces(uploaded, uploaded.key, uploaded.version)),
                     self._opener(uploaded),
+                    kept,
                 ),
                 against=before.head.generation if uploaded.merges and before is not None else None,
                 overwrite=not uploaded.merges or OVERWRITE in _confirmed(latest),
