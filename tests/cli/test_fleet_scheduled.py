@@ -1,6 +1,7 @@
 """The scheduled check: what it finds, that it changes nothing but its own items, and that nothing stops it for good."""
 
 import json
+import random
 import re
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -23,9 +24,11 @@ from jitr.aws.dynamodb.fleet_checks import LEASE, FleetChecks, FleetPlace
 from jitr.devicelists.rows import ListRow
 from jitr.errors import Retry
 from jitr.fleet.acceptance import Acceptance, gauges, not_accepted
+from jitr.fleet.set_difference import SetDifference
 from jitr.fleet.tally import MOST_EXAMPLES, Example, Tally
-from jitr.records.record import APPLYING
+from jitr.records.record import APPLYING, Record
 from jitr.services.fleet import scheduled
+from jitr.times import rfc3339
 
 DUE = {"fleet": "due"}
 
@@ -132,20 +135,39 @@ def _iot(fleet: Fleet) -> Any:
     ]
 
 
-def test_a_pass_cut_off_at_any_call_finds_the_same_as_one_that_is_not(fleet: Fleet) -> None:
+def test_a_pass_cut_off_at_any_call_finds_the_same_as_one_that_is_not(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Killed after AWS has done what was asked, or throttled: the next invocation brings it to its end."""
-    devices = fleet.let_in("recalled", "extra", "fine")
+    devices = fleet.let_in("recalled", "bare", "gone")
+    # Partitions that are empty are as good as each other: one of them is enough.
+    _go_through(monkeypatch, *devices.values())
     fleet.recall("recalled")
-    fleet.world.iot.attach_policy(policyName="Other", target=fleet.arn(devices["extra"]))
+    fleet.world.iot.attach_policy(policyName="Other", target=fleet.arn(devices["recalled"]))
+    fleet.world.iot.detach_policy(policyName="Sensor", target=fleet.arn(devices["bare"]))
+    fleet.delete(devices["gone"])
     fleet.register(leaf("stranger"))
     fleet.world.later(hours=1)
     began = fleet.world.now
     calls, whole = _after(fleet, None)
-    assert whole["counts"] == {"reject": {"deny.rule": 1}, "drift": {"drift": 1}, "unknown": {"unknown": 1}}
+    assert whole["counts"] == {
+        "reject": {"deny.rule": 1},
+        "gone": {"gone": 1},
+        "drift": {"drift": 2},
+        "unknown": {"unknown": 1},
+    }
     for point in range(1, calls + 1):
+        monkeypatch.setattr(scheduled, "PAGES_A_WRITE", 1 + point % 2)
         fault = InjectedFault(point, ("killed after", "throttled")[point % 2])
         fleet.world.now = began
         assert _after(fleet, fault)[1] == whole, f"{fault} of {calls}"
+
+
+def _go_through(monkeypatch: pytest.MonkeyPatch, *devices: drafts.Issued) -> None:
+    """Have passes go through those partitions of the index that have some devices, and one that has none."""
+    digits = {int(each.sha256[:8], 16) % 8 for each in devices}
+    empty = next(each for each in range(8) if each not in digits)
+    monkeypatch.setattr(scheduled, "state_shards", lambda of: [f"{of}#{each}" for each in sorted({*digits, empty})])
 
 
 def _after(fleet: Fleet, fault: InjectedFault | None) -> tuple[int, dict[str, Any]]:
@@ -178,7 +200,9 @@ def test_a_pass_of_one_page_an_invocation_finds_the_same_and_ends(fleet: Fleet) 
             run_once(fleet.world, remaining)
         invocations += 1
         assert invocations < 20
-    assert invocations == 8  # the beginning, two policies, all things, three pages of certificates, the end
+    # A partition of the index each, of two IoT policies one that somebody has, all things, three pages of certificates,
+    # and the end.
+    assert invocations == 8 + 2 + 1 + 3 + 1
     assert last(fleet.world) == whole
 
 
@@ -262,14 +286,161 @@ def test_without_rules_in_force_nothing_is_checked_and_nothing_fails(world: Worl
     assert FleetChecks(world.table).last() is None
 
 
-def test_what_the_schedule_finds_jitr_fleet_check_finds_too(fleet: Fleet, run: Run) -> None:
-    mixed(fleet)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_schedule_finds_exactly_what_jitr_fleet_check_finds(fleet: Fleet, run: Run, seed: int) -> None:
+    """Whatever another hand takes away from devices, adds to them or does to their certificates."""
+    names = [f"device-{number}" for number in range(8)]
+    devices = fleet.let_in(*names)
+    fleet.world.later(hours=1)
+    rng = random.Random(seed)
+    for name in rng.sample(names, 6):
+        done = rng.sample(BY_ANOTHER_HAND, rng.randint(1, 3))
+        for act in sorted(done, key=BY_ANOTHER_HAND.index):  # nothing can be done to what is deleted
+            act(fleet, name, devices[name])
     run_once(fleet.world)
     counts = {kind: sum(reasons.values()) for kind, reasons in last(fleet.world)["counts"].items()}
-    result = run("fleet", "check", "--json")
-    assert json.loads(result.stdout)["counts"] == {
-        kind: counts.get(kind, 0) for kind in json.loads(result.stdout)["counts"]
-    }
+    assert counts
+    found = json.loads(run("fleet", "check", "--json").stdout)["counts"]
+    assert counts == {kind: count for kind, count in found.items() if count}
+
+
+def _lose_policy(fleet: Fleet, _name: str, device: drafts.Issued) -> None:
+    fleet.world.iot.detach_policy(policyName="Sensor", target=fleet.arn(device))
+
+
+def _get_policy(fleet: Fleet, _name: str, device: drafts.Issued) -> None:
+    fleet.world.iot.attach_policy(policyName="Other", target=fleet.arn(device))
+
+
+def _lose_thing(fleet: Fleet, name: str, device: drafts.Issued) -> None:
+    fleet.world.iot.detach_thing_principal(thingName=name, principal=fleet.arn(device))
+    fleet.world.iot.delete_thing(thingName=name)
+
+
+def _be_cut_off(fleet: Fleet, _name: str, device: drafts.Issued) -> None:
+    fleet.set_status(device, "INACTIVE")
+
+
+def _be_deleted(fleet: Fleet, _name: str, device: drafts.Issued) -> None:
+    fleet.delete(device)
+
+
+BY_ANOTHER_HAND = [_lose_policy, _get_policy, _lose_thing, _be_cut_off, _be_deleted]
+
+
+def test_what_is_missing_is_told_by_name_and_an_accepted_one_raises_no_alarm(fleet: Fleet, run: Run) -> None:
+    devices = fleet.let_in("gone", "bare", "fine")
+    fleet.world.later(hours=1)
+    fleet.delete(devices["gone"])
+    _lose_policy(fleet, "bare", devices["bare"])
+    _lose_thing(fleet, "bare", devices["bare"])
+    told = run_once(fleet.world)
+    assert {name: told[name] for name in ("Drifted", "FleetFindings")} == {"Drifted": 2, "FleetFindings": 2}
+    shown = run("fleet", "last")
+    assert "admitted, and AWS IoT holds no such certificate" in shown.stderr
+    assert "bare  thing bare is missing; IoT policy Sensor is missing" in shown.stderr
+    assert run("fleet", "accept", "gone", "--until", "30d").exit_code == 0
+    assert run_once(fleet.world)["Drifted"] == 1
+
+
+def test_a_pass_that_finds_nothing_missing_asks_for_no_device(fleet: Fleet) -> None:
+    fleet.let_in("a", "b", "c", "d")
+    fleet.world.later(hours=1)
+    fleet.world.calls.made.clear()
+    run_once(fleet.world)
+    assert last(fleet.world)["counts"] == {}
+    assert not [each for each in fleet.world.calls.of("iot") if each.startswith("Describe")]
+
+
+def test_what_changes_while_a_pass_goes_on_is_not_told_to_be_missing(fleet: Fleet, aws: Aws, run: Run) -> None:
+    """Deleted as jitr does it, after its record was seen; let in after that; and given again what it had lost."""
+    devices = fleet.let_in("deleted", "again")
+    fleet.world.later(hours=1)
+    listed, late = aws.overrides["ListCertificatesByCA"], leaf("late")
+    changed: list[int] = []
+    _lose_policy(fleet, "again", devices["again"])
+
+    def and_then_changed(given: dict[str, Any]) -> Any:
+        if not changed:
+            changed.append(run("device", "delete", devices["deleted"].sha256, "--deactivate", "--yes").exit_code)
+            fleet.world.connect(late)
+            fleet.world.knock(late, FACTORY)
+            fleet.world.table.put_record(replace(_record(fleet, devices["again"]), decided_at=fleet.world.now))
+        return listed(given)
+
+    aws.overrides["ListCertificatesByCA"] = and_then_changed
+    run_once(fleet.world)
+    assert changed == [0]
+    assert last(fleet.world)["counts"] == {}
+
+
+def _record(fleet: Fleet, device: drafts.Issued) -> Record:
+    found = fleet.world.record(device)
+    assert found is not None
+    return found
+
+
+def test_more_missing_than_can_be_told_is_counted_and_the_command_is_named(
+    fleet: Fleet, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = fleet.let_in("a", "b", "c", "d", "fine")
+    fleet.world.later(hours=1)
+    for name in ("a", "b", "c"):
+        _lose_policy(fleet, name, devices[name])
+    fleet.delete(devices["d"])
+    monkeypatch.setattr(SetDifference, "told", lambda _self: None)
+    assert run_once(fleet.world)["FleetFindings"] == 4
+    assert last(fleet.world)["counts"] == {"gone": {"gone": 1}, "drift": {"drift": 3}}
+    assert "jitr fleet check finds them" in run("fleet", "last").stderr
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_device_whose_ca_aws_iot_no_longer_holds_is_not_told_to_be_gone(
+    fleet: Fleet, run: Run, monkeypatch: pytest.MonkeyPatch, many: bool
+) -> None:
+    """It is described; where there are very many, the listing of all certificates shows them."""
+    devices = fleet.let_in("a", "b", "gone")
+    fleet.delete(devices["gone"])
+    fleet.world.later(hours=1)
+    fleet.world.iot.update_ca_certificate(certificateId=FACTORY.id, newStatus="INACTIVE")
+    fleet.world.iot.delete_ca_certificate(certificateId=FACTORY.id)
+    if many:
+        monkeypatch.setattr(SetDifference, "told", lambda _self: None)
+    run_once(fleet.world)
+    counts = {kind: sum(reasons.values()) for kind, reasons in last(fleet.world)["counts"].items()}
+    assert counts == {"hold": 2, "gone": 1}
+    found = json.loads(run("fleet", "check", "--json").stdout)["counts"]
+    assert counts == {kind: count for kind, count in found.items() if count}
+
+
+def test_a_thing_that_another_certificate_took_over_is_not_missing(fleet: Fleet) -> None:
+    """Under `renewal: replace` the first one is INACTIVE, and its name is its successor's."""
+    world = fleet.world
+    world.publish(in_force(allow("line-a", grant=replace(GRANT, renewal="replace"), ca="factory-a")))
+    first, second = leaf("a", owner="old key"), leaf("a", owner="new key")
+    for device in (first, second):
+        world.connect(device)
+        world.knock(device, FACTORY)
+    assert world.status(first) == "INACTIVE"
+    world.later(hours=1)
+    world.calls.made.clear()
+    run_once(world)
+    assert last(world)["counts"] == {}
+    assert not [each for each in world.calls.of("iot") if each.startswith("Describe")]
+
+
+def test_a_pass_that_an_earlier_version_began_begins_anew(fleet: Fleet) -> None:
+    devices = fleet.let_in("a", "gone")
+    fleet.delete(devices["gone"])
+    fleet.world.later(hours=1)
+    tally = json.dumps(Tally(certificates=9).to_json())
+    place = {"step": "certificates", "of": FACTORY.id, "mark": "3"}
+    counted = {"format": 1, "started_at": rfc3339(fleet.world.now), "turn": 7, "place": place}
+    fleet.world.table.put({"pk": "FLEET", "sk": "PASS"} | counted | {"total": tally, "listing": tally})
+    fleet.world.later(minutes=20)
+    run_once(fleet.world)
+    assert (last(fleet.world)["certificates"], last(fleet.world)["counts"]) == (1, {"gone": {"gone": 1}})
+    assert last(fleet.world)["started_at"] == rfc3339(fleet.world.now)
 
 
 FOLDER = Path(__file__).parents[2] / "events" / "fleet"

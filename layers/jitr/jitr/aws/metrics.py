@@ -101,7 +101,10 @@ _ALL = (
         "told every quarter of an hour, as the next ones are: read the maximum, not the sum",
     ),
     Metric(
-        "Drifted", _COUNT, "devices changed by another hand, or that have something else than was granted; likewise"
+        "Drifted",
+        _COUNT,
+        "devices that are gone from AWS IoT, that another hand changed, or that lack what was granted or have "
+        "something else; likewise",
     ),
     Metric("Unknown", _COUNT, "certificates that are `ACTIVE`, and that nobody we know let in; likewise"),
     Metric("FleetFindings", _COUNT, "the three together; likewise"),

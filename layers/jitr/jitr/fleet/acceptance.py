@@ -45,7 +45,7 @@ class Acceptance:
 # Which kinds of findings each metric counts.
 METRICS: Mapping[str, tuple[str, ...]] = {
     "NotAdmissibleToday": (Standing.REJECT.value, Standing.HOLD.value),
-    "Drifted": (Standing.CHANGED.value, Standing.DRIFT.value),
+    "Drifted": (Standing.GONE.value, Standing.CHANGED.value, Standing.DRIFT.value),
     "Unknown": (Standing.UNKNOWN.value,),
     "ExpiringSoon": (EXPIRING,),
 }

@@ -54,18 +54,21 @@ class Tally:
 
     def find(self, kind: str, example: Example) -> None:
         """Count a device that was found."""
-        of_kind = self.counts.setdefault(kind, {})
-        of_kind[example.reason] = of_kind.get(example.reason, 0) + 1
+        self.count(kind, example.reason, 1)
         self._show(kind, [example])
+
+    def count(self, kind: str, reason: str, number: int) -> None:
+        """Count devices of which nobody knows which they are."""
+        of_kind = self.counts.setdefault(kind, {})
+        of_kind[reason] = of_kind.get(reason, 0) + number
 
     def add(self, other: "Tally") -> None:
         """Add what another tally counted."""
         for name in _NUMBERS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for kind, reasons in other.counts.items():
-            of_kind = self.counts.setdefault(kind, {})
             for reason, count in reasons.items():
-                of_kind[reason] = of_kind.get(reason, 0) + count
+                self.count(kind, reason, count)
         for kind, examples in other.examples.items():
             self._show(kind, examples)
 

@@ -10,17 +10,19 @@ and under ``FLEET#DRIFT``, by certificate, what listings of things and IoT polic
 status is known.
 
 The pass is one item, written as a whole and only by whoever has its turn: the turn is raised by a conditional write,
-so that of two who take it at once one gets it, and whoever lost it can write nothing more. A page's counts and the
-place after it are one write. The summary is written in the transaction that ends the pass.
+so that of two who take it at once one gets it, and whoever lost it can write nothing more. What pages showed and the
+place after them are one write. The summary is written in the transaction that ends the pass.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
 
 from jitr.aws.dynamodb.table import Item, Table, to_item, understood
 from jitr.fleet.acceptance import Acceptance
+from jitr.fleet.missing import Missing
 from jitr.fleet.tally import Tally
 from jitr.times import parse_time, rfc3339
 from jitr.values import dataclass
@@ -54,13 +56,20 @@ class FleetPlace:
 
 @dataclass(frozen=True, slots=True)
 class FleetPass:
-    """A pass that this invocation runs. ``listing`` counts what the listing that it is in has shown so far."""
+    """A pass that this invocation runs. ``listing`` counts what the listing that it is in has shown so far.
+
+    So does ``missing_in_listing``; ``missing`` is of all that came before. ``policies`` says whether the pass goes
+    through the account's IoT policies.
+    """
 
     started_at: datetime
     turn: int
     place: FleetPlace
-    total: Tally
-    listing: Tally
+    total: Tally = field(default_factory=Tally)
+    listing: Tally = field(default_factory=Tally)
+    missing: Missing = field(default_factory=Missing)
+    missing_in_listing: Missing = field(default_factory=Missing)
+    policies: bool = False
 
     def to_item(self) -> Item:
         """Return the item, without who runs it."""
@@ -71,7 +80,24 @@ class FleetPass:
             "place": self.place.to_json(),
             "total": json.dumps(self.total.to_json()),
             "listing": json.dumps(self.listing.to_json()),
+            "missing": self.missing.to_json(),
+            "missing_in_listing": self.missing_in_listing.to_json(),
+            "policies": self.policies,
         }
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any], turn: int) -> "FleetPass":
+        """Read the item of a pass that is under way, to go on with it in a turn."""
+        return cls(
+            parse_time(item["started_at"]),
+            turn,
+            FleetPlace(item["place"]["step"], item["place"]["of"], item["place"]["mark"]),
+            Tally.from_json(json.loads(item["total"])),
+            Tally.from_json(json.loads(item["listing"])),
+            Missing.from_json(item["missing"]),
+            Missing.from_json(item["missing_in_listing"]),
+            item["policies"],
+        )
 
 
 class FleetChecks:
@@ -88,16 +114,16 @@ class FleetChecks:
         """
         item = next(iter(self._table.get([_PASS])), None)
         if item is None:
-            return self._taken(FleetPass(now, 1, first, Tally(), Tally()), now, before=None)
+            return self._taken(FleetPass(now, 1, first), now, before=None)
         if "lease_until" in item and now < parse_time(item["lease_until"]):
             return None
         turn = int(item["turn"])
-        if item["place"] is not None:
-            place = FleetPlace(item["place"]["step"], item["place"]["of"], item["place"]["mark"])
-            total, listing = (Tally.from_json(json.loads(item[name])) for name in ("total", "listing"))
-            mine = FleetPass(parse_time(item["started_at"]), turn + 1, place, total, listing)
-        elif wanted or now >= parse_time(item["started_at"]) + every - _EARLY:
-            mine = FleetPass(now, turn + 1, first, Tally(), Tally())
+        # One that an earlier version began knows nothing of what is missing: it begins anew.
+        begun_before = item["place"] is not None and item.get("missing") is None
+        if item["place"] is not None and not begun_before:
+            mine = FleetPass.from_item(item, turn + 1)
+        elif begun_before or wanted or now >= parse_time(item["started_at"]) + every - _EARLY:
+            mine = FleetPass(now, turn + 1, first)
         else:
             return None
         return self._taken(mine, now, before=turn)
@@ -119,7 +145,8 @@ class FleetChecks:
             "summary": json.dumps(summary),
             "expires_at": int((now + _SUMMARIES_KEPT).timestamp()),
         }
-        ended = mine.to_item() | {"place": None, "total": None, "listing": None}
+        counted = ("place", "total", "listing", "missing", "missing_in_listing")
+        ended = mine.to_item() | dict.fromkeys(counted)
         put = {"Put": {"TableName": self._table.name, "Item": to_item(item)}}
         return not self._table.transact([self._put(ended, mine.turn), put])
 

@@ -56,6 +56,12 @@ def certificate_key(certificate_id: str) -> Item:
     return {"pk": f"CERTIFICATE#{certificate_id}", "sk": "DECISION"}
 
 
+def certificate_of(item: Mapping[str, Any]) -> str:
+    """Return which certificate an item is about, by its key."""
+    pk: str = item["pk"]
+    return pk.removeprefix("CERTIFICATE#")
+
+
 def by_hand_key(certificate_id: str) -> Item:
     """Return the key of what operators did to a certificate's status by hand."""
     return certificate_key(certificate_id) | {"sk": "BY_HAND"}
@@ -194,7 +200,7 @@ class Table:
         keys = [HEADS, *map(certificate_key, certificate_ids)]
         found = {item["pk"]: item for item in self.get(keys, only=_GLANCE, of_any_format=True)}
         heads = heads_from(understood(found.pop("HEADS", {})))
-        return {pk.removeprefix("CERTIFICATE#"): item for pk, item in found.items()}, heads
+        return {certificate_of(item): item for item in found.values()}, heads
 
     def records(self, certificate_ids: Sequence[str]) -> Iterator[Record]:
         """Read the existing decision records of some certificates, in no order."""
