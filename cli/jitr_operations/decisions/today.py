@@ -20,7 +20,7 @@ from jitr.errors import Unreadable
 from jitr.facts import Knock
 from jitr.reasons import Verdict
 from jitr.records.heads import Heads
-from jitr.records.knock import facts_json, recorded_knock
+from jitr.records.knock import facts_json
 from jitr.records.record import Record
 from jitr.rules.model import Rules
 from jitr.services.registration.reservations import Claimant, Reservations
@@ -74,10 +74,10 @@ class Today:
         """
         if record.facts is None:
             return None
-        knock = recorded_knock(record.facts, self.rules)
-        registered = self._cas.get(knock.ca_certificate_id, now)
+        ca_certificate_id = record.facts["ca_certificate_id"]
+        registered = self._cas.get(ca_certificate_id, now)
         ca = registered.reading
-        knock = registered.remembered(knock)
+        knock = registered.remembered(record.facts, self.rules.aliases_of(ca_certificate_id))
         knock = replace(knock, revocations=self._crls.of(knock, self.rules, ca, now))
         decision, knock = self._decided(knock, ca, now, word)
         return self._guarded(decision, record.certificate_id, knock, now)

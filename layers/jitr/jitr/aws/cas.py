@@ -1,12 +1,14 @@
 """The registered CAs, read once and kept: a CA's certificate never changes, its status does."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from jitr.aws.iot import CaDescription, Iot
 from jitr.decision.chain import verify_chain
 from jitr.errors import Retry, Unreadable
-from jitr.facts import Knock
+from jitr.facts import CertificateFacts, ChainFacts, Knock
 from jitr.values import dataclass
 from jitr.x509.certificate import CaReading, CertificateReading, read_ca
 
@@ -37,13 +39,15 @@ class CaLookup:
             ca_problem=self.problem,
         )
 
-    def remembered(self, knock: Knock) -> Knock:
-        """Return a device as its record remembers it, under this CA as it is now."""
+    def remembered(self, facts: Mapping[str, Any], aliases: frozenset[str]) -> Knock:
+        """Return a device as the facts in its record remember it, under this CA as it is now."""
         ca = self.reading
-        return replace(
-            knock,
+        return Knock(
+            certificate=CertificateFacts.from_json(facts),
+            ca_certificate_id=facts["ca_certificate_id"],
             ca=None if ca is None else ca.facts,
-            chain=knock.chain if ca is not None else None,
+            chain=None if ca is None or facts["chain"] is None else ChainFacts.from_json(facts["chain"]),
+            aliases=aliases,
             ca_problem=self.problem,
         )
 

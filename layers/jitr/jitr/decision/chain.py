@@ -41,7 +41,6 @@ def _twin_sha256(certificate: CertificateReading, ca: CaReading) -> str | None:
 
 def _id_with(certificate: CertificateReading, signature: bytes) -> str:
     """Return the id of the same certificate with another signature."""
-    signed, algorithm, _ = der.children(der.only(certificate.der, der.SEQUENCE))
     bits = der.element(der.BIT_STRING, b"\x00" + signature)
-    twin = der.element(der.SEQUENCE, der.element(*signed) + der.element(*algorithm) + bits)
+    twin = der.element(der.SEQUENCE, certificate.signed + certificate.algorithm + bits)
     return hashlib.sha256(twin).hexdigest()

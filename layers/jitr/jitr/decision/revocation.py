@@ -46,6 +46,8 @@ def revocation_reasons(knock: Knock, rules: Rules, now: datetime, *, before_ocsp
 
     With ``before_ocsp`` as if no responder were configured: to see whether one is worth asking.
     """
+    if not rules.crls and not rules.ocsps:
+        return ()
     listed = [
         reason
         for crl in crls_of(knock, rules)

@@ -76,33 +76,23 @@ def steering(knock: Knock, filled: Mapping[str, Sequence[str]], spared: Collecti
     rule's own text.
     """
     certificate = knock.certificate
-    for each in certificate.subject:
-        if each.name in _SUBJECT and each.name not in spared:
-            yield from _told(each.name, each.value)
-    yield from _alternatives("alternative_names", certificate.alternative_names, spared)
-    yield from _alternatives("issuer_alternative_names", certificate.issuer_alternative_names, spared)
-    for name, values in filled.items():
-        if f"{ATTRIBUTES}{name}" not in spared:
-            for value in values:
-                yield from _told(f"{ATTRIBUTES}{name}", value)
+    values = [(each.name, each.value) for each in certificate.subject if each.name in _SUBJECT]
+    values += _alternatives("alternative_names", certificate.alternative_names)
+    values += _alternatives("issuer_alternative_names", certificate.issuer_alternative_names)
+    values += [(f"{ATTRIBUTES}{name}", each) for name, pieces in filled.items() for each in pieces]
+    for name, value in values:
+        found = _STEERING.search(value)
+        if found is not None and name not in spared:
+            message = (
+                f"{name} is {short(value)}, and {found[0]} has a meaning in topics and IoT policies; if no IoT policy "
+                f"of the device uses ${{{variable(name)}}}, say `not_in_policies: {name}` in the grant"
+            )
+            yield Reason("grant.policy-variable", message)
     yield from _issuer(knock)
 
 
-def _alternatives(prefix: str, names: Sequence[AlternativeName], spared: Collection[str]) -> Iterator[Reason]:
-    for each in names:
-        name = f"{prefix}.{each.kind}"
-        if each.kind in _ALTERNATIVE and name not in spared:
-            yield from _told(name, each.value)
-
-
-def _told(name: str, value: str) -> Iterator[Reason]:
-    found = _STEERING.search(value)
-    if found is not None:
-        message = (
-            f"{name} is {short(value)}, and {found[0]} has a meaning in topics and IoT policies; if no IoT policy of "
-            f"the device uses ${{{variable(name)}}}, say `not_in_policies: {name}` in the grant"
-        )
-        yield Reason("grant.policy-variable", message)
+def _alternatives(prefix: str, names: Sequence[AlternativeName]) -> list[tuple[str, str]]:
+    return [(f"{prefix}.{each.kind}", each.value) for each in names if each.kind in _ALTERNATIVE]
 
 
 def _issuer(knock: Knock) -> Iterator[Reason]:
@@ -110,10 +100,10 @@ def _issuer(knock: Knock) -> Iterator[Reason]:
 
     Names are compared without case and by compatibility forms (RFC 5280 section 7.1), policies character by character.
     """
-    own = frozenset() if knock.ca is None else frozenset((each.name, each.value) for each in knock.ca.subject)
-    for each in knock.certificate.issuer:
-        found = _STEERING.search(each.value)
-        if found is not None and each.name in _SUBJECT and (each.name, each.value) not in own:
+    suspect = [each for each in knock.certificate.issuer if each.name in _SUBJECT and _STEERING.search(each.value)]
+    own = {(each.name, each.value) for each in knock.ca.subject} if suspect and knock.ca is not None else set()
+    for each in suspect:
+        if (each.name, each.value) not in own:
             message = f"the issuer's {each.name} is {short(each.value)}, which the CA's certificate spells otherwise"
             yield Reason("grant.policy-variable", message)
 

@@ -62,11 +62,12 @@ class AsNow(AsRecorded):
         self._now = clock
         self._lock = Lock()
 
-    def as_now(self, knock: Knock, rules: Rules) -> Knock:
+    def knock(self, facts: Mapping[str, Any], rules: Rules) -> Knock:
         """Return the device under its CA as it is now, with what the CA's revocation lists say."""
+        ca_certificate_id = facts["ca_certificate_id"]
         with self._lock:
-            registered = self._cas.get(knock.ca_certificate_id, self._now())
-            knock = registered.remembered(knock)
+            registered = self._cas.get(ca_certificate_id, self._now())
+            knock = registered.remembered(facts, rules.aliases_of(ca_certificate_id))
             if not rules.crls:
                 return knock
             return replace(knock, revocations=self._crls.of(knock, rules, registered.reading, self._now()))

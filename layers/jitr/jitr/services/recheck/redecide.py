@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from jitr.aws.dynamodb.table import Table, row_key
 from jitr.decision.decide import Decision, decide, lists_needed
@@ -32,9 +33,9 @@ class Again:
 class AsRecorded:
     """The recorded facts alone: no CA is read again, and no revocation list or responder is asked."""
 
-    def as_now(self, knock: Knock, _rules: Rules) -> Knock:
-        """Return the device with its CA, and what revocation lists say of it, as they are now."""
-        return knock
+    def knock(self, facts: Mapping[str, Any], rules: Rules) -> Knock:
+        """Return the device that a record's facts describe."""
+        return recorded_knock(facts, rules)
 
     def answers(self, _knock: Knock, _rules: Rules) -> Mapping[str, OcspAnswer]:
         """Return what its CA's responders say of a device that everything else would admit."""
@@ -95,7 +96,7 @@ def redecide(
 def _case(record: Record, rules: Rules, heads: Heads, knocked_at: datetime, seen: AsRecorded) -> _Case:
     if record.facts is None:
         raise ValueError("a record without facts cannot be decided again")
-    knock = seen.as_now(recorded_knock(record.facts, rules), rules)
+    knock = seen.knock(record.facts, rules)
     names = lists_needed(knock, rules, knocked_at, record.operator_word)
     keys = device_keys(knock) if names else ()
     places: dict[str, dict[Place, RowKey]] = {}

@@ -17,7 +17,7 @@ from jitr.errors import Unreadable
 from jitr.facts import Knock, OcspAnswer
 from jitr.reasons import Verdict
 from jitr.records.heads import Heads
-from jitr.records.knock import facts_json, recorded_knock
+from jitr.records.knock import facts_json
 from jitr.records.record import Record
 from jitr.rules.model import Rules
 from jitr.services.registration.delivery import Case
@@ -101,10 +101,10 @@ class Decider:
 
     def remembered(self, facts: Mapping[str, Any], heads: Heads) -> Candidate:
         """Return the device as its record remembers it, with its CA and the rules as they are now."""
-        rules = self.rules(heads)
-        knock = recorded_knock(facts, rules)
-        found = self._cas.get(knock.ca_certificate_id, self._clock())
-        return Candidate(found.remembered(knock), found.reading, rules)
+        rules, ca_certificate_id = self.rules(heads), facts["ca_certificate_id"]
+        found = self._cas.get(ca_certificate_id, self._clock())
+        knock = found.remembered(facts, rules.aliases_of(ca_certificate_id))
+        return Candidate(knock, found.reading, rules)
 
     def decided(self, case: Case, candidate: Candidate) -> tuple[Decision, Candidate]:
         """Return the decision, and the device with all that was asked about it."""
