@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -868,6 +869,48 @@ def fleet(world: World) -> dict[str, drafts.Issued]:
     devices["gone"] = leaf("gone")
     put_in(world.iot, devices["gone"], state="INACTIVE")
     return devices
+
+
+def test_a_device_is_shown_with_the_rows_that_name_it(run: Run, world: World, fleet: dict[str, drafts.Issued]) -> None:
+    """By each of its keys, an alias of its CA included, on each list; a row that has two of them once."""
+    facts = world.record(fleet["s"])
+    assert facts is not None
+    assert facts.facts is not None
+    key = facts.facts["public_key_sha256"]
+    world.put_on("line-a", ListRow(common_name="s", public_key_sha256=key, note="pallet 7"))
+    world.put_on("recall-17", ListRow(serial_number="beef", ca="factory-a"))
+    world.put_on("recall-18", ListRow(common_name="another"))
+    (shown,) = ok(run("device", "show", fleet["s"].sha256, "--json"))["devices"]
+    assert [(each["list"], each["found_by"]) for each in shown["on_lists"]] == [
+        ("line-a", "public_key_sha256"),
+        ("recall-17", "serial_number"),
+    ]
+    assert re.search("on list line-a +by public_key_sha256: pallet 7", run("device", "show", fleet["s"].sha256).stdout)
+    page = Page().enter()
+    links = re.findall(r"/lists/[^\"]+\?q=[^\"]+", page.text(f"/devices/{fleet['s'].sha256}"))
+    assert len(links) == 2
+    for link in links:
+        assert "1 row on this page" in page.text(link)
+    assert "No row of a list names it" in page.text(f"/devices/{fleet['a'].sha256}")
+
+
+def test_a_device_is_shown_with_what_aws_iot_has_otherwise_than_it_was_granted(
+    run: Run, world: World, fleet: dict[str, drafts.Issued]
+) -> None:
+    a, b = fleet["a"].sha256, fleet["b"].sha256
+    assert ok(run("device", "show", a, "--json"))["devices"][0]["differs"] == []
+    page = Page().enter()
+    assert "All of it is as granted" in page.text(f"/devices/{a}")
+    world.iot.detach_policy(policyName="Sensor", target=arn(world.iot, fleet["a"]))
+    world.iot.remove_thing_from_thing_group(thingGroupName="line-a", thingName="a")
+    world.iot.detach_thing_principal(thingName="b", principal=arn(world.iot, fleet["b"]))
+    told = run("device", "show", a).stdout
+    for difference in ("thing group line-a is missing", "IoT policy Sensor is missing"):
+        assert re.search(f"differs from its grant +{difference}", told)
+        assert difference in page.text(f"/devices/{a}")
+    (shown,) = ok(run("device", "show", b, "--json"))["devices"]
+    assert [each["differs"] for each in shown["differs"]] == ["attachment"]
+    assert ok(run("device", "show", fleet["hand"].sha256, "--json"))["devices"][0]["differs"] is None
 
 
 def test_a_list_recalls_the_devices_that_are_in(run: Run, world: World, fleet: dict[str, drafts.Issued]) -> None:

@@ -1,22 +1,27 @@
 """Device certificates as AWS IoT holds them, with what is attached to them and what was decided about them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from jitr.aws.dynamodb.by_hand import acts_of
+from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import BATCH_GET, Table
 from jitr.aws.iot_listings import ListedCertificate
-from jitr.errors import InputError
+from jitr.errors import Retry
 from jitr.facts import CertificateFacts
+from jitr.fleet.drift import Drift
 from jitr.records.by_hand import Act
 from jitr.records.record import Record
+from jitr.rules.model import Rules
 from jitr_operations import telling
 from jitr_operations.cas import registry as ca_registry
 from jitr_operations.deployment import Account
+from jitr_operations.devices.comparison import NamedOnList, differences, rows_naming
 from jitr_operations.devices.records import facts_of, name_in, records_of
-from jitr_operations.devices.registry import DeviceCertificate, Registry, Thing
+from jitr_operations.devices.registry import DeviceCertificate, NothingFound, Registry, Thing
 from jitr_operations.devices.which import find
 
 
@@ -30,6 +35,8 @@ class DeviceOverview:
     acts: tuple[Act, ...]
     iot_policies: tuple[str, ...] = ()
     things: tuple[Thing, ...] = ()
+    differs: tuple[Drift, ...] | None = None  # from its grant; None where it is not in, or was granted nothing
+    on_lists: tuple[NamedOnList, ...] = ()
 
     @property
     def facts(self) -> CertificateFacts | None:
@@ -59,6 +66,8 @@ class DeviceOverview:
             "not_after": facts.not_after if facts else None,
             "iot_policies": list(self.iot_policies),
             "things": [each.to_json() for each in self.things],
+            "differs": None if self.differs is None else [each.to_json() for each in self.differs],
+            "on_lists": [each.to_json() for each in self.on_lists],
             "record": self.record.to_json() if self.record else None,
             "by_hand": [each.to_json() for each in self.acts],
         }
@@ -69,29 +78,41 @@ def overviews(which: str, account: Account, table: Table | None) -> list[DeviceO
 
     Raises InputError where none is meant, or no telling which, or where nothing is known of it.
     """
+    ids = find(which, Registry(account.client("iot")), table)
+    rules = None if table is None else _rules_in_force(table)
+    return [overview(each, account, table, rules) for each in ids]
+
+
+def _rules_in_force(table: Table) -> Rules | None:
+    with suppress(Retry):  # none that can be read: rows that name a CA by its alias are not found
+        return rules_in_force(table)
+    return None
+
+
+def overview(certificate_id: str, account: Account, table: Table | None, rules: Rules | None) -> DeviceOverview:
+    """Return what there is of one certificate. ``rules`` are those in force.
+
+    Raises NothingFound where AWS IoT has no such certificate and nothing was decided about it.
+    """
     registry = Registry(account.client("iot"))
-    ids = find(which, registry, table)
-    records, acts = records_of(table, ids), acts_of(table, ids)
-    return [_overview(registry, each, records, acts) for each in ids]
-
-
-def _overview(
-    registry: Registry, certificate_id: str, records: Mapping[str, Record], acts: Mapping[str, tuple[Act, ...]]
-) -> DeviceOverview:
-    record, done = records.get(certificate_id), acts.get(certificate_id, ())
+    record = records_of(table, [certificate_id]).get(certificate_id)
+    acts = acts_of(table, [certificate_id]).get(certificate_id, ())
+    on_lists = () if table is None else rows_naming(table, record, rules)
     certificate = registry.get(certificate_id)
     if certificate is None:
         if record is None:
-            raise InputError(
+            raise NothingFound(
                 f"no certificate {certificate_id} is registered in this account and Region, and nothing was decided "
                 "about it: see `jitr device ls`"
             )
-        return DeviceOverview(certificate_id, None, record, done)
+        return DeviceOverview(certificate_id, None, record, acts, on_lists=on_lists)
     problem = certificate.problem()
     if problem is not None:
         telling.warn(f"{certificate_id}: {problem}")
+    iot_policies = registry.iot_policies(certificate.arn)
     things = tuple(registry.thing(each) for each in registry.things(certificate.arn))
-    return DeviceOverview(certificate_id, certificate, record, done, registry.iot_policies(certificate.arn), things)
+    differs = differences(registry, certificate, record, iot_policies, things)
+    return DeviceOverview(certificate_id, certificate, record, acts, iot_policies, things, differs, on_lists)
 
 
 def listing(

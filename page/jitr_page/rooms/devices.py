@@ -8,7 +8,6 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
-from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.history import of_device
 from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
@@ -22,12 +21,12 @@ from jitr_operations.decisions.basis import basis_of
 from jitr_operations.devices import status
 from jitr_operations.devices.activation import ActivationCheck
 from jitr_operations.devices.by_hand import Hand
-from jitr_operations.devices.registry import DeviceCertificate, Registry
+from jitr_operations.devices.overview import overview
+from jitr_operations.devices.registry import DeviceCertificate, NothingFound, Registry
 from jitr_operations.devices.search import find_devices
 from jitr_operations.explain.explanation import Explanation
 from jitr_operations.explain.online import explain_online
 from jitr_operations.lists import editing
-from jitr_operations.records import record_of
 from jitr_page import filtering
 from jitr_page.forms import is_sure, reason, require_unchanged
 from jitr_page.hearing import Heard
@@ -36,6 +35,22 @@ from jitr_page.site import rules_in_force, site
 room = Blueprint("devices", __name__)
 
 _ID = re.compile("[0-9a-f]{64}")
+# What a grant can say, as people call it.
+_GRANTED = {
+    "iot_policies": "IoT policies",
+    "thing": "Thing",
+    "thing_type": "Thing type",
+    "thing_groups": "Thing groups",
+    "attributes": "Attributes",
+    "renewal": "Renewal",
+    "existing": "Existing thing",
+}
+_KEYS = {
+    "public_key_sha256": "key",
+    "certificate_sha256": "certificate id",
+    "serial_number": "serial number",
+    "common_name": "common name",
+}
 _MOST_CHANGES = 10  # of the history, on a device's own page
 # An address of another operator's page, or what follows its folder.
 _ADDRESS = re.compile(
@@ -77,23 +92,26 @@ def _verdicts(text: str | None) -> tuple[Verdict, ...]:
 @room.get("/devices/<certificate_id>")
 def one(certificate_id: str) -> str:
     """Show one device: verdict and why, its certificate, what it was granted, and what AWS IoT has of it now."""
-    found = site()
-    record = record_of(found.table, certificate_id) if _ID.fullmatch(certificate_id) else None
-    registry = Registry(found.deployment.client("iot"))
-    certificate = registry.get(certificate_id) if _ID.fullmatch(certificate_id) else None
-    if record is None and certificate is None:
+    found, rules = site(), rules_in_force()
+    if _ID.fullmatch(certificate_id) is None:
         raise NotFound
-    rules = rules_in_force()
+    try:
+        with telling.heard_by(Heard()):  # a certificate that cannot be read is told by its reasons
+            device = overview(certificate_id, found.deployment, found.table, rules)
+    except NothingFound:
+        raise NotFound from None
+    record = device.record
     return render_template(
         "device.html",
         id=certificate_id,
+        device=device,
         record=record,
+        certificate=device.certificate,
+        granted=_GRANTED,
+        keys=_KEYS,
         name=common_name(record) if record else "",
         basis=basis_of(found.table)(record) if record else None,
-        certificate=certificate,
-        has=_has(registry, certificate),
         changes=of_device(found.table, certificate_id, _MOST_CHANGES),
-        acts=acts_of(found.table, [certificate_id]).get(certificate_id, ()),
         rules=[] if rules is None else [each.name for each in rules.allow],
         lists=[] if rules is None else sorted({name for each in rules.allow for name in each.lists}),
         row=_row(record),
@@ -104,17 +122,6 @@ def one(certificate_id: str) -> str:
 def _explained(certificate_id: str) -> Explanation:
     with telling.heard_by(Heard()):  # it tells the status, which stands on the page
         return explain_online(certificate_id, site().deployment)
-
-
-def _has(registry: Registry, certificate: DeviceCertificate | None) -> dict[str, Any]:
-    """Return what hangs on a certificate in AWS IoT."""
-    if certificate is None:
-        return {}
-    things = registry.things(certificate.arn)
-    return {
-        "iot_policies": registry.iot_policies(certificate.arn),
-        "things": [registry.thing(each) for each in things[:5]],
-    }
 
 
 def _row(record: Record | None) -> ListRow | None:

@@ -49,11 +49,7 @@ def show(name: str) -> str:
         by_note = find_by_note(lists, name, info.head.generation, note, _place(request.args.get("after")))
         rows, place, looked_at = by_note.rows, by_note.after, by_note.looked_at
     elif asked:
-        keys = [
-            RowKey(kind, asked if kind == "common_name" else asked.lower())
-            for kind in KEY_KINDS
-            if kind != "serial_number"
-        ]
+        keys = _keys(asked)
         rows = [row for key in keys if (row := lists.find(name, info.head.generation, key)) is not None]
         place = None
     else:
@@ -76,6 +72,13 @@ def way_back(name: str | None = None) -> WayBack:
     if name is None:
         return WayBack("the device lists", url_for("lists.show_all"))
     return WayBack(f"list {name}", url_for("lists.show", name=name))
+
+
+def _keys(asked: str) -> list[RowKey]:
+    """Return every key that was perhaps asked for; a serial number stands behind its CA and a slash."""
+    ca, _, serial = asked.rpartition("/")
+    values = {"common_name": asked, "serial_number": f"{ca}/{serial.lower()}"}
+    return [RowKey(kind, values.get(kind, asked.lower())) for kind in KEY_KINDS]
 
 
 def _place(after: str | None) -> RowPlace:

@@ -73,7 +73,7 @@ def _tell(devices: Sequence[DeviceOverview], basis: Callable[[Record], str | Non
     for place, device in enumerate(devices):
         if place:
             click.echo()
-        output.pairs([*_pairs_of_certificate(device), *_pairs_of_things(device)])
+        output.pairs([*_pairs_of_certificate(device), *_pairs_of_things(device), *_pairs_of_comparison(device)])
         _tell_decision(device, basis)
 
 
@@ -107,6 +107,14 @@ def _pairs_of_things(device: DeviceOverview) -> list[tuple[str, object]]:
         if each.inherited:
             pairs.append(("  IoT policies", f"{', '.join(each.inherited)} (by its groups)"))
     return pairs or [("thing", "none")]
+
+
+def _pairs_of_comparison(device: DeviceOverview) -> list[tuple[str, object]]:
+    pairs: list[tuple[str, object]] = [
+        (f"on list {each.list}", f"by {each.key.kind}" + (f": {each.row.note}" if each.row.note else ""))
+        for each in device.on_lists
+    ]
+    return pairs + [("differs from its grant", each.told) for each in device.differs or ()]
 
 
 def _tell_decision(device: DeviceOverview, basis: Callable[[Record], str | None]) -> None:
