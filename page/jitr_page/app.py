@@ -10,6 +10,7 @@ from jitr.reasons import CODES
 from jitr.records.record import common_name
 from jitr.text import counted
 from jitr_operations import telling
+from jitr_operations.cas.overview import validity_left
 from jitr_operations.deployment import Deployment
 from jitr_operations.history import reading
 from jitr_operations.table import operator, table_of
@@ -83,7 +84,7 @@ def _set_up_templates(app: Flask) -> None:
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters |= {"time": text.time, "name": common_name, "prose": text.prose, "typed": text.typed}
     environment.filters |= {"next_click": text.next_click, "in_short": text.in_short}
-    environment.filters |= {"changed": reading.changed, "ended": reading.ended}
+    environment.filters |= {"changed": reading.changed, "ended": reading.ended, "left": validity_left}
     environment.globals |= {
         "searched": searched,
         "count": counted,

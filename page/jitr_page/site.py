@@ -1,6 +1,8 @@
 """What every request of a page shares."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from flask import current_app, g
 
@@ -18,6 +20,14 @@ from jitr_page.uploads import Uploads
 NO_ACCOUNT = "000000000000"
 
 
+@dataclass(frozen=True, slots=True)
+class CaCount:
+    """How many devices a CA had registered, by status, when they were counted."""
+
+    devices: Mapping[str, int]
+    at: datetime
+
+
 @dataclass
 class Site:
     """A deployment as one operator sees it."""
@@ -29,6 +39,7 @@ class Site:
     uploads: Uploads = field(default_factory=Uploads)
     recalls: Recalls = field(default_factory=Recalls)
     rollovers: Rollovers = field(default_factory=Rollovers)
+    ca_counts: dict[str, CaCount] = field(default_factory=dict)  # by caCertificateId
 
     @property
     def is_local(self) -> bool:

@@ -5,6 +5,7 @@ import hashlib
 import html
 import io
 import re
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import NoEncryption, pkcs12
 from testkit import pki as drafts
+from testkit.cli.cas import refusing
 from testkit.cli.command_line import Aws, Run
-from testkit.cli.operating import FACTORY, OTHER
+from testkit.cli.operating import FACTORY, OTHER, register_ca
 from testkit.page import Page
 
 from jitr.aws.dynamodb.table import Table
@@ -225,6 +227,35 @@ def test_what_follows_from_a_change_is_said_before(page: Page, iot: Any) -> None
     assert "are not let in meanwhile" in text
     assert page.post(f"/cas/{ca}/deactivate", status="ACTIVE").status_code == 303
     assert "auto-registration is off" in page.text(f"/cas/{ca}")  # as this one was registered
+
+
+def test_the_devices_of_a_ca_are_counted_by_a_job_and_no_view_lists_them(page: Page, aws: Aws) -> None:
+    """AWS IoT lists 250 at a time: a view of a CA with a million devices would never come."""
+    aws.overrides["ListCertificatesByCA"] = lambda _: {"certificates": [{"status": "ACTIVE"}, {"status": "REVOKED"}]}
+    here = f"/cas/{FACTORY.id}"
+    assert "Count them" in page.text(f"{here}?count=1")
+    assert "ListCertificatesByCA" not in aws.operations
+    text = page.finish(page.post(f"{here}/count"))
+    assert ("1 ACTIVE, 1 REVOKED" in text, " ago" in text, "Count again" in text) == (True, True, True)
+    aws.calls.clear()
+    page.text(here)
+    assert "ListCertificatesByCA" not in aws.operations
+
+
+def test_what_keeps_a_count_from_being_done_is_told(page: Page, aws: Aws) -> None:
+    told = "not authorized to perform: iot:ListCertificatesByCA"
+    aws.overrides["ListCertificatesByCA"] = refusing("AccessDeniedException", "ListCertificatesByCA", told)
+    assert told in page.finish(page.post(f"/cas/{FACTORY.id}/count"))
+    assert page.post(f"/cas/{'ab' * 32}/count").status_code == 404
+
+
+def test_a_ca_that_has_ended_is_told_as_expired_not_with_days_below_nought(page: Page, iot: Any, run: Run) -> None:
+    ended = drafts.ca_draft("Ended").valid(datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC))
+    ca = drafts.make(ended.basic_constraints(ca=True).key_usage("keyCertSign").identifiers())
+    register_ca(iot, ca)
+    for text in (page.text("/cas"), page.text(f"/cas/{ca.id}"), page.text("/"), run("status").stdout):
+        assert "expired" in text
+        assert re.search(r"-[\d,]+(</span>| day)", text) is None
 
 
 def test_a_file_s_name_comes_back_harmless(page: Page) -> None:

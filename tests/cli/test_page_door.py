@@ -39,6 +39,7 @@ POSTS = [
     "/rules/problems",
     "/rules/publish",
     "/rules/1/rollback",
+    f"/cas/{ID}/count",
     f"/cas/{ID}/deactivate",
     "/cas/register",
     f"/cas/{ID}/rollover/{ID}/count",

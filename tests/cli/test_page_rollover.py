@@ -104,7 +104,7 @@ def test_without_another_ca_it_says_how_to_get_one(page: Page, fleet: Fleet, aws
 def test_a_small_fleet_is_counted_at_once_and_shown_as_the_command_shows_it(
     page: Page, fleet: Fleet, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jitr_page.rooms.rollovers._SHORT", 60)
+    monkeypatch.setattr("jitr_page.counting._SHORT", 60)
     fleet.let_in("a", "b", "moved")
     moves(fleet, "moved")
     assert "How far has it come?" in page.text(HERE)
@@ -175,7 +175,7 @@ def test_names_that_devices_give_themselves_come_back_harmless(page: Page, fleet
 
 def test_two_who_count_at_once_wait_for_one_count(page: Page, fleet: Fleet, aws: Aws, monkeypatch: Any) -> None:
     """A count takes its share of the pace that registration has."""
-    monkeypatch.setattr("jitr_page.rooms.rollovers._SHORT", 0.01)
+    monkeypatch.setattr("jitr_page.counting._SHORT", 0.01)
     go_on, real = Event(), aws.overrides["ListCertificatesByCA"]
 
     def slow(given: Any) -> Any:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jitr.rules.model import Rules
+from jitr.text import counted
 from jitr_operations import telling
 from jitr_operations.cas.aliases import UNKNOWN, Named, named_in
 from jitr_operations.cas.registry import RegisteredCa, all_ca_ids, described, devices_by_status, find, warn_of_template
@@ -38,6 +39,13 @@ class CaOverview:
             **(self.named.to_json() if self.named else UNKNOWN),
             "devices": self.devices,
         }
+
+
+def validity_left(days: int | None) -> str:
+    """Return in words how many days a CA is valid yet; None for one that cannot be read."""
+    if days is None:
+        return "validity unknown"
+    return "expired" if days < 0 else f"{counted(days, 'day')} left"
 
 
 def overviews(account: Account, rules: Rules | None, now: datetime, *, count: bool) -> list[CaOverview]:

@@ -80,9 +80,9 @@ def _about_cas(cas: list[dict[str, Any]]) -> list[str]:
         if left is not None and left < 0:
             told.append(f"{ca} has expired: nobody new under it is admitted")
         elif left is not None and left < _CA_ENDS_SOON:
-            told.append(f"{ca} expires in {counted(left, 'day')}: make its successor known now")
+            told.append(f"{ca} expires in {counted(left, 'day')}: move its devices to a successor; `jitr ca rollover`")
         if each["status"] == "ACTIVE" and not each["auto_registration"]:
-            told.append(f"{ca} has auto-registration off: devices under it cannot knock; `jitr ca activate`")
+            told.append(f"{ca} has auto-registration off: devices under it cannot knock; `jitr ca register`")
     return told
 
 

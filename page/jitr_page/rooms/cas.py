@@ -7,13 +7,16 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from jitr.errors import InputError
+from jitr.times import span
 from jitr_operations import telling
 from jitr_operations.cas import status, succession
 from jitr_operations.cas.checks import examine
 from jitr_operations.cas.overview import count_devices, overview_of, registered_cas
 from jitr_operations.cas.registry import RegisteredCa, described
 from jitr_operations.table import now
-from jitr_page.site import rules_in_force, site
+from jitr_page import counting
+from jitr_page.jobs import WayBack
+from jitr_page.site import CaCount, Site, rules_in_force, site
 
 room = Blueprint("cas", __name__)
 
@@ -33,11 +36,9 @@ def show_all() -> str:
 
 @room.get("/cas/<ca_id>")
 def show(ca_id: str) -> str:
-    """Show one CA; its devices are counted when that is asked for, as AWS IoT lists them 250 at a time."""
-    ca = _require(ca_id)
-    counts = None
-    if "count" in request.args:
-        counts = count_devices(site().deployment.client("iot"), [ca])[ca.id]
+    """Show one CA, with its devices as they were counted last."""
+    ca, time = _require(ca_id), now()
+    counted = site().ca_counts.get(ca.id)
     if request.args.get("done") == "registered" and ca.certificate is not None:
         for warning in examine(ca.certificate, now())[1]:  # those of its registration went with the redirection
             telling.warn(warning)
@@ -45,10 +46,25 @@ def show(ca_id: str) -> str:
     return render_template(
         "ca.html",
         ca=ca,
-        shown=overview_of(ca, rules, now(), counts),
+        shown=overview_of(ca, rules, time, None if counted is None else counted.devices),
+        age=None if counted is None else span(time - counted.at),
+        under_way=counting.under_way(url_for("cas.show", ca_id=ca.id)),
         successors={} if rules is None else succession.successors_in(rules, ca.id),
         predecessors={} if rules is None else succession.predecessors_in(rules, ca.id),
     )
+
+
+@room.post("/cas/<ca_id>/count")
+def count(ca_id: str) -> Response:
+    """Count the devices of a CA: a job, as AWS IoT lists them 250 at a time. Nothing is changed."""
+    found, ca = site(), _require(ca_id)
+    view = WayBack("the CA", url_for("cas.show", ca_id=ca.id))
+    return counting.count_for(view, f"Count the devices of CA {ca.id[:12]}", lambda: _count(found, ca))
+
+
+def _count(found: Site, ca: RegisteredCa) -> None:
+    at = now()
+    found.ca_counts[ca.id] = CaCount(count_devices(found.deployment.client("iot"), [ca])[ca.id], at)
 
 
 @room.post("/cas/<ca_id>/<what>")

@@ -8,7 +8,6 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from jitr.errors import InputError
 from jitr.rules.model import Rules
-from jitr.text import counted as told_count
 from jitr.times import rfc3339, span
 from jitr_operations.cas import succession
 from jitr_operations.cas.overview import registered_cas
@@ -17,8 +16,9 @@ from jitr_operations.cas.succession import CaPair
 from jitr_operations.fleet.matching import DeviceKind
 from jitr_operations.fleet.rollover import FIRST, rollover
 from jitr_operations.table import now
+from jitr_page import counting
 from jitr_page.forms import reason, require_sure
-from jitr_page.jobs import Job, JobResult, WayBack
+from jitr_page.jobs import WayBack
 from jitr_page.plots import plot_of
 from jitr_page.rollovers import CountedRollover
 from jitr_page.site import Site, rules_in_force, site
@@ -26,7 +26,6 @@ from jitr_page.site import Site, rules_in_force, site
 room = Blueprint("rollovers", __name__)
 
 _ID = re.compile("[0-9a-f]{64}")
-_SHORT = 2.0  # seconds in which the devices of a small fleet are counted: whoever asked sees at once how many there are
 _BAR, _GAP = 40, 16  # of a plot's week
 _COUNT_FIRST = "its devices were not counted here yet, or that is kept no more: count them"
 
@@ -51,7 +50,7 @@ def show(old: str, new: str) -> str:
         renews=succession.renewing(_rules(), old, new),
         counted=counted,
         kinds=DeviceKind,
-        under_way=_under_way(_address(pair)),
+        under_way=counting.under_way(_address(pair)),
         **({} if counted is None else _of_count(counted)),
     )
 
@@ -72,26 +71,13 @@ def _of_count(counted: CountedRollover) -> dict[str, object]:
 def count(old: str, new: str) -> AnyResponse:
     """Count who has come: a job, as it goes through both CAs' certificates and every decision. Nothing is changed."""
     found, pair = site(), _pair(old, new)
-    then = _address(pair)
-    job = _under_way(then) or found.jobs.start(
-        f"Count who has come from {pair.old.words} to {pair.new.words}",
-        WayBack("the roll-over", then),
-        lambda: _count(found, pair, then),
-    )
-    if job.over.wait(_SHORT) and job.outcome is not None:
-        return redirect(then, 303)
-    return redirect(url_for("jobs.show", job_id=job.id), 303)
+    title = f"Count who has come from {pair.old.words} to {pair.new.words}"
+    return counting.count_for(WayBack("the roll-over", _address(pair)), title, lambda: _count(found, pair))
 
 
-def _count(found: Site, pair: CaPair, then: str) -> JobResult:
+def _count(found: Site, pair: CaPair) -> None:
     with rollover(found.deployment, pair, now()) as counted:
         found.rollovers.keep(counted)
-    return JobResult(f"{told_count(counted.counts.came, 'device has', 'devices have')} come", then=then)
-
-
-def _under_way(address: str) -> Job | None:
-    """Return the count that is under way for a roll-over: a second one would take its share of the pace."""
-    return next((each for each in site().jobs.under_way() if each.back.address == address), None)
 
 
 @room.get("/cas/<old>/rollover/<new>/<kind>.csv")

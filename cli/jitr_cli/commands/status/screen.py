@@ -9,6 +9,7 @@ import click
 
 from jitr.text import counted
 from jitr_cli.console.output import colour, safe
+from jitr_operations.cas.overview import validity_left
 
 _MOST = 4  # lists and CAs that are named; their commands name all
 _LABEL = 9
@@ -97,9 +98,8 @@ def _cas(cas: list[Mapping[str, Any]]) -> Iterator[str]:
     if not cas:
         yield "none"
     for each in cas[:_MOST]:
-        left = "validity unknown" if each["days_left"] is None else f"{counted(each['days_left'], 'day')} left"
         named = each["subject"] or ""
-        told = [each["ca_certificate_id"][:12], named, each["status"], left]
+        told = [each["ca_certificate_id"][:12], named, each["status"], validity_left(each["days_left"])]
         if not each["auto_registration"]:
             told.append("auto-registration off")
         if each["provisioning_template"]:
