@@ -1,4 +1,7 @@
-"""What befalls the function at one of its calls: killed, timed out, throttled, unreachable, or its answer lost."""
+"""What befalls whoever makes calls at one of them: killed, timed out, throttled, unreachable, or the answer lost.
+
+A command is also interrupted by the person who gave it, and may still say what it did.
+"""
 
 from dataclasses import dataclass, field
 from threading import get_ident
@@ -8,6 +11,7 @@ from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
 BEFORE = ("killed before", "timed out before", "throttled", "unreachable")  # AWS did not do it
 AFTER = ("killed after", "timed out after", "answer lost")  # AWS did it
+INTERRUPTED = ("interrupted before", "interrupted after")
 
 
 class Killed(BaseException):
@@ -16,10 +20,10 @@ class Killed(BaseException):
 
 @dataclass
 class InjectedFault:
-    """Strikes at the n-th call that the function makes, once."""
+    """Strikes at the n-th call, once."""
 
     at: int
-    how: str  # one of BEFORE and AFTER
+    how: str  # one of BEFORE, AFTER and INTERRUPTED
     next_knock_first: bool = False
     calls: int = 0
     struck: str | None = None
@@ -34,7 +38,7 @@ class InjectedFault:
         if self.calls != self.at:
             return None
         self.struck = context["model"].name
-        if self.how in AFTER:
+        if self.how in AFTER or self.how == "interrupted after":
             self._striking = True
             return None
         if self.how == "throttled":
@@ -45,6 +49,8 @@ class InjectedFault:
             }
         if self.how == "unreachable":
             raise ConnectTimeoutError(endpoint_url="https://aws")
+        if self.how == "interrupted before":
+            raise KeyboardInterrupt
         raise Killed
 
     def after(self, **_context: Any) -> None:
@@ -53,7 +59,7 @@ class InjectedFault:
             self._striking = False
             if self.how == "answer lost":
                 raise ReadTimeoutError(endpoint_url="https://aws")
-            raise Killed
+            raise KeyboardInterrupt if self.how == "interrupted after" else Killed
 
     def __str__(self) -> str:
         """For the message of a failed test."""

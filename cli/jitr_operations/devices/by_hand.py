@@ -4,14 +4,15 @@ It stands beside the decision record, in an item of its own: the record is the f
 this very moment, and certificates that nothing was decided on are cut off by hand, too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.table import Conflict, Table, by_hand_key, to_item
-from jitr.errors import JitrError
+from jitr.errors import JitrError, Retry
 from jitr.records.by_hand import NOT_REGISTERED, Act
 from jitr.records.record import FORMAT
-from jitr_operations import telling
+from jitr_operations import aws_answers, telling
 from jitr_operations.deployment import Account, Deployment
 from jitr_operations.table import now_text, operator
 
@@ -27,7 +28,9 @@ class Hand:
         self.account = account
         self._table = table
         self._by: str | None = None
-        self._fails = False
+        self._denied = False
+        self._warned = False
+        self._unwritten: list[Callable[[], None]] = []  # what is tried again once all is done
 
     def cut_off(self, certificate_id: str, status: str, before: str, message: str | None = None) -> None:
         """Write down that a device was cut off. What cannot be written is told once, and keeps nobody from the next."""
@@ -44,20 +47,41 @@ class Hand:
         """
         self._did_already(certificate_id, status, status, message, only_first=True)
 
+    def catch_up(self) -> None:
+        """Write down what could not be when it was done, once more; what still cannot was told."""
+        again, self._unwritten = self._unwritten, []
+        for each in again:
+            each()
+        if again and not (self._denied or self._unwritten):
+            telling.note("It is written down by now.")
+
     def _did_already(
-        self, certificate_id: str, status: str, before: str, message: str | None, *, only_first: bool = False
+        self,
+        certificate_id: str,
+        status: str,
+        before: str,
+        message: str | None,
+        *,
+        only_first: bool = False,
+        at: str | None = None,
     ) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        if self._fails:
+        if self._denied:  # nobody asks again for each of thousands
             return
+        at = at or now_text()
         try:
             if only_first and self._table is not None and any(self._table.on_record(certificate_id)):
                 return
-            self.did(certificate_id, status, before, message)
+            self.did(certificate_id, status, before, message, at=at)
         except (JitrError, BotoCoreError, ClientError) as problem:
-            self._fails = True
-            telling.warn(f"{certificate_id[:12]} is {status}, but it cannot be written down who did it: {problem}")
+            self._denied = _is_denied(problem)
+            self._unwritten.append(
+                partial(self._did_already, certificate_id, status, before, message, only_first=only_first, at=at)
+            )
+            if not self._warned:
+                telling.warn(f"{certificate_id[:12]} is {status}, but it cannot be written down who did it: {problem}")
+            self._warned = True
 
     def did(
         self,
@@ -66,22 +90,33 @@ class Hand:
         before: str,
         message: str | None = None,
         overruled: Iterable[str] = (),
+        *,
+        at: str | None = None,
     ) -> None:
-        """Write down one change of a status. Raises Conflict where others write at the same time, again and again."""
+        """Write down one change of a status, made now or ``at`` a time; twice is the same as once.
+
+        Raises Conflict where others write at the same time, again and again.
+        """
         if self._table is None or not isinstance(self.account, Deployment):
             return
         self._by = self._by or operator(self.account)
-        act = Act(status, before, self._by, now_text(), message, tuple(overruled))
+        act = Act(status, before, self._by, at or now_text(), message, tuple(overruled))
         for _ in range(_ATTEMPTS):
             if _append(self._table, certificate_id, act):
                 return
         raise Conflict(f"what was done by hand to {certificate_id}")
 
 
+def _is_denied(problem: Exception) -> bool:
+    return aws_answers.is_denied(problem) or (isinstance(problem, Retry) and problem.cause == "denied")
+
+
 def _append(table: Table, certificate_id: str, act: Act) -> bool:
-    """Add an act to those before it, unless somebody else did so meanwhile; whether it was added."""
+    """Add an act to those before it, unless somebody else did so meanwhile; whether it is among them."""
     found = next(iter(table.get([by_hand_key(certificate_id)])), None)
     acts, revision = ([], 0) if found is None else (list(found["acts"]), int(found["revision"]))
+    if act.to_json() in acts:  # the answer was lost
+        return True
     values = {":acts": [*acts, act.to_json()][-MOST_KEPT:], ":format": FORMAT, ":next": revision + 1}
     condition = "attribute_not_exists(pk)" if found is None else "revision = :revision"
     return (

@@ -21,12 +21,13 @@ from functools import partial
 from typing import Any
 
 from jitr.aws.dynamodb.by_hand import acts_of
+from jitr.aws.dynamodb.replacements import follows_another
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import BATCH_GET, Item, Table, state_shards
 from jitr.aws.iot import Iot
 from jitr.aws.iot_listings import MOST_POLICIES, ListedCertificate, ListedThing, Listings
 from jitr.errors import InputError, Refused
-from jitr.fleet.drift import DeviceFound, drifts
+from jitr.fleet.drift import DeviceFound, apart_from_its_thing, drifts
 from jitr.fleet.standing import ACTIVE, Standing, as_listed, is_recent
 from jitr.reasons import Verdict
 from jitr.records.record import Record
@@ -369,7 +370,14 @@ class _Check:
             shared=shared,
         )
         differ = drifts(grant, has)
+        own = apart_from_its_thing(differ)
+        if own != differ and not shared and self._is_anothers(certificate_id):
+            differ = own
         return drifted(KnownDevice.from_json(granted["device"]), differ) if differ else None
+
+    def _is_anothers(self, certificate_id: str) -> bool:
+        """Return whether a device's thing was granted to another since: one admitted meanwhile is not looked at."""
+        return any(follows_another(self._table, each) for each in self._table.records([certificate_id]))
 
     def _attached(self, certificate_id: str, thing: str | None) -> bool | None:
         if thing is None or not self._selection.attachments:

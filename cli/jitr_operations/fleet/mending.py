@@ -4,14 +4,16 @@ Nothing rests on what was shown a while ago. Right before each device its record
 is decided under what is in force by then. One that stands otherwise, or is being decided, is left alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jitr.aws.dynamodb.by_hand import acts_of
+from jitr.aws.dynamodb.replacements import follows_another
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Description, Iot
 from jitr.errors import Refused
-from jitr.fleet.drift import Drift, DriftKind, steps_back
+from jitr.fleet.drift import Drift, DriftKind, apart_from_its_thing, steps_back
 from jitr.fleet.standing import ACTIVE, Standing
 from jitr.records.history import HistoryKind
 from jitr.records.record import Record
@@ -84,6 +86,7 @@ class Mender:
             lambda each: _why(of[each]),
             still=still,
             made=mended.done.append,
+            out_already=mended.left_alone.append,
             pace=self._pace,
             command=("fleet", "check", "--deactivate"),
         )
@@ -101,13 +104,14 @@ class Mender:
             telling.progress("Giving back", len(findings)) as advance,
         ):
             for each in findings:
-                self._give_back(each, mended)
+                self._give_back(each, mended, doing)
                 doing.after["given_back"] = len(mended.done)
-                doing.touched(each["certificate_id"])
                 advance(1)
+            if mended.refused:
+                doing.after["refused"] = len(mended.refused)
         return mended
 
-    def _give_back(self, finding: FleetFinding, mended: Mended) -> None:
+    def _give_back(self, finding: FleetFinding, mended: Mended, doing: keeping.Doing) -> None:
         certificate_id = finding["certificate_id"]
         record, standings = self._looked_at(certificate_id)
         described = self._active(certificate_id)
@@ -116,15 +120,31 @@ class Mender:
         if record is None or described is None:
             mended.left_alone.append(certificate_id)
             return
+        lacks = self._lacks(record, finding)
+        if not lacks:
+            mended.left_alone.append(certificate_id)
+            return
+        doing.touched(certificate_id)
+        self._write_down(certificate_id, lacks)
         try:
-            for step in steps_back(Grant.from_json(record.grant or {}), map(_difference, finding["drift"])):
+            for step in steps_back(Grant.from_json(record.grant or {}), lacks):
                 self._iot.carry_out(step, certificate_id, described.arn)
         except Refused as refused:
             mended.refused[certificate_id] = str(refused)
             return
-        given = "; ".join(each["message"] for each in finding["drift"] if each["granted"] is not None)
-        self._hand.did(certificate_id, ACTIVE, ACTIVE, f"what was granted is given again: {given}")
         mended.done.append(certificate_id)
+
+    def _lacks(self, record: Record, finding: FleetFinding) -> Sequence[Drift]:
+        """Return what a device is to be given: of a thing that was granted to another one since, nothing but itself."""
+        lacks = [each for each in map(_difference, finding["drift"]) if each.granted is not None]
+        return apart_from_its_thing(lacks) if follows_another(self._table, record) else lacks
+
+    def _write_down(self, certificate_id: str, lacks: Iterable[Drift]) -> None:
+        """Write down who gives a device what it lacks, before it is given, unless a run that was cut off did."""
+        message = f"what was granted is given again: {'; '.join(each.told for each in lacks)}"
+        acts = acts_of(self._table, [certificate_id]).get(certificate_id)
+        if acts is None or acts[-1].message != message:
+            self._hand.did(certificate_id, ACTIVE, ACTIVE, message)
 
     def is_still_so(self, finding: FleetFinding) -> bool:
         """Return whether a device is in and ought not to be, now as when it was shown."""

@@ -76,7 +76,7 @@ class Doing:
         """Let the entry be found from a device that it does not name, as it has too many."""
         if self.table is None or self.entry is None or certificate_id in self.entry.devices:
             return
-        with suppress(Exception):  # the device's own record, written just before, says who it was as well
+        with suppress(Exception):  # what is kept of the device itself says who it was as well
             self.table.transact([device_put(self.table.name, self.entry, certificate_id)])
 
     def count(self, status: str) -> None:

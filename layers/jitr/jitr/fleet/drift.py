@@ -111,6 +111,17 @@ def _within(grant: Grant, thing: ThingFound) -> Iterable[Drift]:
             yield Drift(DriftKind.THING_GROUP, name, name)
 
 
+def apart_from_its_thing(differ: Iterable[Drift]) -> tuple[Drift, ...]:
+    """Return what a device lacks whose thing follows another's grant: IoT policies, and being attached to the thing."""
+    found: list[Drift] = []
+    for each in differ:
+        if each.kind is DriftKind.THING:
+            found.append(Drift(DriftKind.ATTACHMENT, each.name, each.granted))
+        elif each.kind in (DriftKind.IOT_POLICY, DriftKind.ATTACHMENT):
+            found.append(each)
+    return tuple(found)
+
+
 def steps_back(grant: Grant, differ: Iterable[Drift]) -> tuple[Step, ...]:
     """Return the steps that give a device again what it was granted and no longer has. They take nothing away.
 

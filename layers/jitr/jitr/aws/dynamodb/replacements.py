@@ -1,4 +1,4 @@
-"""Which devices' certificates were replaced, read from the table."""
+"""Which certificates have what an admitted one was granted: one that replaced it, or that shares its thing."""
 
 from collections.abc import Iterable, Mapping
 
@@ -30,3 +30,14 @@ def successors_of(table: Table, records: Iterable[Record]) -> Mapping[str, tuple
 def replaced_of(table: Table, records: Iterable[Record]) -> frozenset[str]:
     """Return which of these admitted certificates another one replaced: see ``successors_of``."""
     return frozenset(successors_of(table, records))
+
+
+def follows_another(table: Table, record: Record) -> bool:
+    """Return whether what this admitted certificate reserved follows a grant to another one, which came later."""
+    if record.reservation is None:
+        return False
+    items = table.get([reservation_key(record.reservation)])
+    holders = [each for item in items for each in Reservation.from_json(item["pk"], item).certificates]
+    place = record.decided_at, record.certificate_id
+    others = table.records([each for each in holders if each != record.certificate_id])
+    return any(each.decision is Verdict.ADMIT and (each.decided_at, each.certificate_id) > place for each in others)
