@@ -150,7 +150,7 @@ def _counts(document: Any) -> dict[str, Counter[str]]:
 
 
 def _scheduled(plant: Plant, strangers: dict[str, str]) -> None:
-    """Have the deployed function check the fleet, which finds the same devices of the kinds that it looks for.
+    """Have the deployed function check the fleet, which finds the same devices.
 
     Of other tests' devices in this account it tells as well; those here were decided last, and are shown first.
     """
@@ -173,6 +173,8 @@ def _scheduled(plant: Plant, strangers: dict[str, str]) -> None:
         "hold": {"unmatched": TROUBLE["unmatched"]},
         "unknown": {"stranger": TROUBLE["stranger"]},
         "changed": {"revoked": TROUBLE["revoked"], "off": TROUBLE["off"]},
+        "gone": {"deleted": TROUBLE["deleted"]},
+        "drift": {"bare": TROUBLE["bare"]},
     }
     if TIMES == 1:  # else there are more than are shown
         assert {kind: counts for kind, counts in found.items() if kind != "expiring"} == expected

@@ -3,6 +3,7 @@
 A tally stays small however many devices there are, so that it can be kept with the place that a check has come to.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from jitr.values import dataclass
 
 MOST_EXAMPLES = 10  # of each kind
-_MOST_TEXT = 300  # characters of an example's text: what is in it may come from a certificate
+_MOST_TEXT = 400  # bytes of an example's text as JSON: what is in it may come from a certificate
 EXPIRING = "expiring"  # the kind of a device whose certificate ends soon
 
 
@@ -28,10 +29,10 @@ class Example:
         """Return it as it is kept and printed."""
         return {
             "certificate_id": self.certificate_id,
-            "common_name": self.common_name[:_MOST_TEXT],
+            "common_name": _cut(self.common_name),
             "at": self.at,
             "reason": self.reason,
-            "message": self.message[:_MOST_TEXT],
+            "message": _cut(self.message),
         }
 
     @classmethod
@@ -92,6 +93,14 @@ class Tally:
             counts={kind: dict(reasons) for kind, reasons in data["counts"].items()},
             examples={kind: [Example.from_json(each) for each in shown] for kind, shown in data["examples"].items()},
         )
+
+
+def _cut(text: str) -> str:
+    """Cut a text so that its JSON is short, in which some characters take twelve bytes."""
+    text = text[:_MOST_TEXT]
+    while len(json.dumps(text)) > _MOST_TEXT:
+        text = text[: len(text) - len(text) // 10 - 1]
+    return text
 
 
 _NUMBERS = ("certificates", "looked_at", "left_alone", "failed", "drifted")
