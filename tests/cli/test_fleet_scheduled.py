@@ -27,7 +27,7 @@ from jitr.fleet.acceptance import Acceptance, gauges, not_accepted
 from jitr.fleet.set_difference import SetDifference
 from jitr.fleet.tally import MOST_EXAMPLES, Example, Tally
 from jitr.records.record import APPLYING, Record
-from jitr.services.fleet import scheduled
+from jitr.services.fleet import pages, scheduled
 from jitr.times import rfc3339
 
 DUE = {"fleet": "due"}
@@ -201,8 +201,8 @@ def test_a_pass_of_one_page_an_invocation_finds_the_same_and_ends(fleet: Fleet) 
         invocations += 1
         assert invocations < 20
     # A partition of the index each, of two IoT policies one that somebody has, all things, three pages of certificates,
-    # and the end.
-    assert invocations == 8 + 2 + 1 + 3 + 1
+    # a group, and the end.
+    assert invocations == 8 + 2 + 1 + 3 + 1 + 1
     assert last(fleet.world) == whole
 
 
@@ -325,22 +325,28 @@ def _be_deleted(fleet: Fleet, _name: str, device: drafts.Issued) -> None:
     fleet.delete(device)
 
 
-BY_ANOTHER_HAND = [_lose_policy, _get_policy, _lose_thing, _be_cut_off, _be_deleted]
+def _leave_group(fleet: Fleet, name: str, _device: drafts.Issued) -> None:
+    fleet.world.iot.remove_thing_from_thing_group(thingGroupName="line-a", thingName=name)
+
+
+BY_ANOTHER_HAND = [_lose_policy, _get_policy, _leave_group, _lose_thing, _be_cut_off, _be_deleted]
 
 
 def test_what_is_missing_is_told_by_name_and_an_accepted_one_raises_no_alarm(fleet: Fleet, run: Run) -> None:
-    devices = fleet.let_in("gone", "bare", "fine")
+    devices = fleet.let_in("gone", "bare", "left", "fine")
     fleet.world.later(hours=1)
     fleet.delete(devices["gone"])
+    _leave_group(fleet, "left", devices["left"])
     _lose_policy(fleet, "bare", devices["bare"])
     _lose_thing(fleet, "bare", devices["bare"])
     told = run_once(fleet.world)
-    assert {name: told[name] for name in ("Drifted", "FleetFindings")} == {"Drifted": 2, "FleetFindings": 2}
+    assert {name: told[name] for name in ("Drifted", "FleetFindings")} == {"Drifted": 3, "FleetFindings": 3}
     shown = run("fleet", "last")
     assert "admitted, and AWS IoT holds no such certificate" in shown.stderr
     assert "bare  thing bare is missing; IoT policy Sensor is missing" in shown.stderr
+    assert "left  thing group line-a is missing" in shown.stderr
     assert run("fleet", "accept", "gone", "--until", "30d").exit_code == 0
-    assert run_once(fleet.world)["Drifted"] == 1
+    assert run_once(fleet.world)["Drifted"] == 2
 
 
 def test_a_pass_that_finds_nothing_missing_asks_for_no_device(fleet: Fleet) -> None:
@@ -427,6 +433,41 @@ def test_a_thing_that_another_certificate_took_over_is_not_missing(fleet: Fleet)
     run_once(world)
     assert last(world)["counts"] == {}
     assert not [each for each in world.calls.of("iot") if each.startswith("Describe")]
+
+
+def test_a_thing_that_two_certificates_share_is_in_the_groups_of_the_grant_given_last(fleet: Fleet) -> None:
+    world = fleet.world
+    world.iot.create_thing_group(thingGroupName="others")
+    for group in ("line-a", "others"):
+        grant = replace(GRANT, renewal="coexist", thing_groups=(group,))
+        world.publish(in_force(allow("line-a", grant=grant, ca="factory-a")))
+        device = leaf("a", owner=f"key of {group}")
+        world.connect(device)
+        world.knock(device, FACTORY)
+        assert world.status(device) == "ACTIVE", world.codes(device)
+        world.later(hours=1)
+    assert [each["groupName"] for each in world.iot.list_thing_groups_for_thing(thingName="a")["thingGroups"]] == [
+        "others"
+    ]
+    run_once(world)
+    assert last(world)["counts"] == {}
+
+
+def test_of_very_many_groups_some_are_gone_through_and_the_summary_says_so(
+    fleet: Fleet, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (scheduled, pages):
+        monkeypatch.setattr(module, "MOST_GROUPS", 1)
+    fleet.world.iot.create_thing_group(thingGroupName="others")
+    grant = replace(GRANT, thing_groups=("line-a", "others"))
+    fleet.world.publish(in_force(allow("line-a", grant=grant, ca="factory-a")))
+    fleet.let_in("left")
+    fleet.world.later(hours=1)
+    for group in grant.thing_groups:
+        fleet.world.iot.remove_thing_from_thing_group(thingGroupName=group, thingName="left")
+    run_once(fleet.world)
+    assert "left  thing group line-a is missing\n" in run("fleet", "last").stderr
+    assert "things that are not in their groups, but for 1 groups" in run("fleet", "last").stderr
 
 
 def test_a_pass_that_an_earlier_version_began_begins_anew(fleet: Fleet) -> None:

@@ -1,5 +1,6 @@
 """A pass of the scheduled check is one item: it fits, whatever devices have in their certificates."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from bench.simulation.sizes import item_size
@@ -7,10 +8,11 @@ from bench.simulation.sizes import item_size
 from jitr.aws.dynamodb.fleet_checks import FleetPass, FleetPlace
 from jitr.aws.dynamodb.table import to_item
 from jitr.aws.iot_listings import MOST_POLICIES
-from jitr.fleet.missing import CERTIFICATE, Missing, iot_policy
+from jitr.fleet.missing import CERTIFICATE, Missing, iot_policy, thing_group
 from jitr.fleet.standing import Standing
 from jitr.fleet.tally import EXPIRING, MOST_EXAMPLES, Example, Tally
 from jitr.reasons import CODES
+from jitr.services.fleet.pages import MOST_GROUPS
 
 DEVICES = 2_000
 NOON = "2026-03-01T12:00:00.123Z"
@@ -32,6 +34,7 @@ def _missing() -> Missing:
     for number in range(DEVICES):
         missing.expect(f"{number:064x}", CERTIFICATE)
         missing.expect(f"{number:064x}", iot_policy(f"policy-{number % MOST_POLICIES}"))
+        missing.expect(f"{number:064x}", thing_group(f"group-{number % MOST_GROUPS}"))
     return missing
 
 
@@ -39,6 +42,7 @@ def test_the_largest_pass_fits_into_an_item_and_its_summary_too() -> None:
     """A DynamoDB item holds at most 400 KB."""
     place = FleetPlace("certificates", "a" * 64, "m" * 1024)
     whole = FleetPass(datetime(2026, 3, 1, tzinfo=UTC), 1, place, _tally(), _tally(), _missing(), _missing())
+    whole = replace(whole, groups=frozenset(f"{number:0128}" for number in range(MOST_GROUPS)))
     assert 200_000 < item_size(to_item(whole.to_item())) < 380_000
 
 

@@ -1,7 +1,8 @@
 """What AWS IoT ought to have of the devices that are in, held against what it lists, in a few kilobytes.
 
-Records say what is expected: a certificate, its IoT policies, its thing. Listings say what is there. Neither is kept:
-what both tell of leaves nothing behind (``jitr.fleet.set_difference``), and what is left is missing.
+Records say what is expected: a certificate, its IoT policies, its thing, the thing's groups. Listings say what is
+there. Neither is kept: what both tell of leaves nothing behind (``jitr.fleet.set_difference``), and what is left is
+missing.
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,11 @@ THING = _what("thing")
 def iot_policy(name: str) -> bytes:
     """Return what stands for an IoT policy that is attached to a certificate."""
     return _what("iot_policy", name)
+
+
+def thing_group(name: str) -> bytes:
+    """Return what stands for a group that a certificate's thing is in."""
+    return _what("thing_group", name)
 
 
 @dataclass(slots=True)

@@ -59,7 +59,7 @@ class FleetPass:
     """A pass that this invocation runs. ``listing`` counts what the listing that it is in has shown so far.
 
     So does ``missing_in_listing``; ``missing`` is of all that came before. ``policies`` says whether the pass goes
-    through the account's IoT policies.
+    through the account's IoT policies, ``groups`` are the granted ones whose things it goes through.
     """
 
     started_at: datetime
@@ -70,6 +70,7 @@ class FleetPass:
     missing: Missing = field(default_factory=Missing)
     missing_in_listing: Missing = field(default_factory=Missing)
     policies: bool = False
+    groups: frozenset[str] = frozenset()
 
     def to_item(self) -> Item:
         """Return the item, without who runs it."""
@@ -83,6 +84,7 @@ class FleetPass:
             "missing": self.missing.to_json(),
             "missing_in_listing": self.missing_in_listing.to_json(),
             "policies": self.policies,
+            "groups": sorted(self.groups),
         }
 
     @classmethod
@@ -97,6 +99,7 @@ class FleetPass:
             Missing.from_json(item["missing"]),
             Missing.from_json(item["missing_in_listing"]),
             item["policies"],
+            frozenset(item["groups"]),
         )
 
 
@@ -118,8 +121,8 @@ class FleetChecks:
         if "lease_until" in item and now < parse_time(item["lease_until"]):
             return None
         turn = int(item["turn"])
-        # One that an earlier version began knows nothing of what is missing: it begins anew.
-        begun_before = item["place"] is not None and item.get("missing") is None
+        # One that an earlier version began does not know all that is missing: it begins anew.
+        begun_before = item["place"] is not None and item.get("groups") is None
         if item["place"] is not None and not begun_before:
             mine = FleetPass.from_item(item, turn + 1)
         elif begun_before or wanted or now >= parse_time(item["started_at"]) + every - _EARLY:
@@ -145,7 +148,7 @@ class FleetChecks:
             "summary": json.dumps(summary),
             "expires_at": int((now + _SUMMARIES_KEPT).timestamp()),
         }
-        counted = ("place", "total", "listing", "missing", "missing_in_listing")
+        counted = ("place", "total", "listing", "missing", "missing_in_listing", "groups")
         ended = mine.to_item() | dict.fromkeys(counted)
         put = {"Put": {"TableName": self._table.name, "Item": to_item(item)}}
         return not self._table.transact([self._put(ended, mine.turn), put])

@@ -1,7 +1,7 @@
 """The pages of a scheduled check: what each shows of its devices. See ``jitr.services.fleet.scheduled``."""
 
 import json
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime, timedelta
 from itertools import chain
@@ -13,7 +13,7 @@ from jitr.aws.dynamodb.table import Table, certificate_of, reservation_key
 from jitr.aws.iot import Iot
 from jitr.aws.iot_listings import ListedCertificate, ListedThing, Listings, pages
 from jitr.fleet.drift import DeviceFound, Drift, DriftKind, ThingFound, drifts
-from jitr.fleet.missing import CERTIFICATE, THING, Missing, iot_policy
+from jitr.fleet.missing import CERTIFICATE, THING, Missing, iot_policy, thing_group
 from jitr.fleet.standing import ACTIVE, Standing, as_listed, is_settling
 from jitr.fleet.tally import EXPIRING, Example, Tally
 from jitr.reasons import Verdict
@@ -26,6 +26,8 @@ from jitr.times import parse_time, rfc3339
 from jitr.values import dataclass
 
 _LOOKED_AT_AGAIN = 25  # devices that lack something, as one page: AWS IoT describes ten a second
+# Names of groups that a pass keeps, to go through their things.
+MOST_GROUPS = 250
 
 
 @dataclass(slots=True)
@@ -34,6 +36,13 @@ class FleetPage:
 
     seen: Tally = field(default_factory=Tally)
     missing: Missing = field(default_factory=Missing)
+    groups: set[str] = field(default_factory=set)  # that were granted, as far as the pass goes through them
+
+    def goes_through(self, group: str) -> bool:
+        """Return whether the pass goes through a group, of which it has not seen a grant before or has."""
+        if len(self.groups) < MOST_GROUPS:
+            self.groups.add(group)
+        return group in self.groups
 
     def add(self, seen: Tally, missing: Missing) -> None:
         """Add what pages before it showed."""
@@ -94,6 +103,9 @@ class FleetPages:
             case "certificates":
                 listed, mark = self._listings.certificates_of(place.of, place.mark)
                 self._look_at(mine, place.of, listed, page, now)
+            case "groups":
+                names, mark = self._listings.things_in(place.of, place.mark)
+                self._look_at_group(mine, place.of, self._holders(set(names), now), page)
             case "unlisted":
                 listed, mark = self._listings.certificates(place.mark)
                 self._look_at_unlisted(mine, listed, page, now)
@@ -142,17 +154,21 @@ class FleetPages:
     def _look_at_things(self, mine: FleetPass, things: Sequence[ListedThing], page: FleetPage, now: datetime) -> None:
         """Look at things, and at the devices that hold their names."""
         found = {each.name: each for each in things}
-        keys = [reservation_key(f"THING#{name}") for name in found]
+        admitted = self._holders(found, now)
+        for record, _ in admitted:
+            if not is_settling(record, mine.started_at):
+                page.missing.find(record.certificate_id, THING)
+        self._note(mine, page, _differing(found, admitted))
+
+    def _holders(self, things: Collection[str], now: datetime) -> list[tuple[Record, Grant]]:
+        """Return the devices that are in and were granted some things, and hold their names."""
+        keys = [reservation_key(f"THING#{name}") for name in things]
         holders = {
             certificate_id
             for item in self._table.get(keys)
             for certificate_id in Reservation.from_json(item["pk"], item).certificates
         }
-        admitted = [(each, grant) for each, grant in self._admitted(holders, now) if grant.thing in found]
-        for record, _ in admitted:
-            if not is_settling(record, mine.started_at):
-                page.missing.find(record.certificate_id, THING)
-        self._note(mine, page, _differing(found, admitted))
+        return [(each, grant) for each, grant in self._admitted(holders, now) if grant.thing in things]
 
     # --- 4. certificates
 
@@ -207,6 +223,8 @@ class FleetPages:
                 page.missing.expect(record.certificate_id, iot_policy(name))
             if grant.thing is not None and record.certificate_id not in replaced:
                 page.missing.expect(record.certificate_id, THING)
+                for name in filter(page.goes_through, grant.thing_groups):
+                    page.missing.expect(record.certificate_id, thing_group(name))
 
     def _status_of(self, certificate_id: str) -> str | None:
         found = self._iot.certificate(certificate_id)
@@ -263,7 +281,16 @@ class FleetPages:
             for finding in looked.findings:
                 seen.find(finding["finding"], _example(finding))
 
-    # --- 5. and 6. what is missing
+    # --- 5. groups
+
+    def _look_at_group(
+        self, mine: FleetPass, group: str, admitted: Iterable[tuple[Record, Grant]], page: FleetPage
+    ) -> None:
+        for record, grant in admitted:
+            if group in grant.thing_groups and not is_settling(record, mine.started_at):
+                page.missing.find(record.certificate_id, thing_group(group))
+
+    # --- 6. and 7. what is missing
 
     def _look_at_unlisted(
         self, mine: FleetPass, listed: Sequence[ListedCertificate], page: FleetPage, now: datetime
@@ -294,20 +321,29 @@ class FleetPages:
         unlisted = [each for each in records if CERTIFICATE in lacking[each.certificate_id]]
         self._look_at_recorded(mine, unlisted, statuses, page.seen, now)
         active = [each for each in records if statuses[each.certificate_id] == ACTIVE and each not in unlisted]
-        self._find_lacking(mine, active, lacking, page.seen)
+        self._find_lacking(mine, active, lacking, page.seen, now)
         return ids[-1] if len(later) > len(ids) else None
 
     def _find_lacking(
-        self, mine: FleetPass, active: Sequence[Record], lacking: Mapping[str, set[bytes]], seen: Tally
+        self,
+        mine: FleetPass,
+        active: Sequence[Record],
+        lacking: Mapping[str, set[bytes]],
+        seen: Tally,
+        now: datetime,
     ) -> None:
         """Find devices that have drifted, but for those that were found so already, with their certificates."""
+        granted = [(each, Grant.from_json(each.grant)) for each in active if each.grant is not None]
+        things = {grant.thing for _, grant in granted if grant.thing is not None}
+        last = {grant.thing: record.certificate_id for record, grant in _by_time(self._holders(things, now))}
         noted = self._checks.drift_of(mine, [each.certificate_id for each in active])
         replaced = replaced_of(self._table, active)
-        for each in active:
-            if each.certificate_id in noted or each.grant is None:
+        for each, grant in granted:
+            if each.certificate_id in noted:
                 continue
             wanting = lacking[each.certificate_id] - ({THING} if each.certificate_id in replaced else set())
-            missing = "; ".join(one.told for one in _lost(Grant.from_json(each.grant), wanting))
+            shared = last.get(grant.thing) != each.certificate_id
+            missing = "; ".join(one.told for one in _lost(grant, wanting, shared=shared))
             if missing:
                 seen.find(Standing.DRIFT.value, _example_of(each, "drift", missing))
 
@@ -322,7 +358,7 @@ class FleetPages:
 def _differing(found: Mapping[str, ListedThing], admitted: Iterable[tuple[Record, Grant]]) -> Iterator[tuple[str, str]]:
     """Yield devices whose things have another type or other attributes; a shared one follows the last grant."""
     last: dict[str, tuple[Record, Grant]] = {}
-    for record, grant in sorted(admitted, key=lambda each: each[0].decided_at):
+    for record, grant in _by_time(admitted):
         last[str(grant.thing)] = (record, grant)
     for name, (record, grant) in last.items():
         thing = ThingFound(found[name].thing_type, found[name].attributes, frozenset(grant.thing_groups))
@@ -331,16 +367,24 @@ def _differing(found: Mapping[str, ListedThing], admitted: Iterable[tuple[Record
             yield record.certificate_id, "; ".join(each.told for each in differ)
 
 
+def _by_time(admitted: Iterable[tuple[Record, Grant]]) -> list[tuple[Record, Grant]]:
+    return sorted(admitted, key=lambda each: each[0].decided_at)
+
+
 def _count_missing(missing: Missing, seen: Tally) -> None:
     for kind, number in ((Standing.GONE, missing.certificates), (Standing.DRIFT, missing.of_grants)):
         if number:
             seen.count(kind.value, kind.value, number)
 
 
-def _lost(grant: Grant, wanting: Container[bytes]) -> Iterator[Drift]:
-    """Yield what of its grant a device lacks."""
+def _lost(grant: Grant, wanting: Container[bytes], *, shared: bool) -> Iterator[Drift]:
+    """Yield what of its grant a device lacks; not groups of a thing that follows another device's grant."""
     if grant.thing is not None and THING in wanting:
         yield Drift(DriftKind.THING, grant.thing, grant.thing)
+    else:
+        for name in () if shared else grant.thing_groups:
+            if thing_group(name) in wanting:
+                yield Drift(DriftKind.THING_GROUP, name, name)
     for name in grant.iot_policies:
         if iot_policy(name) in wanting:
             yield Drift(DriftKind.IOT_POLICY, name, name)

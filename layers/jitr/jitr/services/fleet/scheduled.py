@@ -6,15 +6,16 @@ A pass goes through, a page at a time,
 2. whom each IoT policy is attached to: a device that has one beyond its grant has drifted
 3. things: one whose type or attributes are not what its device was granted has drifted
 4. the certificates of each CA: with its record, each is decided again and held against its status
-5. all certificates, but only where more are missing than can be told: those of CAs that AWS IoT no longer holds
-6. what is missing: each device that lacks something is looked at once more
+5. things in each group that was granted
+6. all certificates, but only where more are missing than can be told: those of CAs that AWS IoT no longer holds
+7. what is missing: each device that lacks something is looked at once more
 
 What pages showed is written down with the page that comes next, every few pages, so a pass that is cut off anywhere
 counts nothing twice and leaves nothing out. What is held in memory is one page, and what is missing so far: a sum of
 fixed size (``jitr.fleet.missing``).
 
-Things' groups and which thing a certificate is attached to are not looked for, nor are OCSP responders asked.
-``jitr fleet check`` does all of that.
+Which thing a certificate is attached to is not looked for, nor are OCSP responders asked. ``jitr fleet check`` can do
+that.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -38,19 +39,19 @@ from jitr.fleet.set_difference import MOST
 from jitr.fleet.tally import Tally
 from jitr.reasons import Verdict
 from jitr.services.fleet.examination import AsNow, Clock, Examiner
-from jitr.services.fleet.pages import FleetPage, FleetPages
+from jitr.services.fleet.pages import MOST_GROUPS, FleetPage, FleetPages
 from jitr.times import rfc3339
 
 # What a page takes at the longest, and what is left to do after it.
 TIME_FOR_A_PAGE = 60_000  # ms
 # Pages looked at before they are written down: what is missing so far is written as a whole each time.
 PAGES_A_WRITE = 50
-_STEPS = ("records", "policies", "things", "certificates", "unlisted", "missing")
+_STEPS = ("records", "policies", "things", "certificates", "groups", "unlisted", "missing")
 _END = "end"
 FIRST = FleetPlace("begin")
 
 NOT_LOOKED_FOR = (
-    "things that are not in their groups, and certificates detached from their things",
+    "certificates detached from their things",
     "what OCSP responders say",
 )
 
@@ -150,8 +151,10 @@ class FleetCheck:
     def _not_looked_for(self, mine: FleetPass) -> Iterator[str]:
         if not (mine.policies and self._pages.policies()):
             yield f"IoT policies that are missing or beyond the grants: there are none, or over {MOST_POLICIES}"
+        if len(mine.groups) == MOST_GROUPS:
+            yield f"things that are not in their groups, but for {MOST_GROUPS} groups"
         if mine.missing.by_device() is None:
-            yield f"which devices lack something: over {MOST} do, and jitr fleet check finds them"
+            yield f"which devices lack something: over {MOST} things are missing, and jitr fleet check finds them"
 
     # --- one page
 
@@ -161,7 +164,7 @@ class FleetCheck:
         if place.step not in _STEPS:
             mine = replace(mine, policies=bool(self._pages.policies()))
             return replace(mine, place=self._following(mine))
-        page = FleetPage()
+        page = FleetPage(groups=set(mine.groups))
         try:
             mark = self._pages.look(mine, page)
         except Refused as refused:
@@ -170,11 +173,13 @@ class FleetCheck:
             # AWS IoT does not know the mark any more: this listing is gone through again, and counted anew.
             return replace(mine, place=replace(place, mark=None), listing=Tally(), missing_in_listing=Missing())
         page.add(mine.listing, mine.missing_in_listing)
+        groups = frozenset(page.groups)
         if mark is not None:
             place = replace(place, mark=mark)
-            return replace(mine, place=place, listing=page.seen, missing_in_listing=page.missing)
+            return replace(mine, place=place, listing=page.seen, missing_in_listing=page.missing, groups=groups)
         page.add(mine.total, mine.missing)
-        after = replace(mine, total=page.seen, missing=page.missing, listing=Tally(), missing_in_listing=Missing())
+        whole = replace(mine, total=page.seen, missing=page.missing, groups=groups)
+        after = replace(whole, listing=Tally(), missing_in_listing=Missing())
         return replace(after, place=self._following(after))
 
     def _following(self, mine: FleetPass) -> FleetPlace:
@@ -199,6 +204,8 @@ class FleetCheck:
                 return ["*"]
             case "certificates":
                 return self._pages.cas()
+            case "groups":
+                return sorted(mine.groups)
             case "unlisted":
                 return ["*"] if mine.missing.by_device() is None else []
             case "missing":
