@@ -134,7 +134,7 @@ def test_each_number_is_a_link_to_the_certificates_that_it_counts(page: Page, fl
 
 
 def test_what_is_at_risk_stands_first(page: Page, fleet: Fleet, aws: Aws) -> None:
-    """Nobody came of late; the last would come too late; and nobody can come at all."""
+    """Nobody came of late, and nobody can come at all. Then what the pace promises is no good news."""
     fleet.let_in(*(f"d{number}" for number in range(3)))
     told = counted(page)
     assert "At risk. Nobody came in the last four weeks" in told
@@ -143,6 +143,12 @@ def test_what_is_at_risk_stands_first(page: Page, fleet: Fleet, aws: Aws) -> Non
     told = words(page.text(HERE))
     assert "its auto-registration is off" in told
     assert told.index("No device can come") < told.index("At risk.")
+    takes_devices(aws, fleet.world, on=True)
+    moves(fleet, "d1")
+    counted(page)
+    assert re.search(r'class="message good">At [0-9.]+ a week', page.text(HERE))
+    takes_devices(aws, fleet.world, on=False)
+    assert re.search(r'class="message ">At [0-9.]+ a week', page.text(HERE))
 
 
 def test_devices_that_wait_are_a_link_to_them(page: Page, fleet: Fleet) -> None:
@@ -194,14 +200,15 @@ def test_two_who_count_at_once_wait_for_one_count(page: Page, fleet: Fleet, aws:
 def test_a_count_is_kept_until_it_is_counted_again_and_so_many_of_them(
     page: Page, fleet: Fleet, monkeypatch: Any
 ) -> None:
-    """Else the lists of a page that is open all day fill the disk."""
+    """Else the lists of a page that is open all day fill the disk. Nobody else on the machine reads them."""
     monkeypatch.setattr("jitr_page.rollovers._MOST_KEPT", 1)
     third = pki.ca("Factory C")
     register_ca(fleet.world.iot, third)
     kept: Rollovers = page.app.extensions["jitr"].rollovers
     for path in (HERE, HERE, f"{CHOOSE}/{third.id}"):
         page.finish(page.post(f"{path}/count"))
-        assert len(list(Path(kept._folder.name).iterdir())) == 1
+        (folder,) = Path(kept._folder.name).iterdir()
+        assert [each.stat().st_mode & 0o777 for each in (folder, *folder.iterdir())] == [0o700, *[0o600] * 4]
     answer = page.get(f"{HERE}/both.csv")
     assert (answer.status_code, "count them" in answer.text) == (400, True)
 

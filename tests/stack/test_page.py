@@ -333,6 +333,41 @@ def test_a_port_that_is_taken_is_told(plant: Plant) -> None:
     assert f"port {port} cannot be had" in told
 
 
+def test_a_roll_over_is_counted_and_finished_by_clicks(plant: Plant, tab: "Tab") -> None:
+    """One of two devices has come to the CA that follows; the other keeps working when the old CA is INACTIVE."""
+    old, new = plant.factory("page9-old"), plant.factory("page9-new")
+    rules = plant.rules(old, new)
+    text = rules.read_text().replace("    grant:\n", "    grant:\n      renewal: replace\n")
+    text = text.replace('"page9-new-*"\n    grant:', '"page9-old-*"\n    grant:\n      renewal_from: page9-old')
+    rules.write_text(text)
+    plant.publish(rules)
+    came, late = (plant.knocks(plant.device(old, f"page9-old-000{number}")) for number in (1, 2))
+    folder = plant.folder / "of-page9-new"
+    plant.jitr("device", "issue", "page9-old-0001", "--ca", new.ca, "--out-dir", folder)
+    plant.knocks(plant.made("page9-old-0001", folder / "page9-old-0001.pem", folder / "page9-old-0001.key"))
+
+    room(tab, "CAs").click()
+    tab.locator("tr", has_text="page9-old").get_by_role("link").click()
+    tab.get_by_role("link", name="to page9-new").click()
+    tab.get_by_role("button", name="Count the devices").click()
+    tab.get_by_role("button", name="Count again").wait_for()
+    told = tab.locator("main").inner_text()
+    assert "1 of 2 have come: 0 known by their key, 1 by their thing." in told
+    assert "before the old CA ends" in told
+    assert tab.get_by_role("region", name="Who has not come").get_by_role("link", name="page9-old-0002").count() == 1
+    with tab.expect_download() as download:
+        tab.get_by_role("link", name="All as CSV").click()
+    rows = Path(download.value.path()).read_text("utf-8-sig").splitlines()
+    assert [row.partition(",")[0] for row in rows] == ["certificate_sha256", late.certificate_id]
+    tab.get_by_label("Why").fill("the last truck is back")
+    tab.get_by_label("I have read this, and am sure").check()
+    tab.get_by_role("button", name="Finish").click()
+    tab.get_by_text("Done: the old CA is INACTIVE").wait_for()
+    assert plant.json("ca", "show", old.id)["status"] == "INACTIVE"
+    assert (plant.status(came), plant.status(late)) == ("INACTIVE", "ACTIVE")
+    assert plant.knocks(late).is_in()
+
+
 @pytest.mark.skipif(PICTURES is None, reason="`make screenshots` has pictures taken")
 def test_the_pictures_of_the_page_are_taken(plant: Plant, browser: "Browser", page: Served) -> None:
     """A morning on the line: most got in, some wait, one was rejected."""
