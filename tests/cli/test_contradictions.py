@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from testkit.cli.command_line import Aws, Run
+from testkit.manifests import SIGNER
 
 from jitr.aws.dynamodb.table import Table
+from jitr.services.lists.device_lists import DeviceLists
 from jitr.times import rfc3339
 from jitr_operations.table import now
 
@@ -26,6 +28,16 @@ from jitr_operations.table import now
         (("ca", "verification-csr", "--force"), "--force goes with --out"),
         (("ca", "register", "a.pem", "--sni-only", "--passphrase-file", "p"), "--passphrase-file goes with --key"),
         (("events", "make", "a.pem", "--force"), "--force goes with --out"),
+        (("lists", "import", "a", "a.csv", "--replace", "--overwrite"), "--overwrite goes with --merge"),
+        (("lists", "import", "a", "a.csv", "--dry-run", "--yes"), "--dry-run and --yes exclude each other"),
+        (("lists", "export", "a", "-", "--force"), "--force goes with FILE"),
+        (("failures", "sweep", "--dry-run", "--yes"), "--dry-run and --yes exclude each other"),
+        (("device", "deactivate", "--list", "a", "--dry-run", "--yes"), "--dry-run and --yes exclude each other"),
+        (("device", "deactivate", "--list", "a", "--dry-run", "--csv", "f"), "--dry-run and --csv exclude each other"),
+        (("held", "recheck", "3f9c0c6f", "--reason", "apply.refused"), "--reason goes with --all"),
+        (("verify", "--clean", "--yes"), "--clean and --yes exclude each other"),
+        (("verify", "--clean", "--own-stack"), "--clean and --own-stack exclude each other"),
+        (("verify", "--clean", "--report", "r.md"), "--clean and --report exclude each other"),
     ],
     ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
 )
@@ -85,6 +97,28 @@ def test_an_empty_option_does_not_choose_another_place(run: Run, aws: Aws, optio
     """As where a script's variable is not set: the stack, Region or account of the environment would be taken."""
     result = run("decisions", "ls", option, text)
     assert (result.exit_code, f"{option} is empty" in result.stderr, aws.calls) == (2, True, []), result.output
+
+
+@pytest.mark.parametrize(
+    ("content", "option", "says"),
+    [
+        (b"common_name\na\n", ("--signer", "signer.pem"), "--signer is for signed manifests"),
+        (SIGNER.pem, ("--signer", "signer.pem"), "--signer is for signed manifests"),
+        (SIGNER.pem, ("--by", "common-name"), "--by is for lite manifests"),
+        (SIGNER.pem, ("--set", "E0E1"), "--set is for folders and archives of Infineon's"),
+    ],
+    ids=["a signer of CSV", "a signer of certificates", "by common name", "a set"],
+)
+@pytest.mark.parametrize("command", [("import", "line-a"), ("verify",)], ids=" ".join)
+def test_an_option_that_means_nothing_for_such_a_file_is_refused(
+    table: Table, run: Run, command: tuple[str, ...], content: bytes, option: tuple[str, ...], says: str
+) -> None:
+    """Whoever gives --signer believes that what is imported was signed."""
+    Path("signer.pem").write_bytes(SIGNER.pem)
+    Path("lot").write_bytes(content)
+    result = run("lists", *command, "lot", *option)
+    assert (result.exit_code, says in result.stderr) == (2, True), result.output
+    assert DeviceLists(table).all() == {}
 
 
 @pytest.mark.parametrize("text", ["common_name\na\n", "-----BEGIN CERTIFICATE-----\n"], ids=["CSV", "certificate"])

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
 from testkit import manifests, pki
-from testkit.cli.command_line import Run
+from testkit.cli.command_line import Aws, Run
 from testkit.manifests import SIGNER, Lot, manifest
 
 from jitr.aws.dynamodb.table import Table
@@ -398,3 +399,32 @@ def test_a_list_with_names_of_files_in_a_column_of_its_own_is_a_list_all_the_sam
     other = naming("0.pem", heading="common_name")
     assert run("lists", "import", "line-b", other).exit_code == 0
     assert [each.common_name for each in on_list(table, "line-b")] == ["0.pem"]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        (os.devnull, "there is nothing in it"),
+        ("empty.json", "there is nothing in it"),
+        ("pipe", "begins with 'snr-1'"),
+        ("missing.json", "No such file"),
+    ],
+)
+def test_what_is_no_manifest_is_told_without_asking_aws(run: Run, aws: Aws, name: str, says: str) -> None:
+    """Whatever kind of file it is: a pipe is read first, as only what is in it tells."""
+    Path("empty.json").write_bytes(b"")
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=lambda: Path("pipe").write_text("snr-1\n"), daemon=True)
+    if name == "pipe":
+        writer.start()
+    result = run("lists", "verify", name)
+    assert (result.exit_code, says in result.stderr, aws.calls) == (2, True, []), result.stderr
+
+
+def test_a_manifest_in_a_pipe_is_verified_once_it_is_read(table: Table, run: Run) -> None:
+    assert run("lists", "signers", "add", "signer.pem").exit_code == 0
+    os.mkfifo("pipe")
+    data = Path("lot.json").read_bytes()
+    threading.Thread(target=lambda: Path("pipe").write_bytes(data), daemon=True).start()
+    result = run("lists", "verify", "pipe")
+    assert (result.exit_code, "pipe: 4 devices, and nothing is wrong" in result.stdout) == (0, True), result.stderr

@@ -1,6 +1,8 @@
 """Spreadsheets as device lists: cells are told by their places, and digits that are lost are never guessed."""
 
+import base64
 import builtins
+import csv
 import datetime
 import json
 from pathlib import Path
@@ -10,11 +12,15 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import openpyxl
 import pytest
 from testkit.cli.command_line import Run
+from testkit.manifests import SIGNER, Lot
 
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.csv.sheets import letters
 from jitr.services.lists.device_lists import DeviceLists
 from jitr_operations.lists import spreadsheets
+
+LOT = Lot()
+KEY = "-----BEGIN PRIVATE KEY-----\nMIGHAgEA\n-----END PRIVATE KEY-----\n"
 
 
 def workbook(*rows: list[Any], start: int = 1, name: str = "lot.xlsx", **more: list[list[Any]]) -> Path:
@@ -146,7 +152,7 @@ def test_a_sheet_that_is_hidden_is_not_taken_for_the_list(table: Table, run: Run
 def test_an_empty_spreadsheet_is_refused(table: Table, run: Run) -> None:
     workbook()
     refused = run("lists", "import", "line-a", "lot.xlsx")
-    assert (refused.exit_code, "there is no header" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "there is nothing in it" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("cut", [40, 500, 2000])
@@ -199,3 +205,58 @@ def test_without_the_extra_it_is_said_how_to_get_it(table: Table, run: Run, monk
 @pytest.mark.parametrize(("number", "name"), [(1, "A"), (26, "Z"), (27, "AA"), (52, "AZ"), (702, "ZZ"), (703, "AAA")])
 def test_columns_are_called_as_a_spreadsheet_calls_them(number: int, name: str) -> None:
     assert letters(number) == name
+
+
+@pytest.mark.parametrize("written", ["PEM", "base64"])
+def test_certificates_in_cells_are_read_as_those_of_csv(table: Table, run: Run, written: str) -> None:
+    """With what stands beside them, and the same rows whether the table is a spreadsheet or CSV."""
+    made = [LOT.certificate(number) for number in range(3)]
+    cells = [each.pem.decode() if written == "PEM" else base64.b64encode(each.der).decode() for each in made]
+    rows: list[list[Any]] = [["Serial No", "attr.lot", "Certificate"], *([7, "17", cell] for cell in cells)]
+    workbook(*rows)
+    with Path("lot.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    done = run("lists", "import", "line-a", "lot.xlsx")
+    assert done.exit_code == 0, done.stderr
+    assert "read as a spreadsheet with a certificate in a cell of each row" in done.stderr
+    assert "columns that are left out: 'Serial No'" in done.stderr
+    of_sheet = [{**each, "note": None} for each in on_list(table)]
+    assert run("lists", "import", "line-a", "lot.csv", "--replace", "--yes").exit_code == 0
+    assert [{**each, "note": None} for each in on_list(table)] == of_sheet
+    assert {each["attr.lot"] for each in of_sheet} == {"17"}
+    assert len({each["public_key_sha256"] for each in of_sheet}) == 3
+
+
+def test_a_certificate_that_is_none_is_told_with_its_row(table: Table, run: Run) -> None:
+    pem = LOT.certificate(1).pem.decode()
+    workbook(["attr.lot", "Certificate"], ["17", pem], ["17", pem.replace("MII", "AII")], ["17", KEY])
+    done = run("lists", "import", "line-a", "lot.xlsx")
+    assert done.exit_code == 2
+    assert "lot.xlsx: row 3: " in done.stderr
+    assert "lot.xlsx: row 4: it has a private key in it" in done.stderr
+    assert on_list(table) == []
+
+
+def test_a_table_of_espressif_s_in_a_spreadsheet_is_one(table: Table, run: Run) -> None:
+    device = LOT.certificate(1)
+    workbook(["MAC", "cn", "cert"], ["0123456789AB", f"sn{LOT.unique_id(1).upper()}", device.pem.decode()])
+    done = run("lists", "import", "line-a", "lot.xlsx")
+    assert done.exit_code == 0, done.stderr
+    assert [each["attr.mac"] for each in on_list(table)] == ["0123456789AB"]
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        (("--from", "espressif"), "this spreadsheet is not what --from espressif reads"),
+        (("--thing-name", "{cn}"), "it is CSV with columns of its own"),
+        (("--signer", "signer.pem"), "--signer is for signed manifests"),
+    ],
+)
+def test_a_spreadsheet_is_refused_with_an_option_that_is_not_for_it(
+    table: Table, run: Run, option: tuple[str, ...], says: str
+) -> None:
+    Path("signer.pem").write_bytes(SIGNER.pem)
+    workbook(["common_name"], ["snr-1"])
+    done = run("lists", "import", "line-a", "lot.xlsx", *option)
+    assert (done.exit_code, says in done.stderr) == (2, True), done.stderr

@@ -88,7 +88,8 @@ def registry(aws: Any, workdir: Path) -> Registry:
 
 def swept(run: Run, *more: object) -> Any:
     """What a sweep says."""
-    result: Result = run("failures", "sweep", "--pace", 1000, "--yes", "--json", *more)
+    agreed = () if "--dry-run" in more else ("--yes",)
+    result: Result = run("failures", "sweep", "--pace", 1000, "--json", *agreed, *more)
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
 

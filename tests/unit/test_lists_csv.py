@@ -567,7 +567,11 @@ def test_keys_of_different_kinds_are_different_in_a_log() -> None:
             "1:1: 'common_name,note' is a whole line in quotes, and so one cell, as where CSV was exported into CSV: "
             'take away the quotes around each line, and write "" within it as "',
         ),
-        ("snr-0001,7", "1:1: the first line must name the columns, such as common_name; it begins with 'snr-0001'"),
+        (
+            "snr-0001,7",
+            "1:1: the first line must name the columns, and it begins with 'snr-0001': put a line above it with names "
+            f"from {', '.join(COLUMNS)}, and attr.NAME for columns of your own",
+        ),
         (",".join(f"attr.a{each}" for each in range(201)), "1:201: there are 201 columns: at most 200 are read"),
     ],
 )
@@ -581,7 +585,9 @@ def test_all_wrong_columns_are_told() -> None:
 
 @pytest.mark.parametrize("text", ["", "\n\n", "\ufeff", "sep=,\n", ",,\n", ";\n\n;;\n"])
 def test_a_file_without_a_header_is_told(text: str) -> None:
-    assert only_problem(text).endswith("there is no header: the first line must name the columns, such as common_name")
+    assert only_problem(text).endswith(
+        "there is nothing in it: the first line of a list names the columns, such as common_name"
+    )
 
 
 @pytest.mark.parametrize(

@@ -102,3 +102,9 @@ def stack_was_named() -> bool:
     """Return whether the command line of the running command names the stack."""
     context = click.get_current_context()
     return context.get_parameter_source("stack") is click.core.ParameterSource.COMMANDLINE
+
+
+def refuse_yes_without_questions(dry_run: bool, yes: bool) -> None:
+    """Raise UsageError for ``--yes`` beside ``--dry-run``: whoever gives both may believe that something is done."""
+    if dry_run and yes:
+        raise click.UsageError("--dry-run and --yes exclude each other: a dry run changes nothing, and asks nothing.")

@@ -119,19 +119,27 @@ def source(
     if file.is_file() or not file.exists():
         yield DeviceFile(shown_as or str(file), lambda: _pieces(file), opener, kept)
         return
+    with at_hand(file) as copy:
+        yield DeviceFile(str(file), lambda: _pieces(copy), opener, kept)
+
+
+@contextmanager
+def at_hand(file: Path) -> Iterator[Path]:
+    """Give a path that can be read more than once: the file's own, or that of a copy of what a pipe gives."""
+    if file.is_file() or file.is_dir():
+        yield file
+        return
     with tempfile.TemporaryDirectory(prefix="jitr-") as folder:
         copy = Path(folder) / "list.csv"
         with file.open("rb") as opened, copy.open("wb") as copied:
             shutil.copyfileobj(opened, copied)
-        yield DeviceFile(str(file), lambda: _pieces(copy), opener, kept)
+        yield copy
 
 
 def may_be_signed(file: Path, kind: str | None) -> bool:
     """Return whether a file may be a signed manifest, so that one must know who may sign it. ``kind`` was said."""
     if kind is not None or file.is_dir():
         return kind == SIGNED
-    if not file.is_file():
-        return True  # a pipe, which is read once
     with file.open("rb") as opened:
         return recognised(opened.read(HEAD)) == SIGNED
 

@@ -62,6 +62,7 @@ class ManifestChoice:
             headings=headings_of(self.columns),
             sheet=self.sheet,
             encoding=self.encoding,
+            signed=bool(self.signers),
         )
         return Opener(options, scratch, Spreadsheets(self.sheet), on_all_cores, files_of_bundle)
 

@@ -12,7 +12,7 @@ from jitr.text import counted
 from jitr.times import rfc3339
 from jitr_cli.commands.device.overrule import require_reason
 from jitr_cli.console import completion, output
-from jitr_cli.console.options import FILE, stack_options
+from jitr_cli.console.options import FILE, refuse_yes_without_questions, stack_options
 from jitr_operations.deployment import Choice
 from jitr_operations.devices import ledger
 from jitr_operations.devices import status as switching
@@ -182,6 +182,9 @@ def deactivate(
         raise click.UsageError(f"Say which devices in one way: {told}.")
     if which and (dry_run or file is not None):
         raise click.UsageError("--dry-run and --csv go with --list, --where, --crl or --rule.")
+    refuse_yes_without_questions(dry_run, yes)
+    if dry_run and file is not None:
+        raise click.UsageError("--dry-run and --csv exclude each other: nothing is done that could be written there.")
     if which:
         _deactivate_named(which, yes, choice, as_json)
         return

@@ -5,7 +5,7 @@ from datetime import timedelta
 import click
 
 from jitr.text import counted
-from jitr_cli.console.options import stack_options
+from jitr_cli.console.options import refuse_yes_without_questions, stack_options
 from jitr_cli.console.output import confirm, emit, json_option, note, table
 from jitr_operations.cas.registry import all_ca_ids, find
 from jitr_operations.deployment import Choice
@@ -53,6 +53,7 @@ def sweep(
       jitr failures sweep --dry-run
       jitr failures sweep --ca 3f9c0c6f --pace 2
     """
+    refuse_yes_without_questions(dry_run, yes)
     deployment = choice.anew().deployment()
     iot = deployment.client("iot")
     ids = [find(iot, each).id for each in cas] or all_ca_ids(iot)

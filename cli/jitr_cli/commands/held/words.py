@@ -71,6 +71,8 @@ def recheck(devices: tuple[str, ...], everyone: bool, reason: str | None, choice
     """
     if bool(devices) == everyone:
         raise click.UsageError("name the devices, or say --all.")
+    if devices and reason is not None:
+        raise click.UsageError("--reason goes with --all: named devices are decided again whatever they are held for.")
     deployment = choice.deployment()
     if everyone and reason is None:
         deployment.announce("dynamodb")

@@ -15,7 +15,7 @@ from jitr.text import counted
 from jitr_cli.commands.lists.manifest_options import manifest_options
 from jitr_cli.commands.lists.options import where_option
 from jitr_cli.console import completion
-from jitr_cli.console.options import stack_options
+from jitr_cli.console.options import refuse_yes_without_questions, stack_options
 from jitr_cli.console.output import ask, confirm, emit, json_option, note
 from jitr_operations.deployment import Choice
 from jitr_operations.lists import check as list_check
@@ -71,6 +71,9 @@ def import_(
     """
     if merge and replace:
         raise click.UsageError("--merge and --replace exclude each other: say which.")
+    if replace and overwrite:
+        raise click.UsageError("--overwrite goes with --merge: --replace leaves no row in its place.")
+    refuse_yes_without_questions(dry_run, yes)
     fitting.check_name(name)
     deployment = choice.deployment()
     table_ = table_of(deployment)
@@ -175,6 +178,8 @@ def export(name: str, file: Path, force: bool, conditions: tuple[str, ...], choi
     to_output = str(file) == "-"
     if to_output and as_json:
         raise click.UsageError("--json and - exclude each other: both write to standard output.")
+    if to_output and force:
+        raise click.UsageError("--force goes with FILE: standard output replaces nothing.")
     export_ = ListExport(DeviceLists(table_of(choice.deployment())), name, RowFilter(conditions))
     if to_output:
         sys.stdout.buffer.writelines(export_.pieces())

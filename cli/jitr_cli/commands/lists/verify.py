@@ -38,12 +38,13 @@ def verify(file: Path, cas: Path | None, manifest: ManifestChoice, choice: Choic
       jitr lists verify lot-17.json --signer MCHP_Manifest_Signer.crt --cas cas
       jitr lists verify certificates.zip
     """
-    asked = not manifest.signers and list_files.may_be_signed(file, manifest.kind)
-    kept = SignerStore(table_of(choice.deployment())).believed() if asked else None
-    with list_files.source(file, manifest.opener(kept)) as source:
-        serials = partial(source.opener.serials, source.pieces)
-        reader = source.opener(source.pieces(), source.name, Duplicates(), serials)
-        found = verification(reader)
+    with list_files.at_hand(file) as here:
+        asked = not manifest.signers and list_files.may_be_signed(here, manifest.kind)
+        kept = SignerStore(table_of(choice.deployment())).believed() if asked else None
+        with list_files.source(here, manifest.opener(kept), None if here == file else str(file)) as source:
+            serials = partial(source.opener.serials, source.pieces)
+            reader = source.opener(source.pieces(), source.name, Duplicates(), serials)
+            found = verification(reader)
     issuers = about(found.issuers)
     if cas is not None:
         files = pem_files(found.issuers)

@@ -29,6 +29,7 @@ functions and the IAM roles that they need, a table, queues, alarms, and two buc
 All of it is deleted again, with what it holds. It costs some cents, and takes about 15 minutes more.
 While the stack stands, devices of yours that connect for the first time are held.
 """
+_BESIDE_CLEAN = {"clean", "as_json", "profile", "region", "endpoint_url", "stack", "local"}  # parameters
 _PLAN = """\
 This makes a CA that nobody knows and two devices, tagged and named jitr-verify, and takes them away again:
 one CA registered, about 20 connections, and some 100 requests to AWS IoT, which cost less than a cent.
@@ -99,6 +100,7 @@ def verify(
       jitr verify --own-stack --template jitr-stack-0.1.0-arm64/template.yaml
     """
     if clean:
+        _refuse_beside_clean(context)
         _clean(choice, as_json)
         return
     extent = Extent(sni_only, alarm, refusal, throttle)
@@ -119,6 +121,18 @@ def _plan(extent: Extent, own_stack: bool) -> str:
     throttle = _THROTTLE.format(calls=CALLS)
     more = ((extent.alarm, _ALARM), (extent.refusal and not own_stack, _REFUSAL), (extent.throttle, throttle))
     return _PLAN.format(minutes=20 if extent.alarm else 4, more="".join(text for wanted, text in more if wanted))
+
+
+def _refuse_beside_clean(context: click.Context) -> None:
+    """Raise UsageError for an option that says how to verify: --clean verifies nothing, and asks nothing."""
+    of_verifying = {
+        name: param.opts[0]
+        for param in context.command.params
+        if (name := param.name) is not None and name not in _BESIDE_CLEAN
+    }
+    for name, option in of_verifying.items():
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--clean and {option} exclude each other: --clean only removes, and asks nothing.")
 
 
 def _clean(choice: Choice, as_json: bool) -> None:

@@ -28,6 +28,7 @@ _ALSO_CALLED = {
     "note": ("notes", "comment", "comments", "remark", "remarks", "description"),
 }
 _MEANT = {called: column for column, names in _ALSO_CALLED.items() for called in names}
+_KNOWN = f"names from {', '.join(COLUMNS)}, and {ATTRIBUTE_PREFIX}NAME for columns of your own"
 _ATTRIBUTE_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
 
@@ -116,8 +117,9 @@ def header_faults(names: Sequence[str]) -> list[tuple[int, ColumnFault]]:
         return [(MAX_COLUMNS + 1, ColumnFault(None, f"there are {len(names)} columns: at most {MAX_COLUMNS} are read"))]
     named = [name for name in names if name]
     if not any(is_column(name) or _meant(name) for name in named):
-        begins = f"; it begins with {shown(named[0])}" if named else ""
-        return [(1, ColumnFault(None, f"the first line must name the columns, such as common_name{begins}"))]
+        begins = f", and it begins with {shown(named[0])}" if named else ""
+        why = f"the first line must name the columns{begins}: put a line above it with {_KNOWN}"
+        return [(1, ColumnFault(None, why))]
     return list(_wrong_names(names)) or _missing_columns(names)
 
 

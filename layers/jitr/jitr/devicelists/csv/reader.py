@@ -134,7 +134,7 @@ class Reader:
         """Return whether the first record names the columns. Without good names, no row below it would make sense."""
         first = next(self._records, None)
         if first is None:
-            self._add(1, 1, "there is no header: the first line must name the columns, such as common_name")
+            self._add(1, 1, "there is nothing in it: the first line of a list names the columns, such as common_name")
         elif isinstance(first, BadCsvRecord):
             self._add(first.line, first.column, first.message)
         else:

@@ -45,11 +45,11 @@ class SheetReader(Reader):
     ) -> None:
         def serials() -> SerialNotation:
             # What devices on record tell is not asked here: digits that may be either are told, and not guessed.
-            looked = look_at(_records(rows(), headings), headings)
+            looked = look_at(records_of(rows(), headings), headings)
             return SerialNotation(looked.base, looked.why)
 
         super().__init__((), source=source, duplicates=duplicates, serials=serials, headings=headings)
-        self._records = _records(rows(), headings)
+        self._records = records_of(rows(), headings)
 
     def _problem(self, line: int, number: int, fault: ColumnFault) -> ListProblem:
         return CellProblem(line, number, fault.column, fault.message)
@@ -64,7 +64,8 @@ def letters(number: int) -> str:
     return name or "A"
 
 
-def _records(rows: Rows, headings: Mapping[str, str]) -> Iterator[CsvRecord | BadCsvRecord]:
+def records_of(rows: Rows, headings: Mapping[str, str]) -> Iterator[CsvRecord | BadCsvRecord]:
+    """Return a sheet's rows that are not blank. One that has a number where a key should be is a bad one."""
     columns: list[str | None] | None = None  # by number; None where it is no column of ours
     for line, values in enumerate(rows, 1):
         cells = [_text(each) for each in values]

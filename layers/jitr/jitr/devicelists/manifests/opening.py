@@ -8,8 +8,8 @@ from jitr.devicelists.csv.duplicates import SeenKeys
 from jitr.devicelists.csv.encodings import as_utf8
 from jitr.devicelists.csv.reader import Reader, serials_in
 from jitr.devicelists.csv.serials import KnownSerials, SerialNotation
-from jitr.devicelists.manifests.reading import ListReader, Options, ParallelMap, one_by_one
-from jitr.devicelists.manifests.recognition import CALLED, HEAD, SPREADSHEET, recognised
+from jitr.devicelists.manifests.reading import USUAL_SET, ListReader, Options, ParallelMap, one_by_one
+from jitr.devicelists.manifests.recognition import CALLED, HEAD, SIGNED, SPREADSHEET, recognised, recognised_table
 from jitr.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from jitr.devicelists.manifests.archives import FilesOfArchive
 
 _IN_CSV = ("csv", "espressif", "nrfcloud", "column")
+_ARCHIVES = ("zip", "7z", "tar", "tar.gz")
+_UNSIGNED = "--signer is for signed manifests, and by its content this is none: nothing in it would be verified"
 _NOT_FOR_CSV = (
     "it is CSV with columns of its own, one of which may be thing_name; --thing-name, --by, --skip-bad and --set are "
     "for manifests and certificates"
@@ -80,19 +82,17 @@ class Opener:
             head = _head(pieces)
             pieces = chain([head], pieces)
             found = recognised(head)
+        if self._sheets is not None and found == "csv" and head.startswith(SPREADSHEET):
+            return self._sheet(pieces, source, duplicates, self._sheets)
         kind = self._options.kind
         is_table = kind == "csv" or (kind is None and found == "csv")
-        if self._options.sheet is not None and not (is_table and head.startswith(SPREADSHEET)):
+        if self._options.sheet is not None:
             raise InputError(f"{source}: --sheet is for spreadsheets, and this is none")
         if is_table:
-            if self._options.for_manifests:
-                raise InputError(f"{source}: {_NOT_FOR_CSV}")
+            self._require_csv(source)
             headings = self._options.headings
-            if self._sheets is not None and head.startswith(SPREADSHEET):
-                return self._sheet(pieces, source, duplicates, self._sheets)
             return Reader(pieces, source=source, duplicates=duplicates, serials=serials, headings=headings)
-        if self._options.headings and found != "column":
-            raise InputError(f"{source}: --column is for CSV; a manifest's and a certificate's columns are known")
+        self._refuse_idle(found, source)
         # Not sooner: most files are CSV, and a cold start would read all of this for nothing.
         from jitr.devicelists.manifests.readers import reader_of
 
@@ -111,16 +111,45 @@ class Opener:
         )
         return reader
 
+    def _refuse_idle(self, found: str, source: str) -> None:
+        """Raise InputError for an option that nothing would come of in such a file."""
+        if self._options.signed and found != SIGNED:
+            raise InputError(f"{source}: {_UNSIGNED}")
+        if self._options.by_common_name and found != SIGNED:
+            raise InputError(f"{source}: --by is for lite manifests of Microchip's, and this is none")
+        if self._options.key_set != USUAL_SET and found not in _ARCHIVES:
+            raise InputError(f"{source}: --set is for folders and archives of Infineon's, and this is none")
+        if self._options.headings and found != "column":
+            raise InputError(f"{source}: --column is for CSV; a manifest's and a certificate's columns are known")
+
     def _sheet(
         self, pieces: Iterator[bytes], source: str, duplicates: SeenKeys | None, sheets: "Callable[[IO[bytes]], Rows]"
     ) -> ListReader:
-        """Return what reads a spreadsheet, of which all is read first."""
-        from jitr.devicelists.csv.sheets import SheetReader
+        """Return what reads a spreadsheet, of which all is read first: as the same cells in CSV are read."""
+        from jitr.devicelists.csv.sheets import SheetReader, records_of
+        from jitr.devicelists.manifests.readers import TABLES, fits
 
-        copy = self._scratch()
+        copy, options = self._scratch(), self._options
         for piece in pieces:
             copy.write(piece)
-        return SheetReader(lambda: sheets(copy), source=source, duplicates=duplicates, headings=self._options.headings)
+        found = "csv" if options.kind == "csv" else recognised_table(records_of(sheets(copy), options.headings))
+        if not fits(options.kind, found):
+            raise InputError(f"{source}: by its content this spreadsheet is not what --from {options.kind} reads")
+        if found == "csv":
+            self._require_csv(source)
+            return SheetReader(lambda: sheets(copy), source=source, duplicates=duplicates, headings=options.headings)
+        self._refuse_idle(found, source)
+        records = records_of(sheets(copy), options.headings)
+        reader = TABLES[found](records, source=source, duplicates=duplicates, options=options, unit="row")
+        reader.read_as = f"read as {CALLED[found].replace('CSV', 'a spreadsheet')}, which its content shows"
+        return reader
+
+    def _require_csv(self, source: str) -> None:
+        """Raise InputError for an option that is not for CSV and spreadsheets with columns of their own."""
+        if self._options.signed:
+            raise InputError(f"{source}: {_UNSIGNED}")
+        if self._options.for_manifests:
+            raise InputError(f"{source}: {_NOT_FOR_CSV}")
 
 
 def _head(pieces: Iterator[bytes]) -> bytes:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO
 
 from jitr.devicelists.csv.duplicates import SeenKeys
+from jitr.devicelists.csv.records import read_records
 from jitr.devicelists.manifests import certificates, tables
 from jitr.devicelists.manifests.archives import FilesOfArchive, gunzipped
 from jitr.devicelists.manifests.certificates import Certificates, CertificateText, CertificateTexts
@@ -11,7 +12,7 @@ from jitr.devicelists.manifests.microchip import Manifest
 from jitr.devicelists.manifests.reading import Entry, ManifestReader, Options, ParallelMap, WrongManifest, one_by_one
 from jitr.x509.pem import MAX_INPUT
 
-_TABLES: Mapping[str, type[tables.DeviceTable]] = {
+TABLES: Mapping[str, type[tables.DeviceTable]] = {
     "espressif": tables.Espressif,
     "nrfcloud": tables.NrfCloud,
     "column": tables.CertificateColumn,
@@ -38,12 +39,12 @@ def reader_of(
     seven_zip: FilesOfArchive | None = None,
 ) -> ManifestReader:
     """Return what reads a file that was recognised; one that is not what it is said to be gives its problem."""
-    if not _fits(options.kind, found):
+    if not fits(options.kind, found):
         found = ""
     if found == "microchip":
         return Manifest(pieces, source=source, duplicates=duplicates, options=options, spread=spread)
-    if found in _TABLES:
-        return _TABLES[found](pieces, source=source, duplicates=duplicates, options=options)
+    if found in TABLES:
+        return TABLES[found](read_records(pieces), source=source, duplicates=duplicates, options=options)
     texts = _texts(found, pieces, options, scratch, seven_zip)
     if texts is None:
         other = f"by its content this is not {_EXPECTED[options.kind or 'certificates']}"
@@ -94,7 +95,7 @@ class _Unread(ManifestReader):
         raise WrongManifest(self._why)
 
 
-def _fits(kind: str | None, found: str) -> bool:
+def fits(kind: str | None, found: str) -> bool:
     """Return whether a file may be of the kind that it is said to be."""
     return kind is None or _OPTION.get(found, found) == ("certificates" if kind == "infineon" else kind)
 

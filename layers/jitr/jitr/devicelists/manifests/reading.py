@@ -120,7 +120,7 @@ class Options:
     that name. ``by_common_name`` takes elements that have neither key nor certificate by their names. ``skip_bad``
     leaves out what is wrong. ``key_set`` chooses among the certificates of one chip of Infineon's. ``headings`` are for
     CSV and spreadsheets: the columns that what it calls them stands for; ``sheet`` is one of a spreadsheet's.
-    ``encoding`` is that of a CSV file which is neither UTF-8 nor UTF-16.
+    ``encoding`` is that of a CSV file which is neither UTF-8 nor UTF-16. ``signed`` refuses what is not signed.
     """
 
     kind: str | None = None
@@ -132,6 +132,7 @@ class Options:
     headings: Mapping[str, str] = field(default_factory=dict)
     sheet: str | None = None
     encoding: str | None = None
+    signed: bool = False
 
     @property
     def read_as(self) -> str:

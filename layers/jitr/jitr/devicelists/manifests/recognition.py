@@ -3,11 +3,11 @@
 import codecs
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
 from jitr.devicelists.columns import is_column
-from jitr.devicelists.csv.records import CsvRecord, read_records
+from jitr.devicelists.csv.records import BadCsvRecord, CsvRecord, read_records
 
 SIGNED = "microchip"  # the one kind whose elements are signed
 KINDS = (SIGNED, "espressif", "nrfcloud", "infineon", "certificates", "csv")
@@ -56,7 +56,7 @@ def recognised(head: bytes) -> str:
         return "pem"
     if begins_with_base64(head):
         return "base64"
-    return _recognised_table(head)
+    return recognised_table(read_records([head]))
 
 
 def _recognised_binary(head: bytes) -> str | None:
@@ -86,8 +86,8 @@ def _inflated(head: bytes) -> bytes:
         return b""
 
 
-def _recognised_table(head: bytes) -> str:
-    records = read_records([head])
+def recognised_table(records: "Iterator[CsvRecord | BadCsvRecord]") -> str:
+    """Return what a table is by its first two rows: a key of ``CALLED``, or ``csv``."""
     first = next(records, None)
     if not isinstance(first, CsvRecord):
         return "csv"

@@ -1,15 +1,16 @@
-"""Devices in the tables that vendors ship with their modules: CSV with a certificate in a cell.
+"""Devices in the tables that vendors ship with their modules: CSV, or a sheet, with a certificate in a cell.
 
 Espressif's pre-provisioned modules: ``MAC,cn,cert``. Nordic's nRF Cloud: no header, and device id, sub-type, tags,
 firmware types and certificate.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from typing import TypeAlias
 
 from jitr.devicelists.columns import is_column, shown, under
 from jitr.devicelists.csv.duplicates import SeenKeys
-from jitr.devicelists.csv.records import BadCsvRecord, CsvRecord, read_records
+from jitr.devicelists.csv.records import BadCsvRecord, CsvRecord
 from jitr.devicelists.manifests.certificates import HAS_A_KEY, PRIVATE_KEY, from_base64, names_of
 from jitr.devicelists.manifests.reading import (
     Bad,
@@ -25,6 +26,8 @@ from jitr.errors import InputError, Unreadable
 from jitr.text import counted
 from jitr.x509.certificate import CertificateReading, read_certificate
 
+Records: TypeAlias = Iterator[CsvRecord | BadCsvRecord]
+
 _HEADINGS_SHOWN = 5
 _MAC = re.compile(r"[0-9A-Fa-f]{12}")
 
@@ -34,20 +37,21 @@ class WrongDevice(InputError):
 
 
 class DeviceTable(ManifestReader):
-    """The devices of a vendor's table. ``pieces`` are the file's bytes in pieces of any size."""
+    """The devices of a vendor's table. ``records`` are its rows, and ``unit`` is what they are called."""
 
-    unit = "line"
-
-    def __init__(self, pieces: Iterable[bytes], *, source: str, duplicates: SeenKeys | None, options: Options) -> None:
+    def __init__(
+        self, records: Records, *, source: str, duplicates: SeenKeys | None, options: Options, unit: str = "line"
+    ) -> None:
         super().__init__(source, duplicates=duplicates, options=options)
-        self._records = read_records(pieces)
+        self.unit = unit
+        self._records = records
         self._name = file_name(source)
 
     def entries(self) -> Iterator[Entry]:
         """Return the rows, those that cannot be read as bad ones."""
         self.check_header(self._records)
         for record in self._records:
-            place = f"line {record.line}"
+            place = f"{self.unit} {record.line}"
             if isinstance(record, BadCsvRecord):
                 yield Bad(record.line, place, record.message)
                 continue
@@ -62,7 +66,7 @@ class DeviceTable(ManifestReader):
                 record.line, place, {name: value for name, value in columns.items() if value}, names_of(reading)
             )
 
-    def check_header(self, records: Iterator[CsvRecord | BadCsvRecord]) -> None:
+    def check_header(self, records: Records) -> None:
         """Take the header, where there is one. Raises WrongManifest."""
 
     def device(self, cells: list[str]) -> tuple[dict[str, str], CertificateReading]:
@@ -73,7 +77,7 @@ class DeviceTable(ManifestReader):
 class Espressif(DeviceTable):
     """Espressif's pre-provisioned modules."""
 
-    def check_header(self, records: Iterator[CsvRecord | BadCsvRecord]) -> None:
+    def check_header(self, records: Records) -> None:
         """Take the header. Raises WrongManifest."""
         first = next(records, None)
         names = tuple(each.strip().lower() for each in first.cells) if isinstance(first, CsvRecord) else ()
@@ -107,8 +111,10 @@ class CertificateColumn(DeviceTable):
     the certificate's own.
     """
 
-    def __init__(self, pieces: Iterable[bytes], *, source: str, duplicates: SeenKeys | None, options: Options) -> None:
-        super().__init__(pieces, source=source, duplicates=duplicates, options=options)
+    def __init__(
+        self, records: Records, *, source: str, duplicates: SeenKeys | None, options: Options, unit: str = "line"
+    ) -> None:
+        super().__init__(records, source=source, duplicates=duplicates, options=options, unit=unit)
         self._headings: list[str] = []
         self._columns: list[str | None] = []  # None where a heading is not read
         self._certificates: int | None = None  # the number of the column that has them, from 0
@@ -121,7 +127,7 @@ class CertificateColumn(DeviceTable):
         named = ", ".join(map(shown, left_out[:_HEADINGS_SHOWN]))
         return (f"columns that are left out: {named}{more}",) if left_out else ()
 
-    def check_header(self, records: Iterator[CsvRecord | BadCsvRecord]) -> None:
+    def check_header(self, records: Records) -> None:
         """Take the header. Raises WrongManifest."""
         first = next(records, None)
         if not isinstance(first, CsvRecord):
