@@ -45,6 +45,22 @@ def test_what_cannot_be_a_thing_s_name_is_not_asked_of_aws(ready: Table, run: Ru
     assert "ListThingPrincipals" in aws.operations
 
 
+def test_a_device_on_which_nothing_was_decided_is_found_by_its_thing_or_id(ready: Table, run: Run, iot: Any) -> None:
+    """Registered by hand it never knocked, and can be cut off all the same; an id that nobody has finds none."""
+    made = iot.create_keys_and_certificate(setAsActive=True)
+    iot.create_thing(thingName="by-hand")
+    iot.attach_thing_principal(thingName="by-hand", principal=made["certificateArn"])
+    page = Page().enter()
+    for text in ("by-hand", made["certificateId"]):
+        result = run("device", "find", text, "--json")
+        assert (result.exit_code, json.loads(result.stdout)["without_record"]) == (0, [made["certificateId"]])
+        shown = page.text(f"/devices?q={text}")
+        assert f"/devices/{made['certificateId']}" in shown
+        assert "Nothing on record begins with that" not in shown
+    assert run("device", "find", "ab" * 32).exit_code == 1
+    assert "Nothing on record begins with that" in page.text(f"/devices?q={'ab' * 32}")
+
+
 def test_the_page_finds_what_the_command_finds_and_says_how(ready: Table, run: Run) -> None:
     for number in (1, 2):
         hold(ready, number)

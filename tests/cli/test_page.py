@@ -319,7 +319,7 @@ def test_a_file_is_looked_at_and_then_imported(page: Page, ready: Table) -> None
     found = re.search(r'action="(/[^"]+/import)"', looked.text)
     assert found
     text = page.finish(page.post(found[1], sure="yes"))
-    assert "are on list line-a" in text
+    assert "1 row is on list line-a" in text
     assert "snr-7" in on_list(ready, "line-a")
     again = page.post(found[1], sure="yes")
     assert (again.status_code, "imported already" in again.text) == (400, True)

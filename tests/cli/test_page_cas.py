@@ -55,6 +55,49 @@ def test_a_ca_is_registered_without_proof_in_one_step(page: Page, aws: Aws, iot:
     assert "name it in the rules" in page.text(f"/cas/{OTHER_ID}?done=registered")
 
 
+def copied(text: str) -> list[str]:
+    """The commands and lines that a page has to be copied."""
+    return [html.unescape(each) for each in re.findall(r'<code class="copy">(.*?)</code>', text)]
+
+
+def test_what_takes_a_private_key_is_said_to_need_a_command_which_is_there_to_be_copied(
+    page: Page, aws: Aws, iot: Any
+) -> None:
+    """Making a CA and issuing devices: where there is no CA yet, and on each CA's own page."""
+    upload(page, "SNI_ONLY", OTHER.pem)
+    text = page.text(f"/cas/{OTHER_ID}")
+    assert "private key belongs in no browser" in text
+    assert copied(text)[1:] == [
+        "jitr device issue snr-0001 --ca factory-b.pem",
+        "jitr device diagnose snr-0001.pem --region eu-central-1 --stack jitr",
+    ]
+    aws.overrides["ListCACertificates"] = lambda _given: {"certificates": []}
+    text = page.text("/cas")
+    assert "private key belongs in no browser" in text
+    assert copied(text) == [
+        "jitr ca create factory-a",
+        "jitr ca register factory-a.pem --key factory-a.key --region eu-central-1 --stack jitr",
+    ]
+
+
+def test_a_ca_that_no_rules_name_has_the_line_that_names_it(page: Page) -> None:
+    """Copied as it is into the rules it makes them name the CA, and is then told no more."""
+    upload(page, "SNI_ONLY", OTHER.pem)
+    line = copied(page.text(f"/cas/{OTHER_ID}"))[0]
+    rules = f"""\
+format: 1
+cas:
+{line}
+allow:
+  - name: line-b
+    ca: factory-b
+    grant: {{thing: "{{common_name}}", iot_policies: [Sensor]}}
+"""
+    done = page.post("/rules/publish", text=rules, seen="", message="line B")
+    assert done.status_code == 303, done.text
+    assert line not in copied(page.text(f"/cas/{OTHER_ID}"))
+
+
 @pytest.mark.parametrize("mode", ["SNI_ONLY", "DEFAULT"])
 def test_a_file_with_several_certificates_registers_none_of_them(page: Page, aws: Aws, mode: str) -> None:
     """In one step nobody would see which of them it was."""

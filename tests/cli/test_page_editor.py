@@ -52,6 +52,20 @@ def test_without_a_ca_the_example_says_that_its_ca_is_made_up(table: Table) -> N
     assert "No error in it" in told_of(page, text_in(answer))["told"]
 
 
+def test_whoever_names_a_ca_by_its_file_is_given_the_line_that_names_it_by_its_id(ready: Table, iot: Any) -> None:
+    """The page has no files: a text that was written for the command says at once what to write in its place."""
+    register_ca(iot, OTHER)
+    page = Page().enter()
+    text = "format: 1\ncas:\n  factory-b: {certificate: factory-b.pem}\n"
+    answer = page.post("/rules/check", text=text, seen="")
+    assert text_in(answer.text) == text
+    lines = [html.unescape(each) for each in re.findall(r'<code class="copy">(.*?)</code>', answer.text)]
+    [line] = [each for each in lines if each.startswith("  factory-b: ")]
+    answer = page.post("/rules/check", text=text.replace("  factory-b: {certificate: factory-b.pem}", line), seen="")
+    assert "certificate files cannot be read here" not in answer.text
+    assert "CAs by their ids" not in answer.text
+
+
 def test_the_command_writes_the_example_that_the_page_shows(table: Table, iot: Any, run: Run) -> None:
     from pathlib import Path
 

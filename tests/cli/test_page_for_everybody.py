@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -210,6 +211,7 @@ def ways(aws: Aws) -> dict[str, tuple[Way, int]]:
         "rules-version": ("/rules/1", 200),
         "rules-editor": ("/rules/edit", 200),
         "rules-mistake": (edited(lambda text: text.replace("list: line-a", "lists: line-a")), 200),
+        "rules-no-files": (edited(lambda text: re.sub(r"ids: \[.*?\]", "certificate: a.pem", text)), 200),
         "rules-preview": (edited(lambda text: text + "default: reject\n"), 200),
         "cas": ("/cas", 200),
         "ca": (ca_counted, 200),

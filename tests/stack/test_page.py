@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from testkit.browser import CHROMIUM, chromium, enter
 from testkit.stack.browsing import Served, served
-from testkit.stack.plant import Factory, Plant, until
+from testkit.stack.plant import Factory, Plant, PlantDevice, until
 
 from jitr.reasons import Verdict
 from jitr_local.device import Fate
@@ -67,30 +67,6 @@ def room(tab: "Tab", name: str) -> "Locator":
     return tab.get_by_role("navigation").get_by_role("link", name=name)
 
 
-def test_a_late_device_is_put_on_its_list_by_clicks_and_cut_off_again(plant: Plant, tab: "Tab") -> None:
-    factory = listed(plant, "page1")
-    made = plant.device(factory, "page1-0001")
-    with made.knocking() as device:
-        until(lambda: plant.record(made), "it is held")
-        room(tab, "Held").click()
-        assert "not on it" in tab.locator("main").inner_text()
-        tab.get_by_role("link", name="page1-0001").click()
-        form = tab.locator("form", has_text="Put it on a list")
-        form.get_by_label("List", exact=True).fill("page1-list")
-        form.get_by_label("Why").fill("came a day late")
-        form.get_by_role("button", name="Add the row").click()
-        tab.get_by_text("Done. It takes a moment").wait_for()
-        until(lambda: device.fate is not Fate.KNOCKING, "it gets in")
-    assert (device.fate, plant.status(made)) == (Fate.PUBLISHED, "ACTIVE")
-    tab.reload()
-    form = tab.locator("form", has_text="Cut it off")
-    form.get_by_label("Why").fill("bad radio")
-    form.get_by_role("button", name="Deactivate").click()
-    until(lambda: plant.status(made) == "INACTIVE", "it is cut off")
-    tab.get_by_text("Done. It takes a moment").wait_for()
-    assert "bad radio" in tab.locator("main").inner_text()
-
-
 def test_held_devices_are_admitted_and_rejected_many_at_once_without_a_script(
     plant: Plant, browser: "Browser", page: Served
 ) -> None:
@@ -116,29 +92,6 @@ def test_held_devices_are_admitted_and_rejected_many_at_once_without_a_script(
     assert record.word
     assert record.word["message"] == "the list is a day late"
     context.close()
-
-
-def test_a_file_with_a_mistake_says_where_and_the_mended_one_is_imported(
-    plant: Plant, tab: "Tab", tmp_path: Path
-) -> None:
-    listed(plant, "page3")
-    room(tab, "Lists").click()
-    wrong, right = tmp_path / "page3-list.csv", tmp_path / "mended.csv"
-    wrong.write_text("common_name,note\npage3-0001,a\npage3-0001,b\n")
-    right.write_text("common_name,note\npage3-0001,a\npage3-0002,b\n")
-    tab.get_by_label("File").set_input_files(wrong)
-    tab.get_by_role("button", name="Look at it").click()
-    told = tab.locator("main").inner_text()
-    assert "page3-0001,b" in told
-    assert "is on line 2 already" in told
-    tab.get_by_role("link", name="Back to the lists").click()
-    tab.get_by_label("File").set_input_files(right)
-    tab.get_by_label("List", exact=True).fill("page3-list")
-    tab.get_by_role("button", name="Look at it").click()
-    assert "2 rows: 2 added" in tab.locator("main").inner_text()
-    tab.get_by_role("button", name="Import").click()
-    tab.get_by_text("are on list page3-list").wait_for()
-    assert {each["rows"] for each in plant.json("lists", "ls") if each["list"] == "page3-list"} == {3}
 
 
 def test_rules_are_edited_with_errors_at_their_lines_published_and_rolled_back(plant: Plant, tab: "Tab") -> None:
@@ -189,48 +142,79 @@ def test_a_page_that_is_stale_says_so_and_acts_on_nothing(plant: Plant, browser:
     context.close()
 
 
-def test_a_first_day_and_a_recall_by_clicks_alone(plant: Plant, tab: "Tab", tmp_path: Path) -> None:
-    """A CA whose key is offline, rules for it, a device that gets in, found by a beginning, and recalled by a list."""
+def test_the_operators_day_by_clicks_alone(plant: Plant, tab: "Tab", tmp_path: Path) -> None:
+    """What docs/operators.md tells, from its beginning to its end; keys are made where they are kept, by the commands
+    that the page gives. A CA whose key is offline, a list with a typo, a late device, rules that are too narrow and are
+    taken back, a recall, a device that asks why, and who did what.
+    """
     plant.jitr("ca", "create", "page7", "--organization", "PAGE7", "--out-dir", plant.folder)
-    ca = plant.folder / "page7.pem"
-
-    room(tab, "CAs").click()
-    tab.get_by_label("The CA's certificate").set_input_files(ca)
-    tab.get_by_role("button", name="Go on").click()
-    with tab.expect_download() as download:
-        tab.get_by_role("link", name="Download the request").click()
-    request, proof = tmp_path / "v.csr", tmp_path / "v.pem"
-    download.value.save_as(request)
-    signing = ["openssl", "x509", "-req", "-in", str(request), "-CA", str(ca), "-out", str(proof)]
-    subprocess.run([*signing, "-CAkey", str(ca.with_suffix(".key")), "-days", "1"], check=True, capture_output=True)
-    tab.get_by_label("The verification certificate").set_input_files(proof)
-    tab.get_by_role("button", name="Register the CA").click()
-    tab.get_by_text("New devices under it knock from now on").wait_for()
-    ca_id = tab.url.partition("/cas/")[2][:64]
-
-    tab.get_by_role("link", name="name it in the rules").click()
-    rules = plant.rules(Factory("page7", ca, ca_id)).read_text()
+    factory = register(tab, plant.folder / "page7.pem", tmp_path)
+    rules = plant.rules(factory).read_text().replace("    grant:", "    list: page7-list\n    grant:")
+    name_it_in_rules(tab, factory, rules)
+    import_after_a_typo(tab, tmp_path / "page7-list.csv")
     publish(tab, rules, "the first line")
-    made = plant.device(Factory("page7", ca, ca_id), "page7-0001")
-    with made.knocking() as device:
+    first, late = (plant.device(factory, f"page7-000{number}") for number in (1, 4))
+    with first.knocking() as device:
+        until(lambda: device.fate is not Fate.KNOCKING, "it gets in")
+    put_on_its_list(plant, tab, late)
+    narrow_and_roll_back(plant, tab, rules)
+    recall(plant, tab, rules, tmp_path / "page7-recall.csv")
+    assert (plant.status(first), plant.status(late)) == ("INACTIVE", "ACTIVE")
+    ask_why_and_overrule(plant, tab, first)
+    room(tab, "History").click()
+    told = tab.locator("main").inner_text()
+    assert [why for why in ("recall 7", "ticket 4711", "the wrong radio", "the first line") if why not in told] == []
+
+
+def name_it_in_rules(tab: "Tab", factory: Factory, rules: str) -> None:
+    """Write rules that name the CA by a file, as for the command: the page has no such file, and says what to do."""
+    assert tab.locator("code.copy").first.inner_text().strip() in rules  # the line to be copied
+    tab.get_by_role("link", name="name it in the rules").click()
+    named = rules.replace(f'{{ids: ["{factory.id}"]}}', "{certificate: page7.pem}")
+    tab.get_by_label("The rules file").fill(named)
+    tab.get_by_role("button", name="Check it").click()
+    tab.get_by_role("heading", name="CAs by their ids").wait_for()
+    tab.get_by_role("link", name="Do nothing").click()
+
+
+def import_after_a_typo(tab: "Tab", file: Path) -> None:
+    """Have a file refused that lists a device twice, and the mended one imported."""
+    upload(tab, file, "common_name,attr.batch\npage7-0001,7\npage7-0001,8\n")
+    told = tab.locator("main").inner_text()
+    assert ("page7-0001,8" in told, "is on line 2 already" in told) == (True, True)
+    tab.get_by_role("link", name="Back to the lists").click()
+    upload(tab, file, "common_name,attr.batch\npage7-0001,7\npage7-0002,7\n")
+    import_(tab, "page7-list")
+
+
+def put_on_its_list(plant: Plant, tab: "Tab", late: PlantDevice) -> None:
+    """Let a device in that is not on its list yet."""
+    with late.knocking() as device:
+        until(lambda: plant.record(late), "it is held")
+        room(tab, "Held").click()
+        assert "not on it" in tab.locator("main").inner_text()
+        tab.get_by_role("link", name="page7-0004").click()
+        do(tab, "Put it on a list", "came a day late", "Add the row", ("List", "page7-list"))
+        tab.get_by_text("Done. It takes a moment").wait_for()
         until(lambda: device.fate is not Fate.KNOCKING, "it gets in")
 
-    tab.get_by_label("Find a device").fill("PAGE7-00")
-    tab.get_by_role("button", name="Find").click()
-    tab.get_by_role("link", name="page7-0001").click()
-    assert "admitted" in tab.locator("main h2").first.inner_text()
 
-    recall = tmp_path / "page7-recall.csv"
-    recall.write_text("common_name\npage7-0001\npage7-O002\n")
-    room(tab, "Lists").click()
-    tab.get_by_label("File").set_input_files(recall)
-    tab.get_by_role("button", name="Look at it").click()
-    for box in tab.get_by_label("I have read this").all():  # it is a new list, and a row of it can match nothing
-        box.check()
-    tab.get_by_role("button", name="Import").click()
-    tab.get_by_text("are on list page7-recall").wait_for()
-    room(tab, "Rules").click()
-    tab.get_by_role("link", name="Edit").click()
+def narrow_and_roll_back(plant: Plant, tab: "Tab", rules: str) -> None:
+    """Publish rules that are too narrow, and put those before in force again."""
+    publish(tab, rules.replace("page7-*", "page7-9*"), "only the nine-hundreds", "they stay ACTIVE")
+    [before, *_] = [each["version"] for each in plant.json("rules", "history") if each["message"] == "the first line"]
+    tab.get_by_role("link", name=str(before), exact=True).click()
+    tab.get_by_role("button", name="Put it in force again").click()
+    assert '+    common_name: "page7-*"' in tab.locator("main").inner_text()
+    tab.get_by_role("button", name="Put in force").click()
+    tab.get_by_text("In force, as version").wait_for()
+    assert plant.json("rules", "show")["text"] == rules
+
+
+def recall(plant: Plant, tab: "Tab", rules: str, file: Path) -> None:
+    """Put a device on a list that a deny rule names, and cut it off; keep the list as a file."""
+    upload(tab, file, "common_name\npage7-0001\npage7-O002\n")
+    import_(tab, "page7-recall")
     denied = "deny:\n  - {name: recalled, list: page7-recall, reason: bad radio}\nallow:"
     publish(tab, rules.replace("allow:", denied), "recall 7")
     room(tab, "Lists").click()
@@ -242,14 +226,81 @@ def test_a_first_day_and_a_recall_by_clicks_alone(plant: Plant, tab: "Tab", tmp_
     tab.get_by_label("I have read this").check()
     tab.get_by_role("button", name="Cut them off").click()
     tab.get_by_text("Made 1 of 1 device INACTIVE").wait_for()
-    assert plant.status(made) == "INACTIVE"
+    tab.get_by_role("link", name="Back to list page7-recall").click()
+    with tab.expect_download() as download:
+        tab.get_by_role("link", name="Export as CSV").click()
+    assert set(download.value.path().read_text("utf-8-sig").split()) == {"common_name", "page7-0001", "page7-O002"}
 
 
-def publish(tab: "Tab", text: str, why: str) -> None:
-    """Have a text in the editor checked and put in force."""
+def ask_why_and_overrule(plant: Plant, tab: "Tab", first: PlantDevice) -> None:
+    """Find a recalled device, see why it stays out, let it in all the same, and cut it off again."""
+    tab.get_by_label("Find a device").fill("PAGE7-0001")
+    tab.get_by_label("Find a device").press("Enter")
+    tab.get_by_role("link", name="page7-0001").click()
+    tab.get_by_role("link", name="What would be decided now?").click()
+    assert "rejected" in tab.get_by_role("heading", name="Decided now").inner_text()
+    do(tab, "Let it connect again", "radio replaced", "Activate")
+    assert "tick “even if the rules deny it”" in tab.locator("main").inner_text()
+    tab.go_back()
+    tab.get_by_label("even if the rules deny it").check()
+    do(tab, "Let it connect again", "radio replaced, ticket 4711", "Activate")
+    until(lambda: plant.status(first) == "ACTIVE", "it is let in again")
+    tab.get_by_text("Done. It takes a moment").wait_for()
+    do(tab, "Cut it off", "the wrong radio", "Deactivate")
+    until(lambda: plant.status(first) == "INACTIVE", "it is cut off again")
+
+
+def register(tab: "Tab", ca: Path, folder: Path) -> Factory:
+    """Register a CA by its certificate, and prove that its key is at hand, as whoever keeps it does."""
+    room(tab, "CAs").click()
+    tab.get_by_label("The CA's certificate").set_input_files(ca)
+    tab.get_by_role("button", name="Go on").click()
+    with tab.expect_download() as download:
+        tab.get_by_role("link", name="Download the request").click()
+    request, proof = folder / "v.csr", folder / "v.pem"
+    download.value.save_as(request)
+    signing = ["openssl", "x509", "-req", "-in", str(request), "-CA", str(ca), "-out", str(proof)]
+    subprocess.run([*signing, "-CAkey", str(ca.with_suffix(".key")), "-days", "1"], check=True, capture_output=True)
+    tab.get_by_label("The verification certificate").set_input_files(proof)
+    tab.get_by_role("button", name="Register the CA").click()
+    tab.get_by_text("New devices under it are registered from now on").wait_for()
+    return Factory(ca.stem, ca, tab.url.partition("/cas/")[2][:64])
+
+
+def upload(tab: "Tab", file: Path, text: str) -> None:
+    """Have a file looked at that is to go into the list of its name."""
+    file.write_text(text)
+    room(tab, "Lists").click()
+    tab.get_by_label("File").set_input_files(file)
+    tab.get_by_role("button", name="Look at it").click()
+
+
+def import_(tab: "Tab", name: str) -> None:
+    """Import the two rows that were looked at; it is a new list, perhaps with a row that can match nothing."""
+    for box in tab.get_by_label("I have read this").all():
+        box.check()
+    tab.get_by_role("button", name="Import").click()
+    tab.get_by_text(f"2 rows are on list {name}").wait_for()
+
+
+def do(tab: "Tab", what: str, why: str, button: str, *fields: tuple[str, str]) -> None:
+    """Fill in one of the forms on a device's page, and send it."""
+    form = tab.locator("form", has_text=what)
+    for label, value in fields:
+        form.get_by_label(label, exact=True).fill(value)
+    form.get_by_label("Why").fill(why)
+    form.get_by_role("button", name=button).click()
+
+
+def publish(tab: "Tab", text: str, why: str, effect: str = "") -> None:
+    """Have a text in the editor checked, look what would follow, and put it in force."""
+    room(tab, "Rules").click()
+    tab.get_by_role("link", name=re.compile("^(Edit|Write the first rules)$")).click()
     tab.get_by_label("The rules file").fill(text)
     tab.get_by_label("Why").fill(why)
     tab.get_by_role("button", name="Check it").click()
+    tab.get_by_role("heading", name="Publish these rules?").wait_for()
+    assert effect in tab.locator("main").inner_text()
     for box in tab.get_by_label("I have read this").all():
         box.check()
     tab.get_by_role("button", name="Put in force").click()

@@ -24,13 +24,15 @@ NOT_ASKED = "No rule is asked, and it is not written down who does this"
 class ActivationCheck:
     """Asks what is in force before certificates are made ACTIVE, and writes down who did it and what was overruled.
 
-    ``overrule`` is why, where the rules in force are to be overruled; ``why`` where they need not be.
+    ``overrule`` is why, where the rules in force are to be overruled; ``why`` where they need not be; ``how`` is what
+    whoever wants to overrule them has to do.
     """
 
     account: Account
     table: Table | None
     overrule: str | None
     why: str | None = None
+    how: str = "--overrule REASON, which is kept"
     _today: Today | None = None
     _overruled: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -64,7 +66,7 @@ class ActivationCheck:
             remedy = first.remedy_for(rejected=self._was_rejected(certificate_id))
             return (
                 f"{words}: the rules in force deny it, and it stays as it is: {why}. {remedy} To let it "
-                "in all the same: --overrule REASON, which is kept"
+                f"in all the same: {self.how}"
             )
         telling.warn(f"{words}: the rules in force deny it, and are overruled: {why}")
         self._overruled[certificate_id] = tuple(each.code for each in decision.reasons if each.effect is Verdict.REJECT)

@@ -19,10 +19,15 @@ _ID = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class FoundDevices:
-    """The devices that a text may mean; ``more`` where there are more than are told."""
+    """The devices that a text may mean; ``more`` where there are more than are told.
+
+    ``without_record`` are certificateIds that AWS IoT has under that id or thing, and on which nothing was decided:
+    they were registered by hand, or by others.
+    """
 
     records: tuple[Record, ...]
     more: bool
+    without_record: tuple[str, ...] = ()
 
 
 def find_devices(deployment: Deployment, text: str) -> FoundDevices:
@@ -40,16 +45,14 @@ def find_devices(deployment: Deployment, text: str) -> FoundDevices:
     table = table_of(deployment)
     records, more = search(table, text)
     known = {each.certificate_id for each in records}
-    others = [each for each in _otherwise(deployment, text) if each not in known]
-    return FoundDevices((*records, *table.records(others)), more)
-
-
-def _otherwise(deployment: Deployment, text: str) -> list[str]:
-    """Return the certificateIds that are meant by the whole of a text, as the table or AWS IoT knows them."""
-    compact = re.sub(r"[\s:]", "", text).lower()
-    if _ID.fullmatch(compact):
-        return [compact]
-    return list(Registry(deployment.client("iot")).certificates_of(text) or ())
+    registry, whole = Registry(deployment.client("iot")), re.sub(r"[\s:]", "", text).lower()
+    is_id = _ID.fullmatch(whole) is not None
+    meant = [whole] if is_id else list(registry.certificates_of(text) or ())
+    others = table.records([each for each in meant if each not in known])
+    known |= {each.certificate_id for each in others}
+    unknown = (each for each in meant if each not in known)
+    without_record = tuple(each for each in unknown if not is_id or registry.get(each) is not None)
+    return FoundDevices((*records, *others), more, without_record)
 
 
 @dataclass

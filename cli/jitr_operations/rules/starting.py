@@ -101,12 +101,17 @@ STARTER = (_HEAD + _MADE_UP_CA + _DENY + _ALLOW + _DENY_TEST + _HOLD_TEST).forma
 
 
 @dataclass(frozen=True)
-class _Ca:
+class NamedCa:
     """A registered CA as a rules file names it."""
 
     alias: str
     ca_id: str
     subject: str
+
+    @property
+    def line(self) -> str:
+        """The one line that names it, to be pasted below ``cas``."""
+        return f'  {self.alias}: {{ids: ["{self.ca_id}"]}}'
 
     def __str__(self) -> str:
         return f'  {self.alias}:                    # {self.subject}\n    ids: ["{self.ca_id}"]\n'
@@ -127,11 +132,21 @@ def starting_text(deployment: Deployment) -> str:
     return _HEAD.format(schema=SCHEMA_FILE) + named + rule.format(all=every, alias=cas[0].alias, policy=policy)
 
 
-def _registered(iot: "IoTClient") -> Sequence[_Ca]:
+def as_in_rules(ca: RegisteredCa) -> NamedCa:
+    """Return a CA by the name that a rules file may have for it, made from its subject's."""
+    return NamedCa(_alias(ca), ca.id, _subject(ca))
+
+
+def registered_in_rules(deployment: Deployment) -> Sequence[NamedCa]:
+    """Return the ACTIVE CAs of an account, the first 20, each by a name of its own."""
+    return _registered(deployment.client("iot"))
+
+
+def _registered(iot: "IoTClient") -> Sequence[NamedCa]:
     found = (described(iot, each) for each in all_ca_ids(iot)[:_MOST_CAS])
     active = [each for each in found if each is not None and each.status == "ACTIVE"]
     taken: set[str] = set()
-    return [_Ca(_free(_alias(each), taken), each.id, _subject(each)) for each in active]
+    return [NamedCa(_free(_alias(each), taken), each.id, _subject(each)) for each in active]
 
 
 def _subject(ca: RegisteredCa) -> str:

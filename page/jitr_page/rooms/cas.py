@@ -13,6 +13,7 @@ from jitr_operations.cas import status, succession
 from jitr_operations.cas.checks import examine
 from jitr_operations.cas.overview import count_devices, overview_of, registered_cas
 from jitr_operations.cas.registry import RegisteredCa, described
+from jitr_operations.rules.starting import as_in_rules
 from jitr_operations.table import now
 from jitr_page import counting
 from jitr_page.jobs import WayBack
@@ -42,10 +43,12 @@ def show(ca_id: str) -> str:
     if request.args.get("done") == "registered" and ca.certificate is not None:
         for warning in examine(ca.certificate, now())[1]:  # those of its registration went with the redirection
             telling.warn(warning)
-    rules = rules_in_force()
+    rules, named = rules_in_force(), as_in_rules(ca)
     return render_template(
         "ca.html",
         ca=ca,
+        alias=named.alias,
+        line=named.line,
         shown=overview_of(ca, rules, time, None if counted is None else counted.devices),
         age=None if counted is None else span(time - counted.at),
         under_way=counting.under_way(url_for("cas.show", ca_id=ca.id)),

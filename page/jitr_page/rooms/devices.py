@@ -51,6 +51,7 @@ _KEYS = {
     "serial_number": "serial number",
     "common_name": "common name",
 }
+_OVERRULE = "go back, and tick “even if the rules deny it”; the reason that you give is kept"
 _MOST_CHANGES = 10  # of the history, on a device's own page
 # An address of another operator's page, or what follows its folder.
 _ADDRESS = re.compile(
@@ -109,7 +110,7 @@ def one(certificate_id: str) -> str:
         certificate=device.certificate,
         granted=_GRANTED,
         keys=_KEYS,
-        name=common_name(record) if record else "",
+        name=common_name(record) if record else next((each.name for each in device.things), ""),
         basis=basis_of(found.table)(record) if record else None,
         changes=of_device(found.table, certificate_id, _MOST_CHANGES),
         rules=[] if rules is None else [each.name for each in rules.allow],
@@ -207,7 +208,8 @@ def _activate(certificate_id: str, form: Any) -> None:
         raise InputError("the certificate is REVOKED, which is final: issue the device another one")
     if not registry.may_connect(certificate):
         raise InputError("it has no IoT policy, and AWS IoT hangs up on such a device: attach one first")
-    asked = ActivationCheck(found.deployment, found.table, why if form.get("overrule") == "yes" else None, why)
+    overrule = why if form.get("overrule") == "yes" else None
+    asked = ActivationCheck(found.deployment, found.table, overrule, why, _OVERRULE)
     denied = asked.denial(certificate.id, certificate.pem, certificate.ca_certificate_id, certificate.id[:12])
     if denied is not None:
         raise InputError(denied)

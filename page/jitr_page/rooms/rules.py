@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from jitr.decision.selftest import FailedTests, TestFailure
 from jitr.errors import InputError
 from jitr.rules.file.problems import Problem, RulesError
+from jitr.rules.file.reader import NAME_BY_ID
 from jitr.services.publishing import versions
 from jitr.services.publishing.versions import Publication
 from jitr.text import counted
@@ -25,7 +26,7 @@ from jitr_operations.rules.publication import (
     text_of,
     version_of,
 )
-from jitr_operations.rules.starting import MADE_UP, starting_text
+from jitr_operations.rules.starting import MADE_UP, registered_in_rules, starting_text
 from jitr_page.forms import reason, require_sure
 from jitr_page.private_keys import PrivateKeyPasted, without_keys
 from jitr_page.site import rules_in_force, site
@@ -113,6 +114,7 @@ def _editor(
         told=told,
         message=message,
         starting=starting,
+        cas=registered_in_rules(site().deployment) if any(each.hint == NAME_BY_ID for each in problems) else (),
     )
 
 

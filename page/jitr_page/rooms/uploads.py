@@ -120,7 +120,8 @@ def _import(found: Site, kept: Upload, looked: importing.ImportPreview, *, sure:
         if difference is None
         else ": " + ", ".join(f"{count} {name}" for name, count in difference.counts().items())
     )
-    return JobResult(f"{looked.told.rows} are on list {looked.name}{counts}")
+    verb = "is" if looked.checked.rows == 1 else "are"
+    return JobResult(f"{looked.told.rows} {verb} on list {looked.name}{counts}")
 
 
 @room.post("/uploads/<upload>/discard")

@@ -23,6 +23,22 @@ for (const button of document.querySelectorAll("button[data-sure]")) {
   });
 }
 
+// A button that copies a command, or a line to paste.
+for (const code of document.querySelectorAll("code.copy, .command code, .steps code")) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "small";
+  button.textContent = "Copy";
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(code.textContent);
+    button.textContent = "Copied";
+  });
+  const line = document.createElement("span");
+  line.className = "copied";
+  code.replaceWith(line);
+  line.append(code, button);
+}
+
 // A file dropped anywhere on the form is chosen.
 for (const input of document.querySelectorAll("input[data-drop]")) {
   const place = input.closest("form");

@@ -19,7 +19,8 @@ def find(context: click.Context, text: str, choice: Choice, as_json: bool) -> No
     """Find devices by the beginning of a name, serial number, certificateId or key; any that ever knocked here.
 
     TEXT is compared without case. A serial number may be hex, with or without colons, or decimal; a name is a common
-    name or a thing's. Exit code 0 means that some were found, 1 that none was.
+    name or a thing's. Certificates of the thing of that name that never knocked are told as well. Exit code 0 means
+    that some were found, 1 that none was.
 
     \b
     Examples:
@@ -27,12 +28,18 @@ def find(context: click.Context, text: str, choice: Choice, as_json: bool) -> No
       jitr device find 4f:2a:91
     """
     found = find_devices(choice.deployment(), text)
-    document = {"devices": [_told(each) for each in found.records], "more": found.more}
+    document = {
+        "devices": [_told(each) for each in found.records],
+        "more": found.more,
+        "without_record": list(found.without_record),
+    }
     columns = ("certificateId", "common name", "decision", "thing", "serial number")
     output.emit(as_json, document, lambda: output.table(columns, [tuple(map(_cell, _row(e))) for e in found.records]))
     if found.more:
         output.note("There are more: give more of it.")
-    if not found.records:
+    for each in found.without_record:
+        output.note(f"{each} never knocked here; AWS IoT has it: `jitr device show {each[:12]}`")
+    if not found.records and not found.without_record:
         output.note(f"No device on record has anything that begins with {output.safe(text)}.")
         context.exit(1)
 

@@ -40,6 +40,8 @@ CertificateId = Callable[[str], str]
 ResponderCertificate = Callable[[str], str]
 
 _MOST_SUGGESTIONS = 50
+# What to do where a CA is named by a file that is not at hand.
+NAME_BY_ID = "write the CA's id under `ids` instead; `jitr ca ls` prints it"
 _HOW_TO_MAKE = {
     "device list": "make it first: `jitr lists import NAME FILE.csv`, where a header alone is an empty list"
 }
@@ -206,8 +208,7 @@ class _Build:
         )
 
     def _resolved(self, path: At) -> str | None:
-        hint = "write the CA's id under `ids` instead; `jitr ca ls` prints it"
-        return self._read(path, self._certificate_id, hint)
+        return self._read(path, self._certificate_id, NAME_BY_ID)
 
     def _read(self, path: At, read: Callable[[str], str] | None, hint: str | None) -> str | None:
         if read is None:
