@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -868,6 +869,24 @@ def test_of_two_writers_of_one_record_one_is_told_to_come_back(ready: World) -> 
     with pytest.raises(Retry) as retry:
         ready.table.put_record(record)
     assert retry.value.cause == "conflict"
+
+
+def test_a_delivery_that_comes_second_asks_aws_iot_nothing_about_the_thing(ready: World) -> None:
+    """Both described the certificate; the name that the first reserved says that the other is late."""
+    fail(ready, "CreateThing", "ThrottlingException")
+    late = ready.fresh_registrar()
+    ready.calls.made.clear()
+
+    def first(**_event: Any) -> None:
+        ready.iot.meta.events.unregister("after-call.iot.DescribeCertificate", first)
+        with pytest.raises(Retry, match="Throttling"):
+            ready.knock(DEVICE, FACTORY)
+
+    ready.iot.meta.events.register("after-call.iot.DescribeCertificate", first)
+    with pytest.raises(Conflict):
+        late.handle(ready.message(ready.event(DEVICE.sha256, FACTORY.id)))
+    asked = Counter(ready.calls.of("iot"))
+    assert (asked["DescribeCertificate"], asked["DescribeThing"], asked["ListThingPrincipals"]) == (2, 1, 0)
 
 
 @pytest.mark.parametrize("kind", ["RSA-2048", "P-256"])

@@ -112,7 +112,9 @@ class Reservations:
         absent = [] if twin is None else [_no_record(self._table.name, twin)]
         if name is None:
             return self._without_reservation(attaching(record, grant), absent)
-        found = self._look(name, claimant)
+        reserved = self._reserved(name)
+        self._require_first(record, reserved)
+        found = self._look(reserved, claimant)
         if found.refusal is not None:
             return Claim(record, found.refusal)
         predecessors = tuple(found.holders) if grant.renewal == "replace" else ()
@@ -124,9 +126,22 @@ class Reservations:
         stored = self._write(claimed, found.stored, after, absent, limit=claimant.decision.max_devices)
         return Claim(record, _full(claimant.decision)) if stored is None else Claim(stored, left=given - gives)
 
-    def _look(self, name: str, claimant: Claimant) -> _Found:
+    def _reserved(self, name: str) -> Reservation:
+        return self.read(name) or Reservation(name)
+
+    def _require_first(self, record: Record, reserved: Reservation) -> None:
+        """Raise Conflict where another delivery claimed the name for this certificate since its record was read.
+
+        Writing the claim would raise it as well, but only after AWS IoT was asked about the thing.
+        """
+        if record.reservation is not None or record.certificate_id not in reserved.certificates:
+            return
+        for now in self._table.records([record.certificate_id]):
+            if now.revision > record.revision:
+                raise Conflict(f"the record of {record.certificate_id}")
+
+    def _look(self, stored: Reservation, claimant: Claimant) -> _Found:
         """Find what there is of a name, and whether the claimant may have it."""
-        stored = self.read(name) or Reservation(name)
         before = stored.known_as(claimant.public_key, claimant.written)
         holders = self._records_of(before.others(claimant.public_key))
         refusal = self._claimed(before, holders, claimant)
@@ -182,7 +197,7 @@ class Reservations:
         name = self._name(claimant)
         if name is None:
             return None
-        found = self._look(name, claimant)
+        found = self._look(self._reserved(name), claimant)
         most = claimant.decision.max_devices
         if found.refusal is None and most is not None:
             for rule in found.claimed_by(claimant).places - found.stored.places:
