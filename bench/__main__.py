@@ -14,7 +14,7 @@ from bench import documents, results
 
 # Their clock is simulated, so they run side by side, the longest first: a neighbour on the same processor does not show
 # in their figures.
-SIMULATED = ("burst", "scale", "storm", "money")
+SIMULATED = ("burst", "scale", "storm", "money", "first_burst")
 # The others run alone, in this order.
 PARTS = (
     "decision",

@@ -96,9 +96,9 @@ class SimulatedWorld:
 
     def __post_init__(self) -> None:
         self.gate = Gate(self.clock, {name: each * self.quotas for name, each in QUOTAS.items()})
-        self.iot = SimulatedIot(self.clock, self.gate)
-        self.dynamodb = Dynamodb(self.clock)
-        self.queue = Queue(self.clock, self.bill)
+        self.iot = SimulatedIot(self.clock, self.gate, 3 * self.seed - 2)
+        self.dynamodb = Dynamodb(self.clock, 3 * self.seed - 1)
+        self.queue = Queue(self.clock, self.bill, 3 * self.seed)
         self.table = Table(cast(Any, self.dynamodb), "jitr")
         self.iot.policies.add("Sensor")
         self.iot.cas[self.ca.id] = (self.ca.pem.decode(), "ACTIVE")

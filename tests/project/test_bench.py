@@ -14,7 +14,7 @@ pytestmark = pytest.mark.xdist_group("bench")
 # The others need a build or a local stack.
 PARTS = (
     *("decision", "hostile", "revocation", "calls", "manifests", "replay", "fleet_check"),
-    *("burst", "money", "storm", "page"),
+    *("burst", "first_burst", "money", "storm", "page"),
 )
 
 

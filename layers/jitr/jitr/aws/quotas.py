@@ -56,7 +56,7 @@ class Quotas:
     certificates: float = 10.0
     policies: float = 15.0
     things: float = 100.0
-    share: float = 0.96
+    share: float = 0.98
     environments: int = 1  # how many ask at once
     ocsp: float = 10.0  # questions a second to OCSP responders, all together
 
