@@ -4,11 +4,17 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from testkit.stack.plant import Plant, until
+
+from jitr.times import parse_time, rfc3339
+from jitr_operations.verify import verification
 
 pytestmark = pytest.mark.stack
 
@@ -56,6 +62,30 @@ def strangers_wait(plant: Plant) -> Plant:
     return plant
 
 
+@pytest.fixture
+def pauses_pass_at_once(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Knocks are counted once a minute: instead of waiting for it, those that were counted become so much older."""
+    dynamodb = plant.stack.session().client("dynamodb")
+
+    def sleep(seconds: float) -> None:
+        (table,) = [each for each in dynamodb.list_tables()["TableNames"] if "jitr-verify" in each]
+        aged = 0
+        for item in dynamodb.scan(TableName=table)["Items"]:
+            if "counted_at" in item:
+                earlier = rfc3339(parse_time(item["counted_at"]["S"]) - timedelta(seconds=seconds))
+                dynamodb.update_item(
+                    TableName=table,
+                    Key={name: item[name] for name in ("pk", "sk")},
+                    UpdateExpression="SET counted_at = :at",
+                    ExpressionAttributeValues={":at": {"S": earlier}},
+                )
+                aged += 1
+        assert aged > 0
+
+    monkeypatch.setattr(verification, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+
+
+@pytest.mark.usefixtures("pauses_pass_at_once")
 def test_each_assumption_is_looked_at_on_a_stack_of_its_own_and_nothing_is_left(plant: Plant, tmp_path: Path) -> None:
     """Beside a stack that gets no events meanwhile; beside one that does it refuses, and names it."""
     template = plant.stack.log.parent / "sam/build/template.yaml"
