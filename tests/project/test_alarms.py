@@ -5,7 +5,7 @@ The function's own batch handler works on a simulated queue, and alarms are eval
 
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
@@ -346,10 +346,15 @@ def states(failure: str, events: int, seed: int, late: float, fetched: int) -> d
     return account.raised(fetched=fetched)
 
 
-def runs(failure: str) -> Iterator[dict[str, list[bool]]]:
+@cache
+def runs(failure: str) -> Sequence[dict[str, list[bool]]]:
     """One, two and five stuck events; data that comes at once and late; strict and lenient on missing data."""
-    for seed, (events, late, fetched) in enumerate([(1, 0.0, 0), (1, 120.0, 0), (2, 60.0, 2), (5, 120.0, 0)]):
-        yield states(failure, events, seed, late, fetched)
+    kinds = enumerate([(1, 0.0, 0), (1, 120.0, 0), (2, 60.0, 2), (5, 120.0, 0)])
+    return [states(failure, events, seed, late, fetched) for seed, (events, late, fetched) in kinds]
+
+
+# What is said of one failure is said of the same runs, in one worker.
+EACH_FAILURE = [pytest.param(each, marks=pytest.mark.xdist_group(f"alarms: {each}")) for each in FAILURES]
 
 
 def test_the_page_lists_every_failure_that_is_injected_and_no_other() -> None:
@@ -361,7 +366,7 @@ def test_every_alarm_is_raised_by_some_failure_of_the_page() -> None:
     assert {name for alarms, _ in told().values() for name in alarms} == ALARMS.keys() - a_week
 
 
-@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("failure", EACH_FAILURE)
 def test_failure_raises_the_alarms_that_the_page_names_in_time(failure: str) -> None:
     alarms, minutes = told()[failure]
     for raised in runs(failure):
@@ -369,7 +374,7 @@ def test_failure_raises_the_alarms_that_the_page_names_in_time(failure: str) -> 
         assert max(each.index(True) + 1 for each in raised.values()) <= minutes
 
 
-@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("failure", EACH_FAILURE)
 def test_alarm_stays_raised_as_long_as_its_failure_lasts_and_then_ends(failure: str) -> None:
     """Nobody is woken twice by one stuck event, which comes back every few minutes only."""
     end = int((ENDS - BEGINS) / 60) - 1  # a heartbeat is heard at once
