@@ -1,4 +1,4 @@
-"""One local stack for all tests that want one: started with the first of them, gone after the last."""
+"""A local stack for all tests of a worker that want one: started with the first of them, gone after the last."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,13 +17,28 @@ from jitr_local.stack import LocalStack
 TOLD = {"NotificationsTopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT_ID}:{PEOPLE}", "DigestMinutes": "1"}
 
 
+# Their tests deploy stacks of their own, or have a second one beside the shared one. They take about as long as all the
+# other files, most of it waiting: in a worker of their own, with a shared stack of their own.
+APART = {
+    "test_demo.py",
+    "test_deployments.py",
+    "test_local_stack.py",
+    "test_manifests.py",
+    "test_night.py",
+    "test_permissions.py",
+    "test_tutorial.py",
+    "test_upgrade.py",
+}
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep every test of the stack in one worker (with ``--dist loadgroup``), so that one stack serves them all."""
+    """Keep the tests of the stack in two workers (with ``--dist loadgroup``), so that one stack serves all of each."""
     if config.pluginmanager.hasplugin("xdist"):
         for item in items:
             if item.get_closest_marker("stack"):
-                item.add_marker(pytest.mark.xdist_group("stack"))
+                group = "deployments" if item.path.name in APART else "stack"
+                item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)
