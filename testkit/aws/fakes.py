@@ -99,10 +99,21 @@ class _Thing:
     groups: list[str] = field(default_factory=list)
 
 
+# What listings list, and how the mark of a page is given and told.
+_PAGED = {
+    "ListCertificates": ("certificates", "marker", "nextMarker"),
+    "ListCertificatesByCA": ("certificates", "marker", "nextMarker"),
+    "ListTargetsForPolicy": ("targets", "marker", "nextMarker"),
+    "ListThings": ("things", "nextToken", "nextToken"),
+    "ListThingsInThingGroup": ("things", "nextToken", "nextToken"),
+}
+
+
 class FakeIot(FakeClient):
     """AWS IoT Core's registry, as aws-iot-facts.md has it where moto is too kind.
 
-    ``takes_inactive`` says whether PENDING_ACTIVATION may become INACTIVE, which AWS does not document.
+    ``takes_inactive`` says whether PENDING_ACTIVATION may become INACTIVE, which AWS does not document. ``page`` is how
+    many a page of a listing has, all where it is None.
     """
 
     service = "iot"
@@ -110,12 +121,22 @@ class FakeIot(FakeClient):
     def __init__(self, *, takes_inactive: bool = True) -> None:
         super().__init__()
         self.takes_inactive = takes_inactive
+        self.page: int | None = None
         self.certificates: dict[str, _Certificate] = {}
         self.cas: dict[str, tuple[str, str]] = {}  # PEM and status
         self.things: dict[str, _Thing] = {}
         self.policies: set[str] = set()
         self.thing_types: set[str] = set()
         self.thing_groups: set[str] = set()
+
+    def _call(self, operation: str, does: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        answer = super()._call(operation, does, arguments)
+        if self.page is None or operation not in _PAGED:
+            return answer
+        name, given, told = _PAGED[operation]
+        start = int(arguments.get(given, 0))
+        more = {told: str(start + self.page)} if start + self.page < len(answer[name]) else {}
+        return {name: answer[name][start : start + self.page]} | more
 
     def get_paginator(self, name: str) -> Any:
         """A paginator that gives everything on one page."""

@@ -368,7 +368,7 @@ def _differing(found: Mapping[str, ListedThing], admitted: Iterable[tuple[Record
 
 
 def _by_time(admitted: Iterable[tuple[Record, Grant]]) -> list[tuple[Record, Grant]]:
-    return sorted(admitted, key=lambda each: each[0].decided_at)
+    return sorted(admitted, key=lambda each: (each[0].decided_at, each[0].certificate_id))
 
 
 def _count_missing(missing: Missing, seen: Tally) -> None:
