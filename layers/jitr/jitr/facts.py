@@ -158,8 +158,8 @@ class CertificateFacts:
             issuer=_attributes(data["issuer"]),
             not_before=_time(data["not_before"]),
             not_after=_time(data["not_after"]),
-            key=_key(data["key"]["kind"], data["key"]["bits"], data["key"]["curve"], data["key"].get("weakness")),
-            signature=_signature(data["signature"]["algorithm"], data["signature"]["hash"]),
+            key=_key(data["key"]),
+            signature=SignatureFacts(data["signature"]["algorithm"], data["signature"]["hash"]),
             is_ca=data["is_ca"],
             key_usage=_tuple_or_none(data["key_usage"]),
             extended_key_usage=_tuple_or_none(data["extended_key_usage"]),
@@ -366,22 +366,18 @@ class Knock:
     ocsp: Mapping[str, OcspAnswer] = field(default_factory=dict)
 
 
-# A fleet's certificates have most of this in common. The values are frozen, so that what was read once serves again;
-# where every device brings its own, the oldest go.
+# Certificates that were made together have these in common; where every device brings its own, the oldest go.
 _KEPT = 1024
 _cas: dict[str, tuple[dict[str, Any], CaFacts]] = {}
-_attribute = lru_cache(_KEPT)(Attribute)
-_signature = lru_cache(_KEPT)(SignatureFacts)
 _time = lru_cache(_KEPT)(parse_time)
 
 
-@lru_cache(_KEPT)
-def _key(kind: str, bits: Any, curve: str | None, weakness: str | None) -> KeyFacts:
-    return KeyFacts(kind, _int_or_none(bits), curve, weakness)
+def _key(data: Mapping[str, Any]) -> KeyFacts:
+    return KeyFacts(data["kind"], _int_or_none(data["bits"]), data["curve"], data.get("weakness"))
 
 
 def _attributes(data: Iterable[Mapping[str, Any]]) -> tuple[Attribute, ...]:
-    return tuple([_attribute(each["name"], each["value"], each.get("encoding", "UTF8String")) for each in data])
+    return tuple([Attribute(each["name"], each["value"], each.get("encoding", "UTF8String")) for each in data])
 
 
 def _time_or_none(time: datetime | None) -> str | None:

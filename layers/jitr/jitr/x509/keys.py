@@ -139,16 +139,12 @@ def _rsa(public_key: bytes, key: bytes) -> KeyReading:
     canonical = der.element(der.SEQUENCE, _integer(modulus) + _integer(exponent))
     whole = _RSA_ALGORITHM + der.element(der.BIT_STRING, b"\x00" + canonical)
     written = None if whole == public_key else _digest(public_key)
-    return KeyReading(_rsa_facts(modulus.bit_length(), weakness(modulus, exponent)), _digest(whole), written)
+    facts = KeyFacts("RSA", modulus.bit_length(), weakness=weakness(modulus, exponent))
+    return KeyReading(facts, _digest(whole), written)
 
 
 def _integer(number: int) -> bytes:
     return der.element(der.INTEGER, number.to_bytes(number.bit_length() // 8 + 1))
-
-
-@lru_cache(maxsize=64)
-def _rsa_facts(bits: int, weak: str | None) -> KeyFacts:
-    return KeyFacts("RSA", bits, weakness=weak)
 
 
 def _elliptic_curve(public_key: bytes, facts: KeyFacts, algorithm: der.Element, point: bytes) -> KeyReading:
