@@ -292,13 +292,15 @@ def test_what_keeps_a_count_from_being_done_is_told(page: Page, aws: Aws) -> Non
     assert page.post(f"/cas/{'ab' * 32}/count").status_code == 404
 
 
-def test_a_ca_that_has_ended_is_told_as_expired_not_with_days_below_nought(page: Page, iot: Any, run: Run) -> None:
+def test_a_ca_that_has_ended_is_told_as_expired_and_leads_to_its_roll_over(page: Page, iot: Any, run: Run) -> None:
     ended = drafts.ca_draft("Ended").valid(datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC))
     ca = drafts.make(ended.basic_constraints(ca=True).key_usage("keyCertSign").identifiers())
     register_ca(iot, ca)
     for text in (page.text("/cas"), page.text(f"/cas/{ca.id}"), page.text("/"), run("status").stdout):
         assert "expired" in text
         assert re.search(r"-[\d,]+(</span>| day)", text) is None
+    text = page.text("/cas")
+    assert re.findall(r'href="[^"]*(/cas/[^"]*)">Move its devices', text) == [f"/cas/{ca.id}/rollover"]
 
 
 def test_a_file_s_name_comes_back_harmless(page: Page) -> None:
