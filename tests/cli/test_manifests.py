@@ -428,3 +428,9 @@ def test_a_manifest_in_a_pipe_is_verified_once_it_is_read(table: Table, run: Run
     threading.Thread(target=lambda: Path("pipe").write_bytes(data), daemon=True).start()
     result = run("lists", "verify", "pipe")
     assert (result.exit_code, "pipe: 4 devices, and nothing is wrong" in result.stdout) == (0, True), result.stderr
+
+
+def test_a_folder_is_not_called_an_archive(table: Table, run: Run) -> None:
+    done = run("lists", "import", "line-a", "board")
+    assert (done.exit_code, "tar file" in done.stderr) == (0, False), done.stderr
+    assert len(keys(table)) == 3

@@ -109,7 +109,7 @@ def source(
     """
     if file.is_dir():
         tell_of_folder(file)
-        yield DeviceFile(str(file), lambda: folder_pieces(file), opener, kept)
+        yield DeviceFile(str(file), lambda: folder_pieces(file), opener.of_folder(), kept)
         return
     column = beside.column_in(file) if shown_as is None and file.is_file() and opener.may_name_files else None
     if column is not None:

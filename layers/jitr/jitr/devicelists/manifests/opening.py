@@ -1,6 +1,7 @@
 """Opening a file of devices, whatever it is."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import IO, TYPE_CHECKING
 
@@ -52,6 +53,13 @@ class Opener:
     def read_as(self) -> str:
         """The settings that, beside its bytes, decide which rows a file has."""
         return self._options.read_as
+
+    def of_folder(self) -> "Opener":
+        """Return what opens a folder, which is given as a tar file of it: nobody is told that it is one."""
+        options = self._options
+        if options.kind is None:
+            options = replace(options, kind="certificates")
+        return Opener(options, self._scratch, self._sheets, self._spread, self._seven_zip)
 
     @property
     def may_name_files(self) -> bool:
