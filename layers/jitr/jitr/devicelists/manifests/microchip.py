@@ -329,18 +329,17 @@ def _read(key: Mapping[str, Any]) -> _Device:
         raise WrongElement("its certificate (x5c) is of another key than its own")
     if len(chain) == 1:
         return _Device(sha256, leaf)
-    issuer = _der(chain[1])
-    ca = _ca(issuer)
+    ca = _ca(chain[1])
     if leaf.issuer != ca.subject and not same_name(leaf.issuer, ca.subject):
         raise WrongElement("its certificate names another issuer than the next one in its x5c")
     if not verifies(ca.key, leaf.scheme, leaf.signature, leaf.signed):
         raise WrongElement("its certificate is not signed by the next one in its x5c")
-    return _Device(sha256, leaf, issuer)
+    return _Device(sha256, leaf, ca.der)
 
 
 @lru_cache(maxsize=64)  # a lot's certificates are of a few signers
-def _ca(der: bytes) -> CaReading:
-    return read_ca(der, status="ACTIVE")
+def _ca(text: str) -> CaReading:
+    return read_ca(_der(text), status="ACTIVE")
 
 
 def _der(text: str) -> bytes:
