@@ -19,7 +19,7 @@ from testkit.cli.operating import FACTORY, RULES, register_ca
 from testkit.cli.stack import deploy, make_policies
 from testkit.lists import one_after_another
 
-from jitr.aws.dynamodb.table import Table
+from jitr.aws.dynamodb.table import Item, Table
 
 
 @pytest.fixture(autouse=True)
@@ -117,13 +117,27 @@ def table(aws: Any, workdir: Path) -> Table:
 
 
 @pytest.fixture
-def ready(table: Table, run: Run) -> Table:
-    """The same, with list line-a and rules in force."""
+def ready(table: Table, run: Run, ready_items: list[Item]) -> Table:
+    """The same, with list line-a and rules in force.
+
+    The commands are run once; whoever comes later gets the items that they wrote.
+    """
     Path("line-a.csv").write_text("common_name,attr.batch\nsnr-1,7\nsnr-2,8\n")
     Path("admission.yaml").write_text(RULES)
+    if ready_items:
+        requests: Any = [{"PutRequest": {"Item": each}} for each in ready_items]
+        assert not table.client.batch_write_item(RequestItems={table.name: requests})["UnprocessedItems"]
+        return table
     assert run("lists", "import", "line-a", "line-a.csv").exit_code == 0
     assert run("rules", "publish", "admission.yaml", "--yes").exit_code == 0
+    ready_items.extend(table.client.scan(TableName=table.name)["Items"])
     return table
+
+
+@pytest.fixture(scope="session")
+def ready_items() -> list[Item]:
+    """The items of a table with list line-a and rules in force; none before the first test has made them."""
+    return []
 
 
 @pytest.fixture
