@@ -32,7 +32,7 @@ from jitr.devicelists.rows import ListRow, RowKey
 from jitr.errors import JitrError
 from jitr.records import history
 from jitr.records.by_hand import Act
-from jitr.records.record import APPLYING
+from jitr.records.record import APPLYING, Record
 from jitr.rules.model import Grant
 from jitr.services.fleet.findings import may_be_cut_off, may_be_given_back
 from jitr.services.lists.device_lists import DeviceLists
@@ -138,6 +138,10 @@ class Fleet:
 
     def id(self, name: str) -> str:
         return self.devices[name].sha256
+
+    def record(self, name: str) -> Record:
+        """A device's record, read by no call."""
+        return Record.from_json(self.items[f"CERTIFICATE#{self.id(name)}", "DECISION"])
 
     def acts(self, name: str) -> tuple[Act, ...]:
         """What operators did to a device."""
@@ -455,16 +459,12 @@ LEFT = {"reject": {"recalled-and-stripped"}, "drift": {"recalled-and-stripped"}}
 
 
 def _being_decided(fleet: Fleet, name: str) -> None:
-    record = fleet.world.record(fleet.devices[name])
-    assert record is not None
-    fleet.world.table.put_record(replace(record, state=APPLYING, decided_at=now()))
+    fleet.world.table.put_record(replace(fleet.record(name), state=APPLYING))
 
 
 def _decided_otherwise(fleet: Fleet, name: str) -> None:
-    record = fleet.world.record(fleet.devices[name])
-    assert record is not None
     grant = Grant(iot_policies=("Other",), thing=name, renewal="coexist").to_json()
-    fleet.world.table.put_record(replace(record, grant=grant, decided_at=now()))
+    fleet.world.table.put_record(replace(fleet.record(name), grant=grant))
 
 
 def _deleted(fleet: Fleet, name: str) -> None:
@@ -566,6 +566,35 @@ def test_a_device_that_is_being_admitted_meanwhile_is_left_alone(does: str) -> N
             assert fleet.certificate("recalled").status == (INACTIVE if does == "deactivate" else ACTIVE)
 
 
+@pytest.mark.parametrize("does", ["deactivate", "reattach"])
+def test_a_device_that_is_admitted_meanwhile_is_left_alone(does: str) -> None:
+    """A whole admission comes between any two calls of the command, also after AWS IoT has listed it as pending."""
+    with fleet_of("recalled", "altered") as fleet:
+        fleet.connect(fleet.make("newcomer"), PENDING)
+        before = fleet.kept()
+        for point in range(run(fleet, does).calls):
+            fleet.go_back(before)
+            fleet.world.now, fleet.world.registrar = now(), fleet.world.fresh_registrar()
+            left, wanted = [point], list[Any]()
+
+            def between(left: list[int] = left, wanted: list[Any] = wanted, **_context: Any) -> None:
+                if left and left[0] == 0:
+                    left.clear()
+                    fleet.world.knock(fleet.devices["newcomer"], FACTORY)
+                    wanted.append(_only(fleet, "newcomer", fleet.registry()))
+                elif left:
+                    left[0] -= 1
+
+            with ExitStack() as stack:
+                for client in (fleet.world.iot, fleet.world.dynamodb):
+                    stack.enter_context(listening(client, "before-call", between, first=True))
+                ran = run(fleet, does)
+            assert ran.checked is not None
+            assert fleet.id("newcomer") not in {each["certificate_id"] for each in ran.checked.findings}, point
+            assert fleet.acts("newcomer") == (), point
+            assert wanted in ([], [_only(fleet, "newcomer", fleet.registry())]), point
+
+
 def test_a_thing_that_a_later_certificate_got_meanwhile_keeps_what_that_was_granted() -> None:
     """What the earlier one was granted and lost is not written over it; its own IoT policies it gets."""
     later = replace(GRANT, attributes={"line": "c"}, thing_groups=())
@@ -597,8 +626,7 @@ def test_a_thing_that_a_later_certificate_got_meanwhile_keeps_what_that_was_gran
 
 
 def _some_time_passes(fleet: Fleet, name: str) -> None:
-    record = fleet.world.record(fleet.devices[name])
-    assert record is not None
+    record = fleet.record(name)
     fleet.world.table.put_record(replace(record, decided_at=record.decided_at - timedelta(minutes=5)))
 
 
