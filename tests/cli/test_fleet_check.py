@@ -257,6 +257,34 @@ def test_what_operators_did_by_our_commands_is_not_another_hand_s(run: Run, flee
     assert check(run) == {"changed": {"c"}}
 
 
+def test_what_another_hand_changed_is_found_no_more_once_an_operator_says_that_it_is_to_be_so(
+    run: Run, fleet: Fleet
+) -> None:
+    """By `deactivate`, which writes down once who says so, or by `activate`."""
+    devices = fleet.let_in("a", "b")
+    for device in devices.values():
+        fleet.set_status(device, "INACTIVE")
+    assert check(run) == {"changed": {"a", "b"}}
+    for _ in range(2):
+        assert run("device", "deactivate", "a", "--yes").exit_code == 0
+    assert run("device", "activate", "b").exit_code == 0
+    assert check(run) == {}
+    (act,) = acts_of(fleet.world.table, [devices["a"].sha256])[devices["a"].sha256]
+    assert (act.status, act.status_before) == ("INACTIVE", "INACTIVE")
+    fleet.set_status(devices["b"], "INACTIVE")
+    assert check(run) == {"changed": {"b"}}
+    assert run("device", "deactivate", "b", "--yes").exit_code == 0
+    assert check(run) == {}
+
+
+def test_a_certificate_that_is_gone_is_shown_by_the_id_that_forgets_it(run: Run, fleet: Fleet) -> None:
+    device = fleet.let_in("a")["a"]
+    fleet.delete(device)
+    assert f"  {device.sha256}  a  " in run("fleet", "check").stderr
+    assert run("device", "delete", device.sha256, "--yes").exit_code == 0
+    assert check(run) == {}
+
+
 def test_who_was_let_in_by_hand_is_told_once_the_rules_deny_it_unless_that_was_overruled(
     run: Run, fleet: Fleet
 ) -> None:

@@ -100,6 +100,14 @@ def test_devices_are_chosen_as_in_other_commands(run: Run, fleet: Fleet, options
     assert json.loads(result.stdout)["rows"] == rows
 
 
+def test_a_file_named_after_another_format_is_not_written_as_csv(run: Run, fleet: Fleet) -> None:
+    for name in ("fleet.parquet", "fleet"):
+        refused = run("fleet", "export", name)
+        assert (refused.exit_code, "ends neither in .csv nor in .jsonl" in refused.stderr) == (2, True), name
+        assert not Path(name).exists()
+    assert run("fleet", "export", "fleet", "--format", "csv").exit_code == 0
+
+
 def test_a_file_that_is_there_is_not_replaced_unless_told(run: Run, fleet: Fleet) -> None:
     Path("fleet.csv").write_text("mine")
     assert run("fleet", "export", "fleet.csv").exit_code == 2

@@ -10,6 +10,7 @@ from functools import partial
 from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.table import Conflict, Table, by_hand_key, to_item
 from jitr.errors import JitrError, Retry
+from jitr.reasons import Verdict
 from jitr.records.by_hand import NOT_REGISTERED, Act
 from jitr.records.record import FORMAT
 from jitr_operations import aws_answers, telling
@@ -41,9 +42,10 @@ class Hand:
         self._did_already(certificate_id, "INACTIVE", NOT_REGISTERED, None)
 
     def stays_cut_off(self, certificate_id: str, status: str, message: str | None = None) -> None:
-        """Write down that a certificate is to stay as other hands made it, unless something is on record of it.
+        """Write down that a certificate is to stay as other hands made it, unless it is on record that it is out.
 
-        Without a record the function does not know it under the other id that an ECDSA signature gives it.
+        Of an admitted one nobody would know who wants it so; and without a record the function does not know a
+        certificate under the other id that an ECDSA signature gives it.
         """
         self._did_already(certificate_id, status, status, message, only_first=True)
 
@@ -71,7 +73,7 @@ class Hand:
             return
         at = at or now_text()
         try:
-            if only_first and self._table is not None and any(self._table.on_record(certificate_id)):
+            if only_first and self._table is not None and _is_known_to_be_out(self._table, certificate_id):
                 return
             self.did(certificate_id, status, before, message, at=at)
         except (JitrError, BotoCoreError, ClientError) as problem:
@@ -105,6 +107,14 @@ class Hand:
             if _append(self._table, certificate_id, act):
                 return
         raise Conflict(f"what was done by hand to {certificate_id}")
+
+
+def _is_known_to_be_out(table: Table, certificate_id: str) -> bool:
+    """Return whether an operator took a certificate out last, or the function decided that it is not in."""
+    acts = acts_of(table, [certificate_id]).get(certificate_id)
+    if acts:
+        return acts[-1].status != "ACTIVE"
+    return any(each.decision is not Verdict.ADMIT for each in table.records([certificate_id]))
 
 
 def _is_denied(problem: Exception) -> bool:

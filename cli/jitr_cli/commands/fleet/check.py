@@ -148,7 +148,9 @@ def _show_found(checked: FleetChecked) -> None:
         output.note(f"{WORDS[standing][0].upper()}{WORDS[standing][1:]}:")
         for each in found[:SHOWN]:
             name = each["common_name"] or "(no common name)"
-            output.note(f"  {each['certificate_id'][:12]}  {name}  {told(each)}")
+            # Of one that AWS IoT does not have, `jitr device delete` takes the whole id.
+            shown = each["certificate_id"] if standing is Standing.GONE else each["certificate_id"][:12]
+            output.note(f"  {shown}  {name}  {told(each)}")
         if len(found) > SHOWN:
             output.note(f"  … and {len(found) - SHOWN} more (--json shows all)")
     for text in checked.not_looked_for:

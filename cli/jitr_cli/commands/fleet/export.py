@@ -8,6 +8,7 @@ import click
 
 from jitr.reasons import Verdict
 from jitr.text import counted
+from jitr.unseen import quote
 from jitr_cli.console import completion
 from jitr_cli.console.filters import ca_option
 from jitr_cli.console.options import FILE, stack_options
@@ -21,9 +22,7 @@ from jitr_operations.table import table_of
 
 @click.command("export")
 @click.argument("file", type=FILE)
-@click.option(
-    "--format", "kind", type=click.Choice(list(FORMATS)), help="Of FILE; without, what its name ends in, else csv."
-)
+@click.option("--format", "kind", type=click.Choice(list(FORMATS)), help="Of FILE; without, what its name ends in.")
 @click.option("--decision", type=click.Choice([each.value for each in Verdict]), help="Only these.")
 @click.option("--rule", metavar="NAME", shell_complete=completion.rule_names, help="Only those that rest on this rule.")
 @ca_option
@@ -70,5 +69,9 @@ def command(
 
 
 def _named(file: Path) -> str:
+    """Return the format that a file's name ends in. Raises UsageError for a name of another format, or of none."""
     ending = file.suffix.removeprefix(".").lower()
-    return ending if ending in FORMATS else "csv"
+    if ending not in FORMATS:
+        ends = " nor in ".join(f".{each}" for each in FORMATS)
+        raise click.UsageError(f"{quote(file.name)} ends neither in {ends}: say which with --format.")
+    return ending
