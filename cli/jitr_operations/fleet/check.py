@@ -33,7 +33,7 @@ from jitr.reasons import Verdict
 from jitr.records.record import Record
 from jitr.rules.model import Grant
 from jitr.services.fleet.examination import Examined
-from jitr.services.fleet.findings import FleetFinding, KnownDevice, drifted
+from jitr.services.fleet.findings import FleetFinding, KnownDevice, device_of, drifted
 from jitr.text import meant
 from jitr.times import parse_time, rfc3339
 from jitr.unseen import quote
@@ -257,7 +257,7 @@ class _Check:
 
     def _keep(self, looked: Examined) -> None:
         self._notebook.find(looked.findings)
-        self._notebook.grant(looked.grants)
+        self._notebook.grant(map(_granted, looked.admitted))
         self._notebook.count("looked_at", looked.decided)
         self._notebook.count("left_alone", looked.left_alone)
         self._notebook.count("failed", looked.failed)
@@ -460,6 +460,13 @@ def _side_by_side(walks: Iterable[_Walk]) -> None:
         finally:
             for each in under_way:
                 each.cancel()
+
+
+def _granted(record: Record) -> tuple[str, str | None, str, dict[str, Any]]:
+    """Return a grant as the notebook keeps it: whose, its thing, when, and what a finding about it is made from."""
+    grant: dict[str, Any] = dict(record.grant or {})
+    device = device_of(record, None).to_json()
+    return record.certificate_id, grant.get("thing"), device["decided_at"], {"device": device, "grant": grant}
 
 
 def _last(ids: Sequence[str]) -> str | None:

@@ -5,6 +5,7 @@ each as it stands there, ``[a-zA-Z0-9:_-]{1,128}``.
 """
 
 import re
+from functools import cached_property
 
 
 class Syntax:
@@ -18,9 +19,13 @@ class Syntax:
     def __str__(self) -> str:
         return self._pattern
 
+    @cached_property
+    def _expression(self) -> re.Pattern[str]:
+        return re.compile(self._pattern)
+
     def takes(self, text: str) -> bool:
         """Return whether AWS IoT takes a text."""
-        return re.fullmatch(self._pattern, text) is not None
+        return self._expression.fullmatch(text) is not None
 
 
 THING_NAME = Syntax("a-zA-Z0-9:_-", 1, 128)  # thing types and thing groups as well

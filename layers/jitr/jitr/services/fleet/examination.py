@@ -38,7 +38,6 @@ from jitr.values import dataclass
 from jitr.x509.certificate import read_certificate
 
 Clock = Callable[[], datetime]
-Grant = tuple[str, str | None, str, Mapping[str, Any]]  # certificateId, thing, when it was admitted; device and grant
 
 
 @dataclass(slots=True)
@@ -46,7 +45,7 @@ class Examined:
     """What was seen of some devices."""
 
     findings: list[FleetFinding] = field(default_factory=list)
-    grants: list[Grant] = field(default_factory=list)  # of those that are in
+    admitted: list[Record] = field(default_factory=list)  # of those that are in: what grants are held against
     decided: int = 0
     left_alone: int = 0  # being decided at this moment
     failed: int = 0  # could not be decided again: a bug
@@ -113,7 +112,7 @@ class Examiner:
             status = statuses[record.certificate_id]
             done = acts.get(record.certificate_id, ())
             looked.findings += self._findings(record, status, done, verdicts.get(record.certificate_id))
-        looked.grants = [_grant(each) for each in active if each.decision is Verdict.ADMIT and each.grant is not None]
+        looked.admitted = [each for each in active if each.decision is Verdict.ADMIT and each.grant is not None]
         return looked
 
     def _decided(self, records: Iterable[Record], looked: Examined) -> dict[str, Decision]:
@@ -196,9 +195,3 @@ def hand_of(acts: Iterable[Act]) -> ByHand:
 
 def _was(record: Record) -> str:
     return {Verdict.ADMIT: "admitted", Verdict.HOLD: "held", Verdict.REJECT: "rejected"}[record.decision]
-
-
-def _grant(record: Record) -> Grant:
-    grant: dict[str, Any] = dict(record.grant or {})
-    device = device_of(record, None).to_json()
-    return record.certificate_id, grant.get("thing"), device["decided_at"], {"device": device, "grant": grant}

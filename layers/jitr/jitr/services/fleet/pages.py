@@ -245,10 +245,8 @@ class FleetPages:
         seen.failed += looked.failed
         for finding in looked.findings:
             seen.find(finding["finding"], _example(finding))
-        by_id = {each.certificate_id: each for each in records}
-        admitted = [by_id[certificate_id] for certificate_id, *_ in looked.grants]
-        self._find_drifted(mine, admitted, seen)
-        self._find_expiring(admitted, seen, now)
+        self._find_drifted(mine, looked.admitted, seen)
+        self._find_expiring(looked.admitted, seen, now)
 
     def _find_drifted(self, mine: FleetPass, admitted: Sequence[Record], seen: Tally) -> None:
         if mine.total.drifted == 0:
