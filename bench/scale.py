@@ -140,7 +140,7 @@ def _keys(one: BurstOutcome) -> Iterator[list[str]]:
         read, written = (_most(units, kind) / size for units in (table.read_of, table.written_of))
         binds = min(_KEY_READS / read if read else 1e9, _KEY_WRITES / written if written else 1e9)
         shares = (f"{read:.4f}", f"{written:.4f}")
-        alone = len(keys) == 1 or kind == "LIST"
+        alone = len(keys) == 1 or kind in ("LIST", "FIND")  # which have so many shards, whatever the fleet's size
         yield [
             f"{kind}: {keys.total():,}",
             f"{len(keys):,}",

@@ -15,6 +15,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -43,6 +44,12 @@ def refusal(operation: str, code: str, status: int = 400, **more: Any) -> Client
     return ClientError(response | more, operation)
 
 
+@cache
+def _operation(method: str) -> str:
+    """Return the operation of a client's method. Simulations ask a million times for the same few."""
+    return "".join(part.title() for part in method.split("_")).replace("CaC", "CAC").replace("ByCa", "ByCA")
+
+
 class FakeClient:
     """The part of a boto3 client that is the same for every service: events around each call."""
 
@@ -55,7 +62,7 @@ class FakeClient:
         """A client's method: the operation of that name, with its events."""
         if name.startswith("_"):
             raise AttributeError(name)
-        operation = "".join(part.title() for part in name.split("_")).replace("CaC", "CAC").replace("ByCa", "ByCA")
+        operation = _operation(name)
         does = getattr(self, f"_{name}", None)
         if does is None:
             raise NotImplementedError(f"the fake {self.service} client does not know {operation}")
