@@ -452,6 +452,8 @@ def test_a_list_can_be_a_signed_manifest_or_certificates(bench: Bench) -> None:
         assert bench.explain(stranger, "--list", *more).exit_code == 1
     refused = bench.explain(listed, "--list", f"lot={folder}/lot.json")
     assert (refused.exit_code, "no signer of manifests is known" in refused.stderr) == (2, True)
+    refused = bench.explain(listed, "--list", f"lot={folder}/lot.pem", *signer)
+    assert (refused.exit_code, "--signer is for signed manifests" in refused.stderr) == (2, True)
 
 
 # --- OCSP

@@ -25,7 +25,7 @@ from jitr_operations import telling
 from jitr_operations.explain.crl_files import GivenCrl, given_for, read_crl_files
 from jitr_operations.explain.explanation import Explanation
 from jitr_operations.files import read_bytes
-from jitr_operations.lists.files import read_rows
+from jitr_operations.lists.files import may_be_signed, read_rows
 from jitr_operations.lists.manifests import ManifestChoice
 from jitr_operations.lists.near_rows import with_near_rows
 from jitr_operations.rules.files import read_rules_file
@@ -210,8 +210,16 @@ def _read_lists(rules: Rules, lists: tuple[str, ...], signers: tuple[Path, ...])
     for name in given:
         if name not in rules.lists:
             telling.warn(f"--list {name}: no rule in {rules.source} refers to that list")
-    opener = ManifestChoice(signers=signers).opener(None)
-    return {name: rows_by_key(read_rows(file, opener)) for name, file in given.items()}
+    plain, signed = ManifestChoice().opener(None), ManifestChoice(signers=signers).opener(None)
+    openers = {name: signed if _may_be_signed(file) else plain for name, file in given.items()}
+    if signers and signed not in openers.values():
+        raise InputError("--signer is for signed manifests, and no --list has one: nothing would be verified")
+    return {name: rows_by_key(read_rows(file, openers[name])) for name, file in given.items()}
+
+
+def _may_be_signed(file: Path) -> bool:
+    is_pipe = file.exists() and not (file.is_file() or file.is_dir())
+    return is_pipe or (file.exists() and may_be_signed(file, None))  # a pipe is read once: its reader finds out
 
 
 def _read_crls(rules: Rules, crls: tuple[str, ...]) -> dict[str, GivenCrl]:
