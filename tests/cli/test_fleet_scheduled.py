@@ -19,6 +19,7 @@ from testkit.knocks import allow, deny
 
 from jitr.aws.dynamodb.fleet_checks import LEASE, FleetChecks, FleetPlace
 from jitr.devicelists.rows import ListRow
+from jitr.fleet import set_difference
 from jitr.fleet.acceptance import Acceptance, gauges, not_accepted
 from jitr.fleet.set_difference import SetDifference
 from jitr.fleet.tally import MOST_EXAMPLES, Example, Tally
@@ -319,21 +320,27 @@ def test_more_missing_than_can_be_told_is_counted_and_the_command_is_named(
     assert "jitr fleet check finds them" in run("fleet", "last").stderr
 
 
-@pytest.mark.parametrize("many", [False, True])
-def test_a_device_whose_ca_aws_iot_no_longer_holds_is_not_told_to_be_gone(
-    fleet: Fleet, run: Run, monkeypatch: pytest.MonkeyPatch, many: bool
+@pytest.mark.parametrize("gone", [(), ("gone",)], ids=["more than can be told", "few"])
+def test_of_devices_whose_ca_aws_iot_no_longer_holds_those_that_are_gone_or_lack_something_are_told(
+    fleet: Fleet, run: Run, monkeypatch: pytest.MonkeyPatch, gone: tuple[str, ...]
 ) -> None:
-    """It is described; where there are very many, the listing of all certificates shows them."""
-    devices = fleet.let_in("a", "b", "gone")
-    fleet.delete(devices["gone"])
+    """They are described; where there are very many, the listing of all certificates shows them."""
+    devices = fleet.let_in("a", "b", "bare", *gone)
+    for name in gone:
+        fleet.delete(devices[name])
+    _lose_policy(fleet, "bare", devices["bare"])
     fleet.world.later(hours=1)
     fleet.world.iot.update_ca_certificate(certificateId=FACTORY.id, newStatus="INACTIVE")
     fleet.world.iot.delete_ca_certificate(certificateId=FACTORY.id)
-    if many:
-        monkeypatch.setattr(SetDifference, "told", lambda _self: None)
+    if not gone:  # six cells cannot tell eight differences, but they tell the one that is left
+        monkeypatch.setattr(set_difference, "_CELLS_OF_A_PART", 2)
+        monkeypatch.setattr(set_difference, "_CELLS", 6)
     run_once(fleet.world)
-    counts = {kind: sum(reasons.values()) for kind, reasons in last(fleet.world)["counts"].items()}
-    assert counts == {"hold": 2, "gone": 1}
+    summary = last(fleet.world)
+    counts = {kind: sum(reasons.values()) for kind, reasons in summary["counts"].items()}
+    assert counts == {"hold": 3, "drift": 1} | dict.fromkeys(gone, 1)
+    assert not [each for each in summary["not_looked_for"] if "lack" in each]
+    assert [each["message"] for each in summary["examples"]["drift"]] == ["IoT policy Sensor is missing"]
     found = json.loads(run("fleet", "check", "--json").stdout)["counts"]
     assert counts == {kind: count for kind, count in found.items() if count}
 

@@ -75,5 +75,6 @@ def test_devices_lack_what_was_expected_and_not_found_and_not_what_was_found_and
     missing.find("ef" * 32, iot_policy("Other"))
     kept = Missing.from_json(missing.to_json())
     assert kept.by_device() == {"ab" * 32: {CERTIFICATE, iot_policy("Sensor")}}
+    assert kept.not_expected() == {"ef" * 32: {iot_policy("Other")}}
     assert (kept.certificates, kept.of_grants) == (1, 1)
     json.dumps(kept.to_json()["balance"])

@@ -1,4 +1,4 @@
-"""What AWS IoT ought to have of the devices that are in, held against what it lists, in a few kilobytes.
+"""What AWS IoT ought to have of the devices that are in, held against what it lists, in some 50 kilobytes.
 
 Records say what is expected: a certificate, its IoT policies, its thing, the thing's groups. Listings say what is
 there. Neither is kept: what both tell of leaves nothing behind (``jitr.fleet.set_difference``), and what is left is
@@ -61,13 +61,11 @@ class Missing:
         What was found and not expected is left out: a record that changed meanwhile explains it.
         """
         told = self.difference.told()
-        if told is None:
-            return None
-        lacking: dict[str, set[bytes]] = {}
-        for element, sign in sorted(told.items()):
-            if sign > 0:
-                lacking.setdefault(element[:_ID].hex(), set()).add(element[_ID:])
-        return lacking
+        return None if told is None else _by_device(told, 1)
+
+    def not_expected(self) -> dict[str, set[bytes]]:
+        """Return what was found of devices and not expected, by certificateId; nothing where it cannot be told."""
+        return _by_device(self.difference.told() or {}, -1)
 
     @property
     def certificates(self) -> int:
@@ -103,3 +101,11 @@ class Missing:
         """Read what ``to_json`` wrote."""
         balance = {bytes.fromhex(what): int(more) for what, more in data["balance"].items()}
         return cls(SetDifference.from_bytes(data["cells"]), balance)
+
+
+def _by_device(told: Mapping[bytes, int], wanted: int) -> dict[str, set[bytes]]:
+    found: dict[str, set[bytes]] = {}
+    for element, sign in sorted(told.items()):
+        if sign == wanted:
+            found.setdefault(element[:_ID].hex(), set()).add(element[_ID:])
+    return found

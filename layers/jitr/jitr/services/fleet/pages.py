@@ -178,7 +178,7 @@ class FleetPages:
         records = {each.certificate_id: each for each in self._table.records([each.id for each in listed])}
         page.seen.certificates += len(listed)
         self._look_at_listed(mine, listed, records, page, now)
-        self._expect_grants(mine, listed, records, page)
+        self._expect_grants(mine, listed, records, page, page.goes_through)
         self._look_at_unrecorded(
             ca_id, [each for each in listed if each.status == ACTIVE and each.id not in records], page.seen, now
         )
@@ -205,6 +205,7 @@ class FleetPages:
         listed: Sequence[ListedCertificate],
         records: Mapping[str, Record],
         page: FleetPage,
+        goes_through: Callable[[str], bool],
     ) -> None:
         """Expect what devices were granted before the pass began, whatever their status.
 
@@ -217,14 +218,19 @@ class FleetPages:
         ]
         active = {each.id for each in listed if each.status == ACTIVE}
         replaced = replaced_of(self._table, [each for each, _ in admitted if each.certificate_id not in active])
-        policies = mine.policies and bool(self.policies())
         for record, grant in admitted:
-            for name in grant.iot_policies if policies else ():
-                page.missing.expect(record.certificate_id, iot_policy(name))
-            if grant.thing is not None and record.certificate_id not in replaced:
-                page.missing.expect(record.certificate_id, THING)
-                for name in filter(page.goes_through, grant.thing_groups):
-                    page.missing.expect(record.certificate_id, thing_group(name))
+            for what in self._expected(mine, grant, goes_through, replaced=record.certificate_id in replaced):
+                page.missing.expect(record.certificate_id, what)
+
+    def _expected(
+        self, mine: FleetPass, grant: Grant, goes_through: Callable[[str], bool], *, replaced: bool = False
+    ) -> Iterator[bytes]:
+        """Yield what AWS IoT ought to have of a grant, as far as the pass goes through it."""
+        if mine.policies and self.policies():
+            yield from map(iot_policy, grant.iot_policies)
+        if grant.thing is not None and not replaced:
+            yield THING
+            yield from map(thing_group, filter(goes_through, grant.thing_groups))
 
     def _status_of(self, certificate_id: str) -> str | None:
         found = self._iot.certificate(certificate_id)
@@ -301,6 +307,8 @@ class FleetPages:
             if each.ca_certificate_id not in cas
         }
         self._look_at_listed(mine, listed, records, page, now)
+        # Things, policies and groups were gone through before: what they showed of these devices is expected now.
+        self._expect_grants(mine, listed, records, page, mine.groups.__contains__)
 
     def _look_for_missing(self, mine: FleetPass, page: FleetPage, now: datetime) -> str | None:
         """Look once more at some devices that lack something. Of too many only the number is known."""
@@ -318,9 +326,19 @@ class FleetPages:
         statuses = {each.certificate_id: self._status_of(each.certificate_id) for each in records}
         unlisted = [each for each in records if CERTIFICATE in lacking[each.certificate_id]]
         self._look_at_recorded(mine, unlisted, statuses, page.seen, now)
-        active = [each for each in records if statuses[each.certificate_id] == ACTIVE and each not in unlisted]
-        self._find_lacking(mine, active, lacking, page.seen, now)
+        active = [each for each in records if statuses[each.certificate_id] == ACTIVE]
+        self._find_lacking(mine, active, lacking | self._lacked_unlisted(mine, unlisted), page.seen, now)
         return ids[-1] if len(later) > len(ids) else None
+
+    def _lacked_unlisted(self, mine: FleetPass, unlisted: Iterable[Record]) -> dict[str, set[bytes]]:
+        """Return what devices lack whose certificates no listing showed: nothing of them was expected, it was found."""
+        found = mine.missing.not_expected()
+        return {
+            each.certificate_id: {*self._expected(mine, Grant.from_json(each.grant), mine.groups.__contains__)}
+            - found.get(each.certificate_id, set())
+            for each in unlisted
+            if each.grant is not None
+        }
 
     def _find_lacking(
         self,
