@@ -320,6 +320,19 @@ def test_more_missing_than_can_be_told_is_counted_and_the_command_is_named(
     assert "jitr fleet check finds them" in run("fleet", "last").stderr
 
 
+def test_a_device_that_is_known_to_have_drifted_is_not_counted_again_where_too_much_is_missing(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their IoT policy was swapped: each has one beyond its grant, and lacks the one that was granted."""
+    for name, device in fleet.let_in("a", "b", "c").items():
+        _lose_policy(fleet, name, device)
+        fleet.world.iot.attach_policy(policyName="Other", target=fleet.arn(device))
+    fleet.world.later(hours=1)
+    monkeypatch.setattr(SetDifference, "told", lambda _self: None)
+    run_once(fleet.world)
+    assert last(fleet.world)["counts"] == {"drift": {"drift": 3}}
+
+
 @pytest.mark.parametrize("gone", [(), ("gone",)], ids=["more than can be told", "few"])
 def test_of_devices_whose_ca_aws_iot_no_longer_holds_those_that_are_gone_or_lack_something_are_told(
     fleet: Fleet, run: Run, monkeypatch: pytest.MonkeyPatch, gone: tuple[str, ...]

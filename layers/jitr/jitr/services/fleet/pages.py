@@ -314,7 +314,7 @@ class FleetPages:
         """Look once more at some devices that lack something. Of too many only the number is known."""
         lacking = mine.missing.by_device()
         if lacking is None:
-            _count_missing(mine.missing, page.seen)
+            _count_missing(mine, page.seen)
             return None
         later = [each for each in lacking if each > (mine.place.mark or "")]
         ids = later[:_LOOKED_AT_AGAIN]
@@ -387,9 +387,14 @@ def _by_time(admitted: Iterable[tuple[Record, Grant]]) -> list[tuple[Record, Gra
     return sorted(admitted, key=lambda each: (each[0].decided_at, each[0].certificate_id))
 
 
-def _count_missing(missing: Missing, seen: Tally) -> None:
-    for kind, number in ((Standing.GONE, missing.certificates), (Standing.DRIFT, missing.of_grants)):
-        if number:
+def _count_missing(mine: FleetPass, seen: Tally) -> None:
+    """Count devices, at the least: those that were found to have drifted may be the ones that lack something."""
+    found = sum(mine.total.counts.get(Standing.DRIFT.value, {}).values())
+    for kind, number in (
+        (Standing.GONE, mine.missing.certificates),
+        (Standing.DRIFT, mine.missing.of_grants - found),
+    ):
+        if number > 0:
             seen.count(kind.value, kind.value, number)
 
 
