@@ -322,6 +322,24 @@ def test_a_thing_that_two_certificates_share_follows_the_later_grant(run: Run, f
     assert check(run) == {}
 
 
+def test_a_thing_that_two_certificates_share_follows_the_earlier_grant_once_the_later_one_is_out(
+    run: Run, fleet: Fleet
+) -> None:
+    grant = replace(GRANT, renewal="coexist")
+    fleet.world.publish(in_force(allow("line-a", grant=grant, ca="factory-a")))
+    fleet.let_in("a")
+    fleet.world.later(minutes=5)
+    second = leaf("a", owner="another key")
+    fleet.world.connect(second)
+    fleet.world.knock(second, FACTORY)
+    fleet.world.iot.update_thing(thingName="a", attributePayload={"attributes": {"line": "z"}, "merge": True})
+    assert run("device", "deactivate", second.sha256, "--yes").exit_code == 0
+    assert check(run) == {"drift": {"a"}}
+    assert run("fleet", "check", "--reattach", "--yes").exit_code == 0
+    assert fleet.world.iot.describe_thing(thingName="a")["attributes"] == {"line": "a"}
+    assert check(run) == {}
+
+
 def test_a_certificate_that_was_detached_from_its_thing_is_told_where_each_device_is_asked_about(
     run: Run, fleet: Fleet
 ) -> None:

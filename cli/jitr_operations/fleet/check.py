@@ -377,7 +377,12 @@ class _Check:
 
     def _is_anothers(self, certificate_id: str) -> bool:
         """Return whether a device's thing was granted to another since: one admitted meanwhile is not looked at."""
-        return any(follows_another(self._table, each) for each in self._table.records([certificate_id]))
+        records = self._table.records([certificate_id])
+        return any(follows_another(self._table, each, self._is_active) for each in records)
+
+    def _is_active(self, certificate_id: str) -> bool:
+        found = self._iot.certificate(certificate_id)
+        return found is not None and found.status == ACTIVE
 
     def _attached(self, certificate_id: str, thing: str | None) -> bool | None:
         if thing is None or not self._selection.attachments:

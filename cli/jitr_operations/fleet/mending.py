@@ -137,7 +137,8 @@ class Mender:
     def _lacks(self, record: Record, finding: FleetFinding) -> Sequence[Drift]:
         """Return what a device is to be given: of a thing that was granted to another one since, nothing but itself."""
         lacks = [each for each in map(_difference, finding["drift"]) if each.granted is not None]
-        return apart_from_its_thing(lacks) if follows_another(self._table, record) else lacks
+        follows = follows_another(self._table, record, lambda other: self._active(other) is not None)
+        return apart_from_its_thing(lacks) if follows else lacks
 
     def _write_down(self, certificate_id: str, lacks: Iterable[Drift]) -> None:
         """Write down who gives a device what it lacks, before it is given, unless a run that was cut off did."""
