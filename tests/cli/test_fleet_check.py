@@ -20,6 +20,7 @@ from testkit.cli.operating import FACTORY, OTHER
 from testkit.knocks import allow, deny
 
 from jitr.aws.dynamodb.by_hand import acts_of
+from jitr.aws.dynamodb.table import by_hand_key
 from jitr.aws.quotas import Quotas
 from jitr.aws.web import Web, WebAnswer, WebRequest
 from jitr.devicelists.rows import ListRow
@@ -552,6 +553,23 @@ def test_what_was_granted_is_given_again_and_nothing_is_taken_away(run: Run, fle
     assert (
         json.loads(run("fleet", "check", "--reattach", "--yes", "--json").stdout)["reattached"]["certificate_ids"] == []
     )
+
+
+@pytest.mark.parametrize("earlier", [{"by": "somebody else"}, {"at": "2026-01-01T00:00:00Z"}], ids=["by", "at"])
+def test_who_gives_a_device_the_same_again_later_is_written_down_too(
+    run: Run, fleet: Fleet, earlier: dict[str, str]
+) -> None:
+    """Only what the same operator began within a day is taken for a run that was cut off."""
+    device = fleet.let_in("a")["a"]
+    table, key = fleet.world.table, by_hand_key(device.sha256)
+    for _ in range(2):
+        fleet.world.iot.detach_policy(policyName="Sensor", target=fleet.arn(device))
+        assert run("fleet", "check", "--reattach", "--yes").exit_code == 0
+        (item,) = table.get([key])
+        table.put(item | {"acts": [item["acts"][0] | earlier, *item["acts"][1:]]})
+    first, second = acts_of(table, [device.sha256])[device.sha256]
+    assert first.message == second.message
+    assert (first.by, first.at) != (second.by, second.at)
 
 
 def test_a_device_that_ought_not_to_be_in_is_given_nothing(run: Run, fleet: Fleet) -> None:

@@ -5,6 +5,7 @@ this very moment, and certificates that nothing was decided on are cut off by ha
 """
 
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from functools import partial
 
 from jitr.aws.dynamodb.by_hand import acts_of
@@ -13,12 +14,14 @@ from jitr.errors import JitrError, Retry
 from jitr.reasons import Verdict
 from jitr.records.by_hand import NOT_REGISTERED, Act
 from jitr.records.record import FORMAT
+from jitr.times import parse_time
 from jitr_operations import aws_answers, telling
 from jitr_operations.deployment import Account, Deployment
-from jitr_operations.table import now_text, operator
+from jitr_operations.table import now, now_text, operator
 
 NOT_KEPT = "It is not written down who does this"
 MOST_KEPT = 20  # of one certificate; the latest
+CARRIED_ON = timedelta(days=1)  # after which nobody goes on with what was cut off
 _ATTEMPTS = 5  # two hands at one certificate at once are rare
 
 
@@ -48,6 +51,25 @@ class Hand:
         certificate under the other id that an ECDSA signature gives it.
         """
         self._did_already(certificate_id, status, status, message, only_first=True)
+
+    def gives_again(self, certificate_id: str, message: str) -> None:
+        """Write down that a device is given something again, unless this operator began it less than a day ago.
+
+        Raises Conflict as ``did``.
+        """
+        acts = acts_of(self._table, [certificate_id]).get(certificate_id)
+        if acts is None or not self._goes_on_with(acts[-1], message):
+            self.did(certificate_id, "ACTIVE", "ACTIVE", message)
+
+    def _goes_on_with(self, act: Act, message: str) -> bool:
+        same = (
+            act.message == message and isinstance(self.account, Deployment) and act.by == self._operator(self.account)
+        )
+        return same and now() < parse_time(act.at) + CARRIED_ON
+
+    def _operator(self, deployment: Deployment) -> str:
+        self._by = self._by or operator(deployment)
+        return self._by
 
     def catch_up(self) -> None:
         """Write down what could not be when it was done, once more; what still cannot was told."""
@@ -101,8 +123,7 @@ class Hand:
         """
         if self._table is None or not isinstance(self.account, Deployment):
             return
-        self._by = self._by or operator(self.account)
-        act = Act(status, before, self._by, at or now_text(), message, tuple(overruled))
+        act = Act(status, before, self._operator(self.account), at or now_text(), message, tuple(overruled))
         for _ in range(_ATTEMPTS):
             if _append(self._table, certificate_id, act):
                 return

@@ -4,11 +4,10 @@ Nothing rests on what was shown a while ago. Right before each device its record
 is decided under what is in force by then. One that stands otherwise, or is being decided, is left alone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.replacements import follows_another
 from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Description, Iot
@@ -125,7 +124,10 @@ class Mender:
             mended.left_alone.append(certificate_id)
             return
         doing.touched(certificate_id)
-        self._write_down(certificate_id, lacks)
+        # Before it is given: who is cut off after that has begun it.
+        self._hand.gives_again(
+            certificate_id, f"what was granted is given again: {'; '.join(each.told for each in lacks)}"
+        )
         try:
             for step in steps_back(Grant.from_json(record.grant or {}), lacks):
                 self._iot.carry_out(step, certificate_id, described.arn)
@@ -139,13 +141,6 @@ class Mender:
         lacks = [each for each in map(_difference, finding["drift"]) if each.granted is not None]
         follows = follows_another(self._table, record, lambda other: self._active(other) is not None)
         return apart_from_its_thing(lacks) if follows else lacks
-
-    def _write_down(self, certificate_id: str, lacks: Iterable[Drift]) -> None:
-        """Write down who gives a device what it lacks, before it is given, unless a run that was cut off did."""
-        message = f"what was granted is given again: {'; '.join(each.told for each in lacks)}"
-        acts = acts_of(self._table, [certificate_id]).get(certificate_id)
-        if acts is None or acts[-1].message != message:
-            self._hand.did(certificate_id, ACTIVE, ACTIVE, message)
 
     def is_still_so(self, finding: FleetFinding) -> bool:
         """Return whether a device is in and ought not to be, now as when it was shown."""
