@@ -91,7 +91,7 @@ coverage: setup ## what the tests in process run of the library and the command 
 	.venv/bin/pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered tests/unit tests/properties tests/project tests/aws tests/cli $(PYTEST)
 
 soak: setup ## ten thousand random histories, 100,000 held devices, a fleet of 2,000, each permission of each role taken away; an hour
-	JITR_SOAK_EXAMPLES=10000 .venv/bin/pytest tests/aws/test_model.py tests/aws/test_fleet_crash.py $(PYTEST)
+	JITR_SOAK_EXAMPLES=10000 .venv/bin/pytest tests/aws/test_model.py tests/aws/test_fleet_crash.py tests/aws/test_fleet_schedule.py $(PYTEST)
 	JITR_SOAK_HELD=100000 .venv/bin/pytest -s tests/stack/test_recheck.py $(PYTEST)
 	JITR_SOAK_FLEET=2000 .venv/bin/pytest -s tests/stack/test_fleet.py $(PYTEST)
 	JITR_SOAK_PERMISSIONS=1 .venv/bin/pytest -s tests/stack/test_permissions.py $(PYTEST)
