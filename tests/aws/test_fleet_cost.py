@@ -20,6 +20,7 @@ from testkit.knocks import allow
 from jitr.aws.dynamodb.fleet_checks import PARTITION, FleetChecks, FleetPass, FleetPlace
 from jitr.aws.dynamodb.table import BATCH_GET, Table, to_item
 from jitr.aws.iot_listings import PAGE
+from jitr.aws.quotas import Quotas
 from jitr.fleet.missing import CERTIFICATE, Missing
 from jitr.rules.model import Grant
 from jitr.services.fleet.scheduled import PAGES_A_WRITE
@@ -76,7 +77,7 @@ def test_what_a_check_of_a_million_devices_costs_is_counted_and_stands_on_its_pa
     pages = MILLION / BATCH_GET + LISTINGS * MILLION / PAGE
     written = pages / PAGES_A_WRITE * _write_units()
     table = MILLION * sum(read.values()) * prices.DYNAMODB_READ_UNIT + written * prices.DYNAMODB_WRITE_UNIT
-    hours = LISTINGS * MILLION / PAGE / 4.8 / 3600
+    hours = LISTINGS * MILLION / PAGE / Quotas(environments=2).rate("ListCertificates") / 3600
     lambdas = hours * 3600 * MEMORY * prices.LAMBDA_GB_SECOND
     told = (DOCS / "fleet.md").read_text()
     assert f"{round(sum(read.values()))} million items" in told
