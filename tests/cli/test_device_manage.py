@@ -770,6 +770,38 @@ def test_devices_are_cut_off_even_where_it_cannot_be_written_down(
     assert world.status(fleet["a"]) == "INACTIVE"
 
 
+@pytest.mark.parametrize("command", ["deactivate", "revoke", "register"])
+def test_who_did_it_is_written_down_where_the_table_takes_it_later_also_if_the_rest_fails(
+    run: Run, world: World, fleet: dict[str, drafts.Issued], aws: Aws, command: str
+) -> None:
+    """The same command again does not come to a device that is INACTIVE, or registered, by then."""
+
+    def throttled(_: Any) -> Any:
+        del aws.overrides["UpdateItem"]
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow"}}, "UpdateItem")
+
+    def refused(given: dict[str, Any]) -> Any:
+        if given["certificateId"] == fleet["b"].sha256:
+            raise ClientError({"Error": {"Code": "UnauthorizedException", "Message": "no"}}, "UpdateCertificate")
+        return aws.real(world.iot, "UpdateCertificate", given)
+
+    aws.overrides |= {"UpdateItem": throttled, "UpdateCertificate": refused}
+    new = leaf("new")
+    words, device = {
+        "deactivate": (("a", "b", "c", "--yes"), fleet["a"]),
+        "revoke": (("a", "--yes"), fleet["a"]),
+        "register": ((write(new),), new),
+    }[command]
+    done = run("device", command, *words)
+    assert done.exit_code == (3 if command == "deactivate" else 0), done.stderr
+    assert ("it cannot be written down who did it" in done.stderr, "It is written down by now" in done.stderr) == (
+        True,
+        True,
+    )
+    [act] = acts_of(world.table, [device.sha256])[device.sha256]
+    assert act.status == world.status(device)
+
+
 # --- deactivate
 
 

@@ -226,6 +226,8 @@ class DeviceRegistration:
             if len(self._devices) > 1:
                 telling.note(f"Registered {len(done)} of {len(self._devices)}. The same command again carries on.")
             raise
+        finally:
+            self._hand.catch_up()
         return done
 
     def _bring(self, device: _Candidate, doing: keeping.Doing) -> dict[str, Any]:

@@ -106,6 +106,7 @@ def _deactivate(
         if table is not None:
             with suppress(Exception):  # the same command again does not come to those any more that are INACTIVE
                 not_the_function_s(table, off.done)
+        hand.catch_up()
         raise
     cut_off = statuses.keys() - to_change.keys()
     for each in cut_off:
@@ -190,6 +191,7 @@ def revoke(registry: Registry, found: DeviceCertificate, hand: Hand, table: Tabl
             hand.cut_off(found.id, "REVOKED", found.status, why)
         else:
             hand.stays_cut_off(found.id, "REVOKED", why)
+        hand.catch_up()
         doing.count("REVOKED")
         return _told(doing, _stay_out(table, registry, {found.id: found.status}, "REVOKED"))
 
