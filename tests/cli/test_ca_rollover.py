@@ -287,6 +287,27 @@ def test_the_old_ca_is_not_ended_while_the_new_one_takes_no_devices(
     assert ca_status(fleet) == "ACTIVE"
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"), [(OTHER, "is INACTIVE, and with"), (FACTORY, "is INACTIVE by now")], ids=["new", "old"]
+)
+def test_a_ca_that_others_change_while_its_devices_are_counted_is_seen_before_the_old_one_is_ended(
+    run: Run, fleet: Fleet, aws: Aws, changed: pki.CA, told: str
+) -> None:
+    """To count a million devices takes an hour, and to answer a question as long as it likes."""
+    fleet.let_in("a")
+    listing = aws.overrides["ListCertificatesByCA"]
+
+    def meanwhile(given: Any) -> Any:
+        fleet.world.iot.update_ca_certificate(certificateId=changed.id, newStatus="INACTIVE")
+        return listing(given)
+
+    aws.overrides["ListCertificatesByCA"] = meanwhile
+    result = run("ca", "rollover", "factory-a", "factory-b", "--finish", "--yes")
+    assert (result.exit_code, told in result.stderr) == (2, True), result.stderr
+    assert ca_status(fleet) == ("ACTIVE" if changed is OTHER else "INACTIVE")
+    assert json.loads(run("history", "--json").stdout) == []
+
+
 # --- who can succeed
 
 

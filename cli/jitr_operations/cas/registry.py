@@ -118,6 +118,11 @@ def find(iot: "IoTClient", which: str) -> RegisteredCa:
                 f"{len(fitting)} CAs have an id that begins with {which}: `jitr ca ls` prints them in full"
             )
         ca_id = fitting[0]
+    return require(iot, ca_id)
+
+
+def require(iot: "IoTClient", ca_id: str) -> RegisteredCa:
+    """Return a CA by its whole id. Raises InputError if AWS IoT holds none of that id."""
     found = described(iot, ca_id)
     if found is None:
         raise InputError(f"no CA {ca_id} is registered in this account and Region: `jitr ca ls` prints those that are")

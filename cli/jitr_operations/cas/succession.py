@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from jitr.times import rfc3339
 from jitr.unseen import quote
 from jitr_operations import telling
 from jitr_operations.cas import status
-from jitr_operations.cas.registry import RegisteredCa, find
+from jitr_operations.cas.registry import RegisteredCa, find, require
 from jitr_operations.certificates import Certificate
 from jitr_operations.deployment import Deployment
 from jitr_operations.table import table_of
@@ -196,8 +196,13 @@ def require_successor(pair: CaPair) -> None:
 def finish(deployment: Deployment, pair: CaPair, why: str | None) -> None:
     """Make the old CA INACTIVE, so that no new device of it is registered, and write it into the history.
 
-    One that is so stays as it is. Raises InputError as ``require_successor``.
+    One that is so stays as it is. Both CAs are looked at again, as it takes long to count their devices. Raises
+    InputError where the old one's status has changed, and as ``require_successor``.
     """
-    require_successor(pair)
-    words = ("ca", "rollover", pair.old.ca.id[:12], pair.new.ca.id[:12], "--finish")
-    status.deactivate(deployment, pair.old.ca, words, why)
+    iot = deployment.client("iot")
+    old, new = (replace(each, ca=require(iot, each.ca.id)) for each in (pair.old, pair.new))
+    if old.ca.status != pair.old.ca.status:
+        raise InputError(f"the CA {old.words} is {old.ca.status} by now: look at it, and choose again")
+    require_successor(CaPair(old, new))
+    words = ("ca", "rollover", old.ca.id[:12], new.ca.id[:12], "--finish")
+    status.deactivate(deployment, old.ca, words, why)

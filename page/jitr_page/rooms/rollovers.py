@@ -11,7 +11,7 @@ from jitr.rules.model import Rules
 from jitr.times import rfc3339, span
 from jitr_operations.cas import succession
 from jitr_operations.cas.overview import registered_cas
-from jitr_operations.cas.registry import RegisteredCa, described
+from jitr_operations.cas.registry import RegisteredCa, require
 from jitr_operations.cas.succession import CaPair
 from jitr_operations.fleet.matching import DeviceKind
 from jitr_operations.fleet.rollover import FIRST, rollover
@@ -130,7 +130,4 @@ def _ca(ca_id: str) -> RegisteredCa:
     """Return a CA by its whole id. Raises InputError where none of that id is registered."""
     if not _ID.fullmatch(ca_id):
         raise NotFound
-    ca = described(site().deployment.client("iot"), ca_id)
-    if ca is None:
-        raise InputError(f"no CA {ca_id} is registered in this account and Region: `jitr ca ls` prints those that are")
-    return ca
+    return require(site().deployment.client("iot"), ca_id)
