@@ -5,7 +5,7 @@ from collections.abc import Callable
 from flask import redirect, url_for
 from werkzeug.wrappers import Response
 
-from jitr_page.jobs import Job, JobResult, WayBack
+from jitr_page.jobs import JobResult, WayBack
 from jitr_page.site import site
 
 _SHORT = 2.0  # seconds in which the devices of a small fleet are counted: whoever asked sees at once how many there are
@@ -21,12 +21,7 @@ def count_for(view: WayBack, title: str, work: Callable[[], None]) -> Response:
         work()
         return JobResult("Counted", then=view.address)
 
-    job = under_way(view.address) or site().jobs.start(title, view, done)
+    job = site().jobs.start_or_join(title, view, done)
     if job.over.wait(_SHORT) and job.outcome is not None:
         return redirect(view.address, 303)
     return redirect(url_for("jobs.show", job_id=job.id), 303)
-
-
-def under_way(address: str) -> Job | None:
-    """Return the count that is under way for the view at an address."""
-    return next((each for each in site().jobs.under_way() if each.back.address == address), None)

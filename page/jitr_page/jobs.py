@@ -81,14 +81,26 @@ class Jobs:
         """Return the jobs that are not over."""
         return [each for each in list(self._jobs.values()) if each.running]
 
+    def under_way_for(self, address: str) -> Job | None:
+        """Return a job that is not over and leads back to an address."""
+        return next((each for each in self.under_way() if each.back.address == address), None)
+
     def start(self, title: str, back: WayBack, work: Callable[[], JobResult]) -> Job:
         """Begin a job in a thread of its own."""
-        job = Job(id=secrets.token_urlsafe(8), title=title, back=back)
         with self._lock:
-            over = [each.id for each in self._jobs.values() if not each.running]
-            for each in over[: max(0, len(over) - MOST_KEPT)]:
-                del self._jobs[each]
-            self._jobs[job.id] = job
+            return self._begin(title, back, work)
+
+    def start_or_join(self, title: str, back: WayBack, work: Callable[[], JobResult]) -> Job:
+        """Return the job that is under way for a place; begin it if there is none. Two who ask at once get the same."""
+        with self._lock:
+            return self.under_way_for(back.address) or self._begin(title, back, work)
+
+    def _begin(self, title: str, back: WayBack, work: Callable[[], JobResult]) -> Job:
+        job = Job(id=secrets.token_urlsafe(8), title=title, back=back)
+        over = [each.id for each in self._jobs.values() if not each.running]
+        for each in over[: max(0, len(over) - MOST_KEPT)]:
+            del self._jobs[each]
+        self._jobs[job.id] = job
         threading.Thread(target=self._run, args=(job, work), daemon=True, name=f"job {job.id}").start()
         return job
 

@@ -58,7 +58,8 @@ class Rollovers:
 
     def get(self, pair: CaPair) -> CountedRollover | None:
         """Return what was found of a roll-over; None if it was not counted, or is kept no more."""
-        return self._kept.get(_place(pair))
+        with self._lock:
+            return self._kept.get(_place(pair))
 
 
 def _place(pair: CaPair) -> tuple[str, str]:

@@ -32,6 +32,14 @@ class Upload:
     lines: dict[int, str] | None = None
     rows: KeptRows = field(default_factory=KeptRows)
 
+    @property
+    def size(self) -> int:
+        """How much room the file and its rows take, in bytes; none once they were let go."""
+        try:
+            return self.rows.size + self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def let_go(self) -> None:
         """Remove the file and its rows; what was found in it stays known."""
         self.path.unlink(missing_ok=True)
@@ -61,7 +69,7 @@ class Uploads:
         return kept
 
     def _bytes(self) -> int:
-        return sum(each.rows.size + each.path.stat().st_size for each in self._kept.values() if each.path.exists())
+        return sum(each.size for each in self._kept.values())
 
     def get(self, upload: str) -> Upload | None:
         """Return a file that is kept."""

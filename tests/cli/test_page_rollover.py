@@ -8,7 +8,8 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from testkit.cli.rolling import both, moves, rolling_fleet, takes_devices
 from testkit.page import Page
 
 from jitr.rules.model import Rules
+from jitr_page.jobs import Job, JobResult, Jobs, WayBack
 from jitr_page.rollovers import Rollovers
 
 ABSENT = "ab" * 32
@@ -195,6 +197,32 @@ def test_two_who_count_at_once_wait_for_one_count(page: Page, fleet: Fleet, aws:
     go_on.set()
     page.finish(first)
     assert "Count again" in page.text(HERE)
+
+
+def test_two_who_ask_for_a_count_at_the_very_same_moment_get_one_job(page: Page, monkeypatch: Any) -> None:
+    jobs: Jobs = page.app.extensions["jitr"].jobs
+    go_on, found = Event(), list[Job]()
+
+    def work() -> JobResult:
+        go_on.wait(60)
+        return JobResult("Counted")
+
+    def ask() -> None:
+        found.append(jobs.start_or_join("Count", WayBack("the roll-over", HERE), work))
+
+    second = Thread(target=ask)
+
+    def asked_meanwhile(_length: int) -> str:
+        if not second.ident:
+            second.start()
+            second.join(0.2)  # it waits until the first job can be found, and would have begun its own by then
+        return f"job-{len(jobs.under_way())}"
+
+    monkeypatch.setattr("jitr_page.jobs.secrets", SimpleNamespace(token_urlsafe=asked_meanwhile))
+    ask()
+    second.join(60)
+    go_on.set()
+    assert found[0] is found[1]
 
 
 def test_a_count_is_kept_until_it_is_counted_again_and_so_many_of_them(

@@ -51,7 +51,7 @@ def show(ca_id: str) -> str:
         line=named.line,
         shown=overview_of(ca, rules, time, None if counted is None else counted.devices),
         age=None if counted is None else span(time - counted.at),
-        under_way=counting.under_way(url_for("cas.show", ca_id=ca.id)),
+        under_way=site().jobs.under_way_for(url_for("cas.show", ca_id=ca.id)),
         successors={} if rules is None else succession.successors_in(rules, ca.id),
         predecessors={} if rules is None else succession.predecessors_in(rules, ca.id),
     )

@@ -50,7 +50,7 @@ def show(old: str, new: str) -> str:
         renews=succession.renewing(_rules(), old, new),
         counted=counted,
         kinds=DeviceKind,
-        under_way=counting.under_way(_address(pair)),
+        under_way=site().jobs.under_way_for(_address(pair)),
         **({} if counted is None else _of_count(counted)),
     )
 
