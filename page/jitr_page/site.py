@@ -10,6 +10,7 @@ from jitr.aws.dynamodb import rulebook
 from jitr.aws.dynamodb.table import Table
 from jitr.errors import Retry
 from jitr.rules.model import Rules
+from jitr_operations import telling
 from jitr_operations.deployment import Deployment
 from jitr_page.jobs import Jobs
 from jitr_page.recalls import Recalls
@@ -68,7 +69,8 @@ def rules_in_force() -> Rules | None:
     if "rules" not in g:
         try:
             g.rules = rulebook.rules_in_force(site().table)
-        except Retry:
+        except Retry as problem:
+            telling.warn(f"the rules in force cannot be read, and what follows from them is not shown: {problem}")
             g.rules = None
     rules: Rules | None = g.rules
     return rules

@@ -626,16 +626,21 @@ def test_a_device_that_the_rules_would_only_hold_is_activated_with_a_warning(
     assert "the rules in force would not admit it (allow.unmatched" in done.stderr
 
 
-def test_a_device_that_nobody_can_decide_is_not_activated(
-    run: Run, world: World, fleet: dict[str, drafts.Issued]
-) -> None:
-    """Rules in force that cannot be read deny nobody in so many words, and let nobody in."""
-    assert run("device", "deactivate", "a", "--yes").exit_code == 0
+def lose_rules(world: World) -> None:
+    """Have the rules in force be no more in the table."""
     digest = world.table.heads().digest
     for chunk in world.table.query(f"RULES#{digest}"):
         world.table.transact(
             [{"Delete": {"TableName": world.table.name, "Key": {name: {"S": chunk[name]} for name in ("pk", "sk")}}}]
         )
+
+
+def test_a_device_that_nobody_can_decide_is_not_activated(
+    run: Run, world: World, fleet: dict[str, drafts.Issued]
+) -> None:
+    """Rules in force that cannot be read deny nobody in so many words, and let nobody in."""
+    assert run("device", "deactivate", "a", "--yes").exit_code == 0
+    lose_rules(world)
     assert run("device", "activate", "a").exit_code == 3
     assert world.status(fleet["a"]) == "INACTIVE"
     assert run("device", "activate", "a", "--overrule", "the plant stands still").exit_code == 0
@@ -924,6 +929,19 @@ def test_a_device_is_shown_with_the_rows_that_name_it(run: Run, world: World, fl
     for link in links:
         assert "1 row on this page" in page.text(link)
     assert "No row of a list names it" in page.text(f"/devices/{fleet['a'].sha256}")
+
+
+def test_where_the_rules_in_force_cannot_be_read_a_device_is_shown_and_that_is_told(
+    run: Run, world: World, fleet: dict[str, drafts.Issued]
+) -> None:
+    """Else a row that names its CA by an alias would seem not to be there, and the page to have no rules."""
+    world.put_on("recall-17", ListRow(serial_number="beef", ca="factory-a"))
+    lose_rules(world)
+    shown = run("device", "show", fleet["s"].sha256)
+    assert (shown.exit_code, "not (whole) in the table" in shown.stderr) == (0, True), shown.stderr
+    page = Page().enter()
+    for path in (f"/devices/{fleet['s'].sha256}", "/held", "/cas"):
+        assert "the rules in force cannot be read" in page.text(path)
 
 
 def test_a_device_is_shown_with_what_aws_iot_has_otherwise_than_it_was_granted(

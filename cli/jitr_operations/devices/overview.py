@@ -1,7 +1,6 @@
 """Device certificates as AWS IoT holds them, with what is attached to them and what was decided about them."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -84,9 +83,11 @@ def overviews(which: str, account: Account, table: Table | None) -> list[DeviceO
 
 
 def _rules_in_force(table: Table) -> Rules | None:
-    with suppress(Retry):  # none that can be read: rows that name a CA by its alias are not found
+    try:
         return rules_in_force(table)
-    return None
+    except Retry as problem:
+        telling.warn(f"rows of lists that name the CA by its alias are not looked for: {problem}")
+        return None
 
 
 def overview(certificate_id: str, account: Account, table: Table | None, rules: Rules | None) -> DeviceOverview:
