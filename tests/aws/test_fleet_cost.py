@@ -1,6 +1,7 @@
 """What a scheduled check of a million devices costs at list prices, as its page says: counted on devices in memory."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from math import ceil
 from pathlib import Path
@@ -11,7 +12,7 @@ from bench import prices
 from bench.held_table import HeldTable
 from bench.simulation.sizes import item_size
 from testkit import pki
-from testkit.aws.admission import FACTORY, rules
+from testkit.aws.admission import FACTORY, FULL, rules
 from testkit.aws.fakes import FakeIot, fake_world
 from testkit.aws.fleet_check import fleet_check_of, plenty
 from testkit.aws.world import PENDING, Silent, World
@@ -22,17 +23,10 @@ from jitr.aws.dynamodb.table import BATCH_GET, Table, to_item
 from jitr.aws.iot_listings import PAGE
 from jitr.aws.quotas import Quotas
 from jitr.fleet.missing import CERTIFICATE, Missing
-from jitr.rules.model import Grant
 from jitr.services.fleet.scheduled import PAGES_A_WRITE
 
 DOCS = Path(__file__).parents[2] / "docs"
-GRANT = Grant(
-    iot_policies=("Sensor",),
-    thing="{common_name}",
-    thing_type="Sensor",
-    attributes={"line": "a"},
-    thing_groups=("line-a",),
-)
+GRANT = replace(FULL, iot_policies=("Sensor",))
 DEVICES, MILLION = 200, 1_000_000
 MEMORY = 1.0  # GB, template.yaml
 LISTINGS = 4  # of certificates, of things, of one IoT policy and of one group

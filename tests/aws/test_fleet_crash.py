@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from testkit import pki
-from testkit.aws.admission import FACTORY, rules
+from testkit.aws.admission import FACTORY, FULL, rules
 from testkit.aws.deployed import OPERATOR, deployment_of
 from testkit.aws.fakes import FakeDynamodb, FakeIot, fake_world
 from testkit.aws.faults import InjectedFault, Killed
@@ -56,14 +56,7 @@ THROTTLED = (
     {"Error": {"Code": "ThrottlingException", "Message": "slow"}, "ResponseMetadata": {"HTTPStatusCode": 400}},
 )
 ALL = Selection(attachments=True)
-GRANT = Grant(
-    iot_policies=("Other", "Sensor"),
-    thing="{common_name}",
-    thing_type="Sensor",
-    attributes={"line": "a"},
-    thing_groups=("line-a",),
-    renewal="coexist",
-)
+GRANT = replace(FULL, renewal="coexist")
 
 
 @pytest.fixture(scope="module", autouse=True)

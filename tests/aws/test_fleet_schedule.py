@@ -7,7 +7,7 @@ come from the calls that one without faults makes. ``JITR_SOAK_EXAMPLES`` sets t
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from testkit import pki
-from testkit.aws.admission import FACTORY, rules
+from testkit.aws.admission import FACTORY, FULL, rules
 from testkit.aws.deployed import deployment_of
 from testkit.aws.fakes import FakeDynamodb, FakeIot, fake_world
 from testkit.aws.faults import InjectedFault, Killed
@@ -27,7 +27,6 @@ from testkit.knocks import allow, deny
 from jitr.aws.dynamodb.fleet_checks import DRIFT, LEASE, PARTITION, FleetChecks
 from jitr.devicelists.rows import ListRow
 from jitr.errors import Retry
-from jitr.rules.model import Grant
 from jitr.services.fleet import scheduled
 from jitr_operations.fleet import check as checking
 from jitr_operations.fleet import pace
@@ -37,14 +36,7 @@ from jitr_operations.fleet.selection import Selection
 from jitr_operations.table import now
 
 EXAMPLES = int(os.environ.get("JITR_SOAK_EXAMPLES", "10"))
-GRANT = Grant(
-    iot_policies=("Other", "Sensor"),
-    thing="{common_name}",
-    thing_type="Sensor",
-    attributes={"line": "a"},
-    thing_groups=("line-a",),
-    renewal="coexist",
-)
+GRANT = replace(FULL, renewal="coexist")
 Found = dict[str, set[str]]  # certificates by kind
 
 
