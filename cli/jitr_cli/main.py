@@ -27,7 +27,7 @@ from jitr import __version__
 from jitr.errors import InputError, JitrError, Refused, Retry
 from jitr.text import nearest
 from jitr_cli.console import output
-from jitr_operations import aws_answers, telling
+from jitr_operations import aws_answers, disk, telling
 
 NO, BAD_INPUT, FAILED, BUG, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 70, 130, 141
 
@@ -150,6 +150,9 @@ def _tell(problem: Exception) -> int:
         return FAILED if isinstance(problem, Retry | Refused) else BAD_INPUT
     if isinstance(problem, OSError) and problem.filename is not None:
         output.error(f"{problem.filename}: {problem.strerror}")
+        return BAD_INPUT
+    if disk.is_full(problem):
+        output.error(disk.NO_ROOM)
         return BAD_INPUT
     if aws_answers.is_of_aws(problem):
         output.error(aws_answers.in_words(problem))

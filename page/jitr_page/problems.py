@@ -3,7 +3,7 @@
 import logging
 
 from jitr.errors import JitrError, Refused, Retry
-from jitr_operations import aws_answers
+from jitr_operations import aws_answers, disk
 from jitr_operations.deployment import NoStack
 
 _ANEW = "This page is of the stack that was there: end `jitr page` where it runs, and start it for the one that is."
@@ -30,6 +30,8 @@ def told(problem: Exception) -> tuple[int, str, str]:
         return 400, "The stack is gone", f"{str(problem).rstrip('.')}. {_ANEW}"
     if isinstance(problem, JitrError):
         return 400, "That cannot be done", str(problem)
+    if disk.is_full(problem):
+        return 507, "No room", f"{disk.NO_ROOM[0].upper()}{disk.NO_ROOM[1:]}."
     if aws_answers.is_of_aws(problem):
         return *_heading(problem), aws_answers.in_words(problem)
     raise problem

@@ -1,7 +1,9 @@
 """`jitr ca rollover`: who has come from one CA to its successor, how fast, who is missing, and the end of it."""
 
 import csv
+import errno
 import json
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -47,6 +49,25 @@ def kinds(document: Any) -> tuple[int, ...]:
 
 def names(document: Any) -> list[str]:
     return sorted(each["common_name"] for each in document["stragglers"])
+
+
+@pytest.mark.parametrize("of_file", [False, True])
+def test_a_full_disk_is_told_in_one_line(
+    run: Run, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, of_file: bool
+) -> None:
+    """By SQLite, or by a temporary file that has no name to be told by."""
+
+    def connect(*given: Any, **more: Any) -> sqlite3.Connection:
+        if of_file:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        made: sqlite3.Connection = opened(*given, **more)
+        made.execute("PRAGMA max_page_count = 1")
+        return made
+
+    opened = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    result = run("ca", "rollover", "factory-a", "factory-b")
+    assert (result.exit_code, "no room left on the disk" in result.stderr, "bug" in result.stderr) == (2, True, False)
 
 
 # --- who has come
