@@ -963,6 +963,17 @@ def test_a_device_is_shown_with_what_aws_iot_has_otherwise_than_it_was_granted(
     assert ok(run("device", "show", fleet["hand"].sha256, "--json"))["devices"][0]["differs"] is None
 
 
+def test_the_page_of_a_device_with_many_things_describes_few_and_counts_the_rest(
+    run: Run, world: World, fleet: dict[str, drafts.Issued]
+) -> None:
+    for number in range(7):
+        world.iot.create_thing(thingName=f"sensor-{number}")
+        world.iot.attach_thing_principal(thingName=f"sensor-{number}", principal=arn(world.iot, fleet["a"]))
+    text = Page().enter().text(f"/devices/{fleet['a'].sha256}")
+    assert "<dd>3 more</dd>" in text
+    assert len(ok(run("device", "show", fleet["a"].sha256, "--json"))["devices"][0]["things"]) == 8
+
+
 def test_a_list_recalls_the_devices_that_are_in(run: Run, world: World, fleet: dict[str, drafts.Issued]) -> None:
     """By any key of a row, as a deny rule; decision records and certificates without one are compared alike."""
     facts = world.record(fleet["b"])

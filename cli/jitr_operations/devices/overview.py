@@ -34,6 +34,7 @@ class DeviceOverview:
     acts: tuple[Act, ...]
     iot_policies: tuple[str, ...] = ()
     things: tuple[Thing, ...] = ()
+    further_things: int = 0  # which were not described
     differs: tuple[Drift, ...] | None = None  # from its grant; None where it is not in, or was granted nothing
     on_lists: tuple[NamedOnList, ...] = ()
 
@@ -90,8 +91,10 @@ def _rules_in_force(table: Table) -> Rules | None:
         return None
 
 
-def overview(certificate_id: str, account: Account, table: Table | None, rules: Rules | None) -> DeviceOverview:
-    """Return what there is of one certificate. ``rules`` are those in force.
+def overview(
+    certificate_id: str, account: Account, table: Table | None, rules: Rules | None, most_things: int | None = None
+) -> DeviceOverview:
+    """Return what there is of one certificate, with at most so many things. ``rules`` are those in force.
 
     Raises NothingFound where AWS IoT has no such certificate and nothing was decided about it.
     """
@@ -111,9 +114,12 @@ def overview(certificate_id: str, account: Account, table: Table | None, rules: 
     if problem is not None:
         telling.warn(f"{certificate_id}: {problem}")
     iot_policies = registry.iot_policies(certificate.arn)
-    things = tuple(registry.thing(each) for each in registry.things(certificate.arn))
+    names = registry.things(certificate.arn)
+    things = tuple(registry.thing(each) for each in names[:most_things])
     differs = differences(registry, certificate, record, iot_policies, things)
-    return DeviceOverview(certificate_id, certificate, record, acts, iot_policies, things, differs, on_lists)
+    return DeviceOverview(
+        certificate_id, certificate, record, acts, iot_policies, things, len(names) - len(things), differs, on_lists
+    )
 
 
 def listing(

@@ -52,6 +52,7 @@ _KEYS = {
     "common_name": "common name",
 }
 _OVERRULE = "go back, and tick “even if the rules deny it”; the reason that you give is kept"
+_MOST_THINGS = 5  # of a device's, on its own page
 _MOST_CHANGES = 10  # of the history, on a device's own page
 # An address of another operator's page, or what follows its folder.
 _ADDRESS = re.compile(
@@ -98,7 +99,7 @@ def one(certificate_id: str) -> str:
         raise NotFound
     try:
         with telling.heard_by(Heard()):  # a certificate that cannot be read is told by its reasons
-            device = overview(certificate_id, found.deployment, found.table, rules)
+            device = overview(certificate_id, found.deployment, found.table, rules, _MOST_THINGS)
     except NothingFound:
         raise NotFound from None
     record = device.record
