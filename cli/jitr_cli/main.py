@@ -324,7 +324,7 @@ def jitr(debug: bool) -> None:
     \b
     A first device on the local stack:
       jitr local up
-      jitr ca create factory-a --organization OKIDA
+      jitr ca create factory-a --path-length 0
       jitr ca register factory-a.pem --key factory-a.key --local
       jitr device issue snr-0001 --ca factory-a.pem --ca-key factory-a.key
 

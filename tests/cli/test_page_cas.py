@@ -75,7 +75,7 @@ def test_what_takes_a_private_key_is_said_to_need_a_command_which_is_there_to_be
     text = page.text("/cas")
     assert "private key belongs in no browser" in text
     assert copied(text) == [
-        "jitr ca create factory-a",
+        "jitr ca create factory-a --path-length 0",
         "jitr ca register factory-a.pem --key factory-a.key --region eu-central-1 --stack jitr",
     ]
 

@@ -67,7 +67,7 @@ def create(
 
     \b
     Examples:
-      jitr ca create factory-a --organization OKIDA --country TR
+      jitr ca create factory-a --organization OKIDA --path-length 0
       jitr ca create root --key-type ec:p384 --days 3650 --passphrase-file secret.txt
       jitr ca create batch-7 --parent root.pem --parent-key root.key
     """
