@@ -14,6 +14,7 @@ from jitr_operations.devices.admissions import not_the_function_s
 from jitr_operations.devices.by_hand import Hand
 from jitr_operations.devices.records import records_of
 from jitr_operations.devices.registry import Registry
+from jitr_operations.devices.replaced import replacement_of
 from jitr_operations.history import keeping
 from jitr_operations.table import now
 
@@ -71,6 +72,14 @@ class ActivationCheck:
         telling.warn(f"{words}: the rules in force deny it, and are overruled: {why}")
         self._overruled[certificate_id] = tuple(each.code for each in decision.reasons if each.effect is Verdict.REJECT)
         return None
+
+    def question(self, certificate_id: str) -> str | None:
+        """Return what is to be asked before a certificate is made ACTIVE that another one replaced; None for others."""
+        record = records_of(self.table, [certificate_id]).get(certificate_id)
+        replaced = replacement_of(self.table, record)
+        if replaced is None:
+            return None
+        return f"{certificate_id[:12]} was replaced {replaced.told}: its device can then connect with either"
 
     def _was_rejected(self, certificate_id: str) -> bool:
         record = records_of(self.table, [certificate_id]).get(certificate_id)

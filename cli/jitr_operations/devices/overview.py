@@ -21,6 +21,7 @@ from jitr_operations.deployment import Account
 from jitr_operations.devices.comparison import NamedOnList, differences, rows_naming
 from jitr_operations.devices.records import facts_of, name_in, records_of
 from jitr_operations.devices.registry import DeviceCertificate, NothingFound, Registry, Thing
+from jitr_operations.devices.replaced import Replacement, replacement_of
 from jitr_operations.devices.which import find
 
 
@@ -37,6 +38,7 @@ class DeviceOverview:
     further_things: int = 0  # which were not described
     differs: tuple[Drift, ...] | None = None  # from its grant; None where it is not in, or was granted nothing
     on_lists: tuple[NamedOnList, ...] = ()
+    replaced: Replacement | None = None
 
     @property
     def facts(self) -> CertificateFacts | None:
@@ -64,6 +66,7 @@ class DeviceOverview:
             "serial_number": facts.serial_number if facts else None,
             "not_before": facts.not_before if facts else None,
             "not_after": facts.not_after if facts else None,
+            "replaced_by": [] if self.replaced is None else list(self.replaced.by),
             "iot_policies": list(self.iot_policies),
             "things": [each.to_json() for each in self.things],
             "differs": None if self.differs is None else [each.to_json() for each in self.differs],
@@ -102,6 +105,7 @@ def overview(
     record = records_of(table, [certificate_id]).get(certificate_id)
     acts = acts_of(table, [certificate_id]).get(certificate_id, ())
     on_lists = () if table is None else rows_naming(table, record, rules)
+    replaced = replacement_of(table, record)
     certificate = registry.get(certificate_id)
     if certificate is None:
         if record is None:
@@ -109,7 +113,7 @@ def overview(
                 f"no certificate {certificate_id} is registered in this account and Region, and nothing was decided "
                 "about it: see `jitr device ls`"
             )
-        return DeviceOverview(certificate_id, None, record, acts, on_lists=on_lists)
+        return DeviceOverview(certificate_id, None, record, acts, on_lists=on_lists, replaced=replaced)
     problem = certificate.problem()
     if problem is not None:
         telling.warn(f"{certificate_id}: {problem}")
@@ -118,7 +122,16 @@ def overview(
     things = tuple(registry.thing(each) for each in names[:most_things])
     differs = differences(registry, certificate, record, iot_policies, things)
     return DeviceOverview(
-        certificate_id, certificate, record, acts, iot_policies, things, len(names) - len(things), differs, on_lists
+        certificate_id,
+        certificate,
+        record,
+        acts,
+        iot_policies,
+        things,
+        len(names) - len(things),
+        differs,
+        on_lists,
+        replaced,
     )
 
 

@@ -18,6 +18,7 @@ from jitr_operations.decisions.today import Today, reasons_text
 from jitr_operations.deployment import Account, Choice, Deployment
 from jitr_operations.devices.records import records_of
 from jitr_operations.devices.registry import DeviceCertificate, Registry
+from jitr_operations.devices.replaced import Replacement, replacement_of
 from jitr_operations.diagnose.findings import Findings
 from jitr_operations.table import now, table_of
 
@@ -37,6 +38,7 @@ class View:
     record: Record | None = None
     acts: tuple[Act, ...] = ()  # what was done by hand, the latest last
     basis: str | None = None  # which rules or lists the record's reasons are of, unless those are in force
+    replaced: Replacement | None = None  # looked at where it is INACTIVE
     today: Decision | None = None  # what it would be decided as now; looked at where it is INACTIVE
 
     @property
@@ -90,7 +92,8 @@ class AccountView:
             return View(certificate.status, policies, things, record, basis=_basis(table, record))
         acts = acts_of(table, [self.id]).get(self.id, ())
         today = _today(account, table, certificate, record)
-        return View(certificate.status, policies, things, record, acts, today=today)
+        replaced = replacement_of(table, record)
+        return View(certificate.status, policies, things, record, acts, replaced=replaced, today=today)
 
     def tell(self, view: View, findings: Findings) -> None:
         """Note why AWS IoT turns it away, unless that is up to the client id."""
@@ -230,6 +233,14 @@ def _tell_inactive(certificate_id: str, view: View, findings: Findings) -> None:
             )
         return
     last = view.acts[-1] if view.acts else None
+    if view.replaced is not None and not (last and last.cut_off):
+        findings.bad(
+            "replaced",
+            f"AWS IoT holds the certificate as INACTIVE: it was replaced {view.replaced.told}, and the device is to "
+            "connect with that one",
+            "Have the device use its new certificate and key. If it has lost them, issue it another certificate.",
+        )
+        return
     who = _by_whom(last) if last and last.cut_off else "somebody deactivated it, or registered it so"
     why = f": {last.message}" if last and last.cut_off and last.message else ""
     told = f"AWS IoT holds the certificate as INACTIVE: {who}{why}"

@@ -18,6 +18,7 @@ from jitr_operations import telling
 from jitr_operations.decisions.today import Today
 from jitr_operations.deployment import Deployment
 from jitr_operations.devices.registry import Registry
+from jitr_operations.devices.replaced import replacement_of
 from jitr_operations.devices.which import find_one
 from jitr_operations.explain.explanation import Explanation
 from jitr_operations.files import read_bytes
@@ -38,8 +39,10 @@ def explain_online(subject: str, deployment: Deployment) -> Explanation:
         )
     if found.ca_certificate_id is None:
         raise InputError(f"AWS IoT does not say which CA registered certificate {certificate_id[:12]}: rules are by CA")
-    telling.note(f"Certificate {certificate_id} is {found.status}.")
     record = record_of(table, certificate_id)
+    replaced = replacement_of(table, record)
+    told = f"{found.status}, replaced {replaced.told}" if replaced else found.status
+    telling.note(f"Certificate {certificate_id} is {told}.")
     if record is None and found.status == "INACTIVE":
         telling.note("It was registered by hand, and no event will come: `jitr device activate` lets it in.")
     explanation = Today(deployment, table).explain(found.pem, found.ca_certificate_id, record, datetime.now(UTC))

@@ -214,6 +214,9 @@ def _activate(certificate_id: str, form: Any) -> None:
     denied = asked.denial(certificate.id, certificate.pem, certificate.ca_certificate_id, certificate.id[:12])
     if denied is not None:
         raise InputError(denied)
+    question = asked.question(certificate.id)
+    if question is not None and not is_sure():
+        raise InputError(f"{question}. Go back, and tick “also if another certificate replaced it”")
     asked.activate(registry, certificate.id, certificate.status)
 
 

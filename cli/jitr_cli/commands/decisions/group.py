@@ -19,6 +19,7 @@ from jitr_cli.console.since import require_order, since_option, until_option
 from jitr_operations.decisions import knocking, listing, words
 from jitr_operations.decisions.basis import basis_of
 from jitr_operations.deployment import Choice
+from jitr_operations.devices.replaced import Replacement, replacement_of
 from jitr_operations.table import table_of
 
 _COLOURS = {Verdict.ADMIT: "green", Verdict.HOLD: "yellow", Verdict.REJECT: "red"}
@@ -97,7 +98,9 @@ def show(device: str, choice: Choice, as_json: bool) -> None:
     record = words.decided(device, deployment, deployed)
     acts = acts_of(deployed, [record.certificate_id])
     basis = basis_of(deployed)(record)
-    emit(as_json, listing.document(record, acts), lambda: _show(record, acts.get(record.certificate_id, ()), basis))
+    replaced = replacement_of(deployed, record)
+    document = listing.document(record, acts) | ({"replaced_by": list(replaced.by)} if replaced else {})
+    emit(as_json, document, lambda: _show(record, acts.get(record.certificate_id, ()), basis, replaced))
 
 
 @decisions.command("reopen")
@@ -143,7 +146,7 @@ def _show_all(found: list[Record], acts: Mapping[str, tuple[Act, ...]]) -> None:
     table((*columns, "by hand") if acts else columns, rows)
 
 
-def _show(record: Record, acts: tuple[Act, ...], basis: str | None) -> None:
+def _show(record: Record, acts: tuple[Act, ...], basis: str | None, replaced: Replacement | None) -> None:
     rule = f"  {safe(record.rule)} ({safe(record.at or '')})" if record.rule else ""
     click.echo(colour(record.decision.value.upper(), _COLOURS[record.decision]) + rule)
     for reason in record.reasons:
@@ -156,6 +159,8 @@ def _show(record: Record, acts: tuple[Act, ...], basis: str | None) -> None:
             click.echo(f"    {safe(failed['message'])}")
     if acts and acts[-1].cut_off:
         click.echo(colour("CUT OFF", "red") + safe(f"  {acts[-1].told}"))
+    if replaced is not None:
+        click.echo(colour("REPLACED", "yellow") + f"  {replaced.told}")
     click.echo()
     pairs(
         [

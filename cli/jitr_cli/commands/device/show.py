@@ -88,6 +88,8 @@ def _pairs_of_certificate(device: DeviceOverview) -> list[tuple[str, object]]:
             ("valid until", facts.not_after),
         ]
     pairs.append(("status", certificate.status if certificate else _NOT_REGISTERED))
+    if device.replaced is not None:
+        pairs.append(("replaced", device.replaced.told))
     pairs.append(("caCertificateId", device.ca_id))
     if certificate is not None:
         pairs.append(("registered", certificate.created))

@@ -42,11 +42,18 @@ _AFTER_HOLD = "Those on hold stay INACTIVE when the CA lifts its hold: `jitr dev
 @click.argument("which", metavar="DEVICE")
 @click.option("--without-iot-policy", is_flag=True, help="Even if no IoT policy is attached.")
 @click.option("--overrule", metavar="REASON", help="Even if the rules in force deny it; the reason is kept.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask about a certificate that another one replaced.")
 @stack_options
 @output.json_option
 @click.pass_context
 def activate(
-    context: click.Context, which: str, without_iot_policy: bool, overrule: str | None, choice: Choice, as_json: bool
+    context: click.Context,
+    which: str,
+    without_iot_policy: bool,
+    overrule: str | None,
+    yes: bool,
+    choice: Choice,
+    as_json: bool,
 ) -> None:
     """Make a device certificate ACTIVE: the device may connect.
 
@@ -54,7 +61,8 @@ def activate(
     device's certificate file.
 
     The device is first decided under the rules and lists in force. If they deny it, as they do a recalled device, it
-    stays as it is (exit code 1), unless --overrule gives a reason to let it in anyway.
+    stays as it is (exit code 1), unless --overrule gives a reason to let it in anyway. Of a certificate that another
+    one replaced it is asked first.
 
     \b
     Examples:
@@ -76,6 +84,8 @@ def activate(
         output.error(denied)
         context.exit(1)
     if found.status != "ACTIVE":
+        if (question := asked.question(found.id)) is not None:
+            output.confirm(f"{question}. Make it ACTIVE?", yes)
         _warn_before_activation(found, now())
         asked.activate(registry, found.id, found.status)
     output.emit(as_json, _change(found, "ACTIVE"), f"{_words(found)}: ACTIVE{_as_before(found, 'ACTIVE')}")

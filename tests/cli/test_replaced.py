@@ -1,0 +1,95 @@
+"""A certificate that another one replaced (``renewal: replace``) is told as one, and is not let in by mistake."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from testkit import pki
+from testkit.aws.world import World
+from testkit.cli.command_line import Aws, Run
+from testkit.cli.fleet import GRANT, Fleet, fleet_in, in_force, leaf
+from testkit.cli.operating import FACTORY
+from testkit.knocks import allow
+from testkit.page import Page
+
+from jitr.x509.certificate import read_certificate
+from jitr_operations.deployment import Choice
+from jitr_operations.diagnose.account import AccountView
+from jitr_operations.diagnose.findings import Findings
+
+
+@pytest.fixture
+def fleet(world: World, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    fleet = fleet_in(world, aws, monkeypatch)
+    world.publish(in_force(allow("line-a", grant=replace(GRANT, renewal="replace"), ca="factory-a")))
+    return fleet
+
+
+def renewed(fleet: Fleet, name: str) -> tuple[pki.Issued, pki.Issued]:
+    """A device's old certificate, and the one that took its place."""
+    old, heir = fleet.let_in(name)[name], leaf(name, owner="another key")
+    fleet.world.connect(heir)
+    fleet.world.knock(heir, FACTORY)
+    assert (fleet.world.status(old), fleet.world.status(heir)) == ("INACTIVE", "ACTIVE")
+    return old, heir
+
+
+def diagnosed(device: pki.Issued) -> Findings:
+    """What is found where AWS IoT turns a device away."""
+    view, findings = AccountView(Choice(), read_certificate(device.pem)), Findings()
+    seen = view.look()
+    assert seen is not None, view.why_not
+    view.tell(seen, findings)
+    return findings
+
+
+def test_a_replaced_certificate_is_told_as_one_wherever_it_is_shown(run: Run, fleet: Fleet) -> None:
+    old, heir = renewed(fleet, "a")
+    by = f"by {heir.sha256[:12]} at 20"
+    assert by in run("device", "show", old.sha256).stdout
+    assert f"REPLACED  {by}" in run("decisions", "show", old.sha256).stdout
+    assert f"INACTIVE, replaced {by}" in run("explain", old.sha256).stderr
+    [shown] = json.loads(run("device", "show", old.sha256, "--json").stdout)["devices"]
+    assert shown["replaced_by"] == [heir.sha256]
+    assert json.loads(run("decisions", "show", old.sha256, "--json").stdout)["replaced_by"] == [heir.sha256]
+    text = Page().enter().text(f"/devices/{old.sha256}")
+    assert ("Replaced by" in text, f"/devices/{heir.sha256}" in text) == (True, True)
+
+
+def test_whoever_has_its_place_is_told_as_replaced_nowhere(run: Run, fleet: Fleet) -> None:
+    _, heir = renewed(fleet, "a")
+    [shown] = json.loads(run("device", "show", heir.sha256, "--json").stdout)["devices"]
+    assert shown["replaced_by"] == []
+    assert "REPLACED" not in run("decisions", "show", heir.sha256).stdout
+    assert "Replaced by" not in Page().enter().text(f"/devices/{heir.sha256}")
+
+
+def test_a_device_that_uses_its_replaced_certificate_is_told_to_use_the_new_one(run: Run, fleet: Fleet) -> None:
+    """Nobody is advised to let the old one in again; who was cut off by hand is told by whom all the same."""
+    old, heir = renewed(fleet, "a")
+    [found] = diagnosed(old).problems
+    assert (found.code, f"it was replaced by {heir.sha256[:12]} at 20" in found.message) == ("replaced", True)
+    assert "device activate" not in found.remedy
+    assert run("device", "activate", old.sha256, "--yes").exit_code == 0
+    assert run("device", "deactivate", old.sha256, "--yes").exit_code == 0
+    assert "made it so at 20" in diagnosed(old).problems[0].message
+
+
+def test_a_replaced_certificate_is_let_in_again_only_by_whoever_says_so(run: Run, fleet: Fleet) -> None:
+    old, heir = renewed(fleet, "a")
+    asked = run("device", "activate", old.sha256)
+    assert (asked.exit_code, fleet.world.status(old)) == (2, "INACTIVE")
+    assert f"{old.sha256[:12]} was replaced by {heir.sha256[:12]} at 20" in asked.stderr
+    done = run("device", "activate", old.sha256, "--yes")
+    assert (done.exit_code, fleet.world.status(old)) == (0, "ACTIVE")
+
+
+def test_the_page_lets_a_replaced_certificate_in_again_only_over_a_tick(fleet: Fleet) -> None:
+    old, heir = renewed(fleet, "a")
+    page, path = Page().enter(), f"/devices/{old.sha256}/activate"
+    form = {"status": "INACTIVE", "message": "new one lost"}
+    refused = page.post(path, **form)
+    assert (refused.status_code, fleet.world.status(old)) == (400, "INACTIVE")
+    assert f"was replaced by {heir.sha256[:12]}" in refused.text
+    assert page.post(path, **form, sure="yes").status_code == 303
+    assert fleet.world.status(old) == "ACTIVE"
