@@ -626,6 +626,21 @@ def test_a_device_that_the_rules_would_only_hold_is_activated_with_a_warning(
     assert "the rules in force would not admit it (allow.unmatched" in done.stderr
 
 
+def test_the_page_activates_what_the_rules_would_hold_only_over_a_tick(
+    run: Run, world: World, fleet: dict[str, drafts.Issued]
+) -> None:
+    """It gives the warning that the command gives, before anything is done."""
+    world.publish(rules_of(allow("line-b", common_name="x-*", ca="factory-a")))
+    assert run("device", "deactivate", "a", "--yes").exit_code == 0
+    page, path = Page().enter(), f"/devices/{fleet['a'].sha256}/activate"
+    form = {"status": "INACTIVE", "message": "needed on the line"}
+    for refused in (page.post(path, **form), page.post(path, **form, overrule="yes")):
+        assert (refused.status_code, world.status(fleet["a"])) == (400, "INACTIVE")
+        assert "the rules in force would not admit it (allow.unmatched" in refused.text
+    assert page.post(path, **form, sure="yes").status_code == 303
+    assert world.status(fleet["a"]) == "ACTIVE"
+
+
 def lose_rules(world: World) -> None:
     """Have the rules in force be no more in the table."""
     digest = world.table.heads().digest

@@ -34,6 +34,7 @@ class ActivationCheck:
     overrule: str | None
     why: str | None = None
     how: str = "--overrule REASON, which is kept"
+    doubts: list[str] = field(default_factory=list)  # why the rules in force would hold what they do not deny
     _today: Today | None = None
     _overruled: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -57,6 +58,7 @@ class ActivationCheck:
         why = reasons_text(decision)
         if decision.verdict is Verdict.HOLD:
             if changes:
+                self.doubts.append(f"{words}: the rules in force would not admit it ({why})")
                 telling.warn(f"{words}: the rules in force would not admit it ({why}); it is made ACTIVE at your word")
             return None
         if not changes:

@@ -52,6 +52,9 @@ _KEYS = {
     "common_name": "common name",
 }
 _OVERRULE = "go back, and tick “even if the rules deny it”; the reason that you give is kept"
+_SURE = (
+    "To let it in all the same, go back, and tick “also if the rules would hold it, or another certificate replaced it”"
+)
 _MOST_THINGS = 5  # of a device's, on its own page
 _MOST_CHANGES = 10  # of the history, on a device's own page
 # An address of another operator's page, or what follows its folder.
@@ -214,9 +217,10 @@ def _activate(certificate_id: str, form: Any) -> None:
     denied = asked.denial(certificate.id, certificate.pem, certificate.ca_certificate_id, certificate.id[:12])
     if denied is not None:
         raise InputError(denied)
-    question = asked.question(certificate.id)
-    if question is not None and not is_sure():
-        raise InputError(f"{question}. Go back, and tick “also if another certificate replaced it”")
+    replaced = asked.question(certificate.id)
+    questions = [*asked.doubts, *([] if replaced is None else [replaced])]
+    if questions and not is_sure():
+        raise InputError(f"{'; '.join(questions)}. {_SURE}")
     asked.activate(registry, certificate.id, certificate.status)
 
 
