@@ -272,6 +272,18 @@ def test_what_follows_from_a_change_is_said_before(page: Page, iot: Any) -> None
     assert "auto-registration is off" in page.text(f"/cas/{ca}")  # as this one was registered
 
 
+@pytest.mark.parametrize("active", [True, False])
+def test_new_devices_are_promised_only_by_a_ca_that_is_active(page: Page, aws: Aws, iot: Any, active: bool) -> None:
+    """AWS IoT registers no device of an INACTIVE CA, whatever its auto-registration is."""
+    register_ca(iot, OTHER, active=active)
+    answer = iot.describe_ca_certificate(certificateId=OTHER_ID)  # moto turns no auto-registration on
+    found = answer["certificateDescription"] | {"autoRegistrationStatus": "ENABLE"}
+    aws.overrides["DescribeCACertificate"] = lambda _given: {"certificateDescription": found}
+    text = page.text(f"/cas/{OTHER_ID}")
+    assert ("on: new devices are registered when they first connect" in text) is active
+    assert ("on, but no new device is registered while the CA is INACTIVE" in text) is not active
+
+
 def test_the_devices_of_a_ca_are_counted_by_a_job_and_no_view_lists_them(page: Page, aws: Aws) -> None:
     """AWS IoT lists 250 at a time: a view of a CA with a million devices would never come."""
     aws.overrides["ListCertificatesByCA"] = lambda _: {"certificates": [{"status": "ACTIVE"}, {"status": "REVOKED"}]}
