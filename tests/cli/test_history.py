@@ -258,6 +258,12 @@ def test_what_is_done_to_a_ca_leaves_an_entry_each(iot: Any, table: Table, run: 
     assert {(each.kind, each.subject) for each in found} == {(HistoryKind.CA, FACTORY.id)}
 
 
+def test_why_something_is_done_to_a_ca_is_kept(iot: Any, table: Table, run: Run) -> None:
+    for what in (("deactivate", "--yes"), ("activate",), ("delete", "--deactivate", "--yes")):
+        assert run("ca", what[0], FACTORY.id, *what[1:], "--message", f"{what[0]} it").exit_code == 0
+    assert [each.why for each in history(table)] == ["delete it", "activate it", "deactivate it"]
+
+
 def test_a_ca_that_is_registered_leaves_an_entry_with_how(table: Table, run: Run) -> None:
     Path("ca.pem").write_bytes(OTHER.pem)
     assert run("ca", "register", "ca.pem", "--sni-only", "--tag", "plant=izmir").exit_code == 0
@@ -525,7 +531,7 @@ def test_the_same_is_written_by_the_page_as_by_the_commands(page: Page, ready: T
     hold(ready, 1)
     before = len(history(ready))
     done: list[Callable[[], Any]] = [
-        lambda: page.post(f"/cas/{FACTORY.id}/deactivate", status="ACTIVE"),
+        lambda: page.post(f"/cas/{FACTORY.id}/deactivate", status="ACTIVE", message="closed"),
         lambda: page.finish(page.post("/failures/redrive", which="all")),
         lambda: page.finish(page.post("/held/do", what="reject", message="no", device=f"{DEVICE}@1")),
     ]

@@ -18,6 +18,7 @@ from testkit.cli.command_line import Aws, Run
 from testkit.cli.operating import FACTORY, OTHER, register_ca
 from testkit.page import Page
 
+from jitr.aws.dynamodb.history import newest
 from jitr.aws.dynamodb.table import Table
 
 
@@ -268,7 +269,7 @@ def test_what_follows_from_a_change_is_said_before(page: Page, iot: Any) -> None
     text = page.text(f"/cas/{ca}")
     assert "No new device under it is registered then" in text
     assert "are not let in meanwhile" in text
-    assert page.post(f"/cas/{ca}/deactivate", status="ACTIVE").status_code == 303
+    assert page.post(f"/cas/{ca}/deactivate", status="ACTIVE", message="closed").status_code == 303
     assert "auto-registration is off" in page.text(f"/cas/{ca}")  # as this one was registered
 
 
@@ -282,6 +283,20 @@ def test_new_devices_are_promised_only_by_a_ca_that_is_active(page: Page, aws: A
     text = page.text(f"/cas/{OTHER_ID}")
     assert ("on: new devices are registered when they first connect" in text) is active
     assert ("on, but no new device is registered while the CA is INACTIVE" in text) is not active
+
+
+def test_a_ca_is_changed_only_for_a_reason_which_is_kept(page: Page, table: Table, iot: Any) -> None:
+    here = f"/cas/{FACTORY.id}"
+    for what, status, then in (("deactivate", "ACTIVE", "INACTIVE"), ("activate", "INACTIVE", "ACTIVE")):
+        refused = page.post(f"{here}/{what}", status=status)
+        assert (refused.status_code, "say why" in refused.text, ca_status(iot)) == (400, True, status)
+        assert page.post(f"{here}/{what}", status=status, message=f"{what} it").status_code == 303
+        assert (ca_status(iot), next(newest(table)).why) == (then, f"{what} it")
+    assert "activate it" in page.text("/history")
+
+
+def ca_status(iot: Any) -> str:
+    return str(iot.describe_ca_certificate(certificateId=FACTORY.id)["certificateDescription"]["status"])
 
 
 def test_the_devices_of_a_ca_are_counted_by_a_job_and_no_view_lists_them(page: Page, aws: Aws) -> None:

@@ -8,12 +8,15 @@ from jitr_operations.deployment import Account
 from jitr_operations.history import keeping
 
 
-def activate(account: Account, ca: RegisteredCa) -> None:
-    """Make a CA ACTIVE. Raises InputError where its provisioning template would let devices in past the rules."""
+def activate(account: Account, ca: RegisteredCa, why: str | None = None) -> None:
+    """Make a CA ACTIVE; ``why`` is for the history.
+
+    Raises InputError where its provisioning template would let devices in past the rules.
+    """
     if ca.template is not None:
         warn_of_template(ca)
         raise InputError(f"take the provisioning template off the CA {ca.id} before you activate it")
-    with _doing(account, ca, "activate", lets_in=True) as doing:
+    with _doing(account, ca, "activate", why=why, lets_in=True) as doing:
         account.client("iot").update_ca_certificate(certificateId=ca.id, newStatus="ACTIVE")
         doing.after["status"] = "ACTIVE"
 
@@ -21,7 +24,10 @@ def activate(account: Account, ca: RegisteredCa) -> None:
 def deactivate(
     account: Account, ca: RegisteredCa, command: tuple[str, ...] | None = None, why: str | None = None
 ) -> None:
-    """Make a CA INACTIVE; one that is so stays as it is. ``command`` says which command does it, if it is another."""
+    """Make a CA INACTIVE; one that is so stays as it is.
+
+    ``command`` says which command does it, if it is another; ``why`` is for the history.
+    """
     if ca.status != "ACTIVE":
         return
     with _doing(account, ca, "deactivate", command=command, why=why) as doing:
@@ -29,10 +35,13 @@ def deactivate(
         doing.after["status"] = "INACTIVE"
 
 
-def delete(account: Account, ca: RegisteredCa) -> None:
-    """Delete a CA from AWS IoT, which takes INACTIVE ones only: one that is ACTIVE becomes so first."""
+def delete(account: Account, ca: RegisteredCa, why: str | None = None) -> None:
+    """Delete a CA from AWS IoT, which takes INACTIVE ones only: one that is ACTIVE becomes so first.
+
+    ``why`` is for the history.
+    """
     iot = account.client("iot")
-    with _doing(account, ca, "delete") as doing:
+    with _doing(account, ca, "delete", why=why) as doing:
         if ca.status == "ACTIVE":
             iot.update_ca_certificate(certificateId=ca.id, newStatus="INACTIVE")
             doing.after["status"] = "INACTIVE"

@@ -16,6 +16,7 @@ from jitr_operations.cas.registry import RegisteredCa, described
 from jitr_operations.rules.starting import as_in_rules
 from jitr_operations.table import now
 from jitr_page import counting
+from jitr_page.forms import reason
 from jitr_page.jobs import WayBack
 from jitr_page.site import CaCount, Site, rules_in_force, site
 
@@ -72,14 +73,16 @@ def _count(found: Site, ca: RegisteredCa) -> None:
 
 @room.post("/cas/<ca_id>/<what>")
 def change(ca_id: str, what: str) -> Response:
-    """Make a CA ACTIVE or INACTIVE, as it was shown."""
-    changes = {"activate": status.activate, "deactivate": status.deactivate}
-    if what not in changes:
+    """Make a CA ACTIVE or INACTIVE, as it was shown; the reason is kept in the history."""
+    if what not in ("activate", "deactivate"):
         raise NotFound
-    ca = _require(ca_id)
+    why, ca = reason(), _require(ca_id)
     if ca.status != request.form.get("status"):
         raise InputError(f"the CA is {ca.status} by now: look at it, and choose again")
-    changes[what](site().deployment, ca)
+    if what == "activate":
+        status.activate(site().deployment, ca, why)
+    else:
+        status.deactivate(site().deployment, ca, why=why)
     return redirect(url_for("cas.show", ca_id=ca.id, done=what), 303)
 
 

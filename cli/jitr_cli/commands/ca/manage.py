@@ -28,12 +28,13 @@ _AGAIN = "Registered again, the CA has the same id as before, and rules that nam
 def _change(command: F) -> F:
     """Add the argument and the options that activate, deactivate and delete share."""
     decorated: Any = output.json_option(command)
+    decorated = click.option("--message", "-m", metavar="TEXT", help="Why, for the history.")(decorated)
     return click.argument("which", metavar="CA")(stack_options(decorated))  # type: ignore[no-any-return]
 
 
 @click.command()
 @_change
-def activate(which: str, choice: Choice, as_json: bool) -> None:
+def activate(which: str, message: str | None, choice: Choice, as_json: bool) -> None:
     """Make a CA ACTIVE: new devices under it are registered, if its auto-registration is on.
 
     CA is a caCertificateId, its first 8 digits or more, or the CA's certificate file.
@@ -45,7 +46,7 @@ def activate(which: str, choice: Choice, as_json: bool) -> None:
     account = keeping.account_of(choice, stack_needed=stack_was_named())
     account.announce()
     found = find(account.client("iot"), which)
-    status.activate(account, found)
+    status.activate(account, found, message)
     _tell_changed(as_json, found, "ACTIVE")
     if found.auto_registration != "ENABLE":
         output.warn("its auto-registration is off: `jitr ca register` with its certificate turns it on.")
@@ -54,14 +55,14 @@ def activate(which: str, choice: Choice, as_json: bool) -> None:
 @click.command()
 @_change
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def deactivate(which: str, choice: Choice, yes: bool, as_json: bool) -> None:
+def deactivate(which: str, message: str | None, choice: Choice, yes: bool, as_json: bool) -> None:
     """Make a CA INACTIVE: no new device under it is registered. Registered devices are not touched.
 
     CA is a caCertificateId, its first 8 digits or more, or the CA's certificate file.
 
     \b
     Example:
-      jitr ca deactivate 3f9c0c6f
+      jitr ca deactivate 3f9c0c6f --message "factory A closed"
     """
     account = keeping.account_of(choice, stack_needed=stack_was_named())
     account.announce()
@@ -69,7 +70,7 @@ def deactivate(which: str, choice: Choice, yes: bool, as_json: bool) -> None:
     output.note(FOLLOWS)
     if found.status == "ACTIVE":
         output.confirm(f"Make the CA {found.words} INACTIVE?", yes)
-        status.deactivate(account, found)
+        status.deactivate(account, found, why=message)
     _tell_changed(as_json, found, "INACTIVE")
 
 
@@ -77,7 +78,7 @@ def deactivate(which: str, choice: Choice, yes: bool, as_json: bool) -> None:
 @_change
 @click.option("--deactivate", "deactivate_first", is_flag=True, help="Make it INACTIVE first if it is ACTIVE.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def delete(which: str, choice: Choice, deactivate_first: bool, yes: bool, as_json: bool) -> None:
+def delete(which: str, message: str | None, choice: Choice, deactivate_first: bool, yes: bool, as_json: bool) -> None:
     """Delete a CA from AWS IoT. Registered devices are not touched; the CA's own files are not either.
 
     AWS IoT deletes only INACTIVE CAs: --deactivate makes an ACTIVE one so, and on a terminal you are asked.
@@ -97,7 +98,7 @@ def delete(which: str, choice: Choice, deactivate_first: bool, yes: bool, as_jso
     devices = count_devices(iot, [found])[found.id]
     output.note(f"{FOLLOWS}\nIts device certificates: {counts_text(devices)}. {_AGAIN}")
     output.confirm(f"{'Deactivate and delete' if active else 'Delete'} the CA {found.words}?", yes)
-    status.delete(account, found)
+    status.delete(account, found, message)
     document = {"ca_certificate_id": found.id, "status": "deleted", "devices": devices}
     output.emit(as_json, document, f"{found.words}: deleted")
 
