@@ -266,7 +266,11 @@ def test_the_end_is_asked_for_written_into_the_history_and_undone(run: Run, flee
     assert "UpdateCACertificate" not in aws.operations
     done = run(*words, "--finish", "--yes", "--json", "--message", "the last truck is back")
     assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["finished"] == {"ca_certificate_id": FACTORY.id, "status": "INACTIVE"}
+    assert json.loads(done.stdout)["finished"] == {
+        "ca_certificate_id": FACTORY.id,
+        "status": "INACTIVE",
+        "status_before": "ACTIVE",
+    }
     assert "no new device under it is registered" in done.stderr
     assert (ca_status(fleet), fleet.world.status(device)) == ("INACTIVE", "ACTIVE")
     (entry,) = json.loads(run("history", "--json").stdout)
@@ -274,6 +278,7 @@ def test_the_end_is_asked_for_written_into_the_history_and_undone(run: Run, flee
     assert entry["why"] == "the last truck is back"
     assert (entry["before"]["status"], entry["after"], entry["outcome"]) == ("ACTIVE", {"status": "INACTIVE"}, "done")
     again = run(*words, "--finish")
+    assert ": was INACTIVE already, nothing changed" in again.stdout
     assert (again.exit_code, len(json.loads(run("history", "--json").stdout))) == (0, 1), again.output
     assert run("ca", "activate", FACTORY.id).exit_code == 0
     assert ca_status(fleet) == "ACTIVE"

@@ -264,6 +264,23 @@ def test_why_something_is_done_to_a_ca_is_kept(iot: Any, table: Table, run: Run)
     assert [each.why for each in history(table)] == ["delete it", "activate it", "deactivate it"]
 
 
+def test_a_ca_that_is_so_already_is_said_to_be_unchanged_and_leaves_no_entry(iot: Any, table: Table, run: Run) -> None:
+    for what, is_now, was in (
+        (("activate",), "ACTIVE", "ACTIVE"),
+        (("deactivate", "--yes"), "INACTIVE", "ACTIVE"),
+        (("deactivate", "--yes"), "INACTIVE", "INACTIVE"),
+    ):
+        entries = len(history(table))
+        done = run("ca", what[0], FACTORY.id, *what[1:])
+        assert ("was " + is_now + " already, nothing changed" in done.stdout) is (is_now == was)
+        assert len(history(table)) - entries == (is_now != was)
+    assert json.loads(run("ca", "deactivate", FACTORY.id, "--json").stdout) == {
+        "ca_certificate_id": FACTORY.id,
+        "status": "INACTIVE",
+        "status_before": "INACTIVE",
+    }
+
+
 def test_a_ca_that_is_registered_leaves_an_entry_with_how(table: Table, run: Run) -> None:
     Path("ca.pem").write_bytes(OTHER.pem)
     assert run("ca", "register", "ca.pem", "--sni-only", "--tag", "plant=izmir").exit_code == 0

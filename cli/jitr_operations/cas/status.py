@@ -9,13 +9,15 @@ from jitr_operations.history import keeping
 
 
 def activate(account: Account, ca: RegisteredCa, why: str | None = None) -> None:
-    """Make a CA ACTIVE; ``why`` is for the history.
+    """Make a CA ACTIVE; one that is so stays as it is. ``why`` is for the history.
 
     Raises InputError where its provisioning template would let devices in past the rules.
     """
     if ca.template is not None:
         warn_of_template(ca)
         raise InputError(f"take the provisioning template off the CA {ca.id} before you activate it")
+    if ca.status == "ACTIVE":
+        return
     with _doing(account, ca, "activate", why=why, lets_in=True) as doing:
         account.client("iot").update_ca_certificate(certificateId=ca.id, newStatus="ACTIVE")
         doing.after["status"] = "ACTIVE"

@@ -103,8 +103,18 @@ def delete(which: str, message: str | None, choice: Choice, deactivate_first: bo
     output.emit(as_json, document, f"{found.words}: deleted")
 
 
-def _tell_changed(as_json: bool, registered: RegisteredCa, now: str) -> None:
-    output.emit(as_json, {"ca_certificate_id": registered.id, "status": now}, f"{registered.words}: {now}")
+def changed_json(was: RegisteredCa, now: str) -> dict[str, str]:
+    """Return in JSON what became of a CA's status."""
+    return {"ca_certificate_id": was.id, "status": now, "status_before": was.status}
+
+
+def changed_text(words: str, before: str, now: str) -> str:
+    """Return what became of a CA's status in words."""
+    return f"{words}: was {now} already, nothing changed" if before == now else f"{words}: {now}"
+
+
+def _tell_changed(as_json: bool, was: RegisteredCa, now: str) -> None:
+    output.emit(as_json, changed_json(was, now), changed_text(was.words, was.status, now))
 
 
 def on_terminal() -> bool:

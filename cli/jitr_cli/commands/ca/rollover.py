@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from jitr_cli.commands.ca.manage import FOLLOWS
+from jitr_cli.commands.ca.manage import FOLLOWS, changed_json, changed_text
 from jitr_cli.console import completion, output
 from jitr_cli.console.options import FILE, stack_options
 from jitr_operations.cas import succession
@@ -80,8 +80,8 @@ def rollover(
     if finish:
         _ask(found, yes)
         succession.finish(deployment, pair, message)
-        document["finished"] = {"ca_certificate_id": pair.old.ca.id, "status": "INACTIVE"}
-    output.emit(as_json, document, f"{pair.old.ca.words}: INACTIVE" if finish else "")
+        document["finished"] = changed_json(pair.old.ca, "INACTIVE")
+    output.emit(as_json, document, changed_text(pair.old.ca.words, pair.old.ca.status, "INACTIVE") if finish else "")
 
 
 def _require_sense(
