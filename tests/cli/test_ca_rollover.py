@@ -384,6 +384,17 @@ def test_what_cannot_be_a_roll_over_is_told_in_a_line(run: Run, fleet: Fleet, wo
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("words", [("rollover", "snr.pem", "factory-b"), ("show", "snr.pem")], ids=["rollover", "show"])
+def test_a_device_s_certificate_is_called_that_where_a_ca_is_wanted(
+    run: Run, fleet: Fleet, words: Sequence[str]
+) -> None:
+    device = fleet.let_in("a")["a"]
+    Path("snr.pem").write_bytes(device.pem)
+    result = run("ca", *words)
+    assert (result.exit_code, "snr.pem: it is the certificate of a device" in result.stderr) == (2, True), result.output
+    assert "name the CA that signed it" in result.stderr
+
+
 def test_the_older_ca_comes_first_and_a_newer_one_that_ends_sooner_is_warned_of(run: Run, fleet: Fleet) -> None:
     short = pki.ca_draft("Factory D")
     for days_later, code in ((0, 2), (1, 0)):

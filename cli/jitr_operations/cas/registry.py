@@ -106,12 +106,12 @@ def find(iot: "IoTClient", which: str) -> RegisteredCa:
     """Return the CA meant by an id, an id's beginning, or a file. Raises InputError if there is not exactly one."""
     ca_id = which.lower()
     if Path(which).is_file():
-        ca_id = read_certificate(Path(which)).sha256
-    elif not re.fullmatch("[0-9a-f]{8,64}", ca_id):
+        return _of_file(iot, Path(which))
+    if not re.fullmatch("[0-9a-f]{8,64}", ca_id):
         raise InputError(
             f"{quote(which)} is neither a caCertificateId (8 digits of it or more) nor a file: see `jitr ca ls`"
         )
-    elif len(ca_id) < 64:
+    if len(ca_id) < 64:
         fitting = [each for each in all_ca_ids(iot) if each.startswith(ca_id)]
         if len(fitting) != 1:
             raise InputError(
@@ -119,6 +119,17 @@ def find(iot: "IoTClient", which: str) -> RegisteredCa:
             )
         ca_id = fitting[0]
     return require(iot, ca_id)
+
+
+def _of_file(iot: "IoTClient", file: Path) -> RegisteredCa:
+    certificate = read_certificate(file)
+    found = described(iot, certificate.sha256)
+    if found is None and not certificate.ca.facts.is_ca:
+        raise InputError(
+            f"{file}: it is the certificate of a device or a server, not of a CA: name the CA that signed it, "
+            f"{subject_text(certificate.issuer)} (`jitr ca ls`)"
+        )
+    return found or require(iot, certificate.sha256)
 
 
 def require(iot: "IoTClient", ca_id: str) -> RegisteredCa:
