@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from testkit import pki
@@ -82,6 +83,31 @@ def test_a_replaced_certificate_is_let_in_again_only_by_whoever_says_so(run: Run
     assert f"{old.sha256[:12]} was replaced by {heir.sha256[:12]} at 20" in asked.stderr
     done = run("device", "activate", old.sha256, "--yes")
     assert (done.exit_code, fleet.world.status(old)) == (0, "ACTIVE")
+
+
+RULES = f"""\
+format: 1
+cas:
+  factory-a: {{ids: ["{FACTORY.id}"]}}
+allow:
+  - {{name: line-a, ca: factory-a, common_name: "x*", grant: {{thing: "{{common_name}}", iot_policies: [Sensor]}}}}
+"""
+
+
+def test_of_those_that_an_edit_leaves_active_no_replaced_certificate_and_none_that_was_cut_off_is_one(
+    run: Run, fleet: Fleet
+) -> None:
+    """They do not stay ACTIVE: they are out. A replaced one that was let in again is in."""
+    renewed(fleet, "a")
+    fleet.let_in("b", "c")
+    again, _ = renewed(fleet, "d")
+    assert run("device", "deactivate", "b", "--yes").exit_code == 0
+    assert run("device", "activate", again.sha256, "--yes").exit_code == 0
+    Path("narrower.yaml").write_text(RULES)
+    told = "4 admitted devices would not be admitted today: they stay ACTIVE"  # a, c, and d with both
+    replayed = json.loads(run("rules", "replay", "narrower.yaml", "--json").stdout)
+    assert (replayed["effect"]["decided"], replayed["effect"]["stay_active"], len(replayed["changes"])) == (6, 4, 4)
+    assert told in run("rules", "publish", "narrower.yaml").stderr
 
 
 def test_the_page_lets_a_replaced_certificate_in_again_only_over_a_tick(fleet: Fleet) -> None:

@@ -7,7 +7,9 @@ from datetime import datetime
 from itertools import chain, islice
 from typing import Any
 
+from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.decisions import newest
+from jitr.aws.dynamodb.replacements import replaced_of
 from jitr.aws.dynamodb.table import BATCH_GET, Table
 from jitr.decision.decide import Decision
 from jitr.decision.revocation import without_revocation
@@ -156,7 +158,23 @@ def effect_of(
     records = chain.from_iterable(islice(newest(table, verdict), MOST_REPLAYED) for verdict in Verdict)
     outcome = replay(table, rules, records, now, advance)
     outcome.most = MOST_REPLAYED
+    leave_out_who_is_out(table, outcome)
     return outcome
+
+
+def leave_out_who_is_out(table: Table, outcome: Replayed) -> None:
+    """Take out of the changes admitted certificates that another one replaced, or that a command took out: none stays.
+
+    One that a command let in counts, replaced or not: the table does not say which came first, and it may be ACTIVE.
+    """
+    admitted = [each.record for each in outcome.changes if each.record.decision is Verdict.ADMIT]
+    last = {each: acts[-1] for each, acts in acts_of(table, [each.certificate_id for each in admitted]).items() if acts}
+    out = {each for each, act in last.items() if act.cut_off} | (replaced_of(table, admitted) - last.keys())
+    outcome.changes = [
+        each
+        for each in outcome.changes
+        if each.record.decision is not Verdict.ADMIT or each.record.certificate_id not in out
+    ]
 
 
 def _kept_out_otherwise(again: Any) -> bool:
