@@ -132,6 +132,24 @@ def test_a_folder_of_certificates_is_a_list(table: Table, run: Run) -> None:
     assert "board: 1 file is left out, being no certificates: README.txt" in done.stderr
 
 
+def test_a_certificate_that_lies_there_alone_and_in_its_chain_is_one_row(table: Table, run: Run) -> None:
+    Path("board/sub/0.chain.pem").write_bytes(Path("board/sub/0.pem").read_bytes())
+    done = run("lists", "import", "line-a", "board")
+    assert done.exit_code == 0, done.stderr
+    assert len(keys(table)) == 3
+    assert "board: 1 certificate is there once more, as in a chain: each is one row" in done.stderr
+
+
+def test_two_certificates_of_one_key_are_refused_with_both_of_their_files(table: Table, run: Run) -> None:
+    for name, serial in (("a", 1), ("b", 2)):
+        draft = LOT.maker.usual_device("snr-1").key("P-256", "chip 77").serial(serial)
+        Path(f"board/{name}.pem").write_bytes(draft.issue().pem)
+    refused = run("lists", "import", "line-a", "board")
+    assert refused.exit_code == 2
+    assert "board: b.pem: public_key_sha256" in refused.stderr
+    assert "is in certificate 1 (a.pem) already" in refused.stderr
+
+
 def test_links_in_a_folder_are_not_followed_and_that_is_said(table: Table, run: Run) -> None:
     Path("secret.pem").write_bytes(LOT.certificate(9).pem)
     Path("board/link.pem").symlink_to(Path("secret.pem").resolve())

@@ -1,13 +1,14 @@
 """Devices by the certificates that were issued to them: PEM or DER, in one file or in many, in folders and archives.
 
-A device is its certificate's public key. Certificates of CAs, which lie beside them as chains, are no devices.
+A device is its certificate's public key. Certificates of CAs, which lie beside them as chains, are no devices, and a
+certificate that is there once more, alone and in its chain, is one device.
 """
 
 import binascii
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field, replace
-from typing import IO
+from typing import IO, Generic, TypeVar
 
 from jitr.devicelists.csv.duplicates import SeenKeys
 from jitr.devicelists.manifests.archives import (
@@ -37,6 +38,7 @@ from jitr.x509.certificate import CertificateReading, read_certificate
 from jitr.x509.pem import MAX_INPUT
 
 _BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
+Key = TypeVar("Key")
 _LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE", b"X.509 CERTIFICATE")
 _SEQUENCE = b"\x30"  # what DER of certificates and keys begins with
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -48,6 +50,7 @@ HAS_A_KEY = (
 # What vendors ship beside certificates and nobody has to open: binding secrets, encrypted.
 _KEYS = re.compile(r"keys?\.7z$", re.IGNORECASE)
 _LEFT_SHOWN = 3
+_REMEMBERED = 65_536  # certificates of which it is known where they were, at least: memory stays flat
 # REEL_E0E0_Certs/CHIPID_E0E0.pem
 _CHIP = re.compile(
     r"(?:(?:^|/)(?P<reel>[^/]+)_E0E[0-9]_Certs/)?(?:^|(?<=/))(?P<id>[0-9A-Fa-f]{8,})_(?P<key_set>E0E[0-9])\.(?:pem|crt|cer)$",
@@ -80,11 +83,24 @@ class Certificates(ManifestReader):
         self._texts = texts
         self._name = file_name(source)
         self._cas = 0
+        self._again = 0
+        self._places: _Latest[int] = _Latest(_REMEMBERED)
+        self._whole: _Latest[tuple[object, ...]] = _Latest(_REMEMBERED)
 
     def remarks(self) -> tuple[str, ...]:
         """Say what was left out because it is no device's."""
         cas = counted(self._cas, "certificate of a CA is", "certificates of CAs are")
-        return (*((f"{cas} left out: a device's is none",) if self._cas else ()), *self._texts.said)
+        again = counted(self._again, "certificate is", "certificates are")
+        return (
+            *((f"{cas} left out: a device's is none",) if self._cas else ()),
+            *((f"{again} there once more, as in a chain: each is one row",) if self._again else ()),
+            *self._texts.said,
+        )
+
+    def place_of(self, number: int) -> str:
+        """Return which certificate has a number, and where it is if that is still known."""
+        place = self._places.get(number)
+        return super().place_of(number) + (f" ({place})" if place else "")
 
     def entries(self) -> Iterator[Entry]:
         """Return the certificates, those that cannot be read as bad ones."""
@@ -104,6 +120,12 @@ class Certificates(ManifestReader):
             if is_of_a_ca(reading):
                 self._cas += 1
                 continue
+            whole = (reading.facts.certificate_sha256, *sorted(text.columns.items()))
+            if self._whole.get(whole) is not None:
+                self._again += 1
+                continue
+            self._whole.put(whole, text.place)
+            self._places.put(number, text.place)
             columns = {
                 **text.columns,
                 "public_key_sha256": reading.facts.public_key_sha256,
@@ -113,6 +135,23 @@ class Certificates(ManifestReader):
             yield ManifestDevice(number, text.place, columns, names_of(reading))
         if not devices and (not bad or self.options.skip_bad):
             raise WrongManifest("there is no device's certificate in it")
+
+
+class _Latest(Generic[Key]):
+    """Places by key, of at least the ``most`` latest keys and of at most twice as many."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._later: dict[Key, str] = {}
+        self._earlier: dict[Key, str] = {}
+
+    def get(self, key: Key) -> str | None:
+        return self._later.get(key) or self._earlier.get(key)
+
+    def put(self, key: Key, place: str) -> None:
+        if len(self._later) >= self._most:
+            self._earlier, self._later = self._later, {}
+        self._later[key] = place
 
 
 def is_of_a_ca(reading: CertificateReading) -> bool:

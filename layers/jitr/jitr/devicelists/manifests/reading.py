@@ -273,9 +273,13 @@ class ManifestReader:
             first = self._duplicates.first_line(key, found.number)
             if first is not None:
                 repeats = True
-                told = f"{key.kind} {shown(key.value)} is in {self.unit} {first} already"
+                told = f"{key.kind} {shown(key.value)} is in {self.place_of(first)} already"
                 self._add(found.number, found.place, told)
         return repeats
+
+    def place_of(self, number: int) -> str:
+        """Return which element has a number, in words."""
+        return f"{self.unit} {number}"
 
     def _bad(self, bad: Bad) -> None:
         if not self.options.skip_bad:
