@@ -1,6 +1,9 @@
 """Lists to and from files: standard output, and options that exclude each other."""
 
+import os
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +75,34 @@ def test_a_merge_asks_before_rows_lose_values_in_columns_that_the_file_lacks(run
     assert run("lists", "import", "line-a", "empty.csv").exit_code == 0
     assert told not in run("lists", "import", "line-a", "names.csv", "--replace", "--dry-run").stderr
     assert run("lists", "import", "line-a", "names.csv", "--yes").exit_code == 0
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no endless file here")
+@pytest.mark.parametrize(
+    "command", [("import", "line-a"), ("check",), ("verify",), ("import", "line-a", "--from", "csv")], ids=" ".join
+)
+def test_a_device_file_is_refused_and_not_read_for_ever(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("jitr_operations.lists.files._pieces", lambda _: pytest.fail("it was read"))
+    refused = run("lists", *command, "/dev/zero")
+    assert refused.exit_code == 2
+    assert refused.stderr.strip().endswith("/dev/zero is neither a file nor a folder nor a pipe")
+
+
+def test_a_pipe_whose_line_does_not_end_is_left(run: Run) -> None:
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=write_long_line, args=(Path("pipe"),))
+    writer.start()
+    refused = run("lists", "import", "line-a", "pipe")
+    writer.join()
+    assert refused.exit_code == 2
+    assert "pipe: the line is longer than 1048576 characters: nothing from here on is read" in refused.stderr
+
+
+def write_long_line(pipe: Path) -> None:
+    """Write one line of 16 MB, or until nobody reads it."""
+    with suppress(BrokenPipeError), pipe.open("wb", buffering=0) as opened:
+        opened.write(b"common_name\n")
+        for _ in range(256):
+            opened.write(b"a" * 65_536)

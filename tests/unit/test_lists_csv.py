@@ -4,6 +4,7 @@ import io
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +16,7 @@ from testkit import pki
 from jitr.devicelists.columns import ColumnFault
 from jitr.devicelists.csv.duplicates import Duplicates, KeyLog
 from jitr.devicelists.csv.reader import SHOWN, ListError, ListProblem, Reader, read_list, write_rows
-from jitr.devicelists.csv.records import MAX_ROW
+from jitr.devicelists.csv.records import MAX_LINE, MAX_ROW, BadCsvRecord, CsvRecord, read_records
 from jitr.devicelists.manifests.opening import Opener
 from jitr.devicelists.manifests.reading import Options
 from jitr.devicelists.rows import COLUMNS, ListRow, RowKey
@@ -465,6 +466,22 @@ def test_a_wrong_row_is_told_with_its_line_and_column(text: str, told: str) -> N
 def test_rows_after_a_wrong_one_are_still_checked() -> None:
     told = problems(f'common_name,note\na,"x"y\nb,{"x" * 2 * MAX_ROW}\nc ,z\n')
     assert [each.split(": ")[0] for each in told] == ["2:2", "3:1", "4:1"]
+
+
+def test_nothing_is_read_after_a_line_that_may_have_no_end() -> None:
+    taken = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal taken
+        yield b"common_name\nsnr-1\n"
+        while True:
+            taken += 1
+            assert taken < 100
+            yield b"x" * 65_536
+
+    first, second, bad = read_records(endless())
+    assert (first, second) == (CsvRecord(1, ["common_name"]), CsvRecord(2, ["snr-1"]))
+    assert bad == BadCsvRecord(3, 1, f"the line is longer than {MAX_LINE} characters: nothing from here on is read")
 
 
 def test_a_key_that_is_there_twice_is_told_with_the_line_of_the_first() -> None:

@@ -1,7 +1,7 @@
 """Device list files of any size, read a piece at a time; and importing them."""
 
 import json
-import shutil
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,9 +14,11 @@ from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.changes import Effect
 from jitr.devicelists.csv.duplicates import Duplicates
 from jitr.devicelists.csv.reader import columns_of, write_rows
+from jitr.devicelists.csv.records import ENDLESS, MAX_LINE
 from jitr.devicelists.manifests.opening import Opener
-from jitr.devicelists.manifests.recognition import HEAD, SIGNED, recognised
+from jitr.devicelists.manifests.recognition import HEAD, SIGNED, SPREADSHEET, recognised
 from jitr.devicelists.rows import ListRow
+from jitr.errors import InputError
 from jitr.services.lists.device_lists import KEPT_DAYS, ListInfo
 from jitr.services.lists.difference import Difference
 from jitr.services.lists.kept_rows import KeptRows
@@ -32,6 +34,9 @@ from jitr_operations.table import now, now_text
 
 _PIECE = 1 << 16  # bytes read at once
 _IN_MEMORY = 1 << 23  # bytes of rows that are to be written; more go into a file meanwhile
+
+_LONGEST_LINE = 4 * MAX_LINE  # bytes
+_COMPRESSED = (SPREADSHEET, b"\x1f\x8b")  # told of as CSV, and without lines
 
 _MANY = 1_000_000
 # Amazon DynamoDB Developer Guide, "On-demand capacity mode": a new table takes 4,000 writes a second.
@@ -105,7 +110,8 @@ def source(
     """Give a file or a folder to import, read by ``opener`` and told of as ``shown_as``; ``kept`` is for its rows.
 
     What can be read only once (a pipe) is copied first, because it may have to be read twice. CSV may name files beside
-    it, unless it is told of as something else: it was uploaded, and what lies beside it may be others'.
+    it, unless it is told of as something else: it was uploaded, and what lies beside it may be others'. Raises
+    InputError for a device file.
     """
     if file.is_dir():
         tell_of_folder(file)
@@ -125,15 +131,32 @@ def source(
 
 @contextmanager
 def at_hand(file: Path) -> Iterator[Path]:
-    """Give a path that can be read more than once: the file's own, or that of a copy of what a pipe gives."""
-    if file.is_file() or file.is_dir():
+    """Give a path that can be read more than once: the file's own, or that of a copy of what a pipe gives.
+
+    Raises InputError for what may never end: a device file, or a pipe with CSV whose line does not end.
+    """
+    if file.is_file() or file.is_dir() or not file.exists():
         yield file
         return
+    if not (file.is_fifo() or file.samefile(os.devnull)):  # of a terminal, too, nobody knows where a list ends
+        raise InputError(f"{file} is neither a file nor a folder nor a pipe")
     with tempfile.TemporaryDirectory(prefix="jitr-") as folder:
         copy = Path(folder) / "list.csv"
-        with file.open("rb") as opened, copy.open("wb") as copied:
-            shutil.copyfileobj(opened, copied)
+        with copy.open("wb") as copied:
+            copied.writelines(_of_pipe(file))
         yield copy
+
+
+def _of_pipe(file: Path) -> Iterator[bytes]:
+    """Return what a pipe gives. Raises InputError for CSV with a line that is too long, which may have no end."""
+    head, length = b"", 0
+    for piece in _pieces(file):
+        head += piece[: max(0, HEAD - len(head))]
+        after = piece.rpartition(b"\n")[2]
+        length = len(after) + (length if len(after) == len(piece) else 0)
+        if length > _LONGEST_LINE and recognised(head) == "csv" and not head.startswith(_COMPRESSED):
+            raise InputError(f"{file}: {ENDLESS}")
+        yield piece
 
 
 def may_be_signed(file: Path, kind: str | None) -> bool:

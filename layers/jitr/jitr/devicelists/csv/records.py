@@ -14,10 +14,12 @@ from jitr.unseen import quote
 from jitr.values import dataclass
 
 MAX_ROW = 16 * 1024  # characters in one row, line breaks in quoted cells included
+MAX_LINE = 1024 * 1024  # characters in one line: after a longer one nothing more is read, as it may have no end
 
 _PIECE = 64 * 1024
 _SEPARATORS = (",", ";", "\t", "|")
 _SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+ENDLESS = f"the line is longer than {MAX_LINE} characters: nothing from here on is read"
 _OTHER_FORMATS = {
     b"PK\x03\x04": "an Excel workbook (or another ZIP file)",
     b"\xd0\xcf\x11\xe0": "an Excel workbook of the old kind",
@@ -96,14 +98,19 @@ def _texts(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 def _split(texts: Iterable[str]) -> Iterator[str]:
-    """Yield the lines with their line breaks; cut one longer than a row may be, so that memory stays flat."""
-    pending = ""
+    """Yield the lines with their line breaks; cut one longer than a row may be, so that memory stays flat.
+
+    Raises _Stop for one that may have no end.
+    """
+    pending, length = "", 0
     for text in texts:
         *lines, rest = text.split("\n")
         for line in lines:
             yield f"{pending}{line}\n"
-            pending = ""
-        pending = (pending + rest)[: MAX_ROW + 1]
+            pending, length = "", 0
+        pending, length = (pending + rest)[: MAX_ROW + 1], length + len(rest)
+        if length > MAX_LINE:
+            raise _Stop(ENDLESS)
     if pending:
         yield pending
 
