@@ -15,6 +15,7 @@ from jitr_operations.deployment import Deployment
 from jitr_operations.history import reading
 from jitr_operations.table import operator, table_of
 from jitr_page import problems, text
+from jitr_page.filtering import WrongFilter
 from jitr_page.forms import only_where_it_was
 from jitr_page.guard import Door, is_inside, watch
 from jitr_page.hearing import Heard
@@ -137,4 +138,5 @@ def _answer_errors(app: Flask) -> None:
             code = 500
         # Whoever asked AWS for several things may have got some of them, and an answer that is lost says nothing.
         unsure = request.method == "POST" and not isinstance(problem, InputError | problems.NotAsked)
-        return render_template("problem.html", heading=heading, text=words, unsure=unsure), code
+        wrong = problem if isinstance(problem, WrongFilter) and request.method == "GET" else None
+        return render_template("problem.html", heading=heading, text=words, unsure=unsure, wrong=wrong), code

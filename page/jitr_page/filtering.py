@@ -1,12 +1,13 @@
 """Decisions chosen by what stands in an address, a page of them at a time."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from flask import request
 
 from jitr.errors import InputError
 from jitr.reasons import CODES, Verdict
+from jitr.records.record import Record
 from jitr.rules.model import Rule
 from jitr.text import nearest
 from jitr.unseen import quote
@@ -18,16 +19,24 @@ from jitr_page.site import rules_in_force, site
 SPANS = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 
 
+class WrongFilter(InputError):
+    """What stands in an address filters by nothing; ``near`` is what may be meant, ``values`` are those there are."""
+
+    def __init__(self, name: str, told: str, near: str | None = None, values: Collection[str] = ()) -> None:
+        super().__init__(told)
+        self.name, self.near, self.values = name, near, values
+
+
 def given(*more: str) -> dict[str, str | None]:
     """Return the filters in the request's address, None for what is not filtered by; ``more`` are a room's own."""
     return {name: request.args.get(name) or None for name in ("reason", "ca", "rule", "since", *more)}
 
 
 def chosen(verdicts: Sequence[Verdict], filters: Mapping[str, str | None]) -> RecordPage:
-    """Return the page of decisions that the address asks for. Raises InputError for a filter that cannot be one."""
+    """Return the page of decisions that the address asks for. Raises WrongFilter for a filter that cannot be one."""
     require_reason(filters["reason"], CODES)
     table = site().table
-    wanted = of_ca(table, filters["ca"]), with_reason(filters["reason"]), near_rule(filters["rule"])
+    wanted = _of_ca(filters["ca"]), with_reason(filters["reason"]), near_rule(filters["rule"])
     after = request.args.get("after")
     found = page(
         table, verdicts, lambda record: all(each(record) for each in wanted), since=since(filters["since"]), after=after
@@ -37,23 +46,28 @@ def chosen(verdicts: Sequence[Verdict], filters: Mapping[str, str | None]) -> Re
     return found
 
 
+def _of_ca(ca: str | None) -> Callable[[Record], bool]:
+    try:
+        return of_ca(site().table, ca)
+    except InputError as problem:
+        raise WrongFilter("ca", str(problem)) from None
+
+
 def require_reason(code: str | None, codes: Collection[str]) -> None:
-    """Raise InputError for what is no reason code, with those there are."""
+    """Raise WrongFilter for what is no reason code, with those there are."""
     if code is not None and code not in codes:
         near = nearest(code, codes)
-        hint = f": did you mean {near}?" if near else "."
-        raise InputError(f"there is no reason code {quote(code)} here{hint} There are: {', '.join(codes)}")
+        hint = f": did you mean {near}?" if near else ""
+        raise WrongFilter("reason", f"there is no reason code {quote(code)} here{hint}", near, codes)
 
 
 def _require_rule(name: str | None) -> None:
-    """Raise InputError for a rule that is not in force. One of an earlier version may have decisions all the same."""
+    """Raise WrongFilter for a rule that is not in force. One of an earlier version may have decisions all the same."""
     rules = rules_in_force()
     names = [] if rules is None else [each.name for each in (*rules.deny, *rules.allow)]
     if name is not None and name not in names:
-        raise InputError(
-            f"there is no rule {quote(name)} in force, and no decision by an earlier one that fits. "
-            f"In force are: {', '.join(names) or 'none'}"
-        )
+        told = f"there is no rule {quote(name)} in force, and no decision by an earlier one that fits"
+        raise WrongFilter("rule", told if names else f"{told}: no rules are in force", nearest(name, names), names)
 
 
 def choices(rules: Sequence[Rule]) -> dict[str, object]:
@@ -64,9 +78,9 @@ def choices(rules: Sequence[Rule]) -> dict[str, object]:
 
 
 def since(span: str | None) -> datetime | None:
-    """Return when a span of time began, that stands in an address. Raises InputError for what is none."""
+    """Return when a span of time began, that stands in an address. Raises WrongFilter for what is none."""
     if span is None:
         return None
     if span not in SPANS:
-        raise InputError(f"{quote(span)} is no span of time: {', '.join(SPANS)}")
+        raise WrongFilter("since", f"{quote(span)} is no span of time", values=SPANS)
     return now() - SPANS[span]

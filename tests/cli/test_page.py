@@ -112,8 +112,8 @@ def test_a_wrong_address_says_what_is_wrong_with_it(page: Page, path: str) -> No
         ("/devices?reason=certificate.expird", "did you mean certificate.expired?"),
         ("/held?since=nope", "1h, 24h, 7d, 30d"),
         ("/devices?verdict=nope", "admit, hold, reject"),
-        ("/held?rule=nope", "In force are: line-a"),
-        ("/devices?rule=nope", "In force are: line-a"),
+        ("/held?rule=nope", "<p>line-a</p>"),
+        ("/devices?rule=nope", "<p>line-a</p>"),
         ("/held?ca=nope", "there are: factory"),
         ("/history?kind=nope", "rules, "),
         ("/history?since=nope", "1h, 24h, 7d, 30d"),
@@ -841,3 +841,30 @@ def test_today_reads_no_decision_more_often_than_the_command_does(page: Page, re
         look()
         read.append([aws.operations.count(each) for each in ("Query", "BatchGetItem")])
     assert read[1] == read[0]
+
+
+def test_a_wrong_filter_keeps_a_form_to_mend_it_and_links_to_what_may_be_meant(page: Page) -> None:
+    answer = page.get("/held?reason=unmatched&since=24h")
+    text = html.unescape(answer.text)
+    assert (answer.status_code, "did you mean allow.unmatched?" in text) == (400, True)
+    assert f'href="{page.door.root}/held?reason=allow.unmatched&since=24h"' in text.replace(page.door.origin, "")
+    assert '<input type="hidden" name="since" value="24h">' in text
+    assert '<input name="reason" value="unmatched"' in text
+    assert f'href="{page.door.root}/held?since=24h">Show without this filter' in text
+    (told,) = re.findall(r'<p class="message bad.*?</p>', text, re.DOTALL)
+    assert "certificate.expired" not in told  # what there is to filter by is folded away
+    assert all(f'{page.door.root}/{room}">' in text for room in ("failures", "history"))
+
+
+def test_every_filter_that_is_wrong_has_its_form(page: Page) -> None:
+    for path, name in (
+        ("/devices?verdict=x", "verdict"),
+        ("/devices?since=x", "since"),
+        ("/held?rule=x", "rule"),
+        ("/held?ca=x", "ca"),
+        ("/failures?queue=x", "queue"),
+        ("/history?since=x", "since"),
+        ("/history?kind=x", "kind"),
+    ):
+        answer = page.get(path)
+        assert (answer.status_code, f'<input name="{name}" value="x"' in answer.text) == (400, True), path

@@ -88,7 +88,7 @@ def _verdicts(text: str | None) -> tuple[Verdict, ...]:
     try:
         return (Verdict(text),)
     except ValueError:
-        raise InputError(f"{quote(text)} is no verdict: {', '.join(Verdict)}") from None
+        raise filtering.WrongFilter("verdict", f"{quote(text)} is no verdict", values=list(Verdict)) from None
 
 
 # --- one device

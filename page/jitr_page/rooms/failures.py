@@ -39,7 +39,7 @@ def show() -> str:
 def _given(given: Mapping[str, str]) -> MessageChoice:
     reason, queue = given.get("reason") or None, given.get("queue") or None
     if queue is not None and queue not in QUEUES:
-        raise InputError(f"{quote(queue)} is no failure queue: {', '.join(QUEUES)}")
+        raise filtering.WrongFilter("queue", f"{quote(queue)} is no failure queue", values=QUEUES)
     filtering.require_reason(reason, _REASONS)
     return MessageChoice(reason, queue)
 

@@ -2,7 +2,6 @@
 
 from flask import Blueprint, Response, render_template, request
 
-from jitr.errors import InputError
 from jitr.records.history import HistoryKind
 from jitr.unseen import quote
 from jitr_operations.history import reading
@@ -40,7 +39,7 @@ def _filter(given: dict[str, str | None]) -> HistoryFilter:
     """Return what the address asks for. Raises InputError for what cannot be a filter."""
     kind, device = given["kind"], given["device"]
     if kind is not None and kind not in list(HistoryKind):
-        raise InputError(f"{quote(kind)} is no kind of change: {', '.join(HistoryKind)}")
+        raise filtering.WrongFilter("kind", f"{quote(kind)} is no kind of change", values=list(HistoryKind))
     found = site()
     return HistoryFilter(
         since=filtering.since(given["since"]),
