@@ -386,7 +386,8 @@ def test_rows_of_a_deny_list_that_can_match_nothing_are_refused_unless_that_is_s
     assert verdict is not None
     assert verdict.details["fit"]["nothing"] == 1
     assert (
-        "2 rows: 0 on record (of 0 devices there), 1 could be devices that come, 1 can match nothing" in verdict.message
+        "2 rows: 0 on record (of 0 certificates there), 1 could be devices that come, 1 can match nothing"
+        in verdict.message
     )
     assert bucket.rows() == ["SNR-3", "snr-2"]
 

@@ -59,7 +59,10 @@ def listed(*names: str) -> str:
 def test_an_import_says_in_one_line_how_many_rows_could_match(table: Table, run: Run) -> None:
     Path("a.csv").write_text(listed("snr-1", "SNR-2"))
     done = run("lists", "import", "sensors-2026", "a.csv", "--json")
-    assert "2 rows: 0 on record (of 0 devices there), 1 could be devices that come, 1 can match nothing." in done.stderr
+    assert (
+        "2 rows: 0 on record (of 0 certificates there), 1 could be devices that come, 1 can match nothing."
+        in done.stderr
+    )
     assert "1 of 2 rows fit `snr-*` of rule line-a, which names this list" in done.stderr
     assert json.loads(done.stdout)["fit"]["nothing"] == 1
 
@@ -138,7 +141,7 @@ def test_a_list_all_of_whose_rows_match_is_exit_0(table: Table, run: Run) -> Non
     on_record(table, "snr-1")
     Path("recall.csv").write_text(listed("snr-1"))
     done = run("lists", "check", "recall.csv", "--against", "records")
-    assert (done.exit_code, done.stdout) == (0, "1 row: 1 on record (of 1 device there), 0 can match nothing.\n")
+    assert (done.exit_code, done.stdout) == (0, "1 row: 1 on record (of 1 certificate there), 0 can match nothing.\n")
 
 
 @pytest.mark.parametrize(("what", "against"), [("recal", "rules"), ("recall.csv", "factory-z")])

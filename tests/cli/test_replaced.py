@@ -85,6 +85,16 @@ def test_a_replaced_certificate_is_let_in_again_only_by_whoever_says_so(run: Run
     assert (done.exit_code, fleet.world.status(old)) == (0, "ACTIVE")
 
 
+def test_what_counts_a_renewed_device_twice_says_that_it_counts_certificates(run: Run, fleet: Fleet) -> None:
+    renewed(fleet, "a")
+    assert "2 admitted, 0 held, 0 rejected (certificates, with" in " ".join(run("status").stdout.split())
+    assert "Certificates are counted, with those that another one replaced" in Page().enter().text("/")
+    assert "Wrote 2 certificates to fleet.csv" in run("fleet", "export", "fleet.csv").stdout
+    Path("line.csv").write_text("common_name\na\n")
+    told = run("lists", "import", "line", "line.csv", "--dry-run")
+    assert "2 certificates there" in told.output
+
+
 RULES = f"""\
 format: 1
 cas:

@@ -40,7 +40,7 @@ def test_a_list_none_of_whose_rows_fits_the_pattern_of_the_rule_that_names_it_is
     assert found.remarks()[0] == "0 of 5,000 rows fit `snr-*` of rule line-a, which names this list"
     assert found.remarks()[1] == ("line 2, 'SNR-0': it does not fit `snr-*` of rule line-a, which names this list")
     assert found.sentence() == (
-        "5,000 rows: 0 on record (of 3 devices there), 0 could be devices that come, 5,000 can match nothing"
+        "5,000 rows: 0 on record (of 3 certificates there), 0 could be devices that come, 5,000 can match nothing"
     )
 
 
@@ -48,7 +48,7 @@ def test_rows_that_fit_are_counted_in_one_line_and_nothing_more_is_told() -> Non
     found = fit("line-a", ListRow(common_name="snr-1"), ListRow(common_name="snr-77"))
     assert (
         found.sentence()
-        == "2 rows: 1 on record (of 3 devices there), 1 could be devices that come, 0 can match nothing"
+        == "2 rows: 1 on record (of 3 certificates there), 1 could be devices that come, 0 can match nothing"
     )
     assert (found.remarks(), found.question()) == ((), None)
 

@@ -65,7 +65,7 @@ def command(
                 yield row
 
         stage.write_pieces(file.name, (each.encode() for each in FORMATS[kind](read())), private=True)
-    emit(as_json, {"file": file, "format": kind, "rows": count}, f"Wrote {counted(count, 'device')} to {file}")
+    emit(as_json, {"file": file, "format": kind, "rows": count}, f"Wrote {counted(count, 'certificate')} to {file}")
 
 
 def _named(file: Path) -> str:

@@ -71,10 +71,11 @@ def _rules(rules: Mapping[str, Any] | None) -> Iterator[str]:
 
 def _devices(document: Mapping[str, Any]) -> Iterator[str]:
     words = {"admit": "admitted", "hold": "held", "reject": "rejected"}
-    yield ", ".join(
+    told = ", ".join(
         f"{'more than ' if name in document['at_least'] else ''}{count:,} {words[name]}"
         for name, count in document["decisions"].items()
     )
+    yield f"{told} (certificates, with those that another one replaced)"
     newest = document["reasons_of_newest"]
     for name, reasons in document["reasons"].items():
         if reasons:

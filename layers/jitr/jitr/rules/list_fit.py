@@ -222,7 +222,7 @@ class Fit:
         if self._with_devices:
             count = self._devices.count
             newest = "" if self._devices.whole else "newest "
-            told.append(f"{self.on_record:,} on record (of {newest}{counted(count, 'device')} there)")
+            told.append(f"{self.on_record:,} on record (of {newest}{counted(count, 'certificate')} there)")
         if not self._known_only:
             told.append(f"{self.possible:,} could be devices that come")
         return f"{rows}: {', '.join(told)}, {self.nothing:,} can match nothing"
