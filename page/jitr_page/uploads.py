@@ -2,16 +2,18 @@
 
 import secrets
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import IO
 
-from jitr.devicelists.csv.reader import ListError
+from jitr.devicelists.csv.reader import ListError, ListProblem
+from jitr.devicelists.csv.sheets import CellProblem, Value, text_of
 from jitr.services.lists.kept_rows import KeptRows
 from jitr_operations.lists.importing import ImportPreview
+from jitr_operations.lists.spreadsheets import Spreadsheets
 
 _MOST = 20  # files that were looked at, and nothing was done with yet
 _MOST_BYTES = 256 * 1024 * 1024
@@ -81,12 +83,23 @@ class Uploads:
             return self._kept.pop(upload, None)
 
 
-def lines_of(path: Path, wanted: Iterable[int]) -> dict[int, str]:
-    """Return the beginnings of some lines of a file, as far as they are text in UTF-8."""
-    numbers = set(wanted)
+def lines_of(path: Path, problems: Iterable[ListProblem]) -> dict[int, str]:
+    """Return the beginnings of the lines with problems, as far as they are text in UTF-8; of a sheet, its rows' cells.
+
+    Of a file that is not in lines there are none.
+    """
+    in_cells = {each.line for each in problems if isinstance(each, CellProblem)}
+    in_lines = {each.line for each in problems if type(each) is ListProblem}
     with path.open("rb") as file:
-        return {
-            number: line[:_LONGEST_LINE].decode("utf-8", "replace").rstrip()
-            for number, line in enumerate(islice(file, max(numbers, default=0)), 1)
-            if number in numbers
-        }
+        lines: Iterable[str]
+        if in_cells:
+            lines = (_row(each) for each in Spreadsheets()(file))
+        else:
+            lines = (line[:_LONGEST_LINE].decode("utf-8", "replace").rstrip() for line in file)
+        wanted = in_cells or in_lines
+        some = islice(lines, max(wanted, default=0))
+        return {number: line for number, line in enumerate(some, 1) if number in wanted}
+
+
+def _row(values: Sequence[Value]) -> str:
+    return " | ".join(map(text_of, values))[:_LONGEST_LINE]

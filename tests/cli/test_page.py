@@ -11,7 +11,9 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import openpyxl
 import pytest
+from testkit import manifests
 from testkit.cli.command_line import Aws, Run
 from testkit.cli.operating import RULES, hold, hold_many
 from testkit.cli.stack import Queues
@@ -345,7 +347,25 @@ def test_every_mistake_of_a_file_is_told_beside_its_line(page: Page, ready: Tabl
     answer = page.look(data, "x.csv", name="line-a")
     assert "cannot be imported" in answer.text
     assert "<code>snr-7,abc</code>" in answer.text
-    assert '<td class="number" data-label="Line">2</td>' in answer.text
+    assert '<td data-label="Where">line 2, column 2</td>' in answer.text
+
+
+def test_a_mistake_in_a_spreadsheet_is_told_by_its_cell_beside_the_cells_of_its_row(page: Page) -> None:
+    book = openpyxl.Workbook()
+    for cells in (("common_name", "note"), ("snr-7", "hall 1"), (42, "hall 2")):
+        book.worksheets[0].append(cells)
+    file = io.BytesIO()
+    book.save(file)
+    answer = page.look(file.getvalue(), "lot.xlsx", name="line-a")
+    assert '<td data-label="Where">A3</td>' in answer.text
+    assert "<code>42 | hall 2</code>" in answer.text
+    assert "PK" not in answer.text
+
+
+def test_of_an_archive_no_bytes_are_shown_as_lines(page: Page) -> None:
+    answer = page.look(manifests.zipped({"a.pem": b"no certificate"}), "lot.zip", name="line-a")
+    assert '<td data-label="Where">a.pem</td>' in answer.text
+    assert ("The row" in answer.text, "PK" in answer.text) == (False, False)
 
 
 def test_rows_are_found_by_any_part_of_their_notes(

@@ -54,7 +54,7 @@ def _look(found: Site, upload: Upload, mode: str, overwrite: bool, then: str) ->
         with list_files.source(upload.path, opener, upload.shown_as, upload.rows) as source:
             upload.looked = importing.look(found.deployment, upload.name, source, mode=mode, overwrite=overwrite)
     except ListError as error:
-        upload.lines = lines_of(upload.path, {each.line for each in error.problems})
+        upload.lines = lines_of(upload.path, error.problems)
         upload.error = error
         upload.let_go()
     except Exception:

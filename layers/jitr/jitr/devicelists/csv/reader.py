@@ -40,6 +40,11 @@ class ListProblem:
     name: str | None
     message: str
 
+    @property
+    def where(self) -> str:
+        """The place in the file, in words."""
+        return f"line {self.line}, column {self.column}"
+
     def at(self, source: str) -> str:
         """Return one line for a person, beginning with ``file:line:column``."""
         name = f"{self.name}: " if self.name else ""

@@ -26,10 +26,15 @@ _KEYS = (*KEY_KINDS, "ca", "thing_name")
 class CellProblem(ListProblem):
     """A problem of a spreadsheet: ``line`` is the row's number, ``column`` the cell's in it."""
 
+    @property
+    def where(self) -> str:
+        """The cell, as a spreadsheet calls it: ``B17``."""
+        return f"{letters(self.column)}{self.line}"
+
     def at(self, source: str) -> str:
         """Return one line for a person, beginning with ``file: B17``."""
         name = f"{self.name}: " if self.name else ""
-        return f"{source}: {letters(self.column)}{self.line}: {name}{self.message}"
+        return f"{source}: {self.where}: {name}{self.message}"
 
 
 class SheetReader(Reader):
@@ -68,7 +73,7 @@ def records_of(rows: Rows, headings: Mapping[str, str]) -> Iterator[CsvRecord | 
     """Return a sheet's rows that are not blank. One that has a number where a key should be is a bad one."""
     columns: list[str | None] | None = None  # by number; None where it is no column of ours
     for line, values in enumerate(rows, 1):
-        cells = [_text(each) for each in values]
+        cells = [text_of(each) for each in values]
         if not "".join(cells).strip():
             continue
         if columns is None:
@@ -100,14 +105,15 @@ def _number_as_key(values: Sequence[Value], columns: Sequence[str | None]) -> in
 def _told(value: Value) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return (
-            f"the cell is a number, {shown(_text(value))}: of numbers a spreadsheet keeps neither leading zeros nor "
+            f"the cell is a number, {shown(text_of(value))}: of numbers a spreadsheet keeps neither leading zeros nor "
             "more than 15 digits, so nobody can say whether this is all of it: format the column as text, and enter it "
             "again"
         )
-    return f"the cell is no text: a spreadsheet made {shown(_text(value))} of it: format the column as text"
+    return f"the cell is no text: a spreadsheet made {shown(text_of(value))} of it: format the column as text"
 
 
-def _text(value: Value) -> str:
+def text_of(value: Value) -> str:
+    """Return the cell of CSV that stands for a sheet's cell."""
     match value:
         case str():
             return value.replace("\r\n", "\n").replace("\r", "\n")

@@ -69,6 +69,11 @@ class PlacedProblem(ListProblem):
 
     place: str
 
+    @property
+    def where(self) -> str:
+        """The place in the file, as its reader calls it."""
+        return self.place
+
     def at(self, source: str) -> str:
         """Return one line for a person, beginning with the file and the place in it."""
         return f"{source}: {self.place}: {self.message}"
@@ -299,6 +304,10 @@ class ManifestReader:
 @dataclass(frozen=True, slots=True)
 class _Whole(ListProblem):
     """A problem of a file as a whole."""
+
+    @property
+    def where(self) -> str:
+        return "the file"
 
     def at(self, source: str) -> str:
         return f"{source}: {self.message}"
