@@ -4,6 +4,8 @@ import base64
 import json
 import time
 from collections import Counter
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,10 @@ def test_for_people_each_reason_is_told_with_its_remedy(queues: Queues, run: Run
 
 def test_redrive_by_reason_puts_back_only_those(queues: Queues, run: Run) -> None:
     result = run("failures", "redrive", "--reason", "event.bug", "--pace", 1000, "--yes", "--json")
-    assert (result.exit_code, json.loads(result.stdout)) == (0, {"put_back": 1, "in_flight": 0, "left": []})
+    assert (result.exit_code, json.loads(result.stdout)) == (
+        0,
+        {"put_back": 1, "failed_again": 0, "in_flight": 0, "left": []},
+    )
     assert (queues.count("RegistrationQueue"), queues.count("RegistrationFailures")) == (1, 2)
 
 
@@ -54,7 +59,10 @@ def test_those_with_ids_are_put_back_alone_each_named_by_how_its_id_begins(queue
     chosen = ids["not json"]
     assert chosen[:8] in run("failures", "ls").stdout
     result = run("failures", "redrive", chosen[:8], "--pace", 1000, "--yes", "--json")
-    assert (result.exit_code, json.loads(result.stdout)) == (0, {"put_back": 1, "in_flight": 0, "left": []})
+    assert (result.exit_code, json.loads(result.stdout)) == (
+        0,
+        {"put_back": 1, "failed_again": 0, "in_flight": 0, "left": []},
+    )
     assert queues.bodies("RegistrationQueue") == {"not json"}
     assert queues.count("RegistrationFailures") == 2
 
@@ -85,7 +93,10 @@ def test_a_chosen_message_that_the_queue_refuses_keeps_no_other_from_going_back(
     aws.overrides["SendMessage"] = refuse_one
     result = run("failures", "redrive", *ids.values(), "--pace", 1000, "--yes", "--json")
     left = [{"id": ids["not json"], "problem": "it is too long"}]
-    assert (result.exit_code, json.loads(result.stdout)) == (3, {"put_back": 2, "in_flight": 0, "left": left})
+    assert (result.exit_code, json.loads(result.stdout)) == (
+        3,
+        {"put_back": 2, "failed_again": 0, "in_flight": 0, "left": left},
+    )
     assert f"{ids['not json'][:8]} was not put back: it is too long" in result.stderr
     assert queues.bodies("RegistrationFailures") == {"not json"}
 
@@ -107,7 +118,10 @@ def test_redrive_asks(queues: Queues, run: Run) -> None:
 
 def test_redrive_asks_nothing_where_nothing_failed(queues: Queues, run: Run) -> None:
     done = run("failures", "redrive", "--reason", "event.forged", "--json")
-    assert (done.exit_code, json.loads(done.stdout)) == (0, {"put_back": 0, "in_flight": 0, "left": []})
+    assert (done.exit_code, json.loads(done.stdout)) == (
+        0,
+        {"put_back": 0, "failed_again": 0, "in_flight": 0, "left": []},
+    )
     assert queues.count("RegistrationFailures") == 3
 
 
@@ -164,7 +178,7 @@ def test_what_the_topic_rule_could_not_deliver_is_told_and_its_event_put_back(qu
     assert (told["certificate_id"], told["reason"]) == ("ef" * 32, "event.rule-failed")
     assert "not authorized" in told["message"]
     result = run("failures", "redrive", "--queue", "RuleFailures", "--pace", 1000, "--yes", "--json")
-    assert json.loads(result.stdout) == {"put_back": 1, "in_flight": 0, "left": []}
+    assert json.loads(result.stdout) == {"put_back": 1, "failed_again": 0, "in_flight": 0, "left": []}
     (message,) = queues.sqs.receive_message(QueueUrl=queues.urls["RegistrationQueueUrl"])["Messages"]
     assert json.loads(message["Body"]) == event
     assert (queues.count("RuleFailures"), queues.count("RegistrationFailures")) == (0, 3)
@@ -195,9 +209,37 @@ def test_what_fails_again_at_once_is_left_for_the_next_time(queues: Queues, run:
 
     aws.overrides["SendMessage"] = fails_again
     result = run("failures", "redrive", "--queue", "RegistrationFailures", "--pace", 1000, "--yes", "--json")
-    assert json.loads(result.stdout) == {"put_back": 3, "in_flight": 0, "left": []}
+    assert json.loads(result.stdout) == {"put_back": 3, "failed_again": 0, "in_flight": 0, "left": []}
     assert sorted(sent) == sorted(["not json", *(json.dumps({"certificateId": each * 32}) for each in ("ab", "cd"))])
     aws.overrides.clear()
+    assert queues.count("RegistrationFailures") == 3
+
+
+@pytest.mark.parametrize("seconds_later", [0, 60])
+def test_what_fails_again_goes_back_once_in_a_run_and_is_counted(
+    queues: Queues, run: Run, aws: Aws, seconds_later: int
+) -> None:
+    """Also within the second in which the queue says that the run began: its clock knows no less."""
+    real, now = aws.real, datetime.now(UTC).replace(microsecond=0)
+
+    def fails_again(given: Any) -> Any:
+        if given["QueueUrl"] == queues.urls["RegistrationQueueUrl"]:
+            url = queues.urls["RegistrationFailuresUrl"]
+            aws.real(queues.sqs, "SendMessage", given | {"QueueUrl": url})
+            assert queues.count("RegistrationFailures") < 10
+            return {"MessageId": "x"}
+        return real(queues.sqs, "SendMessage", given)
+
+    def dated(given: Any) -> Any:
+        answer = real(queues.sqs, "ReceiveMessage", given)
+        began = now + timedelta(seconds=60 - seconds_later)
+        answer["ResponseMetadata"]["HTTPHeaders"]["date"] = format_datetime(began, usegmt=True)
+        return answer
+
+    aws.overrides |= {"SendMessage": fails_again, "ReceiveMessage": dated}
+    done = run("failures", "redrive", "--pace", 1000, "--yes")
+    assert "Put back 3 messages" in done.stdout
+    assert "Of these, 3 failed again meanwhile and were left" in done.stderr
     assert queues.count("RegistrationFailures") == 3
 
 
@@ -233,7 +275,7 @@ def test_many_messages_are_gone_through_to_the_last_whatever_the_filter_leaves(q
     told = json.loads(run("failures", "ls", "--json").stdout)
     assert len(told) == 48
     result = run("failures", "redrive", "--reason", "event.bug", "--pace", 1000, "--yes", "--json")
-    assert json.loads(result.stdout) == {"put_back": 24, "in_flight": 0, "left": []}
+    assert json.loads(result.stdout) == {"put_back": 24, "failed_again": 0, "in_flight": 0, "left": []}
     assert len(queues.bodies("RegistrationFailures")) == 24
 
 
@@ -243,7 +285,7 @@ def test_messages_that_a_command_which_was_cut_off_still_holds_are_told(queues: 
         QueueUrl=queues.urls["RegistrationFailuresUrl"], MaxNumberOfMessages=2, VisibilityTimeout=300
     )
     first = run("failures", "redrive", "--queue", "RegistrationFailures", "--pace", 1000, "--yes", "--json")
-    assert json.loads(first.stdout) == {"put_back": 1, "in_flight": 2, "left": []}
+    assert json.loads(first.stdout) == {"put_back": 1, "failed_again": 0, "in_flight": 2, "left": []}
     assert "About 2 more in RegistrationFailures cannot be seen" in first.stderr
     assert "run this again" in first.stderr
     again = run("failures", "redrive", "--pace", 1000, "--yes")
@@ -276,7 +318,7 @@ def test_whatever_a_server_says_of_the_time_messages_are_put_back(
 
     aws.overrides["ReceiveMessage"] = dated
     result = run("failures", "redrive", "--pace", 1000, "--yes", "--json")
-    assert json.loads(result.stdout) == {"put_back": 3, "in_flight": 0, "left": []}
+    assert json.loads(result.stdout) == {"put_back": 3, "failed_again": 0, "in_flight": 0, "left": []}
 
 
 def test_what_is_put_back_tells_when_it_came_first(queues: Queues, run: Run) -> None:

@@ -82,6 +82,7 @@ class FailureQueue:
     url: str
     name: str
     began: datetime | None = None  # by the queue's own clock
+    late: list[FailedMessage] = field(default_factory=list)  # seen, and come since then
     _handles: dict[str, str] = field(default_factory=dict)  # of the messages that nobody else sees meanwhile
 
     def messages(self, requests: int | None = None) -> Iterator[FailedMessage]:
@@ -113,6 +114,8 @@ class FailureQueue:
                 found = _read(each, self.name)
                 if found.since <= self.began:
                     yield found
+                else:
+                    self.late.append(found)
 
     def delete(self, message: FailedMessage) -> None:
         """Take a message off the queue."""

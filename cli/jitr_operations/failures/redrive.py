@@ -56,6 +56,7 @@ class Redriven:
     """The result of putting messages back."""
 
     put_back: int = 0
+    failed_again: int = 0  # of those, as far as that was seen: they are left for the next time
     in_flight: int = 0  # held by another command
     left: dict[str, str] = field(default_factory=dict)  # why a message that was chosen is where it was, by its id
 
@@ -98,8 +99,8 @@ def with_ids(wanted: MessageChoice, found: FailuresFound, beginnings: Iterable[s
 def redrive(deployment: Deployment, wanted: MessageChoice, pace: float) -> Redriven:
     """Put failed messages back on the registration queue, ``pace`` a second.
 
-    A message is taken off the failures only once the queue has it. Where they are chosen by their ids, one that the
-    queue refuses keeps no other from going back.
+    A message is taken off the failures only once the queue has it. One that fails again meanwhile is left there. Where
+    they are chosen by their ids, one that the queue refuses keeps no other from going back.
     """
     done = Redriven()
     with keeping.doing(deployment, HistoryKind.FAILURES, ("failures", "redrive", *wanted.words)) as doing:
@@ -117,14 +118,19 @@ def _redrive(deployment: Deployment, wanted: MessageChoice, pace: float, doing: 
     target, sqs = deployment.output("RegistrationQueueUrl"), deployment.client("sqs")
     missing = set(wanted.ids or ())
     total = None if wanted.ids is None else len(wanted.ids)
+    gone_back: set[int] = set()
     with _queues(deployment, wanted) as queues, telling.progress("Putting back", total) as advance:
         for each in queues:
             for message in each.messages():
+                if _event(message) in gone_back:
+                    done.failed_again += 1
+                    continue
                 if not wanted.fits(message):
                     continue
                 missing.discard(message.id)
                 if (problem := _put_back(sqs, target, message, each, keep_on=wanted.ids is not None)) is None:
                     done.put_back += 1
+                    gone_back.add(_event(message))
                     doing.count("put_back")
                 else:
                     done.left[message.id] = problem
@@ -132,10 +138,19 @@ def _redrive(deployment: Deployment, wanted: MessageChoice, pace: float, doing: 
                 time.sleep(1 / pace)
                 if wanted.ids is not None and not missing:
                     return
+            done.failed_again += sum(_event(message) in gone_back for message in each.late)
             others = each.others()
             _tell_in_flight(each.name, others.in_flight)
             done.in_flight += others.in_flight
     done.left |= dict.fromkeys(missing, "it lies there no more, or another command holds it")
+
+
+def _event(message: FailedMessage) -> int:
+    """Return what is the same of an event whenever it fails: a digest of its body and of when it came first.
+
+    The queue's clock tells seconds, and within one of them a message can be put back and fail again.
+    """
+    return hash((message.body, message.sent_at))
 
 
 def _put_back(

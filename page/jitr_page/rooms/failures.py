@@ -94,5 +94,6 @@ def _sweep(found: Site, *, send: bool) -> JobResult:
 def _redrive(found: Site, wanted: MessageChoice) -> JobResult:
     done = redrive(found.deployment, wanted, _PACE)
     more = f"; about {done.in_flight} more are held by another command" if done.in_flight else ""
+    again = f"; {done.failed_again} of them failed again meanwhile" if done.failed_again else ""
     left = [f"message {message[:8]}: {problem}" for message, problem in done.left.items()]
-    return JobResult(f"{counted(done.put_back, 'message')} went back to the registration queue{more}", left)
+    return JobResult(f"{counted(done.put_back, 'message')} went back to the registration queue{again}{more}", left)

@@ -78,6 +78,8 @@ def redrive(
         confirm(f"Put back {those}{'' if reason is None else f' with {reason}'}?", yes)
     done = put_back(deployment, wanted, pace)
     _tell(as_json, done, f"Put back {counted(done.put_back, 'message')}")
+    if done.failed_again:
+        note(f"Of these, {done.failed_again} failed again meanwhile and were left: see `jitr failures ls`.")
     for message, problem in done.left.items():
         warn(f"{message[:_SHORT]} was not put back: {problem}")
     if done.left:
@@ -86,7 +88,11 @@ def redrive(
 
 def _tell(as_json: bool, done: Redriven, told: str) -> None:
     left = [{"id": message, "problem": problem} for message, problem in done.left.items()]
-    emit(as_json, {"put_back": done.put_back, "in_flight": done.in_flight, "left": left}, told)
+    emit(
+        as_json,
+        {"put_back": done.put_back, "failed_again": done.failed_again, "in_flight": done.in_flight, "left": left},
+        told,
+    )
 
 
 def _show(found: list[FailedMessage], *, filtered: bool) -> None:
