@@ -888,3 +888,16 @@ def test_every_filter_that_is_wrong_has_its_form(page: Page) -> None:
     ):
         answer = page.get(path)
         assert (answer.status_code, f'<input name="{name}" value="x"' in answer.text) == (400, True), path
+
+
+def test_a_beginning_of_an_id_leads_to_its_device_and_to_a_search_where_several_begin_so(
+    page: Page, ready: Table
+) -> None:
+    """As commands take one: 8 digits or more."""
+    hold_many(ready, (1, 0x1A), found=True)
+    one, several = page.get(f"/devices/{1:064x}"[:-1] + "1"), page.get(f"/devices/{'0' * 12}")
+    assert one.status_code == 200
+    assert (several.status_code, several.location.endswith(f"/devices?q={'0' * 12}")) == (303, True)
+    begun = page.get(f"/devices/{0x1A:064x}"[:-1])
+    assert (begun.status_code, begun.location.endswith(f"/devices/{0x1A:064x}")) == (303, True), begun.location
+    assert page.get("/devices/0000000").status_code == 404

@@ -1,5 +1,6 @@
 """Failed messages on the page: as many as one view looks at, chosen ones put back."""
 
+import json
 import re
 from typing import Any
 
@@ -112,3 +113,13 @@ def test_a_view_that_looked_at_not_all_says_so_and_takes_nothing_out_of_sight(
     assert "10 messages shown; about 13 more were not looked at" in page.text("/failures")
     assert "None of the messages that were looked at fits" in page.text("/failures?reason=event.forged")
     assert queues.count("RegistrationFailures") == 23
+
+
+def test_a_failure_links_to_a_device_only_where_its_certificate_is_an_id(page: Page, queues: Queues) -> None:
+    """What a message says is anybody's word."""
+    whole = f"{1:064x}"
+    for each in ("abc", "../rules", whole):
+        queues.fail(json.dumps({"certificateId": each}), "event.bug")
+    text = page.text("/failures")
+    assert re.findall(r'href="[^"]*/devices/([^"?]+)"', text) == [whole]
+    assert '<span class="id">abc</span>' in text

@@ -35,6 +35,7 @@ from jitr_page.site import rules_in_force, site
 room = Blueprint("devices", __name__)
 
 _ID = re.compile("[0-9a-f]{64}")
+_BEGINNING = re.compile("[0-9a-f]{8,63}")  # of an id, as commands take it
 # What a grant can say, as people call it.
 _GRANTED = {
     "iot_policies": "IoT policies",
@@ -95,11 +96,16 @@ def _verdicts(text: str | None) -> tuple[Verdict, ...]:
 
 
 @room.get("/devices/<certificate_id>")
-def one(certificate_id: str) -> str:
-    """Show one device: verdict and why, its certificate, what it was granted, and what AWS IoT has of it now."""
-    found, rules = site(), rules_in_force()
+def one(certificate_id: str) -> str | Response:
+    """Show one device: verdict and why, its certificate, what it was granted, and what AWS IoT has of it now.
+
+    A beginning of an id leads to its device.
+    """
+    if _BEGINNING.fullmatch(certificate_id):
+        return _begins_with(certificate_id)
     if _ID.fullmatch(certificate_id) is None:
         raise NotFound
+    found, rules = site(), rules_in_force()
     try:
         with telling.heard_by(Heard()):  # a certificate that cannot be read is told by its reasons
             device = overview(certificate_id, found.deployment, found.table, rules, _MOST_THINGS)
@@ -122,6 +128,15 @@ def one(certificate_id: str) -> str:
         row=_row(record),
         explained=_explained(certificate_id) if "explain" in request.args else None,
     )
+
+
+def _begins_with(beginning: str) -> Response:
+    """Lead to the one device whose id begins so; to what is found where that is not one."""
+    devices = find_devices(site().deployment, beginning)
+    ids = [each.certificate_id for each in devices.records if each.certificate_id.startswith(beginning)]
+    if len(ids) == 1 and not devices.more:
+        return redirect(url_for("devices.one", certificate_id=ids[0]), 303)
+    return redirect(url_for("devices.show", q=beginning), 303)
 
 
 def _explained(certificate_id: str) -> Explanation:

@@ -1,5 +1,6 @@
 """Messages that could not be handled: what, why, since when, and put back once the cause is mended."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
@@ -21,6 +22,7 @@ from jitr_page.site import Site, site
 
 room = Blueprint("failures", __name__)
 
+_ID = re.compile("[0-9a-f]{64}")
 REQUESTS = 20  # for at most ten messages each, of each queue: what one view looks at
 _REASONS = [code for code in CODES if code.startswith("event.")]  # those for which a message can be put aside
 _PACE = 5.0  # messages a second
@@ -33,7 +35,9 @@ def show() -> str:
     wanted = _given(request.args)
     found = look(site().deployment, wanted, REQUESTS)
     reasons = Counter(each.reason for each in found.messages).most_common()
-    return render_template("failures.html", found=found, reasons=reasons, wanted=wanted, queues=QUEUES)
+    # What a message says its certificate is may be no id at all, and has no page then.
+    ids = {each.certificate_id for each in found.messages if _ID.fullmatch(each.certificate_id or "")}
+    return render_template("failures.html", found=found, reasons=reasons, wanted=wanted, queues=QUEUES, ids=ids)
 
 
 def _given(given: Mapping[str, str]) -> MessageChoice:
