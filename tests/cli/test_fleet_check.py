@@ -18,6 +18,7 @@ from testkit.cli.command_line import REGION, Aws, Run
 from testkit.cli.fleet import GRANT, Fleet, fleet_in, in_force, leaf
 from testkit.cli.operating import FACTORY, OTHER
 from testkit.knocks import allow, deny
+from testkit.page import Page
 
 from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.table import by_hand_key
@@ -553,6 +554,32 @@ def test_what_was_granted_is_given_again_and_nothing_is_taken_away(run: Run, fle
     assert (
         json.loads(run("fleet", "check", "--reattach", "--yes", "--json").stdout)["reattached"]["certificate_ids"] == []
     )
+
+
+def test_what_is_beyond_a_grant_is_told_as_left_with_what_takes_it_off(run: Run, fleet: Fleet) -> None:
+    devices = fleet.let_in("a", "b")
+    fleet.world.iot.detach_policy(policyName="Sensor", target=fleet.arn(devices["a"]))
+    fleet.world.iot.attach_policy(policyName="Other", target=fleet.arn(devices["b"]))
+    done = run("fleet", "check", "--only", "drift", "--reattach", "--yes")
+    assert (done.exit_code, "Gave 1 device again what was granted" in done.stdout) == (1, True)
+    assert (
+        "1 device keeps what is beyond the grant (Other): nothing is taken away. `aws iot detach-policy" in done.stderr
+    )
+
+
+def test_the_page_of_a_device_that_drifted_has_the_commands_that_mend_it(run: Run, fleet: Fleet) -> None:
+    device = fleet.let_in("a")["a"]
+    page, path = Page().enter(), f"/devices/{device.sha256}"
+    mends = "fleet check --only drift --attachments --reattach --ca " + FACTORY.id
+    assert mends not in page.text(path)
+    fleet.world.iot.attach_policy(policyName="Other", target=fleet.arn(device))
+    assert f"aws iot detach-policy --policy-name Other --target {fleet.arn(device)}" in page.text(path)
+    assert mends not in page.text(path)
+    fleet.world.iot.detach_policy(policyName="Sensor", target=fleet.arn(device))
+    assert mends in page.text(path)
+    words = ("fleet", "check", "--only", "drift", "--attachments", "--reattach", "--ca", FACTORY.id)
+    assert run(*words, "--yes").exit_code == 0
+    assert fleet.world.policies(device) == {"Sensor", "Other"}
 
 
 @pytest.mark.parametrize("earlier", [{"by": "somebody else"}, {"at": "2026-01-01T00:00:00Z"}], ids=["by", "at"])

@@ -87,6 +87,11 @@ def test_a_thing_that_is_made_anew_is_given_all_of_its_grant() -> None:
     )
 
 
+def test_a_certificate_apart_from_its_thing_is_told_as_not_attached() -> None:
+    [apart] = drifts(Grant(iot_policies=(), thing="snr-1"), DeviceFound(frozenset(), ThingFound(), attached=False))
+    assert apart.told == "certificate is not attached to its thing snr-1"
+
+
 def test_drift_is_told_in_words() -> None:
     device = DeviceFound(frozenset({"Sensor", "Admin"}), ThingFound("Valve", {"line": "b"}, frozenset({"all"})))
     assert [each.told for each in drifts(GRANT, device)] == [

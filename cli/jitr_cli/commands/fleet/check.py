@@ -8,7 +8,15 @@ import click
 
 from jitr.errors import Refused, Retry
 from jitr.fleet.standing import Standing
-from jitr.services.fleet.findings import CUT_OFF, FleetFinding, codes, may_be_cut_off, may_be_given_back, told
+from jitr.services.fleet.findings import (
+    CUT_OFF,
+    FleetFinding,
+    beyond_its_grant,
+    codes,
+    may_be_cut_off,
+    may_be_given_back,
+    told,
+)
 from jitr.text import counted
 from jitr_cli.console import completion, output
 from jitr_cli.console.filters import ca_option
@@ -108,6 +116,8 @@ def command(
     mended = _mend(deployment, checked, selection, deactivate=deactivate, reattach=reattach, yes=yes)
     document = checked.to_json() | {name: each.to_json() for name, each in mended.items()}
     output.emit(as_json, document, "\n".join(_summary(checked, mended)))
+    if reattach:
+        _tell_beyond(checked)
     _tell_left(mended)
     done = {each for mend in mended.values() for each in mend.done}
     if any(each["certificate_id"] not in done for each in checked.findings):
@@ -213,6 +223,18 @@ def _question(found: list[FleetFinding]) -> str:
         f"Make {counted(len(found), 'device')} INACTIVE?\n{which}\nA device that is connected is disconnected within "
         "minutes, and cannot connect again until `jitr device activate`."
     )
+
+
+def _tell_beyond(checked: FleetChecked) -> None:
+    """Tell of what is beyond the grant that it is left, and how to take it off."""
+    extra = [names for each in checked.findings if (names := beyond_its_grant(each))]
+    if extra:
+        policies = ", ".join(sorted({name for names in extra for name in names}))
+        keep = "keeps" if len(extra) == 1 else "keep"
+        output.note(
+            f"{counted(len(extra), 'device')} {keep} what is beyond the grant ({policies}): nothing is taken away. "
+            "`aws iot detach-policy --policy-name NAME --target CERTIFICATE_ARN` takes an IoT policy off."
+        )
 
 
 def _tell_left(mended: dict[str, Mended]) -> None:

@@ -70,6 +70,8 @@ class Drift:
         if self.kind in (DriftKind.THING_TYPE, DriftKind.ATTRIBUTE) and self.found is not None:
             name = "thing type" if self.kind is DriftKind.THING_TYPE else what
             return f"{name} is {self.found}, granted was {self.granted}"
+        if self.kind is DriftKind.ATTACHMENT:
+            return f"certificate is not attached to its thing {self.name}"
         return f"{what} is missing"
 
 

@@ -102,6 +102,11 @@ def may_be_given_back(finding: FleetFinding) -> bool:
     return any(each["granted"] is not None for each in finding["drift"])
 
 
+def beyond_its_grant(finding: FleetFinding) -> tuple[str, ...]:
+    """Return the IoT policies that a device has and was not granted: ``--reattach`` takes nothing away."""
+    return tuple(each["name"] for each in finding["drift"] if each["granted"] is None)
+
+
 def told(finding: FleetFinding) -> str:
     """Say in words what was found."""
     match Standing(finding["finding"]):
