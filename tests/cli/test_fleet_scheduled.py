@@ -446,6 +446,16 @@ def test_an_event_that_asks_for_something_else_is_refused(world: World) -> None:
 # --- what operators see, and accept
 
 
+def test_a_fleet_that_no_check_has_looked_at_is_not_told_as_one_in_order(fleet: Fleet, run: Run) -> None:
+    def told() -> tuple[bool, bool]:
+        document = json.loads(run("fleet", "last", "--json").stdout)
+        return document["checked"], document["metrics"] is None
+
+    assert told() == (False, True)
+    run_once(fleet.world)
+    assert told() == (True, False)
+
+
 def test_what_was_found_is_shown_and_raises_no_alarm_while_as_many_are_accepted(fleet: Fleet, run: Run) -> None:
     assert "No scheduled check has finished yet" in run("fleet", "last").stdout
     mixed(fleet)

@@ -36,7 +36,11 @@ class LastCheck:
         """Return it as ``--json`` prints it."""
         under_way = None if self.under_way is None else rfc3339(self.under_way)
         accepted = [each.to_json() for each in self.accepted]
-        return {**(self.summary or {}), "under_way": under_way, "accepted": accepted, "metrics": dict(self.metrics)}
+        # Nothing is known before the first check: no number says that a fleet is in order which nobody looked at.
+        checked = self.summary is not None
+        metrics = dict(self.metrics) if checked else None
+        found = self.summary or {}
+        return {**found, "checked": checked, "under_way": under_way, "accepted": accepted, "metrics": metrics}
 
 
 def last_check(deployment: Deployment) -> LastCheck:
