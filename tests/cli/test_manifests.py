@@ -160,6 +160,13 @@ def test_links_in_a_folder_are_not_followed_and_that_is_said(table: Table, run: 
     assert len(keys(table)) == 3
 
 
+@pytest.mark.parametrize("kind", ["csv", "microchip", "espressif"])
+def test_a_folder_that_is_said_to_be_a_file_is_called_a_folder(table: Table, run: Run, kind: str) -> None:
+    refused = run("lists", "import", "line-a", "board", "--from", kind)
+    assert refused.exit_code == 2
+    assert f"board: this is a folder, and --from {kind} reads a file" in refused.stderr
+
+
 def test_a_folder_with_nothing_in_it_is_no_empty_list(table: Table, run: Run) -> None:
     Path("empty").mkdir()
     refused = run("lists", "import", "line-a", "empty", "--replace", "--yes")

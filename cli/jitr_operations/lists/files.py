@@ -114,8 +114,9 @@ def source(
     InputError for a device file.
     """
     if file.is_dir():
+        of_folder = opener.of_folder(str(file))
         tell_of_folder(file)
-        yield DeviceFile(str(file), lambda: folder_pieces(file), opener.of_folder(), kept)
+        yield DeviceFile(str(file), lambda: folder_pieces(file), of_folder, kept)
         return
     column = beside.column_in(file) if shown_as is None and file.is_file() and opener.may_name_files else None
     if column is not None:

@@ -54,9 +54,14 @@ class Opener:
         """The settings that, beside its bytes, decide which rows a file has."""
         return self._options.read_as
 
-    def of_folder(self) -> "Opener":
-        """Return what opens a folder, which is given as a tar file of it: nobody is told that it is one."""
+    def of_folder(self, source: str) -> "Opener":
+        """Return what opens a folder, which is given as a tar file of it: nobody is told that it is one.
+
+        Raises InputError where it was said to be what no folder is.
+        """
         options = self._options
+        if options.kind not in (None, "certificates", "infineon"):
+            raise InputError(f"{source}: this is a folder, and --from {options.kind} reads a file: name the file in it")
         if options.kind is None:
             options = replace(options, kind="certificates")
         return Opener(options, self._scratch, self._sheets, self._spread, self._seven_zip)
