@@ -77,6 +77,14 @@ def test_a_merge_asks_before_rows_lose_values_in_columns_that_the_file_lacks(run
     assert run("lists", "import", "line-a", "names.csv", "--yes").exit_code == 0
 
 
+def test_a_row_that_makes_its_list_says_so(run: Run) -> None:
+    first = run("lists", "add", "line-a", "common_name=a", "--yes")
+    second = run("lists", "add", "line-a", "common_name=b", "--yes")
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    told = "List line-a is new: there was none of this name."
+    assert (told in first.stderr, told in second.stderr) == (True, False)
+
+
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no endless file here")
 @pytest.mark.parametrize(
     "command", [("import", "line-a"), ("check",), ("verify",), ("import", "line-a", "--from", "csv")], ids=" ".join

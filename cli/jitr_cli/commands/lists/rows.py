@@ -82,7 +82,7 @@ def show(name: str, limit: int, conditions: tuple[str, ...], text: str | None, c
 @stack_options
 @json_option
 def add(name: str, values: tuple[str, ...], yes: bool, message: str | None, choice: Choice, as_json: bool) -> None:
-    """Add one device to the list NAME, in place of a row with the same key.
+    """Add one device to the list NAME, in place of a row with the same key. The list is made if it does not exist.
 
     \b
     Examples:
@@ -99,7 +99,10 @@ def add(name: str, values: tuple[str, ...], yes: bool, message: str | None, choi
     if fit.nothing or fit.doubtful:
         fitting.tell(fit)
     ask(fitting.question_about_rows(fit), yes)
+    is_new = name not in DeviceLists(table_of(deployment)).all()
     editing.add(deployment, name, row, message)
+    if is_new:
+        note(f"List {name} is new: there was none of this name.")
     emit(as_json, {"list": name, "row": row.to_json()}, f"{row.found_by()[0].value} is on list {name}")
     note("A held device that this concerns is decided again within a minute.")
 
