@@ -65,6 +65,13 @@ def passes(problem: Exception) -> bool:
     return _remedy(problem) == _LATER
 
 
+def is_unreached(problem: Exception) -> bool:
+    """Return whether nobody answered, or the connection was lost."""
+    from botocore import exceptions as aws
+
+    return isinstance(problem, aws.HTTPClientError | aws.ConnectionError)
+
+
 def in_words(problem: Exception) -> str:
     """Return an error of AWS's in one line, with what to do about it."""
     from botocore import exceptions as aws
@@ -97,6 +104,6 @@ def _unreached(problem: Exception) -> str:
         return "Sign in (`aws configure`, `aws sso login`), name a --profile, or work on the --local stack."
     if isinstance(problem, aws.SSOError | aws.TokenRetrievalError):
         return _SIGN_IN
-    if isinstance(problem, aws.HTTPClientError | aws.ConnectionError):
+    if is_unreached(problem):
         return "Check the network, the Region and the endpoint; `jitr local status` tells about the local stack."
     return ""

@@ -131,7 +131,7 @@ def _answer_errors(app: Flask) -> None:
     @app.errorhandler(Exception)
     def of_ours(problem: Exception) -> tuple[str, int]:
         try:
-            code, heading, words = problems.told(problem)
+            code, heading, words = problems.told(problem, local=is_inside() and site().is_local)
         except Exception:
             app.logger.exception("a bug")
             heading, words = _WORDS[500]

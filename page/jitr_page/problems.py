@@ -13,12 +13,24 @@ _LATER = "Wait a moment, and do it again."
 _BY_CAUSE = {"denied": (403, "You may not do this"), "conflict": (409, "Somebody else was faster")}
 
 
+_LOCAL_DOWN = (
+    503,
+    "The local stack does not answer",
+    "`jitr local up` starts it. Then end `jitr page` where it runs, and start it again.",
+)
+
+
 class NotAsked(Exception):
     """AWS did not say whether the stack still stands, so that nothing was begun; the cause is its answer."""
 
 
-def told(problem: Exception) -> tuple[int, str, str]:
-    """Return a status code, a heading and a text for an error. Raises it again if it is a bug."""
+def told(problem: Exception, *, local: bool = False) -> tuple[int, str, str]:
+    """Return a status code, a heading and a text for an error; ``local`` on a local stack, which may be down.
+
+    Raises it again if it is a bug.
+    """
+    if local and _is_unreached(problem):
+        return _LOCAL_DOWN
     if isinstance(problem, NotAsked) and isinstance(problem.__cause__, Exception):
         return _of_the_stack(problem.__cause__)
     if isinstance(problem, Retry):
@@ -35,6 +47,14 @@ def told(problem: Exception) -> tuple[int, str, str]:
     if aws_answers.is_of_aws(problem):
         return *_heading(problem), aws_answers.in_words(problem)
     raise problem
+
+
+def _is_unreached(problem: Exception) -> bool:
+    if isinstance(problem, NotAsked) and isinstance(problem.__cause__, Exception):
+        return _is_unreached(problem.__cause__)
+    if isinstance(problem, Retry):
+        return problem.cause == "unreachable"
+    return aws_answers.is_unreached(problem)
 
 
 def _of_the_stack(problem: Exception) -> tuple[int, str, str]:

@@ -147,3 +147,25 @@ def test_a_form_asks_once_whether_the_stack_still_stands_and_a_view_does_not(pag
     page.text("/lists/line-a")
     page.post("/rules/problems", text="")
     assert "DescribeStacks" not in aws.operations
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "operation"),
+    [("GET", "/cas", "ListCACertificates"), ("GET", "/held", "Query"), ("POST", "/lists/line-a/add", "DescribeStacks")],
+)
+def test_a_local_stack_that_is_down_is_told_as_that_and_how_it_comes_up(
+    page: Page, ready: Table, aws: Aws, monkeypatch: pytest.MonkeyPatch, method: str, path: str, operation: str
+) -> None:
+    """To wait helps nobody there, and of AWS itself nothing is said about a local stack."""
+
+    def down(_given: Any) -> Any:
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:4566")
+
+    aws.overrides[operation] = down
+    for local in (True, False):
+        monkeypatch.setattr("jitr_page.site.NO_ACCOUNT", "123456789012" if local else "000000000000")
+        form = {"data": {"column": "common_name", "value": "snr-9"}} if method == "POST" else {}
+        answer = page.ask(method, path, **form)
+        assert answer.status_code in (502, 503)
+        assert ("The local stack does not answer" in answer.text) is local
+        assert ("jitr local up" in answer.text, "start it again" in answer.text) == (local, local)
