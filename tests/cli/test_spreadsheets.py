@@ -111,14 +111,20 @@ def test_columns_that_somebody_else_named_are_said_by_option(table: Table, run: 
 def test_of_several_sheets_one_is_named(table: Table, run: Run) -> None:
     workbook(["common_name"], ["snr-1"], Other=[["common_name"], ["snr-2"]])
     refused = run("lists", "import", "line-a", "lot.xlsx")
-    assert (refused.exit_code, "it has several sheets: say which, with --sheet: Sheet, Other" in refused.stderr) == (
+    assert (
+        refused.exit_code,
+        "lot.xlsx: it has several sheets: say which, with --sheet: Sheet, Other" in refused.stderr,
+    ) == (
         2,
         True,
     )
     assert run("lists", "import", "line-a", "lot.xlsx", "--sheet", "Other").exit_code == 0
     assert on_list(table) == [{"common_name": "snr-2"}]
     refused = run("lists", "import", "line-a", "lot.xlsx", "--sheet", "other")
-    assert (refused.exit_code, "there is no sheet 'other'; there are: Sheet, Other" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "lot.xlsx: there is no sheet 'other'; there are: Sheet, Other" in refused.stderr) == (
+        2,
+        True,
+    )
 
 
 def test_a_spreadsheet_of_another_kind_is_told_what_to_do(table: Table, run: Run) -> None:

@@ -614,7 +614,11 @@ def test_a_file_without_a_header_is_told(text: str) -> None:
             b"PK\x03\x04rest",
             '1:1: this is an Excel workbook (or another ZIP file), not CSV: save the list as "CSV UTF-8"',
         ),
-        (b"\xd0\xcf\x11\xe0", '1:1: this is an Excel workbook of the old kind, not CSV: save the list as "CSV UTF-8"'),
+        (
+            b"\xd0\xcf\x11\xe0",
+            '1:1: this is an Excel workbook of the old kind, not CSV: save the list as "CSV UTF-8" '
+            "(`jitr lists import` reads .xlsx, too)",
+        ),
         (b"\x1f\x8b\x08", '1:1: this is a gzip file, not CSV: save the list as "CSV UTF-8"'),
         (
             "common_name\n".encode("utf-16-le"),

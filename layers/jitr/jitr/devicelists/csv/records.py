@@ -20,9 +20,10 @@ _PIECE = 64 * 1024
 _SEPARATORS = (",", ";", "\t", "|")
 _SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 ENDLESS = f"the line is longer than {MAX_LINE} characters: nothing from here on is read"
+_OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
 _OTHER_FORMATS = {
     b"PK\x03\x04": "an Excel workbook (or another ZIP file)",
-    b"\xd0\xcf\x11\xe0": "an Excel workbook of the old kind",
+    _OLD_WORKBOOK: "an Excel workbook of the old kind",
     b"\x1f\x8b": "a gzip file",
 }
 
@@ -85,7 +86,8 @@ def _texts(chunks: Iterable[bytes]) -> Iterator[str]:
             break
     for signature, kind in _OTHER_FORMATS.items():
         if head.startswith(signature):
-            raise _Stop(f'this is {kind}, not CSV: save the list as "CSV UTF-8"')
+            also = " (`jitr lists import` reads .xlsx, too)" if signature == _OLD_WORKBOOK else ""
+            raise _Stop(f'this is {kind}, not CSV: save the list as "CSV UTF-8"{also}')
     utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     encoding, errors = ("utf-16", "surrogatepass") if utf16 else ("utf-8-sig", "surrogateescape")
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(errors), translate=True)

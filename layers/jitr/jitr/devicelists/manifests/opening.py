@@ -145,14 +145,21 @@ class Opener:
         copy, options = self._scratch(), self._options
         for piece in pieces:
             copy.write(piece)
-        found = "csv" if options.kind == "csv" else recognised_table(records_of(sheets(copy), options.headings))
+
+        def rows() -> "Rows":
+            try:
+                yield from sheets(copy)
+            except InputError as error:
+                raise InputError(f"{source}: {error}") from error
+
+        found = "csv" if options.kind == "csv" else recognised_table(records_of(rows(), options.headings))
         if not fits(options.kind, found):
             raise InputError(f"{source}: by its content this spreadsheet is not what --from {options.kind} reads")
         if found == "csv":
             self._require_csv(source)
-            return SheetReader(lambda: sheets(copy), source=source, duplicates=duplicates, headings=options.headings)
+            return SheetReader(rows, source=source, duplicates=duplicates, headings=options.headings)
         self._refuse_idle(found, source)
-        records = records_of(sheets(copy), options.headings)
+        records = records_of(rows(), options.headings)
         reader = TABLES[found](records, source=source, duplicates=duplicates, options=options, unit="row")
         reader.read_as = f"read as {CALLED[found].replace('CSV', 'a spreadsheet')}, which its content shows"
         return reader
