@@ -102,9 +102,11 @@ def test_rules_are_edited_with_errors_at_their_lines_published_and_rolled_back(p
     box = tab.get_by_label("The rules file")
     text = box.input_value()
     assert text.rstrip("\n") == before["text"].rstrip("\n")
-    box.fill(text.replace("ca: page4", "ca: pgae4"))
+    box.fill(text.replace("ca: page4", "ca: pgae4") + "\n" * 80)
     tab.locator("#problems").get_by_text("pgae4").wait_for()  # as one types
     assert tab.locator(".marks u").inner_text() == "pgae4"
+    heights = tab.locator(".editor pre").evaluate_all("layers => layers.map((each) => each.scrollHeight)")
+    assert heights[0] == heights[1] > 80 * 20  # a mark moves no line below it
     tab.get_by_role("button", name="Check it").click()
     assert re.search(r"Line \d+, column \d+.*pgae4", tab.locator("main").inner_text())
     tab.get_by_label("The rules file").fill(text.replace("default: hold", "default: reject"))
