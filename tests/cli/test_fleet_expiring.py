@@ -91,7 +91,7 @@ def test_a_certificate_that_another_replaced_is_not_counted(run: Run, fleet: Fle
     told = expiring(run, "--within", "40000d")
     assert sorted(each["common_name"] for each in told["devices"]) == ["a", "b"]
     assert (told["looked_at"], told["cas_before_devices"]) == (2, [])
-    assert run("device", "activate", old[0].sha256).exit_code == 0
+    assert run("device", "activate", old[0].sha256, "--yes").exit_code == 0
     assert len(expiring(run, "--within", "40000d")["devices"]) == 3
     fleet.set_status(old[0], "INACTIVE")
     assert expiring(run, "--within", "40000d")["looked_at"] == 2
