@@ -178,7 +178,9 @@ def name_it_in_rules(tab: "Tab", factory: Factory, rules: str) -> None:
     assert tab.locator("code.copy").first.inner_text().strip() in rules  # the line to be copied
     tab.get_by_role("link", name="name it in the rules").click()
     named = rules.replace(f'{{ids: ["{factory.id}"]}}', "{certificate: page7.pem}")
-    tab.get_by_label("The rules file").fill(named)
+    tab.wait_for_load_state("networkidle")
+    with tab.expect_response(lambda answer: answer.url.endswith("/rules/problems")):
+        tab.get_by_label("The rules file").fill(named)  # what is told of it may move the button
     tab.get_by_role("button", name="Check it").click()
     tab.get_by_role("heading", name="CAs by their ids").wait_for()
     tab.get_by_role("link", name="Do nothing").click()
