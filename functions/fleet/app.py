@@ -2,7 +2,7 @@
 
 import time
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from aws_lambda_powertools import Metrics
@@ -18,6 +18,7 @@ from jitr.aws.metrics import NAMESPACE
 from jitr.aws.pacing import Pace
 from jitr.aws.telemetry import Telemetry, make_logger
 from jitr.aws.web import Web
+from jitr.services.fleet.pages import FleetPages
 from jitr.services.fleet.scheduled import FleetCheck, scheduled_examiner
 
 # Both take the stack's name as their service, from POWERTOOLS_SERVICE_NAME: two stacks in one account are told apart.
@@ -42,16 +43,16 @@ def _check() -> FleetCheck:
     def now() -> datetime:
         return datetime.now(UTC)
 
-    return FleetCheck(
+    pages = partial(
+        FleetPages,
         table=table,
         iot=iot,
         listings=Listings(client, pace),
         examiner=scheduled_examiner(table, iot, crls, now),
         clock=now,
-        telemetry=telemetry,
-        every=settings.every,
         soon=settings.soon,
     )
+    return FleetCheck(table=table, iot=iot, pages=pages, clock=now, telemetry=telemetry, every=settings.every)
 
 
 @metrics.log_metrics(raise_on_empty_metrics=False)

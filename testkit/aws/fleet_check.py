@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from jitr.aws.crls import Crls
@@ -11,6 +12,7 @@ from jitr.aws.dynamodb.table import to_item
 from jitr.aws.iot import Iot
 from jitr.aws.iot_listings import Listings
 from jitr.aws.pacing import unpaced
+from jitr.services.fleet.pages import FleetPages
 from jitr.services.fleet.scheduled import TIME_FOR_A_PAGE, FleetCheck, scheduled_examiner
 from testkit.aws.world import World, listening
 
@@ -20,15 +22,17 @@ DAY = timedelta(days=1)
 def fleet_check_of(world: World) -> FleetCheck:
     """As a cold start of the fleet function makes it."""
     iot = Iot(world.iot)
-    return FleetCheck(
+    pages = partial(
+        FleetPages,
         table=world.table,
         iot=iot,
         listings=Listings(world.iot, unpaced()),
         examiner=scheduled_examiner(world.table, iot, Crls(world.crl_source), lambda: world.now),
         clock=lambda: world.now,
-        telemetry=world.telemetry,
-        every=DAY,
         soon=timedelta(days=30),
+    )
+    return FleetCheck(
+        table=world.table, iot=iot, pages=pages, clock=lambda: world.now, telemetry=world.telemetry, every=DAY
     )
 
 

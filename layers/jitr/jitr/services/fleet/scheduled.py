@@ -21,14 +21,13 @@ that.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from jitr.aws.crls import Crls
 from jitr.aws.dynamodb.fleet_checks import FleetChecks, FleetPass, FleetPlace
 from jitr.aws.dynamodb.table import Table, state_shards
 from jitr.aws.iot import Iot
-from jitr.aws.iot_listings import MOST_POLICIES, Listings
+from jitr.aws.iot_listings import MOST_POLICIES
 from jitr.aws.ocsp_responders import OcspResponders
 from jitr.aws.telemetry import Telemetry
 from jitr.decision.revocation import without_responders
@@ -64,24 +63,20 @@ class FleetCheck:
         *,
         table: Table,
         iot: Iot,
-        listings: Listings,
-        examiner: Callable[[], Examiner],
+        pages: Callable[[], FleetPages],
         clock: Callable[[], datetime],
         telemetry: Telemetry,
         every: timedelta,
-        soon: timedelta,
     ) -> None:
-        """Take who makes an ``examiner`` of what is in force, and how ``soon`` an end has to be to be told."""
+        """Take who looks at ``pages``, made anew for each invocation, and how often a pass begins (``every``)."""
         self._table = table
         self._iot = iot
         self._clock = clock
         self._telemetry = telemetry
         self._every = every
         self._checks = FleetChecks(table)
-        self._new_pages = partial(
-            FleetPages, table=table, iot=iot, listings=listings, examiner=examiner, clock=clock, soon=soon
-        )
-        self._pages = self._new_pages()
+        self._new_pages = pages
+        self._pages = pages()
 
     def handle(self, event: Mapping[str, Any], remaining: Callable[[], int]) -> None:
         """Go on with the pass that is under way, or begin the one that is due, and tell what the last one found.
