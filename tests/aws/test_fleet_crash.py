@@ -13,18 +13,18 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from threading import get_ident
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from testkit import pki
-from testkit.aws.admission import FACTORY, FULL, rules
+from testkit.aws.admission import FACTORY, rules
 from testkit.aws.deployed import OPERATOR, deployment_of
-from testkit.aws.fakes import FakeDynamodb, FakeIot, fake_world
 from testkit.aws.faults import InjectedFault, Killed
-from testkit.aws.world import PENDING, Silent, World, listening
+from testkit.aws.fleet_in_memory import GRANT, MemoryFleet, an_hour_ago, nobody_waits
+from testkit.aws.world import PENDING, listening
 from testkit.knocks import allow, deny
 
 from jitr.aws.dynamodb.by_hand import acts_of
@@ -36,10 +36,7 @@ from jitr.records.record import APPLYING, Record
 from jitr.rules.model import Grant
 from jitr.services.fleet.findings import may_be_cut_off, may_be_given_back
 from jitr.services.lists.device_lists import DeviceLists
-from jitr_operations.devices import admissions
 from jitr_operations.devices.by_hand import Hand
-from jitr_operations.fleet import check as checking
-from jitr_operations.fleet import pace
 from jitr_operations.fleet.check import FleetChecked, check
 from jitr_operations.fleet.mending import Mended, Mender
 from jitr_operations.fleet.notebook import Notebook
@@ -56,18 +53,12 @@ THROTTLED = (
     {"Error": {"Code": "ThrottlingException", "Message": "slow"}, "ResponseMetadata": {"HTTPStatusCode": 400}},
 )
 ALL = Selection(attachments=True)
-GRANT = replace(FULL, renewal="coexist")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _nobody_waits() -> Iterator[None]:
-    """Waiting takes no time, and the check's threads read one after the other: a run can be played again."""
-    seconds = [0.0]
-    clock = SimpleNamespace(monotonic=lambda: seconds[0], sleep=lambda more: seconds.append(seconds.pop() + more))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pace, "time", clock)
-        patch.setattr(admissions, "time", clock)
-        patch.setattr(checking, "_AT_ONCE", 1)
+    """Waiting takes no time: a run can be played again."""
+    with nobody_waits() as patch:
         patch.setattr(history, "MOST_DEVICES", 1)  # as in a fleet of which an entry cannot name all
         yield
 
@@ -76,10 +67,9 @@ def _nobody_waits() -> Iterator[None]:
 
 
 @dataclass
-class Fleet:
+class Fleet(MemoryFleet):
     """Devices that were let in an hour ago, by name."""
 
-    world: World
     devices: dict[str, pki.Issued] = field(default_factory=dict)
 
     def make(self, name: str, owner: str | None = None) -> pki.Issued:
@@ -89,24 +79,12 @@ class Fleet:
 
     def let_in(self, name: str, owner: str | None = None) -> None:
         """A device knocks, and is admitted."""
-        device = self.make(name, owner)
-        self.connect(device, PENDING)
-        self.world.knock(device, FACTORY)
-        assert self.world.status(device) == ACTIVE, self.world.codes(device)
-
-    def connect(self, device: pki.Issued, status: str) -> None:
-        """A certificate is registered."""
-        ca = FACTORY.pem.decode()
-        self.iot.register_certificate(certificatePem=device.pem.decode(), caCertificatePem=ca, status=status)
-
-    @property
-    def iot(self) -> FakeIot:
-        return cast(FakeIot, self.world.iot)
+        self.admit(self.make(name, owner))
 
     @property
     def items(self) -> dict[tuple[str, str], dict[str, Any]]:
         """All that the table has."""
-        return cast(FakeDynamodb, self.world.dynamodb).items
+        return self.dynamodb.items
 
     def registry(self) -> Any:
         """All that AWS IoT has, in no order."""
@@ -123,7 +101,7 @@ class Fleet:
     def go_back(self, kept: Any) -> None:
         """Have all as it was."""
         self.iot.certificates, self.iot.things, items = deepcopy(kept)
-        cast(FakeDynamodb, self.world.dynamodb).items = items
+        self.dynamodb.items = items
 
     def certificate(self, name: str) -> Any:
         """A certificate as AWS IoT holds it."""
@@ -210,12 +188,7 @@ KINDS = {"fine": _fine, "off": _off, "gone": _gone, **OUT, **DRIFTED}
 @contextmanager
 def fleet_of(*kinds: str) -> Iterator[Fleet]:
     """A device of each kind, named after it."""
-    with fake_world() as world:
-        world.now = now() - timedelta(hours=1)
-        world.telemetry = Silent()
-        world.registrar = world.fresh_registrar()
-        world.register_ca(FACTORY)
-        world.publish(rules(deny(lists=("recall",)), allow(grant=GRANT)))
+    with an_hour_ago() as world:
         fleet = Fleet(world)
         for place, each in enumerate(kinds):
             name = each if kinds.index(each) == place else f"{each}-{place}"

@@ -7,46 +7,35 @@ come from the calls that one without faults makes. ``JITR_SOAK_EXAMPLES`` sets t
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from types import SimpleNamespace
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from testkit import pki
-from testkit.aws.admission import FACTORY, FULL, rules
+from testkit.aws.admission import FACTORY
 from testkit.aws.deployed import deployment_of
-from testkit.aws.fakes import FakeDynamodb, FakeIot, fake_world
 from testkit.aws.faults import InjectedFault, Killed
 from testkit.aws.fleet_check import fleet_check_of, plenty
-from testkit.aws.world import PENDING, Silent, World, listening
-from testkit.knocks import allow, deny
+from testkit.aws.fleet_in_memory import MemoryFleet, an_hour_ago, nobody_waits
+from testkit.aws.world import listening
 
 from jitr.aws.dynamodb.fleet_checks import DRIFT, LEASE, PARTITION, FleetChecks
 from jitr.devicelists.rows import ListRow
 from jitr.errors import Retry
 from jitr.services.fleet import scheduled
-from jitr_operations.fleet import check as checking
-from jitr_operations.fleet import pace
 from jitr_operations.fleet.check import check
 from jitr_operations.fleet.notebook import Notebook
 from jitr_operations.fleet.selection import Selection
-from jitr_operations.table import now
 
 EXAMPLES = int(os.environ.get("JITR_SOAK_EXAMPLES", "10"))
-GRANT = replace(FULL, renewal="coexist")
 Found = dict[str, set[str]]  # certificates by kind
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _nobody_waits() -> Iterator[None]:
-    seconds = [0.0]
-    clock = SimpleNamespace(monotonic=lambda: seconds[0], sleep=lambda more: seconds.append(seconds.pop() + more))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pace, "time", clock)
-        patch.setattr(checking, "_AT_ONCE", 1)
+    with nobody_waits():
         yield
 
 
@@ -54,37 +43,25 @@ def _nobody_waits() -> Iterator[None]:
 
 
 @dataclass
-class Fleet:
+class Fleet(MemoryFleet):
     """Devices that were let in an hour ago."""
 
-    world: World
     devices: list[pki.Issued] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)  # of their things
 
     def let_in(self, name: str, owner: str | None = None) -> pki.Issued:
         """A device knocks, and is admitted."""
         device = FACTORY.usual_device(name).key("P-256", owner or name).issue()
-        self.register(device, PENDING)
-        self.world.knock(device, FACTORY)
-        assert self.world.status(device) == "ACTIVE", self.world.codes(device)
+        self.admit(device)
         self.devices.append(device)
         self.names[device.sha256] = name
         return device
 
-    def register(self, device: pki.Issued, status: str) -> None:
-        """A certificate is registered."""
-        ca = FACTORY.pem.decode()
-        self.iot.register_certificate(certificatePem=device.pem.decode(), caCertificatePem=ca, status=status)
-
     def forget_checks(self) -> None:
         """Delete everything that checks wrote."""
-        items = cast(FakeDynamodb, self.world.dynamodb).items
+        items = self.dynamodb.items
         for key in [each for each in items if each[0] in (PARTITION, DRIFT)]:
             del items[key]
-
-    @property
-    def iot(self) -> FakeIot:
-        return cast(FakeIot, self.world.iot)
 
 
 def _lose_policy(fleet: Fleet, device: pki.Issued) -> None:
@@ -138,12 +115,7 @@ TAKES_OUT = range(len(ACTS) - 2, len(ACTS))
 @contextmanager
 def fleet_of(devices: int) -> Iterator[Fleet]:
     """So many devices, of which the first two have one name."""
-    with fake_world() as world:
-        world.now = now() - timedelta(hours=1)
-        world.telemetry = Silent()
-        world.registrar = world.fresh_registrar()
-        world.register_ca(FACTORY)
-        world.publish(rules(deny(lists=("recall",)), allow(grant=GRANT)))
+    with an_hour_ago() as world:
         fleet = Fleet(world)
         fleet.iot.policies.add("More")
         fleet.iot.page = 3
