@@ -49,7 +49,9 @@ def test_a_replaced_certificate_is_told_as_one_wherever_it_is_shown(run: Run, fl
     by = f"by {heir.sha256[:12]} at 20"
     assert by in run("device", "show", old.sha256).stdout
     assert f"REPLACED  {by}" in run("decisions", "show", old.sha256).stdout
-    assert f"INACTIVE, replaced {by}" in run("explain", old.sha256).stderr
+    assert f"REPLACED  {by}" in run("explain", old.sha256).stdout
+    explained = json.loads(run("explain", old.sha256, "--json").stdout)
+    assert (explained["status"], explained["replaced_by"]) == ("INACTIVE", [heir.sha256])
     [shown] = json.loads(run("device", "show", old.sha256, "--json").stdout)["devices"]
     assert shown["replaced_by"] == [heir.sha256]
     assert json.loads(run("decisions", "show", old.sha256, "--json").stdout)["replaced_by"] == [heir.sha256]
@@ -61,6 +63,9 @@ def test_whoever_has_its_place_is_told_as_replaced_nowhere(run: Run, fleet: Flee
     _, heir = renewed(fleet, "a")
     [shown] = json.loads(run("device", "show", heir.sha256, "--json").stdout)["devices"]
     assert shown["replaced_by"] == []
+    explained = json.loads(run("explain", heir.sha256, "--json").stdout)
+    assert (explained["status"], explained["replaced_by"]) == ("ACTIVE", [])
+    assert "REPLACED" not in run("explain", heir.sha256).stdout
     assert "REPLACED" not in run("decisions", "show", heir.sha256).stdout
     assert "Replaced by" not in Page().enter().text(f"/devices/{heir.sha256}")
 
@@ -83,6 +88,21 @@ def test_a_replaced_certificate_is_let_in_again_only_by_whoever_says_so(run: Run
     assert f"{old.sha256[:12]} was replaced by {heir.sha256[:12]} at 20" in asked.stderr
     done = run("device", "activate", old.sha256, "--yes")
     assert (done.exit_code, fleet.world.status(old)) == (0, "ACTIVE")
+
+
+def test_a_replaced_certificate_is_registered_active_only_by_whoever_says_so(run: Run, fleet: Fleet) -> None:
+    """All that would be let in are in one question; without --activate nobody is let in, and nothing is asked."""
+    (old, heir), (other, _) = renewed(fleet, "a"), renewed(fleet, "b")
+    for name, device in (("old.pem", old), ("heir.pem", heir), ("other.pem", other)):
+        Path(name).write_bytes(device.pem)
+    asked = run("device", "register", "old.pem", "heir.pem", "other.pem", "--activate")
+    assert (asked.exit_code, fleet.world.status(old)) == (2, "INACTIVE")
+    for each in (old, other):
+        assert f"{each.sha256[:12]} was replaced by" in asked.stderr
+    assert f"{heir.sha256[:12]} was replaced" not in asked.stderr
+    assert run("device", "register", "old.pem").exit_code == 0
+    done = run("device", "register", "old.pem", "other.pem", "--activate", "--yes")
+    assert (done.exit_code, fleet.world.status(old), fleet.world.status(other)) == (0, "ACTIVE", "ACTIVE")
 
 
 def test_what_counts_a_renewed_device_twice_says_that_it_counts_certificates(run: Run, fleet: Fleet) -> None:

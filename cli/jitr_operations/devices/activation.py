@@ -1,5 +1,6 @@
 """Whether a certificate may be made ACTIVE by hand: not where the rules in force deny it, unless somebody says why."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from jitr.aws.dynamodb.table import Table
@@ -14,10 +15,11 @@ from jitr_operations.devices.admissions import not_the_function_s
 from jitr_operations.devices.by_hand import Hand
 from jitr_operations.devices.records import records_of
 from jitr_operations.devices.registry import Registry
-from jitr_operations.devices.replaced import replacement_of
+from jitr_operations.devices.replaced import replacements_of
 from jitr_operations.history import keeping
 from jitr_operations.table import now
 
+_SHOWN = 3  # of the certificates that a question is about
 NOT_ASKED = "No rule is asked, and it is not written down who does this"
 
 
@@ -75,13 +77,17 @@ class ActivationCheck:
         self._overruled[certificate_id] = tuple(each.code for each in decision.reasons if each.effect is Verdict.REJECT)
         return None
 
-    def question(self, certificate_id: str) -> str | None:
-        """Return what is to be asked before a certificate is made ACTIVE that another one replaced; None for others."""
-        record = records_of(self.table, [certificate_id]).get(certificate_id)
-        replaced = replacement_of(self.table, record)
-        if replaced is None:
+    def question(self, certificate_ids: Sequence[str]) -> str | None:
+        """Return what to ask before certificates are made ACTIVE, if others replaced some; else None."""
+        if self.table is None:
             return None
-        return f"{certificate_id[:12]} was replaced {replaced.told}: its device can then connect with either"
+        replaced = replacements_of(self.table, records_of(self.table, certificate_ids).values())
+        told = [f"{each[:12]} was replaced {replaced[each].told}" for each in certificate_ids if each in replaced]
+        if len(told) > _SHOWN:
+            told[_SHOWN:] = [f"{len(told) - _SHOWN:,} more were replaced"]
+        if not told:
+            return None
+        return f"{', '.join(told)}: {'its device' if len(told) == 1 else 'their devices'} can then connect with either"
 
     def _was_rejected(self, certificate_id: str) -> bool:
         record = records_of(self.table, [certificate_id]).get(certificate_id)

@@ -74,6 +74,11 @@ class _Candidate:
         return ssl.DER_cert_to_PEM_cert(self.given.reading.der)
 
     @property
+    def changes(self) -> bool:
+        """Whether to activate it changes anything."""
+        return self.existing is None or self.existing.status != "ACTIVE"
+
+    @property
     def ca_id(self) -> str | None:
         if self.existing is not None:
             return self.existing.ca_certificate_id
@@ -177,11 +182,20 @@ class DeviceRegistration:
         return [denied for each in devices if (denied := self._denial(each)) is not None]
 
     def _denial(self, device: _Candidate) -> str | None:
-        changes = device.existing is None or device.existing.status != "ACTIVE"
-        return self._check.denial(device.id, device.pem, device.ca_id, str(device.file), changes=changes)
+        return self._check.denial(device.id, device.pem, device.ca_id, str(device.file), changes=device.changes)
 
-    def question(self) -> str | None:
-        """Return what to ask before a second certificate is attached to the thing."""
+    def questions(self) -> list[str]:
+        """Return what to ask first: about certificates that others replaced, and a thing that has another one."""
+        asked = (self._replaced(), self._second_of_thing())
+        return [each for each in asked if each is not None]
+
+    def _replaced(self) -> str | None:
+        if not self._goal.activate:
+            return None
+        question = self._check.question([each.id for each in self._devices if each.changes])
+        return None if question is None else f"{question}. Make ACTIVE?"
+
+    def _second_of_thing(self) -> str | None:
         thing = self._goal.thing
         if thing is None:
             return None

@@ -40,14 +40,17 @@ def explain_online(subject: str, deployment: Deployment) -> Explanation:
     if found.ca_certificate_id is None:
         raise InputError(f"AWS IoT does not say which CA registered certificate {certificate_id[:12]}: rules are by CA")
     record = record_of(table, certificate_id)
-    replaced = replacement_of(table, record)
-    told = f"{found.status}, replaced {replaced.told}" if replaced else found.status
-    telling.note(f"Certificate {certificate_id} is {told}.")
+    telling.note(f"Certificate {certificate_id} is {found.status}.")
     if record is None and found.status == "INACTIVE":
         telling.note("It was registered by hand, and no event will come: `jitr device activate` lets it in.")
     explanation = Today(deployment, table).explain(found.pem, found.ca_certificate_id, record, datetime.now(UTC))
     rejected = record is not None and record.decision is Verdict.REJECT
-    return replace(explanation, knocks=rejected or found.status == "PENDING_ACTIVATION")
+    return replace(
+        explanation,
+        knocks=rejected or found.status == "PENDING_ACTIVATION",
+        status=found.status,
+        replaced=replacement_of(table, record),
+    )
 
 
 def _certificate_id(subject: str, deployment: Deployment, table: Table) -> str:

@@ -232,7 +232,7 @@ def _activate(certificate_id: str, form: Any) -> None:
     denied = asked.denial(certificate.id, certificate.pem, certificate.ca_certificate_id, certificate.id[:12])
     if denied is not None:
         raise InputError(denied)
-    replaced = asked.question(certificate.id)
+    replaced = asked.question([certificate.id])
     questions = [*asked.doubts, *([] if replaced is None else [replaced])]
     if questions and not is_sure():
         raise InputError(f"{'; '.join(questions)}. {_SURE}")

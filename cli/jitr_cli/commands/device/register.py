@@ -27,7 +27,7 @@ from jitr_operations.table import now
 @click.option("--thing", metavar="NAME", help="Attach it to this thing, made if there is none.")
 @click.option("--without-iot-policy", is_flag=True, help="Activate it even if no IoT policy is attached.")
 @click.option("--overrule", metavar="REASON", help="Activate it even if the rules in force deny it; this is kept.")
-@click.option("--yes", is_flag=True, help="Do not ask before a second certificate is attached to a thing.")
+@click.option("--yes", is_flag=True, help="Do not ask about a thing that has another certificate, or one replaced.")
 @stack_options
 @output.json_option
 @click.pass_context
@@ -47,7 +47,7 @@ def register(
     """Register device certificates by hand. Their CA must be registered and ACTIVE; no rule need admit them.
 
     If the rules in force deny one, it is not made ACTIVE (exit code 1, and nothing is registered), unless --overrule
-    gives a reason to let it in anyway.
+    gives a reason to let it in anyway. Before a certificate becomes ACTIVE that another one replaced, you are asked.
 
     If anything goes wrong, run it again: it continues. A certificate that is already registered is changed to what the
     options ask for.
@@ -72,7 +72,8 @@ def register(
     if denials := registration.denials():
         output.error("\n".join(denials))
         context.exit(1)
-    output.ask(registration.question(), yes)
+    for question in registration.questions():
+        output.confirm(question, yes)
     done = registration.run()
     document = {"devices": done, "account_id": account.account_id, "region": account.region}
     output.emit(as_json, document, lambda: _tell(done))

@@ -84,7 +84,7 @@ def activate(
         output.error(denied)
         context.exit(1)
     if found.status != "ACTIVE":
-        if (question := asked.question(found.id)) is not None:
+        if (question := asked.question([found.id])) is not None:
             output.confirm(f"{question}. Make it ACTIVE?", yes)
         _warn_before_activation(found, now())
         asked.activate(registry, found.id, found.status)

@@ -19,6 +19,8 @@ def show(explanation: Explanation) -> None:
     decision = explanation.decision
     rule = f"  {decision.rule} ({decision.at})" if decision.rule else ""
     click.echo(colour(_SIGNS[decision.verdict], _COLOURS[decision.verdict]) + safe(rule))
+    if explanation.replaced is not None:
+        click.echo(f"{colour('REPLACED', 'yellow')}  {explanation.replaced.told}; its status is {explanation.status}")
     for reason in decision.reasons:
         click.echo(f"  {colour(reason.code, _COLOURS[reason.effect])}: {safe(reason.message)}")
         if reason.effect is not Verdict.ADMIT:
