@@ -29,6 +29,7 @@ from jitr_operations.diagnose import attempt as diagnose_attempt
 from jitr_operations.diagnose import files as diagnose_files
 from jitr_operations.diagnose import visit as diagnose_visit
 from jitr_operations.diagnose.attempt import connect_packet, publish_packet
+from jitr_operations.http_date import read_http_date
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SOON, LONG_AGO = NOW + timedelta(days=30), NOW - timedelta(days=30)
@@ -389,6 +390,28 @@ def test_the_date_of_an_https_server_is_read(tmp_path: Path, monkeypatch: pytest
         endpoint.behaviours = [lambda connection, _sent: connection.sendall(b"\x20\x02\x00\x00")]
         assert diagnose_files.date_at("localhost", endpoint.port) is None
     assert diagnose_files.date_at("localhost", endpoint.port) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("Tue, 15 Nov 1994 08:12:31 GMT", datetime(1994, 11, 15, 8, 12, 31, tzinfo=UTC)),
+        ("Tue, 15 Nov 1994 08:12:31 -0000", datetime(1994, 11, 15, 8, 12, 31, tzinfo=UTC)),
+        ("Fri, 31 Dec 9999 23:59:59 -1000", None),
+        ("Tue, 45 Nov 1994 08:12:31 GMT", None),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_a_date_header_tells_a_time_in_utc_or_none(
+    monkeypatch: pytest.MonkeyPatch, header: str | None, told: datetime | None
+) -> None:
+    """Whatever a server writes there is no bug of ours, and this machine's own time zone has no part in it."""
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        assert read_http_date(header) == told
+    time.tzset()
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,7 @@
 import http.client
 import ssl
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from jitr.x509.names import rfc4514
 from jitr.x509.pem import find_following
 from jitr_operations.diagnose.findings import Findings
 from jitr_operations.files import keeper_of, passphrase_from, read_bytes, read_private_key
+from jitr_operations.http_date import read_http_date
 from jitr_operations.issuing.pki import MIN_RSA_BITS, key_problem
 
 if TYPE_CHECKING:
@@ -219,9 +219,8 @@ def date_at(host: str, port: int = http.client.HTTPS_PORT) -> datetime | None:
     connection = http.client.HTTPSConnection(host, port, timeout=_DATE_TIMEOUT, context=context)
     try:
         connection.request("HEAD", "/")
-        told = connection.getresponse().getheader("Date")
-        return None if told is None else parsedate_to_datetime(told).astimezone(UTC)
-    except (OSError, http.client.HTTPException, ValueError, TypeError):
+        return read_http_date(connection.getresponse().getheader("Date"))
+    except (OSError, http.client.HTTPException, ValueError):
         return None
     finally:
         connection.close()

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from jitr.services.registration.batch import SENT_AT
 from jitr.times import from_epoch_ms
+from jitr_operations.http_date import read_http_date
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -147,12 +147,7 @@ class FailureQueue:
 def _time_of(answer: Any) -> datetime:
     """When the queue answered, by its own clock, to the end of that second."""
     told = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    try:
-        time = parsedate_to_datetime(told)
-        # "-0000" is UTC of a clock whose own zone is not told (RFC 5322 section 3.3): Python gives it none at all.
-        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (TypeError, ValueError, IndexError, OverflowError):  # none, two of them, or no date
-        time = datetime.now(UTC)
+    time = read_http_date(told) or datetime.now(UTC)
     return time.replace(microsecond=999_999)
 
 
