@@ -213,6 +213,7 @@ def test_rules_are_checked_against_the_account_and_kept_with_who_when_and_why(bu
     verdict = bucket.put("admission.yaml", rules(bucket), **{"jitr-message": "line A starts"})
     assert verdict is not None
     assert (verdict.outcome, verdict.warnings) == (UploadOutcome.PUBLISHED, ())
+    assert verdict.message == "in force as version 1: 1 allow rule, 0 deny rules"
     from jitr.services.publishing.versions import in_force
 
     version = in_force(bucket.world.table)

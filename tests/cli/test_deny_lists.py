@@ -103,6 +103,13 @@ def test_rows_that_a_new_deny_rule_cannot_match_are_asked_about_when_it_is_publi
     assert (told.exit_code, "1 row can match nothing (first 'SNR-1'" in told.stderr) == (0, True)
 
 
+def test_one_rule_is_told_in_the_singular(world: World, run: Run) -> None:
+    world.put_on("recall", ListRow(common_name="snr-1"))
+    rules_file({"factory-a": FACTORY.id})
+    asked = run("rules", "publish", "admission.yaml")
+    assert "in force (1 allow rule, 1 deny rule; no rules are in force yet)?" in asked.stderr
+
+
 def test_rows_that_have_expired_are_asked_about_as_well(world: World, run: Run) -> None:
     world.put_on("recall", ListRow(common_name="snr-1", expires=datetime(2020, 1, 1, tzinfo=UTC)))
     rules_file({"factory-a": FACTORY.id})

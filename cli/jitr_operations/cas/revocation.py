@@ -107,7 +107,7 @@ class _Asking:
         if self.certificate is not None:
             unplaced = without_partition(self.certificate, configured)
             if unplaced is not None:
-                yield Check(ca_id, "crl", f"{len(configured.crls)} partitions", "nothing", (unplaced,))
+                yield Check(ca_id, "crl", counted(len(configured.crls), "partition"), "nothing", (unplaced,))
         if ocsp is not None:
             serial = secrets.token_hex(16) if self.certificate is None else self.certificate.serial_number
             answer = self.responders.ask(ocsp, ca, serial, self.at)

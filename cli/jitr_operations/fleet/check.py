@@ -34,7 +34,7 @@ from jitr.records.record import Record
 from jitr.rules.model import Grant
 from jitr.services.fleet.examination import Examined
 from jitr.services.fleet.findings import FleetFinding, KnownDevice, device_of, drifted
-from jitr.text import meant
+from jitr.text import counted, meant
 from jitr.times import parse_time, rfc3339
 from jitr.unseen import quote
 from jitr_operations import telling
@@ -129,7 +129,7 @@ class _Check:
         about = self._notebook.about()
         failed = int(about.get("failed", 0))
         if failed:
-            telling.warn(f"{failed} decisions could not be made again: that is a bug, and they are left out")
+            telling.warn(f"{counted(failed, 'decision')} could not be made again: that is a bug, and left out")
         return FleetChecked(
             at=about["started"],
             version=self._examiner.heads.version,

@@ -17,6 +17,7 @@ from jitr.services.publishing import publication, versions
 from jitr.services.publishing.deny_lists import DenyListDoubts, check_deny_lists
 from jitr.services.publishing.versions import Publication
 from jitr.services.recheck.replay import Replayed, effect_of, leave_out_who_is_out, replay
+from jitr.text import counted
 from jitr.unseen import written_out
 from jitr_operations import telling
 from jitr_operations.deployment import Choice, Deployment
@@ -177,7 +178,7 @@ def replay_file(choice: Choice, file: Path, since: datetime | None) -> Replayed:
         outcome = replay(table, rules, newest_of(table, since=since), now(), advance)
     leave_out_who_is_out(table, outcome)
     if outcome.failed:
-        telling.warn(f"{outcome.failed} decisions could not be made again: that is a bug, and they are left out")
+        telling.warn(f"{counted(outcome.failed, 'decision')} could not be made again: that is a bug, and left out")
     return outcome
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from jitr.text import counted
 from jitr_cli.commands.ca.manage import FOLLOWS, changed_json, changed_text
 from jitr_cli.console import completion, output
 from jitr_cli.console.options import FILE, stack_options
@@ -76,7 +77,7 @@ def rollover(
         if not as_json:
             _show(found)
             if exported is not None:
-                output.note(f"Wrote {_count(exported, 'certificate')} to {file}.")
+                output.note(f"Wrote {counted(exported, 'certificate')} to {file}.")
     if finish:
         _ask(found, yes)
         succession.finish(deployment, pair, message)
@@ -102,7 +103,7 @@ def _ask(found: Rollover, yes: bool) -> None:
     if old.ca.status != "ACTIVE":
         return
     output.note(f"{FOLLOWS}\n{_THEN}")
-    told = f"{_count(missing, 'device')} {'has' if missing == 1 else 'have'} not come to its successor."
+    told = f"{counted(missing, 'device')} {'has' if missing == 1 else 'have'} not come to its successor."
     output.confirm(f"{told} Make the CA {old.ca.words} INACTIVE?", yes)
 
 
@@ -144,16 +145,12 @@ def _warn(found: Rollover) -> None:
     if not new.takes_devices:
         output.warn(f"no device can come: the CA {new.words} is {new.ca.status}, auto-registration {_switch(new)}")
     if found.held:
-        output.warn(f"{_count(found.held, 'device')} of {new.words} on hold: `jitr held ls --ca {new.ca.id[:12]}`")
+        output.warn(f"{counted(found.held, 'device')} of {new.words} on hold: `jitr held ls --ca {new.ca.id[:12]}`")
     for side, ca in ((Side.OLD, old), (Side.NEW, new)):
         if count := found.not_on_record[side]:
-            told = f"{_count(count, 'ACTIVE certificate')} of {ca.words} not on record, and not counted"
+            told = f"{counted(count, 'ACTIVE certificate')} of {ca.words} not on record, and not counted"
             output.warn(f"{told}: `jitr fleet check --ca {ca.ca.id[:12]} --only unknown`")
 
 
 def _switch(ca: RolloverCa) -> str:
     return "on" if ca.ca.auto_registration == "ENABLE" else "off"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -63,7 +63,7 @@ def ask_about_deny_lists(doubts: DenyListDoubts, yes: bool) -> None:
 
 def _question(proposal: Proposal) -> str:
     rules, before = proposal.rules, proposal.before
-    told = f"{len(rules.allow)} allow rules, {len(rules.deny)} deny rules"
+    told = f"{counted(len(rules.allow), 'allow rule')}, {counted(len(rules.deny), 'deny rule')}"
     instead = "no rules are in force yet" if before.digest is None else f"in place of version {before.version}"
     return f"Put {rules.source} in force ({told}; {instead})?"
 

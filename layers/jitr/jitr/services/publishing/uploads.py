@@ -256,7 +256,8 @@ class UploadHandler:
             message=message,
             beside=[entry_put(self._table.name, told_of)],
         )
-        told = f"in force as version {done.version}: {len(rules.allow)} allow rules, {len(rules.deny)} deny rules"
+        count = f"{counted(len(rules.allow), 'allow rule')}, {counted(len(rules.deny), 'deny rule')}"
+        told = f"in force as version {done.version}: {count}"
         which = {"rules_version": done.version, "digest": done.digest, "effect": outcome.effect()}
         if outcome.decided:
             told += f"\nDevices on record: {outcome.sentence()}"
