@@ -29,7 +29,7 @@ from jitr.text import nearest
 from jitr_cli.console import output
 from jitr_operations import aws_answers, disk, telling
 
-NO, BAD_INPUT, FAILED, BUG, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 70, 130, 141
+BAD_INPUT, FAILED, BUG, INTERRUPTED, BROKEN_PIPE = 2, 3, 70, 130, 141
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 

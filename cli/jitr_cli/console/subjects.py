@@ -1,6 +1,7 @@
 """Options for the subject of a certificate that is to be made."""
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeVar
 
 import click
@@ -13,6 +14,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def subject_options(command: F) -> F:
     """Add the options for a certificate's subject; the command gets ``subject``, a SubjectParts."""
 
+    @wraps(command)
     def collected(*args: Any, **kwargs: Any) -> Any:
         text = kwargs.pop("subject")
         values = {name: value for name in _SUBJECT if (value := kwargs.pop(name)) is not None}
@@ -20,8 +22,6 @@ def subject_options(command: F) -> F:
             raise click.UsageError(f"--subject says all of it: leave out --{next(iter(values)).replace('_', '-')}.")
         return command(*args, subject=SubjectParts(values, text), **kwargs)
 
-    collected.__doc__, collected.__name__ = command.__doc__, command.__name__
-    collected.__dict__.update(command.__dict__)
     decorated: Any = click.option(
         "--subject", metavar="NAME", help="All of the subject (RFC 4514), like CN=snr-1,O=OKIDA,C=TR."
     )(collected)

@@ -4,8 +4,8 @@ import json
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -289,26 +289,25 @@ class Verification:
         told = f"{without.outcome} {without.detail}".strip()
         self.report.see("policy.none-hangs-up", not without.connected, told)
         found = self._registry.require(device.id)
-        with self._policy(device) as name:
-            self._iot.attach_policy(policyName=name, target=found.arn)
-            began = time.monotonic()
-            let_in = until(lambda: self._knock(device).connected, _POLICY_WITHIN)
-            took = time.monotonic() - began
-            told = f"connected after {took:.0f} s" if let_in else f"not connected within {_POLICY_WITHIN} s"
-            self.report.see("policy.attached-counts", bool(let_in) and took <= 60, told)
-            self._iot.detach_policy(policyName=name, target=found.arn)
-            self._delete_policy(name)
+        name = self._make_policy(device, partition=found.arn.split(":")[1])
+        self._iot.attach_policy(policyName=name, target=found.arn)
+        began = time.monotonic()
+        let_in = until(lambda: self._knock(device).connected, _POLICY_WITHIN)
+        took = time.monotonic() - began
+        told = f"connected after {took:.0f} s" if let_in else f"not connected within {_POLICY_WITHIN} s"
+        self.report.see("policy.attached-counts", bool(let_in) and took <= 60, told)
+        self._iot.detach_policy(policyName=name, target=found.arn)
+        self._delete_policy(name)
         self._registry.set_status(device.id, "INACTIVE")
 
-    @contextmanager
-    def _policy(self, device: _Device) -> Iterator[str]:
+    def _make_policy(self, device: _Device, *, partition: str) -> str:
+        """Make an IoT policy that lets the device connect, and return its name."""
         name = f"{PREFIX}{self.run}"
-        partition = self._registry.require(device.id).arn.split(":")[1]
         where = f"arn:{partition}:iot:{self.deployment.region}:{self.deployment.account_id}"
         statement = {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"{where}:client/{device.name}"}
         document = {"Version": "2012-10-17", "Statement": [statement]}
         self._iot.create_policy(policyName=name, policyDocument=json.dumps(document))
-        yield name
+        return name
 
     def _delete_policy(self, name: str) -> None:
         began = time.monotonic()
