@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from testkit import pki as drafts
 from testkit.aws.fleet_check import DAY, fleet_check_of, forget_checks, one_page, others, plenty
-from testkit.aws.world import Silent, World
+from testkit.aws.world import Silent, World, listening
 from testkit.cli.command_line import Aws, Run
 from testkit.cli.fleet import GRANT, Fleet, fleet_in, in_force, leaf
 from testkit.cli.operating import FACTORY
@@ -176,6 +176,18 @@ def test_a_pass_begins_once_a_day_and_at_once_where_it_is_wanted(fleet: Fleet) -
     fleet.world.later(minutes=15)
     run_once(fleet.world, event={"fleet": "now"})
     assert last(fleet.world)["started_at"] > begun[-1]
+
+
+def test_of_all_checks_that_are_kept_only_the_newest_is_read_to_tell_of_it(world: World) -> None:
+    checks, read = FleetChecks(world.table), list[Any]()
+    for day in range(3):
+        mine = checks.take(world.now, DAY, scheduled.FIRST)
+        assert mine is not None
+        assert checks.finish(mine, {"day": day}, world.now)
+        world.later(days=1)
+    with listening(world.dynamodb, "after-call", lambda parsed, **_call: read.extend(parsed["Items"])):
+        assert checks.last() == {"day": 2}
+    assert len(read) == 1
 
 
 def test_a_device_that_is_being_decided_is_left_alone_and_counted(fleet: Fleet) -> None:

@@ -144,7 +144,7 @@ def _is_denied(problem: Exception) -> bool:
 
 def _append(table: Table, certificate_id: str, act: Act) -> bool:
     """Add an act to those before it, unless somebody else did so meanwhile; whether it is among them."""
-    found = next(iter(table.get([by_hand_key(certificate_id)])), None)
+    found = table.one(by_hand_key(certificate_id))
     acts, revision = ([], 0) if found is None else (list(found["acts"]), int(found["revision"]))
     if act.to_json() in acts:  # the answer was lost
         return True

@@ -23,7 +23,7 @@ from typing import Any
 from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.replacements import follows_another
 from jitr.aws.dynamodb.rulebook import rules_in_force
-from jitr.aws.dynamodb.table import BATCH_GET, Item, Table, state_shards
+from jitr.aws.dynamodb.table import BATCH_GET, Item, Table, key_of, state_shards
 from jitr.aws.iot import Iot
 from jitr.aws.iot_listings import MOST_POLICIES, ListedCertificate, ListedThing, Listings
 from jitr.errors import InputError, Refused
@@ -231,7 +231,7 @@ class _Check:
         def page(mark: str | None) -> tuple[_Admitted, str | None]:
             after: Item | None = None if mark is None else json.loads(mark)
             places, after = self._table.page(shard, index="by_state", since=since, after=after)
-            keys = [{"pk": each["pk"], "sk": each["sk"]} for each in places]
+            keys = list(map(key_of, places))
             # The index follows the table a moment later: what is no longer admitted is looked at as the others are.
             records = [Record.from_json(each) for each in self._table.get(keys) if each["decision"] == "admit"]
             return self._looked_at(records), None if after is None else json.dumps(after)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from jitr.aws.dynamodb.table import Table, by_hand_key
+from jitr.aws.dynamodb.table import Table, by_hand_key, certificate_of
 from jitr.records.by_hand import Act
 
 
@@ -11,4 +11,4 @@ def acts_of(table: Table | None, certificate_ids: Iterable[str]) -> dict[str, tu
     if table is None:
         return {}
     found = table.get([by_hand_key(each) for each in dict.fromkeys(certificate_ids)])
-    return {str(item["pk"]).partition("#")[2]: tuple(map(Act.from_json, item["acts"])) for item in found}
+    return {certificate_of(item): tuple(map(Act.from_json, item["acts"])) for item in found}

@@ -6,7 +6,7 @@ from heapq import merge
 from itertools import dropwhile, groupby, islice, takewhile
 from typing import NamedTuple
 
-from jitr.aws.dynamodb.table import BATCH_GET, Item, Table, state_shards
+from jitr.aws.dynamodb.table import BATCH_GET, Item, Table, certificate_of, key_of, state_shards
 from jitr.reasons import Verdict
 from jitr.records.record import Record
 from jitr.times import rfc3339
@@ -59,11 +59,11 @@ def _in_order(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def _place(item: Item) -> DecisionPosition:
-    return DecisionPosition(str(item["state_at"]), str(item["pk"]).partition("#")[2])
+    return DecisionPosition(str(item["state_at"]), certificate_of(item))
 
 
 def _records(table: Table, places: Iterable[Item], verdict: Verdict) -> Iterator[Record]:
-    keys = [{"pk": each["pk"], "sk": each["sk"]} for each in places]
+    keys = list(map(key_of, places))
     found = {item["pk"]: item for item in table.get(keys)}
     for key in keys:
         item = found.get(key["pk"])

@@ -26,7 +26,7 @@ class DigestTable:
 
     def read(self) -> Digests:
         """Return the digests as they are; raises Retry for a later format."""
-        item = next(iter(self.table.get([_KEY])), None)
+        item = self.table.one(_KEY)
         return Digests() if item is None else Digests.from_json(item)
 
     def write(self, after: Digests) -> bool:

@@ -20,7 +20,7 @@ from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
 
-from jitr.aws.dynamodb.table import Item, Table, to_item, understood
+from jitr.aws.dynamodb.table import Item, Table, to_item
 from jitr.fleet.acceptance import Acceptance
 from jitr.fleet.missing import Missing
 from jitr.fleet.tally import Tally
@@ -115,7 +115,7 @@ class FleetChecks:
         A pass is due ``every`` so often, and at once where it is ``wanted``. None also where another invocation runs
         it. Raises Retry where a later version keeps passes in a format of its own.
         """
-        item = next(iter(self._table.get([_PASS])), None)
+        item = self._table.one(_PASS)
         if item is None:
             return self._taken(FleetPass(now, 1, first), now, before=None)
         if "lease_until" in item and now < parse_time(item["lease_until"]):
@@ -155,29 +155,20 @@ class FleetChecks:
 
     def under_way(self) -> datetime | None:
         """Return when the pass was begun that is under way; None where none is."""
-        item = next(iter(self._table.get([_PASS])), None)
+        item = self._table.one(_PASS)
         return None if item is None or item["place"] is None else parse_time(item["started_at"])
 
     def last(self) -> dict[str, Any] | None:
         """Return what the newest finished pass found; None where none ever finished."""
-        found = self._beginning(_SUMMARY)
-        summary: dict[str, Any] | None = json.loads(understood(found[-1])["summary"]) if found else None
+        newest = self._table.query(PARTITION, beginning=_SUMMARY, newest_first=True, limit=1)
+        summary: dict[str, Any] | None = next((json.loads(each["summary"]) for each in newest), None)
         return summary
 
     # --- what is accepted
 
     def accepted(self) -> list[Acceptance]:
         """Return what operators accepted, also what has run out, in the order of the reasons."""
-        return [Acceptance.from_json(understood(each)) for each in self._beginning(_ACCEPTED)]
-
-    def _beginning(self, beginning: str) -> list[Item]:
-        found: list[Item] = []
-        after: Item | None = None
-        while True:
-            some, after = self._table.page(PARTITION, beginning=beginning, after=after)
-            found += some
-            if after is None:
-                return found
+        return list(map(Acceptance.from_json, self._table.query(PARTITION, beginning=_ACCEPTED)))
 
     # --- what listings of things and IoT policies showed
 

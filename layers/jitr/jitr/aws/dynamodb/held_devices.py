@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from jitr.aws.dynamodb.table import Item, Table, certificate_key, due_shards, hint_key, is_newer, state_shards
+from jitr.aws.dynamodb.table import Item, Table, certificate_key, due_shards, hint_key, is_newer, key_of, state_shards
 from jitr.devicelists.rows import RowKey
 from jitr.records.held import hint
 from jitr.times import rfc3339
@@ -49,17 +49,13 @@ class HeldDevices:
         for key in keys:
             if key.kind == "certificate_sha256":
                 yield [key.value]  # a certificateId is the SHA-256 of the certificate
-            after = None
-            while True:
-                items, after = self._table.page(hint_key(hint(key), "")["pk"], after=after)
+            for items in self._table.pages(hint_key(hint(key), "")["pk"]):
                 if items:
                     yield [each["sk"] for each in items]
-                if after is None:
-                    break
 
     def records(self, certificate_ids: Iterable[str]) -> Iterator[Item]:
         """Return the items of devices that wait now, by consistent reads; all of a later format as well."""
-        return self._waiting([certificate_key(each) for each in dict.fromkeys(certificate_ids)])
+        return self._waiting(map(certificate_key, dict.fromkeys(certificate_ids)))
 
     def some(self, place: PassPlace, until: datetime) -> tuple[list[Item], PassPlace]:
         """Return the records of some devices held since before ``until``, and where to go on.
@@ -68,7 +64,7 @@ class HeldDevices:
         """
         items, after = self._table.page(_SHARDS[place.shard], index="by_state", until=rfc3339(until), after=place.after)
         following = PassPlace(place.shard, after) if after is not None else PassPlace(place.shard + 1)
-        return list(self._waiting(_keys(items))), following
+        return list(self._waiting(map(key_of, items))), following
 
     def due(self, now: datetime) -> Iterator[list[Item]]:
         """Yield the records of devices that are due, a page at a time, those of one shard in order.
@@ -76,15 +72,11 @@ class HeldDevices:
         None of a later format is: its own version finds it due, and until then its place in the index stays.
         """
         for shard in due_shards():
-            after = None
-            while True:
-                items, after = self._table.page(shard, index="by_due", until=rfc3339(now), after=after)
-                waiting = (each for each in self._waiting(_keys(items)) if not is_newer(each))
+            for items in self._table.pages(shard, index="by_due", until=rfc3339(now)):
+                waiting = (each for each in self._waiting(map(key_of, items)) if not is_newer(each))
                 found = [each for each in waiting if each.get("due_at", "~") <= rfc3339(now)]
                 if found:
                     yield found
-                if after is None:
-                    break
 
     def ask_again_later(self, item: Item, now: datetime) -> None:
         """Move a queued due device out of the way in the index, unless it was decided meanwhile."""
@@ -114,11 +106,7 @@ class HeldDevices:
         )
         return done is not None
 
-    def _waiting(self, keys: list[Item]) -> Iterator[Item]:
-        for item in self._table.get(keys, of_any_format=True):  # whoever reads the record tells of its format
+    def _waiting(self, keys: Iterable[Item]) -> Iterator[Item]:
+        for item in self._table.get(list(keys), of_any_format=True):  # whoever reads the record tells of its format
             if is_newer(item) or (item["state"] == "applied" and (item["decision"] == "hold" or item["stays_pending"])):
                 yield item
-
-
-def _keys(items: Iterable[Item]) -> list[Item]:
-    return [{"pk": each["pk"], "sk": each["sk"]} for each in items]

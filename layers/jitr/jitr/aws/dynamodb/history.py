@@ -6,10 +6,8 @@ that grows by its sort keys.
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
 
-from jitr.aws.dynamodb.table import Item, Table, certificate_key, from_item, to_item, understood
-from jitr.aws.errors import told_apart
+from jitr.aws.dynamodb.table import Item, Table, certificate_key, to_item
 from jitr.records.history import FORMAT, HistoryEntry, HistoryKind
 
 PARTITION = "HISTORY"
@@ -58,15 +56,15 @@ def newest(
     if last < first or (after is not None and after < first):
         return  # DynamoDB refuses an empty span, and a place outside of one: ``since`` moves on while one turns pages
     start = None if after is None or after > last else {"pk": PARTITION, "sk": after}
-    for item in _newest(table, PARTITION, first, last, start):
-        yield HistoryEntry.from_item(understood(item))
+    found = table.query(PARTITION, since=first, until=last, newest_first=True, after=start, limit=_PAGE)
+    yield from map(HistoryEntry.from_item, found)
 
 
 def of_device(table: Table, certificate_id: str, most: int) -> list[HistoryEntry]:
     """Return the newest entries about a device, the newest first. Raises Retry as ``newest`` does."""
     partition = str(certificate_key(certificate_id)["pk"])
-    leads = islice(_newest(table, partition, _OF_A_DEVICE, _OF_A_DEVICE + _LAST, None), most)
-    return _led_to(table, (str(each["sk"]).removeprefix(_OF_A_DEVICE) for each in leads))
+    leads = table.query(partition, beginning=_OF_A_DEVICE, newest_first=True, limit=_PAGE)
+    return _led_to(table, (str(each["sk"]).removeprefix(_OF_A_DEVICE) for each in islice(leads, most)))
 
 
 def of_list(table: Table, name: str, most: int) -> list[HistoryEntry]:
@@ -74,30 +72,10 @@ def of_list(table: Table, name: str, most: int) -> list[HistoryEntry]:
 
     Imports are not among them: where rows came from is noted by itself (``jitr.services.lists.history``).
     """
-    leads = islice(_newest(table, f"{_OF_A_LIST}{name}", " ", _LAST, None), most)
-    return _led_to(table, (str(each["sk"]) for each in leads))
+    leads = table.query(f"{_OF_A_LIST}{name}", newest_first=True, limit=_PAGE)
+    return _led_to(table, (str(each["sk"]) for each in islice(leads, most)))
 
 
 def _led_to(table: Table, ids: Iterable[str]) -> list[HistoryEntry]:
     found = table.get([{"pk": PARTITION, "sk": each} for each in ids])
     return sorted(map(HistoryEntry.from_item, found), key=lambda each: each.id, reverse=True)
-
-
-def _newest(table: Table, partition: str, first: str, last: str, start: Item | None) -> Iterator[Item]:
-    arguments: dict[str, Any] = {
-        "TableName": table.name,
-        "KeyConditionExpression": "pk = :partition AND sk BETWEEN :first AND :last",
-        "ExpressionAttributeValues": to_item({":partition": partition, ":first": first, ":last": last}),
-        "ScanIndexForward": False,
-        "ConsistentRead": True,
-        "Limit": _PAGE,
-    }
-    if start is not None:
-        arguments["ExclusiveStartKey"] = to_item(start)
-    while True:
-        with told_apart():
-            page = table.client.query(**arguments)
-        yield from map(from_item, page["Items"])
-        if "LastEvaluatedKey" not in page:
-            return
-        arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]

@@ -73,7 +73,7 @@ class Passes:
 
     def take(self, kind: PassKind, now: datetime) -> Pass | None:
         """Take a pass on where one is due or was left unfinished; None where none is, or another invocation runs it."""
-        item = next(iter(self._table.get([_key(kind)])), None)
+        item = self._table.one(_key(kind))
         if item is None or item.get("done", 0) >= item.get("wanted", 0):
             return None
         if "lease_until" in item and now < parse_time(item["lease_until"]):

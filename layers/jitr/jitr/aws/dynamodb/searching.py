@@ -2,7 +2,15 @@
 
 from collections.abc import Iterator
 
-from jitr.aws.dynamodb.table import SEARCH_SHARDS, Item, Table, search_partition, state_shards
+from jitr.aws.dynamodb.table import (
+    SEARCH_SHARDS,
+    Item,
+    Table,
+    certificate_of,
+    key_of,
+    search_partition,
+    state_shards,
+)
 from jitr.reasons import Verdict
 from jitr.records.record import Record
 from jitr.records.search import SHA256, beginnings, is_meant
@@ -47,11 +55,6 @@ def without_keys(table: Table) -> Iterator[list[str]]:
     All records are looked at. An empty list says that some were, and none of them is such a one.
     """
     for shard in (each for verdict in Verdict for each in state_shards(verdict.value)):
-        after = None
-        while True:
-            places, after = table.page(shard, index="by_state", after=after)
-            keys = [{"pk": each["pk"], "sk": each["sk"]} for each in places]
-            found = table.get(keys, only=("pk", "search_keys"), of_any_format=True)
-            yield [str(each["pk"]).partition("#")[2] for each in found if "search_keys" not in each]
-            if after is None:
-                break
+        for places in table.pages(shard, index="by_state"):
+            found = table.get(list(map(key_of, places)), only=("pk", "search_keys"), of_any_format=True)
+            yield [certificate_of(each) for each in found if "search_keys" not in each]

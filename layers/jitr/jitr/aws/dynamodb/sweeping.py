@@ -19,7 +19,7 @@ class Marks:
 
     def read(self, ca_certificate_id: str, now: datetime) -> str | None:
         """Return where to go on, or None: from the beginning."""
-        item = next(iter(self._table.get([_key(ca_certificate_id)], of_any_format=True)), None)
+        item = self._table.one(_key(ca_certificate_id), of_any_format=True)
         if item is None or item["format"] != FORMAT or parse_time(item["at"]) + GOOD_FOR <= now:
             return None
         mark: str | None = item.get("mark")

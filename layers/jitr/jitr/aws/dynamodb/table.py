@@ -7,7 +7,7 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from botocore.exceptions import ClientError
 
@@ -34,6 +34,15 @@ BATCH_GET = 100  # DynamoDB API reference, BatchGetItem
 # The keys of the table and of its indexes.
 _PARTITION = {None: "pk", "by_state": "state_shard", "by_due": "due_shard"}
 _SORT = {None: "sk", "by_state": "state_at", "by_due": "due_at"}
+# What DynamoDB takes of bounds on a sort key, both ends included. DynamoDB API reference, Query
+_BOUNDS = ("since", "until", "beginning")
+_COMPARED: Mapping[tuple[str, ...], str] = {
+    (): "",
+    (":since",): " AND #sort >= :since",
+    (":until",): " AND #sort <= :until",
+    (":since", ":until"): " AND #sort BETWEEN :since AND :until",
+    (":beginning",): " AND begins_with(#sort, :beginning)",
+}
 
 
 # What a glance at a record needs: what ``transitions.remember`` asks of it, no facts, reasons or near misses.
@@ -42,6 +51,25 @@ _GLANCE = (
     *("knocked_at", "since", "meaning", "editions", "due", "delivery", "stays_pending", "reopened", "described_at"),
     *("knocks", "counted_at", "revision"),
 )
+
+
+class Asked(TypedDict, total=False):
+    """What is asked of a partition: of an index; of sort keys from ``since`` to ``until``, or with a ``beginning``.
+
+    They come in order, or the last ones first with ``newest_first``; ``after`` an item that ``page`` has answered; at
+    most ``limit`` in one answer of DynamoDB.
+    """
+
+    index: str | None
+    since: str | None
+    until: str | None
+    beginning: str | None
+    newest_first: bool
+    after: Item | None
+    limit: int
+
+
+_A_FEW: Asked = {"limit": BATCH_GET}
 
 
 class Conflict(Retry):
@@ -54,6 +82,11 @@ class Conflict(Retry):
 def certificate_key(certificate_id: str) -> Item:
     """Return the key of a certificate's decision record."""
     return {"pk": f"CERTIFICATE#{certificate_id}", "sk": "DECISION"}
+
+
+def key_of(item: Mapping[str, Any]) -> Item:
+    """Return an item's key in the table, also of an item in an index."""
+    return {"pk": item["pk"], "sk": item["sk"]}
 
 
 def certificate_of(item: Mapping[str, Any]) -> str:
@@ -214,7 +247,7 @@ class Table:
 
     def heads(self) -> Heads:
         """Read what is in force now."""
-        return heads_from(next(iter(self.get([HEADS])), None))
+        return heads_from(self.one(HEADS))
 
     def rows(self, wanted: Mapping[str, ListHead], keys: Sequence[RowKey]) -> dict[str, list[tuple[RowKey, ListRow]]]:
         """Read the rows that the keys find on each of the lists, in their generations in force."""
@@ -251,73 +284,61 @@ class Table:
                     raise Retry("throttled", "the table gave none of the items that were asked for")
                 wanted = unread
 
-    def query(
-        self, partition: str, *, newest_first: bool = False, index: str | None = None, until: str | None = None
-    ) -> Iterator[Item]:
-        """Yield every item of a partition, page by page; ``until`` is the last sort key that is asked for."""
-        for page in self.raw_pages(partition, newest_first=newest_first, index=index, until=until):
+    def one(self, key: Item, *, of_any_format: bool = False) -> Item | None:
+        """Read the item of a key as ``get`` does; None if there is none."""
+        return next(self.get([key], of_any_format=of_any_format), None)
+
+    def query(self, partition: str, **asked: Unpack[Asked]) -> Iterator[Item]:
+        """Yield every item of a partition, page by page."""
+        for page in self.raw_pages(partition, **asked):
             yield from map(understood, map(from_item, page))
 
-    def raw_pages(
-        self, partition: str, *, newest_first: bool = False, index: str | None = None, until: str | None = None
-    ) -> Iterator[list[dict[str, Any]]]:
+    def raw_pages(self, partition: str, **asked: Unpack[Asked]) -> Iterator[list[dict[str, Any]]]:
         """Yield the same as DynamoDB gives it: pages of items with typed values."""
-        arguments: dict[str, Any] = {
-            "TableName": self.name,
-            "KeyConditionExpression": "#partition = :partition",
-            "ExpressionAttributeNames": {"#partition": _PARTITION[index]},
-            "ExpressionAttributeValues": {":partition": {"S": partition}},
-            "ScanIndexForward": not newest_first,
-            **({"ConsistentRead": True} if index is None else {"IndexName": index}),
-        }
-        if until is not None:
-            _bounded(arguments, index, "<= :until", until)
+        arguments = self._asking(partition, **asked)
         while True:
-            with told_apart():
-                page = self.client.query(**arguments)
+            page = self._queried(arguments)
             yield page["Items"]
             if "LastEvaluatedKey" not in page:
                 return
             arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
-    def page(
-        self,
-        partition: str,
-        *,
-        index: str | None = None,
-        since: str | None = None,
-        until: str | None = None,
-        beginning: str | None = None,
-        after: Item | None = None,
-    ) -> tuple[list[Item], Item | None]:
-        """Read some items of a partition in sort key order, and after which the next ones come, if any do.
+    def pages(self, partition: str, **asked: Unpack[Asked]) -> Iterator[list[Item]]:
+        """Yield some items of a partition at a time.
 
-        ``since`` or ``until`` is the first or last sort key that is asked for, or ``beginning`` what each begins with;
-        ``after`` is what the call before answered. For partitions whose items are places of others (hints, search keys,
-        and those of the indexes): formats are looked at where those are read.
+        For partitions whose items are places of others (hints, search keys, and those of the indexes): formats are
+        looked at where those are read.
         """
+        for page in self.raw_pages(partition, **_A_FEW | asked):
+            yield list(map(from_item, page))
+
+    def page(self, partition: str, **asked: Unpack[Asked]) -> tuple[list[Item], Item | None]:
+        """Read one page as ``pages`` has them, and after which item the next one comes; None if it is the last."""
+        page = self._queried(self._asking(partition, **_A_FEW | asked))
+        last = page.get("LastEvaluatedKey")
+        return list(map(from_item, page["Items"])), None if last is None else from_item(last)
+
+    def _asking(self, partition: str, **asked: Unpack[Asked]) -> dict[str, Any]:
+        """Return the arguments of a query. Raises KeyError for bounds that DynamoDB does not take together."""
+        index = asked.get("index")
+        bounds = {f":{each}": value for each in _BOUNDS if (value := asked.get(each)) is not None}
         arguments: dict[str, Any] = {
             "TableName": self.name,
-            "KeyConditionExpression": "#partition = :partition",
-            "ExpressionAttributeNames": {"#partition": _PARTITION[index]},
-            "ExpressionAttributeValues": {":partition": {"S": partition}},
-            "Limit": BATCH_GET,
+            "KeyConditionExpression": "#partition = :partition" + _COMPARED[tuple(bounds)],
+            "ExpressionAttributeNames": {"#partition": _PARTITION[index]} | ({"#sort": _SORT[index]} if bounds else {}),
+            "ExpressionAttributeValues": to_item({":partition": partition, **bounds}),
+            "ScanIndexForward": not asked.get("newest_first", False),
             **({"ConsistentRead": True} if index is None else {"IndexName": index}),
         }
-        if since is not None:
-            _bounded(arguments, index, ">= :since", since)
-        if until is not None:
-            _bounded(arguments, index, "<= :until", until)
-        if beginning is not None:
-            arguments["KeyConditionExpression"] += " AND begins_with(#sort, :beginning)"
-            arguments["ExpressionAttributeNames"]["#sort"] = _SORT[index]
-            arguments["ExpressionAttributeValues"][":beginning"] = {"S": beginning}
-        if after is not None:
+        if (limit := asked.get("limit")) is not None:
+            arguments["Limit"] = limit
+        if (after := asked.get("after")) is not None:
             arguments["ExclusiveStartKey"] = to_item(after)
+        return arguments
+
+    def _queried(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         with told_apart():
-            page = self.client.query(**arguments)
-        last = page.get("LastEvaluatedKey")
-        return [from_item(each) for each in page["Items"]], None if last is None else from_item(last)
+            return self.client.query(**arguments)
 
     def update(
         self, key: Item, update: str, values: Item, names: Mapping[str, str], condition: str | None
@@ -401,13 +422,6 @@ class Table:
             ConditionExpression="attribute_exists(pk)",
             ExpressionAttributeValues={":at": {"S": at}, ":one": {"N": "1"}},
         )
-
-
-def _bounded(arguments: dict[str, Any], index: str | None, comparison: str, bound: str) -> None:
-    """Have a query ask only for sort keys that compare so (``<= :until``) with a bound. DynamoDB takes one such."""
-    arguments["KeyConditionExpression"] += f" AND #sort {comparison}"
-    arguments["ExpressionAttributeNames"]["#sort"] = _SORT[index]
-    arguments["ExpressionAttributeValues"][comparison.rpartition(" ")[2]] = {"S": bound}
 
 
 def _if_it_holds(write: Callable[..., Any], **arguments: Any) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from jitr.aws.dynamodb.changes import Change, change_put, list_changed, rows_changed
-from jitr.aws.dynamodb.table import HEADS, Conflict, Item, Table, row_key, row_partitions, to_item
+from jitr.aws.dynamodb.table import HEADS, Conflict, Item, Table, key_of, row_key, row_partitions, to_item
 from jitr.devicelists.csv.reader import Row
 from jitr.devicelists.rows import ListRow, RowKey
 from jitr.errors import InputError
@@ -73,7 +73,7 @@ class DeviceLists:
     def all(self) -> dict[str, ListInfo]:
         """Return every list, by name."""
         beside = counts(self._table)
-        item = next(iter(self._table.get([HEADS])), {})
+        item = self._table.one(HEADS) or {}
         found = {}
         for name, head in sorted((item.get("lists") or {}).items()):
             counted = sum(int(each["gained"]) for each in beside.get((name, head["generation"]), ()))
@@ -112,7 +112,7 @@ class DeviceLists:
 
     def find(self, name: str, generation: str, key: RowKey) -> ListRow | None:
         """Return the row that a key finds."""
-        item = next(iter(self._table.get([row_key(name, generation, key)])), None)
+        item = self._table.one(row_key(name, generation, key))
         return None if item is None else ListRow.from_json(item["row"])
 
     def remove(self, name: str, key: RowKey, *, at: str, beside: BesideEdit = _nothing) -> ListRow | None:
@@ -222,7 +222,7 @@ class DeviceLists:
         taken = {
             "Delete": {
                 "TableName": self._table.name,
-                "Key": to_item({"pk": note["pk"], "sk": note["sk"]}),
+                "Key": to_item(key_of(note)),
                 "ConditionExpression": "attribute_exists(pk) AND attribute_not_exists(going)",
             }
         }

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from jitr.aws.dynamodb.batch_writer import BatchWriter, batched, in_order
 from jitr.aws.dynamodb.changes import MOST_KEYS, list_changed, rows_changed
 from jitr.aws.dynamodb.history import entry_put
-from jitr.aws.dynamodb.table import Conflict, Item, Table, to_item
+from jitr.aws.dynamodb.table import Conflict, Item, Table, key_of, to_item
 from jitr.devicelists.changes import Effect, alteration, conflict, dropped_columns, effect
 from jitr.devicelists.columns import ColumnFault
 from jitr.devicelists.csv.duplicates import KeyLog, SeenKeys
@@ -278,7 +278,7 @@ class Imports:
     def under_way(self, name: str, checked: Checked, mode: str) -> UnderWay | None:
         """Return the import of this very file that was begun and not finished."""
         key = UnderWay(name, mode, checked.digest, "", "", "").key
-        item = next(iter(self._table.get([key])), None)
+        item = self._table.one(key)
         return None if item is None else UnderWay.from_item(item)
 
     def replace(
@@ -619,7 +619,7 @@ class Leftovers:
         """Return whether a generation is noted to be going, so that nobody has it back from then on."""
         update = {
             "TableName": self._table.name,
-            "Key": to_item({"pk": item["pk"], "sk": item["sk"]}),
+            "Key": to_item(key_of(item)),
             "UpdateExpression": "SET going = :yes",
             "ConditionExpression": "attribute_exists(pk)",
             "ExpressionAttributeValues": to_item({":yes": True}),
@@ -656,7 +656,7 @@ class Leftovers:
         return {
             "Delete": {
                 "TableName": self._table.name,
-                "Key": to_item({"pk": item["pk"], "sk": item["sk"]}),
+                "Key": to_item(key_of(item)),
                 "ConditionExpression": "#at = :at",
                 "ExpressionAttributeNames": {"#at": "at"},
                 "ExpressionAttributeValues": to_item({":at": item["at"]}),

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any, TypeVar
 
-from jitr.aws.dynamodb.table import Conflict, Item, Table, row_key, to_item
+from jitr.aws.dynamodb.table import Conflict, Item, Table, key_of, row_key, to_item
 from jitr.devicelists.rows import ListRow, RowKey
 from jitr.errors import Retry
 from jitr.values import dataclass
@@ -181,7 +181,7 @@ def count_taken(table: str, item: Item) -> dict[str, Any]:
     return {
         "Delete": {
             "TableName": table,
-            "Key": to_item({"pk": item["pk"], "sk": item["sk"]}),
+            "Key": to_item(key_of(item)),
             "ConditionExpression": "gained = :gained",
             "ExpressionAttributeValues": to_item({":gained": item["gained"]}),
         }

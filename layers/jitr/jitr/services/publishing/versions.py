@@ -40,7 +40,7 @@ class Publication:
 
 def in_force(table: Table) -> Publication | None:
     """Return the publication in force, or None before the first."""
-    item = next(iter(table.get([HEADS])), None)
+    item = table.one(HEADS)
     rules = None if item is None else item.get("rules")
     return None if rules is None else Publication.from_json(rules)
 

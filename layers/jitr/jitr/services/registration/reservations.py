@@ -96,7 +96,7 @@ class Reservations:
 
     def read(self, name: str) -> Reservation | None:
         """Return the reservation of a name, by a consistent read."""
-        item = next(iter(self._table.get([reservation_key(name)])), None)
+        item = self._table.one(reservation_key(name))
         return None if item is None else Reservation.from_json(name, item)
 
     def claim(self, claimant: Claimant, record: Record, twin: str | None = None) -> Claim:
