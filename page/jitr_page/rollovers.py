@@ -57,9 +57,12 @@ class Rollovers:
             shutil.rmtree(each.folder)
 
     def get(self, pair: CaPair) -> CountedRollover | None:
-        """Return what was found of a roll-over; None if it was not counted, or is kept no more."""
+        """Return what was found of a roll-over, with its CAs as they are now; or None: not counted, or gone."""
         with self._lock:
-            return self._kept.get(_place(pair))
+            kept = self._kept.get(_place(pair))
+            if kept is not None:
+                kept.found.pair = pair
+            return kept
 
 
 def _place(pair: CaPair) -> tuple[str, str]:

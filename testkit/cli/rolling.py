@@ -1,6 +1,7 @@
 """A fleet on its way from one factory's CA to another's."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -57,3 +58,11 @@ def comes(fleet: Fleet, device: pki.Issued, ca: pki.CA) -> pki.Issued:
 def moves(fleet: Fleet, name: str, *, owner: str | None = None) -> pki.Issued:
     """The device comes with a certificate of the new CA, with its own key or with another."""
     return comes(fleet, leaf(name, OTHER, owner or name), OTHER)
+
+
+def came_before(fleet: Fleet, days: int, name: str) -> pki.Issued:
+    """The device came with a certificate of the new CA so many days ago."""
+    fleet.world.now -= timedelta(days=days)
+    device = moves(fleet, name)
+    fleet.world.now += timedelta(days=days)
+    return device

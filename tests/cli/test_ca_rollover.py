@@ -16,7 +16,7 @@ from testkit.aws.world import World
 from testkit.cli.command_line import Aws, Run
 from testkit.cli.fleet import GRANT, Fleet, leaf
 from testkit.cli.operating import FACTORY, OTHER, register_ca
-from testkit.cli.rolling import both, comes, moves, rolling_fleet, takes_devices
+from testkit.cli.rolling import both, came_before, comes, moves, rolling_fleet, takes_devices
 from testkit.knocks import allow, deny
 
 from jitr.devicelists.rows import ListRow
@@ -169,18 +169,33 @@ def days(*ago: int) -> dict[date, int]:
     ("came", "missing", "per_week", "done"),
     [
         (days(*range(28)), 20, 14.0, TODAY + timedelta(days=10)),
-        (days(0), 3, 14.0, TODAY + timedelta(days=2)),
+        (days(3), 3, 3.5, TODAY + timedelta(days=6)),
+        (days(0), 3, None, None),
+        (days(0, 1), 3, None, None),
+        (days(0), 0, None, TODAY),
         (days(40, 27), 1, 0.5, TODAY + timedelta(days=14)),
         (days(40), 5, 0.0, None),
         ({}, 5, 0.0, None),
         (days(40), 0, 0.0, TODAY),
         (days(27), 10**9, 0.5, None),
     ],
-    ids=["steady", "only today", "one in four weeks", "none of late", "nobody", "all", "never"],
+    ids=[
+        "steady",
+        "once",
+        "only today",
+        "since yesterday",
+        "all today",
+        "one in four weeks",
+        "none of late",
+        "nobody",
+        "all",
+        "never",
+    ],
 )
 def test_the_last_one_comes_at_the_pace_of_four_weeks_or_since_the_first_came(
-    came: dict[date, int], missing: int, per_week: float, done: date | None
+    came: dict[date, int], missing: int, per_week: float | None, done: date | None
 ) -> None:
+    """And at none before a whole day is behind the first: seconds, or the minutes around midnight, are no rate."""
     pace = pace_from(came, missing, TODAY)
     assert (pace.per_week, pace.done_on) == (per_week, done)
 
@@ -194,14 +209,37 @@ def test_each_of_the_last_eight_weeks_has_its_count() -> None:
 def test_when_the_last_one_comes_is_held_against_the_end_of_the_old_ca(run: Run, fleet: Fleet) -> None:
     fleet.let_in("a", "b")
     assert "Nobody came in the last four weeks" in run("ca", "rollover", "factory-a", "factory-b").stdout
-    moves(fleet, "a")
+    came_before(fleet, 6, "a")
     document = told(run)
-    assert (document["per_week"], document["in_time"]) == (7.0, True)
+    assert (document["per_week"], document["in_time"]) == (1.0, True)
     assert sum(document["weeks"].values()) == 1
     shown = run("ca", "rollover", "factory-a", "factory-b").stdout
-    assert f"At 7.0 a week the last one comes on {document['done_on']}, before the old CA ends" in shown
+    assert f"At 1.0 a week the last one comes on {document['done_on']}, before the old CA ends" in shown
     moves(fleet, "b")
     assert "Every device has come." in run("ca", "rollover", "factory-a", "factory-b").stdout
+
+
+def test_devices_that_came_within_seconds_have_no_pace(run: Run, fleet: Fleet) -> None:
+    fleet.let_in("a", "b")
+    moves(fleet, "a")
+    document = told(run)
+    assert [document[each] for each in ("per_week", "done_on", "in_time")] == [None, None, None]
+    assert sum(document["weeks"].values()) == 1
+    shown = run("ca", "rollover", "factory-a", "factory-b").stdout
+    assert "Devices have only begun to come" in shown
+    assert "a week" not in shown
+
+
+def test_a_roll_over_that_is_finished_has_no_forecast(run: Run, fleet: Fleet) -> None:
+    """Nobody waits for those who did not come."""
+    fleet.let_in("a", "b")
+    came_before(fleet, 6, "a")
+    assert run("ca", "rollover", "factory-a", "factory-b", "--finish", "--yes").exit_code == 0
+    document = told(run)
+    assert [document[each] for each in ("per_week", "done_on", "in_time")] == [1.0, None, None]
+    shown = run("ca", "rollover", "factory-a", "factory-b").stdout
+    assert "The roll-over is finished: the old CA is INACTIVE. 1 device has not come." in shown
+    assert "the last one comes" not in shown
 
 
 # --- who has not come

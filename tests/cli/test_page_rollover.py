@@ -19,7 +19,7 @@ from testkit.cli.cas import refusing
 from testkit.cli.command_line import Aws, Run
 from testkit.cli.fleet import Fleet
 from testkit.cli.operating import FACTORY, OTHER, register_ca
-from testkit.cli.rolling import both, moves, rolling_fleet, takes_devices
+from testkit.cli.rolling import both, came_before, moves, rolling_fleet, takes_devices
 from testkit.page import Page
 
 from jitr.rules.model import Rules
@@ -108,7 +108,7 @@ def test_a_small_fleet_is_counted_at_once_and_shown_as_the_command_shows_it(
 ) -> None:
     monkeypatch.setattr("jitr_page.counting._SHORT", 60)
     fleet.let_in("a", "b", "moved")
-    moves(fleet, "moved")
+    came_before(fleet, 6, "moved")
     assert "How far has it come?" in page.text(HERE)
     answer = page.post(f"{HERE}/count")
     assert (answer.status_code, answer.location) == (303, page.door.root + HERE)
@@ -146,11 +146,36 @@ def test_what_is_at_risk_stands_first(page: Page, fleet: Fleet, aws: Aws) -> Non
     assert "its auto-registration is off" in told
     assert told.index("No device can come") < told.index("At risk.")
     takes_devices(aws, fleet.world, on=True)
-    moves(fleet, "d1")
+    came_before(fleet, 6, "d1")
     counted(page)
     assert re.search(r'class="message good">At [0-9.]+ a week', page.text(HERE))
     takes_devices(aws, fleet.world, on=False)
     assert re.search(r'class="message ">At [0-9.]+ a week', page.text(HERE))
+
+
+def test_devices_that_came_within_seconds_are_no_forecast_and_no_risk(page: Page, fleet: Fleet) -> None:
+    fleet.let_in("a", "b")
+    moves(fleet, "a")
+    told = counted(page)
+    assert "Devices have only begun to come" in told
+    assert "At risk" not in told
+    assert "a week" not in told
+
+
+def test_a_finished_roll_over_has_no_forecast_until_the_old_ca_is_active_again(
+    page: Page, fleet: Fleet, run: Run
+) -> None:
+    """Whether it was counted before it was finished or afterwards."""
+    fleet.let_in("a", "b", "c")
+    forecast = "the last one comes on"
+    came_before(fleet, 6, "a")
+    assert forecast in counted(page)
+    finish(page)
+    assert forecast not in words(page.text(HERE))
+    assert forecast not in counted(page)
+    assert "At risk" not in words(page.text(HERE))
+    assert run("ca", "activate", FACTORY.id).exit_code == 0
+    assert forecast in words(page.text(HERE))
 
 
 def test_devices_that_wait_are_a_link_to_them(page: Page, fleet: Fleet) -> None:

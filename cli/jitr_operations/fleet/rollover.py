@@ -23,7 +23,7 @@ from jitr.fleet.standing import ACTIVE, is_recent
 from jitr.iot_names import THING_NAME
 from jitr.reasons import Verdict
 from jitr.records.record import APPLIED, Record, common_name
-from jitr.text import cut
+from jitr.text import counted, cut
 from jitr.times import rfc3339
 from jitr.unseen import written_out
 from jitr_operations import telling
@@ -37,6 +37,7 @@ from jitr_operations.table import table_of
 FIRST = 20  # of those who have not come, as they are shown
 WEEKS = 8  # of which is told how many came
 _PACE_DAYS = 28  # whose mean is the pace
+_DAYS_BEHIND = 2  # days from the first who came to the first day on which a pace is told
 _NAME = 200  # characters of a common name in a note
 _PENDING = "PENDING_ACTIVATION"
 _EXPORTED = ("certificate_sha256", "thing_name", "note")
@@ -50,32 +51,46 @@ _NOTES = {  # what rows of each kind say
 
 @dataclass(frozen=True, slots=True)
 class RolloverPace:
-    """How fast devices come, and when the last one will have. ``done_on`` is None where nobody came of late."""
+    """How fast devices come, and when the last one will have.
+
+    ``per_week`` is None until a whole day lies behind the first who came: a few seconds make no rate. ``done_on`` is
+    None then, and where nobody came of late.
+    """
 
     weeks: Mapping[date, int]  # by the first day of seven, the earliest first
-    per_week: float
+    per_week: float | None
     done_on: date | None
 
 
 def pace_from(days: Mapping[date, int], missing: int, today: date) -> RolloverPace:
     """Return the pace of the last four weeks, or since the first device came, and when all will have come at that pace.
 
-    ``days`` says how many came on which day, and ``missing`` how many have not.
+    ``days`` says how many came on which day (in UTC, so that a whole day is certain only from the second one on after
+    the first), and ``missing`` how many have not.
     """
     first = today - timedelta(days=7 * WEEKS - 1)
     weeks = {
         first + timedelta(days=7 * week): sum(days.get(first + timedelta(days=7 * week + day), 0) for day in range(7))
         for week in range(WEEKS)
     }
-    counted = min(_PACE_DAYS, (today - min(days, default=today)).days + 1)
-    came = sum(count for day, count in days.items() if day > today - timedelta(days=counted))
-    return RolloverPace(weeks, 7 * came / counted, _done_on(today, missing, came / counted))
+    per_day = _per_day(days, today)
+    return RolloverPace(weeks, None if per_day is None else 7 * per_day, _done_on(today, missing, per_day))
 
 
-def _done_on(today: date, missing: int, per_day: float) -> date | None:
+def _per_day(days: Mapping[date, int], today: date) -> float | None:
+    if not days:
+        return 0.0
+    behind = (today - min(days)).days
+    if behind < _DAYS_BEHIND:
+        return None
+    over = min(_PACE_DAYS, behind + 1)
+    return sum(count for day, count in days.items() if day > today - timedelta(days=over)) / over
+
+
+def _done_on(today: date, missing: int, per_day: float | None) -> date | None:
     if missing == 0:
         return today
-    if per_day == 0:
+    if not per_day:
         return None
     days = ceil(missing / per_day)
     return None if days > (date.max - today).days else today + timedelta(days=days)
@@ -98,20 +113,45 @@ class Rollover:
         self.first_stragglers = tuple(islice(matching.certificates_of(DeviceKind.OLD_ONLY), FIRST))
 
     @property
+    def done_on(self) -> date | None:
+        """When the last device will have come; None where that cannot be told, and once the roll-over is finished."""
+        return None if self._ended else self.pace.done_on
+
+    @property
     def in_time(self) -> bool | None:
-        """Whether all will have come before the old CA ends; None where nobody came of late."""
-        done = self.pace.done_on
-        return None if done is None else done <= self.pair.old.not_after.date()
+        """Whether all will have come before the old CA ends; None where it cannot be told when they will."""
+        return None if self.done_on is None else self.done_on <= self.pair.old.not_after.date()
+
+    @property
+    def at_risk(self) -> bool:
+        """Whether devices are missing that do not come in time, as far as the pace tells."""
+        return bool(self.counts.old_only) and not (self._ended or self._begun or self.in_time)
+
+    @property
+    def _ended(self) -> bool:
+        """Whether the roll-over is finished although devices are missing: nobody waits for them."""
+        return bool(self.counts.old_only) and self.pair.old.ca.status != ACTIVE
+
+    @property
+    def _begun(self) -> bool:
+        """Whether the first device came so shortly ago that there is no pace yet."""
+        return self.pace.per_week is None
 
     def outlook(self) -> str:
         """Return when the last device will have come, in a sentence."""
-        end = self.pair.old.not_after
-        if not self.counts.old_only:
+        old, missing = self.pair.old, self.counts.old_only
+        if not missing:
             return "Every device has come." if self.counts.came else "No device is in with the old CA."
-        if self.pace.done_on is None:
-            return f"Nobody came in the last four weeks; the old CA ends {end:%Y-%m-%d}."
-        pace = f"At {self.pace.per_week:.1f} a week the last one comes on {self.pace.done_on}"
-        return f"{pace}, {'before' if self.in_time else 'after'} the old CA ends ({end:%Y-%m-%d})."
+        if self._ended:
+            not_come = f"{counted(missing, 'device')} {'has' if missing == 1 else 'have'} not come"
+            return f"The roll-over is finished: the old CA is {old.ca.status}. {not_come}."
+        end = f"the old CA ends {old.not_after:%Y-%m-%d}"
+        if self._begun:
+            return f"Devices have only begun to come: there is a pace two days after the first one came; {end}."
+        if self.done_on is None:
+            return f"Nobody came in the last four weeks; {end}."
+        pace = f"At {self.pace.per_week:.1f} a week the last one comes on {self.done_on}"
+        return f"{pace}, {'before' if self.in_time else 'after'} the old CA ends ({old.not_after:%Y-%m-%d})."
 
     def export(self, file: Path, kind: DeviceKind = DeviceKind.OLD_ONLY, *, force: bool) -> int:
         """Write the devices of a kind as a device list that `jitr lists import` takes; how many rows it has.
@@ -154,8 +194,8 @@ class Rollover:
             "held": self.held,
             "not_on_record": {side.name.lower(): count for side, count in self.not_on_record.items()},
             "weeks": {f"{day}": count for day, count in pace.weeks.items()},
-            "per_week": round(pace.per_week, 1),
-            "done_on": None if pace.done_on is None else f"{pace.done_on}",
+            "per_week": None if pace.per_week is None else round(pace.per_week, 1),
+            "done_on": None if self.done_on is None else f"{self.done_on}",
             "in_time": self.in_time,
             "stragglers": [
                 {

@@ -51,7 +51,8 @@ def rollover(
     OLD and NEW are aliases in the rules in force, caCertificateIds, their first 8 digits or more, or certificate files.
 
     A device is what shares a public key or a granted thing, whatever names its certificates have. It is in with a CA if
-    a certificate of it is ACTIVE and has not expired. The pace is the mean of the last four weeks.
+    a certificate of it is ACTIVE and has not expired. The pace is the mean of the last four weeks; there is none in the
+    first two days.
 
     --finish is undone by `jitr ca activate`.
 
