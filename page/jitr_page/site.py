@@ -12,6 +12,7 @@ from jitr.errors import Retry
 from jitr.rules.model import Rules
 from jitr_operations import telling
 from jitr_operations.deployment import Deployment
+from jitr_operations.rules.named_files import NamedFiles
 from jitr_page.jobs import Jobs
 from jitr_page.recalls import Recalls
 from jitr_page.rollovers import Rollovers
@@ -41,6 +42,7 @@ class Site:
     recalls: Recalls = field(default_factory=Recalls)
     rollovers: Rollovers = field(default_factory=Rollovers)
     ca_counts: dict[str, CaCount] = field(default_factory=dict)  # by caCertificateId
+    named_files: dict[str, NamedFiles] = field(default_factory=dict)  # by the digest of the rules that name them
 
     @property
     def is_local(self) -> bool:

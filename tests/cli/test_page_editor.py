@@ -2,6 +2,7 @@
 
 import html
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from testkit.cli.command_line import Aws, Run
 from testkit.cli.operating import OTHER, RULES, register_ca
 from testkit.page import Page
 
+from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import Table
 
 UNSEEN = "a\u00a0b\u200dc\u202ed"  # a no-break space, a joiner, an override
@@ -28,9 +30,9 @@ def text_in(answer: str) -> str:
     return html.unescape(found[1])
 
 
-def told_of(page: Page, text: str) -> Any:
+def told_of(page: Page, text: str, seen: str = "") -> Any:
     """What a script is told of a text."""
-    return page.post("/rules/problems", text=text).get_json()
+    return page.post("/rules/problems", text=text, seen=seen).get_json()
 
 
 def test_newcomers_are_given_an_example_that_can_be_published_as_it_is(table: Table, iot: Any) -> None:
@@ -66,9 +68,58 @@ def test_whoever_names_a_ca_by_its_file_is_given_the_line_that_names_it_by_its_i
     assert "CAs by their ids" not in answer.text
 
 
-def test_the_command_writes_the_example_that_the_page_shows(table: Table, iot: Any, run: Run) -> None:
-    from pathlib import Path
+def by_files(run: Run) -> str:
+    """Rules in force that name two CAs and a responder by files, which are gone since."""
+    text = """\
+format: 1
+cas:
+  factory-a: {certificate: [a.pem, old-a.pem], ocsp: {url: "http://ocsp.example/", responder: signer.pem}}
+  again: {certificate: a.pem}
+allow:
+  - {name: line-a, ca: [factory-a, again], list: line-a, grant: {thing: "{common_name}", iot_policies: [Sensor]}}
+"""
+    made = {"a.pem": OTHER, "old-a.pem": drafts.ca("old"), "signer.pem": drafts.ca("signer")}
+    for name, ca in made.items():
+        Path(name).write_bytes(ca.pem)
+    Path("admission.yaml").write_text(text)
+    assert run("rules", "publish", "admission.yaml", "--yes").exit_code == 0
+    for name in made:
+        Path(name).unlink()
+    return text
 
+
+def test_rules_in_force_that_name_files_are_edited_as_they_are(ready: Table, run: Run) -> None:
+    """Each file stands for the certificate that it had when they were published, and the text keeps naming it."""
+    text, before = by_files(run), rules_in_force(ready)
+    page = Page().enter()
+    answer = page.text("/rules/edit")
+    assert text_in(answer) == text
+    assert "<code>a.pem</code>, <code>old-a.pem</code>, <code>signer.pem</code>" in answer
+    seen = re.findall(r'name="seen" value="(.*?)"', answer)[0]
+    assert told_of(page, text, seen)["problems"] == []
+    text = text.replace("again", "more").replace("{certificate: a.pem}", "{certificate: old-a.pem}")
+    looked = page.post("/rules/check", text=text, seen=seen)
+    assert "+  more: {certificate: old-a.pem}" in looked.text
+    assert page.post("/rules/publish", text=text, seen=seen, message="why").status_code == 303
+    assert before is not None
+    after = rules_in_force(ready)
+    assert after is not None
+    assert (after.cas["factory-a"], after.cas["more"].ids) == (before.cas["factory-a"], before.cas["factory-a"].ids[1:])
+    assert text_in(page.text("/rules/edit")) == text
+
+
+def test_a_file_that_the_rules_in_force_do_not_name_is_an_error_on_the_page(ready: Table, run: Run) -> None:
+    """So is every file where the page does not know the rules that somebody began with."""
+    text = by_files(run)
+    page = Page().enter()
+    seen = re.findall(r'name="seen" value="(.*?)"', page.text("/rules/edit"))[0]
+    others = text.replace("old-a.pem", "b.pem").replace("signer.pem", "b.pem")
+    for problems, count in ((told_of(page, others, seen)["problems"], 2), (told_of(page, text)["problems"], 4)):
+        assert [each["message"] for each in problems] == ["certificate files cannot be read here"] * count
+        assert all(each["hint"] for each in problems)
+
+
+def test_the_command_writes_the_example_that_the_page_shows(table: Table, iot: Any, run: Run) -> None:
     assert run("rules", "init", "first.yaml", "--from-stack").exit_code == 0
     assert Path("first.yaml").read_text() == text_in(Page().enter().text("/rules/edit"))
     assert run("rules", "publish", "first.yaml", "--yes").exit_code == 0

@@ -14,7 +14,6 @@ from testkit.wrong_rules import EIGHT
 
 from jitr.decision.selftest import FailedTests
 from jitr.errors import InputError
-from jitr.rules.file.problems import RulesError
 from jitr.rules.file.schema import json_schema
 from jitr_cli.main import jitr
 from jitr_operations.rules.files import read_and_test, read_rules_file
@@ -198,11 +197,6 @@ class TestCertificates:
     def test_a_device_certificate_is_not_a_ca(self) -> None:
         result = self.check(pki.ca().usual_device().issue().pem)
         assert "this is not the certificate of a CA" in result.stderr
-
-    def test_where_no_certificates_are_read_naming_one_is_an_error(self) -> None:
-        self.check(pki.ca().pem)
-        with pytest.raises(RulesError, match="cannot be read here"):
-            read_rules_file(Path("rules/a.yaml"), certificates=False)
 
 
 def test_publishing_reads_rules_whose_tests_pass(here: Path) -> None:

@@ -67,7 +67,7 @@ class Inputs:
 
 def read_inputs(rules_file: Path, files: Files, at: str | None) -> Inputs:
     """Read the inputs that the options name. Raises InputError for the first that cannot be used."""
-    rules = read_rules_file(rules_file, certificates=True)
+    rules = read_rules_file(rules_file)
     lists = _read_lists(rules, files.lists, files.signers)
     crls, ocsp = _read_crls(rules, files.crls), _read_ocsp(rules, files.ocsp)
     return Inputs(rules, _read_cas(rules, files.cas), lists, crls, ocsp, _read_time(at))

@@ -14,6 +14,7 @@ from jitr.rules.file.source import MAX_BYTES
 from jitr.rules.model import Rules
 from jitr_operations import telling
 from jitr_operations.files import read_bytes
+from jitr_operations.rules.named_files import NamedFiles
 
 
 def _ca_files(beside: Path) -> CaFiles:
@@ -28,23 +29,25 @@ def _ca_files(beside: Path) -> CaFiles:
     return CaFiles(read)
 
 
-def read_file(path: Path, *, certificates: bool = True, known: RulesContext | None = None) -> tuple[RulesFile, bytes]:
+def read_file(path: Path, known: RulesContext | None = None) -> tuple[RulesFile, bytes]:
     """Read a rules file with its tests and warnings, and its bytes.
 
-    CA certificates that it names are read beside it, unless ``certificates`` is False: then naming one is an error.
-    ``known`` is what exists in an account; what the rules name beyond it is an error.
+    CA certificates that it names are read beside it. ``known`` is what exists in an account; what the rules name beyond
+    it is an error.
     Raises RulesError with everything wrong in it, InputError where it cannot be read.
     """
     text = read_bytes(path, MAX_BYTES)
     files = _ca_files(path.parent)
     known = replace(known or RulesContext(), today=datetime.now(UTC).date(), ca_not_after=files.not_after)
-    resolve, responder = (files.certificate_id, files.responder) if certificates else (None, None)
-    return read_rules(text, source=str(path), certificate_id=resolve, responder=responder, known=known), text
+    rules_file = read_rules(
+        text, source=str(path), certificate_id=files.certificate_id, responder=files.responder, known=known
+    )
+    return rules_file, text
 
 
-def read_rules_file(path: Path, *, certificates: bool = True) -> Rules:
+def read_rules_file(path: Path) -> Rules:
     """Return the rules in a file without running its tests. Raises as ``read_file``."""
-    rules_file, _ = read_file(path, certificates=certificates)
+    rules_file, _ = read_file(path)
     return rules_file.rules
 
 
@@ -53,17 +56,27 @@ def read_and_test(path: Path, known: RulesContext | None = None) -> tuple[Rules,
 
     Raises as ``read_file``, and FailedTests.
     """
-    rules_file, text = read_file(path, known=known)
+    rules_file, text = read_file(path, known)
     return _tested(rules_file), text
 
 
-def test_text(text: bytes, source: str, known: RulesContext) -> Rules:
+def test_text(text: bytes, source: str, known: RulesContext, named: NamedFiles) -> Rules:
     """Return the rules in a text whose tests all pass.
 
-    Naming a CA's file in it is an error: there is no file beside it. Raises RulesError and FailedTests.
+    Naming a file in it that is not among ``named`` is an error: there is no file beside it.
+    Raises RulesError and FailedTests.
     """
-    known = replace(known, today=datetime.now(UTC).date())
-    return _tested(read_rules(text, source=source, certificate_id=None, known=known))
+    return _tested(_read_text(text, source, known, named))
+
+
+def _read_text(text: bytes, source: str, known: RulesContext, named: NamedFiles) -> RulesFile:
+    return read_rules(
+        text,
+        source=source,
+        certificate_id=named.cas.__getitem__,
+        responder=named.responders.__getitem__,
+        known=replace(known, today=datetime.now(UTC).date()),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +87,10 @@ class Looked:
     failures: tuple[TestFailure, ...] = ()
 
 
-def look_at(text: bytes, source: str) -> Looked:
+def look_at(text: bytes, source: str, named: NamedFiles) -> Looked:
     """Return what is wrong with rules that are being written, from the text alone: no AWS is asked."""
-    known = RulesContext(today=datetime.now(UTC).date())
     try:
-        rules_file = read_rules(text, source=source, certificate_id=None, known=known)
+        rules_file = _read_text(text, source, RulesContext(), named)
     except RulesError as error:
         return Looked(error.problems)
     return Looked(rules_file.warnings, run(rules_file))

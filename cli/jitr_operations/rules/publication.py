@@ -23,6 +23,7 @@ from jitr_operations import telling
 from jitr_operations.deployment import Choice, Deployment
 from jitr_operations.history import keeping
 from jitr_operations.rules.files import read_and_test, test_text
+from jitr_operations.rules.named_files import NO_FILES, NamedFiles
 from jitr_operations.rules.topic_rules import warn_of_others
 from jitr_operations.table import now, now_text, operator, table_of
 
@@ -52,9 +53,9 @@ def propose_file(deployment: Deployment, file: Path) -> Proposal:
     return _propose(deployment, rules, text)
 
 
-def propose_text(deployment: Deployment, text: bytes, source: str) -> Proposal:
-    """Return rules that are text and no file, so that CAs in them are named by ids. As ``propose_file`` otherwise."""
-    rules = test_text(text, source, known_in(deployment.client("iot"), table_of(deployment)))
+def propose_text(deployment: Deployment, text: bytes, source: str, named: NamedFiles = NO_FILES) -> Proposal:
+    """Return rules that are text and no file; files in it must be among ``named``. As ``propose_file`` otherwise."""
+    rules = test_text(text, source, known_in(deployment.client("iot"), table_of(deployment)), named)
     return _propose(deployment, rules, text)
 
 

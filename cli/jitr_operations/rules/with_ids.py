@@ -11,10 +11,8 @@ import yaml
 from jitr.errors import InputError
 from jitr.rules.file.problems import RulesError
 from jitr.rules.file.reader import read_rules
-from jitr.rules.file.source import parse, read_text
 from jitr.rules.model import Rules
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from jitr_operations.rules.named_files import cas_in, named_files
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ def with_ids(text: str, rules: Rules) -> str:
     try:
         for edit in sorted(_edits(text, rules), key=lambda each: each.start, reverse=True):
             changed = changed[: edit.start] + edit.text + changed[edit.end :]
-        responders = _responders(text, rules)
+        responders = named_files(text, rules).responders  # those stay named
         read = read_rules(changed.encode(), source=rules.source, responder=responders.__getitem__)
         same = read.rules.meaning == rules.meaning
     except RulesError:
@@ -53,19 +51,6 @@ def with_ids(text: str, rules: Rules) -> str:
             f"{rules.source} cannot be written with ids: print it without --ids, and keep the CA files too"
         )
     return changed
-
-
-def _responders(text: str, rules: Rules) -> dict[str, str]:
-    """Return the responders' certificates as in force, by the files that they came from; those stay named."""
-    found = {}
-    for key, aliases in _entries(yaml.compose(text, Loader=_Loader)):
-        for alias, ca in _entries(aliases) if key.value == "cas" else ():
-            ocsp = rules.cas[alias.value].ocsp if alias.value in rules.cas else None
-            for entry, value in _entries(ca):
-                for name, file in _entries(value) if entry.value == "ocsp" else ():
-                    if name.value == "responder" and ocsp is not None and ocsp.responder is not None:
-                        found[file.value] = ocsp.responder
-    return found
 
 
 class _Lines:
@@ -81,20 +66,13 @@ class _Lines:
 
 
 def _edits(text: str, rules: Rules | None) -> Iterator[_Edit]:
-    # libyaml's composer recurses, and ends the process on what is nested deep enough: our own reader looks first.
-    checked, findings = read_text(text.encode(), "")
-    parse(checked, findings)
-    findings.raise_errors()
-    lines, root = _Lines(text), yaml.compose(text, Loader=_Loader)
-    for key, aliases in _entries(root):
-        if key.value == "cas":
-            for alias, ca in _entries(aliases):
-                for entry, value in _entries(ca):
-                    if entry.value == "certificate":  # a CA has either this or ids
-                        ca_in_force = None if rules is None else rules.cas.get(alias.value)
-                        ids = () if ca_in_force is None else ca_in_force.ids
-                        written = ", ".join(f'"{each}"' for each in ids)
-                        yield _Edit(lines.at(entry.start_mark), lines.at(_end(value)), f"ids: [{written}]")
+    lines = _Lines(text)
+    for alias, entry, value in cas_in(text):
+        if entry.value == "certificate":  # a CA has either this or ids
+            ca_in_force = None if rules is None else rules.cas.get(alias)
+            ids = () if ca_in_force is None else ca_in_force.ids
+            written = ", ".join(f'"{each}"' for each in ids)
+            yield _Edit(lines.at(entry.start_mark), lines.at(_end(value)), f"ids: [{written}]")
 
 
 def _end(node: yaml.Node) -> yaml.Mark:
@@ -102,8 +80,3 @@ def _end(node: yaml.Node) -> yaml.Mark:
     if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:
         return _end(node.value[-1])
     return node.end_mark
-
-
-def _entries(node: yaml.Node | None) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
-    if isinstance(node, yaml.MappingNode):
-        yield from ((key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode))

@@ -16,6 +16,7 @@ from jitr.services.publishing.versions import Publication
 from jitr.text import counted
 from jitr.unseen import written_out
 from jitr_operations.rules.files import Looked, look_at
+from jitr_operations.rules.named_files import NO_FILES, NamedFiles, named_files
 from jitr_operations.rules.publication import (
     Proposal,
     difference,
@@ -95,6 +96,16 @@ def edit() -> str:
     return _editor(text, starting="made-up" if MADE_UP in text else "cas")
 
 
+def _files(seen: str) -> NamedFiles:
+    """Return what the files that rules name stand for, if those are in force, or were when they were opened."""
+    kept = site().named_files
+    rules = None if seen in kept else rules_in_force()
+    if rules is not None and rules.digest == seen:
+        text = versions.source(site().table, seen) or b""
+        kept[seen] = named_files(text.decode("utf-8-sig"), rules)
+    return kept.get(seen, NO_FILES)
+
+
 def _editor(
     text: str,
     *,
@@ -114,6 +125,7 @@ def _editor(
         told=told,
         message=message,
         starting=starting,
+        files=_files(seen).paths,
         cas=registered_in_rules(site().deployment) if any(each.hint == NAME_BY_ID for each in problems) else (),
     )
 
@@ -121,8 +133,8 @@ def _editor(
 @room.post("/rules/problems")
 def problems() -> Response:
     """Answer a script with what is wrong in edited rules, as far as they tell it themselves; nothing is changed."""
-    text, _, _ = _given()
-    looked = look_at(text.encode(), _FILE)
+    text, seen, _ = _given()
+    looked = look_at(text.encode(), _FILE, site().named_files.get(seen, NO_FILES))
     places = [_place(each.to_json()) for each in looked.problems[:_MOST_TOLD]]
     places += [
         {"line": each.line, "column": 1, "length": 1, "severity": "error", "message": _failed(each), "hint": None}
@@ -157,7 +169,7 @@ def check() -> str:
     """Check edited rules, run the tests in them, and show what they would change; nothing is put in force."""
     text, seen, message = _given()
     try:
-        proposal = propose_text(site().deployment, text.encode(), _FILE)
+        proposal = propose_text(site().deployment, text.encode(), _FILE, _files(seen))
     except RulesError as error:
         return _editor(text, seen=seen, problems=error.problems, message=message)
     except FailedTests as failed:
@@ -193,10 +205,9 @@ def edit_further() -> str:
 def put_in_force() -> AnyResponse:
     """Put edited rules in force, unless others were published since they were shown."""
     why, (text, seen, message) = reason(), _given()
-    proposal = propose_text(site().deployment, text.encode(), _FILE)
+    proposal = propose_text(site().deployment, text.encode(), _FILE, _files(seen))
     if seen != (proposal.before.digest or ""):
-        told = _MEANWHILE
-        return Response(_editor(text, seen=proposal.before.digest or "", told=told, message=message), 409)
+        return Response(_editor(text, seen=proposal.before.digest or "", told=_MEANWHILE, message=message), 409)
     require_sure(proposal.doubts.questions)
     done = publish(site().deployment, proposal, why)
     return redirect(url_for("rules.show", done=done.version), 303)

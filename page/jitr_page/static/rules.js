@@ -96,7 +96,7 @@ async function ask() {
   asked?.abort();
   asked = new AbortController();
   try {
-    const body = new URLSearchParams({ text: box.value });
+    const body = new URLSearchParams({ text: box.value, seen: box.form.seen.value });
     const answer = await fetch(box.dataset.problems, { method: "POST", body, signal: asked.signal });
     if (!answer.ok) throw new Error(String(answer.status));
     show(await answer.json());

@@ -39,9 +39,12 @@ from jitr.values import dataclass
 CertificateId = Callable[[str], str]
 ResponderCertificate = Callable[[str], str]
 
+_NO_FILES: Mapping[str, str] = {}
+
 _MOST_SUGGESTIONS = 50
-# What to do where a CA is named by a file that is not at hand.
+# What to do where a certificate is named by a file that is not at hand.
 NAME_BY_ID = "write the CA's id under `ids` instead; `jitr ca ls` prints it"
+_HAVE_THE_FILE = "publish the rules with `jitr rules publish`, where the file is"
 _HOW_TO_MAKE = {
     "device list": "make it first: `jitr lists import NAME FILE.csv`, where a header alone is an empty list"
 }
@@ -67,8 +70,8 @@ def read_rules(
     text: bytes,
     *,
     source: str,
-    certificate_id: CertificateId | None = None,
-    responder: ResponderCertificate | None = None,
+    certificate_id: CertificateId = _NO_FILES.__getitem__,
+    responder: ResponderCertificate = _NO_FILES.__getitem__,
     known: RulesContext | None = None,
 ) -> RulesFile:
     """Read a rules file.
@@ -76,7 +79,8 @@ def read_rules(
     ``source`` is the file's name as problems tell it; the rules keep its last part, so that their digest does not
     depend on where the file lies. ``certificate_id`` turns the path under ``certificate`` of a CA into its
     caCertificateId, and ``responder`` the path under ``responder`` of an ``ocsp`` into that certificate's DER in
-    base64; both raise InputError. Raises RulesError with every error in the file.
+    base64; both raise InputError, and KeyError for a file that is not at hand, as by default every one is.
+    Raises RulesError with every error in the file.
     """
     decoded, findings = read_text(text, source)
     known = known or RulesContext()
@@ -102,8 +106,8 @@ class _Build:
     def __init__(
         self,
         findings: ProblemCollector,
-        certificate_id: CertificateId | None,
-        responder: ResponderCertificate | None,
+        certificate_id: CertificateId,
+        responder: ResponderCertificate,
         known: RulesContext,
     ) -> None:
         self._findings = findings
@@ -200,7 +204,7 @@ class _Build:
         responder = entry.one("responder")
         return Ocsp(
             url=entry.value("url", ""),
-            responder=None if responder is None else self._read(responder, self._responder, None),
+            responder=None if responder is None else self._read(responder, self._responder, _HAVE_THE_FILE),
             hash=entry.value("hash", "sha1"),
             when_unavailable=Verdict(entry.value("when_unavailable", "hold")),
             require_nonce=entry.value("require_nonce", default=False),
@@ -210,15 +214,14 @@ class _Build:
     def _resolved(self, path: At) -> str | None:
         return self._read(path, self._certificate_id, NAME_BY_ID)
 
-    def _read(self, path: At, read: Callable[[str], str] | None, hint: str | None) -> str | None:
-        if read is None:
-            self._findings.error(path.place, "certificate files cannot be read here", hint)
-            return None
+    def _read(self, path: At, read: Callable[[str], str], hint: str) -> str | None:
         try:
             return read(path.value)
+        except KeyError:
+            self._findings.error(path.place, "certificate files cannot be read here", hint)
         except InputError as error:
             self._findings.error(path.place, " ".join(str(error).split()))
-            return None
+        return None
 
     def _deny(self, entry: Entry) -> DenyRule:
         name = self._rule_name(entry)
