@@ -33,6 +33,7 @@ SCHEMES: dict[str, Any] = {  # what axe looks at: in the dark nothing is differe
     "dark": {"runOnly": {"type": "rule", "values": ["color-contrast"]}, "resultTypes": ["violations"]},
 }
 PHONE: "ViewportSize" = {"width": 390, "height": 800}
+NARROW: "ViewportSize" = {"width": 320, "height": 800}  # WCAG 1.4.10, Reflow
 LAPTOP: "ViewportSize" = {"width": 1280, "height": 850}
 IN, WAITS = FACTORY.usual_device("snr-1").issue(), FACTORY.usual_device("snr-9").issue()
 # One device comes to the other factory's CA; another one of that is on no list.
@@ -54,6 +55,13 @@ allow:
 """,
     )
 )
+
+# The marks of the rules editor that one sees in part.
+CUT = """() => [...document.querySelectorAll('.marks mark')].filter((mark) => {
+  const [own, line, all] = [mark, mark.parentElement, mark.closest('.editor')]
+    .map((each) => each.getBoundingClientRect());
+  return own.top < line.bottom && (own.right > all.right || own.bottom > line.bottom);
+}).map((mark) => mark.textContent)"""
 
 Way = str | Callable[["Tab", Page], None]
 
@@ -135,6 +143,14 @@ def edited(change: Callable[[str], str]) -> Callable[["Tab", Page], None]:
     return way
 
 
+def marked(tab: "Tab", page: Page) -> None:
+    """Marks that fit beside their lines on a wide window, and one that fits nowhere, as one types."""
+    tab.goto(f"{page.origin}/rules/edit")
+    box = tab.get_by_label("The rules file")
+    box.fill(f"{box.input_value()}unheard: of\n{'x' * 300}: 1\nregion: eu\n")
+    tab.locator("#problems").get_by_text("region").wait_for()
+
+
 def stale(tab: "Tab", page: Page) -> None:
     """Somebody else publishes what was checked here as well."""
     edited(lambda text: text + "default: reject\n")(tab, page)
@@ -212,6 +228,7 @@ def ways(aws: Aws) -> dict[str, tuple[Way, int]]:
         "rules-editor": ("/rules/edit", 200),
         "rules-mistake": (edited(lambda text: text.replace("list: line-a", "lists: line-a")), 200),
         "rules-no-files": (edited(lambda text: re.sub(r"ids: \[.*?\]", "certificate: a.pem", text)), 200),
+        "rules-by-lines": (marked, 200),
         "rules-preview": (edited(lambda text: text + "default: reject\n"), 200),
         "cas": ("/cas", 200),
         "ca": (ca_counted, 200),
@@ -232,7 +249,8 @@ def ways(aws: Aws) -> dict[str, tuple[Way, int]]:
 
 
 def test_every_view_is_for_everybody(page: Page, aws: Aws) -> None:
-    """WCAG 2.2 AA by axe-core, light and dark; nothing is loaded from elsewhere; no sideways scrolling on a phone."""
+    """WCAG 2.2 AA by axe-core, light and dark; nothing is loaded from elsewhere; nothing is cut or scrolls sideways
+    on a phone, and no wider than 320 px either; a mark in the editor is whole or only in the list below."""
     from axe_playwright_python.sync_playwright import Axe
 
     asked, told, statuses, wrong = list[str](), list[str](), list[int](), list[Any]()
@@ -255,11 +273,13 @@ def test_every_view_is_for_everybody(page: Page, aws: Aws) -> None:
                 wrong += [(name, scheme, each["id"], [node["html"] for node in each["nodes"]]) for each in found]
                 picture(tab, f"{name}-{scheme}")
             tab.emulate_media(color_scheme="light")
-            tab.set_viewport_size(PHONE)
-            if (width := tab.evaluate("document.documentElement.scrollWidth")) > PHONE["width"]:
-                wrong.append((name, "phone", width))
-            picture(tab, f"{name}-phone")
-            tab.set_viewport_size(LAPTOP)
+            for size in (NARROW, PHONE, LAPTOP):
+                tab.set_viewport_size(size)
+                if (width := tab.evaluate("document.documentElement.scrollWidth")) > size["width"]:
+                    wrong.append((name, size["width"], width))
+                wrong += [(name, size["width"], each) for each in tab.evaluate(CUT)]
+                if size is PHONE:
+                    picture(tab, f"{name}-phone")
         context.close()
     assert wrong == []
     assert {url.startswith(page.origin) for url in asked} == {True}

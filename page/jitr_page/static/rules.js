@@ -54,10 +54,14 @@ function drawMarks(problems) {
       const first = here[0];
       const start = offset(line, first.column);
       const end = Math.max(start + 1, offset(line, first.column + first.length));
-      parts.push(line.slice(0, start), element("u", first.severity, line.slice(start, end) || " "), line.slice(end));
-      parts.push(element("span", first.severity, here.map(told).join("; ")));
-    } else parts.push(line);
-    parts.push("\n");
+      const text = element("span", "", "");
+      text.append(line.slice(0, start), element("u", first.severity, line.slice(start, end) || " "), line.slice(end));
+      const mark = element("mark", first.severity, "");
+      mark.append(...words(here.map(told).join("; ")));
+      const both = element("div", "", "");
+      both.append(text, mark);
+      parts.push(both);
+    } else parts.push(`${line}\n`);
   });
   marks.replaceChildren(...parts);
   drawNumbers(new Map([...byLine].map(([line, here]) => [line, here[0].severity])));
