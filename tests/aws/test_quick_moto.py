@@ -1,12 +1,16 @@
-"""Tests run on a moto that remembers names: its answers are those that moto gives by itself."""
+"""Tests run on a moto that remembers names and copies little: its answers are those that moto gives by itself."""
 
+import copy
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto.core.serialize import XFormedAttributePicker
+from moto.dynamodb import models
+from moto.dynamodb.models import dynamodb_backends
 from testkit.aws import quick_moto
-from testkit.aws.world import REGION, World
+from testkit.aws.world import ACCOUNT, REGION, World
 
 _ITEM: dict[str, Any] = {
     "pk": {"S": "a"},
@@ -51,3 +55,65 @@ def test_moto_answers_alike_whether_it_remembers_names_or_works_them_out(
         by_itself = _answers(world)
     assert first[0]["Item"] == _ITEM
     assert first == again == by_itself
+
+
+_THERE, _GONE, _NEW, _OTHER = ({"pk": {"S": pk}, "sk": {"S": sk}} for pk, sk in ("at", "ag", "bn", "co"))
+_TWO = {":two": {"N": "2"}}
+_NESTED: dict[str, Any] = {"nested": {"M": {"l": {"L": [{"N": "1"}]}}}}
+_CHANGES: list[Any] = [
+    {"Update": {"Key": _THERE, "UpdateExpression": "SET nested.l[0] = :two", "ExpressionAttributeValues": _TWO}},
+    {"Delete": {"Key": _GONE}},
+    {"Put": {"Item": _NEW | _NESTED}},
+]
+_LAST: dict[str, Any] = {
+    "refused": {"ConditionCheck": {"Key": _OTHER, "ConditionExpression": "attribute_not_exists(pk)"}},
+    "another action on an item": {"Put": {"Item": _NEW}},
+    "written": {"Delete": {"Key": _OTHER}},
+}
+
+
+@pytest.mark.parametrize("last", _LAST)
+def test_a_transaction_ends_alike_whether_moto_copies_the_table_or_what_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    """The same error or none, the same items, and the same stream."""
+    quickly = _transacted(world, "quick", [*_CHANGES, _LAST[last]])
+    with monkeypatch.context() as patched:
+        patched.setattr(models, "copy", copy)
+        patched.setattr(models.DynamoDBBackend, "transact_write_items", quick_moto._transact)
+        by_itself = _transacted(world, "slow", [*_CHANGES, _LAST[last]])
+    assert quickly == by_itself
+    error, items, events = quickly
+    assert (error is None) == (last == "written")
+    assert (items == [each | _NESTED for each in (_GONE, _THERE, _OTHER)]) == (last != "written")
+    assert len(events) == (3 if error else 7)
+
+
+def _transacted(world: World, name: str, actions: list[Any]) -> tuple[Any, list[Any], list[Any]]:
+    """Return how a transaction on a table of its own ended, the items after it, and what the stream tells of them."""
+    keys: list[Any] = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
+    world.dynamodb.create_table(
+        TableName=name,
+        KeySchema=keys,
+        AttributeDefinitions=[{"AttributeName": each["AttributeName"], "AttributeType": "S"} for each in keys],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+    for each in (_THERE, _GONE, _OTHER):
+        world.dynamodb.put_item(TableName=name, Item=each | _NESTED)
+    named: Any = [{kind: action | {"TableName": name} for kind, action in each.items()} for each in actions]
+    error = None
+    try:
+        world.dynamodb.transact_write_items(TransactItems=named)
+    except ClientError as refused:
+        error = refused.response["Error"]
+    return error, world.dynamodb.scan(TableName=name)["Items"], _told(name)
+
+
+def _told(name: str) -> list[Any]:
+    """Return what the stream of a table has to tell."""
+    shard = dynamodb_backends[ACCOUNT][REGION].tables[name].stream_shard
+    assert shard is not None
+    told = [each.to_json() for each in shard.items]
+    images = ("SequenceNumber", "OldImage", "NewImage")
+    return [(each["eventName"], [each["dynamodb"].get(name) for name in images]) for each in told]
