@@ -408,7 +408,7 @@ def test_the_ca_that_rules_renew_from_the_old_one_is_proposed_first(run: Run, fl
         (("factory-a", FACTORY.id[:10]), f"are the same CA, {FACTORY.id[:12]}: name its successor"),
         (("factory-c", "factory-b"), "and no CA alias of the rules in force: did you mean factory-"),
         ((ABSENT, "factory-b"), f"no CA {ABSENT} is registered"),
-        (("two", "factory-b"), "two stands for 2 CAs in the rules in force: name one of them by its id"),
+        (("two", "factory-b"), "two stands for 2 CAs in the rules in force: name one by its id"),
         (("gone", "factory-b"), f"no CA {ABSENT} is registered"),
     ],
     ids=["twice", "twice in other words", "unknown word", "unknown id", "several", "an alias of none"],

@@ -232,7 +232,7 @@ def _refusals() -> list[Any]:
         (lambda: write(leaf()), ("--activate",), "AWS IoT hangs up on such a device: give --iot-policy NAME"),
         (lambda: write(leaf()), ("--thing", "snr/1"), "--thing 'snr/1'"),
         (lambda: write(leaf()), ("--without-iot-policy",), "--without-iot-policy goes with --activate"),
-        (lambda: write(leaf()), ("--ca", "zz"), "'zz' is neither a caCertificateId"),
+        (lambda: write(leaf()), ("--ca", "zz"), "'zz' is no file, no caCertificateId"),
     ]
 
 
@@ -1828,7 +1828,7 @@ def test_devices_on_any_partition_or_delta_list_are_deactivated(run: Run, world:
     [
         (b"no list", "factory-a", "neither DER nor"),
         (None, "factory-a", "NoSuchKey"),
-        (None, "factory-z", "name no CA 'factory-z'; there are: factory-a, factory-b, gone"),
+        (None, "factory-z", "no CA alias of the rules in force: did you mean factory-b?"),
         (None, "factory-b", "give factory-b no revocation list"),
         (None, "gone", "holds none of the CAs"),
     ],

@@ -30,7 +30,7 @@ def ca_option(command: F) -> F:
     """Add the option ``--ca``; ``jitr_operations.decisions.filters.of_ca`` says what it means."""
     return click.option(
         "--ca",
-        metavar="ALIAS|ID",
+        metavar="CA",
         shell_complete=completion.ca_aliases,
-        help="Only those of this CA: its alias in the rules in force, its caCertificateId, or the beginning of it.",
+        help="Only those of this CA: alias in the rules in force, caCertificateId, the beginning of one, or its file.",
     )(command)

@@ -15,7 +15,9 @@ from jitr.unseen import written_out
 from jitr.x509.certificate import CaReading, CertificateReading, read_ca
 from jitr.x509.names import rfc4514, same_name
 from jitr_operations import telling
-from jitr_operations.cas.registry import RegisteredCa, all_ca_ids, described, find, warn_of_template
+from jitr_operations.cas.registry import RegisteredCa, all_ca_ids, described, warn_of_template
+from jitr_operations.cas.which import find
+from jitr_operations.deployment import Account
 from jitr_operations.devices.registry import DeviceCertificate
 
 if TYPE_CHECKING:
@@ -29,10 +31,11 @@ class _Candidate:
 
 
 class IssuerLookup:
-    """The registered CAs, read once for all devices; only the chosen one if one was chosen (an id or a file)."""
+    """The registered CAs, read once for all devices; only the chosen one if one was chosen (``which.find``)."""
 
-    def __init__(self, iot: "IoTClient", chosen: str | None = None) -> None:
-        self._iot = iot
+    def __init__(self, account: Account, chosen: str | None = None) -> None:
+        self._account = account
+        self._iot: IoTClient = account.client("iot")
         self._chosen = chosen
         self._unreadable: list[str] = []
 
@@ -86,7 +89,7 @@ class IssuerLookup:
 
     @cached_property
     def _candidates(self) -> list[_Candidate]:
-        found = self._all() if self._chosen is None else [find(self._iot, self._chosen)]
+        found = self._all() if self._chosen is None else [find(self._account, self._chosen)]
         candidates = []
         for each in found:
             warn_of_template(each)

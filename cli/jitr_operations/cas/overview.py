@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from jitr.rules.model import Rules
 from jitr.text import counted
 from jitr_operations import telling
+from jitr_operations.cas import which as which_ca
 from jitr_operations.cas.aliases import UNKNOWN, Named, named_in
-from jitr_operations.cas.registry import RegisteredCa, all_ca_ids, described, devices_by_status, find, warn_of_template
+from jitr_operations.cas.registry import RegisteredCa, all_ca_ids, described, devices_by_status, warn_of_template
 from jitr_operations.deployment import Account
 
 if TYPE_CHECKING:
@@ -62,9 +63,9 @@ def overviews(account: Account, rules: Rules | None, now: datetime, *, count: bo
 
 
 def overview(account: Account, rules: Rules | None, now: datetime, which: str) -> CaOverview:
-    """Return the CA meant by an id, an id's beginning, or a file. Raises InputError if there is not exactly one."""
+    """Return the CA that is meant, as ``which.find``. Raises InputError if there is not exactly one."""
     iot = account.client("iot")
-    found = find(iot, which)
+    found = which_ca.find(account, which, rules)
     _warn(found)
     return overview_of(found, rules, now, count_devices(iot, [found])[found.id])
 

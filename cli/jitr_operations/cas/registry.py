@@ -1,19 +1,15 @@
-"""CAs as AWS IoT holds them: found, described, and their devices counted."""
+"""CAs as AWS IoT holds them: listed, described, and their devices counted."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jitr.errors import InputError, Unreadable
-from jitr.unseen import quote
 from jitr.x509.names import rfc4514
 from jitr_operations import telling
 from jitr_operations.certificates import Certificate, read
-from jitr_operations.files import read_certificate
 from jitr_operations.issuing.subjects import subject_text
 
 if TYPE_CHECKING:
@@ -100,36 +96,6 @@ def all_ca_ids(iot: "IoTClient") -> list[str]:
     """Return the ids of all registered CAs."""
     pages = iot.get_paginator("list_ca_certificates").paginate(PaginationConfig={"PageSize": 250})
     return [each["certificateId"] for page in pages for each in page["certificates"]]
-
-
-def find(iot: "IoTClient", which: str) -> RegisteredCa:
-    """Return the CA meant by an id, an id's beginning, or a file. Raises InputError if there is not exactly one."""
-    ca_id = which.lower()
-    if Path(which).is_file():
-        return _of_file(iot, Path(which))
-    if not re.fullmatch("[0-9a-f]{8,64}", ca_id):
-        raise InputError(
-            f"{quote(which)} is neither a caCertificateId (8 digits of it or more) nor a file: see `jitr ca ls`"
-        )
-    if len(ca_id) < 64:
-        fitting = [each for each in all_ca_ids(iot) if each.startswith(ca_id)]
-        if len(fitting) != 1:
-            raise InputError(
-                f"{len(fitting)} CAs have an id that begins with {which}: `jitr ca ls` prints them in full"
-            )
-        ca_id = fitting[0]
-    return require(iot, ca_id)
-
-
-def _of_file(iot: "IoTClient", file: Path) -> RegisteredCa:
-    certificate = read_certificate(file)
-    found = described(iot, certificate.sha256)
-    if found is None and not certificate.ca.facts.is_ca:
-        raise InputError(
-            f"{file}: it is the certificate of a device or a server, not of a CA: name the CA that signed it, "
-            f"{subject_text(certificate.issuer)} (`jitr ca ls`)"
-        )
-    return found or require(iot, certificate.sha256)
 
 
 def require(iot: "IoTClient", ca_id: str) -> RegisteredCa:

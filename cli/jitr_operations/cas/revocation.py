@@ -18,9 +18,9 @@ from jitr.reasons import Reason
 from jitr.rules.model import Ca, Crl, Rules
 from jitr.text import counted
 from jitr.times import rfc3339
-from jitr.unseen import quote
 from jitr.x509.certificate import CaReading, read_certificate
 from jitr.x509.crl import CrlReading
+from jitr_operations.cas import which as which_ca
 from jitr_operations.crls import crls_with
 from jitr_operations.deployment import Deployment
 from jitr_operations.table import table_of
@@ -57,8 +57,10 @@ class Check:
         }
 
 
-def check_revocation(deployment: Deployment, alias: str, certificate: bytes | None, at: datetime) -> list[Check]:
-    """Ask every list and responder of a CA, for each CA that the alias stands for.
+def check_revocation(
+    deployment: Deployment, which: str, certificate: bytes | None, at: datetime
+) -> tuple[str, list[Check]]:
+    """Ask every list and responder of a CA, or of each that an alias stands for; return its alias and the answers.
 
     About a certificate, as the function would; without one a list is only fetched and verified, and a responder is
     asked about a serial number that nobody has. Raises InputError where there is nothing to ask, or no CA to verify
@@ -67,19 +69,17 @@ def check_revocation(deployment: Deployment, alias: str, certificate: bytes | No
     rules = rules_in_force(table_of(deployment))
     if rules is None:
         raise InputError("no rules are in force, and it is they that say whom to ask")
-    configured = rules.cas.get(alias)
-    if configured is None:
-        known = ", ".join(sorted(rules.cas)) or "none"
-        raise InputError(f"the rules in force name no CA {quote(alias)}; there are: {known}")
+    alias, ids = which_ca.configured(deployment, rules, which)
+    configured = rules.cas[alias]
     if not configured.revokes:
         raise InputError(f"the rules in force give {alias} neither `crl` nor `ocsp`: see docs/rules.md")
     facts = None if certificate is None else _facts(certificate)
     cas = Cas(Iot(deployment.client("iot")))
-    found = [registered.reading for each in configured.ids if (registered := cas.get(each, at)).reading is not None]
+    found = [registered.reading for each in ids if (registered := cas.get(each, at)).reading is not None]
     if not found:
         raise InputError(f"AWS IoT holds none of the CAs that {rules.source} calls {alias}: nothing to verify by")
     asking = _Asking(rules, crls_with(deployment), OcspResponders(), facts, at)
-    return [check for ca in found if ca is not None for check in asking.of(ca, configured)]
+    return alias, [check for ca in found if ca is not None for check in asking.of(ca, configured)]
 
 
 def _facts(certificate: bytes) -> CertificateFacts:

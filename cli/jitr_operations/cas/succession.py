@@ -1,27 +1,23 @@
 """A CA and the one that succeeds it: which can, which of them the rules speak of, and when the old one may go."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.errors import InputError
 from jitr.fleet.standing import ACTIVE
 from jitr.rules.model import Rules
-from jitr.text import meant
 from jitr.times import rfc3339
-from jitr.unseen import quote
 from jitr_operations import telling
 from jitr_operations.cas import status
-from jitr_operations.cas.registry import RegisteredCa, find, require
+from jitr_operations.cas.registry import RegisteredCa, require
+from jitr_operations.cas.which import find
 from jitr_operations.certificates import Certificate
 from jitr_operations.deployment import Deployment
 from jitr_operations.table import table_of
 
-_ID = re.compile("[0-9a-fA-F]{8,64}")
 _TO_TAKE = "`jitr ca register` with its certificate makes it ACTIVE and turns that on"
 
 
@@ -72,12 +68,9 @@ class CaCandidate:
 
 
 def pair_of(deployment: Deployment, old: str, new: str) -> CaPair:
-    """Return the two CAs meant by an alias in the rules in force, an id, its beginning, or a file.
-
-    Raises InputError for one that is not registered, and as ``paired``.
-    """
+    """Return the two CAs that are meant. Raises InputError as ``which.find`` and ``paired``."""
     rules = rules_in_force(table_of(deployment)) or Rules("")
-    left, follows = (_ca(deployment, rules, each) for each in (old, new))
+    left, follows = (find(deployment, each, rules) for each in (old, new))
     if left.id == follows.id:
         raise InputError(f"{old} and {new} are the same CA, {left.id[:12]}: name its successor")
     return paired(rules, left, follows)
@@ -143,20 +136,6 @@ def predecessors_in(rules: Rules, ca_id: str) -> dict[str, str]:
 
 def _by_id(rules: Rules, aliases: Iterable[str], but: str) -> dict[str, str]:
     return {each: alias for alias in sorted(aliases) for each in rules.cas[alias].ids if each != but}
-
-
-def _ca(deployment: Deployment, rules: Rules, which: str) -> RegisteredCa:
-    if which in rules.cas:
-        ids = rules.cas[which].ids
-        if len(ids) != 1:
-            raise InputError(f"{which} stands for {len(ids)} CAs in the rules in force: name one of them by its id")
-        which = ids[0]
-    elif not Path(which).is_file() and _ID.fullmatch(which) is None:
-        raise InputError(
-            f"{quote(which)} is no file, no caCertificateId (8 digits of it or more), and no CA alias of the rules in "
-            f"force: {meant(which, rules.cas)}"
-        )
-    return find(deployment.client("iot"), which)
 
 
 def _readable(ca: RegisteredCa) -> Certificate:

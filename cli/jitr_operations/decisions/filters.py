@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import Table
@@ -10,21 +11,27 @@ from jitr.reasons import CODES
 from jitr.records.record import Record
 from jitr.text import meant, nearest
 from jitr.unseen import quote
+from jitr_operations.files import read_certificate
 
 _ID = re.compile(r"[0-9a-fA-F]{1,64}")
 
 
 def ca_ids(table: Table, ca: str | None) -> Callable[[str], bool]:
-    """Return whether an id is meant. Raises InputError for what is neither an alias nor the beginning of one."""
+    """Return whether an id is meant. Raises InputError for what is no file, no alias and no beginning of one."""
     if ca is None:
         return lambda _id: True
+    if Path(ca).is_file():
+        only = read_certificate(Path(ca)).sha256
+        return lambda ca_id: ca_id == only
     rules = rules_in_force(table)
     aliases = {} if rules is None else rules.cas
     if ca in aliases:
         ids = frozenset(aliases[ca].ids)
         return lambda ca_id: ca_id in ids
     if _ID.fullmatch(ca) is None:
-        raise InputError(f"the rules in force have no CA alias {quote(ca)}: {meant(ca, aliases)}")
+        raise InputError(
+            f"{quote(ca)} is no file, no caCertificateId, and no CA alias of the rules in force: {meant(ca, aliases)}"
+        )
     return lambda ca_id: ca_id.startswith(ca.lower())
 
 

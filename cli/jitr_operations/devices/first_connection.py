@@ -90,7 +90,7 @@ def _named_ca(ca: str, device: CertificateReading | None) -> str:
 def _signer(account: Account, device: CertificateReading | None, which: str) -> str:
     """Return the registered CA that signed a certificate which AWS IoT does not know, or knows without a CA."""
     if device is not None:
-        return IssuerLookup(account.client("iot")).of(device, Path(which)).id
+        return IssuerLookup(account).of(device, Path(which)).id
     raise InputError(
         f"AWS IoT in account {account.account_id}, Region {account.region}, does not say which CA signed certificate "
         f"{which[:12]}: name it with --ca, or give the certificate's file"

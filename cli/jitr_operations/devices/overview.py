@@ -16,7 +16,7 @@ from jitr.records.by_hand import Act
 from jitr.records.record import Record
 from jitr.rules.model import Rules
 from jitr_operations import telling
-from jitr_operations.cas import registry as ca_registry
+from jitr_operations.cas import which as which_ca
 from jitr_operations.deployment import Account
 from jitr_operations.devices.comparison import NamedOnList, differences, rows_naming
 from jitr_operations.devices.records import facts_of, name_in, records_of
@@ -140,10 +140,10 @@ def listing(
 ) -> list[dict[str, Any]]:
     """Return registered certificates as ``jitr device ls --json`` prints them, at most ``limit``.
 
-    ``ca`` is a caCertificateId, its beginning, or the CA's file. Raises InputError where no CA is meant.
+    ``ca`` is a CA as ``which.find`` takes it. Raises InputError where no CA is meant.
     """
     iot = account.client("iot")
-    ca_id = None if ca is None else ca_registry.find(iot, ca).id
+    ca_id = None if ca is None else which_ca.find(account, ca).id
     wanted = (each for each in Registry(iot).all(ca_id) if status is None or each.status == status)
     with telling.progress("Reading certificates", limit) as advance:
         rows = []

@@ -128,9 +128,9 @@ def _unfit(reading: CertificateReading, time: datetime) -> str | None:
 class DeviceRegistration:
     """Certificates that may be registered; nothing is changed before ``run``.
 
-    ``ca`` is their CA, an id or a file, where it is not to be found by signature; ``overrule`` why they become ACTIVE
-    though the rules in force deny it. Raises InputError with all that AWS IoT would not take, and for IoT policies that
-    do not exist or are missing.
+    ``ca`` is their CA (as for ``which.find``), where it is not to be found by signature; ``overrule`` why they become
+    ACTIVE though the rules in force deny it. Raises InputError with all that AWS IoT would not take, and for IoT
+    policies that do not exist or are missing.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class DeviceRegistration:
         self._goal = goal
         self._check = ActivationCheck(account, table, overrule)
         self._hand = Hand(account, table)
-        self._devices = _look(self._registry, IssuerLookup(self._iot, ca), given)
+        self._devices = _look(self._registry, IssuerLookup(account, ca), given)
         self._require_policies()
 
     def _require_policies(self) -> None:

@@ -13,10 +13,10 @@ from jitr.errors import InputError
 from jitr.rules.model import Crl, Rules
 from jitr.text import counted
 from jitr.times import rfc3339
-from jitr.unseen import quote
 from jitr.x509.certificate import CaReading
 from jitr.x509.crl import CrlReading, RevokedEntry
 from jitr_operations import telling
+from jitr_operations.cas import which as which_ca
 from jitr_operations.crls import crls_with
 from jitr_operations.deployment import Deployment
 from jitr_operations.devices.admissions import recently_admitted, those_active
@@ -60,7 +60,7 @@ class Revoked:
 
 
 def find_revoked(
-    deployment: Deployment, registry: Registry, alias: str, at: datetime
+    deployment: Deployment, registry: Registry, which: str, at: datetime
 ) -> tuple[list[Revoked], list[str]]:
     """Find every ACTIVE certificate of a CA that is on the revocation list which the rules in force give it.
 
@@ -71,7 +71,7 @@ def find_revoked(
     late: dict[str, Revoked] = {}
     table = table_of(deployment)
     with telling.progress("Comparing certificates", None) as advance:
-        for ca_id, crls in _lists(deployment, alias, at):
+        for ca_id, crls in _lists(deployment, which, at):
             active = (each.id for each in registry.all(ca_id) if each.status == "ACTIVE")
             while some := list(islice(active, BATCH_GET)):
                 found += _on(crls, deployment, registry, some)
@@ -96,12 +96,13 @@ def _on(
             yield Revoked(certificate_id, name_in(facts), facts.serial_number, entry)
 
 
-def _lists(deployment: Deployment, alias: str, at: datetime) -> Iterator[tuple[str, list[CrlReading]]]:
-    """Return the list, or all its partitions, for each registered CA of an alias."""
+def _lists(deployment: Deployment, which: str, at: datetime) -> Iterator[tuple[str, list[CrlReading]]]:
+    """Return the list, or all its partitions, of a CA, or of each registered one that an alias stands for."""
     rules = _rules(deployment)
+    alias, ids = which_ca.configured(deployment, rules, which)
     configured = _configured(rules, alias)
     crls, cas = crls_with(deployment), Cas(Iot(deployment.client("iot")))
-    registered = [(each, cas.get(each, at)) for each in rules.cas[alias].ids]
+    registered = [(each, cas.get(each, at)) for each in ids]
     if all(ca.reading is None for _, ca in registered):
         raise InputError(
             f"AWS IoT holds none of the CAs that {rules.source} calls {alias}: nothing to verify a list by"
@@ -144,11 +145,7 @@ def _rules(deployment: Deployment) -> Rules:
 
 
 def _configured(rules: Rules, alias: str) -> tuple[Crl, ...]:
-    ca = rules.cas.get(alias)
-    if ca is None:
-        raise InputError(
-            f"the rules in force name no CA {quote(alias)}; there are: {', '.join(sorted(rules.cas)) or 'none'}"
-        )
+    ca = rules.cas[alias]
     if not ca.crls:
         raise InputError(f"the rules in force give {alias} no revocation list: see `crl` in docs/rules.md")
     return ca.crls

@@ -69,10 +69,10 @@ def recall_of_rows(deployment: Deployment, name: str | None, where: RowFilter) -
     return Recall(f"on {rows}", words, tuple(found), tuple(under_way), misses)
 
 
-def recall_of_revoked(deployment: Deployment, alias: str) -> Recall:
-    """Find the ACTIVE devices on the revocation list of the CA ``alias``. Raises InputError as ``find_revoked``."""
-    found, under_way = find_revoked(deployment, _registry(deployment), alias, now())
-    return Recall(f"on the revocation list of {alias}", ("--crl", alias), tuple(found), tuple(under_way))
+def recall_of_revoked(deployment: Deployment, which: str) -> Recall:
+    """Find the ACTIVE devices on the revocation list of a CA. Raises InputError as ``find_revoked``."""
+    found, under_way = find_revoked(deployment, _registry(deployment), which, now())
+    return Recall(f"on the revocation list of {which}", ("--crl", which), tuple(found), tuple(under_way))
 
 
 def recall_of_denied(deployment: Deployment, rule: str) -> Recall:

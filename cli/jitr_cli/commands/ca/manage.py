@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 import click
 
 from jitr.errors import InputError
-from jitr_cli.console import output
+from jitr_cli.console import completion, output
 from jitr_cli.console.options import stack_options, stack_was_named
 from jitr_operations.cas import status
 from jitr_operations.cas.overview import count_devices
-from jitr_operations.cas.registry import RegisteredCa, counts_text, find
+from jitr_operations.cas.registry import RegisteredCa, counts_text
+from jitr_operations.cas.which import find
 from jitr_operations.deployment import Choice
 from jitr_operations.history import keeping
 
@@ -29,7 +30,7 @@ def _change(command: F) -> F:
     """Add the argument and the options that activate, deactivate and delete share."""
     decorated: Any = output.json_option(command)
     decorated = click.option("--message", "-m", metavar="TEXT", help="Why, for the history.")(decorated)
-    return click.argument("which", metavar="CA")(stack_options(decorated))  # type: ignore[no-any-return]
+    return click.argument("which", metavar="CA", shell_complete=completion.ca_aliases)(stack_options(decorated))  # type: ignore[no-any-return]
 
 
 @click.command()
@@ -37,7 +38,7 @@ def _change(command: F) -> F:
 def activate(which: str, message: str | None, choice: Choice, as_json: bool) -> None:
     """Make a CA ACTIVE: new devices under it are registered, if its auto-registration is on.
 
-    CA is a caCertificateId, its first 8 digits or more, or the CA's certificate file.
+    CA is an alias in the rules in force, a caCertificateId, its first 8 digits or more, or the CA's certificate file.
 
     \b
     Example:
@@ -45,7 +46,7 @@ def activate(which: str, message: str | None, choice: Choice, as_json: bool) -> 
     """
     account = keeping.account_of(choice, stack_needed=stack_was_named())
     account.announce()
-    found = find(account.client("iot"), which)
+    found = find(account, which)
     status.activate(account, found, message)
     _tell_changed(as_json, found, "ACTIVE")
     if found.auto_registration != "ENABLE":
@@ -58,15 +59,15 @@ def activate(which: str, message: str | None, choice: Choice, as_json: bool) -> 
 def deactivate(which: str, message: str | None, choice: Choice, yes: bool, as_json: bool) -> None:
     """Make a CA INACTIVE: no new device under it is registered. Registered devices are not touched.
 
-    CA is a caCertificateId, its first 8 digits or more, or the CA's certificate file.
+    CA is an alias in the rules in force, a caCertificateId, its first 8 digits or more, or the CA's certificate file.
 
     \b
     Example:
-      jitr ca deactivate 3f9c0c6f --message "factory A closed"
+      jitr ca deactivate factory-a --message "factory A closed"
     """
     account = keeping.account_of(choice, stack_needed=stack_was_named())
     account.announce()
-    found = find(account.client("iot"), which)
+    found = find(account, which)
     output.note(FOLLOWS)
     if found.status == "ACTIVE":
         output.confirm(f"Make the CA {found.words} INACTIVE?", yes)
@@ -82,7 +83,7 @@ def delete(which: str, message: str | None, choice: Choice, deactivate_first: bo
     """Delete a CA from AWS IoT. Registered devices are not touched; the CA's own files are not either.
 
     AWS IoT deletes only INACTIVE CAs: --deactivate makes an ACTIVE one so, and on a terminal you are asked.
-    CA is a caCertificateId, its first 8 digits or more, or the CA's certificate file.
+    CA is an alias in the rules in force, a caCertificateId, its first 8 digits or more, or the CA's certificate file.
 
     \b
     Example:
@@ -91,7 +92,7 @@ def delete(which: str, message: str | None, choice: Choice, deactivate_first: bo
     account = keeping.account_of(choice, stack_needed=stack_was_named())
     account.announce()
     iot = account.client("iot")
-    found = find(iot, which)
+    found = find(account, which)
     active = found.status == "ACTIVE"
     if active and not deactivate_first and (yes or not on_terminal()):
         raise InputError(f"the CA {found.id} is ACTIVE, and AWS IoT deletes only INACTIVE ones: add --deactivate")

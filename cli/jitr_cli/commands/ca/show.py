@@ -6,7 +6,7 @@ from datetime import datetime
 import click
 
 from jitr.text import counted
-from jitr_cli.console import output
+from jitr_cli.console import completion, output
 from jitr_cli.console.options import stack_options, stack_was_named
 from jitr_operations.cas.aliases import account_and_rules
 from jitr_operations.cas.overview import CaOverview, overview, overviews
@@ -38,17 +38,17 @@ def ls(no_count: bool, choice: Choice, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("which", metavar="CA")
+@click.argument("which", metavar="CA", shell_complete=completion.ca_aliases)
 @stack_options
 @output.json_option
 def show(which: str, choice: Choice, as_json: bool) -> None:
     """Show one registered CA: how it is registered, how many devices it has by status, which rules name it.
 
-    CA is a caCertificateId, its first 8 digits or more, or the CA's certificate file.
+    CA is an alias in the rules in force, a caCertificateId, its first 8 digits or more, or the CA's certificate file.
 
     \b
     Example:
-      jitr ca show 3f9c0c6f
+      jitr ca show factory-a
     """
     account, rules = account_and_rules(choice, stack_needed=stack_was_named())
     shown = overview(account, rules, now(), which)

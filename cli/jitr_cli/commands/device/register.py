@@ -9,7 +9,7 @@ from jitr.errors import InputError
 from jitr.iot_names import THING_NAME
 from jitr.unseen import quote
 from jitr_cli.commands.device.overrule import require_reason
-from jitr_cli.console import output
+from jitr_cli.console import completion, output
 from jitr_cli.console.options import FILE, stack_options
 from jitr_operations.deployment import Choice
 from jitr_operations.devices.activation import NOT_ASKED
@@ -21,7 +21,13 @@ from jitr_operations.table import now
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
-@click.option("--ca", metavar="CA", help="Its CA: certificate file or caCertificateId; found by signature without.")
+@click.option(
+    "--ca",
+    metavar="CA",
+    shell_complete=completion.ca_aliases,
+    help="Its CA: alias in the rules in force, caCertificateId, its first 8 digits, or its file; found by signature "
+    "without.",
+)
 @click.option("--activate", is_flag=True, help="Make it ACTIVE, after everything else.")
 @click.option("--iot-policy", "iot_policies", multiple=True, metavar="NAME", help="Attach it; may be repeated.")
 @click.option("--thing", metavar="NAME", help="Attach it to this thing, made if there is none.")

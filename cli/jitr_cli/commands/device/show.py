@@ -7,7 +7,7 @@ import click
 from jitr.reasons import CODES
 from jitr.records.record import Record
 from jitr.x509.names import rfc4514
-from jitr_cli.console import output
+from jitr_cli.console import completion, output
 from jitr_cli.console.options import stack_options
 from jitr_operations.decisions import knocking
 from jitr_operations.decisions.basis import basis_of
@@ -22,7 +22,12 @@ _NOT_REGISTERED = "not registered"
 
 
 @click.command()
-@click.option("--ca", metavar="CA", help="Only those of this CA: caCertificateId, its first 8 digits, or its file.")
+@click.option(
+    "--ca",
+    metavar="CA",
+    shell_complete=completion.ca_aliases,
+    help="Only those of this CA: alias in the rules in force, caCertificateId, its first 8 digits, or its file.",
+)
 @click.option("--status", type=click.Choice(STATUSES, case_sensitive=False), help="Only those of this status.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many; all without.")
 @stack_options

@@ -131,9 +131,9 @@ def _warn_before_activation(found: DeviceCertificate, time: datetime) -> None:
 @click.option(
     "--crl",
     "alias",
-    metavar="ALIAS",
+    metavar="CA",
     shell_complete=completion.ca_aliases,
-    help="Every ACTIVE device that this CA's revocation list names.",
+    help="Every ACTIVE device that this CA's revocation list names: its alias, id, or file.",
 )
 @click.option(
     "--rule",
@@ -188,7 +188,7 @@ def deactivate(
     """
     ways = [bool(which), list_name is not None or bool(conditions), alias is not None, rule is not None]
     if ways.count(True) != 1:
-        told = "DEVICEs, --list NAME and --where, --crl ALIAS, or --rule NAME"
+        told = "DEVICEs, --list NAME and --where, --crl CA, or --rule NAME"
         raise click.UsageError(f"Say which devices in one way: {told}.")
     if which and (dry_run or file is not None):
         raise click.UsageError("--dry-run and --csv go with --list, --where, --crl or --rule.")

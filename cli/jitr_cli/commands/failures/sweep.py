@@ -5,15 +5,25 @@ from datetime import timedelta
 import click
 
 from jitr.text import counted
+from jitr_cli.console import completion
 from jitr_cli.console.options import refuse_yes_without_questions, stack_options
 from jitr_cli.console.output import confirm, emit, json_option, note, table
-from jitr_operations.cas.registry import all_ca_ids, find
+from jitr_operations.cas.registry import all_ca_ids
+from jitr_operations.cas.which import find
 from jitr_operations.deployment import Choice
 from jitr_operations.failures.sweep import Sweep, Swept
 
 
 @click.command("sweep")
-@click.option("--ca", "cas", multiple=True, metavar="CA", help="Only certificates of this CA (id or file); repeatable.")
+@click.option(
+    "--ca",
+    "cas",
+    multiple=True,
+    metavar="CA",
+    shell_complete=completion.ca_aliases,
+    help="Only certificates of this CA: alias in the rules in force, caCertificateId, its first 8 digits, or its file; "
+    "repeatable.",
+)
 @click.option(
     "--older-than",
     default=10.0,
@@ -56,7 +66,7 @@ def sweep(
     refuse_yes_without_questions(dry_run, yes)
     deployment = choice.anew().deployment()
     iot = deployment.client("iot")
-    ids = [find(iot, each).id for each in cas] or all_ca_ids(iot)
+    ids = [find(deployment, each).id for each in cas] or all_ca_ids(iot)
     if not dry_run:
         deployment.announce("sqs")
         confirm(f"Sweep the certificates of {counted(len(ids), 'CA')}?", yes)
