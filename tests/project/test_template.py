@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from testkit.template import PARAMETERS, RESOURCES, TEMPLATE, of_type
 from testkit.transformed import deployed
 
+from jitr.aws import environment
 from jitr.aws.quotas import OCSP, QUOTA_OF, Quotas
 from jitr.records.upload import UploadedObject
 
@@ -649,6 +650,20 @@ def test_the_function_knows_the_quotas_and_with_how_many_it_shares_them() -> Non
         assert variables[variable] == {"Ref": parameter}
     assert PARAMETERS["MaximumConcurrency"]["Default"] <= PARAMETERS["CertificateQuota"]["Default"]
     assert PARAMETERS["QuotaShare"]["MaxValue"] == 100
+
+
+def test_a_function_that_is_told_no_quotas_takes_the_templates_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.environ", {})
+    known = environment.quotas()
+    quotas = {
+        "CertificateQuota": known.certificates,
+        "PolicyQuota": known.policies,
+        "ThingQuota": known.things,
+        "OcspPerSecond": known.ocsp,
+        "QuotaShare": known.share * 100,
+        "MaximumConcurrency": known.environments,
+    }
+    assert quotas == {name: PARAMETERS[name]["Default"] for name in quotas}
 
 
 def test_the_contract_names_each_variable_of_the_functions_and_who_reads_it() -> None:

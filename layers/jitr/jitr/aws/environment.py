@@ -75,15 +75,16 @@ def log_level() -> str:
 
 
 def quotas() -> Quotas:
-    """Read the template's account quotas, and the share that is this function's.
+    """Read the account's quotas, and the share that is this function's.
 
-    Its defaults stand in for what is not set: while an update is under way new code runs with the old environment.
+    The template's defaults stand in for what is not set: FleetFunction needs few of them, and while an update is under
+    way new code runs with the old environment.
     """
     return Quotas(
         certificates=float(os.environ.get("JITR_CERTIFICATE_QUOTA", "10")),
         policies=float(os.environ.get("JITR_POLICY_QUOTA", "15")),
         things=float(os.environ.get("JITR_THING_QUOTA", "100")),
-        share=float(os.environ.get("JITR_QUOTA_SHARE", "96")) / 100,
+        share=float(os.environ.get("JITR_QUOTA_SHARE", "98")) / 100,
         environments=int(os.environ.get("JITR_MAXIMUM_CONCURRENCY", "8")),
         ocsp=float(os.environ.get("JITR_OCSP_PER_SECOND", "10")),
     )
