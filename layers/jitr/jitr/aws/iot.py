@@ -26,15 +26,14 @@ if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
     from mypy_boto3_iot.type_defs import CreateThingRequestTypeDef, UpdateThingRequestTypeDef
 
-_MISSING = "ResourceNotFoundException"
-
 
 @contextmanager
 def _may_be_missing() -> Iterator[None]:
+    """Go on after the block where AWS IoT does not have what is asked about in it."""
     try:
         yield
     except Refused as refused:
-        if refused.code != _MISSING:
+        if refused.code != "ResourceNotFoundException":
             raise
 
 
@@ -65,27 +64,19 @@ class Iot:
 
     def certificate(self, certificate_id: str) -> Description | None:
         """Return a device certificate, or None if AWS IoT knows none of that id."""
-        try:
-            with self._asking("DescribeCertificate"):
-                found = self._client.describe_certificate(certificateId=certificate_id)["certificateDescription"]
-        except Refused as refused:
-            if refused.code == _MISSING:
-                return None
-            raise
-        return Description(
-            found["certificateArn"], found["certificatePem"], found["status"], found.get("caCertificateId")
-        )
+        with _may_be_missing(), self._asking("DescribeCertificate"):
+            found = self._client.describe_certificate(certificateId=certificate_id)["certificateDescription"]
+            return Description(
+                found["certificateArn"], found["certificatePem"], found["status"], found.get("caCertificateId")
+            )
+        return None
 
     def ca(self, ca_certificate_id: str) -> CaDescription | None:
         """Return a registered CA, or None if it was deleted."""
-        try:
-            with self._asking("DescribeCACertificate"):
-                found = self._client.describe_ca_certificate(certificateId=ca_certificate_id)["certificateDescription"]
-        except Refused as refused:
-            if refused.code == _MISSING:
-                return None
-            raise
-        return CaDescription(found["certificatePem"], found["status"])
+        with _may_be_missing(), self._asking("DescribeCACertificate"):
+            found = self._client.describe_ca_certificate(certificateId=ca_certificate_id)["certificateDescription"]
+            return CaDescription(found["certificatePem"], found["status"])
+        return None
 
     def thing_exists(self, name: str) -> bool:
         """Return whether there is a thing of that name."""
@@ -192,13 +183,9 @@ class Iot:
 
     def _thing(self, name: str) -> Mapping[str, Any] | None:
         """Return the description of a thing, or None if there is none."""
-        try:
-            with self._asking("DescribeThing"):
-                return self._client.describe_thing(thingName=name)
-        except Refused as refused:
-            if refused.code == _MISSING:
-                return None
-            raise
+        with _may_be_missing(), self._asking("DescribeThing"):
+            return self._client.describe_thing(thingName=name)
+        return None
 
     @contextmanager
     def _asking(self, operation: str) -> Iterator[None]:

@@ -61,10 +61,10 @@ def remember(
 
     ``delivery`` is the message that brought it. That it comes again says that its delivery before has ended.
     """
-    if record is not None and record.applying_at(now) and record.delivery != delivery:
-        return Remembered.BUSY
     if record is None:
         return Remembered.UNKNOWN
+    if record.applying_at(now) and record.delivery != delivery:
+        return Remembered.BUSY
     if record.ca_certificate_id != event.ca_certificate_id:
         return Remembered.OTHER_CA
     if record.state == APPLYING or (record.reopened is not None and record.decision is not Verdict.HOLD):

@@ -172,6 +172,6 @@ def _escape(character: str) -> str:
     return character
 
 
-def quoted(text: str, limit: int = 120) -> str:
+def quoted(text: str) -> str:
     """Return text from a certificate so that it is safe to show: quoted, escaped, cut."""
-    return quote(cut(text, limit, "…"))
+    return quote(cut(text, 120, "…"))

@@ -16,6 +16,7 @@ from typing import IO, Protocol
 from jitr.devicelists.rows import RowKey
 from jitr.errors import Retry
 
+MOST = 4_000_000  # keys that are remembered at once
 _BUCKETS = 256  # by the highest byte of a hash; what is read back at once is one of them
 _AT_ONCE = 65_536  # hashes that are written together
 _BYTES = 8  # of a hash
@@ -34,7 +35,7 @@ class Duplicates:
     Beyond ``limit`` keys no more are remembered, and ``full`` says so.
     """
 
-    def __init__(self, limit: int = 4_000_000) -> None:
+    def __init__(self, limit: int = MOST) -> None:
         self.limit = limit
         self._lines: dict[int, int] = {}  # by a key's hash, which takes less than the key
 
@@ -73,8 +74,8 @@ class KeyLog:
         if self._count == _AT_ONCE:
             self._put_away()
 
-    def repeated(self, limit: int = 4_000_000) -> "RepeatedKeys":
-        """Return the keys that were noted more than once, the first ``limit`` of them and a few more."""
+    def repeated(self) -> "RepeatedKeys":
+        """Return the keys that were noted more than once, of very many the first ``MOST`` and a few more."""
         found = array("q")
         for bucket, waiting in enumerate(self._waiting):
             hashes = array("q", waiting)
@@ -83,7 +84,7 @@ class KeyLog:
                 hashes.fromfile(self._file, (run[bucket + 1] - run[bucket]) // _BYTES)
             if len(set(hashes)) < len(hashes):
                 found.extend({one for one, other in pairwise(sorted(hashes)) if one == other})
-            if len(found) >= limit:
+            if len(found) >= MOST:
                 break
         return RepeatedKeys(found)
 

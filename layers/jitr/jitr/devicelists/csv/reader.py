@@ -1,7 +1,7 @@
 """Device lists as CSV: reading what people, spreadsheets and factory systems write, and writing it back.
 
-Bytes become records (csv_records), the cells of a record the texts that they stand for (list_cells), and the texts a
-row (list_row). Here every problem gets its place, and no key may be there twice.
+Bytes become records (``records``), the cells of a record the texts that they stand for (``cells``), and the texts a
+row (``jitr.devicelists.values``). Here every problem gets its place, and no key may be there twice.
 """
 
 import csv

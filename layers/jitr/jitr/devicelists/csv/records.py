@@ -1,6 +1,6 @@
 """CSV records from bytes that anyone may have written: encoding, line ends, separator and quotes, in flat memory.
 
-What cannot be read is a value like what can: a BadRecord with its place. Nothing here knows what the cells mean.
+What cannot be read is a value like what can: a BadCsvRecord with its place. Nothing here knows what the cells mean.
 """
 
 import codecs

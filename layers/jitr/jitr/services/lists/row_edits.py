@@ -57,16 +57,8 @@ class Edit:
 class RowEdits:
     """Edits of rows under a generation. Every method raises Retry where DynamoDB could not answer now."""
 
-    def __init__(
-        self,
-        table: Table,
-        *,
-        sleep: Callable[[float], None] = time.sleep,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
+    def __init__(self, table: Table) -> None:
         self._table = table
-        self._sleep = sleep
-        self._jitter = jitter
         self._turn = count()
 
     def planned(
@@ -119,9 +111,8 @@ class RowEdits:
             edit = self.planned(name, generation, put=rows, uncounted=uncounted)
             if not edit.fits and len(rows) > 1:
                 half = len(rows) // 2
-                return self.write(name, generation, rows[:half], uncounted) + self.write(
-                    name, generation, rows[half:], uncounted
-                )
+                halves = (rows[:half], rows[half:])
+                return [key for each in halves for key in self.write(name, generation, each, uncounted)]
             if edit.actions:
                 counted = [self._counted(name, generation, edit.gained)] if edit.gained else []
                 if self._table.transact([*edit.actions, *counted]):
@@ -146,7 +137,7 @@ class RowEdits:
             if result is not None:
                 return result
             # Full jitter: https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/
-            self._sleep(min(_LONGEST_WAIT, 0.02 * 2**attempt) * self._jitter())
+            time.sleep(min(_LONGEST_WAIT, 0.02 * 2**attempt) * random.random())  # noqa: S311 - keeps no secret
         raise throttled or Conflict(what)
 
     def _counted(self, name: str, generation: str, gained: int) -> dict[str, Any]:
