@@ -1,6 +1,7 @@
 """Devices by their certificates: files, folders and archives of them, and what else may lie in there."""
 
 import base64
+import gzip
 import hashlib
 import struct
 import tarfile
@@ -68,6 +69,12 @@ def why(data: bytes) -> str:
 def test_certificates_are_devices_by_their_public_keys_however_they_lie_together(data: bytes, kind: str) -> None:
     assert recognised(data[: 64 * 1024]) == kind
     assert keys(data) == KEYS
+
+
+def test_a_tar_file_in_several_members_of_gzip_is_read_whole() -> None:
+    """As bgzip makes it: a gzip file is a series of members (RFC 1952 section 2.2)."""
+    tar = tarred(LOT.files)
+    assert keys(b"".join(gzip.compress(tar[at : at + 1024]) for at in range(0, len(tar), 1024))) == KEYS
 
 
 @pytest.mark.parametrize(
@@ -372,8 +379,6 @@ def test_a_spreadsheet_is_no_archive_of_certificates(name: str, content: bytes) 
 
 
 def test_a_compressed_csv_file_is_told_as_before() -> None:
-    import gzip
-
     assert "this is a gzip file, not CSV" in problems(gzip.compress(b"common_name\na\n"))[0]
 
 

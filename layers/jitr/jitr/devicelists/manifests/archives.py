@@ -4,12 +4,13 @@ Nothing is ever written to a disk under a name out of an archive, and nothing in
 many files there are, how large each is and how large all are is bounded before they are read, whatever headers say.
 """
 
+import gzip
 import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import IO, TypeAlias
+from typing import IO, TypeAlias, cast
 
 from jitr.devicelists.manifests.reading import WrongManifest
 from jitr.values import dataclass
@@ -174,21 +175,17 @@ def _content_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: _Budget
 
 
 def gunzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Return what gzip (RFC 1952) made smaller, in pieces that are no larger than usual. Raises WrongManifest."""
-    inflater = zlib.decompressobj(wbits=31)
+    """Return what gzip (RFC 1952) made smaller, in one member or several. Raises WrongManifest."""
     budget = _Budget()
     try:
-        for piece in pieces:
-            left = piece
-            while left and not inflater.eof:
-                data = inflater.decompress(left, _PIECE)
-                left = inflater.unconsumed_tail
+        with gzip.open(cast("IO[bytes]", _Stream(pieces))) as opened:
+            while data := opened.read(_PIECE):
                 budget.take(len(data))
                 yield data
-    except zlib.error:
+    except EOFError:
+        raise WrongManifest("the gzip file is cut short") from None
+    except (gzip.BadGzipFile, zlib.error):
         raise WrongManifest("the gzip file is damaged") from None
-    if not inflater.eof:
-        raise WrongManifest("the gzip file is cut short")
 
 
 def files_of_tar(pieces: Iterable[bytes]) -> Iterator[File | RefusedMember]:
