@@ -17,8 +17,6 @@ from jitr.devicelists.manifests.archives import (
     RefusedMember,
     TooLarge,
     WrongFile,
-    files_of_tar,
-    files_of_zip,
 )
 from jitr.devicelists.manifests.reading import (
     Bad,
@@ -359,33 +357,12 @@ def is_wanted(name: str) -> bool:
     return not last.startswith(".") and not name.startswith("__MACOSX/") and _KEYS.search(last) is None
 
 
-def in_zip(pieces: Iterable[bytes], scratch: Callable[[], IO[bytes]], key_set: str) -> InFiles:
-    """Return the certificates of a ZIP file, which is read from its end, and so copied to a ``scratch`` file first."""
-    return InFiles(_copied(pieces, scratch, files_of_zip), key_set)
-
-
-def in_seven_zip(
-    pieces: Iterable[bytes],
-    scratch: Callable[[], IO[bytes]],
-    files: FilesOfArchive,
-    key_set: str,
-) -> InFiles:
-    """Return the certificates of a 7z archive, whose ``files`` somebody else reads; it is copied to a file first."""
-    return InFiles(_copied(pieces, scratch, files), key_set)
-
-
-def _copied(
-    pieces: Iterable[bytes],
-    scratch: Callable[[], IO[bytes]],
-    files: FilesOfArchive,
+def copied(
+    pieces: Iterable[bytes], scratch: Callable[[], IO[bytes]], files: FilesOfArchive
 ) -> Iterator[File | RefusedMember]:
+    """Return the files of an archive that is read from its end, and so copied to a ``scratch`` file first."""
     with scratch() as copy:
         for piece in pieces:
             copy.write(piece)
         copy.seek(0)
         yield from files(copy)
-
-
-def in_tar(pieces: Iterable[bytes], key_set: str) -> InFiles:
-    """Return the certificates of a tar file."""
-    return InFiles(files_of_tar(pieces), key_set)

@@ -5,9 +5,17 @@ from typing import IO
 
 from jitr.devicelists.csv.duplicates import SeenKeys
 from jitr.devicelists.csv.records import read_records
-from jitr.devicelists.manifests import certificates, tables
-from jitr.devicelists.manifests.archives import FilesOfArchive, gunzipped
-from jitr.devicelists.manifests.certificates import Certificates, CertificateText, CertificateTexts
+from jitr.devicelists.manifests import tables
+from jitr.devicelists.manifests.archives import FilesOfArchive, files_of_tar, files_of_zip, gunzipped
+from jitr.devicelists.manifests.certificates import (
+    Certificates,
+    CertificateText,
+    CertificateTexts,
+    InFiles,
+    copied,
+    in_lines,
+    in_pem,
+)
 from jitr.devicelists.manifests.microchip import Manifest
 from jitr.devicelists.manifests.reading import Entry, ManifestReader, Options, ParallelMap, WrongManifest, one_by_one
 from jitr.x509.pem import MAX_INPUT
@@ -62,17 +70,17 @@ def _texts(
 ) -> CertificateTexts | None:
     match found:
         case "zip":
-            return certificates.in_zip(pieces, scratch, options.key_set)
+            return InFiles(copied(pieces, scratch, files_of_zip), options.key_set)
         case "7z" if seven_zip is not None:
-            return certificates.in_seven_zip(pieces, scratch, seven_zip, options.key_set)
+            return InFiles(copied(pieces, scratch, seven_zip), options.key_set)
         case "tar":
-            return certificates.in_tar(pieces, options.key_set)
+            return InFiles(files_of_tar(pieces), options.key_set)
         case "tar.gz":
-            return certificates.in_tar(gunzipped(pieces), options.key_set)
+            return InFiles(files_of_tar(gunzipped(pieces)), options.key_set)
         case "pem":
-            return CertificateTexts(certificates.in_pem(pieces))
+            return CertificateTexts(in_pem(pieces))
         case "base64":
-            return CertificateTexts(certificates.in_lines(pieces))
+            return CertificateTexts(in_lines(pieces))
         case "der":
             return CertificateTexts(_whole(pieces))
     return None
