@@ -273,8 +273,10 @@ class _Build:
                 )
 
     def _check_exist(self, names: tuple[At, ...], known: Collection[str] | None, what: str) -> None:
-        for each in names if known is not None else ():
-            if known is not None and each.value not in known:
+        if known is None:
+            return
+        for each in names:
+            if each.value not in known:
                 self._findings.error(
                     each.place,
                     f"there is no {what} {quoted(each.value)}",
