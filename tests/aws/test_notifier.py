@@ -209,17 +209,17 @@ WAITS = {"held", "of another CA", "waits for a name", "waits for a name at anoth
 CHANGES = {"rules", "rules that failed", "rules of another stack"}
 # What the page says in front of a pattern, and which of the examples it is to match.
 USES: dict[str, Any] = {
-    "Every device that starts to wait": WAITS,
-    "Those that wait because no rule matches them": {"held", "of another CA"},
-    "Devices of one CA": OF_US - CHANGES - {"cut off", "of another CA", "waits for a name at another CA"},
+    "Every device that begins to wait": WAITS,
+    "Devices that wait because no rule matches them": {"held", "of another CA"},
+    "Every decision on devices of one CA": OF_US - CHANGES - {"cut off", "of another CA", "waits for a name at another CA"},
     "Rejected devices": {"rejected", "rejected after it was in", "cut off"},
-    "Devices that one rule lets in": {"let in"},
+    "Devices that a rule lets in": {"let in"},
     "Devices that an operator let in": {"let in by hand"},
     "Devices that were in": {"rejected after it was in", "waits for a name at another CA"},
     "Things whose names begin alike": {"let in as a press"},
     "One stack's events": {"rules of another stack"},
     "What people change": CHANGES,
-    "A change that failed": {"rules that failed"},
+    "Changes that failed": {"rules that failed"},
 }
 PATTERNS = {
     said: json.loads(pattern)
