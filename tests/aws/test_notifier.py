@@ -211,7 +211,9 @@ CHANGES = {"rules", "rules that failed", "rules of another stack"}
 USES: dict[str, Any] = {
     "Every device that begins to wait": WAITS,
     "Devices that wait because no rule matches them": {"held", "of another CA"},
-    "Every decision on devices of one CA": OF_US - CHANGES - {"cut off", "of another CA", "waits for a name at another CA"},
+    "Every decision on devices of one CA": OF_US
+    - CHANGES
+    - {"cut off", "of another CA", "waits for a name at another CA"},
     "Rejected devices": {"rejected", "rejected after it was in", "cut off"},
     "Devices that a rule lets in": {"let in"},
     "Devices that an operator let in": {"let in by hand"},
