@@ -10,8 +10,7 @@ from typing import cast
 import pytest
 
 from jitr_operations.devices import admissions
-from jitr_operations.fleet import check as checking
-from jitr_operations.fleet import pace
+from jitr_operations.fleet import pace, walks
 from jitr_operations.table import now
 from testkit import pki
 from testkit.aws.admission import FACTORY, FULL, rules
@@ -30,7 +29,7 @@ def nobody_waits() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pace, "time", clock)
         patch.setattr(admissions, "time", clock)
-        patch.setattr(checking, "_AT_ONCE", 1)
+        patch.setattr(walks, "_AT_ONCE", 1)
         yield patch
 
 

@@ -13,27 +13,23 @@ So AWS IoT is asked for pages of 250, at half of registration's pace, and descri
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from jitr.aws.dynamodb.by_hand import acts_of
-from jitr.aws.dynamodb.replacements import follows_another
 from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.aws.dynamodb.table import BATCH_GET, Item, Table, key_of, state_shards
 from jitr.aws.iot import Iot
-from jitr.aws.iot_listings import MOST_POLICIES, ListedCertificate, ListedThing, Listings
-from jitr.errors import InputError, Refused
-from jitr.fleet.drift import DeviceFound, apart_from_its_thing, drifts
+from jitr.aws.iot_listings import MOST_POLICIES, ListedCertificate, Listings
+from jitr.errors import InputError
 from jitr.fleet.standing import ACTIVE, Standing, as_listed, is_recent
 from jitr.reasons import Verdict
 from jitr.records.record import Record
-from jitr.rules.model import Grant
 from jitr.services.fleet.examination import Examined
-from jitr.services.fleet.findings import FleetFinding, KnownDevice, device_of, drifted
+from jitr.services.fleet.findings import FleetFinding, device_of
 from jitr.text import counted, meant
 from jitr.times import parse_time, rfc3339
 from jitr.unseen import quote
@@ -42,18 +38,17 @@ from jitr_operations.cas.registry import all_ca_ids
 from jitr_operations.decisions.filters import ca_ids
 from jitr_operations.deployment import Deployment
 from jitr_operations.fleet.examining import examiner_for
+from jitr_operations.fleet.granted import GrantComparison
 from jitr_operations.fleet.notebook import DONE, Notebook
 from jitr_operations.fleet.pace import pace_of
 from jitr_operations.fleet.selection import Selection
+from jitr_operations.fleet.walks import Walks, next_mark
 from jitr_operations.table import now, table_of
 
 # What a notebook says is too old to go on with after this long, and AWS IoT may no longer know its marks.
 GOOD_FOR = timedelta(days=1)
 # Examined for one by one; where there are more, the listing of all certificates costs fewer calls.
 FEW = 250
-_AT_ONCE = 4  # reads of the table
-
-Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +108,10 @@ class _Check:
         self._listings = Listings(deployment.client("iot"), pace)
         self._examiner = examiner_for(deployment, self._iot, pace, selection)
         self._cas = [each for each in all_ca_ids(deployment.client("iot")) if self._of_ca(each)]
-        self._advance: Advance = lambda _steps: None
+        self._walks = Walks(notebook)
+        self._grants = GrantComparison(
+            deployment, self._table, self._iot, self._listings, notebook, attachments=selection.attachments
+        )
 
     def run(self) -> FleetChecked:
         resumed = self._begin()
@@ -124,7 +122,7 @@ class _Check:
             ("Looking at other ACTIVE certificates", self._look_at_others),
             ("Comparing what was granted", self._compare_grants),
         ):
-            with telling.progress(description, None) as self._advance:
+            with telling.progress(description, None) as self._walks.advance:
                 step()
         about = self._notebook.about()
         failed = int(about.get("failed", 0))
@@ -182,20 +180,12 @@ class _Check:
         if not self._selection.ocsp:
             yield "what OCSP responders say"
 
-    def _walk(
-        self, name: str, page: Callable[[str | None], tuple[Any, str | None]], keep: Callable[[Any], None]
-    ) -> None:
-        """Go through all pages of something, from where its walk stopped, and keep each with the mark of the next."""
-        walk = _Walk(self._notebook, name, page, keep, self._advance)
-        while not walk.done:
-            walk.keep(walk.next_page())
-
     # --- 1. certificates
 
     def _list_certificates(self) -> None:
         for ca_id in self._cas:
             page = partial(self._listings.certificates_of, ca_id)
-            self._walk(f"certificates of {ca_id}", page, self._keep_certificates)
+            self._walks.through(f"certificates of {ca_id}", page, self._keep_certificates)
 
     def _keep_certificates(self, listed: Sequence[ListedCertificate]) -> None:
         self._notebook.list_certificates(
@@ -206,11 +196,9 @@ class _Check:
     # --- 2. admitted devices
 
     def _look_at_admitted(self) -> None:
-        walks = [
-            _Walk(self._notebook, f"records of {shard}", self._admitted_in(shard), self._keep_admitted, self._advance)
-            for shard in state_shards(Verdict.ADMIT.value)
-        ]
-        _side_by_side(walks)
+        shards = state_shards(Verdict.ADMIT.value)
+        pages = [(f"records of {shard}", self._admitted_in(shard)) for shard in shards]
+        self._walks.side_by_side(pages, self._keep_admitted)
         self._require_rule()
 
     def _require_rule(self) -> None:
@@ -266,8 +254,8 @@ class _Check:
 
     def _look_for_unlisted(self) -> None:
         if len(self._notebook.unlisted(None, FEW + 1)) > FEW:
-            self._walk("all certificates", self._listings.certificates, self._keep_unlisted)
-        self._walk("unlisted", self._unlisted, self._keep)
+            self._walks.through("all certificates", self._listings.certificates, self._keep_unlisted)
+        self._walks.through("unlisted", self._unlisted, self._keep)
 
     def _keep_unlisted(self, listed: Sequence[ListedCertificate]) -> None:
         self._notebook.list_unlisted((each.id, each.status) for each in listed)
@@ -275,7 +263,7 @@ class _Check:
     def _unlisted(self, mark: str | None) -> tuple[Examined, str | None]:
         ids = self._notebook.unlisted(mark, BATCH_GET)
         records = [each for each in self._table.records(ids) if each.decision is Verdict.ADMIT]
-        return self._examiner.look_at(records, self._statuses(records)), _last(ids)
+        return self._examiner.look_at(records, self._statuses(records)), next_mark(ids)
 
     def _statuses(self, records: Sequence[Record]) -> dict[str, str | None]:
         """Return statuses as AWS IoT listed them, and of those as it describes them of which no listing tells."""
@@ -289,14 +277,14 @@ class _Check:
         return {each.certificate_id: None for each in records} | statuses
 
     def _status_of(self, record: Record) -> str | None:
-        self._advance(1)
+        self._walks.advance(1)
         found = self._iot.certificate(record.certificate_id)
         return None if found is None else found.status
 
     # --- 4. ACTIVE, and not on record as admitted
 
     def _look_at_others(self) -> None:
-        self._walk("others", self._others, self._keep)
+        self._walks.through("others", self._others, self._keep)
 
     def _others(self, mark: str | None) -> tuple[Examined, str | None]:
         found = self._notebook.unseen(ACTIVE, mark, BATCH_GET)
@@ -307,7 +295,7 @@ class _Check:
         if self._selection.rule is None:
             without = [(each, created) for each, created in found if each not in records]
             self._add_unrecorded(looked, without)
-        return looked, _last(ids)
+        return looked, next_mark(ids)
 
     def _add_unrecorded(self, looked: Examined, found: Sequence[tuple[str, str | None]]) -> None:
         acts = acts_of(self._table, [each for each, _ in found])
@@ -327,73 +315,13 @@ class _Check:
             )
             looked.findings += one.findings
             looked.decided += one.decided
-            self._advance(1)
+            self._walks.advance(1)
 
     # --- 5. what was granted
 
     def _compare_grants(self) -> None:
-        if Standing.DRIFT not in self._wanted:
-            return
-        self._walk("things", self._listings.things, self._keep_things)
-        for group in self._notebook.granted("thing_groups"):
-            page = partial(self._listings.things_in, group)
-            self._walk(f"group {group}", page, partial(self._notebook.keep_members, group))
-        for policy in self._policies():
-            page = partial(self._listings.certificates_with, policy)
-            self._walk(f"policy {policy}", page, partial(self._notebook.keep_policies, policy))
-        self._walk("grants", self._drifted, self._notebook.find)
-
-    def _keep_things(self, things: Iterable[ListedThing]) -> None:
-        self._notebook.keep_things((each.name, each.thing_type, each.attributes) for each in things)
-
-    def _policies(self) -> list[str]:
-        """Return the IoT policies whose targets are listed: all of the account, or those granted where it has many."""
-        found = self._listings.few_policies()
-        if found is not None:
-            return found
-        with self._notebook.writing():
-            self._notebook.count("policies_not_listed", 1)
-        return self._notebook.granted("iot_policies")
-
-    def _drifted(self, mark: str | None) -> tuple[list[FleetFinding], str | None]:
-        found = self._notebook.grants(mark, BATCH_GET)
-        return [each for one in found if (each := self._drift_of(*one)) is not None], _last([each for each, _ in found])
-
-    def _drift_of(self, certificate_id: str, granted: Any) -> FleetFinding | None:
-        grant = Grant.from_json(granted["grant"])
-        thing = grant.thing
-        shared = thing is not None and self._notebook.last_granted(thing) != certificate_id
-        has = DeviceFound(
-            iot_policies=self._notebook.policies_of(certificate_id),
-            thing=None if thing is None else self._notebook.thing(thing),
-            attached=self._attached(certificate_id, thing),
-            shared=shared,
-        )
-        differ = drifts(grant, has)
-        own = apart_from_its_thing(differ)
-        if own != differ and not shared and self._is_anothers(certificate_id):
-            differ = own
-        return drifted(KnownDevice.from_json(granted["device"]), differ) if differ else None
-
-    def _is_anothers(self, certificate_id: str) -> bool:
-        """Return whether a device's thing was granted to another since: one admitted meanwhile is not looked at."""
-        records = self._table.records([certificate_id])
-        return any(follows_another(self._table, each, self._is_active) for each in records)
-
-    def _is_active(self, certificate_id: str) -> bool:
-        found = self._iot.certificate(certificate_id)
-        return found is not None and found.status == ACTIVE
-
-    def _attached(self, certificate_id: str, thing: str | None) -> bool | None:
-        if thing is None or not self._selection.attachments:
-            return None
-        self._advance(1)
-        return thing in self._listings.things_of(self._arn(certificate_id))
-
-    def _arn(self, certificate_id: str) -> str:
-        session, account = self._deployment.session, self._deployment.account_id
-        partition = session.get_partition_for_region(self._deployment.region)
-        return f"arn:{partition}:iot:{self._deployment.region}:{account}:cert/{certificate_id}"
+        if Standing.DRIFT in self._wanted:
+            self._grants.make(self._walks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,67 +332,8 @@ class _Admitted:
     looked: Examined
     unlisted: Sequence[str]
 
-
-class _Walk:
-    """All pages of something, one after the other, each kept together with the mark of the next."""
-
-    def __init__(
-        self,
-        notebook: Notebook,
-        name: str,
-        page: Callable[[str | None], tuple[Any, str | None]],
-        keep: Callable[[Any], None],
-        advance: Advance,
-    ) -> None:
-        self._notebook, self._name, self._page, self._keep, self._advance = notebook, name, page, keep, advance
-        self._mark = notebook.mark(name)
-        self.done = self._mark == DONE
-
-    def next_page(self) -> tuple[Any, str | None]:
-        """Ask for the next page. One whose mark AWS IoT no longer knows is asked for from the beginning."""
-        try:
-            return self._page(self._mark)
-        except Refused as refused:
-            if self._mark is None or refused.code != "InvalidRequestException":
-                raise
-            return self._page(None)
-
-    def keep(self, found: tuple[Any, str | None]) -> None:
-        """Write a page down."""
-        page, mark = found
-        with self._notebook.writing():
-            self._keep(page)
-            self._notebook.set_mark(self._name, mark)
-        self._mark, self.done = mark, mark is None
-        self._advance(_size(page))
-
-
-def _size(page: Any) -> int:
-    match page:
-        case _Admitted():
-            return len(page.records)
-        case list():
-            return len(page)
-    return 0
-
-
-def _side_by_side(walks: Iterable[_Walk]) -> None:
-    """Ask for pages of several walks at once; what comes is kept one after the other."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        under_way: dict[Future[tuple[Any, str | None]], _Walk] = {
-            pool.submit(walk.next_page): walk for walk in walks if not walk.done
-        }
-        try:
-            while under_way:
-                done, _ = wait(under_way, return_when=FIRST_COMPLETED)
-                for each in done:
-                    walk = under_way.pop(each)
-                    walk.keep(each.result())
-                    if not walk.done:
-                        under_way[pool.submit(walk.next_page)] = walk
-        finally:
-            for each in under_way:
-                each.cancel()
+    def __len__(self) -> int:
+        return len(self.records)
 
 
 def _granted(record: Record) -> tuple[str, str | None, str, dict[str, Any]]:
@@ -472,8 +341,3 @@ def _granted(record: Record) -> tuple[str, str | None, str, dict[str, Any]]:
     grant: dict[str, Any] = dict(record.grant or {})
     device = device_of(record, None).to_json()
     return record.certificate_id, grant.get("thing"), device["decided_at"], {"device": device, "grant": grant}
-
-
-def _last(ids: Sequence[str]) -> str | None:
-    """Return after which certificate the next page begins; None where this page was not full."""
-    return ids[-1] if len(ids) == BATCH_GET else None
