@@ -29,6 +29,7 @@ from jitr.records.record import APPLYING
 from jitr.rules.model import Ca, Crl, Grant, Ocsp
 from jitr.x509.ocsp import RESPONSE_TYPE
 from jitr_operations.fleet import check as checking
+from jitr_operations.fleet.notebook import Notebook
 from jitr_operations.fleet.pace import quotas_in
 from jitr_operations.table import now
 
@@ -647,6 +648,31 @@ def test_a_file_that_is_no_notebook_is_left_as_it_is(run: Run, fleet: Fleet) -> 
     result = run("fleet", "check", "--resume", "admission.yaml")
     assert (result.exit_code, "admission.yaml: no notebook of a check" in result.stderr) == (2, True)
     assert Path("admission.yaml").read_text() == "format: 1\n"
+
+
+def test_two_checks_never_share_a_notebook(run: Run, fleet: Fleet) -> None:
+    """Each would count what the other has counted already."""
+    fleet.let_in("a")
+    first = Notebook(Path("check.notebook"))
+    first.begin({"where": "elsewhere"})
+    second = run("fleet", "check", "--resume", "check.notebook")
+    assert (second.exit_code, "another check is under way with it" in second.stderr) == (2, True)
+    assert first.about() == {"where": "elsewhere"}
+    first.close(finished=True)
+    assert run("fleet", "check", "--resume", "check.notebook").exit_code == 0
+
+
+def test_a_damaged_notebook_is_told_of_and_kept(run: Run, fleet: Fleet) -> None:
+    fleet.let_in("a")
+    book = Notebook(Path("check.notebook"))
+    book.begin({"where": "elsewhere"})
+    book.close(finished=False)
+    whole = Path("check.notebook").read_bytes()
+    damaged = whole[:4096] + b"\x5a" * (len(whole) - 4096)  # the first page says what it is
+    Path("check.notebook").write_bytes(damaged)
+    result = run("fleet", "check", "--resume", "check.notebook")
+    assert (result.exit_code, Path("check.notebook").read_bytes()) == (2, damaged)
+    assert result.stderr.endswith("check.notebook: this notebook is damaged: delete it, and the check begins anew\n")
 
 
 def test_a_mark_that_aws_iot_no_longer_knows_begins_that_listing_anew(run: Run, fleet: Fleet, aws: Aws) -> None:

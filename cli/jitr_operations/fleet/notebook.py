@@ -35,16 +35,21 @@ Row = Mapping[str, Any]
 
 
 class Notebook:
-    """What one check knows. Several threads may ask; one writes."""
+    """What one check knows. Several threads may ask; one writes. Every method raises InputError for a damaged file."""
 
     def __init__(self, file: Path | None) -> None:
-        """Open the notebook in a file, or one that is gone with the process. Raises InputError for another file."""
+        """Open the notebook in a file, or one that is gone with the process.
+
+        Raises InputError for another file, and for a notebook that another check has open.
+        """
         self._lock = RLock()
         self._file = file
         try:
             self._database = _opened(file)
         except (sqlite3.Error, OSError) as problem:
             told = problem.strerror if isinstance(problem, OSError) else problem
+            if _is(problem, "SQLITE_BUSY"):
+                told = "another check is under way with it; wait for its end, or name another file"
             raise InputError(f"{file}: no notebook of a check can be kept there: {told}") from None
         self.began_before = bool(self.about())
 
@@ -59,7 +64,7 @@ class Notebook:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Keep all that is written while the block runs, or nothing of it."""
-        with self._lock, self._database:
+        with self._lock, self._undamaged(), self._database:
             self._database.execute("BEGIN")
             yield
 
@@ -208,19 +213,30 @@ class Notebook:
         self._many(sql, [(name, more)])
 
     def _rows(self, sql: str, *values: Any) -> Iterator[Any]:
-        with self._lock:
+        with self._lock, self._undamaged():
             return iter(self._database.execute(sql, values).fetchall())
 
     def _many(self, sql: str, rows: Iterable[Any]) -> None:
-        with self._lock:
+        with self._lock, self._undamaged():
             self._database.executemany(sql, rows)
+
+    @contextmanager
+    def _undamaged(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as problem:
+            if not _is(problem, "SQLITE_CORRUPT"):
+                raise
+            raise InputError(f"{self._file}: this notebook is damaged: delete it, and the check begins anew") from None
 
 
 def _opened(file: Path | None) -> sqlite3.Connection:
     if file is not None and not file.exists():
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # it names devices
     # An empty name is a database of SQLite's own, on disk where it grows, that is gone once it is closed.
-    database = sqlite3.connect("" if file is None else file, isolation_level=None, check_same_thread=False)
+    database = sqlite3.connect("" if file is None else file, timeout=0, isolation_level=None, check_same_thread=False)
+    # Two checks that wrote into one would count everything twice. https://www.sqlite.org/pragma.html#pragma_locking_mode
+    database.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;")
     version = database.execute("PRAGMA user_version").fetchone()[0]
     tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if tables and version != _VERSION:
@@ -230,3 +246,8 @@ def _opened(file: Path | None) -> sqlite3.Connection:
     if not tables:
         database.executescript(_TABLES + f"PRAGMA user_version = {_VERSION};")
     return database
+
+
+def _is(problem: Exception, code: str) -> bool:
+    """Return whether an error is one of SQLite's with that code, or with a code that says more (``…_INDEX``)."""
+    return str(getattr(problem, "sqlite_errorname", "")).startswith(code)
