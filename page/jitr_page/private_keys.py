@@ -18,10 +18,7 @@ class PrivateKeyPasted(InputError):
     """A form or an address has a private key in one of its fields."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "A private key was pasted here. It was not kept, but it has left its place: no private key belongs into a "
-            "browser."
-        )
+        super().__init__("A private key was pasted here, and was not kept: no private key belongs in a browser.")
 
 
 def refuse_keys(data: bytes, name: str) -> None:
@@ -31,10 +28,7 @@ def refuse_keys(data: bytes, name: str) -> None:
 
 
 def _refusal(name: str) -> InputError:
-    return InputError(
-        f"{name} has a private key in it. It was not kept, but it has left its place: no private key belongs into "
-        "a browser. Choose the file that has the certificate alone; `openssl x509 -in FILE` writes it"
-    )
+    return InputError(f"{name} has a private key in it, and was not kept: choose a file without one")
 
 
 def refuse_keys_in(stream: IO[bytes], name: str) -> None:

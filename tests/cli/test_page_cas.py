@@ -178,6 +178,12 @@ def test_a_private_key_is_refused_at_the_door_and_kept_nowhere(
     assert secret not in answer.text + caplog.text
 
 
+def test_a_refused_key_is_told_in_one_line_that_fits_a_key_alone(page: Page) -> None:
+    """There is no certificate in it that another command could write out."""
+    told = html.unescape(upload(page, "SNI_ONLY", private_key("pem")).text)
+    assert "factory-b.pem has a private key in it, and was not kept: choose a file without one<" in told
+
+
 def test_a_private_key_is_found_wherever_it_stands_in_a_file(page: Page) -> None:
     """Else the lines of it would be shown, as lines that are no rows; 4,093 rows have it on the edge of two pieces."""
     key = drafts.private_pem(KEY).decode()

@@ -71,6 +71,17 @@ def exported(page: Page, kind: str) -> list[str]:
     return [each["certificate_sha256"] for each in csv.DictReader(answer.data.decode("utf-8-sig").splitlines())]
 
 
+def test_a_device_s_page_names_its_ca_by_alias_subject_and_id_with_a_link(page: Page, fleet: Fleet) -> None:
+    """So does one that no rule names, without an alias."""
+    here = f"/devices/{fleet.let_in('a')['a'].sha256}"
+    text, subject = page.text(here), "CN=Factory A,O=OKIDA,C=TR"
+    assert f"CA factory-a {subject} {FACTORY.id[:12]} IoT policies" in words(text)
+    assert f'/cas/{FACTORY.id}">factory-a</a>' in text
+    assert f"Signed by {subject}, valid until" in words(text)
+    fleet.world.publish(Rules(""))
+    assert f'/cas/{FACTORY.id}">{subject}</a>' in page.text(here)
+
+
 # --- the CA that follows
 
 
@@ -290,7 +301,9 @@ def test_it_is_finished_as_the_command_finishes_it_and_the_reason_is_kept(page: 
     answer = finish(page)
     assert answer.status_code == 303, answer.text
     told = words(page.text(answer.location))
+    assert told.count("Making it ACTIVE on its own page undoes that.") == 1
     assert "Done: the old CA is INACTIVE" in told
+    assert "factory-a is INACTIVE: no new device of it is registered." in words(page.text(HERE))
     assert f"jitr ca rollover {FACTORY.id[:12]} {OTHER.id[:12]} --finish" not in told
     assert (status(fleet), fleet.world.status(device)) == ("INACTIVE", "ACTIVE")
     (entry,) = json.loads(run("history", "--json").stdout)

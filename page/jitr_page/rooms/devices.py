@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from jitr.aws.dynamodb.history import of_device
 from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
+from jitr.facts import CaFacts
 from jitr.reasons import Verdict
 from jitr.records.record import Record, common_name
 from jitr.services.lists.device_lists import DeviceLists
@@ -26,6 +27,7 @@ from jitr_operations.devices.registry import DeviceCertificate, NothingFound, Re
 from jitr_operations.devices.search import find_devices
 from jitr_operations.explain.explanation import Explanation
 from jitr_operations.explain.online import explain_online
+from jitr_operations.issuing.subjects import subject_text
 from jitr_operations.lists import editing
 from jitr_page import filtering
 from jitr_page.forms import is_sure, reason, require_unchanged
@@ -111,9 +113,11 @@ def one(certificate_id: str) -> str | Response:
             device = overview(certificate_id, found.deployment, found.table, rules, _MOST_THINGS)
     except NothingFound:
         raise NotFound from None
-    record = device.record
+    record, ca_id = device.record, device.certificate.ca_certificate_id if device.certificate else None
     return render_template(
         "device.html",
+        aliases=sorted(rules.aliases_of(ca_id)) if rules and ca_id else [],
+        ca_subject=_ca_subject(record),
         id=certificate_id,
         device=device,
         record=record,
@@ -128,6 +132,12 @@ def one(certificate_id: str) -> str | Response:
         row=_row(record),
         explained=_explained(certificate_id) if "explain" in request.args else None,
     )
+
+
+def _ca_subject(record: Record | None) -> str:
+    """Return who the CA is that a device came with, as its own page says it; nothing where that is not on record."""
+    ca = None if record is None or record.facts is None else record.facts["ca"]
+    return "" if ca is None else subject_text(tuple((each,) for each in CaFacts.from_json(ca).subject))
 
 
 def _begins_with(beginning: str) -> Response:
