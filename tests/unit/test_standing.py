@@ -10,7 +10,6 @@ from testkit.knocks import rules as made_rules
 from jitr.fleet.standing import (
     ByHand,
     Standing,
-    StatusChange,
     against_status,
     against_today,
     by_hand,
@@ -19,6 +18,7 @@ from jitr.fleet.standing import (
     says_nothing_of_the_device,
 )
 from jitr.reasons import Verdict
+from jitr.records.by_hand import Act
 from jitr.records.event import RegistrationEvent
 from jitr.records.heads import Heads
 from jitr.records.record import APPLIED, APPLYING, Record
@@ -26,6 +26,10 @@ from jitr.records.transitions import recorded
 
 NOBODY, LET_IN, CUT_OFF = ByHand(), ByHand("ACTIVE"), ByHand("INACTIVE")
 OVERRULED = ByHand("ACTIVE", overruled=True)
+
+
+def act(status: str, before: str, *overruled: str) -> Act:
+    return Act(status, before, by="ops", at="2026-03-01T12:00:00Z", overruled=overruled)
 
 
 def record(decision: Verdict = Verdict.ADMIT) -> Record:
@@ -90,10 +94,10 @@ def test_who_would_not_be_admitted_today_is_told_unless_an_operator_said_why_it_
 
 
 def test_giving_a_grant_again_does_not_hide_who_let_a_device_in_or_cut_it_off() -> None:
-    overruled, again = StatusChange("ACTIVE", "INACTIVE", overruled=True), StatusChange("ACTIVE", "ACTIVE")
+    overruled, again = act("ACTIVE", "INACTIVE", "deny.rule"), act("ACTIVE", "ACTIVE")
     assert by_hand([overruled, again]) == OVERRULED
     assert by_hand([again]) == NOBODY
-    assert by_hand([StatusChange("INACTIVE", "INACTIVE")]) == CUT_OFF  # to stay so, an operator said
+    assert by_hand([act("INACTIVE", "INACTIVE")]) == CUT_OFF  # to stay so, an operator said
     assert by_hand([]) == NOBODY
 
 

@@ -15,7 +15,7 @@ from jitr.aws.ocsp_responders import OcspResponders
 from jitr.decision.decide import Decision, OperatorWord, decide, held_instead, lists_needed, unreadable
 from jitr.decision.profile import warnings
 from jitr.decision.revocation import ocsps_of
-from jitr.devicelists.rows import ListRow, RowKey, device_keys, membership
+from jitr.devicelists.rows import ListRow, RowKey
 from jitr.errors import Unreadable
 from jitr.facts import Knock
 from jitr.reasons import Verdict
@@ -100,11 +100,9 @@ class Today:
         return self._decide(knock, now, word), knock
 
     def _decide(self, knock: Knock, now: datetime, word: OperatorWord | None, *, before_ocsp: bool = False) -> Decision:
-        rules, lists = self.rules, self.heads.lists
-        wanted = {*lists_needed(knock, rules, now, word), *rules.lists}
-        found = self._table.rows({name: lists[name] for name in wanted if name in lists}, device_keys(knock))
-        memberships = {name: membership(knock, found.get(name, ()), now) for name in wanted}
-        return decide(knock, rules, memberships, now, now, word, before_ocsp=before_ocsp)
+        wanted = {*lists_needed(knock, self.rules, now, word), *self.rules.lists}
+        memberships = self._table.memberships(knock, wanted, self.heads, now)
+        return decide(knock, self.rules, memberships, now, now, word, before_ocsp=before_ocsp)
 
     def _rows(self, name: str, keys: Sequence[RowKey]) -> dict[RowKey, ListRow]:
         head = self.heads.lists.get(name)

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import Enum
 
 from jitr.reasons import Verdict
+from jitr.records.by_hand import Act
 from jitr.records.record import APPLYING, APPLYING_AT_MOST, Record
 from jitr.values import dataclass
 
@@ -31,20 +32,11 @@ class Standing(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class StatusChange:
-    """One change of a certificate's status by an operator's command."""
-
-    status: str
-    before: str
-    overruled: bool = False  # although the rules denied it, and the operator said why
-
-
-@dataclass(frozen=True, slots=True)
 class ByHand:
     """What operators' commands made of a certificate's status last; nothing where they never touched it."""
 
     status: str | None = None
-    overruled: bool = False
+    overruled: bool = False  # although the rules denied it, and the operator said why
 
     @property
     def let_in(self) -> bool:
@@ -57,14 +49,14 @@ class ByHand:
         return self.status in _CUT_OFF
 
 
-def by_hand(changes: Iterable[StatusChange]) -> ByHand:
+def by_hand(acts: Iterable[Act]) -> ByHand:
     """Return what operators made of a certificate last, from all that they did to it, the latest last.
 
     What left the status as it was (a grant that was given again) changes nothing about who let the device in; but
     whoever said that it is to stay cut off cut it off.
     """
-    told = [each for each in changes if each.status != each.before or each.status != ACTIVE]
-    return ByHand(told[-1].status, told[-1].overruled) if told else ByHand()
+    told = [each for each in acts if each.status != each.status_before or each.status != ACTIVE]
+    return ByHand(told[-1].status, bool(told[-1].overruled)) if told else ByHand()
 
 
 def is_settling(record: Record, started: datetime) -> bool:

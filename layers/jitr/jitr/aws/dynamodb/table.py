@@ -5,15 +5,17 @@ Keys and item shapes are written down in ``docs/contracts.md``. Reads that decid
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from botocore.exceptions import ClientError
 
 from jitr.aws.errors import code_of, told_apart
-from jitr.devicelists.rows import ListRow, RowKey
+from jitr.devicelists.rows import ListRow, Membership, RowKey, device_keys, membership
 from jitr.errors import Refused, Retry
+from jitr.facts import Knock
 from jitr.records.heads import Heads, ListHead
 from jitr.records.held import hints
 from jitr.records.record import FORMAT, Record
@@ -261,6 +263,14 @@ class Table:
             name, key = places[item["pk"], item["sk"]]
             found[name].append((key, ListRow.from_json(item["row"])))
         return found
+
+    def memberships(
+        self, knock: Knock, names: Collection[str], heads: Heads, at: datetime
+    ) -> dict[str, Membership | None]:
+        """Read a device's place on each of some lists ``at`` a time; None on a list that does not have it."""
+        lists = {name: heads.lists[name] for name in names if name in heads.lists}
+        found = self.rows(lists, device_keys(knock))
+        return {name: membership(knock, found.get(name, ()), at) for name in names}
 
     def get(self, keys: Sequence[Item], *, only: Sequence[str] = (), of_any_format: bool = False) -> Iterator[Item]:
         """Read the existing items of these keys, by consistent reads, in no order; or only these attributes.

@@ -15,14 +15,11 @@ from jitr.aws.dynamodb.table import Table
 from jitr.aws.iot import Iot
 from jitr.aws.ocsp_responders import OcspResponders
 from jitr.decision.decide import Decision, decide, unreadable
-from jitr.devicelists.rows import device_keys, membership
 from jitr.errors import Unreadable
 from jitr.facts import Knock, OcspAnswer
 from jitr.fleet.standing import (
     ACTIVE,
-    ByHand,
     Standing,
-    StatusChange,
     against_status,
     against_today,
     by_hand,
@@ -145,7 +142,7 @@ class Examiner:
     def _findings(
         self, record: Record, status: str | None, acts: Sequence[Act], decision: Decision | None
     ) -> Iterator[FleetFinding]:
-        hand, by = hand_of(acts), acts[-1].by if acts else None
+        hand, by = by_hand(acts), acts[-1].by if acts else None
         standing = against_status(record, status, hand, replaced=False)
         if standing is Standing.CHANGED and replaced_of(self._table, [record]):
             standing = against_status(record, status, hand, replaced=True)
@@ -163,7 +160,7 @@ class Examiner:
     ) -> Examined:
         """Look at an ACTIVE certificate that nothing was decided on: an operator let it in, or nobody knows who."""
         decision, name = self._decided_unrecorded(pem, ca_id)
-        hand = hand_of(acts)
+        hand = by_hand(acts)
         standing = against_today(False, decision.verdict, hand) if hand.let_in else Standing.UNKNOWN
         looked = Examined(decided=1)
         if standing is not None:
@@ -177,20 +174,13 @@ class Examiner:
             knock = self._seen.unrecorded(pem, ca_id, rules)
         except Unreadable as problem:
             return unreadable(problem.code, str(problem), at), ""
-        lists = self.heads.lists
-        found = self._table.rows({each: lists[each] for each in rules.lists if each in lists}, device_keys(knock))
-        memberships = {each: membership(knock, found.get(each, ()), at) for each in rules.lists}
+        memberships = self._table.memberships(knock, rules.lists, self.heads, at)
         name = ", ".join(knock.certificate.values("common_name"))
         decision = decide(knock, rules, memberships, at, at, nearest=False, before_ocsp=True)
         if decision.verdict is Verdict.ADMIT and rules.ocsps:
             knock = replace(knock, ocsp=self._seen.answers(knock, rules))
             decision = decide(knock, rules, memberships, at, at, nearest=False)
         return decision, name
-
-
-def hand_of(acts: Iterable[Act]) -> ByHand:
-    """Return what operators made of a certificate last, from all that they did to it, the latest last."""
-    return by_hand(StatusChange(each.status, each.status_before, bool(each.overruled)) for each in acts)
 
 
 def _was(record: Record) -> str:

@@ -14,13 +14,13 @@ from jitr.aws.iot import Iot
 from jitr.aws.iot_listings import ListedCertificate, ListedThing, Listings, pages
 from jitr.fleet.drift import DeviceFound, Drift, DriftKind, ThingFound, drifts
 from jitr.fleet.missing import CERTIFICATE, THING, Missing, iot_policy, thing_group
-from jitr.fleet.standing import ACTIVE, Standing, as_listed, is_settling
+from jitr.fleet.standing import ACTIVE, Standing, as_listed, by_hand, is_settling
 from jitr.fleet.tally import EXPIRING, Example, Tally
 from jitr.reasons import Verdict
 from jitr.records.record import Record, common_name
 from jitr.records.reservation import Reservation
 from jitr.rules.model import Grant
-from jitr.services.fleet.examination import Clock, Examiner, hand_of
+from jitr.services.fleet.examination import Clock, Examiner
 from jitr.services.fleet.findings import FleetFinding, codes, told
 from jitr.times import parse_time, rfc3339
 from jitr.values import dataclass
@@ -274,7 +274,7 @@ class FleetPages:
         for each in listed:
             created = rfc3339(each.created) if each.created is not None else ""
             done = acts.get(each.id, ())
-            if not hand_of(done).let_in:
+            if not by_hand(done).let_in:
                 seen.find(Standing.UNKNOWN.value, Example(each.id, "", created, "unknown", "nobody we know let it in"))
                 continue
             found = self._iot.certificate(each.id)

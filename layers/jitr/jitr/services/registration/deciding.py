@@ -12,7 +12,6 @@ from jitr.aws.dynamodb.table import Table
 from jitr.aws.ocsp_responders import OcspResponders
 from jitr.decision.decide import Decision, decide, lists_needed, unreadable
 from jitr.decision.revocation import ocsps_of
-from jitr.devicelists.rows import device_keys, membership
 from jitr.errors import Unreadable
 from jitr.facts import Knock, OcspAnswer
 from jitr.reasons import Verdict
@@ -132,11 +131,9 @@ class Decider:
     def _decide(self, case: Case, candidate: Candidate, *, before_ocsp: bool = False) -> Decision:
         knock, rules = candidate.knock, candidate.rules
         word = None if case.record is None else case.record.operator_word
-        lists, knocked_at = case.heads.lists, case.event.knocked_at
+        knocked_at, now = case.event.knocked_at, self._clock()
         needed = lists_needed(knock, rules, knocked_at, word)
-        found = self._table.rows({name: lists[name] for name in needed if name in lists}, device_keys(knock))
-        now = self._clock()
-        memberships = {name: membership(knock, found.get(name, ()), now) for name in needed}
+        memberships = self._table.memberships(knock, needed, case.heads, now)
         return decide(knock, rules, memberships, now, knocked_at, word, before_ocsp=before_ocsp)
 
     def decided_since(self, case: Case, record: Record) -> LaterDecision | None:
