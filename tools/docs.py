@@ -1,5 +1,6 @@
 """Makes the reference pages that follow from code: `make docs UPDATE=1` writes them."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 import click
 import yaml
 from tools import deployer, event_schemas
+from tools.rules_tables import rules_page
 
 from jitr.aws.metrics import METRICS, Metric
 from jitr.reasons import CODES, ReasonCode
+from jitr.rules.file.schema import json_schema
 from jitr_cli.main import jitr
 from jitr_local.cli import local
 
@@ -181,10 +184,12 @@ def _described(path: str, command: click.Command, level: int) -> Iterator[str]:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     **event_schemas.pages(),
+    "admission.schema.json": lambda: json.dumps(json_schema(), indent=2) + "\n",
     "command-line.md": commands_page,
     "metrics.md": metrics_page,
     "parameters.md": parameters_page,
     "reasons.md": reasons_page,
+    "rules.md": rules_page,
     **deployer.FILES,
 }
 """Every page and file of docs/ that follows from code alone."""

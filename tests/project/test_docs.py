@@ -15,6 +15,7 @@ import click
 import pytest
 from tools.docs import PAGES as GENERATED
 from tools.docs import reasons_page
+from tools.rules_tables import tables
 
 from jitr.decision.selftest import run
 from jitr.reasons import CODES
@@ -61,6 +62,11 @@ def test_the_generated_page_is_current(name: str) -> None:
     if os.environ.get("UPDATE_DOCS"):
         path.write_text(made, encoding="utf-8")
     assert path.read_text(encoding="utf-8") == made, f"{name} is stale: {UPDATE}"
+
+
+def test_each_table_of_the_rules_file_has_its_place_in_the_reference() -> None:
+    places = re.findall(r"<!-- table (\w+) -->", (DOCS / "rules.md").read_text(encoding="utf-8"))
+    assert sorted(places) == sorted(tables())
 
 
 def test_the_page_of_reason_codes_has_each_code_once_in_order_of_weight() -> None:

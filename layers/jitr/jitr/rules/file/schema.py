@@ -1,29 +1,12 @@
-"""The JSON Schema of the rules file, for editors, and the tables of docs/rules.md: both from ``fields``.
+"""The JSON Schema of the rules file, for editors, from ``fields``.
 
-The schema is never stricter than the reader; the reader knows more (aliases, templates that need a list, …).
+It is never stricter than the reader; the reader knows more (aliases, templates that need a list, …).
 """
 
-import re
-from collections.abc import Iterable
 from typing import Any
 
-from jitr.rules.file.fields import (
-    ALLOW,
-    CA,
-    CERTIFICATE,
-    CONDITIONS,
-    CRL,
-    DENY,
-    DEVICE,
-    EXPECT,
-    FILE,
-    GRANT,
-    OCSP,
-    PARTITION,
-    ROW,
-    TEST,
-)
-from jitr.rules.file.kinds import SUBJECT_ATTRIBUTES, Schema, Whole, Wrong, YesNo
+from jitr.rules.file.fields import FILE
+from jitr.rules.file.kinds import Schema, Whole, Wrong, YesNo
 from jitr.rules.file.problems import ProblemCollector
 from jitr.rules.file.shapes import Field, Kind, Many, Needs, OneOrMany, RecordShape, TableShape, records_in
 from jitr.rules.file.source import Mapping, Node, Scalar, Sequence, parse
@@ -86,7 +69,7 @@ def _record_schema(record: RecordShape) -> Schema:
 
 def _field_schema(field: Field) -> Schema:
     schema = {**_kind_schema(field.kind), "description": field.doc}
-    default = _default(field)
+    default = default_of(field)
     if default is not None:
         schema["default"] = default
     if field.example:
@@ -94,7 +77,7 @@ def _field_schema(field: Field) -> Schema:
     return schema
 
 
-def _default(field: Field) -> Any:
+def default_of(field: Field) -> Any:
     """Return the default as JSON, if it is one value and not a sentence."""
     if field.default is None or isinstance(field.kind, RecordShape | Many | OneOrMany | TableShape):
         return None
@@ -115,59 +98,3 @@ def _plain(node: Node | None, kind: Kind) -> Any:
         case Mapping():
             return {key.text: _plain(value, kind) for key, value in node.entries}
     return node.text if isinstance(node, Scalar) else None
-
-
-# the tables of docs/rules.md
-
-
-def tables() -> dict[str, str]:
-    """Return the reference tables in Markdown, by the name that their place in docs/rules.md has."""
-    conditions = {each.name for each in CONDITIONS}
-    return {
-        "file": _table(FILE.fields),
-        "cas": _table(CA.fields),
-        "crl": _table(CRL.fields),
-        "partition": _table(PARTITION.fields),
-        "ocsp": _table(OCSP.fields),
-        "certificate": _table(CERTIFICATE.fields),
-        "conditions": _table(CONDITIONS),
-        "deny": _table(each for each in DENY.fields if each.name not in conditions),
-        "allow": _table(each for each in ALLOW.fields if each.name not in conditions),
-        "grant": _table(GRANT.fields),
-        "tests": _table(TEST.fields),
-        "device": _table(each for each in DEVICE.fields if each.name not in SUBJECT_ATTRIBUTES),
-        "row": _table((*ROW.fields, *((ROW.extra,) if ROW.extra else ()))),
-        "expect": _table(EXPECT.fields),
-    }
-
-
-def _table(fields: Iterable[Field]) -> str:
-    rows = [_cells(each) for each in fields]
-    head = ("key", "value", "without it", "meaning", "example")
-    used = [place for place in range(len(head)) if any(row[place] for row in rows)]
-    lines = (head, ("---",) * len(head), *rows)
-    return "".join(f"| {' | '.join(line[place] for place in used)} |\n" for line in lines)
-
-
-def _cells(field: Field) -> tuple[str, ...]:
-    default = field.default or ""
-    if _default(field) is not None or default.startswith("["):
-        default = f"`{default}`"
-    without = "an error" if field.required else default
-    example = f"`{field.name}: {field.example}`" if field.example else ""
-    example = re.sub("[0-9a-f]{64}", lambda found: f"{found[0][:4]}…{found[0][-4:]}", example)
-    return f"`{field.name}`", field.kind.told, without, field.doc, example
-
-
-def with_tables(document: str) -> str:
-    """Renew what a document has between ``<!-- table NAME -->`` and ``<!-- end -->``.
-
-    Raises KeyError for a name that no table has.
-    """
-    made = tables()
-    return re.sub(
-        r"(<!-- table ([a-z]+) -->\n).*?(<!-- end -->)",
-        lambda found: f"{found[1]}\n{made[found[2]]}\n{found[3]}",
-        document,
-        flags=re.DOTALL,
-    )
