@@ -340,12 +340,12 @@ def test_what_cryptography_made_is_read_as_it_reads_it(by_key: bool, status: byt
         .sign(DELEGATE.key, hashes.SHA256())
     )
     reading = read_ocsp(made.public_bytes(Encoding.DER))
-    assert reading.serial_number == made.serial_number
-    assert reading.issuer_key_hash == made.issuer_key_hash
-    assert reading.issuer_name_hash == made.issuer_name_hash
-    assert (reading.this_update, reading.next_update) == (made.this_update_utc, made.next_update_utc)
+    assert reading.answer.serial_number == made.serial_number
+    assert reading.answer.issuer_key_hash == made.issuer_key_hash
+    assert reading.answer.issuer_name_hash == made.issuer_name_hash
+    assert (reading.answer.this_update, reading.answer.next_update) == (made.this_update_utc, made.next_update_utc)
     assert reading.produced_at == made.produced_at_utc
-    assert reading.revoked_at == made.revocation_time_utc
+    assert reading.answer.revoked_at == made.revocation_time_utc
     assert reading.signed == made.tbs_response_bytes
     assert reading.responder_key_hash == made.responder_key_hash
     answer = answer_of(reading, QUESTION, CA)
@@ -356,7 +356,7 @@ def test_what_cryptography_made_is_read_as_it_reads_it(by_key: bool, status: byt
 def test_what_is_made_here_by_hand_is_read_by_cryptography() -> None:
     data = delegated(status=revoked(1)).issue()
     theirs, ours = library.load_der_ocsp_response(data), read_ocsp(data)
-    assert theirs.revocation_time_utc == ours.revoked_at == ocsp.REVOKED_AT
+    assert theirs.revocation_time_utc == ours.answer.revoked_at == ocsp.REVOKED_AT
     assert theirs.revocation_reason is x509.ReasonFlags.key_compromise
     assert theirs.certificates[0].fingerprint(hashes.SHA256()) == hashlib.sha256(DELEGATE.der).digest()
     assert ours.produced_at == datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -374,11 +374,11 @@ def test_every_vector_is_refused_in_one_line_or_read_as_cryptography_reads_it(pa
         return
     ours = read_ocsp(data)
     theirs = library.load_der_ocsp_response(data)
-    single = next(theirs.responses)
-    assert ours.serial_number == single.serial_number
-    assert (ours.issuer_key_hash, ours.issuer_name_hash) == (single.issuer_key_hash, single.issuer_name_hash)
-    assert (ours.this_update, ours.next_update) == (single.this_update_utc, single.next_update_utc)
-    assert (ours.produced_at, ours.revoked_at) == (theirs.produced_at_utc, single.revocation_time_utc)
-    assert ours.status == single.certificate_status.name.lower()
+    single, answer = next(theirs.responses), ours.answer
+    assert answer.serial_number == single.serial_number
+    assert (answer.issuer_key_hash, answer.issuer_name_hash) == (single.issuer_key_hash, single.issuer_name_hash)
+    assert (answer.this_update, answer.next_update) == (single.this_update_utc, single.next_update_utc)
+    assert (ours.produced_at, answer.revoked_at) == (theirs.produced_at_utc, single.revocation_time_utc)
+    assert answer.status == single.certificate_status.name.lower()
     assert ours.responder_key_hash == theirs.responder_key_hash
     assert (ours.signature, ours.signed) == (theirs.signature, theirs.tbs_response_bytes)

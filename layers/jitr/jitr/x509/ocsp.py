@@ -109,17 +109,9 @@ def _key_bits(ca: CaReading) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class OcspReading:
-    """The one answer of a BasicOCSPResponse, not yet verified."""
+class SingleResponse:
+    """What is said of one certificate (RFC 6960 section 4.2.1), which is named as in a question."""
 
-    signed: bytes  # as an element: what the signature is over
-    signature: bytes
-    scheme: Scheme
-    responder_name: Name | None  # this or the key hash is None
-    responder_key_hash: bytes | None
-    produced_at: datetime
-    nonce: bytes | None  # the extension's value
-    certificates: tuple[bytes, ...]  # DER, each of which may be anything
     hash_oid: bytes
     issuer_name_hash: bytes
     issuer_key_hash: bytes
@@ -129,6 +121,21 @@ class OcspReading:
     next_update: datetime | None
     revoked_at: datetime | None
     reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OcspReading:
+    """A BasicOCSPResponse with one answer, not yet verified."""
+
+    signed: bytes  # as an element: what the signature is over
+    signature: bytes
+    scheme: Scheme
+    responder_name: Name | None  # this or the key hash is None
+    responder_key_hash: bytes | None
+    produced_at: datetime
+    nonce: bytes | None  # the extension's value
+    certificates: tuple[bytes, ...]  # DER, each of which may be anything
+    answer: SingleResponse
 
 
 def read_ocsp(data: bytes) -> OcspReading:
@@ -159,11 +166,12 @@ def answer_of(
     signer = _signer(reading, ca) if responder is None else _as_named(reading, responder)
     if isinstance(signer, str):
         return OcspAnswer(problem=signer)
+    said = reading.answer
     return OcspAnswer(
-        status=reading.status,
+        status=said.status,
         produced_at=reading.produced_at,
-        this_update=reading.this_update,
-        next_update=reading.next_update,
+        this_update=said.this_update,
+        next_update=said.next_update,
         nonce=None if question.nonce is None else reading.nonce is not None,
         signer=signer.told,
         signer_not_before=signer.not_before,
@@ -171,9 +179,9 @@ def answer_of(
         signature_hashes=tuple(
             [each for each in (reading.scheme.facts.hash, signer.certified_with) if each is not None]
         ),
-        revoked_at=reading.revoked_at,
-        reason=reading.reason,
-        on_hold=reading.reason == REASONS[_HOLD],
+        revoked_at=said.revoked_at,
+        reason=said.reason,
+        on_hold=said.reason == REASONS[_HOLD],
     )
 
 
@@ -188,11 +196,12 @@ def responder_named(certificate: str | None) -> CaReading | None:
 
 def _why_not_to(reading: OcspReading, question: OcspQuestion) -> str | None:
     """Return why it is not the answer to that question (RFC 6960 section 3.2, 1, and RFC 9654)."""
-    if reading.serial_number != question.serial_number:
-        return f"the answer is about serial number {reading.serial_number:x}, not {question.serial_number:x}"
-    if reading.hash_oid != _HASH_OIDS[question.hash]:
+    said = reading.answer
+    if said.serial_number != question.serial_number:
+        return f"the answer is about serial number {said.serial_number:x}, not {question.serial_number:x}"
+    if said.hash_oid != _HASH_OIDS[question.hash]:
         return f"the answer names the CA by another hash than the question does ({question.hash})"
-    if (reading.issuer_name_hash, reading.issuer_key_hash) != (question.issuer_name_hash, question.issuer_key_hash):
+    if (said.issuer_name_hash, said.issuer_key_hash) != (question.issuer_name_hash, question.issuer_key_hash):
         return "the answer is about a certificate of another CA"
     if reading.nonce is not None and question.nonce is not None and not question.is_echoed_by(reading.nonce):
         return "the answer has the nonce of another question"
@@ -320,8 +329,8 @@ def _basic(content: bytes) -> OcspReading:
     if len(answers) != 1:
         raise UnusableOcsp(f"the answer is about {len(answers)} certificates; one was asked about")
 
-    single = _single(der.expect(answers[0], der.SEQUENCE))
     return OcspReading(
+        answer=_single(der.expect(answers[0], der.SEQUENCE)),
         signed=der.element(der.SEQUENCE, signed),
         signature=b"" if unused else signature,
         scheme=scheme,
@@ -330,32 +339,10 @@ def _basic(content: bytes) -> OcspReading:
         produced_at=produced_at,
         nonce=_extensions(extensions).get(_NONCE),
         certificates=() if certificates is None else _certificates(der.only(certificates, der.SEQUENCE)),
-        hash_oid=single.hash_oid,
-        issuer_name_hash=single.name_hash,
-        issuer_key_hash=single.key_hash,
-        serial_number=single.serial_number,
-        status=single.status,
-        this_update=single.this_update,
-        next_update=single.next_update,
-        revoked_at=single.revoked_at,
-        reason=single.reason,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Single:
-    hash_oid: bytes
-    name_hash: bytes
-    key_hash: bytes
-    serial_number: int
-    status: str
-    this_update: datetime
-    next_update: datetime | None
-    revoked_at: datetime | None
-    reason: str | None
-
-
-def _single(content: bytes) -> _Single:
+def _single(content: bytes) -> SingleResponse:
     fields = der.Cursor(content, "OCSP answer")
     certificate = der.Cursor(fields.take(der.SEQUENCE), "CertID")
     algorithm = der.children(certificate.take(der.SEQUENCE))
@@ -370,10 +357,10 @@ def _single(content: bytes) -> _Single:
     following = fields.take_if(_EXPLICIT[0])
     _extensions(fields.take_if(_EXPLICIT[1]))
     fields.end()
-    return _Single(
+    return SingleResponse(
         hash_oid=der.expect(algorithm[0], der.OBJECT_IDENTIFIER),
-        name_hash=name_hash,
-        key_hash=key_hash,
+        issuer_name_hash=name_hash,
+        issuer_key_hash=key_hash,
         serial_number=serial_number,
         status=status,
         this_update=this_update,
