@@ -41,6 +41,7 @@ def _twin_sha256(certificate: CertificateReading, ca: CaReading) -> str | None:
 
 def _id_with(certificate: CertificateReading, signature: bytes) -> str:
     """Return the id of the same certificate with another signature."""
+    algorithm = der.element(der.SEQUENCE, certificate.algorithm)
     bits = der.element(der.BIT_STRING, b"\x00" + signature)
-    twin = der.element(der.SEQUENCE, certificate.signed + certificate.algorithm + bits)
+    twin = der.element(der.SEQUENCE, certificate.signed + algorithm + bits)
     return hashlib.sha256(twin).hexdigest()

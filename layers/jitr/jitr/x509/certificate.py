@@ -40,7 +40,7 @@ class CertificateReading:
     der: bytes
     issuer: Name
     signed: bytes  # the DER that the signature is over: tbsCertificate
-    algorithm: bytes  # signatureAlgorithm, as an element
+    algorithm: bytes  # signatureAlgorithm, as its element's content
     signature: bytes
     scheme: Scheme
     taken: str | None = None  # which of several certificates this is; None where there was no choice
@@ -119,8 +119,9 @@ def read_certificate(data: bytes) -> CertificateReading:
         )
     except der.DerError as error:
         raise _unreadable(found, error) from error
-    algorithm = der.element(der.SEQUENCE, fields.algorithm)
-    return CertificateReading(facts, found.der, issuer, fields.signed, algorithm, fields.signature, scheme, found.taken)
+    return CertificateReading(
+        facts, found.der, issuer, fields.signed, fields.algorithm, fields.signature, scheme, found.taken
+    )
 
 
 def read_ca(data: bytes, *, status: str, ca_certificate_id: str | None = None) -> CaReading:

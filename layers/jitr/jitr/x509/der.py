@@ -34,26 +34,30 @@ def context(number: int, *, constructed: bool = False) -> int:
 def children(content: bytes) -> list[Element]:
     """Return the elements that follow each other in ``content``. Raises DerError unless they fill it exactly."""
     found = []
-    at, size = 0, len(content)
+    end, size = 0, len(content)
     try:
-        while at < size:
-            tag, length, at = content[at], content[at + 1], at + 2
+        while end < size:
+            tag, length, at = content[end], content[end + 1], end + 2
             if length > 0x7F:
                 length, at = _long_length(content, at, length & 0x7F)
-            end = at + length
             if tag & 0x1F == 0x1F:
                 raise DerError("it has a tag number above 30")
-            if end > size:
-                raise DerError("it is cut short")
+            end = at + length
             found.append((tag, content[at:end]))
-            at = end
     except IndexError:
         raise DerError("it is cut short") from None
+    if end > size:
+        raise DerError("it is cut short")
     return found
 
 
 def end_of_first(content: bytes) -> int:
     """Return where the first element ends, whatever comes after it. Raises DerError where it is not whole."""
+    return _first(content)[1]
+
+
+def _first(content: bytes) -> tuple[int, int]:
+    """Return where the content of the first element begins and where it ends."""
     try:
         length, at = content[1], 2
         if length > 0x7F:
@@ -62,7 +66,7 @@ def end_of_first(content: bytes) -> int:
         raise DerError("it is cut short") from None
     if at + length > len(content):
         raise DerError("it is cut short")
-    return at + length
+    return at, at + length
 
 
 def _long_length(content: bytes, at: int, octets: int) -> tuple[int, int]:
@@ -74,10 +78,12 @@ def _long_length(content: bytes, at: int, octets: int) -> tuple[int, int]:
 
 def only(content: bytes, tag: int) -> bytes:
     """Return the content of the one element of that tag that ``content`` must be. Raises DerError."""
-    found = children(content)
-    if len(found) != 1 or found[0][0] != tag:
-        raise DerError(f"it is not exactly one element with tag {tag:#04x}")
-    return found[0][1]
+    if content and content[0] == tag:
+        at, end = _first(content)
+        if end == len(content):
+            return content[at:]
+    children(content)  # where what stands there is damaged, that is the error
+    raise DerError(f"it is not exactly one element with tag {tag:#04x}")
 
 
 def expect(element: Element, tag: int) -> bytes:

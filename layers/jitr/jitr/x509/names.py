@@ -69,7 +69,7 @@ def read_name(content: bytes, what: str) -> Name:
     except der.DerError as error:
         raise der.DerError(f"its {what} is damaged: {error}") from error
     name = tuple(found)
-    if len(name) > MAX_ATTRIBUTES or sum(map(len, name)) > MAX_ATTRIBUTES:
+    if sum(map(len, name)) > MAX_ATTRIBUTES:
         raise Unreadable("certificate.too-large", f"the {what} has more than {MAX_ATTRIBUTES} attributes")
     return name
 

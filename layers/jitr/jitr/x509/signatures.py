@@ -165,16 +165,16 @@ def verifies(key: PublicKeyTypes | None, scheme: Scheme, signature: bytes, signe
     """Return whether the key verifies a signature. Never raises: where key and algorithm do not fit, it does not."""
     algorithm, hash_algorithm = scheme.facts.algorithm, _HASHES.get(scheme.facts.hash)
     try:
-        if isinstance(key, RSAPublicKey) and scheme.padding is not None and hash_algorithm is not None:
+        if scheme.padding is not None and hash_algorithm is not None and isinstance(key, RSAPublicKey):
             if len(signature) != (key.key_size + 7) // 8:
                 # RFC 8017 sections 8.1.2 and 8.2.2. OpenSSL takes a PSS signature without the zeros it begins with:
                 # the same certificate would have another SHA-256.
                 return False
             key.verify(signature, signed, scheme.padding, hash_algorithm)
-        elif isinstance(key, EllipticCurvePublicKey) and algorithm == "ECDSA" and hash_algorithm is not None:
+        elif algorithm == "ECDSA" and hash_algorithm is not None and isinstance(key, EllipticCurvePublicKey):
             key.verify(signature, signed, ECDSA(hash_algorithm))
-        elif (isinstance(key, Ed25519PublicKey) and algorithm == "Ed25519") or (
-            isinstance(key, Ed448PublicKey) and algorithm == "Ed448"
+        elif (algorithm == "Ed25519" and isinstance(key, Ed25519PublicKey)) or (
+            algorithm == "Ed448" and isinstance(key, Ed448PublicKey)
         ):
             key.verify(signature, signed)
         else:
