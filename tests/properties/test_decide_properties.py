@@ -14,8 +14,8 @@ from testkit.knocks import (
 )
 from testkit.work import steps
 
-from jitr.decision.decide import _outcome
-from jitr.devicelists.rows import ListRow, membership_in, rows_by_key
+from jitr.decision.decide import _outcome, lists_needed
+from jitr.devicelists.rows import ListRow, Membership, membership_in, rows_by_key
 from jitr.facts import ChainFacts, Knock
 from jitr.reasons import Verdict
 from jitr.rules.conditions import FAILS, HOLDS, Circumstances
@@ -90,6 +90,26 @@ def test_the_index_finds_the_rules_that_looking_at_every_rule_finds(
     for index, every in ((in_force.allow_index, in_force.allow), (in_force.deny_index, in_force.deny)):
         indexed = [rule.name for rule in index.candidates(seen) if _outcome(rule, seen) is not FAILS]
         assert indexed == [rule.name for rule in every if _outcome(rule, seen) is not FAILS]
+
+
+@given(device=_DEVICES, allows=_ALLOWS, denies=_ALLOWS)
+def test_a_list_is_worth_a_lookup_if_only_a_list_is_missing_for_one_of_its_rules_to_match(
+    device: Knock, allows: Conditions, denies: Conditions
+) -> None:
+    in_force = _rules(allows, denies)
+    on_every_list = Circumstances(device, dict.fromkeys(("one", "two"), Membership(ListRow())), NOW)
+    matching = [rule for rule in (*in_force.allow, *in_force.deny) if _outcome(rule, on_every_list) is not FAILS]
+    assert lists_needed(device, in_force, NOW) == tuple(sorted({each for rule in matching for each in rule.lists}))
+
+
+def test_finding_the_lists_worth_a_lookup_takes_as_long_however_many_rules_have_no_list() -> None:
+    def searched(unlisted: int) -> int:
+        named: Conditions = [{"ca": "factory-a", "common_name": "snr-*", "organization": "OKIDA"}] * unlisted
+        in_force = load(_rules([*named, {"ca": "factory-a", "lists": ("one",)}], []).compiled)
+        assert lists_needed(knock(), in_force, NOW) == ("one",)  # and the index is made
+        return steps(lambda: lists_needed(knock(), in_force, NOW))
+
+    assert searched(100) == searched(10)
 
 
 @given(device=_DEVICES, allows=st.lists(_CONDITIONS, max_size=16), lists=_LISTS, loaded=st.booleans())

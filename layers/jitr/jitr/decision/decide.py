@@ -137,10 +137,9 @@ def lists_needed(knock: Knock, rules: Rules, knocked_at: datetime, word: Operato
     spoken_for = _spoken_for(rules, word)
     needed: set[str] = set() if spoken_for is None else set(spoken_for.lists)
     for index in (rules.deny_index, rules.allow_index):
-        for rule in index.candidates_on_any_list(seen):
-            if rule.lists and all(
-                each.check(seen) is not FAILS for each in rule.conditions if not isinstance(each, ListCondition)
-            ):
+        for rule in index.candidates_by_list(seen):
+            others = [each for each in rule.conditions if not isinstance(each, ListCondition)]
+            if all(each.check(seen) is not FAILS for each in others):
                 needed.update(rule.lists)
     return tuple(sorted(needed))
 
@@ -190,15 +189,16 @@ def decide(
             reasons.append(_allow_reason(rules, matched, word if spoken_for else None))
 
     verdict = verdict_of(reasons)
+    admitted = verdict is Verdict.ADMIT
     resting = _resting_on(verdict, denies, matched, grant_reasons)
     return Decision(
         verdict=verdict,
         reasons=by_weight(reasons),
         rule=resting.name if resting else None,
         at=rules.at(resting) if resting else None,
-        grant=grant if verdict is Verdict.ADMIT else None,
-        max_devices=matched.max_devices if matched and verdict is Verdict.ADMIT else None,
-        places=matched.places if matched and matched.max_devices and verdict is Verdict.ADMIT else None,
+        grant=grant if admitted else None,
+        max_devices=matched.max_devices if admitted and matched else None,
+        places=matched.places if admitted and matched and matched.max_devices else None,
         # Final, so only on a match that is beyond doubt; an ambiguous one makes it INACTIVE.
         revoke=verdict is Verdict.REJECT and any(each.revoke and _outcome(each, seen) is HOLDS for each in denies),
         near_misses=near_misses,

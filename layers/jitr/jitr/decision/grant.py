@@ -69,11 +69,13 @@ def _thing(rule: AllowRule, row: ListRow | None, seen: Circumstances, reasons: l
 
 def _filled(what: str, template: str, row: ListRow | None, seen: Circumstances, reasons: list[Reason]) -> list[str]:
     """Return the template's pieces: text and, at odd places, filled-in values. None at all if a value is missing."""
+    pieces = list(_parts(template))
     try:
-        return [_value(part, row, seen) if place % 2 else part for place, part in enumerate(_parts(template))]
+        pieces[1::2] = [_value(name, row, seen) for name in pieces[1::2]]
     except _Missing as missing:
         reasons.append(Reason("grant.template-missing", f"{what}: {quote(template)} needs {missing}"))
         return []
+    return pieces
 
 
 @lru_cache(maxsize=1024)  # most rules of a file have their templates in common

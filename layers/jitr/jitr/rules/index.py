@@ -1,7 +1,8 @@
 """Which rules could match a device at all, so that the others cost nothing.
 
 Each rule hangs on one anchor (``jitr.rules.anchors``). Rules of other CAs are never looked at. While nobody knows yet
-which lists have the device, a rule with a list hangs on its names, if they have a literal beginning.
+which lists have the device, only rules with a list are looked at; they hang on their names, if these have a literal
+beginning.
 """
 
 from bisect import bisect_right
@@ -59,11 +60,12 @@ class RuleIndex(Generic[R]):
         bucket = self._bucket(seen.knock.aliases)
         return map(self._rules.__getitem__, bucket.by_lists.places(_names_of(seen), seen.lists))
 
-    def candidates_on_any_list(self, seen: Circumstances) -> Iterator[R]:
-        """Return the rules that could match if every list had the device, to find the lists worth a lookup."""
+    def candidates_by_list(self, seen: Circumstances) -> Iterator[R]:
+        """Return the rules with a list that could match if it had the device, to find the lists worth a lookup."""
         if not self._rules:
             return iter(())
-        return map(self._rules.__getitem__, self._bucket(seen.knock.aliases).by_names.places(_names_of(seen), ()))
+        bucket = self._bucket(seen.knock.aliases)
+        return map(self._rules.__getitem__, bucket.with_lists.places(_names_of(seen), ()))
 
     def next_opening(self, aliases: frozenset[str], after: datetime) -> datetime | None:
         """Return when the next window begins of a rule that is for one of the aliases or for any CA."""
@@ -87,13 +89,14 @@ class _Bucket:
     def __init__(self, placed: Iterable[tuple[int, Indexed]]) -> None:
         self.all: list[int] = []
         self.by_lists = Anchors()  # for whoever knows which lists have the device
-        self.by_names = Anchors()  # for whoever does not
+        self.with_lists = Anchors()  # of rules with a list, by their names: for whoever does not know yet
         openings: set[datetime] = set()
         for place, rule in placed:
             self.all.append(place)
             names = _common_names(rule)
             self.by_lists.hang(place, names, rule.lists)
-            self.by_names.hang(place, names, ())
+            if rule.lists:
+                self.with_lists.hang(place, names, ())
             openings.update(_openings(rule))
         self.openings = sorted(openings)
 

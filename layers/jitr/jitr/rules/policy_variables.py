@@ -14,7 +14,7 @@ types and certificate ids (their alphabets have none of the characters), serial 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from jitr.facts import AlternativeName, Knock
+from jitr.facts import Knock
 from jitr.reasons import Reason
 from jitr.text import cut
 from jitr.unseen import quote
@@ -76,13 +76,13 @@ def steering(knock: Knock, filled: Mapping[str, Sequence[str]], spared: Collecti
     rule's own text.
     """
     certificate = knock.certificate
-    values = [(each.name, each.value) for each in certificate.subject if each.name in _SUBJECT]
-    values += _alternatives("alternative_names", certificate.alternative_names)
-    values += _alternatives("issuer_alternative_names", certificate.issuer_alternative_names)
+    values = [(each.name, each.value) for each in certificate.subject]
+    values += [(f"alternative_names.{each.kind}", each.value) for each in certificate.alternative_names]
+    values += [(f"issuer_alternative_names.{each.kind}", each.value) for each in certificate.issuer_alternative_names]
     values += [(f"{ATTRIBUTES}{name}", each) for name, pieces in filled.items() for each in pieces]
     for name, value in values:
         found = _STEERING.search(value)
-        if found is not None and name not in spared:
+        if found is not None and _is_variable(name) and name not in spared:
             message = (
                 f"{name} is {short(value)}, and {found[0]} has a meaning in topics and IoT policies; if no IoT policy "
                 f"of the device uses ${{{variable(name)}}}, say `not_in_policies: {name}` in the grant"
@@ -91,8 +91,8 @@ def steering(knock: Knock, filled: Mapping[str, Sequence[str]], spared: Collecti
     yield from _issuer(knock)
 
 
-def _alternatives(prefix: str, names: Sequence[AlternativeName]) -> list[tuple[str, str]]:
-    return [(f"{prefix}.{each.kind}", each.value) for each in names if each.kind in _ALTERNATIVE]
+def _is_variable(name: str) -> bool:
+    return name in VARIABLES or name.startswith(ATTRIBUTES)
 
 
 def _issuer(knock: Knock) -> Iterator[Reason]:
@@ -100,7 +100,7 @@ def _issuer(knock: Knock) -> Iterator[Reason]:
 
     Names are compared without case and by compatibility forms (RFC 5280 section 7.1), policies character by character.
     """
-    suspect = [each for each in knock.certificate.issuer if each.name in _SUBJECT and _STEERING.search(each.value)]
+    suspect = [each for each in knock.certificate.issuer if _STEERING.search(each.value) and each.name in _SUBJECT]
     own = {(each.name, each.value) for each in knock.ca.subject} if suspect and knock.ca is not None else set()
     for each in suspect:
         if (each.name, each.value) not in own:
