@@ -27,19 +27,18 @@ _REASONS = """\
 
 <!-- Written by tools/docs.py from jitr.reasons. Do not edit it here. -->
 
-Why a device was admitted, held or rejected, in stable dotted words. A decision carries all of its reasons, the
-heaviest first, each with its code and a sentence about this one device. A code is never renamed, and what it leads to
-never changes:
+A reason code says why a device was admitted, held or rejected. A decision has all of its reasons, the heaviest first,
+each with its code and a sentence about the device. A code is never renamed, and never leads to something else:
 
 - **poison**: nothing is decided, and nothing is changed in AWS IoT. The message is moved to `RegistrationFailures`
   with the code as its attribute `reason`.
 - **reject**: the certificate becomes INACTIVE, or REVOKED where a deny rule says `revoke: true`.
-- **hold**: the certificate stays PENDING_ACTIVATION. The device knocks on, and is decided again at the first knock
-  after the rules or its lists have changed, or after it is due.
+- **hold**: the certificate stays PENDING_ACTIVATION. The device is decided again when the rules or its lists have
+  changed, or when it is due.
 - **admit**: the device gets what was granted, and its certificate becomes ACTIVE.
 
 The most severe of a device's reasons decides: any *reject* rejects, else any *hold* holds. The table is in order of
-weight: of two reasons that lead to the same, the one further up is told first.
+weight: of two reasons that lead to the same, the one further up comes first.
 
 | code | leads to | meaning | what to do |
 | --- | --- | --- | --- |
@@ -69,9 +68,9 @@ _METRICS = """\
 
 <!-- Written by tools/docs.py from jitr.aws.metrics. Do not edit it here. -->
 
-What the functions write, in the namespace `jitr` and the dimension `service`, which is the stack's name. Those with a
-reason are also there by `service` and `reason`. The stack's dashboard shows them (its output `DashboardUrl`); alarms
-are in [template.yaml](../template.yaml). A metric is never renamed and never changes its unit.
+The functions write these metrics in the namespace `jitr`, with the dimension `service`, which is the stack's name. A
+metric with a reason is also written by `service` and `reason`. The stack's dashboard shows them (output
+`DashboardUrl`). A metric is never renamed and never changes its unit.
 
 | metric | unit | what it counts or measures | by reason |
 | --- | --- | --- | --- |
@@ -94,11 +93,10 @@ _PARAMETERS = """\
 
 <!-- Written by tools/docs.py from template.yaml. Do not edit it here. -->
 
-What a deployment can be given, and what its stack tells. Write parameters into `parameter_overrides` of
-`samconfig.toml`, or answer `sam deploy --guided` and have it save them there. On the command line
-`--parameter-overrides` replaces all that `samconfig.toml` gives; what it leaves out keeps the value that the stack has.
-The defaults suit a first deployment, and ten devices as well as some millions; what to raise for a fleet that comes all
-at once is said with each.
+Write parameters into `parameter_overrides` of `samconfig.toml`, or let `sam deploy --guided` ask and save them there.
+`--parameter-overrides` on the command line replaces everything that `samconfig.toml` sets there; a deployed stack keeps
+its value of each parameter that is left out. The defaults suit ten devices and some millions. For a fleet that arrives
+all at once, raise those under [Throughput](#throughput).
 
 ## Parameters
 """
