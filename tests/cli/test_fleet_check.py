@@ -122,7 +122,7 @@ def test_every_kind_is_found_exactly_and_a_check_changes_nothing(run: Run, fleet
 def test_a_fleet_in_order_is_exit_code_0(run: Run, fleet: Fleet) -> None:
     fleet.let_in("a", "b")
     result = run("fleet", "check")
-    assert (result.exit_code, "2 devices decided again" in result.stdout) == (0, True), result.output
+    assert (result.exit_code, "2 admitted certificates checked" in result.stdout) == (0, True), result.output
     assert "Nothing was found." in result.stdout
 
 

@@ -129,7 +129,11 @@ def test_a_column_that_no_row_has_is_refused(run: Run, fleet: Fleet) -> None:
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [(("--within", "3 months"), "give days, as 90d"), (("--by", "colour"), "give ca, rule, list, or a column")],
+    [
+        (("--within", "3 months"), "give days, as 90d"),
+        (("--within", "100000d"), "at most 99999d"),
+        (("--by", "colour"), "give ca, rule, list, or a column"),
+    ],
 )
 def test_what_cannot_be_meant_is_told(run: Run, words: tuple[str, ...], says: str) -> None:
     result = run("fleet", "expiring", *words)

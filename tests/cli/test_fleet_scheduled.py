@@ -494,7 +494,7 @@ def test_what_was_found_is_shown_and_raises_no_alarm_while_as_many_are_accepted(
     [
         (("drif", "--until", "30d"), "the last check found nothing for 'drif': did you mean drift?"),
         (("drift", "--until", "2020-01-01"), "is past: nothing would be accepted"),
-        (("drift", "--until", "soon"), "give days (30d), a day (2026-12-31) or an RFC 3339 time"),
+        (("drift", "--until", "soon"), "give days (30d, at most 9999d), a day (2026-12-31) or an RFC 3339 time"),
         (("drift",), "Give either --until"),
         (("drift", "--withdraw", "--note", "x"), "or --withdraw alone"),
         (("drift", "--withdraw"), "'drift' is not accepted"),

@@ -28,7 +28,7 @@ TAKING = {
     "device deactivate --crl {ca}": "give factory-a no revocation list",
     "decisions ls --ca {ca}": "snr-1",
     "held ls --ca {ca}": "No device",
-    "fleet check --ca {ca}": "1 device decided again",
+    "fleet check --ca {ca}": "1 admitted certificate checked",
     "fleet export --ca {ca} fleet.csv --force": "Wrote 1 certificate",
     "failures sweep --ca {ca} --dry-run": FACTORY.id[:12],
     "ca deactivate {ca} --yes": f"{FACTORY.id} (",

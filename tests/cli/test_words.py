@@ -72,6 +72,7 @@ def test_before_a_word_is_said_what_keeps_the_device_out_all_the_same_is_told(re
     asked = run("held", "admit", ID, "--rule", "line-a")
     assert (asked.exit_code, sent(Queues())) == (2, [])  # nobody is there to answer
     assert "your word does not let it in, it will be held again: chain.ca-missing" in asked.stderr
+    assert "under rule line-a all the same?" in asked.stderr
     assert "AWS IoT holds the certificate as INACTIVE, and only one that is PENDING_ACTIVATION" in asked.stderr
     Path("denying.yaml").write_text(RULES.replace("allow:", "deny:\n  - {name: no-snr, list: line-a}\nallow:", 1))
     text = Path("denying.yaml").read_text()

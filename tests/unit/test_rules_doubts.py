@@ -41,6 +41,32 @@ def test_no_allow_rule_is_told() -> None:
     assert "no allow rule" in warning.message
 
 
+class TestLetters:
+    @pytest.mark.parametrize(
+        ("pattern", "told"),
+        [
+            ("\u0455nr-*", "U+0455 (CYRILLIC SMALL LETTER DZE) among Latin letters"),
+            ("cafe\u0301-*", "has letters and their accents apart (not Unicode's form NFC)"),
+            ("snr\u2013*", "U+2013 (EN DASH) in place of a hyphen"),
+            ("snr-\uff11?", "U+FF11 (FULLWIDTH DIGIT ONE), which stands for a plainer character"),
+        ],
+    )
+    @pytest.mark.parametrize("effect", ["allow", "deny"])
+    def test_a_pattern_with_characters_that_look_like_others_is_told(
+        self, effect: str, pattern: str, told: str
+    ) -> None:
+        """Such a deny rule keeps nobody out, and such an allow rule lets nobody in."""
+        rule = f'  - {{name: a, ca: factory-a, common_name: [snr-1, «"{pattern}"»]'
+        allowed = f"allow:\n{rule}, grant: {{iot_policies: [Sensor]}}}}"
+        rules = allowed if effect == "allow" else f"deny:\n{rule}}}\n«allow»: []"
+        first = next(each for each in warnings(in_file(rules)) if "pattern" in each.message)
+        assert told in first.message
+
+    @pytest.mark.parametrize("pattern", ["Séns ors-*", "Датчик-*", "снр-1", "№5 – *", "温度*"])
+    def test_letters_of_every_script_are_as_good_as_any(self, pattern: str) -> None:
+        assert not warnings(in_allow(f'ca: factory-a\ncommon_name: "{pattern}"'))
+
+
 class TestWindows:
     TEXT = in_allow("ca: factory-a\n«window»: [2025-01-01..2025-12-31, 2026-01-01..2026-06-30]")
 

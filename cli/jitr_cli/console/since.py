@@ -29,7 +29,7 @@ def _parse(_context: click.Context, _parameter: click.Parameter, text: str | Non
             return now() - timedelta(**{_UNITS[span[2]]: int(span[1])})
         return parse_time(text)
     except (ValueError, OverflowError):
-        raise click.BadParameter(f"{quote(text)}: give a span (24h, 7d) or an RFC 3339 time") from None
+        raise click.BadParameter(f"{quote(text)}: give a span (24h, 7d, at most 99999d) or an RFC 3339 time") from None
 
 
 def _parse_since(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:

@@ -44,7 +44,8 @@ def admission(deployment: Deployment, device: str, rule: str, message: str | Non
     word = word_of(deployment, rule, message)
     record = require_held(words.decided(device, deployment, table))
     warnings = tuple(_still_against(deployment, table, record, word))
-    return Saying(record, word, f"Admit {_told(record)} under rule {rule}?", warnings)
+    all_the_same = " all the same" if warnings else ""
+    return Saying(record, word, f"Admit {_told(record)} under rule {rule}{all_the_same}?", warnings)
 
 
 def rejection(deployment: Deployment, device: str, message: str | None) -> Saying:

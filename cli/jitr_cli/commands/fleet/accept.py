@@ -26,7 +26,8 @@ def _until(_context: click.Context, _parameter: click.Parameter, text: str | Non
             return datetime.fromisoformat(text).replace(tzinfo=UTC) + timedelta(days=1)
         return parse_time(text)
     except (ValueError, OverflowError):
-        raise click.BadParameter(f"{quote(text)}: give days (30d), a day (2026-12-31) or an RFC 3339 time") from None
+        told = "give days (30d, at most 9999d), a day (2026-12-31) or an RFC 3339 time"
+        raise click.BadParameter(f"{quote(text)}: {told}") from None
 
 
 @click.command("accept")

@@ -168,7 +168,9 @@ def _show_found(checked: FleetChecked) -> None:
 
 
 def _summary(checked: FleetChecked, mended: dict[str, Mended]) -> list[str]:
-    lines = [f"{counted(checked.looked_at, 'device')} decided again, under version {checked.version} of the rules"]
+    lines = [
+        f"{counted(checked.looked_at, 'admitted certificate')} checked, under version {checked.version} of the rules"
+    ]
     counts = checked.count()
     for standing in Standing:
         if counts[standing.value]:

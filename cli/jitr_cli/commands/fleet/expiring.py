@@ -19,7 +19,7 @@ _BY = re.compile(r"ca|rule|list|attr\.[^\s]+")
 def _days(_context: click.Context, _parameter: click.Parameter, text: str) -> int:
     found = re.fullmatch(r"(\d{1,5})d", text)
     if found is None:
-        raise click.BadParameter(f"{quote(text)}: give days, as 90d")
+        raise click.BadParameter(f"{quote(text)}: give days, as 90d, at most 99999d")
     return int(found[1])
 
 

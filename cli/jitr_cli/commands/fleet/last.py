@@ -40,9 +40,9 @@ def _show(found: LastCheck) -> None:
         click.echo(f"{NO_CHECK[0].upper()}{NO_CHECK[1:]}.")
         return
     summary = found.summary
-    looked_at = counted(summary["looked_at"], "device")
+    looked_at = counted(summary["looked_at"], "admitted certificate")
     rules = f"version {summary['rules_version']} of the rules"
-    click.echo(f"{looked_at} decided again under {rules}, from {summary['started_at']} to {summary['finished_at']}")
+    click.echo(f"{looked_at} checked, under {rules}, from {summary['started_at']} to {summary['finished_at']}")
     _show_counts(summary)
     if summary["left_alone"]:
         click.echo(f"  {summary['left_alone']:>7}  being decided at that moment, and left alone")

@@ -21,7 +21,7 @@ from jitr_operations.table import table_of
 @click.option("--kind", type=click.Choice([each.value for each in HistoryKind]), help="Only changes of these.")
 @click.option("--device", metavar="DEVICE", help="Only those about this device.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV for spreadsheets.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV for spreadsheets on standard output.")
 @stack_options
 @json_option
 def history(

@@ -85,7 +85,7 @@ class Names:
 def _doubt(name: str) -> str | None:
     if _SOUND.fullmatch(name):
         return None
-    if not name.isascii() and (odd := _odd_letters(name)):
+    if not name.isascii() and (odd := odd_letters(name)):
         return odd
     if are_several(name):
         return f"looks like several devices: {_EACH_A_ROW}"
@@ -117,8 +117,11 @@ def _alike(one: str, other: str) -> bool:
     return same_shape or (len(one) == len(other) and _WORD.sub("x", one) == _WORD.sub("x", other) != "x")
 
 
-def _odd_letters(name: str) -> str | None:
-    """Unicode Standard Annex 15 (normalization forms), Unicode Technical Standard 39 (mixed scripts)."""
+def odd_letters(name: str) -> str | None:
+    """Return what is odd about the characters of a name, to follow it: they look like others. None where nothing is.
+
+    Unicode Standard Annex 15 (normalization forms), Unicode Technical Standard 39 (mixed scripts).
+    """
     exact = "a name is compared exactly as the certificate writes it"
     if found := _HYPHEN_LIKE.search(name):
         return f"has {_named(found[0])} in place of a hyphen: {exact}"

@@ -1,7 +1,8 @@
-"""Warnings: what is allowed in a rules file but hardly meant. Each says only what is certain.
+"""Warnings: what is allowed in a rules file but hardly meant. Each says only what is certain, or looks like a slip.
 
 - a rule with neither ``list`` nor ``ca``;
 - a rule whose windows have all closed;
+- a pattern with characters that look like others;
 - an allow rule that matches no device but such as a deny rule rejects;
 - an allow rule that matches no device but such as an earlier allow rule matches, which then gives its grant;
 - two allow rules for one device list that can match the same device, where neither is the special case of the other;
@@ -10,17 +11,21 @@
 - no allow rule at all.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 
+from jitr.devicelists.doubts import odd_letters
 from jitr.rules.conditions import Window
 from jitr.rules.file.entries import At, Entry
+from jitr.rules.file.kinds import SUBJECT_ATTRIBUTES
 from jitr.rules.file.problems import Place, ProblemCollector, quoted
 from jitr.rules.file.relations import Budget, BudgetSpent, Relations
 from jitr.rules.file.rules_file import RuleTest
 from jitr.rules.model import AllowRule, DenyRule, Rule, Rules
 
 _COMPARISONS = 1_000_000  # of two rules or two values with each other: two or three seconds at most
+_ANY = re.compile(r"[*?]")  # what stands for any character in a pattern, and for a plain one where letters are judged
 # Why an allow rule is useless where another rule matches all its devices, and what to do about it.
 _DENIED = ("never admits: the deny rule {rule}", "remove it, or narrow the deny rule")
 _COVERED = ("is never used: the rule {rule} stands before it and", "put the more special rule first, or remove it")
@@ -52,6 +57,7 @@ class DoubtFinder:
         for rule, entry in (*self._deny, *self._allow):
             self._tell_if_for_every_ca(rule, entry)
             self._tell_if_past(rule, entry)
+            self._tell_odd_letters(entry)
         for allow, entry in self._allow:
             self._tell_if_ca_expires(allow, entry)
         self._tell_unused_aliases(tests)
@@ -72,6 +78,15 @@ class DoubtFinder:
         if self._today is not None and windows and all(each.last < self._today for each in windows.windows):
             message = f"the rule {quoted(rule.name)} matches nothing any more: its window has closed"
             self._findings.warning(entry.key_place("window"), message, "remove the rule, or open another window")
+
+    def _tell_odd_letters(self, entry: Entry) -> None:
+        for attribute in SUBJECT_ATTRIBUTES:
+            for pattern in entry.many(attribute):
+                text = pattern.value.pattern
+                odd = None if text.isascii() else odd_letters(_ANY.sub("0", text))
+                if odd is not None:
+                    hint = "type it anew, unless certificates have it so"
+                    self._findings.warning(pattern.place, f"the pattern {quoted(text)} {odd}", hint)
 
     def _tell_if_ca_expires(self, rule: AllowRule, entry: Entry) -> None:
         for alias in rule.cas or ():
