@@ -4,109 +4,31 @@
 part of the work failed; 70 a bug; 130 interrupted (128 + SIGINT); 141 whoever read the output went away (128 +
 SIGPIPE). A command that answers no calls ``context.exit(1)``.
 
-Start-up is quick because this module imports neither AWS's SDK nor anything about certificates, and ``jitr --help``
-loads no command: their one-line descriptions stand here.
+Start-up is quick because this module imports neither AWS's SDK nor anything about certificates, and commands are
+imported when they are called.
 """
 
 import contextlib
 import gc
-import importlib
-import importlib.util
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
-from click.shell_completion import CompletionItem
 
 from jitr import __version__
 from jitr.errors import InputError, JitrError, Refused, Retry
-from jitr.text import nearest
 from jitr_cli.console import output
+from jitr_cli.console.lazy import LazyGroup
+from jitr_cli.groups import COMMANDS
 from jitr_operations import aws_answers, disk, telling
 
 BAD_INPUT, FAILED, BUG, INTERRUPTED, BROKEN_PIPE = 2, 3, 70, 130, 141
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-
-
-@dataclass(frozen=True, slots=True)
-class Lazy:
-    """A command by the place it is imported from (``module:name``) and its line in the list of commands."""
-
-    place: str
-    summary: str
-
-    @property
-    def exists(self) -> bool:
-        """Whether its module is there, found without importing it."""
-        try:
-            return importlib.util.find_spec(self.place.partition(":")[0]) is not None
-        except ModuleNotFoundError:
-            return False
-
-    def load(self) -> click.Command:
-        """Import the command."""
-        module, _, name = self.place.partition(":")
-        command = getattr(importlib.import_module(module), name)
-        if not isinstance(command, click.Command):
-            raise TypeError(f"{self.place} is not a command")
-        return command
-
-
-class LazyGroup(click.Group):
-    """A group of commands that are imported when they are called. One whose module is not there is not a command."""
-
-    def __init__(self, *args: Any, lazy: Mapping[str, Lazy] | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._lazy = dict(lazy or {})
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return every command's name, in the order of the table."""
-        found = (name for name, lazy in self._lazy.items() if lazy.exists)
-        return list(dict.fromkeys((*found, *super().list_commands(ctx))))
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return the command of that name."""
-        lazy = self._lazy.get(cmd_name)
-        if lazy is not None and lazy.exists:
-            return lazy.load()
-        return super().get_command(ctx, cmd_name)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands from the table, without importing any."""
-        rows = [(name, self._summary(ctx, name)) for name in self.list_commands(ctx)]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
-
-    def _summary(self, ctx: click.Context, name: str) -> str:
-        lazy = self._lazy.get(name)
-        if lazy is not None and lazy.exists:
-            return lazy.summary
-        command = super().get_command(ctx, name)
-        return command.get_short_help_str(limit=80) if command else ""
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete names of commands from the table, without importing any, and options as every command does."""
-        names = [each for each in self.list_commands(ctx) if each.startswith(incomplete)]
-        found = [CompletionItem(each, help=self._summary(ctx, each)) for each in names]
-        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that was meant; suggest the nearest for an unknown one."""
-        name = args[0]
-        known = self.list_commands(ctx)
-        if name in known or name.startswith("-") or ctx.resilient_parsing:
-            return super().resolve_command(ctx, args)
-        near = nearest(name, known, 0.5)
-        meant = f"Did you mean {near!r}?" if near else f"There are: {', '.join(known)}."
-        raise click.UsageError(f"No such command {name!r}. {meant}", ctx)
 
 
 class _Jitr(LazyGroup):
@@ -169,109 +91,7 @@ def _place(problem: Exception) -> str:
     return f" at {frames[-1][0].f_globals.get('__name__')}:{frames[-1][1]}" if frames else ""
 
 
-# --- the commands
-
-
-def _command(place: str, summary: str) -> Lazy:
-    """Return a command by its place below ``jitr_cli.commands``."""
-    return Lazy(f"jitr_cli.commands.{place}", summary)
-
-
-_RULES = {
-    "init": _command("rules.files:init", "Write a first rules file."),
-    "check": _command("rules.files:check", "Check a rules file and run the tests in it; needs no AWS."),
-    "publish": _command("rules.publish:publish", "Check a rules file and put it in force."),
-    "show": Lazy(
-        "jitr_cli.commands.rules.history:show", "Print the rules file that is in force, or an earlier version."
-    ),
-    "history": _command("rules.history:history", "Every version that was in force: who, when, why."),
-    "diff": _command("rules.history:diff", "Compare two versions."),
-    "rollback": _command("rules.history:rollback", "Put an earlier version in force again."),
-    "replay": Lazy(
-        "jitr_cli.commands.rules.history:replay_command", "What a rules file would change for devices on record."
-    ),
-    "schema": _command("rules.files:schema", "Print the JSON schema of rules files, for editors."),
-}
-
-
-_DEVICE = {
-    "issue": _command("device.issue:issue", "Make keys and certificates for devices."),
-    "register": Lazy(
-        "jitr_cli.commands.device.register:register", "Register certificates by hand, without their connecting."
-    ),
-    "ls": _command("device.show:ls", "List registered device certificates."),
-    "show": Lazy(
-        "jitr_cli.commands.device.show:show", "Show one device: status, IoT policies, thing, decision and reasons."
-    ),
-    "find": _command("device.find:find", "Find devices by the beginning of a name, serial number, id or key."),
-    "index": _command("device.find:index", "Make devices findable that were decided by an earlier version."),
-    "activate": _command("device.status:activate", "Make a device certificate ACTIVE."),
-    "deactivate": Lazy(
-        "jitr_cli.commands.device.status:deactivate", "Make them INACTIVE, or recall the devices of a list."
-    ),
-    "revoke": _command("device.status:revoke", "Revoke a device certificate, for ever."),
-    "delete": _command("device.delete:delete", "Delete a device certificate and everything attached to it."),
-    "diagnose": _command("device.diagnose:diagnose", "Connect as the device does, and say why it fails."),
-}
-
-
-_HELD = {
-    "ls": _command("held.listing:ls", "Show held devices, the newest first."),
-    "admit": _command("held.words:admit", "Let one in under a rule that does not match it."),
-    "reject": _command("held.words:reject", "Reject one: its certificate becomes INACTIVE."),
-    "recheck": _command("held.words:recheck", "Decide held devices again now."),
-}
-
-
-_LISTS = {
-    "ls": _command("lists.rows:ls", "Show the device lists there are."),
-    "show": _command("lists.rows:show", "Show the rows of a list."),
-    "add": _command("lists.rows:add", "Add one device."),
-    "remove": _command("lists.rows:remove", "Take one device off."),
-    "import": _command("lists.files:import_", "Import a file of devices."),
-    "export": _command("lists.files:export", "Write a list to a CSV file."),
-    "check": _command("lists.files:check", "Count how many rows fit rules and devices."),
-    "delete": _command("lists.files:delete", "Delete a list."),
-    "restore": _command("lists.files:restore", "Put a list in force again as it was before."),
-    "history": _command("lists.history:history", "What became of a list: who, when, what."),
-    "signers": _command("lists.signers:signers", "Who may sign manifests."),
-    "verify": _command("lists.verify:verify", "Verify a signed manifest."),
-}
-
-
-_FAILURES = {
-    "ls": _command("failures.messages:ls", "Show what failed: which certificate, why, since when."),
-    "redrive": Lazy(
-        "jitr_cli.commands.failures.messages:redrive", "Put failed messages back on the registration queue."
-    ),
-    "resend": _command("failures.resend:resend", "Send events that the event bus did not take."),
-    "sweep": _command("failures.sweep:sweep", "Find certificates stuck pending, whose event was lost."),
-}
-
-
-@click.group(name="failures", cls=LazyGroup, lazy=_FAILURES)
-def _failures() -> None:
-    """Registration events that could not be handled, or were lost."""
-
-
-@click.group(name="held", cls=LazyGroup, lazy=_HELD, no_args_is_help=True)
-def _held() -> None:
-    """Devices on hold."""
-
-
-@click.group(name="lists", cls=LazyGroup, lazy=_LISTS, no_args_is_help=True)
-def _lists() -> None:
-    """Import and edit device lists."""
-
-
-@click.group(name="rules", cls=LazyGroup, lazy=_RULES)
-def _rules() -> None:
-    """Manage the admission rules: who gets in, and what they are granted."""
-
-
-@click.group(name="device", cls=LazyGroup, lazy=_DEVICE)
-def _device() -> None:
-    """Device certificates: issue them, register them, look after them."""
+# --- jitr itself
 
 
 class _Elsewhere(click.Command):
@@ -291,31 +111,7 @@ class _Elsewhere(click.Command):
         raise InputError("`jitr local` needs a checkout of the project: clone it, then `make setup` there")
 
 
-_COMMANDS = {
-    "status": Lazy(
-        "jitr_cli.commands.status.command:status",
-        "What is deployed, rules in force, CAs, queues: the day's first command.",
-    ),
-    "ca": _command("ca.group:ca", "Certificate authorities: create, register, look after them."),
-    "device": Lazy("jitr_cli.main:_device", "Device certificates: issue, register, look after them."),
-    "rules": Lazy("jitr_cli.main:_rules", "The admission rules: who gets in, and what they are granted."),
-    "lists": Lazy("jitr_cli.main:_lists", "Device lists: import, export, edit."),
-    "held": Lazy("jitr_cli.main:_held", "Held devices: see them, admit or reject them."),
-    "decisions": Lazy(
-        "jitr_cli.commands.decisions.group:decisions", "Every decision on record, and deciding one again."
-    ),
-    "fleet": _command("fleet.group:fleet", "Devices that are in: how they stand today."),
-    "failures": Lazy("jitr_cli.main:_failures", "Registration events that could not be handled, or were lost."),
-    "history": _command("history.command:history", "What operators changed: who, when, why."),
-    "explain": _command("explain.command:explain", "The decision about a device, and why."),
-    "verify": _command("verify.command:verify", "Whether AWS does what this software relies on."),
-    "page": _command("page.command:page", "The operators' page, in a browser on this machine."),
-    "events": _command("events.command:events", "Registration events, to try the function with."),
-    "local": Lazy("jitr_local.cli:local", "The local stack: up, down, status, demo."),
-}
-
-
-@click.group(name="jitr", cls=_Jitr, lazy=_COMMANDS, context_settings=_SETTINGS)
+@click.group(name="jitr", cls=_Jitr, lazy=COMMANDS, context_settings=_SETTINGS)
 @click.version_option(__version__, prog_name="jitr")
 @click.option("--debug", is_flag=True, envvar="JITR_DEBUG", help="Print tracebacks [env: JITR_DEBUG].")
 def jitr(debug: bool) -> None:

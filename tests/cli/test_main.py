@@ -20,6 +20,7 @@ from jitr import __version__
 from jitr.errors import InputError, Poison, Retry
 from jitr_cli import main
 from jitr_cli.console import output
+from jitr_cli.console.lazy import Lazy, LazyGroup
 from jitr_operations import deployment
 from jitr_operations.deployment import Choice
 
@@ -58,15 +59,15 @@ def test_an_unknown_subcommand_suggests_the_nearest(run: Run) -> None:
 
 
 def test_a_command_whose_module_is_missing_is_not_there(run: Run) -> None:
-    lazy = main.Lazy("jitr_cli.no_such_module:command", "Nothing.")
+    lazy = Lazy("jitr_cli.no_such_module:command", "Nothing.")
     assert not lazy.exists
-    group = main.LazyGroup(name="group", lazy={"nothing": lazy})
+    group = LazyGroup(name="group", lazy={"nothing": lazy})
     assert group.list_commands(click.Context(group)) == []
     assert group.get_command(click.Context(group), "nothing") is None
 
 
 def test_local_outside_a_checkout_says_that_it_needs_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(main.jitr._lazy, "local", main.Lazy("jitr_elsewhere.cli:local", ""))
+    monkeypatch.setitem(main.jitr._lazy, "local", Lazy("jitr_elsewhere.cli:local", ""))
     result = run("local", "up", "--anything")
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
