@@ -11,7 +11,8 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
-from jitr.aws.dynamodb.table import Item, to_item
+from jitr.aws.dynamodb.actions import put
+from jitr.aws.dynamodb.table import Item
 from jitr.devicelists.rows import RowKey
 from jitr.times import parse_time
 from jitr.values import dataclass
@@ -87,7 +88,7 @@ def everyone_wanted(at: str) -> Change:
 
 def change_put(table: str, change: Change) -> Item:
     """Return the action that writes a change, for the transaction that puts the edit in force."""
-    return {"Put": {"TableName": table, "Item": to_item(change_item(change))}}
+    return put(table, change_item(change))
 
 
 def change_item(change: Change) -> Item:

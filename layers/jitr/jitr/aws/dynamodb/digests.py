@@ -7,7 +7,8 @@ stream brings again is not counted again. It outlasts the stream, which keeps a 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from jitr.aws.dynamodb.table import Conflict, Item, Table, over, to_item
+from jitr.aws.dynamodb.actions import put, where
+from jitr.aws.dynamodb.table import Conflict, Item, Table, over
 from jitr.records.digests import FORMAT, Digests, NewlyHeld
 from jitr.values import dataclass
 
@@ -51,7 +52,7 @@ class DigestTable:
 
     def _put(self, after: Digests) -> Item:
         item = _KEY | after.to_json() | {"revision": after.revision + 1}
-        return {"Put": {"TableName": self.table.name, "Item": to_item(item), **over(after.revision)}}
+        return put(self.table.name, item, **over(after.revision))
 
     def _mark(self, device: NewlyHeld, now: datetime) -> Item:
         item: Item = {
@@ -61,11 +62,5 @@ class DigestTable:
             "counted": device.revision,
             "expires_at": int((now + _MARKED_FOR).timestamp()),
         }
-        return {
-            "Put": {
-                "TableName": self.table.name,
-                "Item": to_item(item),
-                "ConditionExpression": "attribute_not_exists(pk) OR counted < :revision",
-                "ExpressionAttributeValues": to_item({":revision": device.revision}),
-            }
-        }
+        newer = where("attribute_not_exists(pk) OR counted < :revision", {":revision": device.revision})
+        return put(self.table.name, item, **newer)

@@ -20,7 +20,8 @@ from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
 
-from jitr.aws.dynamodb.table import Item, Table, to_item
+from jitr.aws.dynamodb.actions import delete, put, where
+from jitr.aws.dynamodb.table import Item, Table
 from jitr.fleet.acceptance import Acceptance
 from jitr.fleet.missing import Missing
 from jitr.fleet.tally import Tally
@@ -150,8 +151,7 @@ class FleetChecks:
         }
         counted = ("place", "total", "listing", "missing", "missing_in_listing", "groups")
         ended = mine.to_item() | dict.fromkeys(counted)
-        put = {"Put": {"TableName": self._table.name, "Item": to_item(item)}}
-        return not self._table.transact([self._put(ended, mine.turn), put])
+        return not self._table.transact([self._put(ended, mine.turn), put(self._table.name, item)])
 
     def under_way(self) -> datetime | None:
         """Return when the pass was begun that is under way; None where none is."""
@@ -185,30 +185,23 @@ class FleetChecks:
         return {each["sk"]: each["message"] for each in found if each["pass"] == rfc3339(mine.started_at)}
 
     def _taken(self, mine: FleetPass, now: datetime, *, before: int | None) -> FleetPass | None:
-        put = self._put(mine.to_item() | _lease(now), before)
-        return None if self._table.transact([put]) else mine
+        failed = self._table.transact([self._put(mine.to_item() | _lease(now), before)])
+        return None if failed else mine
 
     def _put(self, item: Item, turn: int | None) -> Item:
-        put: Item = {"TableName": self._table.name, "Item": to_item(item)}
-        if turn is None:
-            return {"Put": put | {"ConditionExpression": "attribute_not_exists(pk)"}}
-        return {
-            "Put": put | {"ConditionExpression": "turn = :turn", "ExpressionAttributeValues": to_item({":turn": turn})}
-        }
+        as_read = where("attribute_not_exists(pk)") if turn is None else where("turn = :turn", {":turn": turn})
+        return put(self._table.name, item, **as_read)
 
 
 def acceptance_put(table: str, acceptance: Acceptance) -> Item:
     """Return the action that writes an acceptance, for the transaction with its entry in the history."""
-    item = {"pk": PARTITION, "sk": f"{_ACCEPTED}{acceptance.reason}", "format": FORMAT} | acceptance.to_json()
-    return {"Put": {"TableName": table, "Item": to_item(item)}}
+    key = {"pk": PARTITION, "sk": f"{_ACCEPTED}{acceptance.reason}"}
+    return put(table, key | {"format": FORMAT} | acceptance.to_json())
 
 
 def acceptance_delete(table: str, reason: str) -> Item:
     """Return the action that withdraws an acceptance; it fails where there is none."""
-    key = {"pk": PARTITION, "sk": f"{_ACCEPTED}{reason}"}
-    return {
-        "Delete": {"TableName": table, "Key": to_item(key), "ConditionExpression": "attribute_exists(pk)"},
-    }
+    return delete(table, {"pk": PARTITION, "sk": f"{_ACCEPTED}{reason}"}, **where("attribute_exists(pk)"))
 
 
 def _lease(now: datetime) -> Item:

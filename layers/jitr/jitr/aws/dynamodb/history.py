@@ -7,7 +7,8 @@ that grows by its sort keys.
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from jitr.aws.dynamodb.table import Item, Table, certificate_key, to_item
+from jitr.aws.dynamodb.actions import put
+from jitr.aws.dynamodb.table import Item, Table, certificate_key
 from jitr.records.history import FORMAT, HistoryEntry, HistoryKind
 
 PARTITION = "HISTORY"
@@ -19,23 +20,22 @@ _LAST = "\U0010ffff"  # after every sort key
 
 def entry_put(table: str, entry: HistoryEntry) -> Item:
     """Return the action that writes an entry, for the transaction that makes the change."""
-    return {"Put": {"TableName": table, "Item": to_item({"pk": PARTITION, "sk": entry.id} | entry.to_item())}}
+    return put(table, {"pk": PARTITION, "sk": entry.id} | entry.to_item())
 
 
 def device_put(table: str, entry: HistoryEntry, certificate_id: str) -> Item:
     """Return the action by which an entry is found that is about a device."""
-    item = certificate_key(certificate_id) | {"sk": f"{_OF_A_DEVICE}{entry.id}", "format": FORMAT}
-    if entry.expires_at is not None:
-        item["expires_at"] = entry.expires_at
-    return {"Put": {"TableName": table, "Item": to_item(item)}}
+    return _lead(table, entry, certificate_key(certificate_id) | {"sk": f"{_OF_A_DEVICE}{entry.id}"})
 
 
 def list_put(table: str, entry: HistoryEntry, name: str) -> Item:
     """Return the action by which an entry is found that is about an edit of a list."""
-    item: Item = {"pk": f"{_OF_A_LIST}{name}", "sk": entry.id, "format": FORMAT}
-    if entry.expires_at is not None:
-        item["expires_at"] = entry.expires_at
-    return {"Put": {"TableName": table, "Item": to_item(item)}}
+    return _lead(table, entry, {"pk": f"{_OF_A_LIST}{name}", "sk": entry.id})
+
+
+def _lead(table: str, entry: HistoryEntry, key: Item) -> Item:
+    expiry = {} if entry.expires_at is None else {"expires_at": entry.expires_at}
+    return put(table, key | {"format": FORMAT} | expiry)
 
 
 def entry_puts(table: str, entry: HistoryEntry) -> list[Item]:

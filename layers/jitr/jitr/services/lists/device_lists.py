@@ -8,8 +8,9 @@ together with a change (``jitr.aws.dynamodb.changes``), for whoever rechecks hel
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from jitr.aws.dynamodb.actions import delete, put, update, where
 from jitr.aws.dynamodb.changes import Change, change_put, list_changed, rows_changed
-from jitr.aws.dynamodb.table import HEADS, Conflict, Item, Table, key_of, row_key, row_partitions, to_item
+from jitr.aws.dynamodb.table import HEADS, Conflict, Item, Table, key_of, row_key, row_partitions
 from jitr.devicelists.csv.reader import Row
 from jitr.devicelists.rows import ListRow, RowKey
 from jitr.errors import InputError
@@ -219,13 +220,8 @@ class DeviceLists:
             "rows": int(note["rows"]),
             "changed_at": at,
         }
-        taken = {
-            "Delete": {
-                "TableName": self._table.name,
-                "Key": to_item(key_of(note)),
-                "ConditionExpression": "attribute_exists(pk) AND attribute_not_exists(going)",
-            }
-        }
+        there = where("attribute_exists(pk) AND attribute_not_exists(going)")
+        taken = delete(self._table.name, key_of(note), **there)
         self.put_head(name, before, head, list_changed(name, at), beside=[taken, *beside])
         return self.all().get(name)
 
@@ -252,18 +248,8 @@ class DeviceLists:
         Rows of a generation that it leaves are noted to be let go. Raises Conflict, and InputError where the list would
         be one too many.
         """
-        self._table.transact(
-            [
-                {
-                    "Update": {
-                        "TableName": self._table.name,
-                        "Key": to_item(HEADS),
-                        "UpdateExpression": "SET lists = if_not_exists(lists, :empty)",
-                        "ExpressionAttributeValues": to_item({":empty": {}}),
-                    }
-                }
-            ]
-        )
+        made = "SET lists = if_not_exists(lists, :empty)"
+        self._table.transact([update(self._table.name, HEADS, made, {":empty": {}})])
         values: Item = {":head": head}
         condition = "attribute_not_exists(lists.#name) AND size(lists) < :most"
         if before is None:
@@ -317,7 +303,7 @@ class DeviceLists:
 
     def _update_head(
         self,
-        update: str,
+        how: str,
         condition: str,
         name: str,
         values: Item,
@@ -325,12 +311,12 @@ class DeviceLists:
         change: Change,
         beside: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        if self._transact_head(update, condition, name, values, {}, change=change, beside=beside):
+        if self._transact_head(how, condition, name, values, {}, change=change, beside=beside):
             raise Conflict(f"list {name}")
 
     def _transact_head(
         self,
-        update: str,
+        how: str,
         condition: str,
         name: str,
         values: Item,
@@ -339,27 +325,13 @@ class DeviceLists:
         change: Change,
         beside: Sequence[Mapping[str, Any]],
     ) -> list[str]:
-        return self._table.transact(
-            [
-                {
-                    "Update": {
-                        "TableName": self._table.name,
-                        "Key": to_item(HEADS),
-                        "UpdateExpression": update,
-                        "ConditionExpression": condition,
-                        "ExpressionAttributeNames": {"#name": name, **names},
-                        "ExpressionAttributeValues": to_item(values),
-                    }
-                },
-                change_put(self._table.name, change),
-                *beside,
-            ]
-        )
+        edit = update(self._table.name, HEADS, how, values, {"#name": name, **names}, condition)
+        return self._table.transact([edit, change_put(self._table.name, change), *beside])
 
     def _left(self, before: ListInfo, at: str) -> dict[str, Any]:
         note = left(before.name, before.head.generation, at)
         note |= {"rows": before.rows - before.beside, "edition": before.head.edition}
-        return {"Put": {"TableName": self._table.name, "Item": to_item(note)}}
+        return put(self._table.name, note)
 
 
 def _once(items: Iterable[Item]) -> Iterator[ListRow]:

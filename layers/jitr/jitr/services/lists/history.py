@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from jitr.aws.dynamodb.table import Item, Table, to_item
+from jitr.aws.dynamodb.actions import put
+from jitr.aws.dynamodb.table import Item, Table
 from jitr.values import dataclass
 
 FORMAT = 1
@@ -34,7 +35,7 @@ class Origin:
 
     def put(self, table: str) -> dict[str, Any]:
         """Return the action that writes it, for the transaction that ends the import."""
-        return {"Put": {"TableName": table, "Item": to_item(self.key | {"format": FORMAT} | self.to_json())}}
+        return put(table, self.key | {"format": FORMAT} | self.to_json())
 
     def to_json(self) -> dict[str, Any]:
         """Return it as it is stored, and as ``jitr lists history --json`` prints it."""

@@ -15,10 +15,11 @@ from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from jitr.aws.dynamodb.actions import delete, put, update, where
 from jitr.aws.dynamodb.batch_writer import BatchWriter, batched, in_order
 from jitr.aws.dynamodb.changes import MOST_KEYS, list_changed, rows_changed
 from jitr.aws.dynamodb.history import entry_put
-from jitr.aws.dynamodb.table import Conflict, Item, Table, key_of, to_item
+from jitr.aws.dynamodb.table import Conflict, Item, Table, key_of
 from jitr.devicelists.changes import Effect, alteration, conflict, dropped_columns, effect
 from jitr.devicelists.columns import ColumnFault
 from jitr.devicelists.csv.duplicates import KeyLog, SeenKeys
@@ -304,12 +305,12 @@ class Imports:
         work = self._begin(name, checked, REPLACE, self._token, by, entry)
         generation, done = work.generation, work.done
 
-        def put(rows: tuple[ListRow, ...]) -> int:
-            self._writer.write([put for row in rows for put in puts(name, generation, row)])
+        def write(rows: tuple[ListRow, ...]) -> int:
+            self._writer.write([each for row in rows for each in puts(name, generation, row)])
             return len(rows)
 
         unnoted = 0
-        for count in self._written(checked, work, put):
+        for count in self._written(checked, work, write):
             advance(count)
             unnoted += count
             if unnoted >= _NOTED_EVERY or self._hurry():
@@ -363,11 +364,11 @@ class Imports:
             work = self._again(work, head.generation)
         uncounted = work.uncounted
 
-        def put(rows: tuple[ListRow, ...]) -> tuple[int, list[RowKey]]:
+        def write(rows: tuple[ListRow, ...]) -> tuple[int, list[RowKey]]:
             return len(rows), self._edits.write(name, head.generation, rows, uncounted)
 
         unnoted = _Unnoted()
-        for count, keys in self._written(checked, work, put):
+        for count, keys in self._written(checked, work, write):
             advance(count)
             unnoted.add(count, keys)
             if unnoted.rows >= _NOTED_EVERY or self._hurry():
@@ -421,12 +422,8 @@ class Imports:
         work = UnderWay(name, mode, checked.digest, generation(), by, self._clock())
         if entry is not None:
             work = replace(work, entry=entry.id)
-        put = {
-            "TableName": self._table.name,
-            "Item": to_item(work.item()),
-            "ConditionExpression": "attribute_not_exists(pk)",
-        }
-        self._do(work, {"Put": put}, *([] if entry is None else [entry_put(self._table.name, entry.begun())]))
+        noted = put(self._table.name, work.item(), **where("attribute_not_exists(pk)"))
+        self._do(work, noted, *([] if entry is None else [entry_put(self._table.name, entry.begun())]))
         return work
 
     def _note(self, work: UnderWay, more: int) -> UnderWay:
@@ -445,37 +442,23 @@ class Imports:
 
     def _update(self, work: UnderWay, noted: UnderWay) -> dict[str, Any]:
         """Of two who import the same file at once, the second is told."""
-        return {
-            "Put": {
-                "TableName": self._table.name,
-                "Item": to_item(noted.item()),
-                "ConditionExpression": "done = :done AND generation = :generation",
-                "ExpressionAttributeValues": to_item({":done": work.done, ":generation": work.generation}),
-            }
-        }
+        return put(self._table.name, noted.item(), **_as_noted(work))
 
     def _finished(self, work: UnderWay) -> dict[str, Any]:
-        return {
-            "Delete": {
-                "TableName": self._table.name,
-                "Key": to_item(work.key),
-                "ConditionExpression": "done = :done AND generation = :generation",
-                "ExpressionAttributeValues": to_item({":done": work.done, ":generation": work.generation}),
-            }
-        }
+        return delete(self._table.name, work.key, **_as_noted(work))
 
     def _stop_in_a_hurry(self, work: UnderWay, checked: Checked) -> None:
         if self._hurry() and work.done < checked.rows:
             raise Unfinished(work.done, checked.rows)
 
-    def _written(self, checked: Checked, work: UnderWay, put: Callable[[tuple[ListRow, ...]], Any]) -> Iterator[Any]:
-        """Put each batch of rows from where the work is, in the file's order; yield what ``put`` returns."""
+    def _written(self, checked: Checked, work: UnderWay, write: Callable[[tuple[ListRow, ...]], Any]) -> Iterator[Any]:
+        """Write each batch of rows from where the work is, in the file's order; yield what ``write`` returns."""
         kept = checked.source.kept
         if kept is not None and kept.are_of(checked.digest):
             rows = kept.after(work.done)
         else:
             rows = self._read_again(checked, work.done)
-        yield from in_order(put, batched(rows, _ROWS_AT_ONCE), self._workers)
+        yield from in_order(write, batched(rows, _ROWS_AT_ONCE), self._workers)
 
     def _read_again(self, checked: Checked, done: int) -> Iterator[ListRow]:
         """Return a file's rows after the first ``done``. Raises InputError if it is not the one that was checked."""
@@ -486,6 +469,12 @@ class Imports:
         reader.raise_problems()
         if _digest(digest, checked.serials, checked.source.opener.read_as) != checked.digest:
             raise InputError(f"{checked.source.name} was changed while it was imported: import it again")
+
+
+def _as_noted(work: UnderWay) -> dict[str, Any]:
+    """Return the condition that nobody else has gone on with an import since it was noted."""
+    values = {":done": work.done, ":generation": work.generation}
+    return where("done = :done AND generation = :generation", values)
 
 
 def _keeping(kept: KeptRows, watch: Callable[[Row], None]) -> Callable[[Row], None]:
@@ -617,14 +606,10 @@ class Leftovers:
 
     def _going(self, item: Item) -> bool:
         """Return whether a generation is noted to be going, so that nobody has it back from then on."""
-        update = {
-            "TableName": self._table.name,
-            "Key": to_item(key_of(item)),
-            "UpdateExpression": "SET going = :yes",
-            "ConditionExpression": "attribute_exists(pk)",
-            "ExpressionAttributeValues": to_item({":yes": True}),
-        }
-        return not self._table.transact([{"Update": update}])
+        going = update(
+            self._table.name, key_of(item), "SET going = :yes", {":yes": True}, condition="attribute_exists(pk)"
+        )
+        return not self._table.transact([going])
 
     def let_go(self, name: str, generation: str, *, expires_at: int) -> bool:
         """Have the table's TTL take the rows of a generation away; whether there was time for all of them.
@@ -646,19 +631,12 @@ class Leftovers:
 
     def _give_up(self, item: Item) -> bool:
         """Turn an import into a leftover in one write, so that nobody goes on with rows about to be deleted."""
-        put = {"TableName": self._table.name, "Item": to_item(left(item["list"], item["generation"], item["at"]))}
-        return not self._table.transact([self._deleted(item), {"Put": put}])
+        note = left(item["list"], item["generation"], item["at"])
+        return not self._table.transact([self._deleted(item), put(self._table.name, note)])
 
     def _forget(self, item: Item) -> None:
         self._table.transact([self._deleted(item)])
 
     def _deleted(self, item: Item) -> dict[str, Any]:
-        return {
-            "Delete": {
-                "TableName": self._table.name,
-                "Key": to_item(key_of(item)),
-                "ConditionExpression": "#at = :at",
-                "ExpressionAttributeNames": {"#at": "at"},
-                "ExpressionAttributeValues": to_item({":at": item["at"]}),
-            }
-        }
+        as_read = where("#at = :at", {":at": item["at"]}, {"#at": "at"})
+        return delete(self._table.name, key_of(item), **as_read)

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any, TypeVar
 
-from jitr.aws.dynamodb.table import Conflict, Item, Table, key_of, row_key, to_item
+from jitr.aws.dynamodb.actions import delete, put, update, where
+from jitr.aws.dynamodb.table import Conflict, Item, Table, key_of, row_key
 from jitr.devicelists.rows import ListRow, RowKey
 from jitr.errors import Retry
 from jitr.values import dataclass
@@ -142,17 +143,13 @@ class RowEdits:
 
     def _counted(self, name: str, generation: str, gained: int) -> dict[str, Any]:
         key = {"pk": COUNTS, "sk": f"{name}#{generation}#{next(self._turn) % _COUNTERS:02d}"}
-        return {
-            "Update": {
-                "TableName": self._table.name,
-                "Key": to_item(key),
-                "UpdateExpression": "SET #list = :list, generation = :generation, #format = :format ADD gained :gained",
-                "ExpressionAttributeNames": {"#list": "list", "#format": "format"},
-                "ExpressionAttributeValues": to_item(
-                    {":list": name, ":generation": generation, ":format": FORMAT, ":gained": gained}
-                ),
-            }
-        }
+        return update(
+            self._table.name,
+            key,
+            "SET #list = :list, generation = :generation, #format = :format ADD gained :gained",
+            {":list": name, ":generation": generation, ":format": FORMAT, ":gained": gained},
+            {"#list": "list", "#format": "format"},
+        )
 
     def _read(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Item]:
         keys = [{"pk": pk, "sk": sk} for pk, sk in dict.fromkeys(places)]
@@ -169,29 +166,18 @@ def counts(table: Table) -> dict[tuple[str, str], list[Item]]:
 
 def count_taken(table: str, item: Item) -> dict[str, Any]:
     """Return the action that deletes a count as it was read, for the transaction that adds it to the heads."""
-    return {
-        "Delete": {
-            "TableName": table,
-            "Key": to_item(key_of(item)),
-            "ConditionExpression": "gained = :gained",
-            "ExpressionAttributeValues": to_item({":gained": item["gained"]}),
-        }
-    }
+    return delete(table, key_of(item), **where("gained = :gained", {":gained": item["gained"]}))
 
 
 def _action(table: str, place: tuple[str, str], wish: ListRow | None, before: Item | None) -> dict[str, Any]:
     """Put a row in a place, or empty it, if the place is as it was read."""
     key = dict(zip(("pk", "sk"), place, strict=True))
-    condition: dict[str, Any] = {"TableName": table, "ConditionExpression": "attribute_not_exists(pk)"}
+    as_read = where("attribute_not_exists(pk)")
     if before is not None:
-        condition |= {
-            "ConditionExpression": "#row = :row",
-            "ExpressionAttributeNames": {"#row": "row"},  # a word that DynamoDB reserves
-            "ExpressionAttributeValues": to_item({":row": before["row"]}),
-        }
+        as_read = where("#row = :row", {":row": before["row"]}, {"#row": "row"})  # a word that DynamoDB reserves
     if wish is None:
-        return {"Delete": {"Key": to_item(key), **condition}}
-    return {"Put": {"Item": to_item(key | {"format": FORMAT, "row": wish.to_json()}), **condition}}
+        return delete(table, key, **as_read)
+    return put(table, key | {"format": FORMAT, "row": wish.to_json()}, **as_read)
 
 
 def _is_first(place: tuple[str, str], row: Item | None) -> int:

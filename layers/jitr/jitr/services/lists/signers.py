@@ -5,7 +5,8 @@ Not in the bucket: whoever may upload a manifest there must not be able to say w
 
 from collections.abc import Mapping, Sequence
 
-from jitr.aws.dynamodb.table import Item, Table, to_item
+from jitr.aws.dynamodb.actions import delete, put
+from jitr.aws.dynamodb.table import Item, Table
 from jitr.devicelists.manifests.jws import Signer, Signers, read_signer
 from jitr.errors import InputError
 from jitr.text import nearest
@@ -68,7 +69,7 @@ class SignerStore:
             "by": by,
             "at": at,
         }
-        self._table.transact([{"Put": {"TableName": self._table.name, "Item": to_item(item)}}, *beside])
+        self._table.transact([put(self._table.name, item), *beside])
         return signer.sha256 not in there
 
     def find(self, fingerprint: str) -> KnownSigner:
@@ -82,8 +83,7 @@ class SignerStore:
 
     def remove(self, known: KnownSigner, *, beside: Sequence[Item] = ()) -> None:
         """Forget a signer, with what is written ``beside`` that in one transaction."""
-        key = to_item(_key(known.signer.sha256))
-        self._table.transact([{"Delete": {"TableName": self._table.name, "Key": key}}, *beside])
+        self._table.transact([delete(self._table.name, _key(known.signer.sha256)), *beside])
 
 
 def _why_not(wanted: str, found: list[str], there: Mapping[str, KnownSigner]) -> str:

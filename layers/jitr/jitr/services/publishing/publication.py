@@ -7,8 +7,9 @@ keeps its count of devices, or says that it is another.
 
 from collections.abc import Sequence
 
+from jitr.aws.dynamodb.actions import put, update, where
 from jitr.aws.dynamodb.changes import change_put, rules_changed
-from jitr.aws.dynamodb.table import HEADS, Conflict, Item, Table, to_item
+from jitr.aws.dynamodb.table import HEADS, Conflict, Item, Table
 from jitr.errors import InputError
 from jitr.records.heads import Heads
 from jitr.records.history import Values
@@ -47,28 +48,18 @@ def publish(
     check_aliases(table, rules, before)
     version = Publication(before.version + 1, rules.digest, rules.meaning, rules.source, at, by, message)
     _store(table, rules, text)
-    item = version.to_json()
+    item, key = version.to_json(), {"pk": "VERSIONS", "sk": f"VERSION#{version.version:06d}"}
     failed = table.transact(
         [
-            {
-                "Put": {
-                    "TableName": table.name,
-                    "Item": to_item(
-                        {"pk": "VERSIONS", "sk": f"VERSION#{version.version:06d}", "format": FORMAT} | item
-                    ),
-                    "ConditionExpression": "attribute_not_exists(pk)",
-                }
-            },
-            {
-                "Update": {
-                    "TableName": table.name,
-                    "Key": to_item(HEADS),
-                    "UpdateExpression": "SET #rules = :rules",
-                    "ConditionExpression": "attribute_not_exists(#rules) OR #rules.version = :before",
-                    "ExpressionAttributeNames": {"#rules": "rules"},  # a word that DynamoDB reserves
-                    "ExpressionAttributeValues": to_item({":rules": item, ":before": before.version}),
-                }
-            },
+            put(table.name, key | {"format": FORMAT} | item, **where("attribute_not_exists(pk)")),
+            update(
+                table.name,
+                HEADS,
+                "SET #rules = :rules",
+                {":rules": item, ":before": before.version},
+                {"#rules": "rules"},  # a word that DynamoDB reserves
+                "attribute_not_exists(#rules) OR #rules.version = :before",
+            ),
             change_put(table.name, rules_changed(at)),
             *beside,
         ]
