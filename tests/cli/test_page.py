@@ -30,6 +30,7 @@ from jitr.services.publishing.deny_lists import DenyListDoubts
 from jitr_operations import telling
 from jitr_operations.lists import importing
 from jitr_operations.lists.files import written
+from jitr_operations.status.overview import overview
 from jitr_page.hearing import Heard
 from jitr_page.jobs import JobResult, WayBack
 from jitr_page.server import finish
@@ -148,6 +149,18 @@ def test_today_tells_what_needs_attention_and_why_devices_wait_in_words_with_the
     assert re.search(r"1 device is held\. <a href=\"[^\"]*/held\">See who waits</a>", attention)
     assert "<code>" not in attention
     assert re.search(r">1</a> No allow rule matches <span class=\"code\">allow.unmatched</span>", text)
+
+
+@pytest.mark.parametrize(("count", "folded"), [(10, ""), (12, "2 more")])
+def test_today_folds_what_follows_the_ten_most_urgent(
+    page: Page, monkeypatch: pytest.MonkeyPatch, count: int, folded: str
+) -> None:
+    """A hundred CAs with one fault leave room for what else there is."""
+    urgent = [f"number {each}." for each in range(1, count + 1)]
+    monkeypatch.setattr("jitr_page.rooms.today.overview", lambda *given: overview(*given) | {"attention": urgent})
+    before, _, rest = page.text("/").partition('<ol class="attention" start="11">')
+    assert "<li>number 10.</li></ol>" in before
+    assert (f"<summary>{folded}</summary>" in before, rest.count("<li>number ")) == (bool(folded), count - 10)
 
 
 @pytest.mark.parametrize("code", CODES.values(), ids=lambda code: code.code)
@@ -591,6 +604,8 @@ def test_of_two_who_publish_at_once_one_wins_and_the_other_loses_no_text(page: P
         True,
         True,
     )
+    assert "-  - name: line-a" in answer.text  # what they changed stands beside it
+    assert "+  - name: theirs" in answer.text
     assert ready.heads().version == 2
 
 

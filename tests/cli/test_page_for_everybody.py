@@ -39,7 +39,8 @@ IN, WAITS = FACTORY.usual_device("snr-1").issue(), FACTORY.usual_device("snr-9")
 # One device comes to the other factory's CA; another one of that is on no list.
 MOVING = ((leaf("snr-2"), FACTORY), (leaf("snr-2", OTHER, "snr-2 again"), OTHER), (leaf("snr-8", OTHER), OTHER))
 ROLLOVER = f"/cas/{FACTORY.id}/rollover/{OTHER.id}"
-# Devices of factory-a come to factory-b.
+LONG = "x" * 120  # without a place to break it
+# Devices of factory-a come to factory-b; a rule has as long a name as one may have.
 ROLLING = (
     RULES.replace(CA_ID, FACTORY.id)
     .replace("[Sensor]}", "[Sensor], renewal: replace}")
@@ -52,16 +53,18 @@ allow:
     ca: factory-b
     list: line-a
     grant: {{thing: "{{common_name}}", iot_policies: [Sensor], renewal: replace, renewal_from: factory-a}}
+  - {{name: {LONG[:64]}, ca: factory-b, common_name: nobody, grant: {{iot_policies: [Sensor]}}}}
 """,
     )
 )
 
-# The marks of the rules editor that one sees in part.
-CUT = """() => [...document.querySelectorAll('.marks mark')].filter((mark) => {
+# The marks of the rules editor that one sees in part, and the small buttons whose words are broken.
+CUT = """() => [...document.querySelectorAll('button.small')].filter((each) => each.offsetHeight > 32)
+.concat([...document.querySelectorAll('.marks mark')].filter((mark) => {
   const [own, line, all] = [mark, mark.parentElement, mark.closest('.editor')]
     .map((each) => each.getBoundingClientRect());
   return own.top < line.bottom && (own.right > all.right || own.bottom > line.bottom);
-}).map((mark) => mark.textContent)"""
+})).map((each) => each.textContent)"""
 
 Way = str | Callable[["Tab", Page], None]
 
@@ -80,7 +83,7 @@ def page(ready: Table, world: World, aws: Aws, run: Run) -> Iterator[Page]:
     queues = Queues()
     queues.fail(json.dumps({"certificateId": WAITS.sha256}), "event.bug")
     queues.fail("not json", "event.not-json")
-    assert run("lists", "add", "recall-7", "common_name=snr-1", "note=radio", "--yes").exit_code == 0
+    assert run("lists", "add", "recall-7", "common_name=snr-1", f"note={LONG}", "--yes").exit_code == 0
     with listening() as page:
         yield page
 
@@ -154,6 +157,7 @@ def marked(tab: "Tab", page: Page) -> None:
 def stale(tab: "Tab", page: Page) -> None:
     """Somebody else publishes what was checked here as well."""
     edited(lambda text: text + "default: reject\n")(tab, page)
+    tab.get_by_role("heading", name="Publish these rules?").wait_for()
     tab.evaluate("document.querySelector('input[name=seen]').value = 'x'")
     tab.get_by_role("button", name="Put in force").click()
 
@@ -219,6 +223,7 @@ def ways(aws: Aws) -> dict[str, tuple[Way, int]]:
         "device-in": (f"/devices/{IN.sha256}", 200),
         "lists": ("/lists", 200),
         "list": ("/lists/line-a", 200),
+        "list-long": ("/lists/recall-7", 200),
         "list-asked-first": (asked_first, 200),
         "list-mistakes": (upload("common_name,note\nsnr-1,a\nsnr-1,b\n"), 200),
         "list-compared": (upload("common_name,note\nsnr-3,a\nsnr-4,b\n"), 200),

@@ -113,6 +113,7 @@ def _editor(
     problems: Sequence[Problem] = (),
     failed: str = "",
     told: str = "",
+    theirs: Sequence[str] = (),
     message: str = "",
     starting: str = "",
 ) -> str:
@@ -123,6 +124,7 @@ def _editor(
         problems=problems,
         failed=failed,
         told=told,
+        theirs=theirs,
         message=message,
         starting=starting,
         files=_files(seen).paths,
@@ -207,10 +209,22 @@ def put_in_force() -> AnyResponse:
     why, (text, seen, message) = reason(), _given()
     proposal = propose_text(site().deployment, text.encode(), _FILE, _files(seen))
     if seen != (proposal.before.digest or ""):
-        return Response(_editor(text, seen=proposal.before.digest or "", told=_MEANWHILE, message=message), 409)
+        now = proposal.before.digest or ""
+        return Response(_editor(text, seen=now, told=_MEANWHILE, theirs=_changed_since(seen), message=message), 409)
     require_sure(proposal.doubts.questions)
     done = publish(site().deployment, proposal, why)
     return redirect(url_for("rules.show", done=done.version), 303)
+
+
+def _changed_since(seen: str) -> Sequence[str]:
+    """Return how the file in force differs from the one that somebody began with; nothing where that is not known."""
+    table = site().table
+    found = list(islice(versions.history(table), _MOST_VERSIONS))
+    began_with = next((each for each in found if each.digest == seen), None)
+    try:
+        return () if began_with is None else difference(table, began_with, found[0])
+    except InputError:
+        return ()
 
 
 @room.post("/rules/<int:number>/rollback")
