@@ -3,6 +3,8 @@
 AWS's SDK is imported only where an error is one of its own.
 """
 
+from jitr.errors import Retry
+
 _SIGN_IN = "Sign in again (`aws sso login`, or new keys), or name another --profile."
 _PERMISSION = "Ask whoever manages the account for this permission, or name another --profile."
 _LATER = "Run it again in a moment: it carries on."
@@ -70,6 +72,13 @@ def is_unreached(problem: Exception) -> bool:
     from botocore import exceptions as aws
 
     return isinstance(problem, aws.HTTPClientError | aws.ConnectionError)
+
+
+def is_hopeless(problem: Exception) -> bool:
+    """Return whether asking the same of AWS for the next thing, too, would only take time: denied, or not reached."""
+    if isinstance(problem, Retry):
+        return problem.cause in ("denied", "unreachable")
+    return is_denied(problem) or is_unreached(problem)
 
 
 def in_words(problem: Exception) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import boto3
 import click
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from click.testing import Result
 from testkit import crls
 from testkit import pki as drafts
@@ -33,6 +33,7 @@ from jitr.aws.pacing import Pace
 from jitr.aws.quotas import Quotas
 from jitr.devicelists.rows import ListRow
 from jitr.errors import Retry
+from jitr.records.history import HistoryKind
 from jitr.rules.model import Ca, Crl, Grant, Rules
 from jitr_cli.console import output
 from jitr_operations.deployment import Choice
@@ -40,6 +41,7 @@ from jitr_operations.devices import by_hand
 from jitr_operations.devices import registry as device_registry
 from jitr_operations.devices import status as switching
 from jitr_operations.devices.by_hand import Hand
+from jitr_operations.history import keeping
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -788,6 +790,48 @@ def test_devices_are_cut_off_even_where_it_cannot_be_written_down(
     assert {world.status(fleet[name]) for name in ("a", "b")} == {"INACTIVE"}
     assert run("device", "activate", "a", "--overrule", "x").exit_code == 3  # a reason is kept, or it is none
     assert world.status(fleet["a"]) == "INACTIVE"
+
+
+def test_a_table_that_cannot_be_reached_is_not_asked_again_for_each_device(
+    run: Run, world: World, fleet: dict[str, drafts.Issued], aws: Aws
+) -> None:
+    """Each try may take a minute. All are cut off; what is not written down is tried once more, and told of once."""
+
+    def unreached(_: Any) -> Any:
+        raise EndpointConnectionError(endpoint_url="https://dynamodb.example.com")
+
+    aws.overrides["UpdateItem"] = unreached
+    done = run("device", "deactivate", "a", "b", "c", "--yes")
+    assert {world.status(fleet[name]) for name in ("a", "b", "c")} == {"INACTIVE"}
+    assert aws.operations.count("UpdateItem") == 2
+    assert "who did it is not written down of 3 certificates" in done.stderr
+
+
+def test_an_entry_of_the_history_is_not_tried_for_each_device_at_a_table_that_cannot_be_reached(
+    world: World, aws: Aws
+) -> None:
+    def unreached(_: Any) -> Any:
+        raise EndpointConnectionError(endpoint_url="https://dynamodb.example.com")
+
+    aws.overrides["TransactWriteItems"] = unreached
+    entry = keeping.entry(Choice(region=REGION).deployment(), HistoryKind.DEVICE, ("device", "deactivate"))
+    doing = keeping.Doing(world.table, entry)
+    before = aws.operations.count("TransactWriteItems")
+    for each in range(3):
+        doing.touched(f"{each:064x}")
+    assert aws.operations.count("TransactWriteItems") == before + 1
+
+
+def test_how_far_it_came_is_told_where_the_table_cannot_be_reached_after_the_last(
+    run: Run, world: World, fleet: dict[str, drafts.Issued], aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreached(*_: Any) -> Any:
+        raise Retry("unreachable", "AWS could not be reached")
+
+    monkeypatch.setattr("jitr_operations.devices.status.shut_out_for_good", unreached)
+    done = run("device", "deactivate", "a", "b", "--yes")
+    assert (done.exit_code, world.status(fleet["b"])) == (3, "INACTIVE")
+    assert "Made 2 certificates INACTIVE. Whether one is being let in again at this moment" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["deactivate", "revoke", "register"])

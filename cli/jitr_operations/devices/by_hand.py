@@ -4,16 +4,17 @@ It stands beside the decision record, in an item of its own: the record is the f
 this very moment, and certificates that nothing was decided on are cut off by hand, too.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 
 from jitr.aws.dynamodb.by_hand import acts_of
 from jitr.aws.dynamodb.table import Conflict, Table, by_hand_key, to_item
-from jitr.errors import JitrError, Retry
+from jitr.errors import JitrError
 from jitr.reasons import Verdict
 from jitr.records.by_hand import NOT_REGISTERED, Act
 from jitr.records.record import FORMAT
+from jitr.text import counted
 from jitr.times import parse_time
 from jitr_operations import aws_answers, telling
 from jitr_operations.deployment import Account, Deployment
@@ -25,6 +26,18 @@ CARRIED_ON = timedelta(days=1)  # after which nobody goes on with what was cut o
 _ATTEMPTS = 5  # two hands at one certificate at once are rare
 
 
+@dataclass(frozen=True, slots=True)
+class _Unwritten:
+    """A change that was made, and is to be written down; ``only_first`` unless it is on record that it is out."""
+
+    certificate_id: str
+    status: str
+    before: str
+    message: str | None
+    at: str
+    only_first: bool
+
+
 class Hand:
     """Writes down what one operator does. Without a stack there is nowhere to write, and nothing is written."""
 
@@ -32,9 +45,9 @@ class Hand:
         self.account = account
         self._table = table
         self._by: str | None = None
-        self._denied = False
+        self._stopped = False
         self._warned = False
-        self._unwritten: list[Callable[[], None]] = []  # what is tried again once all is done
+        self._unwritten: list[_Unwritten] = []  # what is tried again once all is done
 
     def cut_off(self, certificate_id: str, status: str, before: str, message: str | None = None) -> None:
         """Write down that a device was cut off. What cannot be written is told once, and keeps nobody from the next."""
@@ -72,39 +85,36 @@ class Hand:
         return self._by
 
     def catch_up(self) -> None:
-        """Write down what could not be when it was done, once more; what still cannot was told."""
-        again, self._unwritten = self._unwritten, []
+        """Write down what could not be when it was done, once more, and tell of how many certificates that failed."""
+        again, self._unwritten, self._stopped = self._unwritten, [], False
         for each in again:
-            each()
-        if again and not (self._denied or self._unwritten):
+            self._write(each)
+        if self._unwritten:
+            telling.warn(f"who did it is not written down of {counted(len(self._unwritten), 'certificate')}")
+        elif again:
             telling.note("It is written down by now.")
 
     def _did_already(
-        self,
-        certificate_id: str,
-        status: str,
-        before: str,
-        message: str | None,
-        *,
-        only_first: bool = False,
-        at: str | None = None,
+        self, certificate_id: str, status: str, before: str, message: str | None, *, only_first: bool = False
     ) -> None:
+        self._write(_Unwritten(certificate_id, status, before, message, now_text(), only_first=only_first))
+
+    def _write(self, act: _Unwritten) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        if self._denied:  # nobody asks again for each of thousands
+        if self._stopped:  # nobody asks again for each of thousands
+            self._unwritten.append(act)
             return
-        at = at or now_text()
         try:
-            if only_first and self._table is not None and _is_known_to_be_out(self._table, certificate_id):
+            if act.only_first and self._table is not None and _is_known_to_be_out(self._table, act.certificate_id):
                 return
-            self.did(certificate_id, status, before, message, at=at)
+            self.did(act.certificate_id, act.status, act.before, act.message, at=act.at)
         except (JitrError, BotoCoreError, ClientError) as problem:
-            self._denied = _is_denied(problem)
-            self._unwritten.append(
-                partial(self._did_already, certificate_id, status, before, message, only_first=only_first, at=at)
-            )
+            self._stopped = aws_answers.is_hopeless(problem)
+            self._unwritten.append(act)
             if not self._warned:
-                telling.warn(f"{certificate_id[:12]} is {status}, but it cannot be written down who did it: {problem}")
+                told = f"{act.certificate_id[:12]} is {act.status}, but it cannot be written down who did it"
+                telling.warn(f"{told}: {problem}")
             self._warned = True
 
     def did(
@@ -136,10 +146,6 @@ def _is_known_to_be_out(table: Table, certificate_id: str) -> bool:
     if acts:
         return acts[-1].status != "ACTIVE"
     return any(each.decision is not Verdict.ADMIT for each in table.records([certificate_id]))
-
-
-def _is_denied(problem: Exception) -> bool:
-    return aws_answers.is_denied(problem) or (isinstance(problem, Retry) and problem.cause == "denied")
 
 
 def _append(table: Table, certificate_id: str, act: Act) -> bool:

@@ -9,6 +9,7 @@ from jitr.aws.dynamodb.table import Table
 from jitr.aws.pacing import Pace
 from jitr.aws.quotas import Quotas
 from jitr.records.history import HistoryKind
+from jitr.text import counted
 from jitr_operations import telling
 from jitr_operations.devices.admissions import not_the_function_s, shut_out_for_good
 from jitr_operations.devices.by_hand import Hand
@@ -112,7 +113,14 @@ def _deactivate(
     for each in cut_off:
         hand.stays_cut_off(each, statuses[each], why(each))
     hand.catch_up()
-    return _stay_out(table, registry, {each: statuses[each] for each in (*off.done, *cut_off)}, "INACTIVE")
+    try:
+        return _stay_out(table, registry, {each: statuses[each] for each in (*off.done, *cut_off)}, "INACTIVE")
+    except BaseException:
+        telling.note(
+            f"Made {counted(len(off.done), 'certificate')} INACTIVE. Whether one is being let in again at this moment "
+            "could not be seen: give the same command again."
+        )
+        raise
 
 
 class _SwitchedOff:

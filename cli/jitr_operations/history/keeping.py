@@ -8,7 +8,7 @@ import secrets
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -71,13 +71,16 @@ class Doing:
     table: Table | None = None
     entry: HistoryEntry | None = None
     after: dict[str, Any] = field(default_factory=dict)
+    _stopped: bool = False  # nobody asks again for each of thousands
 
     def touched(self, certificate_id: str) -> None:
         """Let the entry be found from a device that it does not name, as it has too many."""
-        if self.table is None or self.entry is None or certificate_id in self.entry.devices:
+        if self.table is None or self.entry is None or self._stopped or certificate_id in self.entry.devices:
             return
-        with suppress(Exception):  # what is kept of the device itself says who it was as well
+        try:
             self.table.transact([device_put(self.table.name, self.entry, certificate_id)])
+        except Exception as problem:  # noqa: BLE001 - what is kept of the device itself says who it was as well
+            self._stopped = aws_answers.is_hopeless(problem)
 
     def count(self, status: str) -> None:
         """Count a device that has a status by now."""
