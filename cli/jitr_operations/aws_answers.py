@@ -71,14 +71,15 @@ def is_unreached(problem: Exception) -> bool:
     """Return whether nobody answered, or the connection was lost."""
     from botocore import exceptions as aws
 
+    if isinstance(problem, Retry):
+        return problem.cause == "unreachable"
     return isinstance(problem, aws.HTTPClientError | aws.ConnectionError)
 
 
 def is_hopeless(problem: Exception) -> bool:
     """Return whether asking the same of AWS for the next thing, too, would only take time: denied, or not reached."""
-    if isinstance(problem, Retry):
-        return problem.cause in ("denied", "unreachable")
-    return is_denied(problem) or is_unreached(problem)
+    denied = problem.cause == "denied" if isinstance(problem, Retry) else is_denied(problem)
+    return denied or is_unreached(problem)
 
 
 def in_words(problem: Exception) -> str:

@@ -66,7 +66,8 @@ def create_app(deployment: Deployment, door: Door) -> Flask:
     """Return the application for a deployment. Raises what asking AWS who the operator is raises."""
     app = Flask(__name__)
     app.config.update(MAX_CONTENT_LENGTH=MOST_UPLOADED, MAX_FORM_MEMORY_SIZE=8 * 1024 * 1024)
-    app.extensions["jitr"] = Site(deployment, table_of(deployment), operator(deployment), Jobs(problems.in_words))
+    jobs = Jobs(lambda problem: problems.in_words(problem, local=found.is_local))
+    app.extensions["jitr"] = found = Site(deployment, table_of(deployment), operator(deployment), jobs)
     _set_up_templates(app)
     _listen(app)
     watch(app, door)

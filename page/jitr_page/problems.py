@@ -52,8 +52,6 @@ def told(problem: Exception, *, local: bool = False) -> tuple[int, str, str]:
 def _is_unreached(problem: Exception) -> bool:
     if isinstance(problem, NotAsked) and isinstance(problem.__cause__, Exception):
         return _is_unreached(problem.__cause__)
-    if isinstance(problem, Retry):
-        return problem.cause == "unreachable"
     return aws_answers.is_unreached(problem)
 
 
@@ -71,10 +69,10 @@ def _of_the_stack(problem: Exception) -> tuple[int, str, str]:
     return code, heading, f"AWS does not say whether the stack still stands. {text} this page again: {_SENT_AGAIN}"
 
 
-def in_words(problem: Exception) -> str:
-    """Return an error as one text."""
+def in_words(problem: Exception, *, local: bool = False) -> str:
+    """Return an error as one text; ``local`` as for ``told``."""
     try:
-        _, heading, text = told(problem)
+        _, heading, text = told(problem, local=local)
     except Exception:
         logging.getLogger(__name__).exception("a bug")
         return f"this is a bug: {type(problem).__name__}; the terminal that `jitr page` runs in has the traceback"

@@ -357,6 +357,23 @@ def test_the_local_stack_is_found_from_below_its_checkout(workdir: Path) -> None
     assert "secret" not in repr(found)
 
 
+@pytest.mark.usefixtures("table")
+@pytest.mark.parametrize("operation", ["DescribeStacks", "BatchGetItem"])
+def test_a_local_stack_that_does_not_answer_is_one_line_with_what_starts_it(
+    run: Run, aws: Aws, workdir: Path, operation: str
+) -> None:
+    """At whatever call it goes down; nothing is said of a network, a Region or credentials."""
+
+    def down(_given: dict[str, Any]) -> Any:
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:4566")
+
+    local_state(workdir, region=REGION)
+    aws.overrides[operation] = down
+    result = run("rules", "show", "--local")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.splitlines()[-1] == "error: the local stack does not answer: `jitr local up` starts it"
+
+
 @pytest.mark.parametrize("left_out", LOCAL_STATE)
 def test_a_damaged_state_file_says_what_is_missing(workdir: Path, left_out: str) -> None:
     local_state(workdir)

@@ -169,3 +169,16 @@ def test_a_local_stack_that_is_down_is_told_as_that_and_how_it_comes_up(
         assert answer.status_code in (502, 503)
         assert ("The local stack does not answer" in answer.text) is local
         assert ("jitr local up" in answer.text, "start it again" in answer.text) == (local, local)
+
+
+def test_a_job_under_way_tells_a_local_stack_that_went_down_as_pages_do(
+    page: Page, ready: Table, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(_given: Any) -> Any:
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:4566")
+
+    aws.overrides["ListCACertificates"] = aws.overrides["ListCertificatesByCA"] = down
+    for local in (True, False):
+        monkeypatch.setattr("jitr_page.site.NO_ACCOUNT", "123456789012" if local else "000000000000")
+        told = page.finish(page.post("/failures/sweep"))
+        assert ("The local stack does not answer" in told, "jitr local up" in told) == (local, local)

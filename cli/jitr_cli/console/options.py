@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import click
 
+from jitr.errors import Retry
+from jitr_operations import aws_answers
 from jitr_operations.deployment import DEFAULT_STACK, Choice, Memory
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,6 +33,8 @@ class _File(click.Path):
 
 FILE = _File(path_type=Path)
 _OF_THE_LOCAL_STACK = frozenset({"profile", "region", "endpoint_url", "stack"})
+
+_LOCAL_DOWN = "the local stack does not answer: `jitr local up` starts it"
 
 
 def aws_options(command: F) -> F:
@@ -54,11 +58,16 @@ def _options(command: F, *, with_stack: bool) -> F:
         memory = Memory()
         choice = Choice(**values, memory=memory)
         try:
-            return command(*args, choice=choice, **kwargs)
+            try:
+                return command(*args, choice=choice, **kwargs)
+            except Exception as problem:
+                if not memory.misled(problem):
+                    raise
+            return command(*args, choice=choice.anew(), **kwargs)  # once: this time with AWS's own answer
         except Exception as problem:
-            if not memory.misled(problem):
-                raise
-        return command(*args, choice=choice.anew(), **kwargs)  # once: this time with AWS's own answer
+            if choice.local and aws_answers.is_unreached(problem):
+                raise Retry("unreachable", _LOCAL_DOWN) from problem
+            raise
 
     decorated = click.option(
         "--local", is_flag=True, help="Work on the local stack of this checkout, or of jitr's own."
