@@ -91,10 +91,7 @@ def find_certificate(data: bytes) -> FoundCertificate:
 def _from_base64(data: bytes) -> bytes | None:
     """Decode a PEM text that is in base64, as the data of a Kubernetes secret is; once, or twice."""
     for _ in range(2):
-        try:
-            data = binascii.a2b_base64(data.translate(None, b" \t\r\n"), strict_mode=True)
-        except binascii.Error:
-            return None
+        data = _unarmored(data) or b""
         if _BEGIN in data:
             return data
     return None
@@ -113,17 +110,17 @@ def holds_private_key(data: bytes) -> bool:
     """Return whether a file is a private key or has one in it, also in base64, in UTF-16 or in a PKCS #12 store."""
     data = _single_bytes(data)
     if _BEGIN not in data:
-        data = _from_base64(data) or _der_from_base64(data) or data
+        data = _from_base64(data) or _unarmored(data) or data  # also without its first and its last line
     if _KEY_BLOCK.search(data):
         return True
     what = not_a_certificate(data) or ""
     return _PRIVATE_KEY in what or _PKCS12 in what
 
 
-def _der_from_base64(data: bytes) -> bytes | None:
-    """Decode what is left of a PEM text without its first and its last line."""
+def _unarmored(text: bytes) -> bytes | None:
+    """Return what a text is the base64 of; None where it is not base64 throughout."""
     try:
-        return binascii.a2b_base64(data.translate(None, b" \t\r\n"), strict_mode=True)
+        return binascii.a2b_base64(text.translate(None, b" \t\r\n"), strict_mode=True)
     except binascii.Error:
         return None
 
