@@ -68,9 +68,10 @@ def notifier(bus: Bus, queue: Queue | None = None, now: datetime = NOW) -> Notif
 def act(device: int, revision: int, status: str = "INACTIVE") -> dict[str, Any]:
     """A record of the stream: an operator made a device's certificate INACTIVE."""
     acts = [{"status": status, "status_before": "ACTIVE", "by": "deniz", "at": "2026-03-01T12:00:00Z"}]
-    item = {"pk": f"CERTIFICATE#{device:064x}", "sk": "BY_HAND", "acts": acts, "revision": revision, "format": 1}
-    image = {"NewImage": to_item(item), "ApproximateCreationDateTime": NOW.timestamp()}
-    return {"eventName": "MODIFY", "dynamodb": image}
+    key = {"pk": f"CERTIFICATE#{device:064x}", "sk": "BY_HAND"}
+    image = to_item(key | {"acts": acts, "revision": revision, "format": 1})
+    stream = {"Keys": to_item(key), "NewImage": image, "ApproximateCreationDateTime": NOW.timestamp()}
+    return {"eventName": "MODIFY", "dynamodb": stream}
 
 
 def id_of(device: int, revision: int) -> str:
@@ -128,9 +129,10 @@ def test_a_bus_that_is_away_loses_nothing_and_after_an_hour_holds_up_nothing(pro
     assert {each["EventBusName"] for each in queue.bodies} == {"plant"}
 
 
-def test_what_cannot_be_made_is_put_aside_and_keeps_nobody_from_being_told() -> None:
+@pytest.mark.parametrize("acts", [{"L": [{"M": {}}]}, {"SS": ["of a later version"]}, {"N": "0.5"}], ids=str)
+def test_what_cannot_be_made_is_put_aside_and_keeps_nobody_from_being_told(acts: dict[str, Any]) -> None:
     bus, queue, broken = Bus(), Queue(), act(1, 1)
-    broken["dynamodb"]["NewImage"]["acts"] = {"L": [{"M": {}}]}
+    broken["dynamodb"]["NewImage"]["acts"] = acts
     notifier(bus, queue).handle([broken, act(2, 1)])
     assert bus.ids == [id_of(2, 1)]
     assert queue.bodies == [{"Keys": {"pk": f"CERTIFICATE#{1:064x}", "sk": "BY_HAND"}}]

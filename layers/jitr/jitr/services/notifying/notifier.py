@@ -67,12 +67,12 @@ class Notifier:
             stream = record["dynamodb"]
             if "NewImage" not in stream:
                 continue
-            item = from_item(stream["NewImage"])
             try:
-                notice = notice_of(item, self._origin)
+                notice = notice_of(from_item(stream["NewImage"]), self._origin)
             except (KeyError, TypeError, ValueError) as problem:  # of a later version, or a bug: the others go on
-                self._telemetry.logger.exception("a notice cannot be made", extra={"pk": item.get("pk")})
-                self._put_aside({"Keys": {name: item.get(name) for name in ("pk", "sk")}}, f"not made: {problem!r}")
+                keys = from_item(stream["Keys"])
+                self._telemetry.logger.exception("a notice cannot be made", extra={"pk": keys["pk"]})
+                self._put_aside({"Keys": keys}, f"not made: {problem!r}")
                 continue
             if notice is not None:
                 yield _Told(notice, _time(stream["ApproximateCreationDateTime"]))
