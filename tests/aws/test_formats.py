@@ -24,7 +24,7 @@ from testkit.knocks import allow
 
 from jitr.aws.dynamodb.passes import Passes, PassKind
 from jitr.aws.dynamodb.searching import search, without_keys
-from jitr.aws.dynamodb.table import row_key
+from jitr.aws.dynamodb.table import from_item, row_key, understood
 from jitr.aws.iot import Iot
 from jitr.devicelists.rows import ListRow
 from jitr.errors import Retry
@@ -215,6 +215,13 @@ def test_an_item_of_a_later_version_makes_its_devices_wait_and_is_left_as_it_is(
         upgraded.knock("held" if kind == "LIST#line-a" else "cut short")
     assert caught.value.cause == "format"
     assert items.items == before
+
+
+@pytest.mark.parametrize("value", [{"SS": ["a"]}, {"NS": ["1"]}, {"N": "0.5"}], ids=str)
+def test_what_only_a_later_version_writes_does_not_hide_that_it_wrote_the_item(value: dict[str, Any]) -> None:
+    item = from_item({"pk": {"S": "HEADS"}, "format": {"N": "2"}, "of_later": {"M": {"a": value}}})
+    with pytest.raises(Retry, match="format 2"):
+        understood(item)
 
 
 def later_record(world: World, certificate_id: str) -> dict[str, Any]:
