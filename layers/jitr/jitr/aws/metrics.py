@@ -93,22 +93,21 @@ _ALL = (
     Metric("Digests", _COUNT, "digests of newly held devices that the notifications topic took"),
     Metric("DropsPublished", _COUNT, "uploads to the bucket that are in force"),
     Metric("DropsRefused", _COUNT, "uploads to the bucket that were refused"),
-    Metric("FleetCheckRuns", _COUNT, "times that the fleet function did its work of a quarter of an hour to the end"),
+    Metric("FleetCheckRuns", _COUNT, "completed runs of the fleet function, one every quarter of an hour"),
     Metric(
         "NotAdmissibleToday",
         _COUNT,
-        "devices that are in, and that the last scheduled check would reject or hold, but for those accepted; "
-        "told every quarter of an hour, as the next ones are: read the maximum, not the sum",
+        "devices that are in, and that the last scheduled check would reject or hold, except those accepted; written "
+        "every quarter of an hour, as are the next four: read the maximum, not the sum",
     ),
     Metric(
         "Drifted",
         _COUNT,
-        "devices that are gone from AWS IoT, that another hand changed, or that lack what was granted or have "
-        "something else; likewise",
+        "devices that are gone from AWS IoT, that somebody else changed, or that differ from their grant",
     ),
-    Metric("Unknown", _COUNT, "certificates that are `ACTIVE`, and that nobody we know let in; likewise"),
-    Metric("FleetFindings", _COUNT, "the three together; likewise"),
-    Metric("ExpiringSoon", _COUNT, "devices whose certificates end within `ExpiringSoonDays`; likewise"),
+    Metric("Unknown", _COUNT, "certificates that are `ACTIVE`, but that neither a rule nor a `jitr` command let in"),
+    Metric("FleetFindings", _COUNT, "the sum of `NotAdmissibleToday`, `Drifted` and `Unknown`"),
+    Metric("ExpiringSoon", _COUNT, "devices whose certificates end within `ExpiringSoonDays`"),
 )
 
 METRICS = {each.name: each for each in _ALL}

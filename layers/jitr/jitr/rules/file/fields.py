@@ -344,7 +344,7 @@ CA = RecordShape(
             "factory-a.pem",
         ),
         Field("crl", CRL, "The revocation list that the CA publishes."),
-        Field("ocsp", OCSP, "The responder that tells which certificates the CA revoked."),
+        Field("ocsp", OCSP, "The OCSP responder that says which certificates the CA revoked."),
     ),
     (
         AtLeastOne(
