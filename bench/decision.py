@@ -4,9 +4,9 @@ The floor is what nobody can do without: `cryptography` loads the certificate, a
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import cycle
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import cedarpy
 from cryptography import x509
@@ -22,13 +22,21 @@ from jitr.devicelists.rows import ListRow, Membership
 from jitr.facts import Knock
 from jitr.reasons import Verdict
 from jitr.rules.model import Rules
-from jitr.x509.certificate import read_ca, read_certificate
+from jitr.x509.certificate import CertificateReading, read_ca, read_certificate
+
+Memberships: TypeAlias = Mapping[str, Membership | None]
 
 KINDS = ("RSA-2048", "P-256", "P-384")
 SIZES = (10, 100, 1_000, 10_000)
 _IN_CEDAR = 50  # devices whose answer is looked at first: at 10,000 rules each takes Cedar 40 ms
 _MOST = {"RSA-2048": 2.0, "P-256": 1.6, "P-384": 1.6}  # times the floor, at 1,000 rules
 _MOST_HELD = 4.0
+_PARTS = (
+    "read the certificate into facts",
+    "verify the signature, compare names and key identifiers, make the id of the certificate's twin",
+    "find the lists worth a look-up",
+    "match rules, gather reasons, fill in the grant",
+)
 
 
 class DecisionLoop:
@@ -41,16 +49,29 @@ class DecisionLoop:
 
     def __call__(self) -> Decision:
         """Decide the next device."""
-        reading = read_certificate(next(self._pems))
-        knock = Knock(
+        return self.decided(self.looked_up(self.verified(self.read())))
+
+    def read(self) -> CertificateReading:
+        """Read the next device's certificate."""
+        return read_certificate(next(self._pems))
+
+    def verified(self, reading: CertificateReading) -> Knock:
+        """Hold a certificate against its CA."""
+        return Knock(
             certificate=reading.facts,
             ca_certificate_id=self._ca.facts.ca_certificate_id,
             ca=self._ca.facts,
             chain=verify_chain(reading, self._ca),
             aliases=self._rules.aliases_of(self._ca.facts.ca_certificate_id),
         )
-        names = lists_needed(knock, self._rules, NOW)
-        memberships: dict[str, Membership | None] = {name: Membership(ListRow()) for name in names}
+
+    def looked_up(self, knock: Knock) -> tuple[Knock, Memberships]:
+        """Find the lists worth a look-up; the device is on each."""
+        return knock, {name: Membership(ListRow()) for name in lists_needed(knock, self._rules, NOW)}
+
+    def decided(self, known: tuple[Knock, Memberships]) -> Decision:
+        """Decide a device."""
+        knock, memberships = known
         return decide(knock, self._rules, memberships, NOW, NOW)
 
 
@@ -120,6 +141,7 @@ def run(*, quick: bool) -> Result:
         curves += _curves(kind, measured)
         if 1_000 in measured:
             _judge(result, f"One decision at 1,000 rules, {kind}", measured[1_000], _MOST[kind])
+    _parts(result, KINDS[1:2] if quick else KINDS[:2], min(1_000, sizes[-1]), turns, count)
     columns = ("key", "rules", "floor, µs", "jitr, µs", "jitr / floor", "Cedar, µs", "Cedar / jitr")
     result.table("floor", columns, rows)
     strangers = pems("P-256", count, known=False)
@@ -142,6 +164,50 @@ def _measured(kind: str, size: int, fleet: list[bytes], turns: int, verdict: Ver
         if place < _IN_CEDAR:
             assert in_cedar().allowed is (verdict is Verdict.ADMIT)
     return compare({"floor": floor(kind, fleet), "jitr": decider, "Cedar": in_cedar}, turns=turns)
+
+
+def _parts(result: Result, kinds: tuple[str, ...], size: int, turns: int, count: int) -> None:
+    """Say where the time goes: what each part adds to those before it, and what it takes by itself."""
+    columns = [_times_floor(kind, size, turns, count) for kind in kinds]
+    rows = [[part, *(each for column in columns for each in column[part])] for part in _PARTS]
+    heads = [head for kind in kinds for head in (kind, f"{kind}, by itself")]
+    result.table("parts", ["part, in multiples of the floor", *heads], rows)
+
+
+def _times_floor(kind: str, size: int, turns: int, count: int) -> dict[str, tuple[str, str]]:
+    """Return, for each part, what it adds to those before it, and what it takes if only it is repeated."""
+    fleet = pems(kind, count)
+    loop = DecisionLoop(kind, rules(size, kind=kind), fleet)
+    readings = [loop.read() for _ in fleet]
+    knocks = [loop.verified(each) for each in readings]
+    known = [loop.looked_up(each) for each in knocks]
+    alone: tuple[Callable[[], object], ...] = (
+        loop.read,
+        _each(loop.verified, readings),
+        _each(loop.looked_up, knocks),
+        _each(loop.decided, known),
+    )
+    together: tuple[Callable[[], object], ...] = (
+        loop.read,
+        lambda: loop.verified(loop.read()),
+        lambda: loop.looked_up(loop.verified(loop.read())),
+        loop,
+    )
+    things: dict[str, Callable[[], object]] = {"floor": floor(kind, fleet)}
+    things |= {f"alone {part}": thing for part, thing in zip(_PARTS, alone, strict=True)}
+    things |= {f"up to {part}": thing for part, thing in zip(_PARTS, together, strict=True)}
+    measured = compare(things, turns=turns)
+    up_to = [0.0, *(measured.ratio(f"up to {part}", "floor").median for part in _PARTS)]
+    return {
+        part: (f"{after - before:.2f}", f"{measured.ratio(f'alone {part}', 'floor').median:.2f}")
+        for part, before, after in zip(_PARTS, up_to, up_to[1:], strict=False)
+    }
+
+
+def _each(work: Callable[[Any], object], values: Iterable[object]) -> Callable[[], object]:
+    """Do it with the next of some values, again and again."""
+    following = cycle(values)
+    return lambda: work(next(following))
 
 
 def _judge(result: Result, goal: str, measured: Timings, most: float) -> None:
