@@ -1,132 +1,25 @@
-"""Which account, Region and stack to work on, and the AWS clients for it.
+"""Which account, Region and stack to work on.
 
 A ``Choice`` says where to work; its ``account()`` and ``deployment()`` find out the rest, and nothing is asked of AWS
-before that. Keys of a real account never go to a stack on
-this machine, nor the local stack's keys to AWS: every client is checked when it is made.
+before that.
 """
 
-import json
-import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from ipaddress import ip_address
-from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, overload
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
-from jitr import __version__
 from jitr.errors import InputError
 from jitr.records.history import COMMAND_LINE
-from jitr.unseen import quote
-from jitr_operations import remembered, telling
+from jitr_operations import remembered
+from jitr_operations.accounts import Account, local_session, make_client, reads, region_of, session_of
+from jitr_operations.local_state import LocalStackFile, local_stack
 
 if TYPE_CHECKING:
     from botocore.session import Session
-    from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
-    from mypy_boto3_cloudwatch import CloudWatchClient
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_iot import IoTClient
-    from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sts import STSClient
 
 DEFAULT_STACK = "jitr"
-_STATE = Path(".local") / "stack.json"
-_INSTALLED = Path(__file__).resolve().parent  # below the checkout, if this is installed from one
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-prefixes
-_REAL_ACCESS_KEY = re.compile(r"(AKIA|ASIA)[A-Z0-9]{12,}")
-# Looking at a failure queue hides its messages for a while, and then lets them be seen again: nothing is changed.
-_READS = re.compile("(Get|List|Describe|BatchGet|Query|ReceiveMessage|ChangeMessageVisibility)")
-_AWS_HOST = re.compile(r"\.(amazonaws\.com(\.cn)?|api\.aws)$")
-
-
-@dataclass(frozen=True, slots=True)
-class LocalStackFile:
-    """The local stack that runs in a checkout, as its ``.local/stack.json`` tells."""
-
-    file: Path
-    endpoint_url: str
-    region: str
-    account_id: str
-    stack_name: str
-    access_key_id: str
-    secret_access_key: str = field(repr=False)
-    mqtt_host: str = ""
-    mqtt_port: int = 0
-    broker_ca: str = ""
-
-
-@dataclass(frozen=True)
-class Account:
-    """An AWS account in a Region, or the local stack's stand-in for one.
-
-    ``endpoint`` is what was asked for; None leaves it to botocore (AWS_ENDPOINT_URL, the profile, AWS's own).
-    ``tool`` is what works in it, for the history.
-    """
-
-    account_id: str
-    region: str
-    endpoint: str | None
-    session: "Session" = field(repr=False, compare=False)
-    local: LocalStackFile | None = field(default=None, repr=False)
-    read_only: bool = False
-    tool: str = COMMAND_LINE
-    _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    _lock: Any = field(default_factory=Lock, repr=False, compare=False)
-
-    @overload
-    def client(self, service: Literal["iot"]) -> "IoTClient": ...
-    @overload
-    def client(self, service: Literal["dynamodb"]) -> "DynamoDBClient": ...
-    @overload
-    def client(self, service: Literal["sqs"]) -> "SQSClient": ...
-    @overload
-    def client(self, service: Literal["cloudformation"]) -> "CloudFormationClient": ...
-    @overload
-    def client(self, service: Literal["cloudwatch"]) -> "CloudWatchClient": ...
-    @overload
-    def client(self, service: Literal["sts"]) -> "STSClient": ...
-    @overload
-    def client(self, service: str) -> Any: ...
-    def client(self, service: str) -> Any:
-        """Return botocore's client for a service, made once.
-
-        Raises InputError where endpoint and keys do not belong together.
-        """
-        with self._lock:  # clients are for several threads, and sessions, which make them, are not
-            if service not in self._clients:
-                client = _client(self.session, service, self.region, self.endpoint, self.local)
-                if self.read_only:
-                    client.meta.events.register("before-parameter-build.*.*", _refuse_writes)
-                self._clients[service] = client
-            return self._clients[service]
-
-    def client_without_retries(self, service: Literal["iot"]) -> "IoTClient":
-        """Return a new client that hands on each answer of AWS, a refusal as well, and asks nothing again.
-
-        Raises InputError where endpoint and keys do not belong together.
-        """
-        client: IoTClient = _client(self.session, service, self.region, self.endpoint, self.local, attempts=1)
-        if self.read_only:
-            client.meta.events.register("before-parameter-build.*.*", _refuse_writes)
-        return client
-
-    def listen(self, event: str, handler: Callable[..., None]) -> None:
-        """Have a handler called at each event of that name, of clients made already and of those to come."""
-        with self._lock:
-            emitters = (client.meta.events for client in self._clients.values())
-            for each in (self.session.get_component("event_emitter"), *emitters):
-                each.register_first(event, handler)
-
-    def where(self, service: str = "iot") -> str:
-        """Return account, Region and endpoint in words; the endpoint is that of the service being changed."""
-        return f"account {self.account_id}, Region {self.region}, endpoint {self.client(service).meta.endpoint_url}"
-
-    def announce(self, service: str = "iot") -> None:
-        """Say on standard error where something is about to be changed."""
-        telling.note(f"In {self.where(service)}")
 
 
 class NoStack(InputError):
@@ -207,9 +100,9 @@ class Choice:
     def _opened(self) -> "tuple[Session, str, LocalStackFile | None]":
         if self.local:
             stack = local_stack()
-            return _local_session(stack), stack.region, stack
-        session = _session(self.profile)
-        return session, _region(self.region, session), None
+            return local_session(stack), stack.region, stack
+        session = session_of(self.profile)
+        return session, region_of(self.region, session), None
 
     def _account(
         self, session: "Session", region: str, local: LocalStackFile | None, account_id: str | None = None
@@ -218,7 +111,7 @@ class Choice:
         if account_id is None and local:
             account_id = local.account_id
         if account_id is None:
-            account_id = _client(session, "sts", region, endpoint, None).get_caller_identity()["Account"]
+            account_id = make_client(session, "sts", region, endpoint, None).get_caller_identity()["Account"]
         return Account(account_id, region, endpoint, session, local, self.read_only, self.tool)
 
 
@@ -255,7 +148,7 @@ class Memory:
         return isinstance(problem, Misremembered) or (_may_come_of_names(problem) and not self._is_still_so())
 
     def _before_a_call(self, model: Any, **_parameters: Any) -> None:
-        if _READS.match(model.name) is not None:
+        if reads(model.name):
             return
         with self._lock:  # one thread asks, the others wait for the answer
             if self._given is not None and not self._is_still_so():
@@ -298,175 +191,6 @@ def deployed(account: Account, name: str) -> Deployment:
 def _with_outputs(account: Account, name: str, outputs: Mapping[str, str]) -> Deployment:
     shared = {each.name: getattr(account, each.name) for each in fields(Account)}
     return Deployment(**shared, stack_name=name, outputs=outputs)
-
-
-def local_stack(start: Path | None = None) -> LocalStackFile:
-    """Return the local stack of the checkout that ``start`` (default: the current directory) is in.
-
-    Outside a checkout it is that of the checkout which this ``jitr`` was installed from.
-    Raises InputError where none is running or its file cannot be used.
-    """
-    starts = (start or Path.cwd(), _INSTALLED)
-    file = next(filter(None, map(_state_file, starts)), None)
-    if file is None:
-        looked = " and ".join(dict.fromkeys(str(each.resolve()) for each in starts))
-        raise InputError(
-            f"no local stack is running: `jitr local up` starts one (there is no {_STATE} in {looked}, nor above)"
-        )
-    return _read_state(file)
-
-
-def _state_file(start: Path) -> Path | None:
-    folders = (start.resolve(), *start.resolve().parents)
-    return next((each / _STATE for each in folders if (each / _STATE).is_file()), None)
-
-
-def _read_state(file: Path) -> LocalStackFile:
-    again = "`jitr local down`, then `jitr local up`, write it anew"
-    try:
-        data = json.loads(file.read_text("utf-8"))
-        texts = {
-            name: str(data[name])
-            for name in ("endpoint_url", "region", "account_id", "stack_name", "access_key_id", "secret_access_key")
-        }
-        stack = LocalStackFile(
-            file=file,
-            **texts,
-            mqtt_host=str(data["mqtt_host"]),
-            mqtt_port=int(data["mqtt_port"]),
-            broker_ca=str(data["broker_ca"]),
-        )
-    except KeyError as missing:
-        raise InputError(f"{file} has no {missing.args[0]}: {again}") from None
-    except (OSError, ValueError, TypeError) as problem:
-        raise InputError(f"{file} cannot be read ({problem}): {again}") from None
-    if not _on_this_machine(stack.endpoint_url):
-        raise InputError(f"{file} names {stack.endpoint_url}, which is not on this machine: {again}")
-    return stack
-
-
-def _on_this_machine(url: str) -> bool:
-    try:
-        return is_this_machine(urlsplit(url).hostname or "")
-    except ValueError:
-        return False
-
-
-def is_this_machine(host: str) -> bool:
-    """Return whether a host's name or address is that of this machine alone."""
-    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 section 6.3
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _session(profile: str | None) -> "Session":
-    """Return botocore's session: boto3 would add to each command's start, and nothing that is used here."""
-    from botocore.exceptions import ProfileNotFound
-    from botocore.session import Session
-
-    session = Session(profile=profile)
-    try:
-        session.get_scoped_config()  # else a profile that is not there is found missing when it is used
-    except ProfileNotFound as problem:
-        raise InputError(f"{problem}: `aws configure list-profiles` prints those there are") from None
-    return session
-
-
-def _local_session(stack: LocalStackFile) -> "Session":
-    """Return a session that knows only the local stack's keys: no profile, no file, no environment."""
-    from botocore.session import Session
-
-    blank = (None, None, None, None)
-    session = Session(
-        session_vars={
-            "profile": blank,
-            "config_file": (None, None, os.devnull, None),
-            "credentials_file": (None, None, os.devnull, None),
-        }
-    )
-    session.set_credentials(stack.access_key_id, stack.secret_access_key)
-    session.set_config_variable("region", stack.region)
-    return session
-
-
-def _region(chosen: str | None, session: "Session") -> str:
-    # botocore reads AWS_DEFAULT_REGION and the profile; AWS_REGION is what the other SDKs read, and goes first.
-    region = chosen or os.environ.get("AWS_REGION") or session.get_config_variable("region")
-    if not region:
-        raise InputError("no Region: give --region, or set AWS_REGION")
-    return region
-
-
-def _client(
-    session: "Session",
-    service: str,
-    region: str,
-    endpoint: str | None,
-    local: LocalStackFile | None,
-    attempts: int = 5,
-) -> Any:
-    from botocore.config import Config
-    from botocore.exceptions import InvalidRegionError
-
-    settings: dict[str, Any] = {
-        "retries": {"mode": "standard", "total_max_attempts": attempts},
-        "user_agent_extra": f"jitr/{__version__}",
-        "connect_timeout": 10,
-        "read_timeout": 60,
-    }
-    if local:
-        settings["proxies"] = {}  # a proxy of the environment is not the way to this machine
-    try:
-        client = session.create_client(service, region_name=region, endpoint_url=endpoint, config=Config(**settings))
-    except InvalidRegionError:
-        raise InputError(f"{quote(region)} is not the name of a Region: it looks like eu-central-1") from None
-    except ValueError as problem:  # botocore's word for an endpoint that is not a URL
-        raise InputError(f"the endpoint cannot be used: {problem}") from None
-    url = client.meta.endpoint_url
-    if urlsplit(url).scheme not in ("https", "http"):  # botocore would fail at the first call, as for a network's fault
-        raise InputError(f"the endpoint {quote(url)} cannot be used: it begins with neither https:// nor http://")
-    if local is None:
-        _refuse_mixed(session, url)
-    return client
-
-
-def _refuse_writes(model: Any, **_parameters: Any) -> None:
-    """Refuse every call to AWS that is not known to leave everything as it is."""
-    if _READS.match(model.name) is None:
-        raise InputError(f"nothing can be changed here, it is open for reading only (--read-only): {model.name}")
-
-
-def _refuse_mixed(session: "Session", url: str) -> None:
-    """Refuse real keys for an endpoint on this machine, and the local stack's keys for any other."""
-    here = _on_this_machine(url)
-    if not here and not _AWS_HOST.search(urlsplit(url).hostname or ""):
-        return
-    local_key = _local_key()
-    if not here and local_key is None:
-        return
-    credentials = session.get_credentials()
-    key = credentials.access_key if credentials else None
-    if not here and key == local_key:
-        raise InputError(
-            f"these are the local stack's keys, and {url} is not the local stack: add --local, "
-            "or use keys of an AWS account (unset AWS_ACCESS_KEY_ID, or --profile)"
-        )
-    if here and key and key != local_key and _REAL_ACCESS_KEY.fullmatch(key):
-        raise InputError(
-            f"{url} is on this machine, and the keys are those of an AWS account: use --local for the local stack, "
-            "or unset AWS_ENDPOINT_URL for AWS"
-        )
-
-
-def _local_key() -> str | None:
-    """Return the access key id of this checkout's local stack, if there is one that can be read."""
-    try:
-        return local_stack().access_key_id
-    except InputError:
-        return None
 
 
 def _stack(account: Account, name: str) -> "StackTypeDef":

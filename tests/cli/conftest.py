@@ -34,7 +34,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     # Nor does the local stack that may be running in the checkout that these tests are of.
-    monkeypatch.setattr("jitr_operations.deployment._INSTALLED", Path("/nowhere"))
+    monkeypatch.setattr("jitr_operations.local_state._INSTALLED", Path("/nowhere"))
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from jitr.errors import InputError, Poison, Retry
 from jitr_cli import main
 from jitr_cli.console import output
 from jitr_cli.console.lazy import Lazy, LazyGroup
-from jitr_operations import deployment
 from jitr_operations.deployment import Choice
+from jitr_operations.local_state import local_stack
 
 pytestmark = pytest.mark.usefixtures("workdir")
 
@@ -338,21 +338,21 @@ def test_local_works_from_any_folder_and_says_where_it_looked(
 ) -> None:
     """Outside a checkout the local stack is that of the checkout that jitr was installed from."""
     checkout = tmp_path_factory.mktemp("checkout")
-    monkeypatch.setattr(deployment, "_INSTALLED", checkout / "cli" / "jitr_cli")
+    monkeypatch.setattr("jitr_operations.local_state._INSTALLED", checkout / "cli" / "jitr_cli")
     with pytest.raises(InputError) as told:
-        deployment.local_stack()
+        local_stack()
     assert f"{workdir} and {checkout}/cli/jitr_cli, nor above" in str(told.value)
     local_state(checkout)
-    assert deployment.local_stack().file == checkout / ".local" / "stack.json"
+    assert local_stack().file == checkout / ".local" / "stack.json"
     local_state(workdir)  # where somebody is goes first
-    assert deployment.local_stack().file == workdir / ".local" / "stack.json"
+    assert local_stack().file == workdir / ".local" / "stack.json"
 
 
 def test_the_local_stack_is_found_from_below_its_checkout(workdir: Path) -> None:
     local_state(workdir)
     below = workdir / "a" / "b"
     below.mkdir(parents=True)
-    found = deployment.local_stack(below)
+    found = local_stack(below)
     assert (found.endpoint_url, found.mqtt_port) == ("http://127.0.0.1:4566", 8883)
     assert "secret" not in repr(found)
 
@@ -380,7 +380,7 @@ def test_a_damaged_state_file_says_what_is_missing(workdir: Path, left_out: str)
     file = workdir / ".local" / "stack.json"
     file.write_text(json.dumps({name: value for name, value in LOCAL_STATE.items() if name != left_out}))
     with pytest.raises(InputError, match=f"has no {left_out}"):
-        deployment.local_stack()
+        local_stack()
 
 
 @pytest.mark.parametrize("content", ["", "[]", "null", '{"endpoint_url": ', "\x00"])
@@ -388,7 +388,7 @@ def test_a_state_file_that_is_not_one_is_bad_input(workdir: Path, content: str) 
     local_state(workdir)
     (workdir / ".local" / "stack.json").write_text(content)
     with pytest.raises(InputError, match="`jitr local up`"):
-        deployment.local_stack()
+        local_stack()
 
 
 def test_a_local_stack_that_is_not_on_this_machine_is_refused(workdir: Path) -> None:

@@ -12,7 +12,9 @@ from botocore.exceptions import ClientError
 from testkit.cli.command_line import REGION, Aws, Run
 
 from jitr.aws.dynamodb.table import Table
-from jitr_operations.deployment import Account, Choice, Deployment, LocalStackFile
+from jitr_operations.accounts import Account
+from jitr_operations.deployment import Choice, Deployment
+from jitr_operations.local_state import LocalStackFile
 from jitr_operations.verify import refusal, throttling
 from jitr_operations.verify.assumptions import Seen
 from jitr_operations.verify.refusal import RefusalCheck

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from testkit.cli.command_line import REGION, Aws, Run
 
 from jitr.aws.dynamodb.table import Table
-from jitr_operations.deployment import Account, Choice
+from jitr_operations.accounts import Account
+from jitr_operations.deployment import Choice
 from jitr_operations.verify.assumptions import Report
 from jitr_operations.verify.usage import NOT_COUNTED, StackUsage, Usage, resources_of
 from jitr_operations.verify.verification import Verification

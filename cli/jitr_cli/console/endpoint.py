@@ -12,8 +12,9 @@ import click
 from jitr.errors import InputError
 from jitr.unseen import quote
 from jitr_cli.console.options import FILE
-from jitr_operations.deployment import Choice, local_stack
+from jitr_operations.deployment import Choice
 from jitr_operations.files import read_bytes
+from jitr_operations.local_state import local_stack
 
 F = TypeVar("F", bound=Callable[..., Any])
 Where: TypeAlias = tuple[str, int, Path | None]  # host, port, what to trust there: None is what the system trusts

@@ -6,7 +6,8 @@ from jitr.aws.dynamodb.rulebook import rules_in_force
 from jitr.errors import JitrError
 from jitr.rules.model import DenyRule, Rule, Rules
 from jitr_operations import telling
-from jitr_operations.deployment import Account, Choice
+from jitr_operations.accounts import Account
+from jitr_operations.deployment import Choice
 from jitr_operations.table import table_of
 
 

@@ -15,9 +15,9 @@ from jitr.unseen import written_out
 from jitr.x509.certificate import CaReading, CertificateReading, read_ca
 from jitr.x509.names import rfc4514, same_name
 from jitr_operations import telling
+from jitr_operations.accounts import Account
 from jitr_operations.cas.registry import RegisteredCa, all_ca_ids, described, warn_of_template
 from jitr_operations.cas.which import find
-from jitr_operations.deployment import Account
 from jitr_operations.devices.registry import DeviceCertificate
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from jitr.rules.model import Rules
 from jitr.text import counted
 from jitr_operations import telling
+from jitr_operations.accounts import Account
 from jitr_operations.cas import which as which_ca
 from jitr_operations.cas.aliases import UNKNOWN, Named, named_in
 from jitr_operations.cas.registry import RegisteredCa, all_ca_ids, described, devices_by_status, warn_of_template
-from jitr_operations.deployment import Account
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from jitr.errors import InputError, Retry
 from jitr.records.history import HistoryKind, Values
 from jitr_operations import telling
+from jitr_operations.accounts import Account
 from jitr_operations.cas.checks import require_room
 from jitr_operations.cas.proof import Proof
 from jitr_operations.cas.registry import RegisteredCa, described
 from jitr_operations.certificates import Certificate
-from jitr_operations.deployment import Account
 from jitr_operations.history import keeping
 
 if TYPE_CHECKING:

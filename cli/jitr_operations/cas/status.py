@@ -3,8 +3,8 @@
 from jitr.errors import InputError
 from jitr.records.history import HistoryKind
 from jitr_operations import telling
+from jitr_operations.accounts import Account
 from jitr_operations.cas.registry import RegisteredCa, warn_of_template
-from jitr_operations.deployment import Account
 from jitr_operations.history import keeping
 
 

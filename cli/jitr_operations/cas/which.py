@@ -10,8 +10,9 @@ from jitr.errors import InputError, JitrError
 from jitr.rules.model import Ca, Rules
 from jitr.text import counted, meant
 from jitr.unseen import quote
+from jitr_operations.accounts import Account
 from jitr_operations.cas.registry import RegisteredCa, all_ca_ids, described, require
-from jitr_operations.deployment import Account, Deployment
+from jitr_operations.deployment import Deployment
 from jitr_operations.files import read_certificate
 from jitr_operations.issuing.subjects import subject_text
 from jitr_operations.table import table_of

@@ -11,7 +11,6 @@ from jitr.reasons import CODES
 from jitr.records.record import Record
 from jitr.text import meant, nearest
 from jitr.unseen import quote
-from jitr_operations.files import read_certificate
 
 _ID = re.compile(r"[0-9a-fA-F]{1,64}")
 
@@ -21,6 +20,8 @@ def ca_ids(table: Table, ca: str | None) -> Callable[[str], bool]:
     if ca is None:
         return lambda _id: True
     if Path(ca).is_file():
+        from jitr_operations.files import read_certificate  # a CA is mostly named by its alias
+
         only = read_certificate(Path(ca)).sha256
         return lambda ca_id: ca_id == only
     rules = rules_in_force(table)

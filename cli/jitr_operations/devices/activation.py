@@ -9,8 +9,9 @@ from jitr.errors import Retry
 from jitr.reasons import CODES, Verdict
 from jitr.records.history import HistoryKind
 from jitr_operations import telling
+from jitr_operations.accounts import Account
 from jitr_operations.decisions.today import Today, reasons_text
-from jitr_operations.deployment import Account, Deployment
+from jitr_operations.deployment import Deployment
 from jitr_operations.devices.admissions import not_the_function_s
 from jitr_operations.devices.by_hand import Hand
 from jitr_operations.devices.records import records_of

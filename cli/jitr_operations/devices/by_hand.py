@@ -17,7 +17,8 @@ from jitr.records.record import FORMAT
 from jitr.text import counted
 from jitr.times import parse_time
 from jitr_operations import aws_answers, telling
-from jitr_operations.deployment import Account, Deployment
+from jitr_operations.accounts import Account
+from jitr_operations.deployment import Deployment
 from jitr_operations.table import now, now_text, operator
 
 NOT_KEPT = "It is not written down who does this"

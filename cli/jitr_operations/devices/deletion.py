@@ -16,7 +16,7 @@ from jitr.errors import InputError
 from jitr.records.history import HistoryKind, Values
 from jitr.records.record import Record
 from jitr.services.registration.reservations import Reservations
-from jitr_operations.deployment import Account
+from jitr_operations.accounts import Account
 from jitr_operations.devices.by_hand import forget
 from jitr_operations.devices.records import facts_of, name_in, records_of
 from jitr_operations.devices.registry import DeviceCertificate, Registry

@@ -18,8 +18,8 @@ from jitr.decision.chain import verify_chain
 from jitr.errors import InputError, Unreadable
 from jitr.x509.certificate import CertificateReading, read_ca
 from jitr_operations import telling
+from jitr_operations.accounts import Account
 from jitr_operations.cas.issuers import IssuerLookup
-from jitr_operations.deployment import Account
 from jitr_operations.devices.registry import Registry, read_device_file
 from jitr_operations.devices.which import find_one
 from jitr_operations.files import read_bytes

@@ -16,8 +16,8 @@ from jitr.records.by_hand import Act
 from jitr.records.record import Record
 from jitr.rules.model import Rules
 from jitr_operations import telling
+from jitr_operations.accounts import Account
 from jitr_operations.cas import which as which_ca
-from jitr_operations.deployment import Account
 from jitr_operations.devices.comparison import NamedOnList, differences, rows_naming
 from jitr_operations.devices.records import facts_of, name_in, records_of
 from jitr_operations.devices.registry import DeviceCertificate, NothingFound, Registry, Thing

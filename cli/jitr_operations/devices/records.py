@@ -7,7 +7,8 @@ from jitr.errors import InputError
 from jitr.facts import CertificateFacts, ChainFacts, Knock
 from jitr.records.record import Record
 from jitr_operations import telling
-from jitr_operations.deployment import Account, Choice
+from jitr_operations.accounts import Account
+from jitr_operations.deployment import Choice
 from jitr_operations.table import table_of
 
 

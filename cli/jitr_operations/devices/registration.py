@@ -17,9 +17,9 @@ from jitr.records.history import HistoryKind
 from jitr.times import rfc3339
 from jitr.x509.certificate import CertificateReading
 from jitr_operations import telling
+from jitr_operations.accounts import Account
 from jitr_operations.cas.issuers import IssuerLookup, twin_under
 from jitr_operations.cas.registry import RegisteredCa
-from jitr_operations.deployment import Account
 from jitr_operations.devices.activation import ActivationCheck
 from jitr_operations.devices.by_hand import Hand
 from jitr_operations.devices.registry import DeviceCertificate, Registry, is_missing, read_device_file

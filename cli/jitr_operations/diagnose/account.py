@@ -12,10 +12,11 @@ from jitr.reasons import CODES, Verdict
 from jitr.records.by_hand import Act
 from jitr.records.record import APPLYING, Record
 from jitr.x509.certificate import CertificateReading, read_ca
+from jitr_operations.accounts import Account
 from jitr_operations.cas.registry import all_ca_ids, described
 from jitr_operations.decisions.basis import basis_of
 from jitr_operations.decisions.today import Today, reasons_text
-from jitr_operations.deployment import Account, Choice, Deployment
+from jitr_operations.deployment import Choice, Deployment
 from jitr_operations.devices.records import records_of
 from jitr_operations.devices.registry import DeviceCertificate, Registry
 from jitr_operations.devices.replaced import Replacement, replacement_of

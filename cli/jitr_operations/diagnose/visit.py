@@ -15,12 +15,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jitr_operations.deployment import is_this_machine
 from jitr_operations.diagnose.account import AccountView, View
 from jitr_operations.diagnose.attempt import Attempt, AttemptOutcome, ConnectionParameters, attempt
 from jitr_operations.diagnose.files import Identity, look_at_clock, look_at_files
 from jitr_operations.diagnose.findings import Findings
 from jitr_operations.diagnose.stand_in import SENTENCE, why_refused
+from jitr_operations.local_state import is_this_machine
 
 FIRST_WAIT = 1.0  # seconds between attempts; doubled each time, as devices do
 ENDPOINT = "`aws iot describe-endpoint --endpoint-type iot:Data-ATS` prints the account's"

@@ -12,7 +12,7 @@ from jitr.fleet.drift import DeviceFound, apart_from_its_thing, drifts
 from jitr.fleet.standing import ACTIVE
 from jitr.rules.model import Grant
 from jitr.services.fleet.findings import FleetFinding, KnownDevice, drifted
-from jitr_operations.deployment import Account
+from jitr_operations.accounts import Account
 from jitr_operations.fleet.notebook import Notebook
 from jitr_operations.fleet.walks import Walks, next_mark
 

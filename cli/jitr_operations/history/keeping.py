@@ -20,7 +20,8 @@ from jitr.errors import InputError, JitrError
 from jitr.records import history
 from jitr.records.history import MOST_DEVICES, Author, ChangeDetails, HistoryEntry, HistoryKind, Values
 from jitr_operations import aws_answers, telling
-from jitr_operations.deployment import Account, Choice, Deployment
+from jitr_operations.accounts import Account
+from jitr_operations.deployment import Choice, Deployment
 from jitr_operations.table import operator, table_of
 
 NOT_KEPT = "It is not written into the history who does this"

@@ -6,7 +6,8 @@ from itertools import islice
 from typing import Any
 
 from jitr_operations import telling
-from jitr_operations.deployment import Account, Deployment
+from jitr_operations.accounts import Account
+from jitr_operations.deployment import Deployment
 
 EVENTS = ("$aws", "events", "certificates", "registered")  # and one level more, the caCertificateId
 MOST_LOOKED_AT = 50

@@ -1,7 +1,8 @@
 """Whether the devices of a verification would be decided by one stack alone."""
 
 from jitr.errors import InputError
-from jitr_operations.deployment import Account, Deployment
+from jitr_operations.accounts import Account
+from jitr_operations.deployment import Deployment
 from jitr_operations.rules.topic_rules import taking
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from jitr.errors import Refused
 from jitr_operations import aws_answers, telling
-from jitr_operations.deployment import Account, Deployment, deployed
+from jitr_operations.accounts import Account
+from jitr_operations.deployment import Deployment, deployed
 from jitr_operations.verify.alone import require_alone
 from jitr_operations.verify.assumptions import Report
 from jitr_operations.verify.belongings import PREFIX, TAG, tried

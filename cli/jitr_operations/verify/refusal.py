@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from jitr_operations import aws_answers, telling
-from jitr_operations.deployment import Account, Deployment
+from jitr_operations.accounts import Account
+from jitr_operations.deployment import Deployment
 from jitr_operations.verify.belongings import PREFIX, TAG, tried
 from jitr_operations.verify.waiting import until
 

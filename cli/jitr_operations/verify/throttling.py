@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from jitr.aws.errors import code_of, told_apart
 from jitr.errors import Refused, Retry
 from jitr_operations import telling
-from jitr_operations.deployment import Account
+from jitr_operations.accounts import Account
 from jitr_operations.verify.assumptions import Seen
 
 # DescribeCertificate's quota is 10 a second, and may be raised:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
-from jitr_operations.deployment import Account
+from jitr_operations.accounts import Account
 
 NOT_COUNTED = (
     "Not counted: what the stack's functions call, their logs and metrics, and what AWS IoT, SQS and SNS do for "

@@ -8,7 +8,8 @@ from jitr.aws.dynamodb.table import Table
 from jitr.errors import InputError
 from jitr_cli.console import output
 from jitr_cli.console.options import stack_options
-from jitr_operations.deployment import Account, Choice
+from jitr_operations.accounts import Account
+from jitr_operations.deployment import Choice
 from jitr_operations.devices import deletion as deletion_of
 from jitr_operations.devices.deletion import Deletion
 from jitr_operations.devices.registry import Registry

@@ -10,7 +10,8 @@ from jitr.errors import InputError, Refused
 from jitr_cli.console import output
 from jitr_cli.console.endpoint import MQTT_PORT, ca_file_option, endpoint_option, where_devices_connect
 from jitr_cli.console.options import FILE, stack_options, stack_was_named
-from jitr_operations.deployment import Account, Choice
+from jitr_operations.accounts import Account
+from jitr_operations.deployment import Choice
 from jitr_operations.devices.records import account_and_table
 from jitr_operations.files import staged
 from jitr_operations.verify.alone import require_alone
