@@ -5,9 +5,12 @@ from collections.abc import Iterator
 import boto3
 import botocore.session
 import pytest
+from testkit.aws import quick_botocore
 from testkit.aws.api_models import api_models
 from testkit.aws.bucket import BUCKET, Bucket
 from testkit.aws.world import REGION, World, moto_world
+
+quick_botocore.hurry()
 
 
 @pytest.fixture(autouse=True)

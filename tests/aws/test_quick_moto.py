@@ -1,4 +1,4 @@
-"""Tests run on a moto that remembers names and copies little: its answers are those that moto gives by itself."""
+"""Tests run on a moto with less to do: its answers are those that moto gives by itself."""
 
 import copy
 from typing import Any
@@ -6,10 +6,13 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto.core.serialize import XFormedAttributePicker
+from moto.core.serialize import BaseJSONSerializer, XFormedAttributePicker
 from moto.dynamodb import models
 from moto.dynamodb.models import dynamodb_backends
-from testkit.aws import quick_moto
+from moto.dynamodb.models.dynamo_type import DynamoType
+from moto.dynamodb.models.table import Table
+from moto.sqs.models import Queue
+from testkit.aws import quick_moto, quick_tables
 from testkit.aws.world import ACCOUNT, REGION, World
 
 _ITEM: dict[str, Any] = {
@@ -29,13 +32,23 @@ _ITEM: dict[str, Any] = {
 def _answers(world: World) -> list[dict[str, Any]]:
     """Return answers of each way of writing them: JSON, JSON by path, a query's, XML; with and without items."""
     name = world.table.name
-    world.dynamodb.put_item(TableName=name, Item=_ITEM)
+    for key in ("b", "z", "\u00e4", "\U0001f600", "a"):
+        world.dynamodb.put_item(TableName=name, Item=_ITEM | {"sk": {"S": key}})
     s3 = boto3.client("s3", region_name=REGION)
     cloudformation = boto3.client("cloudformation", region_name=REGION)
     asked: list[Any] = [
         world.dynamodb.get_item(TableName=name, Key={"pk": {"S": "a"}, "sk": {"S": "b"}}),
         world.dynamodb.get_item(TableName=name, Key={"pk": {"S": "a"}, "sk": {"S": "missing"}}),
         world.dynamodb.scan(TableName=name),
+        *(
+            world.dynamodb.query(
+                TableName=name,
+                KeyConditionExpression="pk = :pk AND sk > :a",
+                ExpressionAttributeValues={":pk": {"S": "a"}, ":a": {"S": "a"}},
+                ScanIndexForward=forward,
+            )
+            for forward in (True, False)
+        ),
         world.dynamodb.describe_table(TableName=name),
         world.iot.list_policies(),
         world.sqs.get_queue_attributes(QueueUrl=world.queue_url, AttributeNames=["All"]),
@@ -45,13 +58,14 @@ def _answers(world: World) -> list[dict[str, Any]]:
     return [{key: each[key] for key in each if key != "ResponseMetadata"} for each in asked]
 
 
-def test_moto_answers_alike_whether_it_remembers_names_or_works_them_out(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_moto_answers_alike_whether_it_remembers_or_works_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     first, again = _answers(world), _answers(world)
     with monkeypatch.context() as patched:
         patched.setattr(XFormedAttributePicker, "get_possible_keys", quick_moto._work_out)
         patched.setattr(XFormedAttributePicker, "__call__", quick_moto._pick)
+        patched.setattr(BaseJSONSerializer, "_serialize_type_structure", quick_moto._write_structure)
+        patched.setattr(Table, "all_items", quick_tables._in_order)
+        patched.setattr(DynamoType, "__eq__", quick_tables._equal)
         by_itself = _answers(world)
     assert first[0]["Item"] == _ITEM
     assert first == again == by_itself
@@ -80,7 +94,7 @@ def test_a_transaction_ends_alike_whether_moto_copies_the_table_or_what_is_named
     quickly = _transacted(world, "quick", [*_CHANGES, _LAST[last]])
     with monkeypatch.context() as patched:
         patched.setattr(models, "copy", copy)
-        patched.setattr(models.DynamoDBBackend, "transact_write_items", quick_moto._transact)
+        patched.setattr(models.DynamoDBBackend, "transact_write_items", quick_tables._transact)
         by_itself = _transacted(world, "slow", [*_CHANGES, _LAST[last]])
     assert quickly == by_itself
     error, items, events = quickly
@@ -117,3 +131,12 @@ def _told(name: str) -> list[Any]:
     told = [each.to_json() for each in shard.items]
     images = ("SequenceNumber", "OldImage", "NewImage")
     return [(each["eventName"], [each["dynamodb"].get(name) for name in images]) for each in told]
+
+
+def test_an_empty_queue_is_answered_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Queue, "wait_for_messages", _forbidden)
+    assert "Messages" not in world.sqs.receive_message(QueueUrl=world.queue_url, WaitTimeSeconds=20)
+
+
+def _forbidden(*_given: Any) -> None:
+    raise AssertionError("it waits")

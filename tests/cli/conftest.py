@@ -11,6 +11,7 @@ import botocore.client
 import botocore.session
 import pytest
 from click.testing import CliRunner, Result
+from testkit.aws import quick_botocore
 from testkit.aws.api_models import api_models
 from testkit.aws.world import Calls, World
 from testkit.cli import documents
@@ -20,6 +21,8 @@ from testkit.cli.stack import deploy, make_policies
 from testkit.lists import one_after_another
 
 from jitr.aws.dynamodb.table import Item, Table
+
+quick_botocore.hurry()
 
 
 @pytest.fixture(autouse=True)
