@@ -848,9 +848,9 @@ class Life(RuleBasedStateMachine):
     def _check_all(self) -> None:
         records, reservations, places = self._items()
         self._check_places(reservations, places)
+        statuses = self._statuses()
         for device in DEVICES:
-            record = records.get(device.id)
-            status = self._status(device)
+            record, status = records.get(device.id), statuses.get(device.id)
             if status == ACTIVE and self.setter.get(device.id) == "us":
                 self._check_active(device, record, reservations)
                 self._check_recalled(device)
@@ -859,7 +859,7 @@ class Life(RuleBasedStateMachine):
                 self._check_no_edit_is_lost(device, record)
                 if status == PENDING:
                     self._check_is_not_forgotten(device, record)
-        self._check_names(records)
+        self._check_names(records, statuses)
 
     def _check_places(self, reservations: Mapping[str, Any], places: Mapping[str, int]) -> None:
         """Every key that holds a name under a rule that counts takes a place; a successor shares its predecessor's."""
@@ -940,12 +940,12 @@ class Life(RuleBasedStateMachine):
     def _heads(self) -> Heads:
         return heads_from(next((each for each in self._scan() if each["pk"] == "HEADS"), None))
 
-    def _check_names(self, records: Mapping[str, Record]) -> None:
+    def _check_names(self, records: Mapping[str, Record], statuses: Mapping[str, str]) -> None:
         """One thing name, one key of one CA, unless the grant of one that came later says coexist, or names the CA."""
         by_name: dict[str, list[tuple[Device, Record]]] = {}
         for device in DEVICES:
             record = records.get(device.id)
-            by_us = self._status(device) == ACTIVE and self.setter.get(device.id) == "us"
+            by_us = statuses.get(device.id) == ACTIVE and self.setter.get(device.id) == "us"
             if by_us and record is not None and record.grant is not None and record.grant["thing"] is not None:
                 by_name.setdefault(record.grant["thing"], []).append((device, record))
         for name, holders in by_name.items():
@@ -1045,9 +1045,12 @@ class Life(RuleBasedStateMachine):
         return [from_item(each) for each in dynamodb.scan(TableName="jitr", ConsistentRead=True)["Items"]]
 
     def _status(self, device: Device) -> str | None:
+        return self._statuses().get(device.id)
+
+    def _statuses(self) -> dict[str, str]:
         with self._by_hand():
             found = self.world.iot.list_certificates()["certificates"]
-        return next((each["status"] for each in found if each["certificateId"] == device.id), None)
+        return {each["certificateId"]: each["status"] for each in found}
 
     def _arn(self, device: Device) -> str:
         found = self.world.iot.describe_certificate(certificateId=device.id)["certificateDescription"]
