@@ -12,6 +12,7 @@ from testkit.aws.fakes import fake_world, refusal
 from testkit.aws.world import ACCOUNT, PENDING, World
 from testkit.knocks import allow
 
+from jitr.aws.dynamodb.table import HEADS, to_item
 from jitr.aws.iot import Iot
 from jitr.aws.pacing import Pace
 from jitr.aws.quotas import QUOTA_OF, Quotas
@@ -30,10 +31,12 @@ class Paced:
     lasts: float = 30.0  # seconds that an invocation may take
     asked: list[tuple[str, float]] = field(default_factory=list)  # operation, and seconds since the beginning
     began: float = 0.0
+    heads: int = 0  # how often the table was asked what is in force
 
     def __post_init__(self) -> None:
         self._start = self.world.now
         self.world.iot.meta.events.register("before-call", self._note)
+        self.world.table.client.meta.events.register("before-parameter-build.dynamodb.BatchGetItem", self._note_read)
         quotas = Quotas(certificates=self.rate, share=1.0)
         pace = Pace(quotas, clock=self._seconds, sleep=lambda seconds: self.world.later(seconds=seconds))
         registrar = Registrar(
@@ -58,6 +61,10 @@ class Paced:
 
     def _note(self, model: Any, **_context: Any) -> None:
         self.asked.append((model.name, self._seconds()))
+
+    def _note_read(self, params: Any, **_context: Any) -> None:
+        ((_table, wanted),) = params["RequestItems"].items()
+        self.heads += to_item(HEADS) in wanted["Keys"]
 
     def send(self, *devices: pki.Issued) -> None:
         """Each of the devices knocks; its event is on the queue."""
@@ -136,7 +143,33 @@ def test_a_batch_of_one_devices_knocks_costs_one_description(world: World) -> No
     paced.send(*[DEVICES[0]] * 10)
     assert paced.invoke() == []
     assert len(paced.of("DescribeCertificate")) == 1
-    assert paced._seconds() == 0  # nor does any of them wait
+    assert paced._seconds() == 0  # nor does any of them wait, though the glance found nothing decided
+
+
+def test_newcomers_that_wait_for_their_turn_are_looked_up_once_when_it_has_come(world: World) -> None:
+    """And twice around ACTIVE. Until then the glance at their batch is enough: all devices read the heads, one key."""
+    paced = Paced(world)
+    for device in DEVICES:
+        world.connect(device)
+    paced.send(*DEVICES)
+    assert paced.invoke() == []
+    assert [world.status(each) for each in DEVICES] == ["ACTIVE"] * 10
+    assert paced.heads == 1 + 3 * len(DEVICES)
+
+
+def test_what_needs_no_call_is_told_by_the_glance_although_nothing_was_decided(world: World) -> None:
+    """An event of a CA that nobody registered neither waits behind newcomers nor has the table read."""
+    paced, put_back = Paced(world), list[float]()
+    for device in DEVICES[:3]:
+        world.connect(device)
+    world.telemetry.seconds = lambda *_told, **_more: put_back.append(paced._seconds())  # type: ignore[method-assign]
+    paced.send(*DEVICES[:3])
+    for device in DEVICES[3:]:
+        body = world.event(device.sha256, "ab" * 32)
+        world.sqs.send_message(QueueUrl=world.queue_url, MessageBody=body)
+    assert len(paced.invoke()) == 7
+    assert put_back == [0.0] * 7
+    assert (paced.of("DescribeCertificate"), paced.heads) == ([0.0, 0.0, 0.5], 1 + 3 * 3)
 
 
 def test_a_device_that_another_environment_admitted_while_its_message_waited_is_not_described(world: World) -> None:

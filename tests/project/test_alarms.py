@@ -123,8 +123,8 @@ class Account:
         found = {name: self.watch.raised(alarm, LASTS, **more)[begins:] for name, alarm in ALARMS.items()}
         return {name: each for name, each in found.items() if any(each)}
 
-    def settle_known(self, _messages: Any) -> frozenset[str]:
-        return frozenset()
+    def settle_known(self, messages: Any) -> Any:
+        return messages
 
     def handle(self, _message: Any) -> None:
         self.clock.sleep(self.takes)

@@ -52,7 +52,8 @@ class Pace:
 
         Raises Retry where there would be no time afterwards to begin a message.
         """
-        self._pause(operation, self.wait(operation), TIME_FOR_ONE)
+        if (wait := self.wait(operation)) > 0:
+            self._pause(operation, wait, TIME_FOR_ONE)
 
     def until_turn(self, operation: str) -> None:
         """Wait for the turn of a call, without making it: for what has to be looked at right before it.

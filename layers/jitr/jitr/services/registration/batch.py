@@ -1,6 +1,7 @@
 """A batch of messages from the registration queue: each is handled on its own, and only what failed comes back."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,8 +36,8 @@ SENT_AT = "sent_at"
 class Handler(Protocol):
     """A handler of one message."""
 
-    def settle_known(self, messages: Sequence[Message]) -> frozenset[str]:
-        """Settle the messages that need nothing, and return their ids. Raises Retry."""
+    def settle_known(self, messages: Sequence[Message]) -> list[Message]:
+        """Settle the messages that need nothing, and return the others. Raises Retry."""
         ...
 
     def handle(self, message: Message) -> None:
@@ -76,39 +77,37 @@ class Batch:
 
         ``remaining`` tells the milliseconds left before Lambda ends the function.
         """
-        known = self._known(records, remaining)
         failed, waiting = [], []
-        for record in records:
-            if record["messageId"] in known:
-                continue
+        of = {each["messageId"]: each for each in records}
+        for message in self._left([_message(each, remaining) for each in records], remaining):
             try:
-                if not self._one(record, remaining, patient=False):
-                    failed.append(record["messageId"])
+                if not self._one(of[message.id], message, remaining):
+                    failed.append(message.id)
             except NotYet:
-                waiting.append(record)
-        failed += [record["messageId"] for record in waiting if not self._one(record, remaining, patient=True)]
+                waiting.append(replace(message, patient=True, unseen=None))
+        failed += [each.id for each in waiting if not self._one(of[each.id], each, remaining)]
         return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}
 
-    def _known(self, records: Sequence[Mapping[str, Any]], remaining: Callable[[], int]) -> frozenset[str]:
-        """Return the messages that asked for nothing and are done. A single one is not worth this extra look."""
-        if len(records) < 2 or remaining() < TIME_FOR_ONE:
-            return frozenset()
+    def _left(self, messages: list[Message], remaining: Callable[[], int]) -> list[Message]:
+        """Return the messages that ask for anything. A single one is not worth this extra look."""
+        if len(messages) < 2 or remaining() < TIME_FOR_ONE:
+            return messages
         try:
-            return self._handler.settle_known([_message(each, remaining, patient=False) for each in records])
+            return self._handler.settle_known(messages)
         except Retry as retry:
             self._telemetry.logger.warning("no glance", extra={"cause": retry.cause, "detail": str(retry)})
-            return frozenset()  # each says for itself what is wrong
+            return messages  # each says for itself what is wrong
 
-    def _one(self, record: Mapping[str, Any], remaining: Callable[[], int], *, patient: bool) -> bool:
+    def _one(self, record: Mapping[str, Any], message: Message, remaining: Callable[[], int]) -> bool:
         """Whether the message is done with. Raises NotYet if it is impatient and would have to wait for its turn."""
-        deliveries = int(record["attributes"]["ApproximateReceiveCount"])
+        deliveries = message.deliveries
         if remaining() < TIME_FOR_ONE:
             self._put_back(
                 record, Retry("deadline", "the batch ran out of time before this message was begun"), deliveries
             )
             return False
         try:
-            self._handler.handle(_message(record, remaining, patient=patient))
+            self._handler.handle(message)
         except NotYet:
             raise
         except Poison as poison:
@@ -182,9 +181,9 @@ class Batch:
         return max(1, round(longest * (0.5 + self._jitter() / 2)))
 
 
-def _message(record: Mapping[str, Any], remaining: Callable[[], int], *, patient: bool) -> Message:
+def _message(record: Mapping[str, Any], remaining: Callable[[], int]) -> Message:
     deliveries = int(record["attributes"]["ApproximateReceiveCount"])
-    return Message(record["body"], _sent_at(record), deliveries, record["messageId"], remaining, patient)
+    return Message(record["body"], _sent_at(record), deliveries, record["messageId"], remaining, patient=False)
 
 
 def _sent_at(record: Mapping[str, Any]) -> datetime:

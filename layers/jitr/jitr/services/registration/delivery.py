@@ -22,6 +22,7 @@ class Message:
     id: str = ""
     remaining: Callable[[], int] | None = None  # milliseconds until the function is ended
     patient: bool = True  # it may wait for its turn to ask AWS IoT
+    unseen: Heads | None = None  # what was in force at a glance that found no decision on the certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Case:
     event: RegistrationEvent
     record: Record | None
     heads: Heads
+    glanced: bool = False  # known from a glance at its batch alone: to be looked up again before AWS IoT is asked
 
     def recorded(self, decision: Decision, facts: Mapping[str, Any] | None, state: str, now: datetime) -> Record:
         """Return the record of a decision on the certificate, after the one before it."""

@@ -6,7 +6,6 @@ Its thing's name or its place may be taken, or its certificate may be on record 
 from collections.abc import Mapping
 from typing import Any
 
-from jitr.aws.dynamodb.table import Table
 from jitr.decision.decide import Decision
 from jitr.reasons import Reason, Verdict
 from jitr.records.record import Record
@@ -17,17 +16,12 @@ from jitr.services.registration.reservations import Claim, Claimant, Reservation
 class Guards:
     """Asks the guards of an admission. Every method raises Retry where AWS could not answer now."""
 
-    def __init__(self, table: Table, reservations: Reservations) -> None:
-        self._table = table
+    def __init__(self, reservations: Reservations) -> None:
         self._reservations = reservations
 
     def claim(self, decision: Decision, record: Record, facts: Mapping[str, Any], rules: Rules) -> Claim:
         """Take what an admission needs, with its record, or say which guard refuses. Raises Conflict."""
-        twin = _twin(facts)
-        refusal = self._on_record_as(twin)
-        if refusal is not None:
-            return Claim(record, refusal)
-        return self._reservations.claim(_claimant(decision, record, facts, rules), record, twin)
+        return self._reservations.claim(_claimant(decision, record, facts, rules), record)
 
     def still_refuse(self, record: Record, decision: Decision, rules: Rules) -> Reason | None:
         """Return why a guard would refuse once more what was refused before.
@@ -37,25 +31,19 @@ class Guards:
         """
         if record.refused is None or record.decision is not Verdict.HOLD or decision.verdict is not Verdict.ADMIT:
             return None
-        facts = record.facts or {}
-        refusal = self._on_record_as(_twin(facts))
-        if refusal is not None:
-            return refusal
-        return self._reservations.refusal(_claimant(decision, record, facts, rules))
-
-    def _on_record_as(self, twin: str | None) -> Reason | None:
-        """Return why a device is not admitted whose certificate is on record under its other id."""
-        decided, by_hand = (False, False) if twin is None else self._table.on_record(twin)
-        if decided:
-            return Reason("certificate.twin", f"it was decided here as certificate {twin}")
-        if by_hand:
-            return Reason("certificate.twin", f"an operator registered it, or set its status, as certificate {twin}")
-        return None
+        return self._reservations.refusal(_claimant(decision, record, record.facts or {}, rules))
 
 
 def _claimant(decision: Decision, record: Record, facts: Mapping[str, Any], rules: Rules) -> Claimant:
-    public_key, written = str(facts["public_key_sha256"]), facts.get("written_key_sha256")
-    return Claimant(decision, record.certificate_id, record.ca_certificate_id, rules, public_key, written)
+    return Claimant(
+        decision,
+        record.certificate_id,
+        record.ca_certificate_id,
+        rules,
+        public_key=str(facts["public_key_sha256"]),
+        written=facts.get("written_key_sha256"),
+        twin=_twin(facts),
+    )
 
 
 def _twin(facts: Mapping[str, Any]) -> str | None:

@@ -6,6 +6,7 @@ gathering that it is PENDING_ACTIVATION.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import NoReturn
 
@@ -20,6 +21,7 @@ from jitr.aws.telemetry import Telemetry
 from jitr.decision.decide import held_instead
 from jitr.errors import Poison, Retry
 from jitr.records.event import RegistrationEvent, parse_event
+from jitr.records.heads import Heads
 from jitr.records.record import APPLIED, COUNT_AGAIN, Record
 from jitr.records.transitions import (
     DESCRIBE_AGAIN,
@@ -72,7 +74,7 @@ class Registrar:
         self._cas = Cas(iot)
         self._decider = Decider(table, self._cas, clock, iot.pace.in_time, crls, ocsp)
         reservations = Reservations(table, iot)
-        self._guards = Guards(table, reservations)
+        self._guards = Guards(reservations)
         self._applier = Applier(
             iot=iot,
             table=table,
@@ -85,31 +87,48 @@ class Registrar:
         )
         self._no_knocks: dict[tuple[str, str], datetime] = {}  # certificate and CA of events that changed nothing: when
 
-    def settle_known(self, messages: Sequence[Message]) -> frozenset[str]:
-        """Settle the messages that need nothing, knocks of held and settled devices, and return their ids.
+    def settle_known(self, messages: Sequence[Message]) -> list[Message]:
+        """Settle the messages that need nothing, knocks of held and settled devices, and return the others.
 
         One table read tells them, however many they are and however often a device is among them. In doubt a message
-        is not among them, and ``handle`` says why. Raises Retry where the table could not answer now.
+        is returned, and ``handle`` says why; one of a device that nothing was decided on is so as ``unseen``. Raises
+        Retry where the table could not answer now.
         """
         events = {message.id: event for message in messages if (event := self._event(message)) is not None}
         known, heads = self._table.glance(sorted({event.certificate_id for event in events.values()}))
-        done: set[str] = set()
+        left: list[Message] = []
+        unseen: set[str] = set()
         counted: set[str] = set()
-        now = self._clock()
-        for identifier, event in events.items():
-            record = _glanced(known.get(event.certificate_id))
-            if record is None:
-                continue
-            match remember(record, event, heads, now, identifier):
-                case Remembered.SETTLED:
-                    self._telemetry.count("SettledKnocks")
-                    done.add(identifier)
-                case Remembered.HELD:
-                    if not event.own:
-                        self._count_knock(record, now, again=record.certificate_id not in counted)
-                        counted.add(record.certificate_id)
-                    done.add(identifier)
-        return frozenset(done)
+        for message in messages:
+            event = events.get(message.id)
+            if event is None:
+                left.append(message)
+            elif event.certificate_id not in known:
+                # Of a device's messages the first is decided before the others, which are to see what became of it.
+                again = event.certificate_id in unseen
+                left.append(message if again else replace(message, unseen=heads))
+                unseen.add(event.certificate_id)
+            elif not self._settles(message, event, known[event.certificate_id], heads, counted):
+                left.append(message)
+        return left
+
+    def _settles(
+        self, message: Message, event: RegistrationEvent, known: Item, heads: Heads, counted: set[str]
+    ) -> bool:
+        """Settle a message if it needs nothing, and return whether it did; ``counted`` are devices whose knock was."""
+        record, now = _glanced(known), self._clock()
+        if record is None:
+            return False
+        match remember(record, event, heads, now, message.id):
+            case Remembered.SETTLED:
+                self._telemetry.count("SettledKnocks")
+            case Remembered.HELD:
+                if not event.own:
+                    self._count_knock(record, now, again=record.certificate_id not in counted)
+                    counted.add(record.certificate_id)
+            case _:
+                return False
+        return True
 
     def _event(self, message: Message) -> RegistrationEvent | None:
         try:
@@ -126,18 +145,22 @@ class Registrar:
         self._iot.pace.within(message.remaining)
         self._decider.begin()
         while True:
+            if message.patient:  # before anything is read: another delivery may be quicker meanwhile
+                self._iot.pace.until_ready("DescribeCertificate")
             try:
                 self._handle(message)
             except NotYet:
                 if not message.patient:
                     raise
-                self._iot.pace.until_ready("DescribeCertificate")  # then anew: another delivery may have been quicker
             else:
                 return
 
     def _handle(self, message: Message) -> None:
         event = parse_event(message.body, account_id=self._account_id, sent_at=message.sent_at)
         self._telemetry.about(event.certificate_id)
+        if message.unseen is not None and self._iot.pace.wait("DescribeCertificate") > 0:
+            self._gather(Case(message, event, None, message.unseen, glanced=True))
+            return
         record, heads = self._table.record_and_heads(event.certificate_id)
         case, now = Case(message, event, record, heads), self._clock()
         match remember(record, event, heads, now, message.id):
@@ -217,7 +240,7 @@ class Registrar:
         Raises NotYet where that has to wait for its turn, Retry or Poison where there is no such certificate.
         """
         event = case.event
-        if self._iot.pace.wait("DescribeCertificate") > 0:
+        if case.glanced or self._iot.pace.wait("DescribeCertificate") > 0:
             raise NotYet
         found = self._iot.certificate(event.certificate_id)
         now = self._clock()
@@ -258,10 +281,10 @@ class Registrar:
         self._no_knocks[case.event.certificate_id, case.event.ca_certificate_id] = now
 
 
-def _glanced(item: Item | None) -> Record | None:
+def _glanced(item: Item) -> Record | None:
     """Return a record at a glance; None for one that this version does not read, which ``handle`` reports."""
     try:
-        return None if item is None else Record.glanced(item)
+        return Record.glanced(item)
     except (KeyError, TypeError, ValueError):
         return None
 

@@ -13,6 +13,7 @@ from jitr.aws.dynamodb.table import (
     Conflict,
     Item,
     Table,
+    by_hand_key,
     certificate_key,
     deletes_beside,
     over,
@@ -54,6 +55,7 @@ class Claimant:
     rules: Rules
     public_key: str
     written: str | None = None  # the key as the certificate writes it, where that is another form
+    twin: str | None = None  # the certificate's other id, which must have no record; where its CA signs with ECDSA
 
     @property
     def grant(self) -> Grant:
@@ -99,20 +101,21 @@ class Reservations:
         item = self._table.one(reservation_key(name))
         return None if item is None else Reservation.from_json(name, item)
 
-    def claim(self, claimant: Claimant, record: Record, twin: str | None = None) -> Claim:
+    def claim(self, claimant: Claimant, record: Record) -> Claim:
         """Take what the grant needs and write the record, in one transaction; or the reason why it cannot be had.
 
         Predecessors keep the name until they are replaced (``settle``): if nothing comes of it, it is still theirs.
-        ``twin`` is the certificate's other id, which must have no record. Raises Conflict where another device, or the
-        twin, was quicker: the next delivery decides on what it finds then.
+        Raises Conflict where another device, or the twin, was quicker: the next delivery decides on what it finds then.
         """
         grant, name = claimant.grant, self._name(claimant)
+        reserved, refusal = self._on_record(name, claimant.twin)
+        if refusal is not None:
+            return Claim(record, refusal)
         if record.reservation is not None and record.reservation != name:
             record = self.release(record)  # of an earlier decision that was never carried out
-        absent = [] if twin is None else [_no_record(self._table.name, twin)]
-        if name is None:
+        absent = [] if claimant.twin is None else [_no_record(self._table.name, claimant.twin)]
+        if reserved is None:
             return self._without_reservation(attaching(record, grant), absent)
-        reserved = self._reserved(name)
         self._require_first(record, reserved)
         found = self._look(reserved, claimant)
         if found.refusal is not None:
@@ -122,12 +125,27 @@ class Reservations:
             _wait_for(found.holders.values(), record)
         given, gives = self._given(found.before, grant), Given.by(grant)
         after = replace(found.claimed_by(claimant), given=given | gives)
-        claimed = replace(attaching(record, grant), reservation=name, predecessors=predecessors)
+        claimed = replace(attaching(record, grant), reservation=reserved.name, predecessors=predecessors)
         stored = self._write(claimed, found.stored, after, absent, limit=claimant.decision.max_devices)
         return Claim(record, _full(claimant.decision)) if stored is None else Claim(stored, left=given - gives)
 
-    def _reserved(self, name: str) -> Reservation:
-        return self.read(name) or Reservation(name)
+    def _on_record(self, name: str | None, twin: str | None) -> tuple[Reservation | None, Reason | None]:
+        """Return the reservation of a name, and why a device is refused whose certificate is on record as its twin.
+
+        In one read: the sooner a claim is written, the fewer other deliveries ask AWS IoT about the same device.
+        """
+        keys = [] if name is None else [reservation_key(name)]
+        keys += [] if twin is None else [certificate_key(twin), by_hand_key(twin)]
+        found = {item["sk"]: item for item in self._table.get(keys)}
+        if "DECISION" in found:
+            return None, Reason("certificate.twin", f"it was decided here as certificate {twin}")
+        if "BY_HAND" in found:
+            told = f"an operator registered it, or set its status, as certificate {twin}"
+            return None, Reason("certificate.twin", told)
+        if name is None:
+            return None, None
+        item = found.get("RESERVATION")
+        return Reservation(name) if item is None else Reservation.from_json(name, item), None
 
     def _require_first(self, record: Record, reserved: Reservation) -> None:
         """Raise Conflict where another delivery claimed the name for this certificate since its record was read.
@@ -194,10 +212,10 @@ class Reservations:
 
     def refusal(self, claimant: Claimant) -> Reason | None:
         """Return why ``claim`` would not take what the grant needs, as things stand; None where it would."""
-        name = self._name(claimant)
-        if name is None:
-            return None
-        found = self._look(self._reserved(name), claimant)
+        reserved, refusal = self._on_record(self._name(claimant), claimant.twin)
+        if reserved is None:
+            return refusal
+        found = self._look(reserved, claimant)
         most = claimant.decision.max_devices
         if found.refusal is None and most is not None:
             for rule in found.claimed_by(claimant).places - found.stored.places:
