@@ -59,10 +59,11 @@ def run(*, quick: bool) -> Result:
     rate = first.used(first.world.queue.waited_until) * 10
     result.table("quotas", _QUOTAS, map(_quota, [first, *higher]))
     for one in higher:
-        used = one.used(one.world.queue.waited_until, _STARTED)
+        until = one.world.queue.waited_until
+        used, told = one.used(until, _STARTED), f"{one.used(until):.1%} from the first knock on"
         what = f"A burst under {one.world.quotas} times the default quotas"
         goal = f"{what}: quota used while events wait, once started"
-        result.goal(goal, "at least 95 %", f"{used:.1%}", met=used >= 0.95)
+        result.goal(goal, "at least 95 %", f"{used:.1%}; {told}", met=used >= 0.95)
         wasted = one.wasted()
         result.goal(f"{what}: calls wasted", "at most 1 %", f"{wasted:.2%}", met=wasted <= 0.01)
     dollars, stored = sum(first.dollars_a_million().values()), _stored(first)
