@@ -7,8 +7,9 @@ simulated: see `bench.burst`.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from statistics import median
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ EVERY = 5.0  # seconds
 _BEGINS, _SAMPLE, _HOUR = 60.0, 60.0, 3600.0
 _AFTER = 30.0  # seconds for the last newcomers
 _AS_FAST = 1.5  # times the calm
+_TOO_FEW = 5  # environments: fewer than MaximumConcurrency has by default
 
 
 @dataclass
@@ -133,7 +135,9 @@ def run(*, quick: bool) -> Result:
         met=max(ratio, median(stormy.waits()) / median(calm.waits())) <= _AS_FAST,
     )
     columns = ("a newcomer's seconds to ACTIVE", "median", "p99", "worst", "messages that wait at the end")
-    result.table("newcomers", columns, _waits(calm, stormy))
+    few = storm(held, _TOO_FEW, seconds)
+    told = {"in calm": calm, "in the storm": stormy, f"in the storm, {_TOO_FEW} environments": few}
+    result.table("newcomers", columns, _waits(told))
     result.table("hour", ("in an hour", "", ""), _hour(stormy))
     return result
 
@@ -142,10 +146,10 @@ def _worst(waits: list[float]) -> float:
     return waits[len(waits) * 99 // 100]
 
 
-def _waits(calm: StormOutcome, stormy: StormOutcome) -> Iterator[list[str]]:
-    for name, outcome in (("in calm", calm), ("in the storm", stormy)):
+def _waits(told: Mapping[str, StormOutcome]) -> Iterator[list[str]]:
+    for name, outcome in told.items():
         waits = outcome.waits()
-        seconds = (f"{each:.2f}" for each in (median(waits), _worst(waits), waits[-1]))
+        seconds = (f"{each:.2f}" if isfinite(each) else "–" for each in (median(waits), _worst(waits), waits[-1]))
         yield [name, *seconds, f"{outcome.left:,}"]
 
 
