@@ -294,6 +294,25 @@ def test_messages_that_a_command_which_was_cut_off_still_holds_are_told(queues: 
     assert "About 2 more" in run("failures", "ls").stderr
 
 
+def test_what_the_rule_failed_to_deliver_and_fails_again_in_the_function_is_counted_and_left(
+    queues: Queues, run: Run, aws: Any
+) -> None:
+    queues.sqs.send_message(QueueUrl=queues.urls["RuleFailuresUrl"], MessageBody=of_rule({"certificateId": "ef" * 32}))
+    real = aws.real
+
+    def fails_again(given: Any) -> Any:
+        """The function puts it aside, with the time at which it came first."""
+        answer = real(queues.sqs, "SendMessage", given)
+        if "ef" * 32 in given["MessageBody"] and given["QueueUrl"] == queues.urls["RegistrationQueueUrl"]:
+            real(queues.sqs, "SendMessage", given | {"QueueUrl": queues.urls["RegistrationFailuresUrl"]})
+        return answer
+
+    aws.overrides["SendMessage"] = fails_again
+    result = run("failures", "redrive", "--pace", 1000, "--yes", "--json")
+    assert json.loads(result.stdout) == {"put_back": 4, "failed_again": 1, "in_flight": 0, "left": []}
+    assert queues.count("RegistrationFailures") == 1
+
+
 @pytest.mark.parametrize(
     "date",
     [

@@ -120,7 +120,7 @@ def _redrive(deployment: Deployment, wanted: MessageChoice, pace: float, doing: 
     total = None if wanted.ids is None else len(wanted.ids)
     gone_back: set[int] = set()
     with _queues(deployment, wanted) as queues, telling.progress("Putting back", total) as advance:
-        for each in queues:
+        for each in reversed(queues):  # what the rule failed to deliver comes into the other queue if it fails again
             for message in each.messages():
                 if _event(message) in gone_back:
                     done.failed_again += 1
