@@ -19,7 +19,7 @@ def find(context: click.Context, text: str, choice: Choice, as_json: bool) -> No
     """Find devices by the beginning of a name, serial number, certificateId or key; any that ever knocked here.
 
     TEXT is compared without case. A serial number may be hex, with or without colons, or decimal; a name is a common
-    name or a thing's. Certificates of the thing of that name that never knocked are told as well. Exit code 0 means
+    name or a thing's. If a thing has that name, its certificates that never knocked are shown, too. Exit code 0 means
     that some were found, 1 that none was.
 
     \b

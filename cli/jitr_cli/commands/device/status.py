@@ -61,8 +61,8 @@ def activate(
     device's certificate file.
 
     The device is first decided under the rules and lists in force. If they deny it, as they do a recalled device, it
-    stays as it is (exit code 1), unless --overrule gives a reason to let it in anyway. Of a certificate that another
-    one replaced it is asked first.
+    stays as it is (exit code 1), unless --overrule gives a reason to let it in anyway. The command asks
+    before it lets in a certificate that another one replaced.
 
     \b
     Examples:

@@ -85,15 +85,15 @@ def command(
     \b
       reject   ACTIVE, and would be rejected today
       hold     ACTIVE, and would be held today
-      unknown  ACTIVE under a CA of yours, and let in neither by a rule nor by a command
-      gone     admitted, and AWS IoT holds no such certificate
-      changed  another hand set the certificate's status
-      drift    IoT policies, thing, type, groups or attributes are not what was granted
+      unknown  ACTIVE under a CA of yours, but neither a rule nor a jitr command let it in
+      gone     admitted, but AWS IoT has no such certificate
+      changed  somebody else set the certificate's status
+      drift    IoT policies, thing, type, groups or attributes differ from the grant
 
-    Nothing is changed, unless --deactivate (reject, hold and unknown) or --reattach (drift) says so, and then after
-    showing and asking. AWS IoT is asked at half of registration's pace. Devices that are being decided are left alone.
+    Nothing is changed without --deactivate (reject, hold and unknown) or --reattach (drift), which show the devices and
+    ask. AWS IoT is called at half of registration's pace. Devices that are being decided are skipped.
 
-    Exit code 1 where anything was found and is not mended.
+    Exit code 1 means that something was found and not fixed.
 
     \b
     Examples:

@@ -24,7 +24,8 @@ _WORDS = {each.value: words for each, words in WORDS.items()} | {EXPIRING: "with
 def command(choice: Choice, as_json: bool) -> None:
     """Show what the last scheduled check of the fleet found, and what of it is accepted.
 
-    FleetCheck=daily or weekly has the stack decide all devices that are in again. Nothing is asked of AWS IoT here.
+    With FleetCheck=daily or weekly, the stack decides all devices that are in again. This command does not call AWS
+    IoT.
 
     \b
     Examples:
