@@ -8,14 +8,15 @@ import pytest
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.csv.reader import write_rows
 from jitr.devicelists.rows import ListRow
-from jitr.services.lists import list_import
+from jitr.services.lists import leftovers, list_import
 from jitr.services.lists.kept_rows import KeptRows
 from jitr.services.lists.list_import import DeviceFile, Imports
 
 
 def one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """Imports send one request at a time: moto does not stand several at once."""
-    monkeypatch.setattr(list_import, "in_order", lambda work, things, _workers: map(work, things))
+    for module in (list_import, leftovers):
+        monkeypatch.setattr(module, "in_order", lambda work, things, _workers: map(work, things))
 
 
 def csv_of(rows: Iterable[ListRow]) -> DeviceFile:

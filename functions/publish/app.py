@@ -15,7 +15,8 @@ from jitr.aws.telemetry import Telemetry, make_logger
 from jitr.errors import InputError
 from jitr.records.upload import UploadedObject, UploadOutcome, UploadVerdict, read_record
 from jitr.services.lists.device_lists import KEPT_DAYS
-from jitr.services.lists.list_import import Imports, Leftovers
+from jitr.services.lists.leftovers import Leftovers
+from jitr.services.lists.list_import import Imports
 from jitr.services.publishing.uploads import UploadHandler
 from jitr.times import rfc3339
 

@@ -27,7 +27,8 @@ from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError
 from jitr.services.lists import list_import, row_edits
 from jitr.services.lists.device_lists import MOST_LISTS, DeviceLists
-from jitr.services.lists.list_import import MERGE, REPLACE, Imports, Leftovers
+from jitr.services.lists.leftovers import Leftovers
+from jitr.services.lists.list_import import MERGE, REPLACE, Imports
 from jitr.services.lists.row_edits import COUNTS, RowEdits
 from jitr.services.publishing.publication import publish
 

@@ -19,7 +19,8 @@ from jitr.devicelists.rows import ListRow
 from jitr.errors import InputError, Retry
 from jitr.services.lists import list_import
 from jitr.services.lists.device_lists import IMPORTS, DeviceLists
-from jitr.services.lists.list_import import MERGE, REPLACE, Checked, DeviceFile, Imports, Leftovers, Unfinished
+from jitr.services.lists.leftovers import Leftovers
+from jitr.services.lists.list_import import MERGE, REPLACE, Checked, DeviceFile, Imports, Unfinished
 
 AT = "2026-03-01T00:00:00Z"
 ROWS = 230  # several requests, several batches

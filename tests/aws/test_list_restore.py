@@ -15,7 +15,7 @@ from jitr.devicelists.changes import Effect
 from jitr.devicelists.rows import ListRow, RowKey
 from jitr.services.lists.device_lists import DeviceLists
 from jitr.services.lists.difference import Difference, difference
-from jitr.services.lists.list_import import Leftovers
+from jitr.services.lists.leftovers import Leftovers
 
 NAME = "line-a"
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

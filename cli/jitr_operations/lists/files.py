@@ -22,7 +22,8 @@ from jitr.errors import InputError
 from jitr.services.lists.device_lists import KEPT_DAYS, ListInfo
 from jitr.services.lists.difference import Difference
 from jitr.services.lists.kept_rows import KeptRows
-from jitr.services.lists.list_import import CSV_OR_MANIFEST, REPLACE, Checked, DeviceFile, Imports, Leftovers
+from jitr.services.lists.leftovers import Leftovers
+from jitr.services.lists.list_import import CSV_OR_MANIFEST, REPLACE, Checked, DeviceFile, Imports
 from jitr.text import counted
 from jitr.times import rfc3339
 from jitr_operations import telling

@@ -16,6 +16,7 @@ from jitr.errors import Retry
 A = TypeVar("A")
 B = TypeVar("B")
 
+WORKERS = 8  # requests under way at once; botocore keeps ten connections
 BATCH_WRITE = 25  # DynamoDB API reference, BatchWriteItem
 # About two minutes of being throttled, one request after another: a table that doubles its capacity is done by then.
 _MOST_TRIES = 30
