@@ -133,11 +133,7 @@ class FleetPages:
 
     def _admitted(self, ids: Iterable[str], now: datetime) -> list[tuple[Record, Grant]]:
         """Return those of some devices that are in, with what they were granted; not those being decided."""
-        return [
-            (each, Grant.from_json(each.grant))
-            for each in self._table.records(list(ids))
-            if each.decision is Verdict.ADMIT and each.grant is not None and not is_settling(each, now)
-        ]
+        return _granted(self._table.records(list(ids)), now)
 
     def _look_at_policy(
         self, mine: FleetPass, policy: str, admitted: Sequence[tuple[Record, Grant]], page: FleetPage
@@ -211,11 +207,7 @@ class FleetPages:
 
         A thing that another certificate took over (``renewal: replace``, which makes the first INACTIVE) is its own.
         """
-        admitted = [
-            (each, Grant.from_json(each.grant))
-            for each in records.values()
-            if each.decision is Verdict.ADMIT and each.grant is not None and not is_settling(each, mine.started_at)
-        ]
+        admitted = _granted(records.values(), mine.started_at)
         active = {each.id for each in listed if each.status == ACTIVE}
         replaced = replaced_of(self._table, [each for each, _ in admitted if each.certificate_id not in active])
         for record, grant in admitted:
@@ -381,6 +373,15 @@ def _differing(found: Mapping[str, ListedThing], admitted: Iterable[tuple[Record
         differ = drifts(grant, DeviceFound(frozenset(grant.iot_policies), thing))
         if differ:
             yield record.certificate_id, "; ".join(each.told for each in differ)
+
+
+def _granted(records: Iterable[Record], before: datetime) -> list[tuple[Record, Grant]]:
+    """Return the devices that were admitted before a time, with what they were granted; not those being decided."""
+    return [
+        (each, Grant.from_json(each.grant))
+        for each in records
+        if each.decision is Verdict.ADMIT and each.grant is not None and not is_settling(each, before)
+    ]
 
 
 def _by_time(admitted: Iterable[tuple[Record, Grant]]) -> list[tuple[Record, Grant]]:
