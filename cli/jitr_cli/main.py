@@ -10,6 +10,7 @@ imported when they are called.
 
 import contextlib
 import gc
+import io
 import os
 import sys
 import traceback
@@ -137,6 +138,8 @@ def run() -> NoReturn:
     # Modules and API models are many objects that stay. Python's usual thresholds have the collector look through them
     # again and again while they are made: a sixth of a short command.
     gc.set_threshold(50_000, 20, 20)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what a terminal has no sign for, a device's name, ends no command
+        sys.stdout.reconfigure(errors="backslashreplace")
     if not sys.warnoptions:  # Python's warnings are for who writes programs, not for who uses them
         warnings.simplefilter("ignore")
     jitr.main(prog_name="jitr")

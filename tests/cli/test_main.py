@@ -179,6 +179,20 @@ def test_a_reader_that_goes_away_causes_no_noise(tmp_path: Path) -> None:
     assert (process.wait(), stderr) == (141, b"")
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-8"])
+def test_a_name_that_a_terminal_has_no_sign_for_ends_no_command(encoding: str) -> None:
+    """A device chooses its name, and anybody's terminal may be of another alphabet: it is written out."""
+    code = (
+        "import click, sys\nfrom jitr_cli import main\nfrom jitr_cli.console import output\n"
+        "@click.command()\ndef told():\n    output.table(('name',), [('\u0141\u00f3d\u017a',)])\n"
+        "main.jitr.add_command(told)\nsys.argv = ['jitr', 'told']\nmain.run()"
+    )
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+    shown = "\u0141\u00f3d\u017a".encode(encoding, "backslashreplace")
+    assert done.stdout.split() == [b"name", shown]
+
+
 def test_a_message_cannot_steer_the_terminal(fails: Any) -> None:
     result = fails(InputError("CN=\x1b[2J\u202eevil"))
     assert "error: CN=\\x1b[2J\\u202eevil" in result.stderr
