@@ -11,8 +11,6 @@ does the rest.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-AS_OF = "2025, us-east-1"
-
 LAMBDA_GB_SECOND = 0.0000133334
 LAMBDA_REQUEST = 0.20 / 1e6
 SQS_REQUEST = 0.40 / 1e6

@@ -51,7 +51,6 @@ class Notebook:
             if _is(problem, "SQLITE_BUSY"):
                 told = "another check is under way with it; wait for its end, or name another file"
             raise InputError(f"{file}: no notebook of a check can be kept there: {told}") from None
-        self.began_before = bool(self.about())
 
     def close(self, *, finished: bool) -> bool:
         """Close the notebook; whether its file is kept. A check that came to its end, or never began, needs none."""
