@@ -14,7 +14,7 @@ from testkit.cli.operating import FACTORY
 from testkit.knocks import allow
 
 from jitr.devicelists.rows import ListRow
-from jitr_operations.fleet.expiring import table_of_bars
+from jitr_cli.console.bars import bar_lines
 from jitr_operations.table import now
 
 
@@ -141,5 +141,5 @@ def test_what_cannot_be_meant_is_told(run: Run, words: tuple[str, ...], says: st
 
 
 def test_the_longest_bar_is_the_month_with_the_most() -> None:
-    assert table_of_bars({"2026-01": 40, "2026-02": 1}, width=4) == ["2026-01  ████ 40", "2026-02  █ 1"]
-    assert table_of_bars({}) == []
+    assert bar_lines({"2026-01": 40, "2026-02": 1}, width=4) == ["2026-01  ████ 40", "2026-02  █ 1"]
+    assert bar_lines({}) == []

@@ -6,7 +6,7 @@ under it.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -293,10 +293,3 @@ def _values(rows: Iterable[ListRow], attribute: str) -> tuple[str, ...]:
 
 def _by_month(times: Iterator[datetime]) -> dict[str, int]:
     return dict(sorted(Counter(f"{each:%Y-%m}" for each in times).items()))
-
-
-def table_of_bars(counts: Mapping[str, int], width: int = 40) -> list[str]:
-    """Return a line for each name: the name, a bar where there is anything to count, and how many."""
-    most = max(counts.values(), default=0)
-    bars = {name: "█" * max(1, round(count * width / most)) + " " if count else "" for name, count in counts.items()}
-    return [f"{name}  {bars[name]}{count}" for name, count in counts.items()]

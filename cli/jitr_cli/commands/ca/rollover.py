@@ -7,12 +7,12 @@ import click
 from jitr.text import counted
 from jitr_cli.commands.ca.manage import FOLLOWS, changed_json, changed_text
 from jitr_cli.console import completion, output
+from jitr_cli.console.bars import bar_lines
 from jitr_cli.console.options import FILE, stack_options
 from jitr_operations.cas import succession
 from jitr_operations.cas.succession import RolloverCa
 from jitr_operations.deployment import Choice
 from jitr_operations.fleet import rollover as operation
-from jitr_operations.fleet.expiring import table_of_bars
 from jitr_operations.fleet.matching import DeviceKind, Side
 from jitr_operations.fleet.rollover import FIRST, Rollover
 from jitr_operations.table import now
@@ -128,7 +128,7 @@ def _show(found: Rollover) -> None:
     )
     if counts.came:
         click.echo("Came in the week from")
-        for line in table_of_bars({f"{day}": count for day, count in found.pace.weeks.items()}):
+        for line in bar_lines({f"{day}": count for day, count in found.pace.weeks.items()}):
             click.echo(f"  {line}")
     click.echo(found.outlook())
     _warn(found)

@@ -7,9 +7,10 @@ import click
 
 from jitr.unseen import quote
 from jitr_cli.console import output
+from jitr_cli.console.bars import bar_lines
 from jitr_cli.console.options import stack_options
 from jitr_operations.deployment import Choice
-from jitr_operations.fleet.expiring import WhatEnds, ending, table_of_bars
+from jitr_operations.fleet.expiring import WhatEnds, ending
 from jitr_operations.table import now
 
 SHOWN = 20
@@ -56,7 +57,7 @@ def _show(found: WhatEnds) -> None:
     click.echo(
         f"Of {found.looked_at} admitted devices {soon} end until {found.until:%Y-%m-%d}; {found.expired} have ended"
     )
-    for line in table_of_bars(found.months()):
+    for line in bar_lines(found.months()):
         click.echo(f"  {line}")
     if found.by is not None:
         output.table((found.by, "devices"), list(found.groups().items()))
