@@ -69,28 +69,10 @@ def _options(command: F, *, with_stack: bool) -> F:
                 raise Retry("unreachable", _LOCAL_DOWN) from problem
             raise
 
-    decorated = click.option(
-        "--local", is_flag=True, help="Work on the local stack of this checkout, or of jitr's own."
-    )(chosen)
-    decorated = click.option(
-        "--endpoint-url", metavar="URL", callback=_not_empty, help="Another endpoint than AWS's own."
-    )(decorated)
-    decorated = click.option("--region", metavar="REGION", callback=_not_empty, help="AWS Region [env: AWS_REGION].")(
-        decorated
-    )
-    decorated = click.option("--profile", metavar="NAME", callback=_not_empty, help="AWS profile [env: AWS_PROFILE].")(
-        decorated
-    )
-    if with_stack:
-        decorated = click.option(
-            "--stack",
-            envvar="JITR_STACK",
-            default=DEFAULT_STACK,
-            metavar="NAME",
-            callback=_not_empty,
-            help=f"CloudFormation stack [env: JITR_STACK; default: {DEFAULT_STACK}].",
-        )(decorated)
-    return decorated  # type: ignore[return-value]
+    decorated: Any = chosen
+    for option in (*_OPTIONS, *([_STACK] if with_stack else ())):
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]
 
 
 def _not_empty(_context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
@@ -117,3 +99,19 @@ def refuse_yes_without_questions(dry_run: bool, yes: bool) -> None:
     """Raise UsageError for ``--yes`` beside ``--dry-run``: whoever gives both may believe that something is done."""
     if dry_run and yes:
         raise click.UsageError("--dry-run and --yes exclude each other: a dry run changes nothing, and asks nothing.")
+
+
+_OPTIONS = (
+    click.option("--local", is_flag=True, help="Work on the local stack of this checkout, or of jitr's own."),
+    click.option("--endpoint-url", metavar="URL", callback=_not_empty, help="Another endpoint than AWS's own."),
+    click.option("--region", metavar="REGION", callback=_not_empty, help="AWS Region [env: AWS_REGION]."),
+    click.option("--profile", metavar="NAME", callback=_not_empty, help="AWS profile [env: AWS_PROFILE]."),
+)
+_STACK = click.option(
+    "--stack",
+    envvar="JITR_STACK",
+    default=DEFAULT_STACK,
+    metavar="NAME",
+    callback=_not_empty,
+    help=f"CloudFormation stack [env: JITR_STACK; default: {DEFAULT_STACK}].",
+)
