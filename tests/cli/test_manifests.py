@@ -14,6 +14,7 @@ from testkit.manifests import SIGNER, Lot, manifest
 from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.rows import ListRow
 from jitr.services.lists.device_lists import IMPORTS, DeviceLists
+from jitr_operations.lists.manifests import folder_pieces
 
 LOT = Lot()
 
@@ -150,13 +151,22 @@ def test_two_certificates_of_one_key_are_refused_with_both_of_their_files(table:
     assert "is in certificate 1 (a.pem) already" in refused.stderr
 
 
+def test_no_more_of_a_file_in_a_folder_is_read_than_tells_that_it_is_too_large(table: Table, run: Run) -> None:
+    Path("dumps").mkdir()
+    with Path("dumps/dump.pem").open("wb") as dump:
+        dump.truncate(9 << 30)  # a hole: it takes no room, and tar's own numbers end at 8 GB
+    assert sum(map(len, folder_pieces(Path("dumps")))) < 5 << 20
+    refused = run("lists", "import", "line-a", "dumps")
+    assert (refused.exit_code, "dump.pem: it has more than 4 MB" in refused.stderr) == (2, True)
+
+
 def test_links_in_a_folder_are_not_followed_and_that_is_said(table: Table, run: Run) -> None:
     Path("secret.pem").write_bytes(LOT.certificate(9).pem)
     Path("board/link.pem").symlink_to(Path("secret.pem").resolve())
     Path("board/loop").symlink_to(Path.cwd())
     done = run("lists", "import", "line-a", "board")
     assert done.exit_code == 0
-    assert "board: 2 links are left out: they are not followed" in done.stderr
+    assert "board: 2 links are left out: none is followed" in done.stderr
     assert len(keys(table)) == 3
 
 

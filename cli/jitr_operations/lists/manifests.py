@@ -17,12 +17,12 @@ from jitr.devicelists.manifests.reading import USUAL_SET, ListReader, Options, W
 from jitr.devicelists.manifests.recognition import SUFFIXES
 from jitr.errors import InputError
 from jitr.services.lists.list_import import scratch
+from jitr.text import counted
 from jitr_operations import telling
 from jitr_operations.files import read_bytes
 from jitr_operations.lists.spreadsheets import Spreadsheets
 from jitr_operations.processes import on_all_cores
 
-_PIECE = 1 << 16
 _BUNDLES_EXTRA = (
     "to read 7z, install jitr with its extra (`pip install 'jitr[bundles]'`), or unpack it, and import the folder or a "
     "ZIP file of it. Leave archives whose names end in _keys.7z as they are: what is in them is secret, and no list "
@@ -106,10 +106,12 @@ def given_signers(files: Iterable[Path], *, any_date: bool = False) -> Signers:
 def folder_pieces(folder: Path) -> Iterator[bytes]:
     """Return the files of a folder and of those in it as a tar file, the same bytes as long as they are the same.
 
-    Keys, hidden files and what is too large to be a certificate are not read, and links are not followed.
+    Keys, hidden files and what is too large to be a certificate are not read, and links are not followed. Of a file
+    that is called a certificate so much is read as tells that it is too large.
     """
     for path, name in _files(folder):
-        data = path.read_bytes()
+        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as opened:
+            data = opened.read(MAX_FILE + 1)
         info = tarfile.TarInfo(name)
         info.size = len(data)
         yield info.tobuf(tarfile.GNU_FORMAT, "utf-8", "replace") + data + bytes(-len(data) % tarfile.BLOCKSIZE)
@@ -120,7 +122,7 @@ def tell_of_folder(folder: Path) -> None:
     """Say which of a folder's files are not even looked at. Raises InputError where there is nothing else."""
     links = sum(1 for path in _paths(folder) if path.is_symlink())
     if links:
-        telling.note(f"{folder}: {links} links are left out: they are not followed")
+        telling.note(f"{folder}: {counted(links, 'link is', 'links are')} left out: none is followed")
     if next(_files(folder), None) is None:
         raise InputError(f"{folder}: there is no file in this folder that could be a certificate")
 
