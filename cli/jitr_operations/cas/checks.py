@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from jitr.errors import InputError, Unreadable
+from jitr.text import counted
 from jitr.x509.names import rfc4514
 from jitr.x509.pem import find_following
 from jitr_operations import telling
@@ -153,7 +154,8 @@ def require_room(iot: "IoTClient", certificate: Certificate) -> None:
             advance(1)
     subject_words = f"the subject {subject_text(certificate.subject)}"
     if unreadable:
-        telling.warn(f"{unreadable} registered CAs cannot be read here: whether they have {subject_words} is not known")
+        cas, have = counted(unreadable, "registered CA"), "it has" if unreadable == 1 else "they have"
+        telling.warn(f"{cas} cannot be read here: whether {have} {subject_words} is not known")
     if same >= MAX_SAME_SUBJECT:
         raise InputError(
             f"{same} CAs with {subject_words} are registered, and AWS IoT takes no more: delete one (`jitr ca ls`), "
