@@ -30,6 +30,15 @@ class CaCount:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class RulesDraft:
+    """Rules that somebody had checked: a browser gives them back to nobody who goes back from what it was told."""
+
+    text: str
+    seen: str  # the digest of the rules that were in force when they were opened
+    message: str
+
+
 @dataclass
 class Site:
     """A deployment as one operator sees it."""
@@ -42,6 +51,7 @@ class Site:
     recalls: Recalls = field(default_factory=Recalls)
     rollovers: Rollovers = field(default_factory=Rollovers)
     ca_counts: dict[str, CaCount] = field(default_factory=dict)  # by caCertificateId
+    draft: RulesDraft | None = None
     named_files: dict[str, NamedFiles] = field(default_factory=dict)  # by the digest of the rules that name them
 
     @property

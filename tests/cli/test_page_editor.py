@@ -119,6 +119,24 @@ def test_a_file_that_the_rules_in_force_do_not_name_is_an_error_on_the_page(read
         assert all(each["hint"] for each in problems)
 
 
+def test_a_text_that_was_checked_is_there_again_until_it_is_published(page: Page, run: Run) -> None:
+    """Also after others published: it still counts as begun before that, so nothing of theirs is overwritten unseen."""
+    seen = re.findall(r'name="seen" value="(.*?)"', page.text("/rules/edit"))[0]
+    text = RULES + "default: reject\n"
+    page.post("/rules/check", text=text, seen=seen, message="my reason")
+    Path("theirs.yaml").write_text(RULES + "# theirs\n")
+    assert run("rules", "publish", "theirs.yaml", "--yes").exit_code == 0
+    again = page.text("/rules/edit")
+    assert (text_in(again), "it is not in force" in again, 'value="my reason"' in again) == (text, True, True)
+    assert f'name="seen" value="{seen}"' in again
+    assert text_in(page.text("/rules/edit?anew=1")).endswith("# theirs\n")
+    refused = page.post("/rules/publish", text=text, seen=seen, message="my reason")
+    assert refused.status_code == 409
+    now = re.findall(r'name="seen" value="(.*?)"', refused.text)[0]
+    assert page.post("/rules/publish", text=text, seen=now, message="my reason").status_code == 303
+    assert "it is not in force" not in page.text("/rules/edit")
+
+
 def test_the_command_writes_the_example_that_the_page_shows(table: Table, iot: Any, run: Run) -> None:
     assert run("rules", "init", "first.yaml", "--from-stack").exit_code == 0
     assert Path("first.yaml").read_text() == text_in(Page().enter().text("/rules/edit"))

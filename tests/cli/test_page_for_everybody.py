@@ -137,7 +137,7 @@ def upload(text: str) -> Callable[["Tab", Page], None]:
 
 def edited(change: Callable[[str], str]) -> Callable[["Tab", Page], None]:
     def way(tab: "Tab", page: Page) -> None:
-        tab.goto(f"{page.origin}/rules/edit")
+        tab.goto(f"{page.origin}/rules/edit?anew=1")
         box = tab.get_by_label("The rules file")
         box.fill(change(box.input_value()))
         tab.get_by_label("Why").fill("a reason")
@@ -148,10 +148,34 @@ def edited(change: Callable[[str], str]) -> Callable[["Tab", Page], None]:
 
 def marked(tab: "Tab", page: Page) -> None:
     """Marks that fit beside their lines on a wide window, and one that fits nowhere, as one types."""
-    tab.goto(f"{page.origin}/rules/edit")
+    tab.goto(f"{page.origin}/rules/edit?anew=1")
     box = tab.get_by_label("The rules file")
     box.fill(f"{box.input_value()}unheard: of\n{'x' * 300}: 1\nregion: eu\n")
     tab.locator("#problems").get_by_text("region").wait_for()
+
+
+def left(tab: "Tab", page: Page) -> None:
+    """Whoever leaves what was typed is asked first."""
+    tab.goto(f"{page.origin}/rules/edit?anew=1")
+    tab.get_by_label("The rules file").press("#")
+    with tab.expect_event("dialog") as asked:
+        tab.once("dialog", lambda dialog: dialog.dismiss())
+        tab.get_by_role("link", name="Do nothing").click(no_wait_after=True)
+    assert asked.value.type == "beforeunload"
+    assert tab.get_by_label("The rules file").input_value().count("#") == 1
+
+
+def mistaken(tab: "Tab", page: Page) -> None:
+    """Whoever goes back from a refusal has what was typed."""
+    tab.goto(f"{page.origin}/lists/line-a")
+    form = tab.locator("form", has_text="Add a row")
+    form.get_by_label("Value").fill("snr-7")
+    form.get_by_label("Note").fill("a long story")
+    form.get_by_label("CA").fill("nobody")
+    form.get_by_role("button", name="Add").click()
+    tab.get_by_text("go back in the browser for what you typed").wait_for()
+    tab.go_back()
+    assert form.get_by_label("Note").input_value() == "a long story"
 
 
 def stale(tab: "Tab", page: Page) -> None:
@@ -234,6 +258,8 @@ def ways(aws: Aws) -> dict[str, tuple[Way, int]]:
         "rules-mistake": (edited(lambda text: text.replace("list: line-a", "lists: line-a")), 200),
         "rules-no-files": (edited(lambda text: re.sub(r"ids: \[.*?\]", "certificate: a.pem", text)), 200),
         "rules-by-lines": (marked, 200),
+        "rules-left": (left, 200),
+        "list-again": (mistaken, 200),
         "rules-preview": (edited(lambda text: text + "default: reject\n"), 200),
         "cas": ("/cas", 200),
         "ca": (ca_counted, 200),

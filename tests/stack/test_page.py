@@ -412,7 +412,7 @@ def test_a_roll_over_is_counted_and_finished_by_clicks(plant: Plant, tab: "Tab")
     tab.get_by_role("button", name="Count again").wait_for()
     told = tab.locator("main").inner_text()
     assert "1 of 2 have come: 0 known by their key, 1 by their thing." in told
-    assert "before the old CA ends" in told
+    assert "Devices have only begun to come" in told
     assert tab.get_by_role("region", name="Who has not come").get_by_role("link", name="page9-old-0002").count() == 1
     with tab.expect_download() as download:
         tab.get_by_role("link", name="All as CSV").click()

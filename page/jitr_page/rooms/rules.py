@@ -30,7 +30,7 @@ from jitr_operations.rules.publication import (
 from jitr_operations.rules.starting import MADE_UP, registered_in_rules, starting_text
 from jitr_page.forms import reason, require_sure
 from jitr_page.private_keys import PrivateKeyPasted, without_keys
-from jitr_page.site import rules_in_force, site
+from jitr_page.site import RulesDraft, rules_in_force, site
 from jitr_page.text import shown
 
 room = Blueprint("rules", __name__)
@@ -88,8 +88,10 @@ def _difference(found: Publication) -> list[str]:
 
 @room.get("/rules/edit")
 def edit() -> str:
-    """Show the rules in force in an editor; an example to start from where there are none."""
-    found = versions.in_force(site().table)
+    """Show the rules in an editor: those that were checked last and not published, those in force, or an example."""
+    draft, found = site().draft, versions.in_force(site().table)
+    if draft is not None and "anew" not in request.args:
+        return _editor(draft.text, seen=draft.seen, message=draft.message, draft=True)
     if found is not None:
         return _editor(text_of(site().table, found), seen=found.digest)
     text = starting_text(site().deployment)
@@ -116,6 +118,7 @@ def _editor(
     theirs: Sequence[str] = (),
     message: str = "",
     starting: str = "",
+    draft: bool = False,
 ) -> str:
     return render_template(
         "rules_edit.html",
@@ -127,6 +130,7 @@ def _editor(
         theirs=theirs,
         message=message,
         starting=starting,
+        draft=draft,
         files=_files(seen).paths,
         cas=registered_in_rules(site().deployment) if any(each.hint == NAME_BY_ID for each in problems) else (),
     )
@@ -170,6 +174,7 @@ def _summary(looked: Looked) -> str:
 def check() -> str:
     """Check edited rules, run the tests in them, and show what they would change; nothing is put in force."""
     text, seen, message = _given()
+    site().draft = RulesDraft(text, seen, message)
     try:
         proposal = propose_text(site().deployment, text.encode(), _FILE, _files(seen))
     except RulesError as error:
@@ -179,6 +184,7 @@ def check() -> str:
     except InputError as problem:
         return _editor(text, seen=seen, told=str(problem), message=message)
     if proposal.in_force_already:
+        site().draft = None
         return _editor(text, seen=seen, told="This is what is in force: nothing to publish.", message=message)
     return _preview(proposal, text, seen, message)
 
@@ -210,9 +216,11 @@ def put_in_force() -> AnyResponse:
     proposal = propose_text(site().deployment, text.encode(), _FILE, _files(seen))
     if seen != (proposal.before.digest or ""):
         now = proposal.before.digest or ""
+        site().draft = RulesDraft(text, now, message)
         return Response(_editor(text, seen=now, told=_MEANWHILE, theirs=_changed_since(seen), message=message), 409)
     require_sure(proposal.doubts.questions)
     done = publish(site().deployment, proposal, why)
+    site().draft = None
     return redirect(url_for("rules.show", done=done.version), 303)
 
 

@@ -110,6 +110,13 @@ async function ask() {
   }
 }
 
+// What was typed and not sent is kept nowhere.
+let sent = false;
+box.form.addEventListener("submit", () => { sent = true; });
+window.addEventListener("beforeunload", (event) => {
+  if (!sent && box.value !== box.defaultValue) event.preventDefault();
+});
+
 box.addEventListener("scroll", scroll);
 box.addEventListener("input", () => {
   clearTimeout(waiting);
