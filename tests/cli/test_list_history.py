@@ -41,7 +41,8 @@ def test_imports_and_edits_stand_in_the_order_of_time_and_each_once(run: Run) ->
     assert run("lists", "restore", "line-a", "--yes").exit_code == 0
     assert sorted(each["mode"] for each in of(run, "line-a")) == ["add", "delete", "merge", "restore"]
     assert [each["mode"] for each in of(run, "line-a", "--limit", "2")] == ["restore", "delete"]
-    assert of(run, "line-b") == []
+    mistyped = run("lists", "history", "line-b")
+    assert (mistyped.exit_code, "there is no list line-b" in mistyped.stderr) == (2, True)
 
 
 def test_what_is_not_done_is_not_in_the_history(run: Run) -> None:

@@ -21,6 +21,7 @@ from jitr.errors import InputError, Poison, Retry
 from jitr_cli import main
 from jitr_cli.console import output
 from jitr_cli.console.lazy import Lazy, LazyGroup
+from jitr_cli.console.options import AT_MOST, FILE, FILE_OR_OUTPUT
 from jitr_operations.deployment import Choice
 from jitr_operations.local_state import local_stack
 
@@ -483,6 +484,36 @@ def test_every_command_has_an_example_of_itself() -> None:
         path for path, each in commands_of(main.jitr) if not re.search(rf"Examples?:.*{path}\b", each.help or "", re.S)
     ]
     assert without == []
+
+
+def test_every_command_refuses_a_file_s_path_that_is_empty() -> None:
+    """A script's unset variable is one, and Python takes it for the current directory."""
+    lenient = [
+        path
+        for path, command in commands_of(main.jitr)
+        for each in command.params
+        if isinstance(each.type, click.Path)
+        and each.type not in (FILE, FILE_OR_OUTPUT)
+        and not path.startswith("jitr local")
+    ]
+    assert lenient == []
+    with pytest.raises(click.BadParameter, match="it is empty: name a file"):
+        FILE.convert("", None, None)
+
+
+def test_every_limit_takes_a_number_that_is_more_than_there_can_be() -> None:
+    """``islice`` takes none above ``sys.maxsize``: so many are as good as all."""
+    limits = [
+        (path, each.type)
+        for path, command in commands_of(main.jitr)
+        for each in command.params
+        if each.name in ("limit", "most")
+    ]
+    assert len(limits) > 5
+    assert [path for path, type_ in limits if type_ is not AT_MOST] == []
+    assert (AT_MOST.convert("9" * 30, None, None), AT_MOST.convert("7", None, None)) == (sys.maxsize, 7)
+    with pytest.raises(click.BadParameter):
+        AT_MOST.convert("0", None, None)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -336,7 +336,8 @@ def test_the_history_of_a_list_says_which_file_who_signed_and_who_imported_it(ta
     assert lot["sha256"] == hashlib.sha256(Path("lot.json").read_bytes()).hexdigest()
     assert lot["by"].startswith("arn:aws:")
     assert "Lot Signer" in run("lists", "history", "line-a").stdout
-    assert "Nothing is noted of list line-b" in run("lists", "history", "line-b").stderr
+    mistyped = run("lists", "history", "line-b")
+    assert (mistyped.exit_code, "there is no list line-b: did you mean line-a?" in mistyped.stderr) == (2, True)
 
 
 def test_a_lot_is_recalled_by_what_its_rows_say(table: Table, run: Run) -> None:

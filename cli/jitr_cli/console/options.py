@@ -5,6 +5,7 @@ those that need the deployed stack as well. Both hand the command a ``Choice``.
 """
 
 import os
+import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -20,18 +21,37 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _File(click.Path):
-    """A file's path. ``-`` is none: a file of that name, made by who meant standard output, is a trap to get rid of."""
+    """A file's path. ``-`` is none: a file of that name, made by who meant standard output, is a trap to get rid of.
+
+    Nor is an empty one, which is the current directory to Python. Where ``or_output``, ``-`` means standard output.
+    """
+
+    def __init__(self, *, or_output: bool = False) -> None:
+        super().__init__(path_type=Path)
+        self._or_output = or_output
 
     def convert(
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
     ) -> str | bytes | os.PathLike[str]:
-        """Return the path. Raises click.BadParameter for ``-``."""
-        if value == "-":
+        """Return the path. Raises click.BadParameter for one that is none."""
+        if value == "":
+            self.fail("it is empty: name a file", param, ctx)
+        if value == "-" and not self._or_output:
             self.fail("'-': name a file; standard input and output do not serve here", param, ctx)
         return super().convert(value, param, ctx)
 
 
-FILE = _File(path_type=Path)
+class _AtMost(click.IntRange):
+    """How many at most. More than Python counts in one piece (``islice``) is as good as all."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number. Raises click.BadParameter for what is none, and for one below 1."""
+        return min(int(super().convert(value, param, ctx)), sys.maxsize)
+
+
+FILE = _File()
+FILE_OR_OUTPUT = _File(or_output=True)
+AT_MOST = _AtMost(1)
 _OF_THE_LOCAL_STACK = frozenset({"profile", "region", "endpoint_url", "stack"})
 
 _LOCAL_DOWN = "the local stack does not answer: `jitr local up` starts it"

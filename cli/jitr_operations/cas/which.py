@@ -84,8 +84,10 @@ def _only_one(alias: str, ca: Ca) -> str:
 
 def _beginning_with(iot: "IoTClient", digits: str) -> str:
     fitting = [each for each in all_ca_ids(iot) if each.startswith(digits.lower())]
-    if len(fitting) != 1:
-        raise InputError(f"{len(fitting)} CAs have an id that begins with {digits}: `jitr ca ls` prints them in full")
+    if not fitting:
+        raise InputError(f"no registered CA has an id that begins with {digits}: `jitr ca ls` prints them")
+    if len(fitting) > 1:
+        raise InputError(f"{len(fitting)} CAs have an id that begins with {digits}: give more of it (`jitr ca ls`)")
     return fitting[0]
 
 

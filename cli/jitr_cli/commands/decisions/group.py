@@ -13,7 +13,7 @@ from jitr.records.record import Record, common_name
 from jitr.times import rfc3339
 from jitr_cli.console import completion
 from jitr_cli.console.filters import ca_option, reason_option
-from jitr_cli.console.options import stack_options
+from jitr_cli.console.options import AT_MOST, stack_options
 from jitr_cli.console.output import colour, confirm, emit, json_option, note, pairs, safe, table
 from jitr_cli.console.since import require_order, since_option, until_option
 from jitr_operations.decisions import knocking, listing, words
@@ -35,7 +35,7 @@ def decisions() -> None:
 @click.option("--rule", metavar="NAME", shell_complete=completion.rule_names, help="Only those that rest on this rule.")
 @reason_option("Only those with this reason code.")
 @ca_option
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
+@click.option("--limit", default=100, show_default=True, type=AT_MOST, help="At most so many.")
 @since_option
 @until_option
 @stack_options

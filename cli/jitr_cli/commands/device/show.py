@@ -8,7 +8,7 @@ from jitr.reasons import CODES
 from jitr.records.record import Record
 from jitr.x509.names import rfc4514
 from jitr_cli.console import completion, output
-from jitr_cli.console.options import stack_options
+from jitr_cli.console.options import AT_MOST, stack_options
 from jitr_operations.decisions import knocking
 from jitr_operations.decisions.basis import basis_of
 from jitr_operations.deployment import Choice
@@ -29,7 +29,7 @@ _NOT_REGISTERED = "not registered"
     help="Only those of this CA: alias in the rules in force, caCertificateId, its first 8 digits, or its file.",
 )
 @click.option("--status", type=click.Choice(STATUSES, case_sensitive=False), help="Only those of this status.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many; all without.")
+@click.option("--limit", type=AT_MOST, metavar="N", help="At most so many; all without.")
 @stack_options
 @output.json_option
 def ls(ca: str | None, status: str | None, limit: int | None, choice: Choice, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from jitr.text import counted
 from jitr.times import parse_time, rfc3339
 from jitr.unseen import quote
 from jitr_cli.console import output
-from jitr_cli.console.options import stack_options
+from jitr_cli.console.options import AT_MOST, stack_options
 from jitr_operations.deployment import Choice
 from jitr_operations.fleet.scheduled import accept, withdraw
 from jitr_operations.table import now
@@ -35,7 +35,7 @@ def _until(_context: click.Context, _parameter: click.Parameter, text: str | Non
 @click.option(
     "--until", metavar="DAYS|DAY|TIME", callback=_until, help="Until when: 30d, 2026-12-31 (its end), a time."
 )
-@click.option("--most", type=click.IntRange(1), metavar="NUMBER", help="How many devices; as many as were found.")
+@click.option("--most", type=AT_MOST, metavar="NUMBER", help="How many devices; as many as were found.")
 @click.option("--note", metavar="TEXT", help="Why, for the history.")
 @click.option("--withdraw", "withdrawn", is_flag=True, help="Accept it no longer.")
 @stack_options

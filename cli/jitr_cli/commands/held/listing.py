@@ -9,7 +9,7 @@ from jitr.records.record import Record, common_name
 from jitr.times import rfc3339
 from jitr_cli.console import completion
 from jitr_cli.console.filters import ca_option, reason_option
-from jitr_cli.console.options import stack_options
+from jitr_cli.console.options import AT_MOST, stack_options
 from jitr_cli.console.output import emit, json_option, note, table
 from jitr_cli.console.since import since_option
 from jitr_operations.decisions.basis import basis_of
@@ -26,7 +26,7 @@ from jitr_operations.table import table_of
     "--rule", metavar="NAME", shell_complete=completion.rule_names, help="Only those that this rule nearly let in."
 )
 @since_option
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
+@click.option("--limit", default=100, show_default=True, type=AT_MOST, help="At most so many.")
 @stack_options
 @json_option
 def ls(

@@ -5,7 +5,7 @@ from datetime import datetime
 import click
 
 from jitr.records.history import HistoryEntry, HistoryKind
-from jitr_cli.console.options import stack_options
+from jitr_cli.console.options import AT_MOST, stack_options
 from jitr_cli.console.output import emit, json_option, note, safe
 from jitr_cli.console.since import require_order, since_of, until_of
 from jitr_operations.deployment import Choice
@@ -20,7 +20,7 @@ from jitr_operations.table import table_of
 @click.option("--by", metavar="WHO", help="Only changes by users whose ARN or name contains this.")
 @click.option("--kind", type=click.Choice([each.value for each in HistoryKind]), help="Only changes of these.")
 @click.option("--device", metavar="DEVICE", help="Only those about this device.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
+@click.option("--limit", default=100, show_default=True, type=AT_MOST, help="At most so many.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV for spreadsheets on standard output.")
 @stack_options
 @json_option

@@ -15,7 +15,7 @@ from jitr.text import counted
 from jitr_cli.commands.lists.manifest_options import manifest_options
 from jitr_cli.commands.lists.options import where_option
 from jitr_cli.console import completion
-from jitr_cli.console.options import refuse_yes_without_questions, stack_options
+from jitr_cli.console.options import FILE, FILE_OR_OUTPUT, refuse_yes_without_questions, stack_options
 from jitr_cli.console.output import ask, confirm, emit, json_option, note
 from jitr_operations.deployment import Choice
 from jitr_operations.lists import check as list_check
@@ -30,7 +30,7 @@ from jitr_operations.table import table_of
 
 @click.command("import")
 @click.argument("name", shell_complete=completion.list_names)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 @click.option("--merge", is_flag=True, help="Add the rows to those there (default).")
 @click.option("--replace", is_flag=True, help="Put them in place of all rows there, at once.")
 @click.option("--overwrite", is_flag=True, help="With --merge: rows may take the place of other devices' rows.")
@@ -159,7 +159,7 @@ def check(context: click.Context, what: str, name: str | None, against: str, cho
 
 @click.command("export")
 @click.argument("name", shell_complete=completion.list_names)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE_OR_OUTPUT)
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @where_option
 @stack_options

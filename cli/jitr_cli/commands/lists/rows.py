@@ -13,7 +13,7 @@ from jitr.text import counted
 from jitr.unseen import quote
 from jitr_cli.commands.lists.options import where_option
 from jitr_cli.console import completion
-from jitr_cli.console.options import stack_options
+from jitr_cli.console.options import AT_MOST, stack_options
 from jitr_cli.console.output import ask, emit, json_option, note, table
 from jitr_operations.deployment import Choice
 from jitr_operations.lists import editing, fitting
@@ -45,7 +45,7 @@ def ls(choice: Choice, as_json: bool) -> None:
 
 @click.command("show")
 @click.argument("name", shell_complete=completion.list_names)
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many rows.")
+@click.option("--limit", default=100, show_default=True, type=AT_MOST, help="At most so many rows.")
 @where_option
 @click.option("--note", "text", metavar="TEXT", help="Only rows with this anywhere in their notes.")
 @stack_options

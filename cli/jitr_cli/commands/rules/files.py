@@ -51,7 +51,7 @@ def init(file: Path, from_stack: bool, choice: Choice, as_json: bool) -> None:
 
 
 @click.command("check")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 @json_option
 @click.pass_context
 def check(context: click.Context, file: Path, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from jitr.rules.model import load
 from jitr.services.publishing import versions
 from jitr.services.recheck.replay import Replayed
 from jitr_cli.commands.rules.publish import ask_about_deny_lists, show_preview
-from jitr_cli.console.options import stack_options
+from jitr_cli.console.options import FILE, stack_options
 from jitr_cli.console.output import confirm, emit, json_option, note, table
 from jitr_cli.console.since import since_option
 from jitr_operations.deployment import Choice
@@ -129,7 +129,7 @@ def rollback(version: int | None, message: str | None, yes: bool, choice: Choice
 
 
 @click.command("replay")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 @since_option
 @stack_options
 @json_option

@@ -8,7 +8,7 @@ from jitr.decision.selftest import FailedTests
 from jitr.services.publishing.deny_lists import DenyListDoubts
 from jitr.services.publishing.versions import Publication
 from jitr.text import counted
-from jitr_cli.console.options import stack_options
+from jitr_cli.console.options import FILE, stack_options
 from jitr_cli.console.output import confirm, emit, error, json_option, note, warn
 from jitr_operations.deployment import Choice, Deployment
 from jitr_operations.rules import publication as operations
@@ -19,7 +19,7 @@ _MOST_DIFF = 60  # lines shown
 
 
 @click.command("publish")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 @click.option("--message", "-m", metavar="TEXT", help="Why, for the history.")
 @click.option("--no-replay", is_flag=True, help="Do not work out what it would do to devices on record.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
