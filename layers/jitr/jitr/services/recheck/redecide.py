@@ -61,13 +61,12 @@ def redecide(
     now: datetime,
     knocked_at: Callable[[Record], datetime],
     *,
-    nearest: bool = False,
     seen: AsRecorded = _AS_RECORDED,
 ) -> Iterator[Again]:
     """Decide each record with facts again under ``rules`` and the rows in force, in no order.
 
-    Only with ``nearest`` is a device that no rule matches told which rules it nearly matches: that takes the longest.
-    ``seen`` looks at what stands neither in the record nor in the table.
+    A device that no rule matches is not told which rules it nearly matched: that takes the longest. ``seen`` looks at
+    what stands neither in the record nor in the table.
 
     One that cannot be decided does not keep the others from being: it comes with what went wrong.
     """
@@ -86,7 +85,7 @@ def redecide(
     }
     for case in cases:
         try:
-            yield Again(case.record, _decide(case, rules, found, now, nearest, seen))
+            yield Again(case.record, _decide(case, rules, found, now, seen))
         except JitrError:
             raise
         except Exception as bug:  # noqa: BLE001 - nor here
@@ -107,17 +106,15 @@ def _case(record: Record, rules: Rules, heads: Heads, knocked_at: datetime, seen
     return _Case(record, knock, knocked_at, places)
 
 
-def _decide(
-    case: _Case, rules: Rules, found: dict[Place, ListRow], now: datetime, nearest: bool, seen: AsRecorded
-) -> Decision:
+def _decide(case: _Case, rules: Rules, found: dict[Place, ListRow], now: datetime, seen: AsRecorded) -> Decision:
     memberships = {
         name: membership(case.knock, [(key, found[place]) for place, key in places.items() if place in found], now)
         for name, places in case.places.items()
     }
     word = case.record.operator_word
     asks = bool(ocsps_of(case.knock, rules))
-    decision = decide(case.knock, rules, memberships, now, case.knocked_at, word, nearest=nearest, before_ocsp=asks)
+    decision = decide(case.knock, rules, memberships, now, case.knocked_at, word, nearest=False, before_ocsp=asks)
     if not asks or decision.verdict is not Verdict.ADMIT:
         return decision
     knock = replace(case.knock, ocsp=seen.answers(case.knock, rules))
-    return decide(knock, rules, memberships, now, case.knocked_at, word, nearest=nearest)
+    return decide(knock, rules, memberships, now, case.knocked_at, word, nearest=False)
