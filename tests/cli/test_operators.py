@@ -529,6 +529,24 @@ def test_status_tells_the_most_pressing_first() -> None:
     assert attention(document()) == []
 
 
+def test_status_names_the_command_for_what_one_mends() -> None:
+    """The page makes it a link to the place where that is done."""
+    ca = document()["cas"][0]
+    told = attention(
+        document(
+            deny_lists=[{"list": "recall", "rule": "recalled", "why": "is empty"}],
+            cas=[ca | {"days_left": -1}, ca | {"named": False}],
+            imports=[{"list": "line-a", "mode": "merge", "by": "somebody", "at": "x"}],
+        )
+    )
+    assert [each.rpartition("; ")[2] for each in told] == [
+        "`jitr lists import recall FILE`",
+        "`jitr ca rollover`",
+        "`jitr rules publish`",
+        "`jitr lists import line-a FILE`",
+    ]
+
+
 def test_status_fits_one_screen_however_much_there_is(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     many = [{"list": f"list-{n}", "rows": n, "changed_at": f"2026-03-{n:02d}"} for n in range(1, 29)]

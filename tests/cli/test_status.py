@@ -184,9 +184,8 @@ def test_cas_that_rules_name_in_vain_and_cas_that_no_rule_names_are_told(ready: 
     told = status(run)
     assert told["unregistered_cas"] == []
     assert {each["ca_certificate_id"]: each["named"] for each in told["cas"]} == {CA_ID: True, OTHER_CA: False}
-    assert (
-        "registered, and named by no allow rule, so that no device of it gets in: CA 0b0b0b0b0b0b" in told["attention"]
-    )
+    told_of_it = "registered, and named by no allow rule, so that no device of it gets in: CA 0b0b0b0b0b0b"
+    assert f"{told_of_it}; `jitr rules publish`" in told["attention"]
 
 
 # --- denied, and in

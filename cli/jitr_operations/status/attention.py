@@ -26,7 +26,8 @@ def attention(document: dict[str, Any]) -> list[str]:
         *_about_topic_rules(document["topic_rule"], document["other_topic_rules"] or ()),
         *_about_denied(document["denied"]),
         *(
-            f"list {each['list']}, which deny rule {each['rule']} names, {each['why']}: it keeps nobody out"
+            f"list {each['list']}, which deny rule {each['rule']} names, {each['why']}: it keeps nobody out; "
+            f"`jitr lists import {each['list']} FILE`"
             for each in document["deny_lists"]
         ),
         *(each["meaning"] for each in document["no_longer_denied"]),
@@ -34,7 +35,8 @@ def attention(document: dict[str, Any]) -> list[str]:
         *_about_cas(document["cas"]),
         *_about_names_of_cas(document),
         *(
-            f"an import ({each['mode']}) into list {each['list']} by {each['by']} is not finished: run it again"
+            f"an import ({each['mode']}) into list {each['list']} by {each['by']} is not finished: run it again; "
+            f"`jitr lists import {each['list']} FILE`"
             for each in document["imports"]
         ),
         *_about_quotas(document["quotas"]),
@@ -78,7 +80,7 @@ def _about_cas(cas: list[dict[str, Any]]) -> list[str]:
         if each["provisioning_template"]:
             told.append(f"{ca} has a provisioning template, which bypasses the rules: `jitr ca show`")
         if left is not None and left < 0:
-            told.append(f"{ca} has expired: nobody new under it is admitted")
+            told.append(f"{ca} has expired: nobody new under it is admitted; `jitr ca rollover`")
         elif left is not None and left < _CA_ENDS_SOON:
             told.append(f"{ca} expires in {counted(left, 'day')}: move its devices to a successor; `jitr ca rollover`")
         if each["status"] == "ACTIVE" and not each["auto_registration"]:
@@ -103,7 +105,10 @@ def _about_names_of_cas(document: dict[str, Any]) -> list[str]:
         if each["named"] is False and each["status"] == "ACTIVE" and each["auto_registration"]
     ]
     if unnamed:
-        told.append(f"registered, and named by no allow rule, so that no device of it gets in: CA {_some(unnamed)}")
+        told.append(
+            f"registered, and named by no allow rule, so that no device of it gets in: CA {_some(unnamed)}; "
+            "`jitr rules publish`"
+        )
     return told
 
 
