@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_FILE = 64 * 1024  # bytes of a certificate, request or key file
 MAX_PASSPHRASE = 1024
+PIECE = 1 << 16  # bytes of a larger file that are read at once
 BYTE_ORDER_MARK = "\ufeff"  # before CSV in UTF-8, which Excel takes for something else without it
 MAX_NAME = 200  # bytes; file systems take 255, and suffixes come on top
 
@@ -38,14 +39,28 @@ Ask: TypeAlias = Callable[[], bytes]
 
 def read_bytes(path: Path, limit: int = MAX_FILE) -> bytes:
     """Return a file's content. Raises InputError if it cannot be read or has more than ``limit`` bytes."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as problem:
-        raise InputError(f"{path}: {problem.strerror}") from None
+    data = beginning_of(path, limit + 1)
     if len(data) > limit:
         raise InputError(f"{path} has more than {limit} bytes: it is not the file that belongs here")
     return data
+
+
+def beginning_of(path: Path, length: int) -> bytes:
+    """Return at most so many bytes of a file. Raises InputError if it cannot be read."""
+    return next(pieces_of(path, length), b"")
+
+
+def pieces_of(path: Path, length: int = PIECE) -> Iterator[bytes]:
+    """Yield a file of any size, so many bytes at a time.
+
+    Raises InputError if it cannot be read: an error of the disk does not name the file by itself.
+    """
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(length):
+                yield piece
+    except OSError as problem:
+        raise InputError(f"{path}: {problem.strerror}") from None
 
 
 def read_certificate(path: Path) -> "Certificate":

@@ -92,7 +92,7 @@ def test_a_row_that_makes_its_list_says_so(run: Run) -> None:
 def test_a_device_file_is_refused_and_not_read_for_ever(
     run: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr("jitr_operations.lists.files._pieces", lambda _: pytest.fail("it was read"))
+    monkeypatch.setattr("jitr_operations.lists.files.pieces_of", lambda _: pytest.fail("it was read"))
     refused = run("lists", *command, "/dev/zero")
     assert refused.exit_code == 2
     assert refused.stderr.strip().endswith("/dev/zero is neither a file nor a folder nor a pipe")

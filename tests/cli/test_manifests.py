@@ -160,6 +160,15 @@ def test_no_more_of_a_file_in_a_folder_is_read_than_tells_that_it_is_too_large(t
     assert (refused.exit_code, "dump.pem: it has more than 4 MB" in refused.stderr) == (2, True)
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="there is no file at hand that opens and does not read")
+def test_a_file_that_cannot_be_read_is_named(table: Table, run: Run) -> None:
+    """What a disk, a stick or a share fails with names no file: a user would be told of a bug."""
+    file = "/proc/self/mem"
+    for words in (("lists", "verify", file), ("lists", "import", "line-a", file)):
+        refused = run(*words)
+        assert (refused.exit_code, f"error: {file}: Input/output error\n" in refused.stderr) == (2, True)
+
+
 def test_links_in_a_folder_are_not_followed_and_that_is_said(table: Table, run: Run) -> None:
     Path("secret.pem").write_bytes(LOT.certificate(9).pem)
     Path("board/link.pem").symlink_to(Path("secret.pem").resolve())

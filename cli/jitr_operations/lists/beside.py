@@ -19,12 +19,12 @@ from jitr.devicelists.manifests.recognition import HEAD, SUFFIXES, column_of_fil
 from jitr.errors import InputError, Unreadable
 from jitr.x509.certificate import read_certificate
 from jitr.x509.pem import MAX_INPUT
+from jitr_operations.files import beginning_of
 
 
 def column_in(file: Path) -> int | None:
     """Return the number of a CSV file's column, from 0, that names files of certificates; None where none does."""
-    with file.open("rb") as opened:
-        return column_of_file_names(opened.read(HEAD))
+    return column_of_file_names(beginning_of(file, HEAD))
 
 
 def with_certificates(file: Path, column: int, pieces: Iterable[bytes]) -> Iterator[bytes]:

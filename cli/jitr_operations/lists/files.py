@@ -27,13 +27,12 @@ from jitr.services.lists.list_import import CSV_OR_MANIFEST, REPLACE, Checked, D
 from jitr.text import counted
 from jitr.times import rfc3339
 from jitr_operations import telling
-from jitr_operations.files import BYTE_ORDER_MARK
+from jitr_operations.files import BYTE_ORDER_MARK, beginning_of, pieces_of
 from jitr_operations.lists import beside
 from jitr_operations.lists.editing import generation
 from jitr_operations.lists.manifests import folder_pieces, tell_of_folder
 from jitr_operations.table import now, now_text
 
-_PIECE = 1 << 16  # bytes read at once
 _IN_MEMORY = 1 << 23  # bytes of rows that are to be written; more go into a file meanwhile
 
 _LONGEST_LINE = 4 * MAX_LINE  # bytes
@@ -66,12 +65,6 @@ def tell(name: str, said: Iterable[str]) -> None:
     """Say on standard error what cells of a list were taken for something else."""
     for each in said:
         telling.note(f"{name}: {each}")
-
-
-def _pieces(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as opened:
-        while piece := opened.read(_PIECE):
-            yield piece
 
 
 def written(rows: Iterable[ListRow]) -> Iterator[str]:
@@ -122,13 +115,13 @@ def source(
     column = beside.column_in(file) if shown_as is None and file.is_file() and opener.may_name_files else None
     if column is not None:
         telling.note(f"{file}: certificates are read from the files that it names, in its own folder")
-        yield DeviceFile(str(file), lambda: beside.with_certificates(file, column, _pieces(file)), opener, kept)
+        yield DeviceFile(str(file), lambda: beside.with_certificates(file, column, pieces_of(file)), opener, kept)
         return
     if file.is_file() or not file.exists():
-        yield DeviceFile(shown_as or str(file), lambda: _pieces(file), opener, kept)
+        yield DeviceFile(shown_as or str(file), lambda: pieces_of(file), opener, kept)
         return
     with at_hand(file) as copy:
-        yield DeviceFile(str(file), lambda: _pieces(copy), opener, kept)
+        yield DeviceFile(str(file), lambda: pieces_of(copy), opener, kept)
 
 
 @contextmanager
@@ -152,7 +145,7 @@ def at_hand(file: Path) -> Iterator[Path]:
 def _of_pipe(file: Path) -> Iterator[bytes]:
     """Return what a pipe gives. Raises InputError for CSV with a line that is too long, which may have no end."""
     head, length = b"", 0
-    for piece in _pieces(file):
+    for piece in pieces_of(file):
         head += piece[: max(0, HEAD - len(head))]
         after = piece.rpartition(b"\n")[2]
         length = len(after) + (length if len(after) == len(piece) else 0)
@@ -165,8 +158,7 @@ def may_be_signed(file: Path, kind: str | None) -> bool:
     """Return whether a file may be a signed manifest, so that one must know who may sign it. ``kind`` was said."""
     if kind is not None or file.is_dir():
         return kind == SIGNED
-    with file.open("rb") as opened:
-        return recognised(opened.read(HEAD)) == SIGNED
+    return recognised(beginning_of(file, HEAD)) == SIGNED
 
 
 def size(file: Path) -> int | None:

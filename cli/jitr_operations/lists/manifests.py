@@ -110,8 +110,11 @@ def folder_pieces(folder: Path) -> Iterator[bytes]:
     that is called a certificate so much is read as tells that it is too large.
     """
     for path, name in _files(folder):
-        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as opened:
-            data = opened.read(MAX_FILE + 1)
+        try:
+            with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as opened:
+                data = opened.read(MAX_FILE + 1)
+        except OSError as problem:
+            raise InputError(f"{path}: {problem.strerror}") from None
         info = tarfile.TarInfo(name)
         info.size = len(data)
         yield info.tobuf(tarfile.GNU_FORMAT, "utf-8", "replace") + data + bytes(-len(data) % tarfile.BLOCKSIZE)
