@@ -16,6 +16,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -133,8 +134,16 @@ def jitr(debug: bool) -> None:
 jitr.add_command(_Elsewhere())  # hidden by the real one wherever that can be imported
 
 
+def _open_closed_streams() -> None:
+    """Have a stream that was closed by whoever began this process lead nowhere; nor does a file take its place then."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - while the process lives
+
+
 def run() -> NoReturn:
     """Run the ``jitr`` command on the process's arguments, and exit."""
+    _open_closed_streams()
     # Modules and API models are many objects that stay. Python's usual thresholds have the collector look through them
     # again and again while they are made: a sixth of a short command.
     gc.set_threshold(50_000, 20, 20)

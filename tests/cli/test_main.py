@@ -194,6 +194,19 @@ def test_a_name_that_a_terminal_has_no_sign_for_ends_no_command(encoding: str) -
     assert done.stdout.split() == [b"name", shown]
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_a_stream_that_is_closed_ends_no_command(closed: str) -> None:
+    """Whoever starts a service may close them: what nobody reads is no bug, and nobody to ask is a plain no."""
+    code = (
+        "import click, sys\nfrom jitr_cli import main\nfrom jitr_cli.console import output\n"
+        "@click.command()\ndef asks():\n    output.table(('name',), [('a',)])\n    output.confirm('Sure?', False)\n"
+        "main.jitr.add_command(asks)\nsys.argv = ['jitr', 'asks']\nmain.run()"
+    )
+    words = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", code]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert (done.returncode, b"this is a bug" in done.stderr) == (2, False)
+
+
 def test_a_message_cannot_steer_the_terminal(fails: Any) -> None:
     result = fails(InputError("CN=\x1b[2J\u202eevil"))
     assert "error: CN=\\x1b[2J\\u202eevil" in result.stderr
