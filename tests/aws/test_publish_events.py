@@ -113,6 +113,12 @@ def test_a_verdict_and_what_is_not_published_lead_to_no_verdict(bucket: Bucket, 
     assert (bucket.keys(), messages()) == (before, [])
 
 
+def test_an_invocation_that_counts_nothing_warns_of_nothing(recwarn: pytest.WarningsRecorder, handler: Any) -> None:
+    """A warning is a line of the log that is no JSON."""
+    handler({}, SimpleNamespace(get_remaining_time_in_millis=lambda: 900_000))
+    assert [str(each.message) for each in recwarn] == []
+
+
 def test_the_log_does_not_repeat_lines_of_a_file_that_is_refused(
     bucket: Bucket, handler: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

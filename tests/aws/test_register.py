@@ -676,6 +676,7 @@ def test_a_ca_whose_serial_number_is_not_positive_is_admitted_by_the_floor_alone
     assert (ready.codes(device), ready.status(device)) == (["allow.rule"], "ACTIVE")
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number:UserWarning")  # moto reads it with what warns of it
 @pytest.mark.parametrize(("number", "row"), [(0, "0"), (-0x1F, "-1f")])
 def test_a_device_whose_serial_number_is_not_positive_is_found_on_lists(ready: World, number: int, row: str) -> None:
     device = FACTORY.usual_device("snr-0009").serial(number).issue()
