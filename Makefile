@@ -77,9 +77,9 @@ format: setup ## put the code into the project's format
 	.venv/bin/ruff check --fix $(SOURCES)
 	.venv/bin/ruff format $(SOURCES)
 
-# Three workers on two cores: the two that test local stacks wait most of the time.
+# Four workers on two cores: the two that test local stacks wait a third of the time.
 test: setup ## every test, also on the local stack; PYTEST="-k name" for some of them
-	.venv/bin/pytest -n 3 --dist loadgroup $(PYTEST)
+	.venv/bin/pytest -n 4 --dist loadgroup $(PYTEST)
 
 docs: setup ## documentation is true: links, generated pages, examples typed on local stacks; UPDATE=1 writes generated pages
 	$(if $(UPDATE),UPDATE_DOCS=1) .venv/bin/pytest -n 2 --dist loadgroup -m docs $(if $(UPDATE),-k current) $(PYTEST)

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import botocore.session
 import pytest
+from testkit.aws import quick_botocore
 from testkit.aws.api_models import api_models
 from testkit.stack.plant import PEOPLE, Plant
 
 from jitr_local.environment import ACCOUNT_ID, REGION
 from jitr_local.session import running_stack
 from jitr_local.stack import LocalStack
+
+quick_botocore.hurry()
 
 # Digests are off unless somebody gets them.
 TOLD = {"NotificationsTopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT_ID}:{PEOPLE}", "DigestMinutes": "1"}

@@ -10,6 +10,7 @@ import tomllib
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -92,22 +93,28 @@ class Account:
             for each in page["StackResourceSummaries"]
         }
 
+    @cached_property
+    def _clients(self) -> dict[str, Any]:
+        """Those that an inventory takes: a test takes forty of them."""
+        session: Any = self.session()
+        names = ("s3", "dynamodb", "sqs", "lambda", "iam", "logs", "iot", "cloudwatch")
+        return {each: session.client(each) for each in names}
+
     def inventory(self) -> set[str]:
         """Whatever there is of the kinds that the template makes."""
-        clients = self.session()
-        s3, iam, logs = clients.client("s3"), clients.client("iam"), clients.client("logs")
-        iot, watch = clients.client("iot"), clients.client("cloudwatch")
-        found = {f"bucket {each['Name']}" for each in s3.list_buckets()["Buckets"]}
-        found |= {f"table {each}" for each in clients.client("dynamodb").list_tables()["TableNames"]}
-        found |= {f"queue {each}" for each in clients.client("sqs").list_queues().get("QueueUrls", [])}
-        found |= {f"function {each['FunctionName']}" for each in clients.client("lambda").list_functions()["Functions"]}
-        found |= {f"layer {each['LayerName']}" for each in clients.client("lambda").list_layers()["Layers"]}
-        found |= {f"role {each['RoleName']}" for each in iam.list_roles()["Roles"]}
-        found |= {f"logs {each['logGroupName']}" for each in logs.describe_log_groups()["logGroups"]}
-        found |= {f"rule {each['ruleName']}" for each in iot.list_topic_rules()["rules"]}
-        found |= {f"iot policy {each['policyName']}" for each in iot.list_policies()["policies"]}
-        found |= {f"alarm {each['AlarmName']}" for each in watch.describe_alarms()["MetricAlarms"]}
-        found |= {f"dashboard {each['DashboardName']}" for each in watch.list_dashboards()["DashboardEntries"]}
+        at = self._clients
+        found = {f"bucket {each['Name']}" for each in at["s3"].list_buckets()["Buckets"]}
+        found |= {f"table {each}" for each in at["dynamodb"].list_tables()["TableNames"]}
+        found |= {f"queue {each}" for each in at["sqs"].list_queues().get("QueueUrls", [])}
+        found |= {f"function {each['FunctionName']}" for each in at["lambda"].list_functions()["Functions"]}
+        found |= {f"layer {each['LayerName']}" for each in at["lambda"].list_layers()["Layers"]}
+        found |= {f"role {each['RoleName']}" for each in at["iam"].list_roles()["Roles"]}
+        found |= {f"logs {each['logGroupName']}" for each in at["logs"].describe_log_groups()["logGroups"]}
+        found |= {f"rule {each['ruleName']}" for each in at["iot"].list_topic_rules()["rules"]}
+        found |= {f"iot policy {each['policyName']}" for each in at["iot"].list_policies()["policies"]}
+        found |= {f"alarm {each['AlarmName']}" for each in at["cloudwatch"].describe_alarms()["MetricAlarms"]}
+        dashboards = at["cloudwatch"].list_dashboards()["DashboardEntries"]
+        found |= {f"dashboard {each['DashboardName']}" for each in dashboards}
         return found
 
 
