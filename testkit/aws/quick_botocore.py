@@ -2,14 +2,16 @@
 
 Each client makes a method for each operation of its service, and works out for a hundred events what they are called
 today and whether their handlers take any argument. The first two follow from the service and from the event, so that
-they are worked out once; the last stands in the handler's code.
+they are worked out once; the last stands in the handler's code. For each call it goes through the same dozen names of
+programs by characters.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
 
-from botocore import client, hooks
+from botocore import client, hooks, useragent
 from botocore.hooks import EventAliaser
 from botocore.model import ServiceModel
 
@@ -24,6 +26,8 @@ def hurry() -> None:
     """Have botocore remember methods and names of events, for as long as this process lasts."""
     client.ClientCreator._create_methods = methods  # type: ignore[attr-defined]
     EventAliaser._alias_event_name = event  # type: ignore[attr-defined]
+    clean = useragent.sanitize_user_agent_string_component
+    useragent.sanitize_user_agent_string_component = functools.cache(clean)
     hooks.accepts_kwargs = takes_any  # type: ignore[assignment]
 
 

@@ -3,6 +3,8 @@
 Before a transaction moto copies the whole table, once for each action, so that it can put it back. The partitions that
 the actions name are enough.
 
+For each attribute of an item that it puts in it measures all those before it. The whole item is enough.
+
 For each query it puts all items of the table in order, and each comparison works out what the keys' types are. Keys
 that are strings are compared as such.
 """
@@ -12,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 from moto.dynamodb import models
+from moto.dynamodb.exceptions import ItemSizeTooLarge
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DDBType, DynamoType, Item
 from moto.dynamodb.models.table import Table
@@ -21,6 +24,8 @@ Actions: TypeAlias = list[dict[str, Any]]
 _transact = DynamoDBBackend.transact_write_items
 _in_order = Table.all_items
 _equal = DynamoType.__eq__
+_fill = Item.__init__
+_MOST = 405_000  # bytes, as in LimitedSizeDict
 
 
 def hurry() -> None:
@@ -28,7 +33,17 @@ def hurry() -> None:
     models.copy = SimpleNamespace(deepcopy=_copy)  # type: ignore[attr-defined, assignment]
     DynamoDBBackend.transact_write_items = transact  # type: ignore[method-assign, assignment]
     Table.all_items = in_order  # type: ignore[method-assign, assignment]
+    Item.__init__ = fill  # type: ignore[method-assign, assignment]
     DynamoType.__eq__ = _quick_equal  # type: ignore[method-assign]
+
+
+def fill(item: Item, hash_key: DynamoType, range_key: DynamoType | None, attrs: dict[str, Any]) -> None:
+    """Make an item. Raises ItemSizeTooLarge."""
+    _fill(item, hash_key, range_key, {})
+    for name, value in attrs.items():
+        dict.__setitem__(item.attrs, name, DynamoType(value))
+    if item.size() > _MOST:
+        raise ItemSizeTooLarge
 
 
 def in_order(table: Table) -> list[Item]:

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from moto.core.serialize import BaseJSONSerializer, XFormedAttributePicker
 from moto.dynamodb import models
 from moto.dynamodb.models import dynamodb_backends
-from moto.dynamodb.models.dynamo_type import DynamoType
+from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
 from moto.sqs.models import Queue
 from testkit.aws import quick_moto, quick_tables
@@ -131,6 +131,28 @@ def _told(name: str) -> list[Any]:
     told = [each.to_json() for each in shard.items]
     images = ("SequenceNumber", "OldImage", "NewImage")
     return [(each["eventName"], [each["dynamodb"].get(name) for name in images]) for each in told]
+
+
+@pytest.mark.parametrize("length", [404_980, 405_000])
+def test_an_item_is_refused_as_too_large_at_the_same_size(
+    world: World, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    """An item's size is that of its names and its values: here 11 bytes and one attribute."""
+    item = {"pk": {"S": "a"}, "sk": {"S": "b"}, "notes": {"S": "x" * length}}
+    quickly = _put(world, item)
+    with monkeypatch.context() as patched:
+        patched.setattr(Item, "__init__", quick_tables._fill)
+        assert quickly == _put(world, item)
+    assert (quickly is None) == (length < 405_000 - 11)
+
+
+def _put(world: World, item: Any) -> Any:
+    """Return the error with which an item is refused, or None."""
+    try:
+        world.dynamodb.put_item(TableName=world.table.name, Item=item)
+    except ClientError as refused:
+        return refused.response["Error"]
+    return None
 
 
 def test_an_empty_queue_is_answered_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
