@@ -120,6 +120,7 @@ def on_record(table: Table, name: str) -> None:
         ("records", (1, 0, 2)),
         ("factory-a", (1, 1, 1)),
         (CA_ID, (1, 1, 1)),
+        (CA_ID[:8].upper(), (1, 1, 1)),
     ],
 )
 def test_a_list_is_checked_against_rules_records_or_a_ca(

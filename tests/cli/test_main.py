@@ -529,6 +529,13 @@ def test_every_limit_takes_a_number_that_is_more_than_there_can_be() -> None:
         AT_MOST.convert("0", None, None)
 
 
+@pytest.mark.parametrize("words", [("failures", "sweep", "--older-than"), ("failures", "redrive", "--pace")])
+@pytest.mark.parametrize("value", ["nan", "inf", "9" * 30, "-1"])
+def test_an_amount_that_nothing_can_be_reckoned_with_is_wrong_use(run: Run, words: tuple[str, ...], value: str) -> None:
+    result = run(*words, value)
+    assert (result.exit_code, f"Invalid value for '{words[-1]}'" in result.stderr) == (2, True), result.output
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_are_made_for_each_shell(shell: str) -> None:
     environment = os.environ | {"_JITR_COMPLETE": f"{shell}_source"}

@@ -4,6 +4,7 @@
 those that need the deployed stack as well. Both hand the command a ``Choice``.
 """
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -47,6 +48,17 @@ class _AtMost(click.IntRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number. Raises click.BadParameter for what is none, and for one below 1."""
         return min(int(super().convert(value, param, ctx)), sys.maxsize)
+
+
+class Amount(click.FloatRange):
+    """A number between two bounds. ``nan`` is none, though it is neither below the one nor above the other."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number. Raises click.BadParameter for what is none, and for one beyond the bounds."""
+        found: float = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value} is not a number", param, ctx)
+        return found
 
 
 FILE = _File()

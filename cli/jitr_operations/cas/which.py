@@ -61,6 +61,25 @@ def configured(deployment: Deployment, rules: Rules, which: str) -> tuple[str, t
     return aliases[0], (found.id,)
 
 
+def in_rules(rules: Rules, which: str) -> str:
+    """Return the alias or the id by which rules name the CA that is meant; AWS IoT need not hold it any more.
+
+    Raises InputError if they do not name exactly one.
+    """
+    if which in rules.cas:
+        return which
+    of_file = read_certificate(Path(which)).sha256 if Path(which).is_file() else None
+    digits = which.lower() if _ID.fullmatch(which) or _BEGINNING.fullmatch(which) else None
+    ids = {each for ca in rules.cas.values() for each in ca.ids}
+    fitting = [each for each in ids if each == of_file or (digits is not None and each.startswith(digits))]
+    if len(fitting) != 1:
+        raise InputError(
+            f"{quote(which)} is no alias, file or caCertificateId (8 digits of it or more) of one CA of the rules in "
+            f"force: {meant(which, rules.cas)}"
+        )
+    return fitting[0]
+
+
 def _aliases(account: Account, which: str) -> Mapping[str, Ca]:
     """Return the CAs of the rules in force; none where the beginning of an id needs no rules that cannot be read."""
     from botocore.exceptions import BotoCoreError, ClientError

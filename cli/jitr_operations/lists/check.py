@@ -18,6 +18,7 @@ from jitr.services.lists.evidence import devices, known_serials
 from jitr.services.lists.signers import SignerStore
 from jitr.text import meant
 from jitr_operations import telling
+from jitr_operations.cas.which import in_rules
 from jitr_operations.lists import files as list_files
 from jitr_operations.lists.fitting import check_name
 from jitr_operations.lists.manifests import ManifestChoice
@@ -30,8 +31,8 @@ MOST_CHECKED = 50_000  # devices on record, of each verdict
 def check(table: Table, what: str, name: str | None, against: str) -> Fit:
     """Count the rows of a list in the table, or of a file, which is for the list ``name``.
 
-    ``against`` is ``rules``, ``records``, or a CA (alias or caCertificateId): then only its devices are looked at, and
-    rows that name another CA are left out.
+    ``against`` is ``rules``, ``records``, or a CA that the rules name, as ``which.in_rules`` takes it: then only its
+    devices are looked at, and rows that name another CA are left out.
     """
     rules = rules_in_force(table)
     if name is not None:
@@ -46,8 +47,7 @@ def check(table: Table, what: str, name: str | None, against: str) -> Fit:
             raise InputError(
                 f"no rules are in force that name a CA {against}: give its caCertificateId, or publish them"
             )
-        if rules is not None and against not in rules.cas and not rules.aliases_of(against):
-            raise InputError(f"the rules in force have no CA {against}; there are: {', '.join(sorted(rules.cas))}")
+        against = against if rules is None else in_rules(rules, against)
         known = devices(table, rules, most=MOST_CHECKED, ca=against)
         counted = Fit(_name_of(what, name), rules, known, at=now())
     names = None if against in ("rules", "records") else _names_of(rules, against)

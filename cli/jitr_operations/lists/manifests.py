@@ -96,8 +96,9 @@ def given_signers(files: Iterable[Path], *, any_date: bool = False) -> Signers:
     """Return the signers whose certificates are in files. Raises InputError."""
     found = []
     for file in files:
+        data = read_bytes(file)
         try:
-            found.append(read_signer(read_bytes(file), any_date=any_date))
+            found.append(read_signer(data, any_date=any_date))
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
     return Signers(found)

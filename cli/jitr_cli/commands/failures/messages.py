@@ -7,7 +7,7 @@ import click
 from jitr.reasons import CODES
 from jitr.text import counted
 from jitr_cli.console.filters import reason_option
-from jitr_cli.console.options import stack_options
+from jitr_cli.console.options import Amount, stack_options
 from jitr_cli.console.output import confirm, emit, json_option, note, safe, table, warn
 from jitr_operations.deployment import Choice
 from jitr_operations.failures.messages import QUEUES, FailedMessage
@@ -39,9 +39,7 @@ def ls(reason: str | None, queue: str | None, choice: Choice, as_json: bool) -> 
 @click.argument("messages", nargs=-1, metavar="[ID]...")
 @reason_option("Only those with this reason code.")
 @queue_option
-@click.option(
-    "--pace", default=5.0, show_default=True, type=click.FloatRange(0.1, 1000), help="At most so many a second."
-)
+@click.option("--pace", default=5.0, show_default=True, type=Amount(0.1, 1000), help="At most so many a second.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @stack_options
 @json_option

@@ -6,7 +6,7 @@ import click
 
 from jitr.text import counted
 from jitr_cli.console import completion
-from jitr_cli.console.options import refuse_yes_without_questions, stack_options
+from jitr_cli.console.options import Amount, refuse_yes_without_questions, stack_options
 from jitr_cli.console.output import confirm, emit, json_option, note, table
 from jitr_operations.cas.registry import all_ca_ids
 from jitr_operations.cas.which import find
@@ -28,13 +28,11 @@ from jitr_operations.failures.sweep import Sweep, Swept
     "--older-than",
     default=10.0,
     show_default=True,
-    type=click.FloatRange(0),
+    type=Amount(0, 5_000_000),
     metavar="MINUTES",
     help="Only certificates registered longer ago: the event of a younger one may be under way.",
 )
-@click.option(
-    "--pace", default=5.0, show_default=True, type=click.FloatRange(0.1, 1000), help="At most so many events a second."
-)
+@click.option("--pace", default=5.0, show_default=True, type=Amount(0.1, 1000), help="At most so many events a second.")
 @click.option("--dry-run", is_flag=True, help="Only count and show them.")
 @click.option("--restart", is_flag=True, help="Begin with the first page, whatever an earlier sweep got to.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")

@@ -142,9 +142,9 @@ def check(context: click.Context, what: str, name: str | None, against: str, cho
     """Count how many rows of a list fit the rules, match a device on record, or can match nothing.
 
     With `rules`, rows are compared with the patterns of the rules in force; with `records`, with the devices on record;
-    with a CA (its alias or caCertificateId), with both, but only for devices of that CA. Exit code 1 means that a row
-    can match nothing, or is doubtful and on a list that a deny rule names: it looks like a pattern, several devices, or
-    a slip.
+    with a CA (its alias, caCertificateId, the first 8 digits of that, or its file), with both, but only for devices of
+    that CA. Exit code 1 means that a row can match nothing, or is doubtful and on a list that a deny rule names: it
+    looks like a pattern, several devices, or a slip.
 
     \b
     Examples:
