@@ -34,7 +34,7 @@ def local_stack(start: Path | None = None) -> LocalStackFile:
     Outside a checkout it is that of the checkout which this ``jitr`` was installed from.
     Raises InputError where none is running or its file cannot be used.
     """
-    starts = (start or Path.cwd(), _INSTALLED)
+    starts = [each for each in (start or _here(), _INSTALLED) if each is not None]
     file = next(filter(None, map(_state_file, starts)), None)
     if file is None:
         looked = " and ".join(dict.fromkeys(str(each.resolve()) for each in starts))
@@ -42,6 +42,14 @@ def local_stack(start: Path | None = None) -> LocalStackFile:
             f"no local stack is running: `jitr local up` starts one (there is no {_STATE} in {looked}, nor above)"
         )
     return _read_state(file)
+
+
+def _here() -> Path | None:
+    """Return the current directory; None where it is gone, or may not be looked at."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
 
 
 def _state_file(start: Path) -> Path | None:

@@ -361,6 +361,18 @@ def test_without_a_local_stack_local_says_how_to_start_one(run: Run) -> None:
     assert result.stderr.startswith("error: no local stack is running: `jitr local up` starts one (there is no ")
 
 
+def test_a_command_works_in_a_folder_that_is_gone(
+    workdir: Path, run: Run, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build's folder may be swept away under a shell: that is no bug, and AWS needs no folder."""
+    (workdir / "gone").mkdir()
+    monkeypatch.chdir(workdir / "gone")
+    (workdir / "gone").rmdir()
+    nowhere = run("status", "--local")
+    assert (nowhere.exit_code, "no local stack is running" in nowhere.stderr) == (2, True)
+    assert run("ca", "ls").exit_code == 0
+
+
 def test_local_works_from_any_folder_and_says_where_it_looked(
     workdir: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
