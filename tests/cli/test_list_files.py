@@ -1,5 +1,6 @@
 """Lists to and from files: standard output, and options that exclude each other."""
 
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 from testkit.cli.command_line import Run
+from testkit.page import Page
 
+from jitr.aws.dynamodb.table import Table
 from jitr.devicelists.rows import ListRow
 from jitr.services.lists.device_lists import DeviceLists
 
@@ -114,3 +117,16 @@ def write_long_line(pipe: Path) -> None:
         opened.write(b"common_name\n")
         for _ in range(256):
             opened.write(b"a" * 65_536)
+
+
+def test_rows_are_shown_by_name_with_numbers_as_numbers(table: Table, run: Run) -> None:
+    """The page does it where one view has all rows; only so many are sorted as are shown."""
+    names = ["snr-1", "SNR-2", "snr-2", "snr-10", "snr-10a", "snr-100", "z"]
+    Path("a.csv").write_text("common_name\n" + "\n".join(sorted(names, key=len, reverse=True)))
+    assert run("lists", "import", "line-a", "a.csv", "--yes").exit_code == 0
+    shown = json.loads(run("lists", "show", "line-a", "--json").stdout)["shown"]
+    assert [each["common_name"] for each in shown] == names
+    assert len(json.loads(run("lists", "show", "line-a", "--limit", 3, "--json").stdout)["shown"]) == 3
+    text = Page().enter().text("/lists/line-a")
+    places = [text.index(f">{each}<") for each in names]
+    assert places == sorted(places)

@@ -15,6 +15,7 @@ from jitr.unseen import quote
 from jitr_operations.lists import editing
 from jitr_operations.lists import files as list_files
 from jitr_operations.lists.notes import find_by_note
+from jitr_operations.lists.order import in_order
 from jitr_page.forms import is_sure
 from jitr_page.jobs import WayBack
 from jitr_page.site import rules_in_force, site
@@ -54,6 +55,8 @@ def show(name: str) -> str:
         place = None
     else:
         rows, place = lists.some(name, info.head.generation, _place(request.args.get("after")), _LEAST)
+        if place is None and "after" not in request.args:  # these are all
+            rows = in_order(rows)
     return render_template(
         "list.html",
         info=info,

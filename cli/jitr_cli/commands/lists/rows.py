@@ -18,6 +18,7 @@ from jitr_cli.console.output import ask, emit, json_option, note, table
 from jitr_operations.deployment import Choice
 from jitr_operations.lists import editing, fitting
 from jitr_operations.lists.notes import has_note
+from jitr_operations.lists.order import in_order
 from jitr_operations.lists.where import RowFilter
 from jitr_operations.table import now, table_of
 
@@ -51,7 +52,9 @@ def ls(choice: Choice, as_json: bool) -> None:
 @stack_options
 @json_option
 def show(name: str, limit: int, conditions: tuple[str, ...], text: str | None, choice: Choice, as_json: bool) -> None:
-    """Show the rows of the list NAME, in no order.
+    """Show the rows of the list NAME, by name, with numbers as numbers.
+
+    Of a list with more rows than --limit some are shown, whichever are found first.
 
     \b
     Examples:
@@ -63,7 +66,7 @@ def show(name: str, limit: int, conditions: tuple[str, ...], text: str | None, c
     device_lists = DeviceLists(table_of(choice.deployment()))
     info = editing.existing(device_lists, name)
     chosen = where.of(device_lists.rows(name, info.head.generation))
-    rows = list(islice((each for each in chosen if text is None or has_note(each, text)), limit))
+    rows = in_order(islice((each for each in chosen if text is None or has_note(each, text)), limit))
     columns = columns_of(rows)
     plain = [row.to_json() for row in rows]
     document = {"list": name, "rows": info.rows, "changed_at": info.changed_at, "shown": plain}
