@@ -99,7 +99,7 @@ def test_an_event_made_for_a_certificate_is_taken(plant: Plant, tmp_path: Path) 
 
 
 def test_a_newcomer_waits_until_its_event_is_handed_to_the_function(plant: Plant, tmp_path: Path) -> None:
-    """So the first invocation of the README ends with a device that is in. Rules of others stay in force."""
+    """So the first invocation of events/README.md ends with a device that is in. Rules of others stay in force."""
     rules = plant.rules(plant.factory("others"))
     plant.publish(rules)
     with pytest.raises(StackError, match=r"jitr events make"):
@@ -147,7 +147,7 @@ print(any(":3.13" in tag and "lambda/python" in tag for image in engine.images.l
 
 
 def test_sam_local_invoke_admits_a_device_of_the_local_stack(plant: Plant, tmp_path: Path) -> None:
-    """The two lines of the README: what `jitr local env --sam` writes is what SAM takes, and it reaches the stack."""
+    """As events/README.md has it: what `jitr local env --sam` writes is what SAM takes, and it reaches the stack."""
     asked = [str(CHECKOUT / ".venv-sam/bin/python"), "-c", ENGINE]
     engine = subprocess.run(asked, capture_output=True, text=True, check=False)
     if engine.returncode:
