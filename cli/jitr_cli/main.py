@@ -75,8 +75,8 @@ def _tell(problem: Exception) -> int:
     if isinstance(problem, OSError) and problem.filename is not None:
         output.error(f"{problem.filename}: {problem.strerror}")
         return BAD_INPUT
-    if disk.is_full(problem):
-        output.error(disk.NO_ROOM)
+    if (refusal := disk.refusal(problem)) is not None:
+        output.error(refusal)
         return BAD_INPUT
     if aws_answers.is_of_aws(problem):
         output.error(aws_answers.in_words(problem))

@@ -42,8 +42,8 @@ def told(problem: Exception, *, local: bool = False) -> tuple[int, str, str]:
         return 400, "The stack is gone", f"{str(problem).rstrip('.')}. {_ANEW}"
     if isinstance(problem, JitrError):
         return 400, "That cannot be done", str(problem)
-    if disk.is_full(problem):
-        return 507, "No room", f"{disk.NO_ROOM[0].upper()}{disk.NO_ROOM[1:]}."
+    if (refusal := disk.refusal(problem)) is not None:
+        return 507, "No room", f"{refusal[0].upper()}{refusal[1:]}."
     if aws_answers.is_of_aws(problem):
         return *_heading(problem), aws_answers.in_words(problem)
     raise problem

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -156,6 +157,17 @@ def test_a_bug_is_called_one_and_says_how_to_get_the_traceback(fails: Any) -> No
     assert f"this is a bug in jitr {__version__}: ZeroDivisionError at " in line
     assert "jitr --debug" in line
     assert "JITR_DEBUG=1" in line
+
+
+def test_where_no_temporary_file_can_be_made_it_is_said(fails: Any) -> None:
+    """As in a container whose file systems are for reading only: that is no bug."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", None)
+        patch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
+        with pytest.raises(FileNotFoundError) as problem:
+            tempfile.gettempdir()
+    result = fails(problem.value)
+    assert (result.exit_code, "error: temporary files can be made nowhere here. TMPDIR" in result.stderr) == (2, True)
 
 
 def test_a_bug_shows_its_traceback_with_debug(fails: Any, monkeypatch: pytest.MonkeyPatch) -> None:
