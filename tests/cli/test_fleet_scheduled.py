@@ -25,6 +25,7 @@ from jitr.fleet.set_difference import SetDifference
 from jitr.fleet.tally import MOST_EXAMPLES, Example, Tally
 from jitr.records.record import APPLYING, Record
 from jitr.services.fleet import pages, scheduled
+from jitr.services.fleet.pages import FleetPages
 from jitr.times import rfc3339
 
 DUE = {"fleet": "due"}
@@ -368,6 +369,26 @@ def test_of_devices_whose_ca_aws_iot_no_longer_holds_those_that_are_gone_or_lack
     assert [each["message"] for each in summary["examples"]["drift"]] == ["IoT policy Sensor is missing"]
     found = json.loads(run("fleet", "check", "--json").stdout)["counts"]
     assert counts == {kind: count for kind, count in found.items() if count}
+
+
+def test_devices_of_a_ca_that_is_deleted_in_the_middle_of_a_pass_are_counted_once(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its listing was gone through when an invocation was over; the next one does not find the CA any more."""
+    fleet.let_in("a", "b", "c")
+    fleet.world.later(hours=1)
+    monkeypatch.setattr(SetDifference, "told", lambda _self: None)
+    look = FleetPages._look_at_unlisted
+
+    def later(pages: FleetPages, *given: Any) -> None:
+        fleet.world.iot.update_ca_certificate(certificateId=FACTORY.id, newStatus="INACTIVE")
+        fleet.world.iot.delete_ca_certificate(certificateId=FACTORY.id)
+        pages._names.clear()
+        look(pages, *given)
+
+    monkeypatch.setattr(FleetPages, "_look_at_unlisted", later)
+    run_once(fleet.world)
+    assert last(fleet.world)["looked_at"] == 3
 
 
 def test_a_thing_that_another_certificate_took_over_is_not_missing(fleet: Fleet) -> None:

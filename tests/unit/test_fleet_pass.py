@@ -12,7 +12,7 @@ from jitr.fleet.missing import CERTIFICATE, Missing, iot_policy, thing_group
 from jitr.fleet.standing import Standing
 from jitr.fleet.tally import EXPIRING, MOST_EXAMPLES, Example, Tally
 from jitr.reasons import CODES
-from jitr.services.fleet.pages import MOST_GROUPS
+from jitr.services.fleet.pages import MOST_CAS, MOST_GROUPS
 
 DEVICES = 2_000
 NOON = "2026-03-01T12:00:00.123Z"
@@ -43,6 +43,7 @@ def test_the_largest_pass_fits_into_an_item_and_its_summary_too() -> None:
     place = FleetPlace("certificates", "a" * 64, "m" * 1024)
     whole = FleetPass(datetime(2026, 3, 1, tzinfo=UTC), 1, place, _tally(), _tally(), _missing(), _missing())
     whole = replace(whole, groups=frozenset(f"{number:0128}" for number in range(MOST_GROUPS)))
+    whole = replace(whole, cas=frozenset(f"{number:064x}" for number in range(MOST_CAS)))
     assert 200_000 < item_size(to_item(whole.to_item())) < 380_000
 
 

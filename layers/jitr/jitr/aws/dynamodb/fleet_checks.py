@@ -61,6 +61,7 @@ class FleetPass:
 
     So does ``missing_in_listing``; ``missing`` is of all that came before. ``policies`` says whether the pass goes
     through the account's IoT policies, ``groups`` are the granted ones whose things it goes through.
+    ``cas`` are those whose listings it is through with: AWS IoT may hold one no longer when the pass is over.
     """
 
     started_at: datetime
@@ -72,6 +73,7 @@ class FleetPass:
     missing_in_listing: Missing = field(default_factory=Missing)
     policies: bool = False
     groups: frozenset[str] = frozenset()
+    cas: frozenset[str] = frozenset()
 
     def to_item(self) -> Item:
         """Return the item, without who runs it."""
@@ -86,6 +88,7 @@ class FleetPass:
             "missing_in_listing": self.missing_in_listing.to_json(),
             "policies": self.policies,
             "groups": sorted(self.groups),
+            "cas": sorted(self.cas),
         }
 
     @classmethod
@@ -101,6 +104,7 @@ class FleetPass:
             Missing.from_json(item["missing_in_listing"]),
             item["policies"],
             frozenset(item["groups"]),
+            frozenset(item.get("cas") or ()),  # an earlier version kept none
         )
 
 
@@ -149,7 +153,7 @@ class FleetChecks:
             "summary": json.dumps(summary),
             "expires_at": int((now + _SUMMARIES_KEPT).timestamp()),
         }
-        counted = ("place", "total", "listing", "missing", "missing_in_listing", "groups")
+        counted = ("place", "total", "listing", "missing", "missing_in_listing", "groups", "cas")
         ended = mine.to_item() | dict.fromkeys(counted)
         return not self._table.transact([self._put(ended, mine.turn), put(self._table.name, item)])
 

@@ -26,6 +26,7 @@ from jitr.times import parse_time, rfc3339
 from jitr.values import dataclass
 
 _LOOKED_AT_AGAIN = 25  # devices that lack something, as one page: AWS IoT describes ten a second
+MOST_CAS = 100  # ids that a pass keeps: it is one item
 # Names of groups that a pass keeps, to go through their things.
 MOST_GROUPS = 250
 
@@ -291,8 +292,8 @@ class FleetPages:
     def _look_at_unlisted(
         self, mine: FleetPass, listed: Sequence[ListedCertificate], page: FleetPage, now: datetime
     ) -> None:
-        """Look at devices whose CAs AWS IoT no longer holds: no CA's listing shows them."""
-        cas = frozenset(self.cas())
+        """Look at devices whose CAs AWS IoT held no longer when the pass came to them: no CA's listing shows them."""
+        cas = mine.cas.union(self.cas())
         records = {
             each.certificate_id: each
             for each in self._table.records([each.id for each in listed])

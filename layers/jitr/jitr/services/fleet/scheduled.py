@@ -38,7 +38,7 @@ from jitr.fleet.set_difference import MOST
 from jitr.fleet.tally import Tally
 from jitr.reasons import Verdict
 from jitr.services.fleet.examination import AsNow, Clock, Examiner
-from jitr.services.fleet.pages import MOST_GROUPS, FleetPage, FleetPages
+from jitr.services.fleet.pages import MOST_CAS, MOST_GROUPS, FleetPage, FleetPages
 from jitr.times import rfc3339
 
 # What a page takes at the longest, and what is left to do after it.
@@ -173,7 +173,9 @@ class FleetCheck:
             place = replace(place, mark=mark)
             return replace(mine, place=place, listing=page.seen, missing_in_listing=page.missing, groups=groups)
         page.add(mine.total, mine.missing)
-        whole = replace(mine, total=page.seen, missing=page.missing, groups=groups)
+        through = place.step == "certificates" and len(mine.cas) < MOST_CAS
+        cas = mine.cas | {place.of} if through else mine.cas
+        whole = replace(mine, total=page.seen, missing=page.missing, groups=groups, cas=cas)
         after = replace(whole, listing=Tally(), missing_in_listing=Missing())
         return replace(after, place=self._following(after))
 
