@@ -42,7 +42,7 @@ VIEWS = (
 def grow(table: Table, run: Run, first: int, end: int) -> None:
     """Add so many held devices, list rows, versions of the rules, changes, and failed messages.
 
-    Rows are put in place of all: moto copies the whole table for each transaction, and adding them takes one a row.
+    Rows are put in place of all: adding them takes a transaction for each.
     """
     numbers = range(first, end)
     hold_many(table, numbers, found=True)
