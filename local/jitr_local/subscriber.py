@@ -55,7 +55,7 @@ def subscribed(stack: LocalStack) -> Iterator[Subscriber]:
 class Comparison:
     """What a subscriber was told, against what there was to tell. ``missing`` has a line for each difference."""
 
-    decisions: int
+    devices: int  # those with a decision on record
     changes: int
     events: Mapping[str, int]  # by detail type, each counted once
     repeats: int
@@ -66,7 +66,7 @@ class Comparison:
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(self.events.items()))
         verdict = f"{len(self.missing)} OTHERWISE" if self.missing else "all of them"
         return (
-            f"A subscriber was told of {self.decisions} decisions and {self.changes} changes, {verdict}: "
+            f"A subscriber was told of {self.devices} devices and {self.changes} changes, {verdict}: "
             f"{told or 'nothing'}; {self.repeats} repeated"
         )
 

@@ -55,7 +55,7 @@ def test_every_device_of_the_demo_ends_as_it_must(
         endings = performance.run(lambda _endings: None, seconds=120)
         told = performance.told(subscriber)
     assert told.missing == ()
-    assert told.decisions == len(endings) - 2
+    assert told.devices == len(endings) - 2
     assert told.changes >= 6, "two CAs, two lists imported and one edited, rules"
     assert {"Device Admitted", "Device Held", "Device Rejected", "List Changed", "CA Changed"} <= told.events.keys()
 
@@ -239,7 +239,7 @@ def test_the_last_event_of_each_device_has_to_say_what_is_on_record(certificate:
     subscriber = Subscriber(None, "", {each["detail"]["metadata"]["id"]: each for each in sent}, received=7)
     told = compare({each.name: each.record for each in (right, wrong, untold, stranger)}, ["a change"], subscriber)
     assert len(told.missing) == 4
-    assert (told.decisions, told.changes, told.repeats) == (3, 1, 2)
+    assert (told.devices, told.changes, told.repeats) == (3, 1, 2)
     assert "4 OTHERWISE" in str(told)
     assert compare({"right": right.record}, [], subscriber).missing == ()
 
