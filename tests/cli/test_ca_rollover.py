@@ -206,6 +206,13 @@ def test_each_of_the_last_eight_weeks_has_its_count() -> None:
     assert list(weeks)[-1] == TODAY - timedelta(days=6)
 
 
+@pytest.fixture
+def clock(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command's day is that of the fleet, which lives an hour before the others: also right after midnight."""
+    monkeypatch.setattr("jitr_cli.commands.ca.rollover.now", lambda: fleet.world.now)
+
+
+@pytest.mark.usefixtures("clock")
 def test_when_the_last_one_comes_is_held_against_the_end_of_the_old_ca(run: Run, fleet: Fleet) -> None:
     fleet.let_in("a", "b")
     assert "Nobody came in the last four weeks" in run("ca", "rollover", "factory-a", "factory-b").stdout
@@ -230,6 +237,7 @@ def test_devices_that_came_within_seconds_have_no_pace(run: Run, fleet: Fleet) -
     assert "a week" not in shown
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_roll_over_that_is_finished_has_no_forecast(run: Run, fleet: Fleet) -> None:
     """Nobody waits for those who did not come."""
     fleet.let_in("a", "b")
