@@ -393,6 +393,38 @@ def test_devices_of_a_ca_that_is_deleted_in_the_middle_of_a_pass_are_counted_onc
     assert last(fleet.world)["looked_at"] == 3
 
 
+@pytest.mark.parametrize("marker", [None, "3"], ids=["before its listing", "between two of its pages"])
+@pytest.mark.parametrize("told", [True, False], ids=["few are missing", "more than can be told"])
+def test_devices_of_a_ca_that_is_deleted_before_its_listing_is_over_are_counted_once_and_not_as_gone(
+    fleet: Fleet, aws: Aws, monkeypatch: pytest.MonkeyPatch, marker: str | None, told: bool
+) -> None:
+    """What AWS IoT still listed of it may not be all: they are looked at as devices of a CA that is gone.
+
+    Whoever described the CA a moment before takes it as it was then.
+    """
+    fleet.let_in("a", "b", "c", "d")
+    fleet.world.later(hours=1)
+    if not told:
+        monkeypatch.setattr(SetDifference, "told", lambda _self: None)
+    listed, there = aws.overrides["ListCertificatesByCA"], iter([True])
+
+    def lists_no_more(given: dict[str, Any]) -> Any:
+        if given.get("marker") != marker or given["caCertificateId"] != FACTORY.id:
+            return listed(given)
+        if next(there, False):
+            fleet.world.iot.update_ca_certificate(certificateId=FACTORY.id, newStatus="INACTIVE")
+            fleet.world.iot.delete_ca_certificate(certificateId=FACTORY.id)
+        return {"certificates": []}
+
+    aws.overrides["ListCertificatesByCA"] = lists_no_more
+    run_once(fleet.world)
+    assert next(there, None) is None
+    summary = last(fleet.world)
+    was_described = marker is not None
+    assert summary["counts"] == ({} if was_described else {"hold": {"chain.ca-missing": 4}})
+    assert summary["looked_at"] == 4
+
+
 def test_a_thing_that_another_certificate_took_over_is_not_missing(fleet: Fleet) -> None:
     """Under `renewal: replace` the first one is INACTIVE, and its name is its successor's."""
     world = fleet.world

@@ -83,6 +83,13 @@ class FleetPages:
         """Return the CAs that are registered, sorted."""
         return self._once("cas", lambda: sorted(chain.from_iterable(pages(self._listings.cas))))
 
+    def has_ca(self, ca_id: str) -> bool:
+        """Return whether AWS IoT holds a CA now. Where it does not, ``cas`` lists them anew."""
+        if self._iot.ca(ca_id) is not None:
+            return True
+        self._names.pop("cas", None)
+        return False
+
     def _once(self, what: str, names: Callable[[], list[str]]) -> list[str]:
         if what not in self._names:
             self._names[what] = names()

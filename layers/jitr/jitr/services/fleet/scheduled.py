@@ -172,11 +172,13 @@ class FleetCheck:
         if mark is not None:
             place = replace(place, mark=mark)
             return replace(mine, place=place, listing=page.seen, missing_in_listing=page.missing, groups=groups)
-        page.add(mine.total, mine.missing)
-        through = place.step == "certificates" and len(mine.cas) < MOST_CAS
-        cas = mine.cas | {place.of} if through else mine.cas
-        whole = replace(mine, total=page.seen, missing=page.missing, groups=groups, cas=cas)
-        after = replace(whole, listing=Tally(), missing_in_listing=Missing())
+        after = replace(mine, groups=groups, listing=Tally(), missing_in_listing=Missing())
+        if place.step != "certificates" or self._pages.has_ca(place.of):
+            page.add(mine.total, mine.missing)
+            through = place.step == "certificates" and len(mine.cas) < MOST_CAS
+            cas = mine.cas | {place.of} if through else mine.cas
+            after = replace(after, total=page.seen, missing=page.missing, cas=cas)
+        # Else its listing may not have shown all: its devices are looked at as those of any CA that is gone.
         return replace(after, place=self._following(after))
 
     def _following(self, mine: FleetPass) -> FleetPlace:
