@@ -48,7 +48,7 @@ def chosen(verdicts: Sequence[Verdict], filters: Mapping[str, str | None]) -> Re
 
 def _of_ca(ca: str | None) -> Callable[[Record], bool]:
     try:
-        return of_ca(site().table, ca)
+        return of_ca(site().table, ca, files=False)
     except InputError as problem:
         raise WrongFilter("ca", str(problem)) from None
 

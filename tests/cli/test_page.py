@@ -15,7 +15,7 @@ import openpyxl
 import pytest
 from testkit import manifests
 from testkit.cli.command_line import Aws, Run
-from testkit.cli.operating import RULES, hold, hold_many
+from testkit.cli.operating import FACTORY, RULES, hold, hold_many
 from testkit.cli.stack import Queues
 from testkit.page import Page
 
@@ -126,6 +126,16 @@ def test_a_filter_for_what_there_is_not_says_so_and_what_there_is(page: Page, pa
     """An empty view would say that nothing fits, and be taken for good news."""
     answer = page.get(path)
     assert (answer.status_code, those in html.unescape(answer.text)) == (400, True)
+
+
+@pytest.mark.parametrize("ca", ["factory.pem", "not-a-certificate", "a" * 300 + "z"])
+def test_an_address_names_no_file_of_the_operators_machine(page: Page, ca: str) -> None:
+    """What stands in an address comes from whoever sent it: it is an alias or an id, whatever lies in the folder."""
+    Path("factory.pem").write_bytes(FACTORY.pem)
+    Path("not-a-certificate").write_text("secret")
+    answer = page.get(f"/held?ca={ca}")
+    told = html.unescape(answer.text)
+    assert (answer.status_code, "is no caCertificateId, and no CA alias of the rules in force" in told) == (400, True)
 
 
 def test_decisions_by_a_rule_of_before_are_found_and_the_form_keeps_every_filter(page: Page, ready: Table) -> None:

@@ -15,30 +15,34 @@ from jitr.unseen import quote
 _ID = re.compile(r"[0-9a-fA-F]{1,64}")
 
 
-def ca_ids(table: Table, ca: str | None) -> Callable[[str], bool]:
-    """Return whether an id is meant. Raises InputError for what is no file, no alias and no beginning of one."""
+def ca_ids(table: Table, ca: str | None, *, files: bool = True) -> Callable[[str], bool]:
+    """Return whether an id is meant. Raises InputError for what is no alias, no file and no beginning of one.
+
+    Without ``files`` it names none: what comes from a browser opens no file of this machine.
+    """
     if ca is None:
         return lambda _id: True
-    if Path(ca).is_file():
-        from jitr_operations.files import read_certificate  # a CA is mostly named by its alias
-
-        only = read_certificate(Path(ca)).sha256
-        return lambda ca_id: ca_id == only
     rules = rules_in_force(table)
     aliases = {} if rules is None else rules.cas
     if ca in aliases:
         ids = frozenset(aliases[ca].ids)
         return lambda ca_id: ca_id in ids
+    if files and Path(ca).is_file():
+        from jitr_operations.files import read_certificate  # a CA is mostly named by its alias
+
+        only = read_certificate(Path(ca)).sha256
+        return lambda ca_id: ca_id == only
     if _ID.fullmatch(ca) is None:
+        no_file = "no file, " if files else ""
         raise InputError(
-            f"{quote(ca)} is no file, no caCertificateId, and no CA alias of the rules in force: {meant(ca, aliases)}"
+            f"{quote(ca)} is {no_file}no caCertificateId, and no CA alias of the rules in force: {meant(ca, aliases)}"
         )
     return lambda ca_id: ca_id.startswith(ca.lower())
 
 
-def of_ca(table: Table, ca: str | None) -> Callable[[Record], bool]:
-    """Return whether a record is of a CA. Raises InputError as ``ca_ids`` does."""
-    wanted = ca_ids(table, ca)
+def of_ca(table: Table, ca: str | None, *, files: bool = True) -> Callable[[Record], bool]:
+    """Return whether a record is of a CA. ``files`` and errors are as for ``ca_ids``."""
+    wanted = ca_ids(table, ca, files=files)
     return lambda record: wanted(record.ca_certificate_id)
 
 
